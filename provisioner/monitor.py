@@ -1,0 +1,61 @@
+"""What the workers tell whoever watches. The engine never prints; it calls a monitor.
+
+An event is plain data, so that it crosses a process boundary as one line of JSON:
+
+    {"event": "begin", "name": "condor: install packages"}
+    {"event": "end",   "name": "condor: install packages", "seconds": 16.2}
+    {"event": "line",  "text": "Setting up condor …"}        a child's output
+    {"event": "note",  "text": "…"}  {"event": "warning", "text": "…"}
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, Protocol
+
+Event = dict[str, Any]
+
+
+class Monitor(Protocol):
+    def tell(self, event: Event) -> None: ...
+
+
+class Silent:
+    def tell(self, event: Event) -> None:
+        return
+
+
+class JsonLines:
+    """One event a line; what `--json` prints on stderr and what rooms speak on stdout."""
+
+    def __init__(self, out: IO[str] | None = None) -> None:
+        self._out = out or sys.stderr
+
+    def tell(self, event: Event) -> None:
+        self._out.write(json.dumps(event) + "\n")
+        self._out.flush()
+
+
+def note(monitor: Monitor, text: str) -> None:
+    monitor.tell({"event": "note", "text": text})
+
+
+def warn(monitor: Monitor, text: str) -> None:
+    monitor.tell({"event": "warning", "text": text})
+
+
+def line(monitor: Monitor, text: str) -> None:
+    monitor.tell({"event": "line", "text": text})
+
+
+@contextmanager
+def phase(monitor: Monitor, name: str) -> Iterator[None]:
+    """A piece of work with a name; `end` is told only when it succeeded."""
+    monitor.tell({"event": "begin", "name": name})
+    started = time.monotonic()
+    yield
+    monitor.tell({"event": "end", "name": name, "seconds": round(time.monotonic() - started, 1)})

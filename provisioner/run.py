@@ -1,0 +1,165 @@
+"""The one module that starts processes.
+
+Every child gets a process group of its own, which is killed when the caller leaves, however it
+leaves; and a parent-death signal, so that even `kill -9` of this process ends the child. Children
+that have children of their own belong in a room (`room_argv`), whose PID namespace dies whole.
+Everything read from a child is scrubbed. argv is always a list, never a shell string.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.errors import BakeryError, CommandFailed, DiskFull, MissingHere
+from provisioner.scrub import scrub
+
+TAIL_LINES = 15
+_DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
+_NO_SPACE = "No space left on device"
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a program left: its exit status and its scrubbed output."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def call(
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    expect: Sequence[int] = (0,),
+    seconds: float | None = None,
+) -> Completed:
+    """Run to the end and return the output. Raises CommandFailed, DiskFull, MissingHere."""
+    with _child(argv, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            out, err = process.communicate(stdin, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise CommandFailed(shown(argv), -signal.SIGKILL, f"no end after {seconds} s") from None
+    done = Completed(process.returncode, _text(out), _text(err))
+    if done.status not in expect:
+        raise failure(argv, done.status, _tail((done.stdout + done.stderr).splitlines()))
+    return done
+
+
+def stream(
+    argv: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> None:
+    """Run to the end, handing over each line of stdout and stderr as it comes."""
+    last: deque[str] = deque(maxlen=TAIL_LINES)
+    with _child(argv, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
+        assert child.stdin and child.stdout
+        child.stdin.write(stdin)
+        child.stdin.close()
+        for raw in child.stdout:
+            line = _text(raw).rstrip("\n")
+            last.append(line)
+            on_line(line)
+        status = child.wait()
+    if status != 0:
+        raise failure(argv, status, _tail(last))
+
+
+@contextmanager
+def background(
+    argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that runs while the block does; its output goes, unread, to the 0600 file `log`."""
+    with (
+        os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as out,
+        _child(argv, env=env, cwd=None, stdout=out, stderr=subprocess.STDOUT) as process,
+    ):
+        yield process
+
+
+def room_argv(command: Sequence[str], *, private_network: bool = False) -> list[str]:
+    """`command` in mount and PID namespaces of its own: when it or we die, nothing of it stays."""
+    network = ["--net"] if private_network else []
+    flags = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=private"]
+    return ["unshare", *flags, *network, "--", *command]
+
+
+def shown(argv: Sequence[str]) -> str:
+    """The command as one could paste it, for messages."""
+    return scrub(shlex.join(argv))
+
+
+def require(*tools: str) -> None:
+    """Raises MissingHere with all of the tools that are not on PATH."""
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        raise MissingHere(
+            f"This machine has no {', '.join(missing)}.",
+            "On Debian, ./scripts/setup of a checkout installs everything that is needed.",
+        )
+
+
+def failure(argv: Sequence[str], status: int, tail: str) -> BakeryError:
+    """The error for a program that ended badly; a full disk is told from the rest."""
+    if _NO_SPACE in tail:
+        return DiskFull(
+            f"The disk is full: `{shown(argv)}` said: {_NO_SPACE}.",
+            "Free some space, or set WORKER_BAKERY_CACHE to a folder on a larger disk.",
+        )
+    return CommandFailed(shown(argv), status, tail)
+
+
+@contextmanager
+def _child(
+    argv: Sequence[str], *, env: Mapping[str, str] | None, cwd: Path | None, stdout: int | object,
+    stderr: int,
+) -> Iterator[subprocess.Popen[bytes]]:
+    require(argv[0])
+    process = subprocess.Popen(
+        [*_DIE_WITH_PARENT, *argv],
+        stdin=subprocess.PIPE,
+        stdout=stdout,  # type: ignore[arg-type]  # a pipe number or an open file
+        stderr=stderr,
+        env=env,
+        cwd=cwd,
+        process_group=0,
+    )
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe and not pipe.closed:
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                continue  # unsent input of a program that is gone
+
+
+def _text(raw: bytes) -> str:
+    return scrub(raw.decode("utf-8", "replace"))
+
+
+def _tail(lines: Sequence[str] | deque[str]) -> str:
+    return "\n".join(list(lines)[-TAIL_LINES:])
