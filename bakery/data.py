@@ -1,4 +1,4 @@
-"""Where the folders without Python are: beside the packages in a checkout, inside the wheel else."""
+"""Where the folders without Python are: at the top of a checkout, else inside the wheel."""
 
 from __future__ import annotations
 

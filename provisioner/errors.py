@@ -71,3 +71,26 @@ class CommandFailed(BakeryError):
         self.command = command
         self.status = status
         self.tail = tail
+
+
+def to_event(error: BakeryError) -> dict[str, str]:
+    """The error as an event, to cross a process boundary."""
+    return {
+        "event": "error",
+        "class": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+    }
+
+
+def from_event(event: dict[str, str]) -> BakeryError:
+    """The same cause again on the other side; the text is already the whole message."""
+    made = BakeryError(event["message"], event["hint"])
+    made.exit_code = _CODES.get(event["class"], BakeryError.exit_code)
+    return made
+
+
+_CODES = {
+    kind.__name__: kind.exit_code
+    for kind in (BadInput, MissingHere, NotProven, Unreachable, DiskFull, WrongChecksum)
+}

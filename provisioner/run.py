@@ -9,6 +9,7 @@ Everything read from a child is scrubbed. argv is always a list, never a shell s
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -19,12 +20,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.errors import BakeryError, CommandFailed, DiskFull, MissingHere
+from provisioner.errors import BakeryError, CommandFailed, DiskFull, MissingHere, Unreachable
 from provisioner.scrub import scrub
 
 TAIL_LINES = 15
 _DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 _NO_SPACE = "No space left on device"
+# What apt says of a mirror, whoever called it; the rest of the line names the address.
+_UNREACHABLE = re.compile(
+    r".*(Temporary failure resolving|Could not resolve|Could not connect to|Unable to connect to|"
+    r"Connection failed|does not have a Release file|Failed to fetch).*"
+)
 
 
 @dataclass(frozen=True)
@@ -115,18 +121,28 @@ def require(*tools: str) -> None:
 
 
 def failure(argv: Sequence[str], status: int, tail: str) -> BakeryError:
-    """The error for a program that ended badly; a full disk is told from the rest."""
+    """The error for a program that ended badly, by what its last lines say of the cause."""
     if _NO_SPACE in tail:
         return DiskFull(
             f"The disk is full: `{shown(argv)}` said: {_NO_SPACE}.",
             "Free some space, or set WORKER_BAKERY_CACHE to a folder on a larger disk.",
+        )
+    unreachable = _UNREACHABLE.search(tail)
+    if unreachable:
+        return Unreachable(
+            f"A package mirror did not answer: {unreachable[0]}",
+            "Check the network, or name another mirror: --mirror http://MIRROR/debian.",
         )
     return CommandFailed(shown(argv), status, tail)
 
 
 @contextmanager
 def _child(
-    argv: Sequence[str], *, env: Mapping[str, str] | None, cwd: Path | None, stdout: int | object,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None,
+    cwd: Path | None,
+    stdout: int | object,
     stderr: int,
 ) -> Iterator[subprocess.Popen[bytes]]:
     require(argv[0])

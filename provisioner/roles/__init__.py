@@ -1,0 +1,29 @@
+"""Roles: pure functions from a context to steps. Distributions differ here, not on the machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+from provisioner.steps import File
+
+Family = Literal["debian"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a role may look at: the base's family and the files of worker/ that go into the image."""
+
+    family: Family
+    files: tuple[File, ...] = ()
+
+    def files_under(self, folder: str) -> tuple[File, ...]:
+        return tuple(file for file in self.files if _is_under(file, folder))
+
+    def files_not_under(self, folder: str) -> tuple[File, ...]:
+        return tuple(file for file in self.files if not _is_under(file, folder))
+
+
+def _is_under(file: File, folder: str) -> bool:
+    return PurePosixPath(folder) in PurePosixPath(file.path).parents

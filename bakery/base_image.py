@@ -1,0 +1,173 @@
+"""A base in the store: built from packages by mkosi, or fetched and checked against its digest."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import shutil
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from bakery import qemu
+from bakery.bases import Base, Build, VendorImage
+from bakery.mirror import Mirror
+from bakery.store import Store, commit, read_manifest
+from provisioner import run
+from provisioner.errors import BadInput, BakeryError, Unreachable, WrongChecksum
+from provisioner.monitor import Monitor, line, note, phase, warn
+
+_MKOSI_TOOLS = (
+    "mkosi",
+    "bwrap",
+    "mcopy",
+    "mkfs.vfat",
+    "mkfs.ext4",
+    "grub-mkimage",
+    "cpio",
+    "depmod",
+    "zstd",
+)
+_OLD_DAYS = 30
+
+
+def ensure(base: Base, store: Store, mirror: Mirror, work: Path, monitor: Monitor) -> None:
+    """Have the base in the store. Raises Unreachable, WrongChecksum, MissingHere, CommandFailed."""
+    path = store.base(base.id)
+    known = read_manifest(path)
+    if known and _whole(path, known["sha256"], monitor):
+        _mention_age(known, monitor)
+        return
+    if isinstance(base.source, VendorImage):
+        disk = _fetch(base.source, work, monitor)
+    else:
+        disk = _build(base.source, store, mirror, work, monitor)
+    store.forget_base(base.id)
+    commit(disk, path, {"base": base.name, "sha256": sha256(disk), "made": _now()})
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+def _whole(path: Path, digest: str, monitor: Monitor) -> bool:
+    with phase(monitor, "check the base"):
+        if sha256(path) == digest:
+            return True
+    aside = path.with_suffix(".damaged")
+    path.rename(aside)
+    warn(monitor, f"The kept base is damaged; it was set aside as {aside} and is made anew.")
+    return False
+
+
+def _mention_age(manifest: dict[str, str], monitor: Monitor) -> None:
+    made = datetime.datetime.fromisoformat(manifest["made"])
+    age = (datetime.datetime.now(datetime.UTC) - made).days
+    if age > _OLD_DAYS:
+        note(monitor, f"The base is {age} days old, and its kernel with it; --rebuild-base makes it anew.")
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+# --- built from packages -----------------------------------------------------------------------
+
+
+def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Monitor) -> Path:
+    run.require(*_MKOSI_TOOLS)
+    folder = work / "mkosi"
+    packages = store.packages(build.release) / "mkosi"
+    packages.mkdir(parents=True, exist_ok=True)
+    for name, text in mkosi_files(build, mirror, packages).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    command = ["mkosi", "--directory", str(folder), "--force", "build"]
+    with phase(monitor, f"build the base from {build.distribution} {build.release}'s packages"):
+        run.stream(run.room_argv(command), lambda text: line(monitor, text))
+        disk = work / "base.qcow2"
+        qemu.to_qcow2(folder / "out" / "base.raw", disk)
+    shutil.rmtree(folder)
+    return disk
+
+
+def mkosi_files(build: Build, mirror: Mirror, package_cache: Path) -> dict[str, str]:
+    """mkosi's configuration: an ESP, a BIOS boot partition for grub, and last the root, to be grown."""
+    sources = mirror.sources(build.release)
+    return {
+        "mkosi.conf": _mkosi_conf(build, mirror, package_cache),
+        # mkosi's own list would ask for the debug archive, which mirrors rarely carry.
+        "mkosi.pkgmngr/etc/apt/sources.list.d/mkosi.sources": sources,  # mkosi 24
+        "mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources": sources,  # mkosi 25 renamed the folder
+        "mkosi.repart/00-esp.conf": _partition("esp", "256M", "Format=vfat", "CopyFiles=/boot:/"),
+        "mkosi.repart/05-bios.conf": _partition("21686148-6449-6e6f-744e-656564454649", "1M"),
+        "mkosi.repart/10-root.conf": _partition("root", build.root_size, "Format=ext4", "CopyFiles=/"),
+    }
+
+
+def _mkosi_conf(build: Build, mirror: Mirror, package_cache: Path) -> str:
+    packages = "".join(f"  {name}\n" for name in sorted(build.packages))
+    return f"""\
+[Distribution]
+Distribution={build.distribution}
+Release={build.release}
+Mirror={mirror.main}
+
+[Output]
+Format=disk
+ImageId=base
+OutputDirectory=out
+
+[Content]
+Bootable=yes
+Bootloader=grub
+BiosBootloader=grub
+WithDocs=no
+Locale=C.UTF-8
+KernelCommandLine={" ".join(build.kernel_command_line)}
+Packages=
+{packages}
+[Build]
+WorkspaceDirectory=workspace
+PackageCacheDirectory={package_cache}
+"""
+
+
+def _partition(kind: str, size: str, *more: str) -> str:
+    rows = [f"Type={kind}", *more, f"SizeMinBytes={size}", f"SizeMaxBytes={size}"]
+    return "\n".join(["[Partition]", *rows, ""])
+
+
+# --- a vendor's image --------------------------------------------------------------------------
+
+
+def _fetch(image: VendorImage, work: Path, monitor: Monitor) -> Path:
+    target = work / "base.qcow2"
+    with phase(monitor, f"fetch {image.url}"):
+        try:
+            with urllib.request.urlopen(image.url, timeout=60) as answer, target.open("wb") as out:
+                shutil.copyfileobj(answer, out, 1 << 20)
+        except (urllib.error.URLError, TimeoutError) as error:
+            reason = getattr(error, "reason", error)
+            raise Unreachable(
+                f"{image.url} could not be fetched: {reason}.",
+                "Check the network and the proxy variables, or change the url in the base's TOML file.",
+            ) from None
+        except ValueError as error:
+            raise BadInput(f"The base's url cannot be used: {error}.") from None
+    _check(image, target)
+    return target
+
+
+def _check(image: VendorImage, fetched: Path) -> None:
+    found = sha256(fetched)
+    if found != image.sha256:
+        raise WrongChecksum(
+            f"{image.url} has the sha256 {found}, pinned is {image.sha256}; it was not used.",
+            "If the vendor replaced the image, check its signed checksum file and change the pin.",
+        )
+    try:
+        qemu.virtual_size(fetched)
+    except BakeryError as error:
+        raise BadInput(f"{image.url} is no disk image: {error.message}") from None

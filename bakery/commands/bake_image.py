@@ -1,0 +1,160 @@
+"""bake-image: a base turned into a worker image that has been shown to work."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bakery.commands import shell
+
+if TYPE_CHECKING:
+    from bakery.bake import Baked, Options
+    from bakery.bases import Base
+    from provisioner.plan import Plan
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return shell.run(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    options = _parser().parse_args(argv)
+    if options.list_bases:
+        return _list_bases(options)
+    if options.dry_run:
+        return _dry_run(options)
+    return _bake(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = shell.parser("bake-image", "Bake an HTCondor worker image and show that it works.")
+    parser.add_argument(
+        "--base", default="debian13", metavar="NAME", help="base to start from (%(default)s)"
+    )
+    parser.add_argument("--worker", default="osg", choices=["osg"], help="kind of worker (%(default)s)")
+    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="where the image goes")
+    levels = ["none", "offline", "boot", "pool"]
+    parser.add_argument(
+        "--verify", default="boot", choices=levels, help="how far to prove it (%(default)s)"
+    )
+    parser.add_argument("--accel", default="auto", choices=["auto", "kvm", "tcg"], help="for booting it")
+    parser.add_argument(
+        "--mirror", default="", metavar="URL", help="Debian mirror instead of this machine's"
+    )
+    parser.add_argument("--keep-failed", action="store_true", help="keep an image that failed verification")
+    parser.add_argument("--rebuild-base", action="store_true", help="make the base and the image anew")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
+    parser.add_argument("--list-bases", action="store_true", help="print the bases and end")
+    return parser
+
+
+def _bake(options: argparse.Namespace) -> int:
+    from bakery import bake, reports, store
+
+    monitor = reports.choose(json=options.json, verbose=options.verbose, quiet=options.quiet)
+    baked = bake.bake(_options(options), store.Store(store.default_root()), monitor)
+    if options.json:
+        print(json.dumps(_result(baked)))
+        return 0
+    print(baked.path)
+    if not options.quiet:
+        _show_proof(baked)
+    return 0
+
+
+def _options(options: argparse.Namespace) -> Options:
+    from bakery.bake import Options
+
+    return Options(
+        base=options.base,
+        kind=options.worker,
+        output=options.output,
+        level=options.verify,
+        mirror=options.mirror,
+        keep_failed=options.keep_failed,
+        rebuild_base=options.rebuild_base,
+        accelerator=options.accel,
+    )
+
+
+def _result(baked: Baked) -> dict[str, object]:
+    shown = {key: baked.manifest[key] for key in ("id", "base", "kind", "size", "sha256", "made", "proof")}
+    return {"path": str(baked.path), "from_store": baked.from_store, **shown}
+
+
+def _show_proof(baked: Baked) -> None:
+    from bakery.verify.table import print_proof
+
+    source = "from the store" if baked.from_store else "baked"
+    size = baked.manifest["size"] / 2**20
+    print(f"{source}, {size:.0f} MiB, id {baked.manifest['id'][:12]}", file=sys.stderr)
+    print_proof(baked.manifest["proof"])
+
+
+def _dry_run(options: argparse.Namespace) -> int:
+    from bakery import bake
+    from provisioner import plan
+
+    _, planned = bake.make_plan(_options(options))
+    if options.json:
+        print(json.dumps(plan.to_json(planned), indent=1))
+    else:
+        _print_plan(planned)
+    return 0
+
+
+def _print_plan(planned: Plan) -> None:
+    from provisioner.actions import Put, Run
+    from provisioner.run import shown
+
+    print(f"{planned.kind} worker on {planned.base}, id {planned.id[:12]}")
+    for step in planned.steps:
+        print(f"\n{step.id[:12]}  {step.role}: {step.title}")
+        for action in step.actions:
+            match action:
+                case Run(argv):
+                    print(f"    run {_first_line(shown(argv))}")
+                case Put(path, data, mode):
+                    print(f"    put {path} {mode:04o} {len(data)} bytes")
+
+
+def _first_line(text: str) -> str:
+    first, _, rest = text.partition("\n")
+    return f"{first} … ({rest.count(chr(10)) + 1} more lines)" if rest else first
+
+
+def _list_bases(options: argparse.Namespace) -> int:
+    from bakery import bases
+
+    known = bases.known()
+    if options.json:
+        print(json.dumps([_base_row(base) for base in known]))
+        return 0
+    for base in known:
+        row = _base_row(base)
+        print(f"{row['name']:<12} {row['title']}; until {row['end_of_life']}; {row['tested']}")
+    return 0
+
+
+def _base_row(base: Base) -> dict[str, str]:
+    from bakery.bases import DEFAULT
+
+    name = base.name
+    tested = "tested here" if base.tested else "declared, not tested here"
+    default = " (default)" if name == DEFAULT else ""
+    return {
+        "name": name,
+        "title": base.title + default,
+        "family": base.family,
+        "architecture": base.architecture,
+        "end_of_life": base.end_of_life,
+        "tested": tested,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""verify-image: climb the ladder of proof with an image that exists already."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bakery.commands import shell
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return shell.run(lambda: _main(_parser().parse_args(argv)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = shell.parser("verify-image", "Show that a worker image boots, joins a pool and leaves again.")
+    parser.add_argument("image", type=Path, metavar="IMAGE")
+    levels = ["offline", "boot", "pool"]
+    parser.add_argument("--level", default="pool", choices=levels, help="how far to go (%(default)s)")
+    parser.add_argument("--firmware", default="bios", choices=["bios", "efi"], help="(%(default)s)")
+    parser.add_argument("--login", default="debian", help="the image's first user (%(default)s)")
+    parser.add_argument("--accel", default="auto", choices=["auto", "kvm", "tcg"])
+    parser.add_argument(
+        "--idle-seconds", type=int, default=120, help="IdleTimeout to wait for (%(default)s)"
+    )
+    return parser
+
+
+def _main(options: argparse.Namespace) -> int:
+    from bakery import reports, store
+    from bakery.verify.ladder import Request, up_to, verify
+    from bakery.verify.table import print_proof
+
+    monitor = reports.choose(json=options.json, verbose=options.verbose, quiet=options.quiet)
+    request = Request(
+        options.image.resolve(),
+        up_to(options.level),
+        options.login,
+        accelerator=options.accel,
+        firmware=options.firmware,
+        idle_seconds=options.idle_seconds,
+    )
+    proof = verify(request, store.Store(store.default_root()), monitor)
+    if options.json:
+        print(json.dumps({"image": str(options.image), "proof": proof}))
+    elif not options.quiet:
+        print_proof(proof)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

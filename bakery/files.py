@@ -1,0 +1,97 @@
+"""Bytes in and out at the ends of a command; nothing half-written, nothing readable by others."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from provisioner.errors import BadInput, BakeryError, DiskFull
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that is 0600 from its first byte and appears whole, in one rename, or not."""
+    _refuse_special(path)
+    part = path.parent / f".worker-bakery-{os.urandom(8).hex()}.part"
+    try:
+        _write_new(part, data)
+        part.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            part.unlink()
+        if isinstance(error, OSError):
+            raise _cannot("write", str(path), error) from None
+        raise
+
+
+def write_stdout(data: bytes) -> None:
+    """The exact bytes, whatever encoding the terminal claims."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # Python flushes once more at its end; that must not fail a second time.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise _cannot("write to", "standard output", error) from None
+
+
+def read_limited(path: Path, limit: int) -> bytes:
+    """All of a file that is meant to be small."""
+    try:
+        with path.open("rb") as file:
+            return _within(file.read(limit + 1), limit, str(path))
+    except OSError as error:
+        raise _cannot("read", str(path), error) from None
+
+
+def read_stdin(limit: int) -> bytes:
+    if sys.stdin is None:
+        raise BadInput("Standard input is closed.", "Name a file instead of -.")
+    return _within(sys.stdin.buffer.read(limit + 1), limit, "standard input")
+
+
+def is_world_readable(path: Path) -> bool:
+    """Of regular files; a pipe such as <(pass token) is nobody else's."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise _cannot("read", str(path), error) from None
+    return stat.S_ISREG(mode) and bool(mode & stat.S_IROTH)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        os.fchmod(handle, 0o600)  # a umask may have taken even the owner's rights
+        file.write(data)
+        file.flush()
+        os.fsync(handle)
+
+
+def _refuse_special(path: Path) -> None:
+    """A rename onto /dev/null would replace the device; onto a link, the link."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return  # not there; or not to be reached, which writing will say
+    if not stat.S_ISREG(mode):
+        raise BadInput(f"{path} exists and is not a regular file.", "Name another file.")
+
+
+def _within(data: bytes, limit: int, name: str) -> bytes:
+    if len(data) > limit:
+        raise BadInput(f"{name} holds more than {limit} bytes.", "This is the wrong file.")
+    return data
+
+
+def _cannot(verb: str, name: str, error: OSError) -> BakeryError:
+    reason = error.strerror or "an error of the system"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"Cannot {verb} {name}: {reason}.", "Free some space.")
+    if error.errno == errno.EPIPE:
+        return BakeryError("Whatever read the output went away before its end.")
+    return BadInput(f"Cannot {verb} {name}: {reason}.")

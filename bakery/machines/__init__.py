@@ -1,0 +1,1 @@
+"""Something booted from an image, to be looked at while it lives."""

@@ -1,0 +1,275 @@
+"""A namespace machine: a root directory with systemd as PID 1, in namespaces of its own.
+
+It is up in a second and needs root, but no kernel and no disk of its own. It shows a worker's
+life: units, user-data, HTCondor, power-off. What it cannot show are the boot loader, the
+kernel, the disk and the network card; a VM does.
+
+Nothing outside the root directory is written, and what the machine keeps only while it runs
+(/run, /tmp, /dev) is in memory. Its end, however it comes, ends every process of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+
+from provisioner.errors import BadInput, MissingHere, NotProven
+from provisioner.run import Completed, background, call, require
+
+# What a namespace lacks the hardware, or a login the reason, for; masked in memory only.
+MASKED = (
+    "systemd-modules-load.service",
+    "systemd-udevd.service",
+    "systemd-udev-trigger.service",
+    "systemd-networkd.service",
+    "systemd-networkd-wait-online.service",
+    "systemd-resolved.service",
+    "systemd-timesyncd.service",
+    "getty@.service",
+    "console-getty.service",
+    "serial-getty@.service",
+    "ifupdown-wait-online.service",
+    "networking.service",
+    "nftables.service",
+    "ssh.service",
+    "ssh.socket",
+)
+# The kernel lets reboot(2) in a PID namespace look like a signal's doing; unshare follows suit.
+_POWERED_OFF = -signal.SIGINT
+_REBOOTED = -signal.SIGHUP
+_ENVIRONMENT = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LC_ALL=C.UTF-8")
+_serial = itertools.count()
+
+# $1 cgroup, $2 root, $3 terminal, $4 hostname, $5 more flags for unshare, $6… for systemd.
+_OUTSIDE = r"""
+set -eu
+echo $$ >"$1/cgroup.procs"
+exec unshare --mount --pid --uts --ipc --cgroup --fork --kill-child --propagation private $5 \
+    bash -c "$INSIDE" machine "$@"
+"""
+# The kernel is the host's: its settings (/proc/sys, /sys) can be read, not changed.
+_INSIDE = r"""
+set -eu
+root=$2; terminal=$3; name=$4; masked=$MASKED; shift 5
+[ -z "$(ip -o link show lo)" ] || ip link set lo up
+mount --rbind "$root" "$root"
+mount -t proc proc "$root/proc"
+mount --bind "$root/proc/sys" "$root/proc/sys"
+mount -o remount,bind,ro "$root/proc/sys"
+mount -t sysfs -o ro sysfs "$root/sys"
+mount -t cgroup2 none "$root/sys/fs/cgroup"
+mount -t tmpfs -o mode=755 tmpfs "$root/run"
+mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+for node in null zero full random urandom tty; do
+    touch "$root/dev/$node"
+    mount --bind "/dev/$node" "$root/dev/$node"
+done
+touch "$root/dev/console"
+mount --bind "$terminal" "$root/dev/console"
+mkdir "$root/dev/shm" "$root/dev/pts"
+mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
+ln -s /proc/self/fd "$root/dev/fd"
+for number in 0:stdin 1:stdout 2:stderr; do
+    ln -s "/proc/self/fd/${number%:*}" "$root/dev/${number#*:}"
+done
+mkdir -p "$root/run/systemd/system"
+for unit in $masked; do ln -s /dev/null "$root/run/systemd/system/$unit"; done
+hostname "$name"
+cd "$root"
+mkdir run/outside
+pivot_root . run/outside
+umount -l /run/outside
+rmdir /run/outside
+exec env -i container=worker-bakery PATH=/usr/sbin:/usr/bin TERM=dumb \
+    /lib/systemd/systemd "$@" <>/dev/console >&0 2>&1
+"""
+
+
+@dataclass(frozen=True)
+class NamespaceMachine:
+    """A machine that was started; `boot` makes one, and ends it with its block."""
+
+    root: Path
+    console: Path
+    process: Popen[bytes]
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        expect: Sequence[int] = (0,),
+        seconds: float = 60,
+    ) -> Completed:
+        """Run a program inside, as root. Raises CommandFailed, like provisioner.run.call."""
+        return call(self._inside(argv), stdin=stdin, expect=expect, seconds=seconds)
+
+    def succeeds(self, *argv: str) -> bool:
+        """Does this program end with status 0?"""
+        return self.run(argv, expect=range(-64, 256)).status == 0
+
+    def console_text(self) -> str:
+        return self.console.read_text("utf-8", "replace").replace("\r", "")
+
+    def is_on(self) -> bool:
+        return self.process.poll() is None
+
+    def wait_until(self, what: str, is_so: Callable[[], bool], seconds: float) -> None:
+        """Look until it is so. Raises NotProven if it takes longer, or the machine ends."""
+        deadline = time.monotonic() + seconds
+        while not is_so():
+            if not self.is_on():
+                raise NotProven(f"The machine ended before {what}.", self._last_words())
+            if time.monotonic() > deadline:
+                raise NotProven(f"Not within {seconds:g} s: {what}.", self._last_words())
+            time.sleep(0.1)
+
+    def wait_up(self, seconds: float = 60) -> str:
+        """Until systemd has done all it was to do at boot; `running`, or `degraded` if not well."""
+        state = ""
+
+        def booted() -> bool:
+            nonlocal state
+            if self._first() is None:
+                return False
+            asked = self.run(["systemctl", "is-system-running"], expect=range(-64, 256))
+            state = asked.stdout.strip()
+            return state in ("running", "degraded")
+
+        self.wait_until("the machine is up", booted, seconds)
+        return state
+
+    def wait_off(self, seconds: float) -> None:
+        """Until the machine has powered itself off. Raises NotProven if it does not, or reboots."""
+        deadline = time.monotonic() + seconds
+        while self.is_on() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        status = self.process.poll()
+        if status != _POWERED_OFF:
+            how = {None: f"is still on after {seconds:g} s", _REBOOTED: "rebooted"}
+            said = how.get(status, f"ended with status {status}")
+            raise NotProven(f"The machine did not power off: it {said}.", self._last_words())
+
+    def _inside(self, argv: Sequence[str]) -> list[str]:
+        first = self._first()
+        if first is None:
+            raise NotProven("The machine is not on.", self._last_words())
+        spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
+        return ["nsenter", f"--target={first}", *spaces, "--", *_ENVIRONMENT, *argv]
+
+    def _first(self) -> int | None:
+        """The machine's PID 1 as we see it, once it is systemd and no longer our script."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        with suppress(OSError):
+            for child in children.read_text().split():
+                if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
+                    return int(child)
+        return None
+
+    def _last_words(self) -> str:
+        return "Its console's last lines:\n" + "\n".join(self.console_text().splitlines()[-15:])
+
+
+@contextmanager
+def boot(
+    root: Path,
+    *,
+    console: Path,
+    hostname: str = "worker",
+    private_network: bool = True,
+    masked: Sequence[str] = MASKED,
+    arguments: Sequence[str] = (),
+) -> Iterator[NamespaceMachine]:
+    """Boot `root`, which is written to; its console goes to the file `console` as it comes.
+
+    The network is a loopback of its own, or, if not private, the caller's. `arguments` are the
+    machine's kernel command line, as systemd and cloud-init understand one in a container.
+    """
+    _check(root)
+    with _cgroup() as cgroup, _terminal(console) as terminal:
+        flags = "--net" if private_network else ""
+        script = ("bash", "-c", _OUTSIDE, "machine", cgroup, root, terminal, hostname, flags)
+        env = {**os.environ, "INSIDE": _INSIDE, "MASKED": " ".join(masked)}
+        # A name in /etc/hostname would win over the one that the script sets.
+        argv = [*map(str, script), f"systemd.hostname={hostname}", *arguments]
+        with background(argv, log=console, env=env) as process:
+            yield NamespaceMachine(root, console, process)
+
+
+def _check(root: Path) -> None:
+    require("unshare", "nsenter", "ip", "pivot_root", "setpriv")
+    if os.geteuid() != 0:
+        raise MissingHere("A namespace machine needs root.", "Run it with sudo, or use a VM.")
+    if not (root / "lib/systemd/systemd").exists():
+        raise BadInput(f"{root} is no root directory of a machine with systemd.")
+
+
+@contextmanager
+def _terminal(console: Path) -> Iterator[str]:
+    """The name of a terminal; whatever is written to it is appended to the file."""
+    ours, theirs = os.openpty()
+    writer = threading.Thread(target=_copy, args=(ours, console), daemon=True)
+    try:
+        os.close(os.open(console, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        writer.start()
+        yield os.ttyname(theirs)
+    finally:
+        # The last one who has the terminal open goes, and the copying meets its end.
+        os.close(theirs)
+        if writer.ident is not None:
+            writer.join()
+        os.close(ours)
+
+
+def _copy(terminal: int, console: Path) -> None:
+    # Looks like its end whenever nobody but us has the other side open, so we hold that too.
+    with suppress(OSError), console.open("ab", buffering=0) as file:
+        while chunk := os.read(terminal, 65536):
+            file.write(chunk)
+
+
+@contextmanager
+def _cgroup() -> Iterator[Path]:
+    """A control group for the machine; those that killed runs left are swept out first."""
+    above = _cgroup2()
+    for left in above.glob("worker-bakery.*.*"):
+        if not Path("/proc", left.name.split(".")[1]).exists():
+            _remove_cgroup(left)
+    mine = above / f"worker-bakery.{os.getpid()}.{next(_serial)}"
+    mine.mkdir()
+    try:
+        yield mine
+    finally:
+        _remove_cgroup(mine)
+
+
+def _cgroup2() -> Path:
+    """Where version 2 is mounted: alone, or beside version 1."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, place, kind, *_ = line.split()
+        if kind == "cgroup2":
+            return Path(place)
+    raise MissingHere("No cgroup2 is mounted here.", "A namespace machine needs one; or use a VM.")
+
+
+def _remove_cgroup(group: Path) -> None:
+    """Remove it and all within. The kernel lets go of a dead process a moment after its end."""
+    for _ in range(50):
+        with suppress(FileNotFoundError):
+            for folder, _, _ in os.walk(group, topdown=False):
+                with suppress(OSError):
+                    Path(folder).rmdir()
+        if not group.exists():
+            return
+        time.sleep(0.1)

@@ -1,0 +1,121 @@
+"""A virtual machine of QEMU's, with everything of it on loopback and its serial console in a file."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen, TimeoutExpired
+from typing import Literal
+
+from bakery import qemu
+from bakery.machines.accelerator import Accelerator
+from provisioner import run
+from provisioner.errors import MissingHere
+
+TOOLS = ("qemu-system-x86_64", "qemu-img")
+DISK_SIZE = "8G"  # larger than any base, so that growing the root is part of the proof
+_EFI = (
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    image: Path
+    seed: Path  # a NoCloud ISO
+    accelerator: Accelerator
+    firmware: Literal["bios", "efi"] = "bios"
+    memory: int = 2048  # MiB
+    cpus: int = 2
+
+
+@dataclass(frozen=True)
+class VirtualMachine:
+    process: Popen[bytes]
+    serial: Path
+    ssh_port: int
+
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def wait_off(self, seconds: float) -> bool:
+        """Whether the guest powered itself off in time."""
+        try:
+            self.process.wait(seconds)
+        except TimeoutExpired:
+            return False
+        return self.process.returncode == 0
+
+    def wait_ssh(self, seconds: float) -> bool:
+        """Whether an ssh server greeted in time; QEMU's own end is noticed at once."""
+        end = time.monotonic() + seconds
+        while self.is_running() and time.monotonic() < end:
+            if _greets(self.ssh_port):
+                return True
+            time.sleep(1)
+        return False
+
+    def last_lines(self, count: int = 20) -> str:
+        if not self.serial.exists():
+            return ""
+        return "\n".join(self.serial.read_text("utf-8", "replace").splitlines()[-count:])
+
+
+@contextmanager
+def boot(settings: Settings, work: Path) -> Iterator[VirtualMachine]:
+    """A machine on a throw-away overlay of the image; off, one way or another, when the block ends."""
+    disk, serial, port = work / "vm.qcow2", work / "serial.log", _free_port()
+    qemu.overlay(settings.image, disk, DISK_SIZE)
+    serial.touch(0o600)
+    argv = command(settings, disk, serial, port, _firmware(settings.firmware, work))
+    with run.background(argv, log=work / "qemu.log") as process:
+        yield VirtualMachine(process, serial, port)
+
+
+def command(
+    settings: Settings, disk: Path, serial: Path, port: int, firmware: tuple[str, ...]
+) -> list[str]:
+    return [
+        "qemu-system-x86_64",
+        *("-M", "q35", *settings.accelerator.options),
+        *("-smp", str(settings.cpus), "-m", str(settings.memory)),
+        *("-nodefaults", "-display", "none", "-serial", f"file:{serial}"),
+        *firmware,
+        *("-drive", f"file={disk},if=virtio,format=qcow2,discard=unmap,cache=unsafe"),
+        *("-drive", f"file={settings.seed},if=virtio,format=raw,readonly=on"),
+        *("-nic", f"user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{port}-:22"),
+        *("-device", "virtio-rng-pci"),
+    ]
+
+
+def _firmware(kind: str, work: Path) -> tuple[str, ...]:
+    if kind == "bios":
+        return ()
+    for code, variables in _EFI:
+        if Path(code).exists():
+            shutil.copyfile(variables, work / "efivars.fd")
+            return (
+                *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"),
+                *("-drive", f"if=pflash,format=raw,unit=1,file={work / 'efivars.fd'}"),
+            )
+    raise MissingHere("There is no OVMF firmware for EFI machines here.", "On Debian: apt install ovmf.")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _greets(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False

@@ -1,0 +1,44 @@
+"""What a worker image is made of: a base and a kind give roles, roles give steps, steps give the plan."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bakery import data
+from bakery.bases import Base
+from provisioner.plan import Plan, PlannedStep, chained_id
+from provisioner.roles import Context
+from provisioner.roles.base import base as base_role
+from provisioner.roles.condor import condor
+from provisioner.roles.osg_worker import osg_worker
+from provisioner.roles.seal import seal
+from provisioner.steps import File, Step, lower
+
+Role = Callable[[Context], tuple[Step, ...]]
+
+# In the order of their application; what changes most often comes late, the seal last.
+ROLES: dict[str, tuple[tuple[str, Role], ...]] = {
+    "osg": (("base", base_role), ("condor", condor), ("osg_worker", osg_worker), ("seal", seal)),
+}
+
+
+def plan(base: Base, kind: str, worker: Path = data.WORKER) -> Plan:
+    context = Context(base.family, tuple(worker_files(worker, kind)))
+    steps: list[PlannedStep] = []
+    before = base.id
+    for role, make in ROLES[kind]:
+        for title, actions in lower(make(context)):
+            before = chained_id(before, actions)
+            steps.append(PlannedStep(role, title, actions, before))
+    return Plan(base.name, base.id, kind, tuple(steps))
+
+
+def worker_files(worker: Path, kind: str) -> Iterator[File]:
+    """The files of worker/common and worker/<kind>, as they will lie in the image."""
+    for root in (worker / "common", worker / kind):
+        for path in sorted(root.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                mode = 0o755 if os.access(path, os.X_OK) else 0o644
+                yield File(f"/{path.relative_to(root)}", path.read_bytes(), mode)

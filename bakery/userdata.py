@@ -1,0 +1,314 @@
+"""User-data for a worker: values -> the text of /etc/osg-worker.conf -> a script or cloud-config.
+
+A value arrives on the machine exactly as given or is refused with BadInput. The keys, their order
+and their kinds come from the table that the guest's parser reads too; whatever is rendered is
+parsed back and compared before anybody sees it.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from bakery.data import CLOUD_INIT, WORKER
+from provisioner.errors import BadInput, BakeryError
+
+TABLE = WORKER / "osg" / "usr" / "lib" / "worker-bakery" / "keys.json"
+FORMS = {"script": "script.sh.j2", "cloud-config": "cloud-config.yaml.j2"}
+MAX_SECONDS = 366 * 24 * 3600
+
+_LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_HOST = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^\[\]:]+))(?::(?P<port>[0-9]{1,5}))?")
+_ACCOUNT = re.compile(r"[A-Za-z0-9._+-]+")
+_LEXEME = re.compile(
+    r"""(?sx)  "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | =\?= | =!= | [=<>!]= | // | /\* | ."""
+)
+_MISTAKES = {
+    "//": "a comment, which would hide what follows,",
+    "/*": "a comment, which would hide what follows,",
+    '"': 'a " that is never closed',
+    "'": "a ' that is never closed",
+    "\\": "a backslash outside of quotes",
+    "=": "a single = (to compare, write == or =?=)",
+    ";": "a ; that would cut off the rest",
+}
+_OPENER = {")": "(", "]": "[", "}": "{"}
+_HEREDOC = re.compile(r"(?ms)<<'([^'\n]+)'\n(.*?)^\1$")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One line of the table of keys."""
+
+    key: str
+    kind: str
+    required: bool
+    default: str
+    help: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerConf:
+    """What /etc/osg-worker.conf says; what is empty or None stays the image's own default."""
+
+    token: str = field(repr=False)
+    start: str
+    group_name: str = ""
+    central_manager: str = ""
+    idle_timeout: int | None = None
+
+    def __post_init__(self) -> None:
+        given = _values(self)
+        for key in worker_keys():
+            if given[key.key] or key.required:
+                _CHECKS[key.kind](key.key, given[key.key])
+
+
+@cache
+def worker_keys() -> tuple[Key, ...]:
+    return tuple(Key(**row) for row in json.loads(TABLE.read_text("utf-8"))["keys"])
+
+
+@cache
+def conf_path() -> str:
+    """Where the file stands on the worker."""
+    return str(json.loads(TABLE.read_text("utf-8"))["file"])
+
+
+def start_expression(
+    *,
+    projects: Sequence[str] = (),
+    owners: Sequence[str] = (),
+    conditions: Sequence[str] = (),
+    anyone: bool = False,
+) -> str:
+    """Jobs of any of the projects or owners, as far as every condition holds."""
+    named = [f'TARGET.ProjectName == "{_account("a project", name)}"' for name in projects]
+    named += [f'TARGET.Owner == "{_account("an owner", name)}"' for name in owners]
+    for condition in conditions:
+        # One by one: "A) || (B" is balanced once it stands in parentheses.
+        check_expression("Start", condition)
+    parts = ([" || ".join(named)] if named else []) + list(conditions)
+    if anyone and not parts:
+        return "True"
+    if anyone or not parts:
+        raise _whose_jobs(anyone)
+    return parts[0] if len(parts) == 1 else " && ".join(f"({part})" for part in parts)
+
+
+def conf_text(conf: WorkerConf) -> str:
+    """The file: one `Key = value` per line, in the order of the table, only what is set."""
+    return "".join(f"{key} = {value}\n" for key, value in _values(conf).items() if value)
+
+
+def parse_conf(text: str) -> dict[str, str]:
+    """The file's values as the guest reads them."""
+    pairs = (line.partition("=") for line in text.split("\n") if line)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def render(conf: WorkerConf, form: str) -> str:
+    """User-data of one of FORMS that writes the file, 0600 and owned by root."""
+    if form not in FORMS:
+        raise BadInput(f"There is no form {form!r} of user-data.", f"Use {' or '.join(FORMS)}.")
+    text = conf_text(conf)
+    made = _fill(FORMS[form], text)
+    if carried(made) != text or parse_conf(text) != {k: v for k, v in _values(conf).items() if v}:
+        raise BakeryError(
+            f"The {form} would not carry the values exactly, so it is not shown.",
+            "Please report this with the options you gave, but without the token.",
+        )
+    return made
+
+
+def carried(user_data: str) -> str:
+    """The text of the file that this user-data writes; empty if it writes none."""
+    if not user_data.startswith("#cloud-config\n"):
+        heredoc = _HEREDOC.search(user_data)
+        return heredoc[2] if heredoc else ""
+    import yaml
+
+    files = yaml.safe_load(user_data)["write_files"]
+    content = str(files[0]["content"])
+    return base64.b64decode(content).decode() if "encoding" in files[0] else content
+
+
+def delimiter(text: str) -> str:
+    """A word that ends a heredoc and is no line of the text."""
+    lines, word = set(text.split("\n")), "EOF"
+    while word in lines:
+        word += "_"
+    return word
+
+
+def token_of(data: bytes) -> str:
+    """The one token of a token file as HTCondor has them: blank lines and # comments allowed."""
+    lines = (line.strip() for line in data.decode("utf-8-sig", "replace").splitlines())
+    tokens = [line for line in lines if line and not line.startswith("#")]
+    if len(tokens) > 1:
+        raise BadInput(f"There are {len(tokens)} tokens where one is wanted.", "Give one.")
+    return tokens[0] if tokens else ""
+
+
+def check_token(name: str, value: str) -> None:
+    """Never shows the value."""
+    if not value:
+        raise BadInput(f"The {name} is empty.", "Ask the staff of the pool for a token.")
+    wrong = re.search(r"""[^!-~]|["']""", value)
+    if wrong:
+        raise BadInput(
+            f"The {name} has {_called(wrong[0])} at position {wrong.start() + 1} of {len(value)}.",
+            "A token is one word of printable ASCII without quotes; copy it again, whole and alone.",
+        )
+
+
+def check_text(name: str, value: str) -> None:
+    """One line without control characters, and without blanks that a parser would strip."""
+    if not value:
+        raise BadInput(f"{name} is empty.", "Give it a value or leave it away.")
+    for position, character in enumerate(value, start=1):
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+            raise BadInput(
+                f"{name} has {_called(character)} at position {position}.",
+                "It must be one line of text without control characters.",
+            )
+    if value != value.strip():
+        raise BadInput(f"{name} begins or ends with a blank: {value!r}.", "Remove it.")
+
+
+def check_expression(name: str, value: str) -> None:
+    """A line whose quotes and brackets close, so that it stays whole inside parentheses."""
+    check_text(name, value)
+    opened: list[str] = []
+    for lexeme in _LEXEME.finditer(value):
+        problem = _unbalanced(opened, lexeme[0]) or _misplaced(opened, lexeme[0])
+        if problem:
+            raise BadInput(f"{name} has {problem} at position {lexeme.start() + 1}: {value}")
+    if opened:
+        raise BadInput(f"{name} has a {opened[-1]} that is never closed: {value}")
+
+
+def check_host(name: str, value: str) -> None:
+    match = _HOST.fullmatch(value)
+    port = int(match["port"]) if match and match["port"] else 1
+    if not match or not (_is_ipv6(match["ipv6"]) if match["ipv6"] else _is_host(match["name"])):
+        raise BadInput(
+            f"{name} is not the address of a machine: {value!r}.",
+            "Give HOST or HOST:PORT; an IPv6 address goes into brackets, [2001:db8::1]:9618.",
+        )
+    if not 1 <= port <= 65535:
+        raise BadInput(f"{name}: {port} is no port.", "Ports go from 1 to 65535.")
+
+
+def check_seconds(name: str, value: str) -> None:
+    if not re.fullmatch(r"[0-9]{1,10}", value) or not 1 <= int(value) <= MAX_SECONDS:
+        raise BadInput(f"{name} must be 1 to {MAX_SECONDS} seconds, not {value}.")
+
+
+_CHECKS: Mapping[str, Callable[[str, str], None]] = {
+    "string": check_text,
+    "token": check_token,
+    "expression": check_expression,
+    "host": check_host,
+    "seconds": check_seconds,
+}
+
+
+def _values(conf: WorkerConf) -> dict[str, str]:
+    given = {
+        "WorkerGroupName": conf.group_name,
+        "Token": conf.token,
+        "Start": conf.start,
+        "CentralManager": conf.central_manager,
+        "IdleTimeout": "" if conf.idle_timeout is None else str(conf.idle_timeout),
+    }
+    return {key.key: given[key.key] for key in worker_keys()}
+
+
+def _fill(template: str, text: str) -> str:
+    import jinja2  # an eighth of a second; --help and refusals do without
+
+    house = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(CLOUD_INIT / "osg"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # not HTML
+    )
+    return house.get_template(template).render(
+        path=conf_path(),
+        conf=text,
+        delimiter=delimiter(text),
+        readable=text.isascii(),  # beyond ASCII, old versions of PyYAML differ: base64
+        base64=base64.b64encode(text.encode()).decode(),
+    )
+
+
+def _account(what: str, name: str) -> str:
+    if not _ACCOUNT.fullmatch(name):
+        raise BadInput(
+            f"{name!r} is not the name of {what}: it may hold letters, digits and . _ + - only.",
+            "Anything else can be said with --start.",
+        )
+    return name
+
+
+def _whose_jobs(anyone: bool) -> BadInput:
+    if anyone:
+        return BadInput(
+            "Anyone's jobs, or only some?",
+            "Leave away --anyone, or --project, --owner and --start.",
+        )
+    return BadInput(
+        "Whose jobs is the worker to run?",
+        "Give --project TG-ABC123, --owner NAME or --start EXPR; --anyone if it is to run all.",
+    )
+
+
+def _unbalanced(opened: list[str], lexeme: str) -> str:
+    """Keep account of the brackets that are open; what is wrong with this one, if anything."""
+    if lexeme in _OPENER.values():
+        opened.append(lexeme)
+    elif lexeme in _OPENER and (not opened or opened.pop() != _OPENER[lexeme]):
+        return f"a {lexeme} that closes nothing"
+    return ""
+
+
+def _misplaced(opened: list[str], lexeme: str) -> str:
+    """What is wrong with this piece between strings, if anything; records may have = and ;."""
+    if lexeme in ("=", ";") and "[" in opened:
+        return ""
+    if not lexeme.isascii() and lexeme[0] not in "\"'":
+        return f"a {lexeme} outside of quotes (typographic quotes?)"
+    return _MISTAKES.get(lexeme, "")
+
+
+def _called(character: str) -> str:
+    """The name of a character that had better not be shown."""
+    known = {"\n": "a line break", "\r": "a carriage return", "\t": "a tab", " ": "a blank"}
+    return known.get(character, f"the character U+{ord(character):04X}")
+
+
+def _is_host(name: str) -> bool:
+    if not _NAME.fullmatch(name) or len(name) > 253:
+        return False
+    if not name.rpartition(".")[2].isdigit():
+        return True
+    try:
+        return bool(ipaddress.IPv4Address(name))
+    except ValueError:
+        return False
+
+
+def _is_ipv6(address: str) -> bool:
+    try:
+        return bool(ipaddress.IPv6Address(address)) and "%" not in address
+    except ValueError:
+        return False

@@ -1,0 +1,27 @@
+"""`python -m bakery.verify WORK < request.json`, in a room with a private network."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from bakery.verify import climb, ladder
+from provisioner import errors
+from provisioner.monitor import JsonLines
+
+
+def main() -> int:
+    monitor = JsonLines(sys.stdout)
+    try:
+        request = ladder.from_json(json.load(sys.stdin))
+        proof = climb.climb(request, Path(sys.argv[1]), monitor)
+    except errors.BakeryError as error:
+        monitor.tell(errors.to_event(error))
+        return error.exit_code
+    monitor.tell({"event": "result", "proof": proof})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

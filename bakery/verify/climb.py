@@ -1,0 +1,261 @@
+"""Inside the room: one mount, one boot, and everything the asked rungs want seen of them."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bakery import nocloud, qemu, userdata
+from bakery.machines import accelerator as accelerators
+from bakery.machines import vm
+from bakery.machines.accelerator import Accelerator
+from bakery.machines.vm import VirtualMachine
+from bakery.verify import pool as pools
+from bakery.verify import suite
+from bakery.verify.ladder import Level, Proof, Request
+from bakery.verify.pool import Pool
+from provisioner import run
+from provisioner.disk import mount_root
+from provisioner.errors import BadInput, NotProven
+from provisioner.monitor import Monitor, phase, warn
+from provisioner.scrub import hide
+
+HOSTNAME = "worker-proof"
+FOREIGN_PROJECT = "TG-SOMEBODY-ELSE"
+_IDLE, _COMPLETED, _HELD = 1, 4, 5
+
+# Time limits in seconds on a machine with KVM; an accelerator that is slower gets more.
+SSH_LIMIT = 120
+SETTLE_LIMIT = 120
+JOIN_LIMIT = 120
+JOB_LIMIT = 120
+OFF_LIMIT = 120
+
+
+@dataclass
+class Record:
+    """What was seen, in order, for one rung."""
+
+    monitor: Monitor
+    checks: list[dict[str, Any]] = field(default_factory=list)
+
+    @contextmanager
+    def check(self, what: str) -> Iterator[None]:
+        started = time.monotonic()
+        with phase(self.monitor, what):
+            yield
+        self.checks.append({"what": what, "seconds": round(time.monotonic() - started, 1)})
+
+    def proof(self, accelerator: str = "") -> dict[str, Any]:
+        at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        return {"at": at, "checks": self.checks, **({"accelerator": accelerator} if accelerator else {})}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the rungs share: the mounted image and a folder to work in."""
+
+    request: Request
+    root: Path
+    work: Path
+    monitor: Monitor
+
+
+def climb(request: Request, work: Path, monitor: Monitor) -> Proof:
+    """Raises NotProven where a rung does not hold."""
+    if not request.image.is_file():
+        raise BadInput(f"{request.image} is no file.")
+    with phase(monitor, "open the image"):
+        root = _open(request.image, work)
+    setting = Setting(request, root, work, monitor)
+    proof: Proof = {}
+    if "offline" in request.levels:
+        proof["offline"] = _offline(setting)
+    if "boot" in request.levels or "pool" in request.levels:
+        proof.update(_booted(setting))
+    return proof
+
+
+def _open(image: Path, work: Path) -> Path:
+    disk, root = work / "verify.raw", work / "image-root"
+    qemu.to_raw(image, disk)
+    root.mkdir()
+    mount_root(disk, root, read_only=True)
+    return root
+
+
+def _offline(setting: Setting) -> dict[str, Any]:
+    record = Record(setting.monitor)
+    with record.check("image tests on the mounted root"):
+        result = suite.on_root(setting.root, setting.work, setting.monitor)
+    return _counted(record, result, setting.monitor).proof()
+
+
+def _booted(setting: Setting) -> Proof:
+    request = setting.request
+    levels: dict[Level, Record] = {level: Record(setting.monitor) for level in ("boot", "pool")}
+    accelerator = accelerators.choose(
+        request.accelerator, _kernel(setting.root), setting.work, setting.monitor
+    )
+    with ExitStack() as stack:
+        pool = stack.enter_context(pools.start(setting.root, setting.work))
+        token = request.token or pool.worker_token()
+        hide(token)
+        jobs = _submit(pool, request) if "pool" in request.levels else None
+        conf = _conf(request, token)
+        key = _ssh_key(setting.work)
+        settings = vm.Settings(request.image, _seed(setting, conf, key), accelerator, request.firmware)
+        machine = stack.enter_context(vm.boot(settings, setting.work))
+        limits = Limits(accelerator)
+        try:
+            if "boot" in request.levels:
+                _boot_rung(setting, machine, conf, key, levels["boot"], limits)
+            if jobs:
+                _pool_rung(request, machine, pool, jobs, levels["pool"], limits)
+        except NotProven as error:
+            raise _with_console(error, machine, pool) from None
+    return {
+        level: levels[level].proof(accelerator.name)
+        for level in ("boot", "pool")
+        if level in request.levels
+    }
+
+
+@dataclass(frozen=True)
+class Limits:
+    accelerator: Accelerator
+
+    def __call__(self, seconds: float) -> float:
+        return seconds * self.accelerator.slower
+
+
+@dataclass(frozen=True)
+class Jobs:
+    nonce: str
+    matching: str
+    foreign: str
+
+
+def _submit(pool: Pool, request: Request) -> Jobs:
+    nonce = secrets.token_hex(8)
+    script = f"#!/bin/sh\necho {nonce} $(uname -n) $(id -un)\n"
+    return Jobs(
+        nonce,
+        pool.submit("matching", request.project, script),
+        pool.submit("foreign", FOREIGN_PROJECT, script),
+    )
+
+
+def _conf(request: Request, token: str) -> userdata.WorkerConf:
+    return userdata.WorkerConf(
+        token=token,
+        start=userdata.start_expression(projects=[request.project]),
+        group_name=request.group_name,
+        central_manager=pools.ADDRESS,
+        idle_timeout=request.idle_seconds if "pool" in request.levels else None,
+    )
+
+
+def _seed(setting: Setting, conf: userdata.WorkerConf, key: Path) -> Path:
+    seed = setting.work / "seed.iso"
+    nocloud.write_seed(
+        seed,
+        user_data=userdata.render(conf, "script"),
+        instance_id=f"iid-{secrets.token_hex(4)}",
+        hostname=HOSTNAME,
+        public_keys=[key.with_suffix(".pub").read_text().strip()],
+    )
+    return seed
+
+
+def _ssh_key(work: Path) -> Path:
+    key = work / "ssh-key"
+    run.call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "verify", "-f", str(key)])
+    return key
+
+
+def _kernel(root: Path) -> Path:
+    for pattern in ("usr/lib/modules/*/vmlinuz", "boot/vmlinuz-*"):
+        found = sorted(root.glob(pattern))
+        if found:
+            return found[-1]
+    raise NotProven("The image has no kernel.")
+
+
+def _boot_rung(
+    setting: Setting,
+    machine: VirtualMachine,
+    conf: userdata.WorkerConf,
+    key: Path,
+    record: Record,
+    limits: Limits,
+) -> None:
+    with record.check(f"booted ({setting.request.firmware}), ssh answered"):
+        if not machine.wait_ssh(limits(SSH_LIMIT)):
+            raise NotProven(f"The machine did not answer on ssh within {limits(SSH_LIMIT):.0f} s.")
+    expected = {
+        "token": conf.token,
+        "group_name": conf.group_name,
+        "start": conf.start,
+        "central_manager": conf.central_manager,
+        "hostname": HOSTNAME,
+        "settle_seconds": limits(SETTLE_LIMIT),
+    }
+    with record.check("image tests over ssh"):
+        login = setting.request.login
+        result = suite.over_ssh(login, machine.ssh_port, key, expected, setting.work, setting.monitor)
+    _counted(record, result, setting.monitor)
+
+
+def _pool_rung(
+    request: Request, machine: VirtualMachine, pool: Pool, jobs: Jobs, record: Record, limits: Limits
+) -> None:
+    constraint = f"WorkerGroupName == {pools.classad_string(request.group_name)}"
+    with record.check(f"appeared in the collector under {constraint}"):
+        _until(lambda: bool(pool.status(request.group_name)), machine, limits(JOIN_LIMIT), "join the pool")
+    with record.check(f"a job of {request.project} ran on it, its output came back"):
+        _until(lambda: _finished(pool, jobs), machine, limits(JOB_LIMIT), "run the matching job")
+        said = pool.output("matching").split()
+        if said[:2] != [jobs.nonce, HOSTNAME]:
+            raise NotProven(f"The job's output is not what it printed on the worker: {said!r}.")
+    with record.check(f"powered itself off after {request.idle_seconds} s without a job"):
+        if not machine.wait_off(request.idle_seconds + limits(OFF_LIMIT)):
+            raise NotProven("The worker was idle, but its machine did not power itself off.")
+    with record.check(f"a job of {FOREIGN_PROJECT} stayed idle all the while"):
+        if pool.job(jobs.foreign) != (_IDLE, 0):
+            raise NotProven("A job of another project was started on the worker.")
+
+
+def _finished(pool: Pool, jobs: Jobs) -> bool:
+    status, _ = pool.job(jobs.matching)
+    if status == _HELD:
+        raise NotProven("The matching job was held; the worker could not run it.")
+    return status == _COMPLETED
+
+
+def _until(seen: Callable[[], bool], machine: VirtualMachine, seconds: float, what: str) -> None:
+    end = time.monotonic() + seconds
+    while not seen():
+        if not machine.is_running():
+            raise NotProven(f"The machine went off before it could {what}.")
+        if time.monotonic() > end:
+            raise NotProven(f"The worker did not {what} within {seconds:.0f} s.")
+        time.sleep(1)
+
+
+def _counted(record: Record, result: suite.Result, monitor: Monitor) -> Record:
+    for skipped in result.skipped:
+        warn(monitor, f"A test of the image was skipped: {skipped}")
+    record.checks[-1]["what"] += f": {result.passed} passed"
+    return record
+
+
+def _with_console(error: NotProven, machine: VirtualMachine, pool: Pool) -> NotProven:
+    text = f"{error.message}\nThe last lines of its serial console:\n{machine.last_lines()}\n"
+    return NotProven(f"{text}The pool's logs:\n{pool.logs()}\n", error.hint)

@@ -1,0 +1,81 @@
+"""The rungs, and the way up: a request goes into a room, a proof comes out.
+
+A proof is plain data, kept in the image's manifest:
+
+    {"boot": {"at": "2026-11-22T…", "accelerator": "tcg", "checks": [
+        {"what": "booted, ssh answered", "seconds": 93.2}, …]}}
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from bakery import rooms
+from bakery.rights import require_root
+from bakery.store import Store, work_folder
+from provisioner import run
+from provisioner.monitor import Monitor
+
+Level = Literal["none", "offline", "boot", "pool"]
+Proof = dict[str, dict[str, Any]]
+
+LEVELS: tuple[Level, ...] = get_args(Level)
+TOOLS = (
+    "qemu-img",
+    "qemu-system-x86_64",
+    "unshare",
+    "setpriv",
+    "mount",
+    "chroot",
+    "sfdisk",
+    "ip",
+    "ssh-keygen",
+)
+
+
+def up_to(level: Level) -> tuple[Level, ...]:
+    """The rungs to climb, lowest first; none for "none"."""
+    return LEVELS[1 : LEVELS.index(level) + 1]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to prove of which image. `idle_seconds` is the shortened IdleTimeout of the pool rung."""
+
+    image: Path
+    levels: Sequence[Level]
+    login: str
+    accelerator: str = "auto"
+    firmware: Literal["bios", "efi"] = "bios"
+    group_name: str = 'Bakery\'s "proof" $(run)'
+    project: str = "TG-PROOF01"
+    idle_seconds: int = 120
+    token: str = ""  # only for tests with a canary; made for the run otherwise
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "image": str(self.image)}
+
+
+def from_json(data: dict[str, Any]) -> Request:
+    return Request(**{**data, "image": Path(data["image"])})
+
+
+def verify(request: Request, store: Store, monitor: Monitor) -> Proof:
+    """`prove` in a work folder of its own."""
+    require_root()
+    with work_folder(store) as work:
+        return prove(request, work, monitor)
+
+
+def prove(request: Request, work: Path, monitor: Monitor) -> Proof:
+    """Climb in a room with no way out but loopback. Raises NotProven, MissingHere, CommandFailed."""
+    run.require(*TOOLS)
+    command = [sys.executable, "-m", "bakery.verify", str(work)]
+    stdin = json.dumps(request.to_json()).encode()
+    proof: Proof = rooms.relay(command, stdin, monitor, private_network=True)["proof"]
+    return proof

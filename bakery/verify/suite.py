@@ -1,0 +1,88 @@
+"""tests/image, run by pytest with testinfra over a mounted root or over ssh."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bakery import data
+from bakery.files import write_private
+from provisioner import run
+from provisioner.errors import CommandFailed, NotProven
+from provisioner.monitor import Monitor, line
+from provisioner.scrub import scrub
+
+
+@dataclass(frozen=True)
+class Result:
+    passed: int
+    skipped: tuple[str, ...]
+
+
+def on_root(root: Path, work: Path, monitor: Monitor) -> Result:
+    """The tests marked offline. Raises NotProven with the failures."""
+    return _pytest("offline", ["--connection=chroot", f"--hosts={root}"], {}, work, monitor)
+
+
+def over_ssh(
+    login: str, port: int, key: Path, expected: dict[str, Any], work: Path, monitor: Monitor
+) -> Result:
+    """The tests marked boot; `expected` is what the booted machine was told. Raises NotProven."""
+    host = f"paramiko://{login}@127.0.0.1:{port}?sudo=true&timeout=60"
+    return _pytest("boot", [f"--hosts={host}", f"--ssh-identity-file={key}"], expected, work, monitor)
+
+
+def _pytest(
+    level: str, where: Sequence[str], expected: dict[str, Any], work: Path, monitor: Monitor
+) -> Result:
+    report, told = work / f"{level}.xml", work / f"{level}-expected.json"
+    write_private(told, json.dumps(expected).encode())
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"),
+        *("-c", str(data.IMAGE_TESTS / "pytest.ini"), "-m", level, f"--junitxml={report}"),
+        *where,
+        str(data.IMAGE_TESTS),
+    ]
+    environment = {**os.environ, "WORKER_EXPECTED": str(told), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        run.stream(command, lambda text: line(monitor, text), env=environment)
+    except CommandFailed as error:
+        raise _failures(report, error) from None
+    return _read(report)
+
+
+def _read(report: Path) -> Result:
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    assert suite is not None
+    skipped = [
+        f"{case.get('name')}: {case.find('skipped').get('message')}"  # type: ignore[union-attr]
+        for case in suite.iter("testcase")
+        if case.find("skipped") is not None
+    ]
+    total = int(suite.get("tests", "0"))
+    if total == len(skipped):
+        raise NotProven(
+            "No test of the image ran.", "This is a defect of the installation of worker-bakery."
+        )
+    return Result(total - len(skipped), tuple(skipped))
+
+
+def _failures(report: Path, error: CommandFailed) -> NotProven:
+    if not report.exists():
+        return NotProven(error.message)
+    failed = [
+        f"  {case.get('name')}: {_reason(problem)}"
+        for case in ElementTree.parse(report).getroot().iter("testcase")
+        for problem in (*case.findall("failure"), *case.findall("error"))
+    ]
+    return NotProven("The image failed its tests:\n" + scrub("\n".join(failed)) + "\n")
+
+
+def _reason(problem: ElementTree.Element) -> str:
+    return (problem.get("message") or problem.text or "").strip().replace("\n", "\n    ")[:600]

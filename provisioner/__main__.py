@@ -1,0 +1,59 @@
+"""`python -m provisioner apply --disk RAW --from N --to M < plan.json`, in a room of its own.
+
+The chroot engine runs this; events go to stdout as JSON lines, an error as the last of them:
+{"event": "error", "class": "CommandFailed", "message": "…", "hint": "…"}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from provisioner import errors, plan, run
+from provisioner.apply import apply
+from provisioner.disk import mount_root
+from provisioner.monitor import JsonLines
+from provisioner.targets.chroot import Chroot, Loan
+
+
+def main() -> int:
+    options = _options()
+    monitor = JsonLines(sys.stdout)
+    try:
+        _apply(options, monitor)
+    except errors.BakeryError as error:
+        monitor.tell(errors.to_event(error))
+        return error.exit_code
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="provisioner", description=__doc__)
+    parser.add_argument("verb", choices=["apply"])
+    parser.add_argument("--disk", type=Path, required=True)
+    parser.add_argument("--from", dest="first", type=int, default=0)
+    parser.add_argument("--to", dest="last", type=int)
+    parser.add_argument("--sources", type=Path, required=True)
+    parser.add_argument("--package-cache", type=Path, required=True)
+    return parser.parse_args()
+
+
+def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
+    planned = plan.from_json(json.load(sys.stdin))
+    root = Path(tempfile.mkdtemp(prefix="root-", dir=options.disk.parent))
+    mount_root(options.disk, root)
+    loan = Loan(options.sources.read_text(), options.package_cache)
+    target = Chroot(root, loan)
+    apply(planned.steps[options.first : options.last], target, monitor)
+    target.close()
+    # What was deleted must not be recoverable from the image, nor make it larger.
+    run.call(["fstrim", str(root)])
+    run.call(["umount", str(root)])
+    root.rmdir()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

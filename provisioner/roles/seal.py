@@ -1,0 +1,101 @@
+"""The last role makes the image nobody's. What it removes and what the checker looks for is one list.
+
+The list joins virt-sysprep's default operations, systemd's "Building Images Safely", cloud-init
+clean and HTCondor's own state; tests/image/test_hygiene.py reads the same TRACES.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from provisioner.roles import Context
+from provisioner.roles.base import POLICY
+from provisioner.steps import Command, File, Step
+
+MACHINE_ID = "uninitialized\n"  # systemd >= 237 takes this as "first boot" and sets a new one
+
+
+@dataclass(frozen=True)
+class Trace:
+    """`pattern` is a shell glob. Matches are deleted: all, or (`files`) regular files at any depth."""
+
+    pattern: str
+    why: str
+    what: Literal["all", "files"] = "all"
+
+
+TRACES: tuple[Trace, ...] = (
+    # identity: two machines of one image must differ
+    Trace("/etc/ssh/ssh_host_*", "ssh host keys"),
+    Trace("/var/lib/dbus/machine-id", "a copy of the machine-id"),
+    Trace("/etc/hostname", "host name"),
+    Trace("/var/lib/systemd/random-seed", "random seed"),
+    Trace("/var/lib/systemd/credential.secret", "key of systemd-creds"),
+    Trace("/boot/loader/random-seed", "boot loader's random seed"),
+    Trace("/efi/loader/random-seed", "boot loader's random seed"),
+    Trace("/var/lib/NetworkManager/*", "network leases and keys"),
+    Trace("/var/lib/dhcp/*", "DHCP leases"),
+    Trace("/var/lib/dhclient/*", "DHCP leases"),
+    Trace("/var/lib/systemd/network/*", "DHCP leases"),
+    Trace("/etc/udev/rules.d/70-persistent-net.rules", "network card addresses"),
+    # secrets
+    Trace("/etc/osg-worker.conf", "a worker's token and Start"),
+    Trace("/etc/prominence-worker.conf", "a worker's token"),
+    Trace("/etc/condor/tokens.d/*", "HTCondor tokens"),
+    Trace("/etc/condor/passwords.d/*", "HTCondor signing keys and pool passwords"),
+    Trace("/root/.condor", "a user's HTCondor tokens"),
+    Trace("/root/.ssh", "root's keys"),
+    Trace("/home/*", "people's homes"),
+    Trace("/root/.netrc", "passwords"),
+    Trace("/root/.aws", "cloud credentials"),
+    Trace("/root/.config", "a person's settings"),
+    Trace("/root/.cache", "leftovers of pip and others"),
+    Trace("/root/.*_history", "shell history"),
+    Trace("/etc/ssl/private/ssl-cert-snakeoil.key", "a private key made at installation"),
+    # first boot must happen again
+    Trace("/var/lib/cloud/*", "cloud-init's memory of an instance"),
+    Trace("/var/lib/condor/execute/*", "job scratch"),
+    Trace("/var/lib/condor/spool/*", "job queue"),
+    Trace("/var/lib/private/systemd/*", "state of systemd's services"),
+    # the build itself: its mirror, its network, its packages, its logs
+    Trace(POLICY, "the ban on starting services while baking"),
+    Trace("/etc/apt/sources.list", "the build machine's mirror"),
+    Trace("/etc/apt/sources.list.d/*", "the build machine's mirror"),
+    Trace("/etc/apt/apt.conf.d/*proxy*", "the build machine's proxy"),
+    Trace("/etc/apt/auth.conf.d/*", "passwords of mirrors"),
+    Trace("/var/lib/apt/lists/*", "package lists"),
+    Trace("/var/cache/apt/*.bin", "package lists"),
+    Trace("/var/cache/apt/archives/*.deb", "downloaded packages"),
+    Trace("/var/cache/debconf/*-old", "backups"),
+    Trace("/var/cache/ldconfig/aux-cache", "a cache that differs each time"),
+    Trace("/var/lib/dpkg/*-old", "backups"),
+    Trace("/etc/*-", "backups of the user database"),
+    Trace("/etc/.pwd.lock", "lock"),
+    Trace("/var/log", "logs", "files"),
+    Trace("/tmp/*", "temporary files"),
+    Trace("/tmp/.[!.]*", "temporary files"),
+    Trace("/var/tmp/*", "temporary files"),
+    Trace("/var/crash/*", "crash dumps"),
+    Trace("/var/spool/cron/crontabs/*", "a person's cron jobs"),
+    Trace("/var/mail/*", "mail"),
+)
+
+
+def seal(context: Context) -> tuple[Step, ...]:
+    return (
+        # cloud-init writes the sources of the distribution or the cloud at first boot.
+        Command("remove traces", ("sh", "-c", removal_script())),
+        File("/etc/machine-id", MACHINE_ID.encode(), 0o444),
+    )
+
+
+def removal_script() -> str:
+    """The globs are ours, not a user's; each is expanded by the shell on the machine itself."""
+    return "\n".join(["set -e", *map(_removal, TRACES)])
+
+
+def _removal(trace: Trace) -> str:
+    if trace.what == "files":
+        return f"find {trace.pattern} -xdev -type f -delete"
+    return f"rm -rf -- {trace.pattern}"

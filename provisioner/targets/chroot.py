@@ -1,0 +1,138 @@
+"""A target that is a root directory. It must be called in a room: its mounts are for life.
+
+Everything the build machine lends to the guest (mirror, resolver, package cache) lies on tmpfs
+or bind mounts, so nothing of it can stay in the image.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from provisioner import run
+from provisioner.targets import OnLine
+
+_LENT = "run/worker-bakery"
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_ENV = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "HOME": "/root",
+    "APT_CONFIG": f"/{_LENT}/apt.conf",
+}
+_APT_CONF = f"""\
+Dir::Etc::SourceList "/{_LENT}/bake.sources.list";
+Dir::Etc::SourceParts "/{_LENT}/sources.list.d";
+Dir::Cache::Archives "/{_LENT}/archives";
+Dir::State::Lists "/{_LENT}/lists";
+Acquire::Retries "3";
+APT::Sandbox::User "root";
+APT::Update::Error-Mode "any";
+APT::Keep-Downloaded-Packages "true";
+"""
+
+
+@dataclass(frozen=True)
+class Loan:
+    """What the guest may use while it is built: deb822 sources text and a folder for packages."""
+
+    apt_sources: str
+    package_cache: Path
+
+
+class Chroot:
+    def __init__(self, root: Path, loan: Loan) -> None:
+        self._root = root
+        mount_kernel_file_systems(root)
+        _lend(root, loan)
+
+    def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
+        run.stream(["chroot", str(self._root), *argv], on_line, env=_ENV)
+
+    def put(self, path: str, data: bytes, mode: int) -> None:
+        target = inside(self._root, path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.new")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(data)
+            os.fchmod(out.fileno(), mode)
+        temporary.rename(target)
+
+    def close(self) -> None:
+        """Take back the loan, so that the root's own file system can be unmounted."""
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+        ours = [entry.split()[1] for entry in mounts if entry.split()[1].startswith(f"{self._root}/")]
+        for where in reversed(ours):
+            run.call(["umount", where])
+
+
+def inside(root: Path, path: str) -> Path:
+    """The host's path of the guest's `path`; symbolic links mean what they mean in the guest."""
+    resolved = root
+    for part in PurePosixPath(path).parent.parts[1:]:
+        step = resolved / part
+        if step.is_symlink():
+            link = PurePosixPath("/", resolved.relative_to(root), step.readlink())
+            resolved = inside(root, str(PurePosixPath(os.path.normpath(link), "x"))).parent
+        else:
+            resolved = step
+    return resolved / PurePosixPath(path).name
+
+
+def mount_kernel_file_systems(root: Path) -> None:
+    for kind, where, options in (
+        ("proc", "proc", "nosuid,nodev,noexec"),
+        ("sysfs", "sys", "ro,nosuid,nodev,noexec"),
+        ("tmpfs", "dev", "mode=0755,nosuid"),
+        ("tmpfs", "run", "mode=0755,nosuid,nodev"),
+        ("tmpfs", "tmp", "mode=1777,nosuid,nodev"),
+    ):
+        run.call(["mount", "-t", kind, "-o", options, kind, str(root / where)])
+    for name in _DEVICES:
+        (root / "dev" / name).touch()
+        _bind(Path("/dev", name), root / "dev" / name)
+    for name in ("pts", "shm"):
+        (root / "dev" / name).mkdir()
+    run.call(
+        [
+            "mount",
+            "-t",
+            "devpts",
+            "-o",
+            "newinstance,ptmxmode=0666",
+            "devpts",
+            str(root / "dev/pts"),
+        ]
+    )
+    (root / "dev/ptmx").symlink_to("pts/ptmx")
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        (root / "dev" / name).symlink_to(f"/proc/self/fd/{number}")
+    (root / "dev/fd").symlink_to("/proc/self/fd")
+
+
+def _lend(root: Path, loan: Loan) -> None:
+    lent = root / _LENT
+    for name in ("archives", "lists"):
+        (loan.package_cache / name / "partial").mkdir(parents=True, exist_ok=True)
+        (lent / name).mkdir(parents=True)
+        _bind(loan.package_cache / name, lent / name)
+    (lent / "sources.list.d").mkdir()
+    (lent / "sources.list.d" / "bake.sources").write_text(loan.apt_sources)
+    (lent / "apt.conf").write_text(_APT_CONF)
+    _lend_resolver(root)
+
+
+def _lend_resolver(root: Path) -> None:
+    name = inside(root, "/etc/resolv.conf")
+    if name.is_symlink():  # of systemd-resolved, into /run
+        target = inside(root, os.path.normpath(PurePosixPath("/etc", name.readlink())))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile("/etc/resolv.conf", target)
+    elif name.exists():
+        _bind(Path("/etc/resolv.conf"), name)
+
+
+def _bind(source: Path, where: Path) -> None:
+    run.call(["mount", "--bind", str(source), str(where)])

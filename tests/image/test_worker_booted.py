@@ -1,0 +1,97 @@
+"""A machine booted from the image, with generated user-data, is a healthy worker."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.boot
+
+TOKEN_FILE = "/etc/condor/tokens.d/osg-worker.token"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled(host: Any, expected: dict[str, Any]) -> str:
+    """The machine's state once boot is over and the worker has started; every test here waits for it."""
+    end = time.monotonic() + expected["settle_seconds"]
+    while True:
+        state: str = host.run("systemctl is-system-running").stdout.strip()
+        done = host.file("/var/lib/cloud/instance/boot-finished").exists
+        if done and state in ("running", "degraded") and host.service("condor").is_running:
+            return state
+        assert time.monotonic() < end, f"not settled: system {state}, cloud-init done {done}"
+        time.sleep(3)
+
+
+def test_no_unit_failed(host: Any, settled: str) -> None:
+    assert settled == "running", host.run("systemctl --failed --no-legend --plain").stdout
+
+
+def test_cloud_init_found_no_error(host: Any) -> None:
+    status = host.run("cloud-init status --long")
+    assert status.rc == 0, status.stdout
+
+
+def test_root_has_grown(host: Any) -> None:
+    size = int(host.check_output("df --output=size -B1 /").split()[-1])
+    assert size > 7 * 2**30
+
+
+def test_machine_has_an_identity_of_its_own(host: Any, expected: dict[str, Any]) -> None:
+    assert len(host.file("/etc/machine-id").content_string.strip()) == 32
+    assert host.check_output("uname -n") == expected["hostname"]
+    assert host.file("/etc/ssh/ssh_host_ed25519_key").exists
+
+
+def test_host_name_resolves(host: Any, expected: dict[str, Any]) -> None:
+    assert host.run("getent hosts %s", expected["hostname"]).rc == 0
+
+
+def test_token_is_where_only_root_reads_it(host: Any, expected: dict[str, Any]) -> None:
+    token = host.file(TOKEN_FILE)
+    assert (token.user, token.mode) == ("root", 0o600)
+    assert token.content_string.strip() == expected["token"]
+
+
+def test_configuration_file_became_private(host: Any) -> None:
+    conf = host.file("/etc/osg-worker.conf")
+    assert (conf.user, conf.mode) == ("root", 0o600)
+
+
+def test_start_is_the_image_s_and_the_user_s(host: Any, expected: dict[str, Any]) -> None:
+    start = host.check_output("condor_config_val START")
+    assert start.endswith(f"&& ( {expected['start']} )"), start
+    assert start.startswith("( "), start
+
+
+def test_group_name_is_carried_exactly(host: Any, expected: dict[str, Any]) -> None:
+    quoted = expected["group_name"].replace("\\", "\\\\").replace('"', '\\"')
+    assert host.check_output("condor_config_val WorkerGroupName") == f'"{quoted}"'
+
+
+def test_central_manager(host: Any, expected: dict[str, Any]) -> None:
+    assert host.check_output("condor_config_val CONDOR_HOST") == expected["central_manager"]
+
+
+def test_token_is_in_no_process_list_and_no_journal(host: Any, expected: dict[str, Any]) -> None:
+    """The needle goes in by standard input's file, never as an argument of its own search."""
+    search = f"cut -c1-40 {TOKEN_FILE} > /run/needle; chmod 600 /run/needle; "
+    assert host.run(search + "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -qFf /run/needle").rc == 1
+    assert host.run("journalctl --no-pager -o cat | grep -qFf /run/needle").rc == 1
+    signature = expected["token"].rsplit(".", 1)[-1]
+    assert signature
+
+
+def test_token_is_in_no_world_readable_file(host: Any) -> None:
+    """Nor in a log, whoever may read it."""
+    places = "find /etc /var /run /tmp /home /root /opt -xdev -type f"
+    search = "-exec grep -lFf /run/needle {} + ; true"
+    assert host.check_output(f"{places} -perm -o=r {search}") == ""
+    assert host.check_output(f"find /var/log -type f {search}") == ""
+
+
+def test_package_sources_are_the_distribution_s(host: Any) -> None:
+    """cloud-init wrote them at first boot; the image itself carries none."""
+    assert host.run("apt-get indextargets --format '$(SITE)'").stdout.strip() != ""

@@ -1,0 +1,59 @@
+"""The worker's software is there, configured, and waits for its configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.offline
+
+
+@pytest.mark.parametrize("name", ["condor", "cloud-init", "python3", "libnss-myhostname", "nftables"])
+def test_package_is_installed(host: Any, name: str) -> None:
+    assert host.package(name).is_installed
+
+
+@pytest.mark.parametrize("unit", ["osg-worker.path", "osg-worker.service", "ssh.service"])
+def test_unit_starts_at_boot(host: Any, unit: str) -> None:
+    assert host.check_output("systemctl is-enabled %s", unit) == "enabled"
+
+
+def test_condor_waits_for_its_configuration(host: Any) -> None:
+    assert host.run("systemctl is-enabled condor.service").stdout.strip() == "disabled"
+
+
+@pytest.mark.parametrize("folder", ["/etc/condor/tokens.d", "/etc/condor/passwords.d"])
+def test_folder_of_secrets_is_root_s_alone(host: Any, folder: str) -> None:
+    found = host.file(folder)
+    assert (found.user, found.group, found.mode) == ("root", "root", 0o700)
+
+
+def test_unconfigured_image_takes_no_job(host: Any) -> None:
+    assert host.check_output("condor_config_val START") == "False"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DAEMON_LIST", "MASTER, STARTD"),
+        ("SHARED_PORT_PORT", "0"),
+        ("STARTER_ALLOW_RUNAS_OWNER", "False"),
+        ("SEC_CLIENT_AUTHENTICATION", "REQUIRED"),
+    ],
+)
+def test_condor_setting(host: Any, name: str, value: str) -> None:
+    assert host.check_output("condor_config_val %s", name) == value
+
+
+def test_condor_has_an_account(host: Any) -> None:
+    assert host.user("condor").shell in ("/usr/sbin/nologin", "/bin/false", "/sbin/nologin")
+
+
+def test_runtime_compiles_on_the_image_s_python(host: Any) -> None:
+    script = (
+        "import pathlib; [compile(p.read_text(), str(p), 'exec') "
+        "for p in pathlib.Path('/usr/lib/worker-bakery').rglob('*.py')]"
+    )
+    assert host.run("python3 -c %s", script).rc == 0
+    assert host.file("/usr/lib/worker-bakery/worker").mode == 0o755

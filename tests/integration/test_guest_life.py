@@ -1,0 +1,219 @@
+"""The life of a worker, from its configuration to its power-off, in namespace machines.
+
+Real systemd, real HTCondor, no pool: its central manager is a port of its own loopback where
+nobody answers. `worker_root` is a fresh, writable root directory of a worker image.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bakery.machines.namespace import NamespaceMachine, boot
+
+CONF = "/etc/osg-worker.conf"
+TOKEN_FILE = "etc/condor/tokens.d/osg-worker.token"
+CONFIG_FILE = "etc/condor/config.d/90-osg-worker.config"
+TOKEN = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImsifQ.eyJzdWIiOiJ3b3JrZXJAY2xvdWQifQ.CANARY-0"
+GUARDED = "( True ) && ( {} )"
+
+
+@pytest.fixture
+def machine(worker_root: Path, tmp_path: Path) -> Iterator[NamespaceMachine]:
+    """A worker that is up and waits for its configuration."""
+    with booted(worker_root, tmp_path / "console") as up:
+        yield up
+
+
+@contextmanager
+def booted(root: Path, console: Path) -> Iterator[NamespaceMachine]:
+    with boot(root, console=console, arguments=["cloud-init=disabled"]) as machine:
+        state = machine.wait_up()
+        assert state == "running", machine.run(["systemctl", "--failed"]).stdout
+        yield machine
+
+
+def conf(group: str = "Test", start: str = "True", idle: int = 600, token: str = TOKEN) -> str:
+    return (
+        f"WorkerGroupName = {group}\nToken = {token}\nStart = {start}\n"
+        f"CentralManager = 127.0.0.1\nIdleTimeout = {idle}\n"
+    )
+
+
+def write(machine: NamespaceMachine, text: str) -> None:
+    """As the shell scripts of user-data do it: not at once, and readable by everybody."""
+    machine.run(["sh", "-c", f"umask 022; cat >{CONF}"], stdin=text.encode())
+
+
+def shell(machine: NamespaceMachine, script: str) -> str:
+    return machine.run(["sh", "-c", script], expect=range(256)).stdout.strip()
+
+
+def macros(machine: NamespaceMachine, *names: str) -> list[str]:
+    return machine.run(["condor_config_val", *names]).stdout.splitlines()
+
+
+def state(machine: NamespaceMachine, unit: str) -> str:
+    return shell(machine, f"systemctl is-active {unit}")
+
+
+def master(machine: NamespaceMachine) -> int:
+    """condor_master's PID, or 0."""
+    return int(shell(machine, "systemctl show -p MainPID --value condor.service"))
+
+
+def wait_for_startd(machine: NamespaceMachine) -> None:
+    machine.wait_until("HTCondor's startd runs", lambda: bool(slot(machine, "Name")), 30)
+
+
+def slot(machine: NamespaceMachine, attribute: str) -> str:
+    """An attribute of the slot, as this worker advertises it to a pool."""
+    address = "$(head -n 1 /var/log/condor/.startd_address)"
+    said = shell(machine, f'condor_status -direct "{address}" -af:r {attribute} 2>/dev/null')
+    return "" if said == "undefined" else said
+
+
+def wait_for_group(machine: NamespaceMachine, quoted: str) -> None:
+    machine.wait_until(
+        f"the slot's group is {quoted}", lambda: slot(machine, "WorkerGroupName") == quoted, 30
+    )
+
+
+def mode(path: Path) -> str:
+    status = path.stat()
+    return f"{stat.S_IMODE(status.st_mode):o} {status.st_uid}:{status.st_gid}"
+
+
+def files_with(machine: NamespaceMachine, text: str) -> set[str]:
+    return set(shell(machine, f"grep -rlas -- {text} /etc /var /run /tmp /root").splitlines())
+
+
+def test_a_late_configuration_starts_htcondor_and_a_change_is_followed(
+    machine: NamespaceMachine, worker_root: Path
+) -> None:
+    assert "osg-worker: waiting for /etc/osg-worker.conf" in machine.console_text()
+    assert state(machine, "osg-worker.path") == "active"
+    assert state(machine, "condor.service") == "inactive"
+
+    name = r'A "b" \ $(SECRET) $ENV(PATH) $$(X) é # ; @=x include command : id\ '
+    quoted = r'"A \"b\" \\ $(SECRET) $ENV(PATH) $$(X) é # ; @=x include command : id\\"'
+    start = r'TARGET.Owner == "$(DOLLAR)(HOME) \" ) \\" || (2 / 1 > Nothing)'
+    write(machine, conf(name, start))
+    wait_for_group(machine, quoted)
+
+    assert slot(machine, "Start") == f"(true) && ({start})"
+    wanted = [GUARDED.format(start.replace("$", r"\044")), "127.0.0.1", "127.0.0.1", "600", "60"]
+    assert wanted == macros(
+        machine, "START", "CONDOR_HOST", "COLLECTOR_HOST", "STARTD_NOCLAIM_SHUTDOWN",
+        "UPDATE_INTERVAL",
+    )  # fmt: skip
+    assert macros(machine, "DAEMON_LIST", "CCB_ADDRESS") == ["MASTER, STARTD", "127.0.0.1"]
+    assert mode(worker_root / CONF[1:]) == "600 0:0"
+    assert mode(worker_root / TOKEN_FILE) == "600 0:0"
+    assert mode((worker_root / TOKEN_FILE).parent) == "700 0:0"
+    assert mode(worker_root / CONFIG_FILE) == "644 0:0"
+    assert (worker_root / TOKEN_FILE).read_text() == TOKEN + "\n"
+    assert files_with(machine, "CANARY-0") == {CONF, "/" + TOKEN_FILE}
+
+    # The same once more changes nothing: there may be jobs.
+    running = master(machine)
+    write(machine, conf(name, start))
+    machine.wait_until(
+        "the file was read again", lambda: "nothing has changed" in machine.console_text(), 15
+    )
+    assert master(machine) == running
+
+    write(machine, conf("Other", token=TOKEN.replace("CANARY-0", "CANARY-1")))
+    wait_for_group(machine, '"Other"')
+    assert master(machine) != running
+    assert files_with(machine, "CANARY-0") == set()
+    assert files_with(machine, "CANARY-1") == {CONF, "/" + TOKEN_FILE}
+    assert state(machine, "osg-worker.service") == "inactive"
+    assert machine.run(["systemctl", "--failed", "--quiet"]).stdout == ""
+
+
+def test_a_bad_configuration_is_explained_starts_nothing_and_can_be_corrected(
+    machine: NamespaceMachine, worker_root: Path
+) -> None:
+    write(machine, f"token = {TOKEN} x\n{TOKEN}\nStart =\nCentralManager = a b\nColour = {TOKEN}\n")
+    machine.wait_until("it is refused", lambda: state(machine, "osg-worker.service") == "failed", 15)
+    for said in (
+        "Token contains a blank", "Start is empty", "CentralManager is not of the form",
+        "line 2: not of the form", "unknown key, ignored: Colour", "token is read as Token",
+        "HTCondor was not started",
+    ):  # fmt: skip
+        assert said in machine.console_text()
+        assert said in shell(machine, "journalctl --no-pager -b -u osg-worker.service")
+
+    # Closed, but only HTCondor's own parser can tell that it is no expression.
+    write(machine, conf(start="TARGET.Owner == == 1"))
+    machine.wait_until(
+        "that is refused", lambda: "Start is not a ClassAd" in machine.console_text(), 15
+    )
+    assert state(machine, "condor.service") == "inactive"
+    assert not (worker_root / TOKEN_FILE).exists() and not (worker_root / CONFIG_FILE).exists()
+    assert "CANARY" not in machine.console_text()
+    assert shell(machine, "journalctl --no-pager -b | grep CANARY") == ""
+    assert files_with(machine, "CANARY") == {CONF}
+
+    write(machine, conf())
+    wait_for_startd(machine)
+    machine.wait_until(
+        "the unit is well", lambda: state(machine, "osg-worker.service") == "inactive", 15
+    )
+
+
+def test_a_file_that_is_written_slowly_or_often_is_read_whole_and_last(
+    machine: NamespaceMachine,
+) -> None:
+    head, tail = conf("Slow").split("Start", 1)
+    script = f"exec >{CONF}; sleep 1; printf %s '{head}'; sleep 1.5; printf %s 'Start{tail}'"
+    machine.run(["sh", "-c", script])
+    wait_for_group(machine, '"Slow"')
+    for number in range(12):  # more often than systemd starts a unit whose starts are limited
+        machine.run(["sh", "-c", f"cat >{CONF}.new; mv {CONF}.new {CONF}"],
+                    stdin=conf(f"Often{number}").encode())  # fmt: skip
+    wait_for_group(machine, '"Often11"')
+    assert state(machine, "osg-worker.path") == "active"
+
+
+def test_a_crash_is_repaired_and_an_administrators_stop_is_a_stop(
+    machine: NamespaceMachine,
+) -> None:
+    write(machine, conf())
+    wait_for_startd(machine)
+    crashed = master(machine)
+    machine.run(["kill", "-KILL", str(crashed)])
+    machine.wait_until("systemd repairs a crash", lambda: master(machine) not in (0, crashed), 15)
+    wait_for_startd(machine)
+
+    repaired = master(machine)
+    machine.run(["systemctl", "restart", "condor.service"])
+    assert master(machine) not in (0, repaired)
+    wait_for_startd(machine)
+    machine.run(["systemctl", "stop", "condor.service"])
+    assert state(machine, "condor.service") == "inactive"
+    assert shell(machine, "systemctl is-system-running") == "running"
+    assert "powering off" not in machine.console_text()
+
+
+def test_an_idle_worker_powers_itself_off_and_a_rebooted_one_goes_on(
+    worker_root: Path, tmp_path: Path
+) -> None:
+    with booted(worker_root, tmp_path / "first") as machine:
+        write(machine, conf(idle=10))
+        wait_for_startd(machine)
+        machine.wait_off(60)
+    assert "idle for long enough: powering off" in machine.console_text()
+
+    # The same machine again, as after a reset: its configuration is there before systemd is.
+    with booted(worker_root, tmp_path / "second") as machine:
+        wait_for_startd(machine)
+        assert "waiting for" not in machine.console_text()
+        machine.run(["systemctl", "--no-block", "poweroff"])
+        machine.wait_off(30)
+    assert "idle for long enough" not in machine.console_text()

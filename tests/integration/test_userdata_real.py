@@ -1,0 +1,174 @@
+"""What is generated, run by the programs that will run it: bash, cloud-init, the kernel's isofs.
+
+The file under /etc is written for real, in a mount namespace whose /etc is an empty tmpfs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import stat
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakery import data, nocloud
+from bakery.userdata import MAX_SECONDS, TABLE, WorkerConf, conf_text, parse_conf, render, worker_keys
+from provisioner.run import call, room_argv
+
+GUEST = data.WORKER / "common" / "usr" / "lib" / "worker-bakery"
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="a tmpfs on /etc needs root")
+NEEDS_GUEST = pytest.mark.skipif(
+    not (GUEST / "worker_runtime" / "conf.py").exists(), reason="the guest's parser is not there"
+)
+CAN_MOUNT_ISO = "iso9660" in Path("/proc/filesystems").read_text()
+NAMES = [
+    "My Test Workers",
+    "$(touch /etc/ran) `touch /etc/ran` ${HOME} \\ \\\\ \\n",
+    "EOF",
+    "' \" '\"'\"' % %s {{ 7 * 7 }} # ! & ; | > /etc/ran",
+    "-n é 漢字 🐿",
+    "\\",
+]
+CONF = WorkerConf(
+    token="aaabbb...",
+    start='TARGET.ProjectName == "TG-A" && regexp("^\\\\d$", X) && "$(Y)" != "`z`"',
+    central_manager="cm.example.org:9618",
+    idle_timeout=1200,
+)
+RUN_WITH_AN_EMPTY_ETC = """\
+set -e
+mount -t tmpfs -o mode=0755 tmpfs /etc
+if [ -n "$3" ]; then echo old >/etc/osg-worker.conf; chmod 644 /etc/osg-worker.conf; fi
+umask 022
+"$1"
+cp -a /etc/. "$2"
+"""
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def run_as_cloud_init_does(script: str, tmp_path: Path, *, before: bool = False) -> Path:
+    """Run the user-data as root; the folder that /etc then was."""
+    program, etc = tmp_path / "part-001", tmp_path / "etc"
+    program.write_text(script, "utf-8")
+    program.chmod(0o700)
+    etc.mkdir()
+    words = ["sh", "-c", RUN_WITH_AN_EMPTY_ETC, "sh", str(program), str(etc), "1" * before]
+    call(room_argv(words))
+    return etc
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_bash_writes_the_file_exactly_and_privately(name: str, before: bool, tmp_path: Path) -> None:
+    conf = replace(CONF, group_name=name)
+    etc = run_as_cloud_init_does(render(conf, "script"), tmp_path, before=before)
+    file = etc / "osg-worker.conf"
+    assert names_in(etc) == ["osg-worker.conf"]
+    assert file.read_bytes() == conf_text(conf).encode()
+    about = file.stat()
+    assert (stat.S_IMODE(about.st_mode), about.st_uid, about.st_gid) == (0o600, 0, 0)
+
+
+@ROOT_ONLY
+def test_a_script_that_cannot_write_fails(tmp_path: Path) -> None:
+    script = render(CONF, "script").replace("/etc/osg-worker.conf", "/etc/none/osg-worker.conf")
+    program = tmp_path / "part-001"
+    program.write_text(script)
+    call(["bash", str(program)], expect=(1,))
+
+
+@NEEDS_GUEST
+@pytest.mark.parametrize("name", NAMES)
+def test_the_guest_reads_the_same_values(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(GUEST))
+    guest = importlib.import_module("worker_runtime.conf")
+    conf = replace(CONF, group_name=name)
+    keys = guest.keys_of(json.loads(TABLE.read_text("utf-8")))
+    read = guest.parse(conf_text(conf).encode(), keys)
+    assert read.values == parse_conf(conf_text(conf))
+    assert (read.problems, read.warnings) == ((), ())
+
+
+@NEEDS_GUEST
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"central_manager": "[2001:db8::1]:9618"},
+        {"central_manager": "10.0.2.2:1"},
+        {"central_manager": "3com.xn--e1afmkfd.example"},
+        {"start": "[a = 1; b = 2].a == {1, 2}[0] && ('x y' =!= \"é ) // ; \\\\\")"},
+        {"start": "True"},
+        {"idle_timeout": 1},
+        {"idle_timeout": MAX_SECONDS},
+        {"token": "!#$%&()*+,-./:;<=>?@[\\]^_`{|}~"},
+    ],
+)
+def test_what_we_accept_the_guest_accepts(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(GUEST))
+    problem_with = importlib.import_module("worker_runtime.values").problem_with
+    values = parse_conf(conf_text(replace(CONF, **change)))
+    problems = {
+        key.key: problem_with(key.kind, values[key.key]) for key in worker_keys() if key.key in values
+    }
+    assert not any(problems.values()), problems
+
+
+@pytest.mark.skipif(shutil.which("cloud-init") is None, reason="cloud-init is not installed")
+@pytest.mark.parametrize("name", NAMES)
+def test_cloud_init_finds_the_cloud_config_valid(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "user-data"
+    file.write_text(render(replace(CONF, group_name=name), "cloud-config"), "utf-8")
+    call(["cloud-init", "schema", "-c", str(file)])
+
+
+def test_blkid_finds_the_seed_by_its_label(seed: Path) -> None:
+    found = call(["blkid", "-p", "-o", "export", str(seed)]).stdout.splitlines()
+    assert {"LABEL=cidata", "TYPE=iso9660"} <= set(found)
+
+
+@ROOT_ONLY
+@pytest.mark.skipif(not CAN_MOUNT_ISO, reason="this kernel has no iso9660")
+def test_the_kernel_reads_the_seed(seed: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    mount = 'mount -o loop,ro "$1" /mnt && cp -a /mnt/. "$2"'
+    call(room_argv(["sh", "-ec", mount, "sh", str(seed), str(copy)]))
+    assert names_in(copy) == ["meta-data", "user-data"]
+    assert (copy / "user-data").read_text("utf-8") == render(CONF, "script")
+
+
+@pytest.fixture
+def seed(tmp_path: Path) -> Path:
+    path = tmp_path / "seed.iso"
+    nocloud.write_seed(path, user_data=render(CONF, "script"), instance_id="i-1", hostname="w1")
+    return path
+
+
+def test_the_command_starts_without_what_only_rendering_needs() -> None:
+    heavy = "{'jinja2', 'yaml', 'jwt', 'pycdlib', 'paramiko', 'rich'}"
+    check = f"import sys, bakery.commands.gen_userdata; sys.exit(bool({heavy} & set(sys.modules)))"
+    call([sys.executable, "-c", check], cwd=data.ROOT)
+
+
+def test_a_full_disk_and_a_reader_that_goes_away_are_errors(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("aaabbb...\n")
+    token.chmod(0o600)
+    command = f"{sys.executable} -m bakery.commands.gen_userdata --token-file {token} --anyone"
+    full = call(["bash", "-c", f"{command} >/dev/full"], cwd=data.ROOT, expect=(6,))
+    assert full.stderr == (
+        "error: Cannot write to standard output: No space left on device. Free some space.\n"
+    )
+    left = ["bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"]
+    gone = call(left, cwd=data.ROOT, expect=(1,))
+    assert gone.stderr == "error: Whatever read the output went away before its end.\n"

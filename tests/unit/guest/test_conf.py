@@ -1,0 +1,135 @@
+"""/etc/osg-worker.conf: what the parser takes, what it refuses, and what it never repeats."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from worker_runtime.conf import Conf, keys_of, parse
+
+from bakery import data
+
+KEYS = keys_of(json.loads((data.WORKER / "osg/usr/lib/worker-bakery/keys.json").read_text()))
+TOKEN = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImsifQ.eyJzdWIiOiJjYW5hcnkifQ.CANARYcanary-_"
+GOOD = f"Token = {TOKEN}\nStart = True\n"
+
+
+def read(text: str | bytes) -> Conf:
+    return parse(text if isinstance(text, bytes) else text.encode(), KEYS)
+
+
+def test_the_seeds_own_example() -> None:
+    conf = read(f'WorkerGroupName = My Test Workers\nToken = {TOKEN}\nStart = A == "TG-ABC123"\n')
+    assert conf.problems == () and conf.warnings == ()
+    assert conf.values["WorkerGroupName"] == "My Test Workers"
+    assert conf.values["Token"] == TOKEN
+    assert conf.values["Start"] == 'A == "TG-ABC123"'
+
+
+def test_keys_not_given_take_the_tables_defaults() -> None:
+    values = read(GOOD).values
+    assert values == {
+        **{key.name: key.default for key in KEYS},
+        "Token": TOKEN,
+        "Start": "True",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Token={TOKEN}\nStart=True",
+        f"  Token\t=\t{TOKEN}  \n\n# Start = False\nStart   =True\t\n",
+        f"Token = {TOKEN}\r\nStart = True\r\n",
+        f"\ufeffToken = {TOKEN}\nStart = True\n",
+        f"TOKEN = {TOKEN}\nSTART = True\n",
+    ],
+    ids=["no blanks", "any blanks", "CRLF", "byte order mark", "legacy names"],
+)
+def test_spellings_that_mean_the_same(text: str) -> None:
+    conf = read(text)
+    assert (conf.problems, conf.warnings) == ((), ())
+    assert (conf.values["Token"], conf.values["Start"]) == (TOKEN, "True")
+
+
+def test_only_the_first_equals_sign_separates() -> None:
+    assert read(f"Token={TOKEN}\nStart=A=?=1").values["Start"] == "A=?=1"
+
+
+def test_the_last_one_wins_and_is_warned_of() -> None:
+    conf = read(f"Start = 1\n{GOOD}")
+    assert conf.values["Start"] == "True"
+    assert conf.warnings == ("line 3: Start again; the last one counts",)
+
+
+def test_unknown_and_variant_keys_are_named() -> None:
+    conf = read(f"{GOOD}Colour = red\nworkergroupname = x\n")
+    assert conf.values["WorkerGroupName"] == "x"
+    assert conf.warnings == (
+        "line 3: unknown key, ignored: Colour",
+        "line 4: workergroupname is read as WorkerGroupName",
+    )
+
+
+def test_all_problems_at_once() -> None:
+    conf = read("Start =\nCentralManager = a b\nIdleTimeout = soon\nwhat is this\n")
+    assert conf.problems == (
+        "line 4: not of the form Key = value",
+        "Token is missing",
+        "Start is empty",
+        "CentralManager is not of the form HOST or HOST:PORT",
+        "IdleTimeout is not a whole number of seconds between 0 and 31622400",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Token = {TOKEN} x\nStart = True",
+        f'Token = "{TOKEN}"\nStart = True',
+        f"Token = {TOKEN}\u00e9\nStart = True",
+        f"{TOKEN}\nStart = True",
+        f"{TOKEN}=\nStart = True",
+        f"{TOKEN[:20]}=\nStart = True\nStart = True ) || ( {TOKEN}",
+        f"Tokn = {TOKEN}\nStart = {TOKEN};",
+    ],
+)
+def test_a_token_is_never_repeated(text: str) -> None:
+    conf = read(text)
+    assert conf.problems
+    assert "CANARY" not in " ".join(conf.problems + conf.warnings)
+    assert "eyJhbGciOiJIUzI1NiIsImtpZCI6" not in " ".join(conf.problems + conf.warnings)
+
+
+@pytest.mark.parametrize("character", ["\t", "\v", "\f", "\x00", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_no_character_makes_a_second_line_of_a_value(character: str) -> None:
+    conf = read(f"{GOOD}WorkerGroupName = a{character}include command : id\n")
+    assert conf.problems == ("WorkerGroupName contains a control character (a tab, perhaps)",)
+
+
+def test_a_carriage_return_within_a_value_is_refused() -> None:
+    assert read(f"{GOOD}WorkerGroupName = a\rb\n").problems
+
+
+def test_what_is_not_text_is_refused_by_line() -> None:
+    assert read(GOOD.encode() + b"WorkerGroupName = \xff\n").problems == ("line 3: not UTF-8 text",)
+
+
+@pytest.mark.parametrize(
+    "host", ["cm.example.org", "cm.example.org:9618", "127.0.0.1", "[::1]:9618", "cm_1", "cm."]
+)
+def test_hosts(host: str) -> None:
+    assert read(f"{GOOD}CentralManager = {host}").problems == ()
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["cm.example.org:0", "cm:99999", "cm:", "-cm", "cm,other", "$(X)", "<1.2.3.4:9618>", "a" * 256],
+)
+def test_no_hosts(host: str) -> None:
+    assert len(read(f"{GOOD}CentralManager = {host}").problems) == 1
+
+
+@pytest.mark.parametrize("seconds", ["-1", "1.5", "\u0661", "99999999", "20 min", "0x10"])
+def test_no_seconds(seconds: str) -> None:
+    assert len(read(f"{GOOD}IdleTimeout = {seconds}").problems) == 1

@@ -1,0 +1,282 @@
+"""Every value arrives exactly or is refused."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bakery import userdata
+from bakery.userdata import WorkerConf, check_host, parse_conf, render, start_expression
+from provisioner.errors import BadInput, BakeryError
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "userdata"
+SEED = WorkerConf(
+    token="aaabbb...",
+    start='TARGET.ProjectName == "TG-NNNNNN"',
+    group_name="My Test Workers",
+)
+FULL = replace(SEED, central_manager="cm.example.org:9618", idle_timeout=1200)
+CANARY = "canary5Af9"
+
+HOSTILE = [
+    'a "quoted" name',
+    "it's",
+    "$(touch /tmp/x)",
+    "`touch /tmp/x`",
+    "$HOME ${HOME} $ENV(PATH) $(SECRET)",
+    "EOF",
+    "EOF_",
+    "\\",
+    "a\\nb\\",
+    "50 % %s %%",
+    "{{ 7 * 7 }} {% raw %} {# x #}",
+    "# no comment",
+    "a # b",
+    "- x",
+    "-x",
+    "= x = y",
+    "key: value",
+    "'0600'",
+    "|",
+    "&anchor *alias !!python/object:x",
+    "---",
+    "x  y",
+    "## template: jinja",
+    "é ü 漢字",
+    "🐿",
+    "\ufeffbom\ufeff",
+    "soft\u00adhyphen\u200bzero",
+    "null",
+    "~" * 4000,
+]
+ONE_LINE_ONLY = ["a\nb", "a\r", "\x00", "a\tb", "a\x1bb", "a\x85b", "a\u2028b", "a\u2029b", "\udce9"]
+
+
+@pytest.mark.parametrize("form", userdata.FORMS)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_group_name_is_carried_exactly(name: str, form: str) -> None:
+    conf = replace(SEED, group_name=name)
+    text = userdata.carried(render(conf, form))
+    assert text == userdata.conf_text(conf)
+    assert parse_conf(text) == {"WorkerGroupName": name, "Token": conf.token, "Start": conf.start}
+
+
+@pytest.mark.parametrize("form", userdata.FORMS)
+@pytest.mark.parametrize("text", [t for t in HOSTILE if "\\" not in t])
+def test_a_start_is_carried_exactly(text: str, form: str) -> None:
+    start = "TARGET.X == \"{}\" && 'a b' != $(DOLLAR)".format(text.replace('"', '\\"'))
+    made = render(replace(SEED, start=start), form)
+    assert parse_conf(userdata.carried(made))["Start"] == start
+
+
+@pytest.mark.parametrize("name", [*ONE_LINE_ONLY, " a", "a ", "\u00a0a", "a\u3000"])
+def test_a_group_name_that_cannot_be_carried_is_refused(name: str) -> None:
+    with pytest.raises(BadInput, match="WorkerGroupName"):
+        replace(SEED, group_name=name)
+
+
+@pytest.mark.parametrize("start", ["", " ", "True\\", *ONE_LINE_ONLY, "True\nToken = x"])
+def test_a_start_that_cannot_be_carried_is_refused(start: str) -> None:
+    with pytest.raises(BadInput, match="Start"):
+        replace(SEED, start=start)
+
+
+@pytest.mark.parametrize(
+    ("start", "why"),
+    [
+        ("A) || (B", r"a \) that closes nothing at position 2"),
+        ("(A || B", r"a \( that is never closed"),
+        ("(A]", r"a \] that closes nothing"),
+        ('A == "b', 'a " that is never closed at position 6'),
+        ('A == "b\\"', 'a " that is never closed'),
+        ("A == 'b", "a ' that is never closed"),
+        ('TARGET.ProjectName = "TG-A"', "a single = .* at position 20"),
+        ("A == \u201cb\u201d", "a \u201c outside of quotes"),
+        ("A == \\b", "a backslash outside of quotes"),
+        ("A == 1 // x", "a comment"),
+        ("A == /* x */ 1", "a comment"),
+        ("True; Foo", "a ; that would cut off the rest"),
+    ],
+)
+def test_a_start_that_would_not_stay_whole_in_parentheses_is_refused(start: str, why: str) -> None:
+    with pytest.raises(BadInput, match=why):
+        replace(SEED, start=start)
+
+
+@pytest.mark.parametrize(
+    "start", ['A == ") // ; \\" ("', "[a = 1; b = 2].a == {1, 2}[0]", "('a)' =?= 1) || (x)"]
+)
+def test_brackets_in_strings_and_records_are_fine(start: str) -> None:
+    assert replace(SEED, start=start).start == start
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        f"{CANARY}\n",
+        f" {CANARY}",
+        f"{CANARY} x",
+        f"{CANARY}\x00",
+        f"{CANARY}é",
+        "\x7f" + CANARY,
+        f'"{CANARY}"',
+    ],
+)
+def test_a_bad_token_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(BadInput, match=r"Token has .* at position") as caught:
+        replace(SEED, token=token)
+    assert CANARY not in str(caught.value)
+
+
+def test_an_empty_token_is_refused() -> None:
+    with pytest.raises(BadInput, match="Token is empty"):
+        replace(SEED, token="")
+
+
+def test_a_token_is_not_in_the_repr() -> None:
+    assert CANARY not in repr(replace(SEED, token=CANARY))
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["cm", "cm-1.example.org", "cm.example.org:9618", "10.0.2.2", "10.0.2.2:1", "[::1]:65535",
+     "[2001:db8::1]", "3com.example", "xn--e1afmkfd.example"],
+)  # fmt: skip
+def test_a_host(host: str) -> None:
+    check_host("CentralManager", host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["cm:", "cm:0", "cm:65536", "cm:x", "cm:9618:1", "::1", "[::1", "[cm]", "[fe80::1%eth0]",
+     "10.0.2.256", "10.0.2", "-cm", "cm-", "cm..example", ".cm", "cm.", "a b", "cm?sock=x", "cm/x",
+     "é.example", "$(X)", "a" * 64, "\u0661", "cm\n", "user@cm", "http://cm"],
+)  # fmt: skip
+def test_not_a_host(host: str) -> None:
+    with pytest.raises(BadInput, match="CentralManager"):
+        replace(SEED, central_manager=host)
+
+
+@pytest.mark.parametrize("seconds", [0, -60, 366 * 86400 + 1, 10**20])
+def test_not_an_idle_time(seconds: int) -> None:
+    with pytest.raises(BadInput, match="IdleTimeout"):
+        replace(SEED, idle_timeout=seconds)
+
+
+def test_start_of_one_project_is_the_documented_line() -> None:
+    assert start_expression(projects=["TG-NNNNNN"]) == 'TARGET.ProjectName == "TG-NNNNNN"'
+
+
+def test_projects_and_owners_are_alternatives() -> None:
+    assert start_expression(projects=["TG-A", "b.c_d+e"], owners=["alice"]) == (
+        'TARGET.ProjectName == "TG-A" || TARGET.ProjectName == "b.c_d+e" || TARGET.Owner == "alice"'
+    )
+
+
+def test_conditions_narrow() -> None:
+    assert start_expression(projects=["A"], owners=["b"], conditions=["x || y", "z"]) == (
+        '(TARGET.ProjectName == "A" || TARGET.Owner == "b") && (x || y) && (z)'
+    )
+
+
+def test_a_condition_alone_stands_as_given() -> None:
+    assert start_expression(conditions=["x || y"]) == "x || y"
+
+
+def test_a_condition_cannot_break_out_of_its_parentheses() -> None:
+    with pytest.raises(BadInput, match="closes nothing"):
+        start_expression(projects=["A"], conditions=["x) || (True"])
+
+
+def test_anyone_is_said_and_not_guessed() -> None:
+    assert start_expression(anyone=True) == "True"
+    with pytest.raises(BadInput, match="Whose jobs"):
+        start_expression()
+    with pytest.raises(BadInput, match="Anyone's jobs, or only some"):
+        start_expression(anyone=True, projects=["A"])
+
+
+@pytest.mark.parametrize("name", ["", 'A" || "', "a b", "a$", "é", "a\n", "a@b", "a'", "\u0661"])
+def test_not_the_name_of_a_project_or_owner(name: str) -> None:
+    with pytest.raises(BadInput, match="name of a project"):
+        start_expression(projects=[name])
+    with pytest.raises(BadInput, match="name of an owner"):
+        start_expression(owners=[name])
+
+
+@pytest.mark.parametrize("form", userdata.FORMS)
+def test_golden(form: str) -> None:
+    golden = GOLDEN / {"script": "full.sh", "cloud-config": "full.yaml"}[form]
+    assert render(FULL, form) == golden.read_text("utf-8")
+
+
+def test_golden_beyond_ascii() -> None:
+    made = render(replace(SEED, group_name="Équipe"), "cloud-config")
+    assert made == (GOLDEN / "beyond-ascii.yaml").read_text("utf-8")
+
+
+def test_only_what_is_set_is_written_in_the_order_of_the_table() -> None:
+    bare = WorkerConf(token="t", start="True", idle_timeout=60)
+    assert userdata.conf_text(bare) == "Token = t\nStart = True\nIdleTimeout = 60\n"
+    assert list(parse_conf(userdata.conf_text(FULL))) == [key.key for key in userdata.worker_keys()]
+
+
+def test_the_script_has_the_shape_that_users_know() -> None:
+    lines = render(SEED, "script").splitlines()
+    assert lines[0] == "#!/bin/bash"
+    at = lines.index("cat >/etc/osg-worker.conf <<'EOF'")
+    assert lines[at + 1 :] == [
+        "WorkerGroupName = My Test Workers",
+        "Token = aaabbb...",
+        'Start = TARGET.ProjectName == "TG-NNNNNN"',
+        "EOF",
+        "chmod 600 /etc/osg-worker.conf",
+    ]
+
+
+def test_the_cloud_config_is_private_and_roots() -> None:
+    made = render(replace(SEED, group_name="é"), "cloud-config")
+    assert made.startswith("#cloud-config\n")
+    (file,) = yaml.safe_load(made)["write_files"]
+    assert (file["path"], file["owner"]) == ("/etc/osg-worker.conf", "root:root")
+    assert (file["permissions"], file["encoding"]) == ("0600", "b64")
+    assert base64.b64decode(file["content"]).startswith("WorkerGroupName = é\n".encode())
+
+
+def test_the_delimiter_is_no_line_of_the_text() -> None:
+    assert userdata.delimiter("a\nb\n") == "EOF"
+    assert userdata.delimiter("a\nEOF\nEOF_\n") == "EOF__"
+
+
+def test_what_does_not_survive_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(userdata, "carried", lambda _made: "something else")
+    with pytest.raises(BakeryError, match="would not carry") as caught:
+        render(replace(SEED, token=CANARY), "script")
+    assert CANARY not in str(caught.value)
+
+
+def test_an_unknown_form_is_refused() -> None:
+    with pytest.raises(BadInput, match="script or cloud-config"):
+        render(SEED, "mime")
+
+
+@pytest.mark.parametrize("data", [b"tok", b"tok\n", b"\xef\xbb\xbftok\r\n", b"# pool\n\n  tok  \n# end\n"])
+def test_a_token_file(data: bytes) -> None:
+    assert userdata.token_of(data) == "tok"
+
+
+def test_a_token_file_has_one_token() -> None:
+    assert userdata.token_of(b"# none\n") == ""
+    with pytest.raises(BadInput, match="2 tokens") as caught:
+        userdata.token_of(f"{CANARY}\n{CANARY}\n".encode())
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", ["tok".encode("utf-16"), b"\xff\xfe", "tök".encode()])
+def test_a_token_file_of_another_encoding_is_refused(data: bytes) -> None:
+    with pytest.raises(BadInput, match="Token has"):
+        replace(SEED, token=userdata.token_of(data))

@@ -1,0 +1,63 @@
+"""Is a text one closed ClassAd expression? Pure.
+
+Not a parser of ClassAds (HTCondor has one, see proof.py). It finds what would let the text
+reach beyond the parentheses it is put into, and the mistakes people make most.
+"""
+
+import re
+from typing import List, NamedTuple, Optional
+
+_TOKEN = re.compile(
+    r"""
+      (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+    | (?P<comment>//|/\*)
+    | (?P<operator>=\?=|=!=|==|<=|>=|!=)
+    | (?P<open>[(\[{])
+    | (?P<close>[)\]}])
+    | (?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_CLOSES = {")": "(", "]": "[", "}": "{"}
+
+
+class Piece(NamedTuple):
+    kind: str
+    text: str
+
+
+def problem(text: str) -> Optional[str]:
+    """What is wrong with it, to be put behind its key; None if nothing is."""
+    open_brackets: List[str] = []
+    for match in _TOKEN.finditer(text):
+        piece = Piece(str(match.lastgroup), match.group())
+        if piece.kind == "open":
+            open_brackets.append(piece.text)
+        elif piece.kind == "close":
+            if not open_brackets or open_brackets.pop() != _CLOSES[piece.text]:
+                return "has a closing %s without its opening bracket" % piece.text
+        else:
+            found = _problem_of(piece, in_record="[" in open_brackets)
+            if found:
+                return found
+    return "has an opening %s that is never closed" % open_brackets[-1] if open_brackets else None
+
+
+def _problem_of(piece: Piece, in_record: bool) -> Optional[str]:
+    if piece.kind == "comment":
+        return "contains a comment (%s)" % piece.text
+    if piece.kind != "other":
+        return None
+    if piece.text in "\"'":
+        return "has a quotation mark that is never closed"
+    if piece.text == "\\":
+        return "has a backslash outside of a quoted text"
+    if piece.text == "$":
+        return "has a $ outside of a quoted text; macros are not expanded"
+    if piece.text == "=" and not in_record:
+        return "has a single = ; to compare, write == or =?="
+    if piece.text == ";" and not in_record:
+        return "contains a semicolon; it has to be one expression"
+    if ord(piece.text) > 126:
+        return "has a character outside of quotes that is not ASCII (typographic quotes?)"
+    return None

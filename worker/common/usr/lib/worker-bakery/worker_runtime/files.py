@@ -1,0 +1,87 @@
+"""Reading a file that may still be being written, and writing files that never are half there."""
+
+import os
+import time
+from typing import NamedTuple, Optional
+
+SETTLED = 0.5  # seconds in which a file did not change
+
+
+class Seen(NamedTuple):
+    content: bytes
+    changed: int
+    inode: int
+
+
+def settled(path: str) -> Optional[bytes]:
+    """The content once it stays the same; None if there is no file.
+
+    `cat >file <<EOF` lets a reader see the file empty, then in parts.
+    """
+    before = _seen(path)
+    while before is not None:
+        time.sleep(SETTLED)
+        now = _seen(path)
+        if now == before:
+            return now.content if now else None
+        before = now
+    return None
+
+
+def _seen(path: str) -> Optional[Seen]:
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(file, "rb") as opened:
+        make_private(opened.fileno())
+        content = opened.read()
+        status = os.fstat(opened.fileno())
+    return Seen(content, status.st_mtime_ns, status.st_ino)
+
+
+def make_private(file: int) -> None:
+    """root's, 0600. Only where it is not so yet: the path unit takes a chmod for a change."""
+    status = os.fstat(file)
+    if status.st_mode & 0o7777 != 0o600:
+        os.fchmod(file, 0o600)
+    if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+        os.fchown(file, os.geteuid(), os.getegid())
+
+
+def private_folder(path: str) -> None:
+    """A folder that only root may enter."""
+    os.makedirs(path, 0o700, exist_ok=True)
+    os.chmod(path, 0o700)
+    os.chown(path, os.geteuid(), os.getegid())
+
+
+def put(path: str, content: bytes, mode: int) -> bool:
+    """Make it so, in one rename; False if it was so already."""
+    if _is(path, content, mode):
+        return False
+    # A dot: HTCondor passes over such names in its folders of tokens and configuration.
+    folder, name = os.path.split(path)
+    unfinished = os.path.join(folder, ".%s.%d" % (name, os.getpid()))
+    file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(file, "wb") as opened:
+            opened.write(content)
+            os.fchmod(opened.fileno(), mode)
+            opened.flush()
+            os.fsync(opened.fileno())
+        os.rename(unfinished, path)
+    except BaseException:
+        os.unlink(unfinished)
+        raise
+    return True
+
+
+def _is(path: str, content: bytes, mode: int) -> bool:
+    try:
+        with open(path, "rb") as opened:
+            status = os.fstat(opened.fileno())
+            same_place = status.st_uid == os.geteuid() and status.st_mode & 0o7777 == mode
+            return same_place and opened.read() == content
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,63 @@
+"""Is a value what its kind demands? Pure; a problem is a predicate and never quotes the value."""
+
+import re
+import unicodedata
+from typing import Callable, Dict, Optional
+
+from worker_runtime import expression
+
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
+_HOST = re.compile(
+    r"({label}(\.{label})*\.?|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{{1,5}}))?\Z".format(label=_LABEL)
+)
+# A year: whoever wants the machine to stay for ever says 0.
+_LONGEST = 366 * 24 * 3600
+
+
+def problem_with(kind: str, value: str) -> Optional[str]:
+    """What is wrong with this value, to be put behind its key; None if nothing is."""
+    if _has_control(value):
+        return "contains a control character (a tab, perhaps)"
+    return _KINDS[kind](value)
+
+
+def _has_control(value: str) -> bool:
+    # Zl and Zp: line and paragraph separators, a new line for whoever reads them so.
+    return any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in value)
+
+
+def _string(value: str) -> Optional[str]:
+    return None
+
+
+def _token(value: str) -> Optional[str]:
+    if not all("!" <= character <= "~" for character in value):
+        return "contains a blank or a character that is not ASCII"
+    if '"' in value or "'" in value:
+        return "contains a quotation mark; write it without quotes"
+    return None
+
+
+def _host(value: str) -> Optional[str]:
+    match = _HOST.match(value)
+    if not match or len(value) > 255:
+        return "is not of the form HOST or HOST:PORT"
+    if match.group("port") and not 0 < int(match.group("port")) < 65536:
+        return "has a port that is not between 1 and 65535"
+    return None
+
+
+def _seconds(value: str) -> Optional[str]:
+    # Not isdigit(): that takes the digits of all scripts.
+    if not re.match(r"[0-9]{1,9}\Z", value) or int(value) > _LONGEST:
+        return "is not a whole number of seconds between 0 and %d" % _LONGEST
+    return None
+
+
+_KINDS: Dict[str, Callable[[str], Optional[str]]] = {
+    "string": _string,
+    "token": _token,
+    "expression": expression.problem,
+    "host": _host,
+    "seconds": _seconds,
+}
