@@ -107,6 +107,12 @@ def test_no_character_makes_a_second_line_of_a_value(character: str) -> None:
     assert conf.problems == ("WorkerGroupName contains a control character (a tab, perhaps)",)
 
 
+@pytest.mark.parametrize("text", ["$$(X)", "a$$", "$(DOLLAR)(X)", "$(dollar)"])
+def test_dollars_that_htcondor_cannot_hold_are_refused(text: str) -> None:
+    said = "contains $$ or $(DOLLAR), which HTCondor's configuration cannot hold"
+    assert read(f"{GOOD}WorkerGroupName = {text}").problems == (f"WorkerGroupName {said}",)
+
+
 def test_a_carriage_return_within_a_value_is_refused() -> None:
     assert read(f"{GOOD}WorkerGroupName = a\rb\n").problems
 

@@ -1,7 +1,10 @@
 """Is a text one closed ClassAd expression? Pure.
 
 Not a parser of ClassAds (HTCondor has one, see proof.py). It finds what would let the text
-reach beyond the parentheses it is put into, and the mistakes people make most.
+reach beyond the parentheses it is put into, and the mistakes people make most. Where quotes
+end depends on the reader: in a startd's configuration a backslash stands for itself, unless a
+quote follows; elsewhere it always belongs to the next character. Text that only one of the two
+takes for closed is refused.
 """
 
 import re
@@ -18,6 +21,8 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# An even number of backslashes before a double quote; any in a quoted name.
+_READ_TWO_WAYS = re.compile(r'(?<!\\)(?:\\\\)+"|\A\'.*\\', re.DOTALL)
 _CLOSES = {")": "(", "]": "[", "}": "{"}
 
 
@@ -46,6 +51,8 @@ def problem(text: str) -> Optional[str]:
 def _problem_of(piece: Piece, in_record: bool) -> Optional[str]:
     if piece.kind == "comment":
         return "contains a comment (%s)" % piece.text
+    if piece.kind == "text" and _READ_TWO_WAYS.search(piece.text):
+        return "has backslashes right before a quotation mark, which can be read in two ways"
     if piece.kind != "other":
         return None
     if piece.text in "\"'":

@@ -10,6 +10,9 @@ _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
 _HOST = re.compile(
     r"({label}(\.{label})*\.?|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{{1,5}}))?\Z".format(label=_LABEL)
 )
+# $(DOLLAR) is the only way to write a dollar sign, and HTCondor gets these two wrong:
+# $(DOLLAR)$(DOLLAR)(X) is read as $$(DOLLAR)(X), and $(DOLLAR)(DOLLAR)(X) as $(X).
+_UNSPEAKABLE = re.compile(r"\$\$|\$\(DOLLAR", re.IGNORECASE)
 # A year: whoever wants the machine to stay for ever says 0.
 _LONGEST = 366 * 24 * 3600
 
@@ -18,6 +21,8 @@ def problem_with(kind: str, value: str) -> Optional[str]:
     """What is wrong with this value, to be put behind its key; None if nothing is."""
     if _has_control(value):
         return "contains a control character (a tab, perhaps)"
+    if _UNSPEAKABLE.search(value):
+        return "contains $$ or $(DOLLAR), which HTCondor's configuration cannot hold"
     return _KINDS[kind](value)
 
 

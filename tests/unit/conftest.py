@@ -1,0 +1,17 @@
+"""Unit tests stay in this process: what would start a program or open a connection fails."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_process_and_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a unit test may not start a process or open a connection")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bakery import bases, recipe, store
+from bakery.place import place
+from bakery.store import Store, commit, read_manifest, work_folder
+from provisioner.errors import BadInput
+from provisioner.plan import Plan
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Store:
+    return Store(tmp_path / "cache")
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return recipe.plan(bases.find("debian13"), "osg")
+
+
+def put(kept: Store, at: Path, base_id: str) -> None:
+    with work_folder(kept) as work:
+        (work / "disk").write_bytes(b"disk")
+        commit(work / "disk", at, {"base_id": base_id})
+
+
+def test_cache_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WORKER_BAKERY_CACHE", str(tmp_path))
+    assert store.default_root() == tmp_path
+    monkeypatch.delenv("WORKER_BAKERY_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert store.default_root() == tmp_path / "xdg" / "worker-bakery"
+
+
+def test_what_was_committed_is_found(kept: Store, plan: Plan) -> None:
+    assert read_manifest(kept.image(plan)) is None
+    put(kept, kept.image(plan), plan.base_id)
+    assert read_manifest(kept.image(plan)) == {"base_id": plan.base_id}
+
+
+def test_a_manifest_alone_is_no_image(kept: Store, plan: Plan) -> None:
+    put(kept, kept.image(plan), plan.base_id)
+    kept.image(plan).unlink()
+    assert read_manifest(kept.image(plan)) is None
+
+
+def test_the_latest_checkpoint_is_nearest(kept: Store, plan: Plan) -> None:
+    assert kept.nearest_checkpoint(plan) == (0, kept.base(plan.base_id))
+    for done in plan.role_ends()[:2]:
+        put(kept, kept.checkpoint(plan.id_after(done)), plan.base_id)
+    assert kept.nearest_checkpoint(plan)[0] == plan.role_ends()[1]
+
+
+def test_the_sealed_disk_is_never_a_checkpoint(kept: Store, plan: Plan) -> None:
+    put(kept, kept.checkpoint(plan.id), plan.base_id)
+    assert kept.nearest_checkpoint(plan)[0] == 0
+
+
+def test_forgetting_a_base_forgets_its_checkpoints_only(kept: Store, plan: Plan) -> None:
+    mine, other = kept.checkpoint("a" * 64), kept.checkpoint("b" * 64)
+    put(kept, mine, plan.base_id)
+    put(kept, other, "another base")
+    put(kept, kept.base(plan.base_id), plan.base_id)
+    kept.forget_base(plan.base_id)
+    assert not mine.exists()
+    assert other.exists()
+    assert not kept.base(plan.base_id).exists()
+
+
+def test_a_work_folder_goes_even_after_a_failure(kept: Store) -> None:
+    with pytest.raises(RuntimeError), work_folder(kept) as work:
+        (work / "half").write_bytes(b"half")
+        raise RuntimeError
+    assert list((kept.root / "work").iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_swept_and_a_living_one_s_kept(kept: Store) -> None:
+    left = kept.root / "work" / "left"
+    left.mkdir(parents=True)
+    (left / "half").write_bytes(b"half")
+    with work_folder(kept) as living:
+        assert not left.exists()
+        with work_folder(kept) as second:
+            assert living.exists()
+            assert second != living
+
+
+def test_work_folders_are_private(kept: Store) -> None:
+    with work_folder(kept) as work:
+        assert work.stat().st_mode & 0o777 == 0o700
+
+
+def test_an_image_is_placed_whole_over_an_old_one(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"new")
+    (tmp_path / "target").write_bytes(b"old")
+    place(tmp_path / "source", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == b"new"
+    assert {path.name for path in tmp_path.iterdir()} == {"source", "target"}
+
+
+def test_a_place_that_is_not_there_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"new")
+    with pytest.raises(BadInput, match="nowhere"):
+        place(tmp_path / "source", tmp_path / "nowhere" / "target")
