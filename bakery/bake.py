@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bakery import base_image, bases, mirror, recipe
-from bakery.bases import Base, Build
+from bakery.bases import Base
 from bakery.engines import chroot
+from bakery.mkosi import Build
 from bakery.place import place
 from bakery.rights import require_root
 from bakery.store import Manifest, Store, commit, read_manifest, work_folder, write_manifest

@@ -9,25 +9,15 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from bakery import qemu
-from bakery.bases import Base, Build, VendorImage
+from bakery import mkosi, qemu
+from bakery.bases import Base, VendorImage
 from bakery.mirror import Mirror
+from bakery.mkosi import Build
 from bakery.store import Store, commit, read_manifest
 from provisioner import run
 from provisioner.errors import BadInput, BakeryError, Unreachable, WrongChecksum
 from provisioner.monitor import Monitor, line, note, phase, warn
 
-_MKOSI_TOOLS = (
-    "mkosi",
-    "bwrap",
-    "mcopy",
-    "mkfs.vfat",
-    "mkfs.ext4",
-    "grub-mkimage",
-    "cpio",
-    "depmod",
-    "zstd",
-)
 _OLD_DAYS = 30
 
 
@@ -76,11 +66,11 @@ def _now() -> str:
 
 
 def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Monitor) -> Path:
-    run.require(*_MKOSI_TOOLS)
+    run.require(*mkosi.TOOLS)
     folder = work / "mkosi"
     packages = store.packages(build.release) / "mkosi"
     packages.mkdir(parents=True, exist_ok=True)
-    for name, text in mkosi_files(build, mirror, packages).items():
+    for name, text in mkosi.files(build, mirror, packages).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     command = ["mkosi", "--directory", str(folder), "--force", "build"]
@@ -90,53 +80,6 @@ def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Moni
         qemu.to_qcow2(folder / "out" / "base.raw", disk)
     shutil.rmtree(folder)
     return disk
-
-
-def mkosi_files(build: Build, mirror: Mirror, package_cache: Path) -> dict[str, str]:
-    """mkosi's configuration: an ESP, a BIOS boot partition for grub, and last the root, to be grown."""
-    sources = mirror.sources(build.release)
-    return {
-        "mkosi.conf": _mkosi_conf(build, mirror, package_cache),
-        # mkosi's own list would ask for the debug archive, which mirrors rarely carry.
-        "mkosi.pkgmngr/etc/apt/sources.list.d/mkosi.sources": sources,  # mkosi 24
-        "mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources": sources,  # mkosi 25 renamed the folder
-        "mkosi.repart/00-esp.conf": _partition("esp", "256M", "Format=vfat", "CopyFiles=/boot:/"),
-        "mkosi.repart/05-bios.conf": _partition("21686148-6449-6e6f-744e-656564454649", "1M"),
-        "mkosi.repart/10-root.conf": _partition("root", build.root_size, "Format=ext4", "CopyFiles=/"),
-    }
-
-
-def _mkosi_conf(build: Build, mirror: Mirror, package_cache: Path) -> str:
-    packages = "".join(f"  {name}\n" for name in sorted(build.packages))
-    return f"""\
-[Distribution]
-Distribution={build.distribution}
-Release={build.release}
-Mirror={mirror.main}
-
-[Output]
-Format=disk
-ImageId=base
-OutputDirectory=out
-
-[Content]
-Bootable=yes
-Bootloader=grub
-BiosBootloader=grub
-WithDocs=no
-Locale=C.UTF-8
-KernelCommandLine={" ".join(build.kernel_command_line)}
-Packages=
-{packages}
-[Build]
-WorkspaceDirectory=workspace
-PackageCacheDirectory={package_cache}
-"""
-
-
-def _partition(kind: str, size: str, *more: str) -> str:
-    rows = [f"Type={kind}", *more, f"SizeMinBytes={size}", f"SizeMaxBytes={size}"]
-    return "\n".join(["[Partition]", *rows, ""])
 
 
 # --- a vendor's image --------------------------------------------------------------------------

@@ -9,27 +9,18 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bakery import data
+from bakery import data, mkosi
+from bakery.mirror import Mirror
+from bakery.mkosi import Build
 from provisioner.errors import BadInput
 from provisioner.roles import Family
 
 DEFAULT = "debian13"
 FAMILIES = ("debian",)
-
-
-@dataclass(frozen=True)
-class Build:
-    """What mkosi is told. `root_size` as systemd-repart takes it (4G)."""
-
-    distribution: str
-    release: str
-    root_size: str
-    kernel_command_line: tuple[str, ...]
-    packages: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -55,7 +46,8 @@ class Base:
         """sha256 of what the base is made of: a vendor image's digest, or the recipe to build it."""
         if isinstance(self.source, VendorImage):
             return self.source.sha256
-        recipe = json.dumps(asdict(self.source), sort_keys=True)
+        # All that mkosi is told but where the packages come from.
+        recipe = json.dumps(mkosi.files(self.source, Mirror("", ""), Path()), sort_keys=True)
         return hashlib.sha256(f"{self.architecture}\n{recipe}".encode()).hexdigest()
 
 

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 from bakery import __version__
 from provisioner.errors import BakeryError, Interrupted
@@ -26,13 +27,20 @@ def run(body: Callable[[], int]) -> int:
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog=name, description=description, allow_abbrev=False)
+    made = _Parser(prog=name, description=description, allow_abbrev=False)
     made.add_argument("--version", action="version", version=f"{name} {__version__}")
     made.add_argument("--json", action="store_true", help="result as one JSON object on stdout")
     loudness = made.add_mutually_exclusive_group()
     loudness.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
     loudness.add_argument("-q", "--quiet", action="store_true", help="say only what is wrong")
     return made
+
+
+class _Parser(argparse.ArgumentParser):
+    """One whose complaints never repeat a token that was given in the wrong place."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(scrub(message))
 
 
 def _interrupt(signal_number: int, _frame: FrameType | None) -> None:

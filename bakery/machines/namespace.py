@@ -10,9 +10,9 @@ Nothing outside the root directory is written, and what the machine keeps only w
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +30,7 @@ MASKED = (
     "systemd-udevd.service",
     "systemd-udev-trigger.service",
     "systemd-networkd.service",
+    "systemd-networkd.socket",
     "systemd-networkd-wait-online.service",
     "systemd-resolved.service",
     "systemd-timesyncd.service",
@@ -46,7 +47,7 @@ MASKED = (
 _POWERED_OFF = -signal.SIGINT
 _REBOOTED = -signal.SIGHUP
 _ENVIRONMENT = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LC_ALL=C.UTF-8")
-_serial = itertools.count()
+_CGROUPS = "worker-bakery."
 
 # $1 cgroup, $2 root, $3 terminal, $4 hostname, $5 more flags for unshare, $6… for systemd.
 _OUTSIDE = r"""
@@ -243,15 +244,21 @@ def _copy(terminal: int, console: Path) -> None:
 def _cgroup() -> Iterator[Path]:
     """A control group for the machine; those that killed runs left are swept out first."""
     above = _cgroup2()
-    for left in above.glob("worker-bakery.*.*"):
-        if not Path("/proc", left.name.split(".")[1]).exists():
-            _remove_cgroup(left)
-    mine = above / f"worker-bakery.{os.getpid()}.{next(_serial)}"
-    mine.mkdir()
+    for left in above.glob(f"{_CGROUPS}*"):
+        with suppress(FileNotFoundError):  # another run may sweep as well
+            if _is_left(left):
+                _remove_cgroup(left)
+    mine = Path(tempfile.mkdtemp(prefix=_CGROUPS, dir=above))
     try:
         yield mine
     finally:
         _remove_cgroup(mine)
+
+
+def _is_left(group: Path) -> bool:
+    """Without a process, and not because its machine is about to start."""
+    old = time.time() - group.stat().st_mtime > 60
+    return old and "populated 0" in (group / "cgroup.events").read_text().splitlines()
 
 
 def _cgroup2() -> Path:

@@ -73,14 +73,12 @@ def wait_for_startd(machine: NamespaceMachine) -> None:
 def slot(machine: NamespaceMachine, attribute: str) -> str:
     """An attribute of the slot, as this worker advertises it to a pool."""
     address = "$(head -n 1 /var/log/condor/.startd_address)"
-    said = shell(machine, f'condor_status -direct "{address}" -af '{attribute}' 2>/dev/null')
+    said = shell(machine, f'condor_status -direct "{address}" -af "{attribute}" 2>/dev/null')
     return "" if said == "undefined" else said
 
 
 def wait_for_group(machine: NamespaceMachine, name: str) -> None:
-    machine.wait_until(
-        f"the slot's group is {name}", lambda: slot(machine, "WorkerGroupName") == name, 30
-    )
+    machine.wait_until(f"the slot's group is {name}", lambda: slot(machine, "WorkerGroupName") == name, 30)
 
 
 def mode(path: Path) -> str:
@@ -105,7 +103,9 @@ def test_a_late_configuration_starts_htcondor_and_a_change_is_followed(
     wait_for_group(machine, name)
 
     assert slot(machine, "size(WorkerGroupName)") == str(len(name.encode()))
-    assert slot(machine, "unparse(Start)") == f"(true) && ({start})"
+    # The startd's configuration takes backslashes as they are; unparsed, they are doubled.
+    advertised = start.replace(r"\ \\d", r"\\ \\\\d")
+    assert slot(machine, "unparse(Start)") == f"(true) && ({advertised})"
     wanted = [GUARDED.format(start), "127.0.0.1", "127.0.0.1", "600", "60"]
     assert wanted == macros(
         machine, "START", "CONDOR_HOST", "COLLECTOR_HOST", "STARTD_NOCLAIM_SHUTDOWN",
@@ -151,9 +151,7 @@ def test_a_bad_configuration_is_explained_starts_nothing_and_can_be_corrected(
 
     # Closed, but only HTCondor's own parser can tell that it is no expression.
     write(machine, conf(start="TARGET.Owner == == 1"))
-    machine.wait_until(
-        "that is refused", lambda: "Start is not a ClassAd" in machine.console_text(), 15
-    )
+    machine.wait_until("that is refused", lambda: "Start is not a ClassAd" in machine.console_text(), 15)
     assert state(machine, "condor.service") == "inactive"
     assert not (worker_root / TOKEN_FILE).exists() and not (worker_root / CONFIG_FILE).exists()
     assert "CANARY" not in machine.console_text()
@@ -162,9 +160,7 @@ def test_a_bad_configuration_is_explained_starts_nothing_and_can_be_corrected(
 
     write(machine, conf())
     wait_for_startd(machine)
-    machine.wait_until(
-        "the unit is well", lambda: state(machine, "osg-worker.service") == "inactive", 15
-    )
+    machine.wait_until("the unit is well", lambda: state(machine, "osg-worker.service") == "inactive", 15)
 
 
 def test_a_file_that_is_written_slowly_or_often_is_read_whole_and_last(
@@ -179,6 +175,23 @@ def test_a_file_that_is_written_slowly_or_often_is_read_whole_and_last(
                     stdin=conf(f"Often{number}").encode())  # fmt: skip
     wait_for_group(machine, "Often11")
     assert state(machine, "osg-worker.path") == "active"
+
+
+def test_a_script_in_the_user_data_may_write_the_configuration(worker_root: Path, tmp_path: Path) -> None:
+    # cloud-init runs such scripts last of all, after multi-user.target.
+    seed = worker_root / "var/lib/cloud/seed/nocloud"
+    seed.mkdir(parents=True)
+    (seed / "meta-data").write_text("instance-id: i-1\nlocal-hostname: cloudy\n")
+    (seed / "user-data").write_text(f"#!/bin/sh\ncat >{CONF} <<'EOF'\n{conf('Cloudy')}EOF\n")
+    # A first boot, at which systemd enables whatever no preset forbids.
+    (worker_root / "etc/machine-id").write_text("uninitialized\n")
+    with boot(worker_root, console=tmp_path / "console", arguments=["ds=nocloud"]) as machine:
+        machine.wait_up()
+        assert shell(machine, "systemctl is-enabled condor.service") == "disabled"
+        wait_for_group(machine, "Cloudy")
+        assert mode(worker_root / CONF[1:]) == "600 0:0"
+        assert shell(machine, "journalctl --no-pager -b | grep -i 'ordering cycle'") == ""
+        assert state(machine, "multi-user.target") == "active"
 
 
 def test_a_crash_is_repaired_and_an_administrators_stop_is_a_stop(

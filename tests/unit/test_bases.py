@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bakery import base_image, bases
-from bakery.bases import Build, VendorImage
+from bakery import bases, data, mkosi
+from bakery.bases import VendorImage
 from bakery.mirror import Mirror
+from bakery.mkosi import Build
 from provisioner.errors import BadInput
 
 VENDOR = """
@@ -30,7 +31,7 @@ def write(tmp_path: Path, text: str) -> str:
 
 
 def test_every_known_base_reads_and_is_named_like_its_file() -> None:
-    assert {base.name for base in bases.known()} == {path.stem for path in bases.data.BASES.glob("*.toml")}
+    assert {base.name for base in bases.known()} == {path.stem for path in data.BASES.glob("*.toml")}
     assert bases.DEFAULT in {base.name for base in bases.known()}
 
 
@@ -71,11 +72,17 @@ def test_mkosi_is_told_the_machine_s_mirror_and_no_other() -> None:
     base = bases.find("debian13")
     assert isinstance(base.source, Build)
     mirror = Mirror("http://mirror.invalid/debian", "http://mirror.invalid/security")
-    files = base_image.mkosi_files(base.source, mirror, Path("/packages"))
+    files = mkosi.files(base.source, mirror, Path("/packages"))
     text = "\n".join(files.values())
     assert "Mirror=http://mirror.invalid/debian" in files["mkosi.conf"]
     assert {word for word in text.split() if "://" in word and "=" not in word} == {
         "http://mirror.invalid/debian",
         "http://mirror.invalid/security",
     }
-    assert sorted(files)[-1].startswith("mkosi.sandbox") or "mkosi.repart/10-root.conf" in files
+
+
+def test_the_layout_of_the_disk_is_part_of_the_base_s_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = bases.find("debian13")
+    before = base.id
+    monkeypatch.setattr(mkosi, "_partition", lambda *_: "another")
+    assert base.id != before

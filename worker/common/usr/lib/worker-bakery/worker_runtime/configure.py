@@ -20,7 +20,15 @@ CONFIG_FILE = proof.CONFIG_DIR + "/" + CONFIG_NAME
 def main() -> int:
     with open(TABLE, encoding="utf-8") as file:
         table = json.load(file)
-    path, keys = table["file"], keys_of(table)
+    try:
+        return follow(table["file"], keys_of(table))
+    except OSError as error:  # a full disk, or a folder where the file should be
+        say("%s: %s" % (error.filename, error.strerror))
+        return 1
+
+
+def follow(path: str, keys: Sequence[Key]) -> int:
+    """Do what the file says, until it says the same after that as before."""
     content = files.settled(path)
     while True:
         status = apply(path, content or b"", keys)

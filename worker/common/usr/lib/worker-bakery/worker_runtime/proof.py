@@ -62,7 +62,7 @@ def macros_read(name: str, text: str, macros: Sequence[str], whole: bool) -> Dic
         shutil.rmtree(tree)
     lines = answer.out.splitlines()
     if answer.status != 0 or len(lines) != len(macros):
-        raise Refused("HTCondor refuses the configuration: " + (answer.complaint or "no answer"))
+        raise Refused("HTCondor refuses the configuration: " + (answer.complaint or "odd answer"))
     return dict(zip(macros, lines))  # noqa: B905  # strict= is too new
 
 
@@ -78,8 +78,10 @@ def _copy(tree: str, name: str, text: str, whole: bool) -> Dict[str, str]:
     with open(ROOT_CONFIG, "rb") as file:
         root = file.read()
     # There may be several folders, and ours is one of them.
-    folders = ask(["condor_config_val", "LOCAL_CONFIG_DIR"], {}).out.strip()
-    own = "\nLOCAL_CONFIG_DIR = %s\n" % folders.replace(CONFIG_DIR, folder)
+    folders = ask(["condor_config_val", "LOCAL_CONFIG_DIR"], {})
+    if folders.status != 0:
+        raise Refused("HTCondor's present configuration is broken: " + folders.complaint)
+    own = "\nLOCAL_CONFIG_DIR = %s\n" % folders.out.strip().replace(CONFIG_DIR, folder)
     copied = os.path.join(tree, "condor_config")
     with open(copied, "wb") as file:
         file.write(root + own.encode("utf-8"))

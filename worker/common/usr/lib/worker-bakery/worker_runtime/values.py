@@ -21,8 +21,6 @@ def problem_with(kind: str, value: str) -> Optional[str]:
     """What is wrong with this value, to be put behind its key; None if nothing is."""
     if _has_control(value):
         return "contains a control character (a tab, perhaps)"
-    if _UNSPEAKABLE.search(value):
-        return "contains $$ or $(DOLLAR), which HTCondor's configuration cannot hold"
     return _KINDS[kind](value)
 
 
@@ -32,7 +30,13 @@ def _has_control(value: str) -> bool:
 
 
 def _string(value: str) -> Optional[str]:
+    if _UNSPEAKABLE.search(value):
+        return "contains $$ or $(DOLLAR), which HTCondor's configuration cannot hold"
     return None
+
+
+def _expression(value: str) -> Optional[str]:
+    return _string(value) or expression.problem(value)
 
 
 def _token(value: str) -> Optional[str]:
@@ -62,7 +66,7 @@ def _seconds(value: str) -> Optional[str]:
 _KINDS: Dict[str, Callable[[str], Optional[str]]] = {
     "string": _string,
     "token": _token,
-    "expression": expression.problem,
+    "expression": _expression,
     "host": _host,
     "seconds": _seconds,
 }

@@ -1,0 +1,126 @@
+"""kill -9 at any moment: no process, mount, loop device or half image stays; the next bake works."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from bakery.store import Store
+from tests.conftest import BIN, command
+
+# The name a phase begins with, as `--json` tells it.
+MOMENTS = (
+    "copy the base",
+    "condor: install condor",
+    "keep a checkpoint after condor",
+    "compress the image",
+    "image tests on the mounted root",
+)
+
+
+def processes_of(cache: Path) -> list[int]:
+    """Whoever names the cache in its arguments, has files of it open, or works or lives in it."""
+    found = []
+    for proc in Path("/proc").glob("[0-9]*"):
+        try:
+            links = [proc / "cwd", proc / "root", *(proc / "fd").iterdir()]
+            named = str(cache).encode() in (proc / "cmdline").read_bytes()
+            if named or any(str(cache) in str(link.readlink()) for link in links):
+                found.append(int(proc.name))
+        except OSError:
+            continue  # it ended while we looked, or is a thread of the kernel's
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def session_of(leader: int) -> list[int]:
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == leader:
+            members.append(int(stat.parent.name))
+    return members
+
+
+def mounts_of(cache: Path) -> list[str]:
+    seen = []
+    for mounts in Path("/proc").glob("[0-9]*/mounts"):
+        try:
+            seen += [row for row in mounts.read_text().splitlines() if str(cache) in row]
+        except OSError:
+            continue
+    return seen
+
+
+def loops_of(cache: Path) -> list[str]:
+    files = Path("/sys/block").glob("loop*/loop/backing_file")
+    return [path.read_text().strip() for path in files if str(cache) in path.read_text()]
+
+
+def start_until(moment: str, cache: Path, output: Path) -> subprocess.Popen[str]:
+    """bake-image in a session of its own, at the beginning of the phase."""
+    process = subprocess.Popen(
+        [BIN / "bake-image", "--json", "--verify", "offline", "-o", output],
+        env={**os.environ, "WORKER_BAKERY_CACHE": str(cache)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr
+    for row in process.stderr:
+        event = json.loads(row)
+        if event["event"] == "begin" and event["name"] == moment:
+            return process
+    pytest.fail(f"{moment} never began")
+
+
+def nothing_stays(cache: Path) -> None:
+    end = time.monotonic() + 10  # the kernel takes namespaces down in its own time
+    while time.monotonic() < end:
+        left = [*processes_of(cache), *mounts_of(cache), *loops_of(cache)]
+        if not left:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"left behind: {left}")
+
+
+@pytest.mark.parametrize("whom", ["its whole session", "the command alone"])
+def test_killed_at_five_moments(whom: str, private_store: Store, tmp_path: Path) -> None:
+    cache, output = private_store.root, tmp_path / "out" / "worker.qcow2"
+    output.parent.mkdir()
+    for moment in MOMENTS:
+        process = start_until(moment, cache, output)
+        time.sleep(0.4)
+        victims = session_of(process.pid) if whom == "its whole session" else [process.pid]
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+        nothing_stays(cache)
+        assert list(output.parent.iterdir()) == []
+        assert list((cache / "images").glob("*")) == [] if (cache / "images").exists() else True
+    done = command(
+        "bake-image", "--verify", "offline", "-o", str(output), env={"WORKER_BAKERY_CACHE": str(cache)}
+    )
+    assert done.status == 0, done.err
+    assert output.exists()
+    assert list((cache / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_interrupted(number: signal.Signals, status: int, private_store: Store, tmp_path: Path) -> None:
+    process = start_until("condor: install condor", private_store.root, tmp_path / "worker.qcow2")
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert "Traceback" not in err
+    nothing_stays(private_store.root)
+    assert list((private_store.root / "work").iterdir()) == []
