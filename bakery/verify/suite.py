@@ -53,11 +53,13 @@ def _pytest(
     try:
         run.stream(command, lambda text: line(monitor, text), env=environment)
     except CommandFailed as error:
-        raise _failures(report, error) from None
-    return _read(report)
+        if not report.exists():
+            raise NotProven(error.message) from None
+        raise NotProven(f"The image failed its tests:\n{failures(report)}\n") from None
+    return read_report(report)
 
 
-def _read(report: Path) -> Result:
+def read_report(report: Path) -> Result:
     suite = ElementTree.parse(report).getroot().find("testsuite")
     assert suite is not None
     skipped = [
@@ -73,15 +75,14 @@ def _read(report: Path) -> Result:
     return Result(total - len(skipped), tuple(skipped))
 
 
-def _failures(report: Path, error: CommandFailed) -> NotProven:
-    if not report.exists():
-        return NotProven(error.message)
+def failures(report: Path) -> str:
+    """The names of the failed tests and why, a line each or more."""
     failed = [
         f"  {case.get('name')}: {_reason(problem)}"
         for case in ElementTree.parse(report).getroot().iter("testcase")
         for problem in (*case.findall("failure"), *case.findall("error"))
     ]
-    return NotProven("The image failed its tests:\n" + scrub("\n".join(failed)) + "\n")
+    return scrub("\n".join(failed))
 
 
 def _reason(problem: ElementTree.Element) -> str:

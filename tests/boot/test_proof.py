@@ -1,0 +1,138 @@
+"""The proof that counts: virtual machines, a real pool, and a token that must be seen nowhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakery import bases, qemu, recipe
+from bakery.store import Store, read_manifest, write_manifest
+from tests.conftest import Ended, command
+
+GROUP = 'WorkerGroupName == "Bakery\'s \\"proof\\" $(run)"'
+
+
+@pytest.fixture(scope="module")
+def image(store: Store) -> Path:
+    """The default image, proven to offline and no further, whatever an earlier run has shown."""
+    if os.geteuid() != 0:
+        pytest.fail("these tests mount disks and make namespaces: run them as root")
+    done = command("bake-image", "--verify", "offline", "--json")
+    assert done.status == 0, done.err[-3000:]
+    path = store.image(recipe.plan(bases.find(bases.DEFAULT), "osg"))
+    manifest = read_manifest(path)
+    assert manifest
+    write_manifest(path, {**manifest, "proof": {"offline": manifest["proof"]["offline"]}})
+    return path
+
+
+def phases(done: Ended) -> list[str]:
+    events = [json.loads(row) for row in done.err.splitlines()]
+    return [event["name"] for event in events if event["event"] == "end"]
+
+
+def shown(proof: dict[str, Any], level: str) -> list[str]:
+    return [check["what"] for check in proof[level]["checks"]]
+
+
+def test_default_bake_proves_that_it_boots_and_only_what_is_missing(image: Path) -> None:
+    done = command("bake-image", "--json")
+    assert done.status == 0, done.err[-5000:]
+    result = json.loads(done.out)
+    assert result["path"] == str(image)
+    assert "image tests on the mounted root" not in phases(done)
+    assert shown(result["proof"], "boot")[0] == "booted (bios), ssh answered"
+    assert re.fullmatch(r"image tests over ssh: \d+ passed", shown(result["proof"], "boot")[1])
+    assert result["proof"]["boot"]["accelerator"] in ("kvm", "tcg")
+    again = command("bake-image", "--json")
+    assert json.loads(again.out)["from_store"]
+    assert phases(again) == []
+
+
+class Watch:
+    """What of the worker's token can be seen on this machine while it is proven."""
+
+    def __init__(self, store: Store) -> None:
+        self.token = ""
+        self.seen_in: set[str] = set()
+        self.readable: set[str] = set()
+        self._work = store.root / "work"
+
+    def look(self) -> None:
+        if not self.token:
+            self._find_token()
+            return
+        signature = self.token.rsplit(".", 1)[1].encode()
+        for name in ("cmdline", "environ"):
+            for path in Path("/proc").glob(f"[0-9]*/{name}"):
+                try:
+                    if signature in path.read_bytes():
+                        self.seen_in.add(str(path))
+                except OSError:
+                    continue
+
+    def _find_token(self) -> None:
+        for seed in self._work.glob("*/seed.iso"):
+            found = re.search(rb"^Token = (\S+)$", seed.read_bytes(), re.MULTILINE)
+            if found:
+                self.token = found[1].decode()
+                if stat.S_IMODE(seed.parent.stat().st_mode) & 0o077:
+                    self.readable.add(str(seed))
+
+
+@contextmanager
+def watched(store: Store) -> Iterator[Watch]:
+    watch, over = Watch(store), threading.Event()
+
+    def look_on() -> None:
+        while not over.wait(0.5):
+            watch.look()
+
+    thread = threading.Thread(target=look_on)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        over.set()
+        thread.join()
+
+
+def files_with(needle: bytes, root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file() and needle in path.read_bytes()]
+
+
+def test_a_worker_joins_runs_only_its_jobs_and_leaves_and_its_token_is_seen_nowhere(
+    image: Path, store: Store, tmp_path: Path
+) -> None:
+    before = hashlib.sha256(image.read_bytes()).hexdigest()
+    with watched(store) as watch:
+        done = command("verify-image", str(image), "--level", "pool", "--firmware", "efi", "--json", "-v")
+    assert done.status == 0, done.err[-5000:]
+    proof = json.loads(done.out)["proof"]
+    assert shown(proof, "boot")[0] == "booted (efi), ssh answered"
+    assert shown(proof, "pool") == [
+        f"appeared in the collector under {GROUP}",
+        "a job of TG-PROOF01 ran on it, its output came back",
+        "powered itself off after 120 s without a job",
+        "a job of TG-SOMEBODY-ELSE stayed idle all the while",
+    ]
+
+    assert watch.token, "the watch never saw the seed, so it proves nothing"
+    assert (watch.seen_in, watch.readable) == (set(), set())
+    signature = watch.token.rsplit(".", 1)[1]
+    assert signature not in done.out + done.err
+    assert hashlib.sha256(image.read_bytes()).hexdigest() == before
+    qemu.to_raw(image, tmp_path / "disk.raw")
+    assert files_with(signature.encode(), tmp_path) == []
+    for folder in ("images", "work"):
+        assert files_with(signature.encode(), store.root / folder) == []

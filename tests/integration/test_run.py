@@ -1,0 +1,105 @@
+"""The one module that starts processes, with real ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from provisioner import run
+from provisioner.errors import CommandFailed, DiskFull, MissingHere, Unreachable
+
+
+def test_both_pipes_are_read_however_much_comes() -> None:
+    script = "import sys; sys.stderr.write('e' * 3_000_000); sys.stdout.write('o' * 3_000_000)"
+    done = run.call([sys.executable, "-c", script])
+    assert (len(done.stdout), len(done.stderr)) == (3_000_000, 3_000_000)
+
+
+def test_a_failure_carries_its_last_lines_and_no_token() -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
+    with pytest.raises(CommandFailed) as caught:
+        run.stream(["sh", "-c", f"seq 100; echo {token}; exit 3"], lambda _: None)
+    assert caught.value.status == 3
+    assert caught.value.tail.endswith("100\n[token]")
+    assert "c2lnbmF0dXJl" not in str(caught.value)
+
+
+def test_lines_come_as_they_are_written() -> None:
+    seen: list[tuple[str, float]] = []
+    run.stream(
+        ["sh", "-c", "echo one; sleep 0.5; echo two >&2"], lambda x: seen.append((x, time.monotonic()))
+    )
+    assert [text for text, _ in seen] == ["one", "two"]
+    assert seen[1][1] - seen[0][1] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("says", "cause"),
+    [
+        ("dd: error writing: No space left on device", DiskFull),
+        ("E: Failed to fetch http://m.invalid/x  Could not connect to m.invalid:80", Unreachable),
+        ("E: something else", CommandFailed),
+    ],
+)
+def test_the_cause_is_told_from_what_a_program_says(says: str, cause: type[Exception]) -> None:
+    with pytest.raises(cause):
+        run.call(["sh", "-c", f"echo '{says}' >&2; exit 100"])
+
+
+def test_a_missing_tool_is_named() -> None:
+    with pytest.raises(MissingHere, match="no-such-tool"):
+        run.call(["no-such-tool"])
+
+
+def test_a_time_limit_ends_the_program() -> None:
+    started = time.monotonic()
+    with pytest.raises(CommandFailed):
+        run.call(["sleep", "60"], seconds=0.5)
+    assert time.monotonic() - started < 10
+
+
+def test_a_background_program_ends_with_its_block(tmp_path: Path) -> None:
+    with run.background(["sh", "-c", "echo up; sleep 60"], log=tmp_path / "log") as process:
+        time.sleep(0.3)
+        assert process.poll() is None
+    assert process.returncode == -signal.SIGKILL
+    assert (tmp_path / "log").read_text() == "up\n"
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_room_ends_with_its_owner(tmp_path: Path) -> None:
+    """The owner is killed with -9; the grandchild, a daemon in a session of its own, dies too."""
+    room = "setsid sleep 6543.21 & sleep 6543.21"
+    script = f"from provisioner import run; run.call(run.room_argv(['sh', '-c', {room!r}]))"
+    owner = subprocess.Popen([sys.executable, "-c", script])
+    assert until(lambda: len(sleepers()) == 2)
+    os.kill(owner.pid, signal.SIGKILL)
+    owner.wait()
+    assert until(lambda: not sleepers())
+
+
+def sleepers() -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes() == b"sleep\x006543.21\x00":
+                found.append(str(path))
+        except OSError:
+            continue
+    return found
+
+
+def until(seen: Callable[[], bool], seconds: float = 10) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if seen():
+            return True
+        time.sleep(0.1)
+    return False

@@ -1,0 +1,63 @@
+"""README against the code: exit codes, options, keys."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bakery import data
+from bakery.commands import bake_image, gen_userdata, verify_image
+from provisioner import errors
+
+README = (Path(__file__).parent.parent.parent / "README.md").read_text()
+
+
+def classes() -> dict[str, int]:
+    return {
+        name: kind.exit_code
+        for name, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, errors.BakeryError) and kind not in (errors.BakeryError, errors.Interrupted)
+    }
+
+
+def test_every_cause_has_its_exit_code_in_the_readme() -> None:
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", README, re.MULTILINE)
+    assert {name: int(code) for code, name in rows} == classes()
+    assert len(set(classes().values())) == len(classes())
+
+
+def test_signals_end_with_the_shell_s_codes() -> None:
+    assert (errors.Interrupted(2).exit_code, errors.Interrupted(15).exit_code) == (130, 143)
+    assert "130, 143" in README
+
+
+def test_an_error_keeps_its_code_across_a_process_boundary() -> None:
+    for name, code in classes().items():
+        if name != "CommandFailed":
+            made = getattr(errors, name)("what", "do")
+            again = errors.from_event(json.loads(json.dumps(errors.to_event(made))))
+            assert (again.exit_code, str(again)) == (code, "what do")
+
+
+def test_every_key_of_the_worker_s_file_is_in_the_readme_with_its_default() -> None:
+    table = json.loads((data.WORKER / "osg/usr/lib/worker-bakery/keys.json").read_text())
+    for row in table["keys"]:
+        default = "required" if row["required"] else f"`{row['default']}`" if row["default"] else ""
+        assert re.search(rf"^\| `{row['key']}` \| {re.escape(default)} ?\|", README, re.MULTILINE), row[
+            "key"
+        ]
+
+
+@pytest.mark.parametrize("command", [bake_image, gen_userdata, verify_image], ids=lambda m: m.__name__)
+def test_every_command_explains_itself(command: object, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        command.main(["--help"])  # type: ignore[attr-defined]
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert "usage: " in shown
+    for option in ("--json", "--version", "--quiet", "--verbose"):
+        assert option in shown

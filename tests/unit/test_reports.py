@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bakery import reports
+from provisioner.monitor import JsonLines, Monitor, line, note, phase, warn
+
+
+def tell_all(monitor: Monitor) -> None:
+    with phase(monitor, "condor: install [condor]"):
+        line(monitor, "Setting up condor")
+    note(monitor, "noted")
+    warn(monitor, "careful")
+
+
+@pytest.mark.parametrize(
+    ("verbose", "quiet", "shown", "hidden"),
+    [
+        (False, False, ["install [condor] (", "noted", "warning: careful"], ["Setting up"]),
+        (True, False, ["install [condor] …", "Setting up", "noted"], []),
+        (False, True, ["warning: careful"], ["install", "noted", "Setting up"]),
+    ],
+)
+def test_lines(
+    verbose: bool, quiet: bool, shown: list[str], hidden: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell_all(reports.Lines(verbose=verbose, quiet=quiet))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert all(text in err for text in shown)
+    assert not any(text in err for text in hidden)
+
+
+def test_terminal_keeps_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_all(reports.Terminal())
+    err = capsys.readouterr().err
+    assert "install [condor]" in err
+    assert "careful" in err
+
+
+def test_json_lines_are_json(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_all(JsonLines())
+    events = [json.loads(row)["event"] for row in capsys.readouterr().err.splitlines()]
+    assert events == ["begin", "line", "end", "note", "warning"]
+
+
+def test_a_failed_phase_never_ends() -> None:
+    told: list[str] = []
+
+    class Heard:
+        def tell(self, event: dict[str, str]) -> None:
+            told.append(event["event"])
+
+    with pytest.raises(RuntimeError), phase(Heard(), "x"):
+        raise RuntimeError
+    assert told == ["begin"]
+
+
+def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(reports.choose(json=True, verbose=False, quiet=False), JsonLines)
+    assert isinstance(reports.choose(json=False, verbose=False, quiet=False), reports.Lines)

@@ -1,0 +1,84 @@
+"""The pure parts of verification: the ladder, QEMU's command line, what a proof looks like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bakery.machines import vm
+from bakery.machines.accelerator import KVM, TCG
+from bakery.verify import ladder, pool, suite, table
+from bakery.verify.climb import Limits
+from provisioner.errors import NotProven
+
+
+def command(firmware: tuple[str, ...] = ()) -> list[str]:
+    settings = vm.Settings(Path("/i.qcow2"), Path("/seed.iso"), TCG)
+    return vm.command(settings, Path("/disk.qcow2"), Path("/serial"), 2222, firmware)
+
+
+def test_a_level_includes_those_below_it() -> None:
+    assert ladder.up_to("none") == ()
+    assert ladder.up_to("boot") == ("offline", "boot")
+    assert ladder.up_to("pool") == ("offline", "boot", "pool")
+
+
+def test_a_request_survives_its_way_into_the_room() -> None:
+    request = ladder.Request(Path("/i.qcow2"), ("boot",), "debian", firmware="efi")
+    assert ladder.from_json(request.to_json()) == request
+
+
+def test_a_machine_listens_on_loopback_only_and_shows_nothing() -> None:
+    words = command()
+    forwards = [word for word in words if "hostfwd" in word]
+    assert forwards == ["user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:2222-:22"]
+    assert words[words.index("-display") + 1] == "none"
+    assert "-nodefaults" in words
+    assert "-vnc" not in words
+
+
+def test_a_machine_never_writes_the_image() -> None:
+    assert not [word for word in command() if "/i.qcow2" in word]
+
+
+def test_software_emulation_gets_more_time() -> None:
+    assert Limits(KVM)(100) == 100
+    assert Limits(TCG)(100) > 300
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"), [("My Workers", '"My Workers"'), ('a"b', r'"a\"b"'), ("a\\b", r'"a\\b"')]
+)
+def test_a_classad_string(text: str, quoted: str) -> None:
+    assert pool.classad_string(text) == quoted
+
+
+JUNIT = """<?xml version="1.0"?><testsuites><testsuite tests="{tests}">
+<testcase name="one"/><testcase name="two">{two}</testcase></testsuite></testsuites>"""
+
+
+def report(tmp_path: Path, two: str, tests: int = 2) -> Path:
+    (tmp_path / "report.xml").write_text(JUNIT.format(two=two, tests=tests))
+    return tmp_path / "report.xml"
+
+
+def test_passed_tests_are_counted_and_skipped_ones_named(tmp_path: Path) -> None:
+    result = suite.read_report(report(tmp_path, '<skipped message="no GPU"/>'))
+    assert result == suite.Result(1, ("two: no GPU",))
+
+
+def test_a_suite_without_a_test_proves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(NotProven, match="No test"):
+        suite.read_report(report(tmp_path, "<skipped message=''/>", tests=1))
+
+
+def test_failures_are_named_and_scrubbed(tmp_path: Path) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
+    text = suite.failures(report(tmp_path, f'<failure message="found {token}"/>'))
+    assert "two: found [token]" in text
+
+
+def test_a_proof_is_shown_to_people(capsys: pytest.CaptureFixture[str]) -> None:
+    table.print_proof({"boot": {"checks": [{"what": 'under Name == "[x]"', "seconds": 93.21}]}})
+    assert 'under Name == "[x]"' in capsys.readouterr().err
