@@ -48,70 +48,82 @@ def make_plan(options: Options) -> tuple[Base, Plan]:
     return base, recipe.plan(base, options.kind)
 
 
+@dataclass(frozen=True)
+class _Bake:
+    """What the steps of the workflow share."""
+
+    options: Options
+    base: Base
+    plan: Plan
+    store: Store
+    monitor: Monitor
+
+    @property
+    def stored(self) -> Path:
+        return self.store.image(self.plan)
+
+
 def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     """Raises every class of provisioner.errors."""
     base, plan = make_plan(options)
-    manifest = None if options.rebuild_base else read_manifest(store.image(plan))
-    if manifest is not None:
-        return _from_store(options, base, plan, manifest, store, monitor)
+    this = _Bake(options, base, plan, store, monitor)
+    known = None if options.rebuild_base else read_manifest(this.stored)
+    manifest = _complete(this, known) if known else _anew(this)
+    return Baked(_output(this), manifest, from_store=known is not None)
+
+
+def _complete(this: _Bake, manifest: Manifest) -> Manifest:
+    """An image of the store, with the levels it still lacks added to its proof."""
+    note(this.monitor, "The image is in the store already.")
+    missing = [level for level in ladder.up_to(this.options.level) if level not in manifest["proof"]]
+    if not missing:
+        return manifest
+    require_root()
+    with work_folder(this.store) as work:
+        manifest = _prove(this, this.stored, missing, manifest, work)
+        write_manifest(this.stored, manifest)
+    return manifest
+
+
+def _anew(this: _Bake) -> Manifest:
     require_root()
     run.require(*chroot.TOOLS)
-    with work_folder(store) as work:
-        image = _make(options, base, plan, store, work, monitor)
-        manifest = _manifest(plan, image)
-        manifest = _prove(image, ladder.up_to(options.level), manifest, options, base, store, work, monitor)
-        commit(image, store.image(plan), manifest)
-    return Baked(_output(options, plan, store), manifest, from_store=False)
+    with work_folder(this.store) as work:
+        image = _make(this, work)
+        manifest = _manifest(this.plan, image)
+        manifest = _prove(this, image, ladder.up_to(this.options.level), manifest, work)
+        commit(image, this.stored, manifest)
+    return manifest
 
 
-def _from_store(
-    options: Options, base: Base, plan: Plan, manifest: Manifest, store: Store, monitor: Monitor
-) -> Baked:
-    image = store.image(plan)
-    note(monitor, "The image is in the store already.")
-    missing = [level for level in ladder.up_to(options.level) if level not in manifest["proof"]]
-    if missing:
-        require_root()
-        with work_folder(store) as work:
-            manifest = _prove(image, missing, manifest, options, base, store, work, monitor)
-            write_manifest(image, manifest)
-    return Baked(_output(options, plan, store), manifest, from_store=True)
-
-
-def _make(options: Options, base: Base, plan: Plan, store: Store, work: Path, monitor: Monitor) -> Path:
-    packages_from = mirror.find(options.mirror)
-    if options.rebuild_base:
+def _make(this: _Bake, work: Path) -> Path:
+    source, base, store = this.base.source, this.base, this.store
+    packages_from = mirror.find(this.options.mirror)
+    if this.options.rebuild_base:
         store.forget_base(base.id)
-    base_image.ensure(base, store, packages_from, work, monitor)
-    release = base.source.release if isinstance(base.source, Build) else base.name
-    return chroot.bake(plan, store, release, packages_from.sources(release), work, monitor)
+    base_image.ensure(base, store, packages_from, work, this.monitor)
+    release = source.release if isinstance(source, Build) else base.name
+    return chroot.bake(this.plan, store, release, packages_from.sources(release), work, this.monitor)
 
 
 def _prove(
-    image: Path,
-    levels: Sequence[ladder.Level],
-    manifest: Manifest,
-    options: Options,
-    base: Base,
-    store: Store,
-    work: Path,
-    monitor: Monitor,
+    this: _Bake, image: Path, levels: Sequence[ladder.Level], manifest: Manifest, work: Path
 ) -> Manifest:
     """The manifest with the proof of these levels added. Raises NotProven."""
     if not levels:
         return manifest
-    request = ladder.Request(image, tuple(levels), base.login, accelerator=options.accelerator)
+    request = ladder.Request(image, tuple(levels), this.base.login, accelerator=this.options.accelerator)
     try:
-        proof = ladder.prove(request, work, monitor)
+        proof = ladder.prove(request, work, this.monitor)
     except NotProven as error:
-        raise _not_proven(error, image, options, manifest) from None
+        raise _not_proven(this, error, image) from None
     return {**manifest, "proof": {**manifest["proof"], **proof}}
 
 
-def _not_proven(error: NotProven, image: Path, options: Options, manifest: Manifest) -> NotProven:
-    if not options.keep_failed:
+def _not_proven(this: _Bake, error: NotProven, image: Path) -> NotProven:
+    if not this.options.keep_failed:
         return NotProven(error.message, f"{error.hint} To keep the image, add --keep-failed.".strip())
-    wanted = options.output or Path.cwd() / f"{manifest['kind']}-{manifest['base']}.qcow2"
+    wanted = this.options.output or Path.cwd() / f"{this.plan.kind}-{this.plan.base}.qcow2"
     kept = wanted.with_name(f"{wanted.stem}.failed{wanted.suffix}")
     place(image, kept)
     return NotProven(error.message, f"{error.hint} The failed image was kept: {kept}".strip())
@@ -131,8 +143,8 @@ def _manifest(plan: Plan, image: Path) -> Manifest:
     }
 
 
-def _output(options: Options, plan: Plan, store: Store) -> Path:
-    if options.output is None:
-        return store.image(plan)
-    place(store.image(plan), options.output)
-    return options.output
+def _output(this: _Bake) -> Path:
+    if this.options.output is None:
+        return this.stored
+    place(this.stored, this.options.output)
+    return this.options.output

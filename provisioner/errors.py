@@ -84,13 +84,11 @@ def to_event(error: BakeryError) -> dict[str, str]:
 
 
 def from_event(event: dict[str, str]) -> BakeryError:
-    """The same cause again on the other side; the text is already the whole message."""
-    made = BakeryError(event["message"], event["hint"])
-    made.exit_code = _CODES.get(event["class"], BakeryError.exit_code)
-    return made
+    """The same cause again on the other side; a CommandFailed as its base, its text is whole already."""
+    kind = _KINDS.get(event["class"], BakeryError)
+    return kind(event["message"], event["hint"])
 
 
-_CODES = {
-    kind.__name__: kind.exit_code
-    for kind in (BadInput, MissingHere, NotProven, Unreachable, DiskFull, WrongChecksum)
+_KINDS: dict[str, type[BakeryError]] = {
+    kind.__name__: kind for kind in (BadInput, MissingHere, NotProven, Unreachable, DiskFull, WrongChecksum)
 }

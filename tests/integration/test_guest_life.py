@@ -18,7 +18,7 @@ from bakery.machines.namespace import NamespaceMachine, boot
 CONF = "/etc/osg-worker.conf"
 TOKEN_FILE = "etc/condor/tokens.d/osg-worker.token"
 CONFIG_FILE = "etc/condor/config.d/90-osg-worker.config"
-TOKEN = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImsifQ.eyJzdWIiOiJ3b3JrZXJAY2xvdWQifQ.CANARY-0"
+TOKEN = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImsifQ.eyJzdWIiOiJ3b3JrZXJAY2xvdWQifQ.n0tt0besEEn-0"
 GUARDED = "( True ) && ( {} )"
 
 
@@ -117,7 +117,7 @@ def test_a_late_configuration_starts_htcondor_and_a_change_is_followed(
     assert mode((worker_root / TOKEN_FILE).parent) == "700 0:0"
     assert mode(worker_root / CONFIG_FILE) == "644 0:0"
     assert (worker_root / TOKEN_FILE).read_text() == TOKEN + "\n"
-    assert files_with(machine, "CANARY-0") == {CONF, "/" + TOKEN_FILE}
+    assert files_with(machine, "n0tt0besEEn-0") == {CONF, "/" + TOKEN_FILE}
 
     # The same once more changes nothing: there may be jobs.
     running = master(machine)
@@ -127,11 +127,11 @@ def test_a_late_configuration_starts_htcondor_and_a_change_is_followed(
     )
     assert master(machine) == running
 
-    write(machine, conf("Other", token=TOKEN.replace("CANARY-0", "CANARY-1")))
+    write(machine, conf("Other", token=TOKEN.replace("n0tt0besEEn-0", "n0tt0besEEn-1")))
     wait_for_group(machine, "Other")
     assert master(machine) != running
-    assert files_with(machine, "CANARY-0") == set()
-    assert files_with(machine, "CANARY-1") == {CONF, "/" + TOKEN_FILE}
+    assert files_with(machine, "n0tt0besEEn-0") == set()
+    assert files_with(machine, "n0tt0besEEn-1") == {CONF, "/" + TOKEN_FILE}
     assert state(machine, "osg-worker.service") == "inactive"
     assert machine.run(["systemctl", "--failed", "--quiet"]).stdout == ""
 
@@ -154,9 +154,9 @@ def test_a_bad_configuration_is_explained_starts_nothing_and_can_be_corrected(
     machine.wait_until("that is refused", lambda: "Start is not a ClassAd" in machine.console_text(), 15)
     assert state(machine, "condor.service") == "inactive"
     assert not (worker_root / TOKEN_FILE).exists() and not (worker_root / CONFIG_FILE).exists()
-    assert "CANARY" not in machine.console_text()
-    assert shell(machine, "journalctl --no-pager -b | grep CANARY") == ""
-    assert files_with(machine, "CANARY") == {CONF}
+    assert "n0tt0besEEn" not in machine.console_text()
+    assert shell(machine, "journalctl --no-pager -b | grep n0tt0besEEn") == ""
+    assert files_with(machine, "n0tt0besEEn") == {CONF}
 
     write(machine, conf())
     wait_for_startd(machine)
