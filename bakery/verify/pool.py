@@ -45,6 +45,8 @@ NEGOTIATOR_INTERVAL = 5
 NEGOTIATOR_CYCLE_DELAY = 1
 NEGOTIATOR_MIN_INTERVAL = 1
 SCHEDD_INTERVAL = 5
+# It would change the build machine's kernel settings: /proc/sys is not namespaced.
+LINUX_KERNEL_TUNING_SCRIPT =
 """
 
 

@@ -21,8 +21,9 @@ _SECRETS = {
 
 @pytest.mark.parametrize("trace", TRACES, ids=[f"{trace.pattern}: {trace.why}" for trace in TRACES])
 def test_trace_is_gone(host: Any, trace: Trace) -> None:
+    """No redirection to /dev/null here: a mounted image has no devices, and the shell would give up."""
     only = "-type f" if trace.what == "files" else "-maxdepth 0"
-    left = host.check_output(f'for path in {trace.pattern}; do find "$path" {only} 2>/dev/null; done; true')
+    left = host.run(f'for path in {trace.pattern}; do find "$path" {only}; done').stdout
     assert not left, f"{trace.why} left in the image: {left}"
 
 
