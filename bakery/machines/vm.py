@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import time
@@ -18,6 +19,7 @@ from provisioner import run
 from provisioner.errors import MissingHere
 
 TOOLS = ("qemu-system-x86_64", "qemu-img")
+DISK, SERIAL = "vm.qcow2", "serial.log"  # in the machine's work folder
 DISK_SIZE = "8G"  # larger than any base, so that growing the root is part of the proof
 _EFI = (
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
@@ -61,16 +63,19 @@ class VirtualMachine:
             time.sleep(1)
         return False
 
-    def last_lines(self, count: int = 20) -> str:
-        if not self.serial.exists():
-            return ""
-        return "\n".join(self.serial.read_text("utf-8", "replace").splitlines()[-count:])
+
+def last_lines(serial: Path, count: int = 20) -> str:
+    """What a serial console showed last, without colours, cursor movements and empty lines."""
+    if not serial.exists():
+        return ""
+    text = re.sub(r"\x1b\[[0-9;?!]*[A-Za-z]", "", serial.read_text("utf-8", "replace"))
+    return "\n".join([row for row in text.splitlines() if row.strip()][-count:])
 
 
 @contextmanager
 def boot(settings: Settings, work: Path) -> Iterator[VirtualMachine]:
     """A machine on a throw-away overlay of the image; off, one way or another, when the block ends."""
-    disk, serial, port = work / "vm.qcow2", work / "serial.log", _free_port()
+    disk, serial, port = work / DISK, work / SERIAL, _free_port()
     qemu.overlay(settings.image, disk, DISK_SIZE)
     serial.touch(0o600)
     argv = command(settings, disk, serial, port, _firmware(settings.firmware, work))

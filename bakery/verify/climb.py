@@ -22,7 +22,7 @@ from bakery.verify.ladder import Level, Proof, Request
 from bakery.verify.pool import Pool
 from provisioner import run
 from provisioner.disk import mount_root
-from provisioner.errors import BadInput, NotProven
+from provisioner.errors import BadInput, BakeryError, NotProven
 from provisioner.monitor import Monitor, phase, warn
 from provisioner.scrub import hide
 
@@ -98,33 +98,37 @@ def _offline(setting: Setting) -> dict[str, Any]:
 
 
 def _booted(setting: Setting) -> Proof:
-    request = setting.request
-    levels: dict[Level, Record] = {level: Record(setting.monitor) for level in ("boot", "pool")}
     accelerator = accelerators.choose(
-        request.accelerator, _kernel(setting.root), setting.work, setting.monitor
+        setting.request.accelerator, _kernel(setting.root), setting.work, setting.monitor
     )
+    try:
+        records = _run_machine(setting, accelerator)
+    except NotProven as error:
+        raise _explained(error, setting) from None
+    return {
+        level: record.proof(accelerator.name)
+        for level, record in records.items()
+        if level in setting.request.levels
+    }
+
+
+def _run_machine(setting: Setting, accelerator: Accelerator) -> dict[Level, Record]:
+    """One machine and one pool for both rungs; both are gone when this returns."""
+    request, limits = setting.request, Limits(accelerator)
+    boot, joined = Record(setting.monitor), Record(setting.monitor)
     with ExitStack() as stack:
         pool = stack.enter_context(pools.start(setting.root, setting.work))
-        token = request.token or pool.worker_token()
+        token = pool.worker_token()
         hide(token)
         jobs = _submit(pool, request) if "pool" in request.levels else None
-        conf = _conf(request, token)
-        key = _ssh_key(setting.work)
+        conf, key = _conf(request, token), _ssh_key(setting.work)
         settings = vm.Settings(request.image, _seed(setting, conf, key), accelerator, request.firmware)
         machine = stack.enter_context(vm.boot(settings, setting.work))
-        limits = Limits(accelerator)
-        try:
-            if "boot" in request.levels:
-                _boot_rung(setting, machine, conf, key, levels["boot"], limits)
-            if jobs:
-                _pool_rung(request, machine, pool, jobs, levels["pool"], limits)
-        except NotProven as error:
-            raise _with_console(error, machine, pool) from None
-    return {
-        level: levels[level].proof(accelerator.name)
-        for level in ("boot", "pool")
-        if level in request.levels
-    }
+        if "boot" in request.levels:
+            _boot_rung(setting, machine, conf, key, boot, limits)
+        if jobs:
+            _pool_rung(request, machine, pool, jobs, joined, limits)
+    return {"boot": boot, "pool": joined}
 
 
 @dataclass(frozen=True)
@@ -256,6 +260,27 @@ def _counted(record: Record, result: suite.Result, monitor: Monitor) -> Record:
     return record
 
 
-def _with_console(error: NotProven, machine: VirtualMachine, pool: Pool) -> NotProven:
-    text = f"{error.message}\nThe last lines of its serial console:\n{machine.last_lines()}\n"
-    return NotProven(f"{text}The pool's logs:\n{pool.logs()}\n", error.hint)
+def _explained(error: NotProven, setting: Setting) -> NotProven:
+    """The failure with what the machine and the pool said last; the machine is off by now."""
+    parts = [
+        error.message,
+        "The last lines of its serial console:",
+        vm.last_lines(setting.work / vm.SERIAL) or "(nothing: not even a boot loader spoke)",
+        "The worker's logs:",
+        _worker_logs(setting),
+        "The pool's logs:",
+        pools.condor_logs(setting.work / "pool", ("CollectorLog", "SchedLog")),
+        "",
+    ]
+    return NotProven("\n".join(parts), error.hint)
+
+
+def _worker_logs(setting: Setting) -> str:
+    root = setting.work / "failed-root"
+    try:
+        root.mkdir()
+        qemu.to_raw(setting.work / vm.DISK, setting.work / "failed.raw")
+        mount_root(setting.work / "failed.raw", root, read_only=True)
+    except BakeryError as problem:
+        return f"(its disk cannot be read: {problem})"
+    return pools.condor_logs(root, ("MasterLog", "StartLog"))

@@ -55,7 +55,6 @@ class Request:
     group_name: str = 'Bakery\'s "proof" $(run)'
     project: str = "TG-PROOF01"
     idle_seconds: int = 120
-    token: str = ""  # only for tests with a canary; made for the run otherwise
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "image": str(self.image)}

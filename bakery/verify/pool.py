@@ -8,9 +8,10 @@ on both sides.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,8 @@ DAEMON_LIST = MASTER, COLLECTOR, NEGOTIATOR, SCHEDD
 CONDOR_HOST = {ADDRESS}
 NETWORK_INTERFACE = {ADDRESS}
 NETWORK_HOSTNAME = {TRUST_DOMAIN}
-BIND_ALL_INTERFACES = False
+# The guest's connections to its gateway come out of QEMU on 127.0.0.1; the room has no other network.
+BIND_ALL_INTERFACES = True
 ENABLE_IPV6 = False
 UID_DOMAIN = {TRUST_DOMAIN}
 TRUST_DOMAIN = {TRUST_DOMAIN}
@@ -100,14 +102,22 @@ class Pool:
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
     def logs(self) -> str:
-        """The last lines of the daemons' logs, for a failure."""
-        return "\n".join(
-            f"--- {path.name}\n" + "\n".join(path.read_text("utf-8", "replace").splitlines()[-15:])
-            for path in sorted((self.root / "var/log/condor").glob("*Log"))
-        )
+        """What the collector and the schedd said last, without the queries they answered."""
+        return condor_logs(self.root, ("CollectorLog", "SchedLog"))
 
     def _tool(self, *argv: str) -> str:
         return run.call(["chroot", str(self.root), *argv], env=_ENV, seconds=60).stdout
+
+
+def condor_logs(root: Path, names: Sequence[str]) -> str:
+    """The last telling lines of HTCondor's logs under a root directory."""
+    shown = []
+    for name in names:
+        path = root / "var/log/condor" / name
+        rows = path.read_text("utf-8", "replace").splitlines() if path.exists() else ["(no such log)"]
+        telling = [row for row in rows if not re.search(r"quer(y|ies)|negotiat|rrl", row, re.IGNORECASE)]
+        shown.append("\n".join([f"--- {name}", *telling[-12:]]))
+    return "\n".join(shown)
 
 
 def classad_string(text: str) -> str:
