@@ -5,12 +5,25 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from provisioner.monitor import Event, JsonLines, Monitor
 
 if TYPE_CHECKING:
-    from rich.status import Status
+    from rich.progress import TaskID
+
+
+@contextmanager
+def reporting(*, json: bool, verbose: bool, quiet: bool) -> Iterator[Monitor]:
+    """The monitor that fits; a terminal is given back when the block ends, however it ends."""
+    monitor = choose(json=json, verbose=verbose, quiet=quiet)
+    try:
+        yield monitor
+    finally:
+        if isinstance(monitor, Terminal):
+            monitor.close()
 
 
 def choose(*, json: bool, verbose: bool, quiet: bool) -> Monitor:
@@ -53,48 +66,45 @@ class Lines:
 
 
 class Terminal:
-    """Finished phases stay as lines; the current one is a live line with its last output."""
+    """Finished phases stay as lines; below them the current one, its running time, its last output."""
 
     def __init__(self) -> None:
         from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        self._console = Console(stderr=True, highlight=False)  # rich honours NO_COLOR
-        self._live: list[tuple[str, float]] = []
-        self._status: Status | None = None
+        console = Console(stderr=True, highlight=False)  # rich honours NO_COLOR
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[last]}"),
+        )
+        self._live = Progress(*columns, console=console, transient=True, auto_refresh=True)
+        self._tasks: list[TaskID] = []
 
     def tell(self, event: Event) -> None:
         match event["event"]:
             case "begin":
-                self._live.append((event["name"], time.monotonic()))
-                self._show("")
+                self._live.start()
+                self._tasks.append(self._live.add_task(event["name"], total=None, last=""))
             case "end":
-                self._live.pop()
+                self._live.remove_task(self._tasks.pop())
                 self._print(f"[green]✓[/] {_escape(event['name'])} [dim]{event['seconds']:.1f} s[/]")
-                self._show("")
-            case "line":
-                self._show(event["text"])
+                if not self._tasks:
+                    self._live.stop()
+            case "line" if self._tasks:
+                self._live.update(self._tasks[-1], last=_escape(event["text"].strip()[:60]))
             case "note":
                 self._print(f"  {_escape(event['text'])}")
             case "warning":
                 self._print(f"[yellow]![/] {_escape(event['text'])}")
 
-    def _print(self, text: str) -> None:
-        self._console.print(text)
+    def close(self) -> None:
+        """Give the terminal back, also after a failure in the middle of a phase."""
+        self._live.stop()
 
-    def _show(self, last: str) -> None:
-        if not self._live:
-            if self._status:
-                self._status.stop()
-                self._status = None
-            return
-        name, started = self._live[-1]
-        width = max(20, self._console.width - len(name) - 16)
-        text = f"{_escape(name)} [dim]{time.monotonic() - started:.0f} s {_escape(last[:width])}[/]"
-        if self._status is None:
-            self._status = self._console.status(text)
-            self._status.start()
-        else:
-            self._status.update(text)
+    def _print(self, text: str) -> None:
+        self._live.console.print(text)
 
 
 def _escape(text: str) -> str:

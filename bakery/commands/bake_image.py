@@ -55,8 +55,8 @@ def _parser() -> argparse.ArgumentParser:
 def _bake(options: argparse.Namespace) -> int:
     from bakery import bake, reports, store
 
-    monitor = reports.choose(json=options.json, verbose=options.verbose, quiet=options.quiet)
-    baked = bake.bake(_options(options), store.Store(store.default_root()), monitor)
+    with reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
+        baked = bake.bake(_options(options), store.Store(store.default_root()), monitor)
     if options.json:
         print(json.dumps(_result(baked)))
         return 0

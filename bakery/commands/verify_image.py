@@ -34,7 +34,6 @@ def _main(options: argparse.Namespace) -> int:
     from bakery.verify.ladder import Request, up_to, verify
     from bakery.verify.table import print_proof
 
-    monitor = reports.choose(json=options.json, verbose=options.verbose, quiet=options.quiet)
     request = Request(
         options.image.resolve(),
         up_to(options.level),
@@ -43,7 +42,8 @@ def _main(options: argparse.Namespace) -> int:
         firmware=options.firmware,
         idle_seconds=options.idle_seconds,
     )
-    proof = verify(request, store.Store(store.default_root()), monitor)
+    with reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
+        proof = verify(request, store.Store(store.default_root()), monitor)
     if options.json:
         print(json.dumps({"image": str(options.image), "proof": proof}))
     elif not options.quiet:
