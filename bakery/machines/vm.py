@@ -42,6 +42,7 @@ class VirtualMachine:
     process: Popen[bytes]
     serial: Path
     ssh_port: int
+    started: float  # time.monotonic() at power-on
 
     def is_running(self) -> bool:
         return self.process.poll() is None
@@ -80,7 +81,7 @@ def boot(settings: Settings, work: Path) -> Iterator[VirtualMachine]:
     serial.touch(0o600)
     argv = command(settings, disk, serial, port, _firmware(settings.firmware, work))
     with run.background(argv, log=work / "qemu.log") as process:
-        yield VirtualMachine(process, serial, port)
+        yield VirtualMachine(process, serial, port, time.monotonic())
 
 
 def command(

@@ -46,8 +46,9 @@ class Record:
     checks: list[dict[str, Any]] = field(default_factory=list)
 
     @contextmanager
-    def check(self, what: str) -> Iterator[None]:
-        started = time.monotonic()
+    def check(self, what: str, since: float | None = None) -> Iterator[None]:
+        """See `what` happen in the block; timed from the block's begin, or `since` (monotonic)."""
+        started = time.monotonic() if since is None else since
         with phase(self.monitor, what):
             yield
         self.checks.append({"what": what, "seconds": round(time.monotonic() - started, 1)})
@@ -200,7 +201,7 @@ def _boot_rung(
     record: Record,
     limits: Limits,
 ) -> None:
-    with record.check(f"booted ({setting.request.firmware}), ssh answered"):
+    with record.check(f"booted ({setting.request.firmware}), ssh answered", machine.started):
         if not machine.wait_ssh(limits(SSH_LIMIT)):
             raise NotProven(f"The machine did not answer on ssh within {limits(SSH_LIMIT):.0f} s.")
     expected = {
@@ -221,7 +222,7 @@ def _pool_rung(
     request: Request, machine: VirtualMachine, pool: Pool, jobs: Jobs, record: Record, limits: Limits
 ) -> None:
     constraint = f"WorkerGroupName == {pools.classad_string(request.group_name)}"
-    with record.check(f"appeared in the collector under {constraint}"):
+    with record.check(f"seen in the collector, power-on to {constraint}", machine.started):
         _until(lambda: bool(pool.status(request.group_name)), machine, limits(JOIN_LIMIT), "join the pool")
     with record.check(f"a job of {request.project} ran on it, its output came back"):
         _until(lambda: _finished(pool, jobs), machine, limits(JOB_LIMIT), "run the matching job")

@@ -70,10 +70,9 @@ class Pool:
         )
 
     def status(self, group_name: str) -> str:
-        """The answer to the query that the worker's documentation gives its user; "" for no worker."""
+        """The answer to the very query that a worker's user is told to make; "" for no worker."""
         constraint = f"WorkerGroupName == {classad_string(group_name)}"
-        query = ["condor_status", "-pool", ADDRESS, "-const", constraint]
-        return self._tool(*query, "-af", "Name", "State", "Start").strip()
+        return self._tool("condor_status", "-pool", ADDRESS, "-const", constraint).strip()
 
     def submit(self, name: str, project: str, script: str) -> str:
         """Queue a script of its own as a job of this project; the job's id."""

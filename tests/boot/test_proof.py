@@ -121,7 +121,7 @@ def test_a_worker_joins_runs_only_its_jobs_and_leaves_and_its_token_is_seen_nowh
     proof = json.loads(done.out)["proof"]
     assert shown(proof, "boot")[0] == "booted (efi), ssh answered"
     assert shown(proof, "pool") == [
-        f"appeared in the collector under {GROUP}",
+        f"seen in the collector, power-on to {GROUP}",
         "a job of TG-PROOF01 ran on it, its output came back",
         "powered itself off after 120 s without a job",
         "a job of TG-SOMEBODY-ELSE stayed idle all the while",
