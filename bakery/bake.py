@@ -11,6 +11,7 @@ from bakery import base_image, bases, mirror, recipe
 from bakery.bases import Base
 from bakery.engines import chroot
 from bakery.mkosi import Build
+from bakery.place import check as check_place
 from bakery.place import place
 from bakery.rights import require_root
 from bakery.store import Manifest, Store, commit, read_manifest, work_folder, write_manifest
@@ -66,6 +67,8 @@ class _Bake:
 def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     """Raises every class of provisioner.errors."""
     base, plan = make_plan(options)
+    if options.output:
+        check_place(options.output)
     this = _Bake(options, base, plan, store, monitor)
     known = None if options.rebuild_base else read_manifest(this.stored)
     manifest = _complete(this, known) if known else _anew(this)

@@ -11,13 +11,19 @@ from pathlib import Path
 from provisioner.errors import BadInput, DiskFull
 
 
+def check(target: Path) -> None:
+    """Raises BadInput when nothing can be placed there; to be asked before the work, not after it."""
+    if target.is_dir():
+        raise BadInput(f"{target} is a folder.", "Give the image's whole path with -o.")
+    if not target.parent.is_dir():
+        raise BadInput(f"There is no folder {target.parent}.", "Make it, or choose another -o.")
+    if not os.access(target.parent, os.W_OK):
+        raise BadInput(f"{target.parent} cannot be written to.", "Choose another -o.")
+
+
 def place(source: Path, target: Path) -> None:
     """Copy, then rename. The copy has no name until it is whole, so a kill leaves nothing behind."""
-    try:
-        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise BadInput(f"{target.parent} cannot be written to: {error.strerror}.") from None
-    os.close(folder)
+    check(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         _copy(source, temporary)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner import run
-from provisioner.errors import BadInput
+from provisioner.errors import BadInput, CommandFailed
 
 # Discoverable Partitions Specification: "root" for x86-64 and arm64, then plain Linux data.
 _ROOT_TYPES = (
@@ -26,14 +26,17 @@ class Partition:
 
 def root_partition(disk: Path) -> Partition:
     """Raises BadInput when the disk has no partition that could be a Linux root."""
-    table = json.loads(run.call(["sfdisk", "--json", str(disk)]).stdout)["partitiontable"]
+    try:
+        table = json.loads(run.call(["sfdisk", "--json", str(disk)]).stdout)["partitiontable"]
+    except CommandFailed:
+        raise BadInput("The image has no partition table.", "Is it a bootable disk image?") from None
     sector = int(table.get("sectorsize", 512))
     for kind in _ROOT_TYPES:
         found = [entry for entry in table.get("partitions", []) if entry["type"].upper() == kind]
         if found:
             largest = max(found, key=lambda entry: int(entry["size"]))
             return Partition(int(largest["start"]) * sector, int(largest["size"]) * sector)
-    raise BadInput(f"{disk} has no Linux root partition.", "Is it a bootable disk image?")
+    raise BadInput("The image has no Linux root partition.", "Is it a bootable disk image?")
 
 
 def mount_root(disk: Path, where: Path, *, read_only: bool = False) -> None:

@@ -204,3 +204,9 @@ def test_a_damaged_base_is_never_used(private_store: Store) -> None:
     assert "damaged" in done.err
     assert not path.exists()
     assert path.with_suffix(".damaged").exists()
+
+
+def test_verifying_what_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a disk")
+    done = command("verify-image", str(tmp_path / "notes.txt"), "--level", "offline")
+    assert (done.status, "no partition table" in done.err) == (2, True), done.err

@@ -103,5 +103,6 @@ def test_an_image_is_placed_whole_over_an_old_one(tmp_path: Path) -> None:
 
 def test_a_place_that_is_not_there_is_explained(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"new")
-    with pytest.raises(BadInput, match="nowhere"):
-        place(tmp_path / "source", tmp_path / "nowhere" / "target")
+    for target, says in ((tmp_path / "nowhere" / "target", "nowhere"), (tmp_path, "is a folder")):
+        with pytest.raises(BadInput, match=says):
+            place(tmp_path / "source", target)
