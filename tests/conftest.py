@@ -14,6 +14,20 @@ import pytest
 from bakery.store import Store, default_root
 
 BIN = Path(sys.executable).parent
+# A base of one's own: the TOML file of a vendor's image.
+VENDOR = """
+name = "mine"
+title = "Mine"
+family = "debian"
+architecture = "x86-64"
+end_of_life = 2030-01-01
+login = "debian"
+firmware = ["bios"]
+tested = false
+[image]
+url = "{url}"
+sha256 = "{digest}"
+"""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from provisioner.monitor import Event, Silent
 from provisioner.plan import Plan, PlannedStep, chained_id
 from provisioner.roles import Context
 from provisioner.steps import File, Step
-from tests.conftest import command
+from tests.conftest import VENDOR, command
 from tests.integration.conftest import BASE
 
 
@@ -153,21 +153,6 @@ def test_an_unreachable_mirror(private_store: Store) -> None:
 def test_an_unreachable_mirror_for_the_base(tmp_path: Path) -> None:
     env = {"WORKER_BAKERY_CACHE": str(tmp_path)}
     fails(5, "127.0.0.1", "--mirror", argv=("--mirror", "http://127.0.0.1:9/debian"), env=env)
-
-
-VENDOR = """
-name = "mine"
-title = "Mine"
-family = "debian"
-architecture = "x86-64"
-end_of_life = 2030-01-01
-login = "debian"
-firmware = ["bios"]
-tested = false
-[image]
-url = "{url}"
-sha256 = "{digest}"
-"""
 
 
 def vendor(tmp_path: Path, url: str, digest: str = "ab" * 32) -> tuple[str, ...]:

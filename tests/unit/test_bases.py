@@ -9,20 +9,7 @@ from bakery.bases import VendorImage
 from bakery.mirror import Mirror
 from bakery.mkosi import Build
 from provisioner.errors import BadInput
-
-VENDOR = """
-name = "mine"
-title = "Mine"
-family = "debian"
-architecture = "x86-64"
-end_of_life = 2030-01-01
-login = "debian"
-firmware = ["bios"]
-tested = false
-[image]
-url = "file:///nowhere"
-sha256 = "{digest}"
-"""
+from tests.conftest import VENDOR
 
 
 def write(tmp_path: Path, text: str) -> str:
@@ -36,7 +23,7 @@ def test_every_known_base_reads_and_is_named_like_its_file() -> None:
 
 
 def test_a_base_of_one_s_own(tmp_path: Path) -> None:
-    base = bases.find(write(tmp_path, VENDOR.format(digest="AB" * 32)))
+    base = bases.find(write(tmp_path, VENDOR.format(url="file:///nowhere", digest="AB" * 32)))
     assert base.source == VendorImage("file:///nowhere", "ab" * 32)
     assert base.id == "ab" * 32
 
@@ -58,7 +45,7 @@ def test_an_unknown_base_is_refused_and_the_known_are_named(name: str) -> None:
 )
 def test_a_wrong_file_is_explained(tmp_path: Path, change: tuple[str, str], says: str) -> None:
     with pytest.raises(BadInput, match=says):
-        bases.find(write(tmp_path, VENDOR.format(digest="ab" * 32).replace(*change)))
+        bases.find(write(tmp_path, VENDOR.format(url="file:///nowhere", digest="ab" * 32).replace(*change)))
 
 
 def test_the_recipe_is_the_embedded_base_s_id() -> None:
