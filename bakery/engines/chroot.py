@@ -40,7 +40,8 @@ def bake(plan: Plan, store: Store, release: str, apt_sources: str, work: Path, m
 
 def _apply(plan: Plan, first: int, last: int, work: Path, packages: Path, monitor: Monitor) -> None:
     command = [
-        *(sys.executable, "-m", "provisioner", "apply"),
+        # -P: nothing of the folder the user happens to be in is imported, least of all as root.
+        *(sys.executable, "-P", "-m", "provisioner", "apply"),
         *("--disk", str(work / "disk.raw")),
         *("--from", str(first), "--to", str(last)),
         *("--sources", str(work / "apt.sources"), "--package-cache", str(packages)),

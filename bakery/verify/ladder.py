@@ -74,7 +74,7 @@ def verify(request: Request, store: Store, monitor: Monitor) -> Proof:
 def prove(request: Request, work: Path, monitor: Monitor) -> Proof:
     """Climb in a room with no way out but loopback. Raises NotProven, MissingHere, CommandFailed."""
     run.require(*TOOLS)
-    command = [sys.executable, "-m", "bakery.verify", str(work)]
+    command = [sys.executable, "-P", "-m", "bakery.verify", str(work)]
     stdin = json.dumps(request.to_json()).encode()
     proof: Proof = rooms.relay(command, stdin, monitor, private_network=True)["proof"]
     return proof

@@ -44,7 +44,7 @@ def _pytest(
     report, told = work / f"{level}.xml", work / f"{level}-expected.json"
     write_private(told, json.dumps(expected).encode())
     command = [
-        *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"),
+        *(sys.executable, "-P", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"),
         *("-c", str(data.IMAGE_TESTS / "pytest.ini"), "-m", level, f"--junitxml={report}"),
         *where,
         str(data.IMAGE_TESTS),
