@@ -70,6 +70,7 @@ def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Moni
     folder = work / "mkosi"
     packages = store.packages(build.release) / "mkosi"
     packages.mkdir(parents=True, exist_ok=True)
+    (work / mkosi.WORKSPACE).mkdir()
     for name, text in mkosi.files(build, mirror, packages).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -79,6 +80,7 @@ def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Moni
         disk = work / "base.qcow2"
         qemu.to_qcow2(folder / "out" / "base.raw", disk)
     shutil.rmtree(folder)
+    shutil.rmtree(work / mkosi.WORKSPACE)
     return disk
 
 

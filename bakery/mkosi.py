@@ -20,6 +20,9 @@ TOOLS = (
 )
 
 
+WORKSPACE = "mkosi-workspace"  # beside the folder of the configuration: mkosi 25 wants it outside
+
+
 @dataclass(frozen=True)
 class Build:
     """What mkosi is told. `root_size` as systemd-repart takes it (4G)."""
@@ -70,7 +73,7 @@ KernelCommandLine={" ".join(build.kernel_command_line)}
 Packages=
 {packages}
 [Build]
-WorkspaceDirectory=workspace
+WorkspaceDirectory=../{WORKSPACE}
 PackageCacheDirectory={package_cache}
 """
 
