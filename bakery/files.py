@@ -14,10 +14,10 @@ from provisioner.errors import BadInput, BakeryError, DiskFull
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that is 0600 from its first byte and appears whole, in one rename, or not."""
-    _refuse_special(path)
+    refuse_special(path)
     part = path.parent / f".worker-bakery-{os.urandom(8).hex()}.part"
     try:
-        _write_new(part, data)
+        _create(part, data, sync=True)
         part.replace(path)
     except BaseException as error:
         with suppress(OSError):
@@ -25,6 +25,32 @@ def write_private(path: Path, data: bytes) -> None:
         if isinstance(error, OSError):
             raise _cannot("write", str(path), error) from None
         raise
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """One of many, 0600 from its first byte; it is not there yet, and nobody looks at it yet."""
+    try:
+        _create(path, data, sync=False)
+    except OSError as error:
+        raise _cannot("write", str(path), error) from None
+
+
+def refuse_special(path: Path) -> None:
+    """A rename onto /dev/null would replace the device; onto a link, the link."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return  # not there; or not to be reached, which writing will say
+    if not stat.S_ISREG(mode):
+        raise BadInput(f"{path} exists and is not a regular file.", "Name another file.")
+
+
+def make_private_folder(path: Path) -> None:
+    """A folder that only its owner can enter; one that is there stays as it is."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot("make the folder", str(path), error) from None
 
 
 def write_stdout(data: bytes) -> None:
@@ -63,23 +89,14 @@ def is_world_readable(path: Path) -> bool:
     return stat.S_ISREG(mode) and bool(mode & stat.S_IROTH)
 
 
-def _write_new(path: Path, data: bytes) -> None:
+def _create(path: Path, data: bytes, *, sync: bool) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "wb") as file:
         os.fchmod(handle, 0o600)  # a umask may have taken even the owner's rights
         file.write(data)
         file.flush()
-        os.fsync(handle)
-
-
-def _refuse_special(path: Path) -> None:
-    """A rename onto /dev/null would replace the device; onto a link, the link."""
-    try:
-        mode = path.lstat().st_mode
-    except OSError:
-        return  # not there; or not to be reached, which writing will say
-    if not stat.S_ISREG(mode):
-        raise BadInput(f"{path} exists and is not a regular file.", "Name another file.")
+        if sync:
+            os.fsync(handle)
 
 
 def _within(data: bytes, limit: int, name: str) -> bytes:

@@ -5,6 +5,7 @@ There is no network-config in it: only a seed that comes over the network needs 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import time
@@ -23,7 +24,7 @@ _ROOT_ONLY = 0o100400
 def write_seed(
     path: Path,
     *,
-    user_data: str,
+    user_data: str | bytes,
     instance_id: str,
     hostname: str,
     public_keys: Sequence[str] = (),
@@ -36,7 +37,7 @@ def write_seed(
 
 
 def seed_files(
-    *, user_data: str, instance_id: str, hostname: str, public_keys: Sequence[str] = ()
+    *, user_data: str | bytes, instance_id: str, hostname: str, public_keys: Sequence[str] = ()
 ) -> dict[str, bytes]:
     """The files of a seed, as they also stand in a seed folder of a machine without a CD drive."""
     about = {
@@ -46,7 +47,14 @@ def seed_files(
     }
     # JSON is YAML, and quotes by itself.
     meta_data = json.dumps(about, indent=2) + "\n"
-    return {"meta-data": meta_data.encode(), "user-data": user_data.encode()}
+    data = user_data.encode() if isinstance(user_data, str) else user_data
+    return {"meta-data": meta_data.encode(), "user-data": data}
+
+
+def named_after(user_data: bytes) -> tuple[str, str]:
+    """An instance id and a host name that change when the user-data does, and only then."""
+    digest = hashlib.sha256(user_data).hexdigest()
+    return f"iid-{digest[:16]}", f"worker-{digest[:8]}"
 
 
 def iso(files: dict[str, bytes]) -> bytes:

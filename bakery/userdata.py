@@ -15,12 +15,18 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TYPE_CHECKING
 
 from bakery.data import CLOUD_INIT, WORKER
+from bakery.launch import guest, multipart
+from bakery.launch.multipart import Part
 from provisioner.errors import BadInput, BakeryError
 
+if TYPE_CHECKING:
+    import jinja2
+
 TABLE = WORKER / "osg" / "usr" / "lib" / "worker-bakery" / "keys.json"
-FORMS = {"script": "script.sh.j2", "cloud-config": "cloud-config.yaml.j2"}
+FORMS = ("script", "cloud-config", "mime", "conf")
 MAX_SECONDS = 366 * 24 * 3600
 
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
@@ -40,6 +46,8 @@ _MISTAKES = {
     ";": "a ; that would cut off the rest",
 }
 _OPENER = {")": "(", "]": "[", "}": "{"}
+_TEMPLATES = {"script": "script.sh.j2", "cloud-config": "cloud-config.yaml.j2"}
+_PART = "osg-worker.yaml"
 _HEREDOC = re.compile(r"(?ms)<<'([^'\n]+)'\n(.*?)^\1$")
 
 
@@ -69,6 +77,7 @@ class WorkerConf:
         for key in worker_keys():
             if given[key.key] or key.required:
                 _CHECKS[key.kind](key.key, given[key.key])
+                _check_as_the_guest(key, given[key.key])
 
 
 @cache
@@ -114,12 +123,12 @@ def parse_conf(text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def render(conf: WorkerConf, form: str) -> str:
+def render(conf: WorkerConf, form: str, include: Sequence[Part] = ()) -> str:
     """User-data of one of FORMS that writes the file, 0600 and owned by root."""
     if form not in FORMS:
-        raise BadInput(f"There is no form {form!r} of user-data.", f"Use {' or '.join(FORMS)}.")
+        raise BadInput(f"There is no form {form!r} of user-data.", f"Use {', '.join(FORMS)}.")
     text = conf_text(conf)
-    made = _fill(FORMS[form], text)
+    made = _formed(form, text, include)
     if carried(made) != text or parse_conf(text) != {k: v for k, v in _values(conf).items() if v}:
         raise BakeryError(
             f"The {form} would not carry the values exactly, so it is not shown.",
@@ -129,13 +138,23 @@ def render(conf: WorkerConf, form: str) -> str:
 
 
 def carried(user_data: str) -> str:
-    """The text of the file that this user-data writes; empty if it writes none."""
-    if not user_data.startswith("#cloud-config\n"):
+    """The text of the file that this user-data, made here, writes; empty if it writes none."""
+    if user_data.startswith("#!"):
         heredoc = _HEREDOC.search(user_data)
         return heredoc[2] if heredoc else ""
+    if user_data.startswith("#cloud-config\n"):
+        return _carried_by_cloud_config(user_data)
+    if user_data.startswith("Content-Type: multipart/mixed;"):
+        ours = [part for part in multipart.parts_of(user_data.encode()) if part.name == _PART]
+        return _carried_by_cloud_config(ours[-1].data.decode()) if ours else ""
+    return user_data
+
+
+def _carried_by_cloud_config(text: str) -> str:
     import yaml
 
-    files = yaml.safe_load(user_data)["write_files"]
+    # libyaml, where it is, is ten times as fast.
+    files = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["write_files"]
     content = str(files[0]["content"])
     return base64.b64decode(content).decode() if "encoding" in files[0] else content
 
@@ -232,23 +251,49 @@ def _values(conf: WorkerConf) -> dict[str, str]:
     return {key.key: given[key.key] for key in worker_keys()}
 
 
-def _fill(template: str, text: str) -> str:
-    import jinja2  # an eighth of a second; --help and refusals do without
+def _formed(form: str, text: str, include: Sequence[Part]) -> str:
+    if form == "conf":
+        return text
+    if form != "mime":
+        return _fill(_TEMPLATES[form], text)
+    # Ours last: where both write the same file, ours stays.
+    ours = Part("text/cloud-config", _PART, _fill(_TEMPLATES["cloud-config"], text).encode())
+    return multipart.joined([*include, ours])
 
-    house = jinja2.Environment(
+
+def _fill(template: str, text: str) -> str:
+    return (
+        _house()
+        .get_template(template)
+        .render(
+            path=conf_path(),
+            conf=text,
+            delimiter=delimiter(text),
+            readable=text.isascii(),  # beyond ASCII, old versions of PyYAML differ: base64
+            base64=base64.b64encode(text.encode()).decode(),
+        )
+    )
+
+
+@cache
+def _house() -> jinja2.Environment:
+    import jinja2  # a tenth of a second; --help and refusals do without
+
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(CLOUD_INIT / "osg"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,  # not HTML
+        auto_reload=False,
     )
-    return house.get_template(template).render(
-        path=conf_path(),
-        conf=text,
-        delimiter=delimiter(text),
-        readable=text.isascii(),  # beyond ASCII, old versions of PyYAML differ: base64
-        base64=base64.b64encode(text.encode()).decode(),
-    )
+
+
+def _check_as_the_guest(key: Key, value: str) -> None:
+    """The worker has the last word: what it refuses would leave a machine that is paid for idle."""
+    problem = guest.problem_with(key.kind, value)
+    if problem:
+        raise BadInput(f"{key.key} {problem}.", "The worker would refuse it.")
 
 
 def _account(what: str, name: str) -> str:

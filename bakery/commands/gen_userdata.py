@@ -2,170 +2,204 @@
 
 from __future__ import annotations
 
-import io
 import json
+import os
 import sys
-from argparse import ArgumentParser
-from collections.abc import Sequence
-from contextlib import redirect_stderr
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 from bakery import files, userdata
 from bakery.commands import shell
+from bakery.launch import findings, forms, multipart, request, summary
+from bakery.launch.findings import Finding
+from bakery.launch.options import Options, parsed, parser
+from bakery.launch.request import Made, Policy, Request, Shape
 from provisioner.errors import BadInput
 from provisioner.monitor import JsonLines
-from provisioner.scrub import scrub
+from provisioner.scrub import hide, scrub
 
+__all__ = ["main", "parser"]
+
+TOKEN_VARIABLE = "WORKER_TOKEN"
 _TOKEN_FILE_LIMIT = 64 * 1024
-_EPILOG = (
-    "Example: gen-userdata --token-file token --project TG-ABC123. "
-    "A value that begins with a dash needs an equals sign: --group-name=-x."
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    token: str | None = field(repr=False)
-    token_file: str | None
-    projects: tuple[str, ...]
-    owners: tuple[str, ...]
-    conditions: tuple[str, ...]
-    anyone: bool
-    group_name: str | None
-    pool: str | None
-    idle_minutes: int | None
-    form: str
-    output: Path | None
-    json: bool
-    verbose: bool
-    quiet: bool
+_CHECK_LIMIT = 16 * 1024 * 1024
+_INCLUDE_LIMIT = 1024 * 1024
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return shell.run(lambda: _generate(_options(sys.argv[1:] if argv is None else argv)))
+    return shell.run(lambda: _run(parsed(sys.argv[1:] if argv is None else argv)))
 
 
-def parser() -> ArgumentParser:
-    made = shell.parser("gen-userdata", "Write user-data that tells a worker whose jobs to run.")
-    made.epilog = _EPILOG
-    _add_token(made)
-    _add_jobs(made)
-    _add_worker(made)
-    made.add_argument("--format", choices=tuple(userdata.FORMS), default="script", help="default: script")
-    made.add_argument(
-        "-o", "--output", metavar="FILE", help="write FILE (mode 0600) instead of standard output"
+def _run(options: Options) -> int:
+    if options.check:
+        return _check(options, options.check)
+    return _batch(options, options.batch) if options.batch else _generate(options)
+
+
+def _batch(options: Options, table: str) -> int:
+    from bakery.launch import batch
+
+    folder = options.output or Path()
+    done = batch.run(
+        batch.Batch(
+            table=Path(table),
+            folder=folder,
+            common=_request(options, _token(options) if _token_is_said(options) else ""),
+            shape=_shape(options),
+            policy=_policy(options),
+            read_token=lru_cache(maxsize=16)(partial(_token_from_file, options)),
+        )
     )
-    return made
-
-
-def _add_token(made: ArgumentParser) -> None:
-    token = made.add_mutually_exclusive_group(required=True)
-    token.add_argument(
-        "--token-file", metavar="FILE", help="file with the pool's token; - is standard input"
-    )
-    token.add_argument(
-        "--token", help="the token itself, seen by all users of this machine; - is standard input"
-    )
-
-
-def _add_jobs(made: ArgumentParser) -> None:
-    jobs = made.add_argument_group("whose jobs to run")
-    jobs.add_argument("--project", action="append", default=[], metavar="TG-ABC123", help="repeatable")
-    jobs.add_argument("--owner", action="append", default=[], metavar="NAME", help="repeatable; or these")
-    jobs.add_argument(
-        "--start",
-        action="append",
-        default=[],
-        metavar="EXPR",
-        help="ClassAd expression that must hold as well; repeatable",
-    )
-    jobs.add_argument("--anyone", action="store_true", help="run everybody's jobs")
-
-
-def _add_worker(made: ArgumentParser) -> None:
-    worker = made.add_argument_group("the worker; what is not given stays as in the image")
-    worker.add_argument("--group-name", metavar="NAME", help="name to find your workers by")
-    worker.add_argument("--pool", metavar="HOST[:PORT]", help="central manager of the pool")
-    worker.add_argument(
-        "--idle-minutes", type=int, metavar="N", help="power off after so long without a job"
-    )
-
-
-def _options(argv: Sequence[str]) -> Options:
-    said = io.StringIO()
-    try:
-        with redirect_stderr(said):
-            found, unknown = parser().parse_known_args(argv)
-    except SystemExit:
-        sys.stderr.write(scrub(said.getvalue()))  # argparse repeats what it does not understand
-        raise
-    if unknown:
-        raise _not_understood(unknown)
-    return Options(
-        token=found.token,
-        token_file=found.token_file,
-        projects=tuple(found.project),
-        owners=tuple(found.owner),
-        conditions=tuple(found.start),
-        anyone=found.anyone,
-        group_name=found.group_name,
-        pool=found.pool,
-        idle_minutes=found.idle_minutes,
-        form=found.format,
-        output=Path(found.output) if found.output not in (None, "-") else None,
-        json=found.json,
-        verbose=found.verbose,
-        quiet=found.quiet,
-    )
-
-
-def _not_understood(words: Sequence[str]) -> BadInput:
-    """Names options only: any other word may be a token."""
-    options = [scrub(word.partition("=")[0]) for word in words if word.startswith("--")]
-    known = f" ({', '.join(options)})" if options else ""
-    return BadInput(f"There are words on the command line that are no option{known}.", "See --help.")
-
-
-def _generate(options: Options) -> int:
-    conf = _conf(options)
-    text = userdata.render(conf, options.form)
-    data = text.encode()
-    if options.verbose:
-        _tell(options, "note", f"Start = {conf.start}")
-    if options.output:
-        files.write_private(options.output, data)
-        if not options.quiet:
-            _tell(options, "note", f"{options.output} holds the token; only you can read it.")
+    for name, count in done.warnings.items():
+        _tell(options, "warning", f"{name}: {count} of {done.written} rows")
     if options.json:
-        where = {"output": str(options.output)} if options.output else {"user_data": text}
-        result = {"format": options.form, "bytes": len(data), **where}
-        files.write_stdout(json.dumps(result).encode() + b"\n")
-    elif not options.output:
-        files.write_stdout(data)
+        _print_json({"output": str(folder), "written": done.written, "warnings": dict(done.warnings)})
+    elif not options.quiet:
+        _tell(
+            options, "note", f"{done.written} files in {folder}; they hold tokens, only you can read them."
+        )
     return 0
 
 
-def _conf(options: Options) -> userdata.WorkerConf:
-    for name, value in (("--group-name", options.group_name), ("--pool", options.pool)):
-        if value == "":
-            raise BadInput(f"{name} is empty.", "Leave it away to keep what the image has.")
-    start = userdata.start_expression(
+def _check(options: Options, name: str) -> int:
+    """Findings are the result here: on standard output, and no line at all if there is none."""
+    from bakery.launch.lint import wrapping
+    from bakery.launch.lint.context import Context
+
+    data = files.read_stdin(_CHECK_LIMIT) if name == "-" else files.read_limited(Path(name), _CHECK_LIMIT)
+    context = Context(now=time.time(), trust_domain=options.trust_domain, cloud=options.cloud)
+    found = findings.judged(wrapping.check(data, context), allowed=options.allowed, strict=options.strict)
+    if options.json:
+        _print_json({"file": name, "bytes": len(data), "findings": findings.as_data(found)})
+    else:
+        lines = [f"{name}: {one.severity}: {one} ({one.id})\n" for one in found]
+        files.write_stdout(scrub("".join(lines)).encode("utf-8", "backslashreplace"))
+    return BadInput.exit_code if findings.errors(found) else 0
+
+
+def _generate(options: Options) -> int:
+    # Before the token: nobody wants to paste one, only to hear of another mistake.
+    request.conf_of(_request(options, "unread"))
+    shape = _shape(options)
+    token = _token(options)
+    hide(token)
+    wanted = _request(options, token)
+    made = request.made(wanted, shape, _policy(options))
+    _judge(options, made.findings)
+    _show(options, wanted, made)
+    if options.verbose:
+        _tell(options, "note", f"Start = {made.conf.start}")
+    if not options.quiet:
+        for line in summary.lines(wanted, made.conf):
+            _tell(options, "note", line)
+    return 0
+
+
+def _request(options: Options, token: str) -> Request:
+    return Request(
+        token=token,
         projects=options.projects,
         owners=options.owners,
         conditions=options.conditions,
         anyone=options.anyone,
+        group_name=options.group_name,
+        pool=options.pool,
+        idle_minutes=options.idle_minutes,
     )
-    minutes = options.idle_minutes
-    if minutes is not None and minutes < 1:
-        raise BadInput(f"--idle-minutes must be 1 or more, not {minutes}.")
-    return userdata.WorkerConf(
-        token=_token(options),
-        start=start,
-        group_name=options.group_name or "",
-        central_manager=options.pool or "",
-        idle_timeout=None if minutes is None else minutes * 60,
+
+
+def _policy(options: Options) -> Policy:
+    return Policy(
+        now=time.time(),
+        trust_domain=options.trust_domain,
+        allowed=options.allowed,
+        strict=options.strict,
     )
+
+
+def _shape(options: Options) -> Shape:
+    parts = [
+        part
+        for name in options.include
+        for part in multipart.included(name, files.read_limited(Path(name), _INCLUDE_LIMIT))
+    ]
+    return Shape(form=options.form, include=tuple(parts), encoding=options.encoding, cloud=options.cloud)
+
+
+def _judge(options: Options, found: Sequence[Finding]) -> None:
+    """Tell the warnings; raise if there is an error."""
+    _warn(options, found)
+    wrong = findings.errors(found)
+    if wrong and options.json:
+        _print_json({"findings": findings.as_data(found)})
+    if wrong:
+        raise findings.refusal(wrong)
+
+
+def _warn(options: Options, found: Iterable[Finding]) -> None:
+    for finding in found:
+        if finding.severity == "warning":
+            _tell(options, "warning", f"{finding} ({finding.id})")
+
+
+def _show(options: Options, wanted: Request, made: Made) -> None:
+    data = forms.dressed(made.payload, options.encoding)
+    written = _write_files(options, made.payload, data)
+    if options.json:
+        result: dict[str, Any] = {"format": options.form, "bytes": len(data)}
+        result |= written or _as_text(data)
+        result["findings"] = findings.as_data(made.findings)
+        _print_json(result | summary.as_data(wanted, made.conf))
+    elif not written:
+        _refuse_terminal(options)
+        files.write_stdout(data)
+
+
+def _write_files(options: Options, payload: bytes, data: bytes) -> dict[str, str]:
+    """What was written, by the name of its option."""
+    written = {}
+    if options.output:
+        files.write_private(options.output, data)
+        written["output"] = str(options.output)
+    if options.iso or options.seed_dir:
+        written |= _write_seeds(options, payload)
+    for path in written.values() if not options.quiet else ():
+        _tell(options, "note", f"{path} holds the token; only you can read it.")
+    return written
+
+
+def _write_seeds(options: Options, payload: bytes) -> dict[str, str]:
+    from bakery import nocloud
+
+    instance_id, hostname = nocloud.named_after(payload)
+    seed = nocloud.seed_files(user_data=payload, instance_id=instance_id, hostname=hostname)
+    written = {}
+    if options.iso:
+        files.write_private(options.iso, nocloud.iso(seed))
+        written["iso"] = str(options.iso)
+    if options.seed_dir:
+        files.make_private_folder(options.seed_dir)
+        for name, data in seed.items():
+            files.write_private(options.seed_dir / name, data)
+        written["seed_dir"] = str(options.seed_dir)
+    return written
+
+
+def _as_text(data: bytes) -> dict[str, str]:
+    """JSON has no bytes; gzip goes as base64."""
+    try:
+        return {"user_data": data.decode()}
+    except UnicodeDecodeError:
+        return {"user_data_base64": forms.dressed(data, forms.Encoding(base64=True)).decode().strip()}
+
+
+def _refuse_terminal(options: Options) -> None:
+    binary = options.encoding.gzip and not options.encoding.base64
+    if binary and sys.stdout.isatty():
+        raise BadInput("gzip on a terminal would be noise.", "Write it to a file: -o FILE.")
 
 
 def _token(options: Options) -> str:
@@ -175,13 +209,19 @@ def _token(options: Options) -> str:
         return userdata.token_of(files.read_stdin(_TOKEN_FILE_LIMIT))
     if options.token_file is not None:
         return _token_from_file(options, options.token_file)
+    if options.token is None:
+        return _token_not_said()
     _tell(
         options,
         "warning",
         "--token shows the token to everybody on this machine and leaves it in the shell's "
-        "history. Use --token-file FILE or --token -.",
+        f"history. Use --token-file FILE, --token - or {TOKEN_VARIABLE}.",
     )
-    return options.token or ""
+    return options.token
+
+
+def _token_is_said(options: Options) -> bool:
+    return options.token is not None or options.token_file is not None or TOKEN_VARIABLE in os.environ
 
 
 def _token_from_file(options: Options, name: str) -> str:
@@ -193,11 +233,33 @@ def _token_from_file(options: Options, name: str) -> str:
     return userdata.token_of(files.read_limited(path, _TOKEN_FILE_LIMIT))
 
 
+def _token_not_said() -> str:
+    """From the environment, else from whoever sits at the terminal."""
+    if TOKEN_VARIABLE in os.environ:
+        if not os.environ[TOKEN_VARIABLE].strip():
+            raise BadInput(f"{TOKEN_VARIABLE} is set, but empty.", "Put the token into it, or unset it.")
+        return userdata.token_of(os.environb[TOKEN_VARIABLE.encode()])
+    if not (sys.stdin and sys.stdin.isatty()):
+        raise BadInput(
+            "There is no token.", f"Give --token-file FILE, or put it into the variable {TOKEN_VARIABLE}."
+        )
+    import getpass
+
+    try:
+        return getpass.getpass("Token of the pool (it is not shown): ").strip()
+    except EOFError:
+        raise BadInput("There is no token.", "Paste it at the prompt, or give --token-file FILE.") from None
+
+
+def _print_json(result: dict[str, Any]) -> None:
+    files.write_stdout(json.dumps(result).encode() + b"\n")
+
+
 def _tell(options: Options, event: str, text: str) -> None:
     if options.json:
-        JsonLines().tell({"event": event, "text": text})
+        JsonLines().tell({"event": event, "text": scrub(text)})
     else:
-        print(f"{event}: {text}", file=sys.stderr)
+        print(f"{event}: {scrub(text)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

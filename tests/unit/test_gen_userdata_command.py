@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import io
 import json
 import os
@@ -10,14 +12,23 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from bakery import userdata
+from bakery import idtoken, userdata
 from bakery.commands.gen_userdata import main
+from bakery.launch import token
 from provisioner import errors
 
-CANARY = "eyJhbGciOiJIUzI1NiJ9.eyJjYW5hcnkiOjF9.c2lnbmF0dXJl"
+CANARY = idtoken.mint(
+    bytes(64),
+    "POOL",
+    issuer="flock.opensciencegrid.org",
+    subject="worker@example",
+    scopes=["ADVERTISE_STARTD", "ADVERTISE_MASTER"],
+    lifetime=90 * 86400,
+)
 PROJECT = ("--project", "TG-ABC123")
 
 
@@ -49,6 +60,8 @@ def conf_of(text: str) -> dict[str, str]:
     return userdata.parse_conf(userdata.carried(text))
 
 
+SUMMARY = ("start", "token_expires", "match", "condor_status")
+EXPIRES = token.claims_of(CANARY).expires  # type: ignore[union-attr]
 Captured = pytest.CaptureFixture[str]
 
 
@@ -57,11 +70,22 @@ def test_the_documented_call(token_file: str, capsys: Captured) -> None:
     said = capsys.readouterr()
     assert conf_of(said.out) == {"Token": CANARY, "Start": 'TARGET.ProjectName == "TG-ABC123"'}
     assert said.out.startswith("#!/bin/bash\n")
-    assert said.err == ""
+    until = token.moment(EXPIRES or 0)
+    assert said.err.splitlines() == [
+        "note: The worker runs jobs of project TG-ABC123.",
+        "note:   a job of project TG-ABC123: taken",
+        "note:   a job of project TG-SOMEBODY-ELSE: left alone",
+        "note:   a job of no project: left alone (UNDEFINED)",
+        f"note: It can join flock.opensciencegrid.org until {until}, "
+        "and powers off after 25 min without a job.",
+        "note: Find it by: condor_status -pool flock.opensciencegrid.org",
+    ]
 
 
 def test_all_options(token_file: str, capsys: Captured) -> None:
     more = ["--owner", "alice", "--project", "TG-B", "--start", "TARGET.X", "--start", "Y || Z"]
+    more += ["--allow", "unknown-attribute", "--allow", "foreign-token", "--strict"]
+    more += ["--allow", "accepts-nobody"]
     worker = ["--group-name=-x", "--pool", "[::1]:9618", "--idle-minutes", "20"]
     form = ["--format", "cloud-config"]
     assert main(["--token-file", token_file, *PROJECT, *more, *worker, *form]) == 0
@@ -83,7 +107,7 @@ def test_the_token_from_standard_input(
     assert main([option, "-", "--anyone"]) == 0
     said = capsys.readouterr()
     assert conf_of(said.out) == {"Token": CANARY, "Start": "True"}
-    assert said.err == ""
+    assert "note: The worker runs everybody's jobs.\n" in said.err
 
 
 def test_no_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
@@ -118,7 +142,7 @@ def test_output_is_private_and_whole(token_file: str, tmp_path: Path, capsys: Ca
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     assert conf_of(out.read_text())["Token"] == CANARY
     assert said.out == ""
-    assert said.err == f"note: {out} holds the token; only you can read it.\n"
+    assert f"note: {out} holds the token; only you can read it.\n" in said.err
     assert names_in(tmp_path) == ["token", "user-data"]
 
 
@@ -130,22 +154,138 @@ def test_nothing_is_written_when_refused(token_file: str, tmp_path: Path) -> Non
 def test_json(token_file: str, tmp_path: Path, capsys: Captured) -> None:
     assert main(["--json", "--token-file", token_file, "--group-name", "é", *PROJECT]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said.keys() == {"format", "bytes", "user_data"}
+    assert said.keys() == {"format", "bytes", "user_data", "findings", *SUMMARY}
+    assert said["condor_status"].endswith("-const 'WorkerGroupName == \"é\"'")
+    assert (said["token_expires"], said["findings"]) == (EXPIRES, [])
+    assert [match["answer"] for match in said["match"]] == ["yes", "no", "undefined"]
     assert (said["format"], said["bytes"]) == ("script", len(said["user_data"].encode()))
     out = tmp_path / "out"
     assert main(["--json", "--token", CANARY, *PROJECT, "-q", "-o", str(out)]) == 0
     captured = capsys.readouterr()
     written = {"format": "script", "bytes": out.stat().st_size, "output": str(out)}
-    assert json.loads(captured.out) == written
+    assert json.loads(captured.out).items() >= written.items()
     assert json.loads(captured.err)["event"] == "warning"
     assert CANARY not in captured.err + captured.out
 
 
 def test_verbose_and_quiet(token_file: str, tmp_path: Path, capsys: Captured) -> None:
     assert main(["-v", "--token-file", token_file, *PROJECT]) == 0
-    assert capsys.readouterr().err == 'note: Start = TARGET.ProjectName == "TG-ABC123"\n'
+    assert 'note: Start = TARGET.ProjectName == "TG-ABC123"\n' in capsys.readouterr().err
     assert main(["-q", "--token-file", token_file, *PROJECT, "-o", str(tmp_path / "o")]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_token_from_the_environment(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setenv("WORKER_TOKEN", f"{CANARY}\n")
+    assert main([*PROJECT]) == 0
+    said = capsys.readouterr()
+    assert conf_of(said.out)["Token"] == CANARY
+    assert "warning" not in said.err
+    assert CANARY not in said.err
+    monkeypatch.setenv("WORKER_TOKEN", "")
+    assert main([*PROJECT]) == 2
+    assert "WORKER_TOKEN is set, but empty" in capsys.readouterr().err
+
+
+def test_an_option_comes_before_the_environment(
+    token_file: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("WORKER_TOKEN", "another")
+    assert main(["--token-file", token_file, *PROJECT]) == 0
+    assert conf_of(capsys.readouterr().out)["Token"] == CANARY
+
+
+def test_a_terminal_is_asked_for_the_token(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+
+    def answer(prompt: str) -> str:
+        asked.append(prompt)
+        return f" {CANARY}\r"
+
+    monkeypatch.setattr("getpass.getpass", answer)
+    assert main(["--start", "a b"]) == 2
+    assert asked == [], "a mistake is told before the token is asked for"
+    assert main([*PROJECT]) == 0
+    assert conf_of(capsys.readouterr().out)["Token"] == CANARY
+    assert len(asked) == 1
+
+
+def test_without_a_token_and_a_terminal_it_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    stdin(monkeypatch, b"")
+    assert main([*PROJECT]) == 2
+    assert "There is no token. Give --token-file FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["aaabbb...", "<token>", "xxxxx"])
+def test_the_placeholder_of_an_example_is_refused(word: str, capsys: Captured) -> None:
+    assert main(["--token", word, *PROJECT]) == 2
+    said = capsys.readouterr().err
+    assert "The token is the placeholder of an example." in said
+    assert "--allow placeholder-token" in said
+    assert main(["--token", word, *PROJECT, "--allow", "placeholder-token"]) == 0
+    assert conf_of(capsys.readouterr().out)["Token"] == word
+
+
+def test_findings_are_data_when_refused(token_file: str, capsys: Captured) -> None:
+    words = ["--json", "--token-file", token_file, "--start", "nosuch(1)", "--project", "abc123456"]
+    assert main(words) == 2
+    said = capsys.readouterr()
+    found = json.loads(said.out)["findings"]
+    assert [(one["id"], one["severity"]) for one in found] == [
+        ("unusual-project", "warning"),
+        ("failing-start", "error"),
+    ]
+    assert found[0].keys() == {"id", "severity", "message", "fix", "where"}
+
+
+def test_gzip_and_base64_are_the_same_each_time(token_file: str, tmp_path: Path) -> None:
+    out = [tmp_path / name for name in ("plain", "zipped", "again", "text")]
+    words = ["-q", "--token-file", token_file, *PROJECT, "-o"]
+    for path, more in zip(out, ([], ["--gzip"], ["--gzip"], ["--gzip", "--base64"]), strict=True):
+        assert main([*words, str(path), *more]) == 0
+    plain, zipped, again, text = (path.read_bytes() for path in out)
+    assert gzip.decompress(zipped) == plain
+    assert zipped == again
+    assert base64.b64decode(text) == zipped
+
+
+def test_a_seed_is_written_beside(token_file: str, tmp_path: Path, capsys: Captured) -> None:
+    words = ["--token-file", token_file, *PROJECT, "--json"]
+    for number in ("1", "2"):
+        seeds = ["--iso", str(tmp_path / f"iso{number}"), "--seed-dir", str(tmp_path / f"dir{number}")]
+        assert main([*words, *seeds]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["seed_dir"] == str(tmp_path / "dir2")
+    assert (tmp_path / "iso1").read_bytes() == (tmp_path / "iso2").read_bytes()
+    folder = tmp_path / "dir1"
+    assert names_in(folder) == ["meta-data", "user-data"]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in folder.iterdir())
+    assert json.loads((folder / "meta-data").read_text())["instance-id"].startswith("iid-")
+    assert conf_of((folder / "user-data").read_text())["Token"] == CANARY
+
+
+def test_include_makes_a_multi_part(token_file: str, tmp_path: Path, capsys: Captured) -> None:
+    own = tmp_path / "own.sh"
+    own.write_text("#!/bin/sh\necho hello\n")
+    assert main(["--token-file", token_file, *PROJECT, "--include", str(own)]) == 0
+    made = capsys.readouterr().out
+    assert made.startswith("Content-Type: multipart/mixed;")
+    assert "echo hello" in made
+    assert conf_of(made)["Token"] == CANARY
+
+
+def test_too_much_for_a_cloud(token_file: str, tmp_path: Path, capsys: Captured) -> None:
+    own = tmp_path / "own.sh"
+    own.write_text("#!/bin/sh\n" + "echo hello\n" * 2000)
+    words = ["--token-file", token_file, *PROJECT, "--include", str(own), "--cloud", "ec2"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "more than the 16384 that EC2 takes. With --gzip it has" in said
+    assert main([*words, "--gzip", "-q", "-o", str(tmp_path / "out")]) == 0
 
 
 def test_a_dash_is_standard_output(token_file: str, capsys: Captured) -> None:
@@ -172,6 +312,17 @@ def test_a_dash_is_standard_output(token_file: str, capsys: Captured) -> None:
         ([*PROJECT, "--idle-minutes", "99999999999"], "IdleTimeout must be"),
         ([*PROJECT, "--tokn=" + CANARY], "no option (--tokn)"),
         ([*PROJECT, CANARY], "no option."),
+        ([*PROJECT, "--include", "x", "--format", "conf"], "--include makes a multi-part"),
+        ([*PROJECT, "--include", "/no/such/file"], "Cannot read /no/such/file"),
+        ([*PROJECT, "--iso", "x", "--base64"], "Leave away --base64"),
+        ([*PROJECT, "--cloud", "jetstream2", "--gzip"], "gzip does not survive. Leave away --gzip."),
+        ([*PROJECT, "--start", "True; x"], "a ; that would cut off the rest"),
+        ([*PROJECT, "--start", "a b"], "Start is no expression to HTCondor"),
+        ([*PROJECT, "--start", "nosuch(1)"], "If you mean it: --allow failing-start."),
+        (["--strict", "--start", "true"], "If you mean it: --allow accepts-everyone."),
+        (["--strict", "--project", "abc123456"], "Perhaps you mean --project TG-ABC123456."),
+        ([*PROJECT, "--trust-domain", "x"], "not by the trust domain x. Give the token of this pool."),
+        (["--batch", "x"], "Name a folder: -o DIR."),
         ([*PROJECT, "-o", "/dev/null"], "not a regular file"),
         ([*PROJECT, "-o", "/no/such/folder/x"], "Cannot write /no/such/folder/x"),
     ],
@@ -194,8 +345,6 @@ def test_bad_input_is_2_and_says_what(
         ["--token", CANARY, "--format", CANARY, "--anyone"],
         ["--token", CANARY, "--idle-minutes", CANARY, "--anyone"],
         ["--token", CANARY, "--anyone=" + CANARY],
-        ["--anyone", CANARY],
-        [],
     ],
 )
 def test_bad_usage_is_2_and_keeps_the_token(words: list[str], capsys: Captured) -> None:

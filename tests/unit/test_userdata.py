@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from bakery import userdata
+from bakery.launch import multipart
 from bakery.userdata import WorkerConf, check_host, parse_conf, render, start_expression
 from provisioner.errors import BadInput, BakeryError
 
@@ -68,7 +69,7 @@ def test_a_group_name_is_carried_exactly(name: str, form: str) -> None:
 @pytest.mark.parametrize("form", userdata.FORMS)
 @pytest.mark.parametrize("text", [t for t in HOSTILE if "\\" not in t])
 def test_a_start_is_carried_exactly(text: str, form: str) -> None:
-    start = "TARGET.X == \"{}\" && 'a b' != $(DOLLAR)".format(text.replace('"', '\\"'))
+    start = 'TARGET.X == "{}" && \'a b\' != "$(Y)"'.format(text.replace('"', '\\"'))
     made = render(replace(SEED, start=start), form)
     assert parse_conf(userdata.carried(made))["Start"] == start
 
@@ -210,7 +211,8 @@ def test_not_the_name_of_a_project_or_owner(name: str) -> None:
 
 @pytest.mark.parametrize("form", userdata.FORMS)
 def test_golden(form: str) -> None:
-    golden = GOLDEN / {"script": "full.sh", "cloud-config": "full.yaml"}[form]
+    names = {"script": "full.sh", "cloud-config": "full.yaml", "mime": "full.mime", "conf": "full.conf"}
+    golden = GOLDEN / names[form]
     assert render(FULL, form) == golden.read_text("utf-8")
 
 
@@ -228,13 +230,13 @@ def test_only_what_is_set_is_written_in_the_order_of_the_table() -> None:
 def test_the_script_has_the_shape_that_users_know() -> None:
     lines = render(SEED, "script").splitlines()
     assert lines[0] == "#!/bin/bash"
-    at = lines.index("cat >/etc/osg-worker.conf <<'EOF'")
+    at = lines.index("cat >/etc/osg-worker.conf.new <<'EOF'")
     assert lines[at + 1 :] == [
         "WorkerGroupName = My Test Workers",
         "Token = aaabbb...",
         'Start = TARGET.ProjectName == "TG-NNNNNN"',
         "EOF",
-        "chmod 600 /etc/osg-worker.conf",
+        "mv -fT /etc/osg-worker.conf.new /etc/osg-worker.conf",
     ]
 
 
@@ -260,8 +262,31 @@ def test_what_does_not_survive_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_unknown_form_is_refused() -> None:
-    with pytest.raises(BadInput, match="script or cloud-config"):
-        render(SEED, "mime")
+    with pytest.raises(BadInput, match="script, cloud-config, mime, conf"):
+        render(SEED, "pdf")
+
+
+@pytest.mark.parametrize("name", ["a$$b", "$(DOLLAR)", "a $(dollar) b"])
+def test_what_the_worker_would_refuse_is_refused_here(name: str) -> None:
+    with pytest.raises(BadInput, match=r"WorkerGroupName contains .* The worker would refuse it"):
+        replace(SEED, group_name=name)
+    with pytest.raises(BadInput, match=r"Start has a [$] outside of a quoted text"):
+        replace(SEED, start="TARGET.X == $y")
+
+
+def test_a_multi_part_carries_the_user_s_own_user_data_first() -> None:
+    own = multipart.included("dir/my own.sh", b"#!/bin/sh\necho hello\n")
+    more = multipart.included("x", "#cloud-config\npackages: [é]\n".encode())
+    made = render(SEED, "mime", [*own, *more])
+    parts = multipart.parts_of(made.encode())
+    assert [(part.kind, part.name) for part in parts] == [
+        ("text/x-shellscript", "my_own.sh"),
+        ("text/cloud-config", "x"),
+        ("text/cloud-config", "osg-worker.yaml"),
+    ]
+    assert [part.data for part in parts[:2]] == [own[0].data, more[0].data]
+    assert [part.merge for part in parts] == ["", multipart.MERGE, multipart.MERGE]
+    assert made == render(SEED, "mime", [*own, *more])
 
 
 @pytest.mark.parametrize("data", [b"tok", b"tok\n", b"\xef\xbb\xbftok\r\n", b"# pool\n\n  tok  \n# end\n"])

@@ -1,0 +1,188 @@
+"""Many workers at once: one row of a CSV file, one user-data; all rows are right, or none is written.
+
+Each row is made and written to a hidden folder beside its place, and forgotten; so memory stays flat.
+Only when all are there and right do they get their names.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bakery import files
+from bakery.launch import findings, forms, request
+from bakery.launch.request import Policy, Request, Shape
+from provisioner.errors import BadInput
+from provisioner.scrub import scrub
+
+COLUMNS = (
+    "file",
+    "token_file",
+    "token",
+    "project",
+    "owner",
+    "start",
+    "anyone",
+    "group_name",
+    "pool",
+    "idle_minutes",
+)
+ENDINGS = {"script": ".sh", "cloud-config": ".yaml", "mime": ".mime", "conf": ".conf"}
+MOST_SHOWN = 20
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}")
+_YES, _NO = ("yes", "true", "1"), ("", "no", "false", "0")
+_COUNT = re.compile(r"[0-9]{1,8}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What all rows share; `common` is what the command line says where a row is silent."""
+
+    table: Path
+    folder: Path
+    common: Request
+    shape: Shape
+    policy: Policy
+    read_token: Callable[[str], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    written: int
+    warnings: Mapping[str, int]
+
+
+def run(batch: Batch) -> Done:
+    """Raises BadInput that names the wrong rows, having written nothing."""
+    with _staging(batch.folder) as staging:
+        done = _stage(batch, staging)
+        _publish(staging, batch.folder)
+    return done
+
+
+def _stage(batch: Batch, staging: Path) -> Done:
+    wrong: list[str] = []
+    more, written, warnings = 0, 0, dict[str, int]()
+    for number, row in _rows(batch.table):
+        try:
+            for name in _write_row(batch, row, staging):
+                warnings[name] = warnings.get(name, 0) + 1
+            written += 1
+        except BadInput as problem:
+            more += len(wrong) >= MOST_SHOWN
+            if len(wrong) < MOST_SHOWN:
+                wrong.append(f"row {number}: {scrub(str(problem)).strip()}")
+    if wrong:
+        wrong += [f"… and {more} more"] * bool(more)
+        raise BadInput(f"Nothing was written, because {batch.table} is not right:\n" + "\n".join(wrong))
+    if not written:
+        raise BadInput(f"{batch.table} has no rows.", "Its first line names the columns.")
+    return Done(written=written, warnings=warnings)
+
+
+def _write_row(batch: Batch, row: Mapping[str, str], staging: Path) -> list[str]:
+    """The names of the row's warnings."""
+    wanted = _request(batch, row)
+    name = _file_name(batch, row, wanted)
+    target = staging / name
+    if target.exists():
+        raise BadInput(f"Two rows want the file {name}.", "Give them different names in a column file.")
+    made = request.made(wanted, batch.shape, batch.policy)
+    if errors := findings.errors(made.findings):
+        raise findings.refusal(errors)
+    files.write_new(target, forms.dressed(made.payload, batch.shape.encoding))
+    return [one.id for one in made.findings]
+
+
+def _request(batch: Batch, row: Mapping[str, str]) -> Request:
+    common = batch.common
+    token = row["token"] or (batch.read_token(row["token_file"]) if row["token_file"] else common.token)
+    if not token:
+        raise BadInput("There is no token.", "Add a column token_file, or give --token-file.")
+    return replace(
+        common,
+        token=token,
+        projects=tuple(row["project"].split()) or common.projects,
+        owners=tuple(row["owner"].split()) or common.owners,
+        conditions=(row["start"],) if row["start"] else common.conditions,
+        anyone=_flag(row["anyone"]) or common.anyone,
+        group_name=row["group_name"] or common.group_name,
+        pool=row["pool"] or common.pool,
+        idle_minutes=_minutes(row["idle_minutes"]) if row["idle_minutes"] else common.idle_minutes,
+    )
+
+
+def _file_name(batch: Batch, row: Mapping[str, str], wanted: Request) -> str:
+    ending = ENDINGS[batch.shape.form] + (".gz" if batch.shape.encoding.gzip else "")
+    if row["file"]:
+        if not _NAME.fullmatch(row["file"]):
+            raise BadInput(
+                f"{row['file']!r} is no plain name of a file.", "Use letters, digits and . _ + -."
+            )
+        return row["file"]
+    plain = re.sub(r"[^A-Za-z0-9_+-]+", "-", wanted.group_name or "").strip("-+")[:150]
+    if not plain:
+        raise BadInput("The row has no name for its file.", "Fill the column group_name, or file.")
+    return plain + ending + (".b64" if batch.shape.encoding.base64 else "")
+
+
+def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Each row with the number of its line; columns that are not there are empty."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            _check_columns(table, reader.fieldnames or ())
+            for row in reader:
+                if None in row or None in row.values():
+                    raise BadInput(f"{table}, line {reader.line_num}: the number of fields is wrong.")
+                yield reader.line_num, {name: (row.get(name) or "").strip(" ") for name in COLUMNS}
+    except OSError as problem:
+        raise BadInput(f"Cannot read {table}: {problem.strerror}.") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{table} is not UTF-8.", "Save it as CSV, UTF-8.") from None
+    except csv.Error as problem:
+        raise BadInput(f"{table} is no CSV: {problem}.") from None
+
+
+def _check_columns(table: Path, names: object) -> None:
+    given = list(names) if isinstance(names, list | tuple) else []
+    unknown = [str(name) for name in given if name not in COLUMNS]
+    if unknown or not given or len(set(given)) < len(given):
+        what = f"does not know {', '.join(map(scrub, unknown))}" if unknown else "needs each column once"
+        raise BadInput(f"{table}: the first line {what}.", f"The columns are {', '.join(COLUMNS)}.")
+
+
+def _flag(text: str) -> bool:
+    if text.casefold() not in (*_YES, *_NO):
+        raise BadInput(f"anyone is yes or no, not {text!r}.")
+    return text.casefold() in _YES
+
+
+def _minutes(text: str) -> int:
+    if not _COUNT.fullmatch(text):
+        raise BadInput(f"idle_minutes is not a number: {text!r}.")
+    return int(text)
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """A hidden folder on the same file system, gone at the end whatever happens."""
+    files.make_private_folder(folder)
+    staging = Path(tempfile.mkdtemp(prefix=".worker-bakery-", dir=folder))
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _publish(staging: Path, folder: Path) -> None:
+    for path in staging.iterdir():
+        files.refuse_special(folder / path.name)
+    for path in staging.iterdir():
+        path.replace(folder / path.name)

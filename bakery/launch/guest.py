@@ -1,0 +1,50 @@
+"""The guest's own rules, the very code that reads the file on a worker.
+
+So nothing is generated here that a worker would refuse there. It is imported from the folder of
+files that go into an image; that folder comes last in the search, and is added only when needed.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+from bakery.data import WORKER
+
+if TYPE_CHECKING:
+    from worker_runtime.conf import Conf
+
+_FOLDER = str(WORKER / "common" / "usr" / "lib" / "worker-bakery")
+
+
+def problem_with(kind: str, value: str) -> str | None:
+    """What the worker has against a value of this kind, to be put behind its key."""
+    _reachable()
+    from worker_runtime import values
+
+    return values.problem_with(kind, value)
+
+
+def read(raw: bytes) -> Conf:
+    """The file as the worker reads it."""
+    _reachable()
+    from worker_runtime import conf
+
+    return conf.parse(raw, conf.keys_of(_table()))
+
+
+@cache
+def _reachable() -> None:
+    if _FOLDER not in sys.path:
+        sys.path.append(_FOLDER)
+
+
+@cache
+def _table() -> dict[str, object]:
+    import json
+
+    table: dict[str, object] = json.loads(
+        (WORKER / "osg" / "usr" / "lib" / "worker-bakery" / "keys.json").read_text("utf-8")
+    )
+    return table

@@ -1,0 +1,85 @@
+"""/etc/osg-worker.conf inside of user-data, read by the worker's own parser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from bakery.launch import guest, start, token
+from bakery.launch.findings import Finding, error, warning
+from bakery.launch.lint.context import Context
+from provisioner.errors import BadInput
+
+PATH = "/etc/osg-worker.conf"
+_LINE = re.compile(r"(?im)^[ \t]*(Token|Start|WorkerGroupName)[ \t]*=")
+_EXAMPLE = re.compile(f'"{start.PLACEHOLDER}"')
+# What the worker's parser says -> the name of the finding.
+_NAMED = {
+    " is missing": "missing-key",
+    " is empty": "missing-key",
+    ": unknown key": "unknown-conf-key",
+    " again; ": "repeated-key",
+    " is read as ": "misspelled-key",
+    ": not of the form": "broken-line",
+    ": not UTF-8": "not-utf8",
+}
+_FIXES = {
+    "missing-key": "Generate it again with gen-userdata.",
+    "unknown-conf-key": "See the table of keys in the README.",
+    "repeated-key": "Leave one of them.",
+    "misspelled-key": "Write it as the README does.",
+    "broken-line": "Write one Key = value per line.",
+}
+
+
+def looks_like(text: str) -> bool:
+    return bool(_LINE.match(text.lstrip()))
+
+
+def check(text: str, context: Context) -> Iterator[Finding]:
+    """What the worker would say of it, and what can be known of its token and its Start."""
+    read = guest.read(text.encode())
+    for problem in read.problems:
+        yield _named(problem, "error", context)
+    for complaint in read.warnings:
+        yield _named(complaint, "warning", context)
+    broken = {problem.partition(" ")[0] for problem in read.problems}
+    if "Token" not in broken:
+        yield from _token(read.values, context)
+    if "Start" not in broken:
+        yield from _start(read.values["Start"], context)
+
+
+def _named(text: str, severity: str, context: Context) -> Finding:
+    name = next((name for sign, name in _NAMED.items() if sign in text), "bad-value")
+    made = error if severity == "error" else warning
+    fix = _FIXES.get(name, "Generate it again with gen-userdata.")
+    return made(name, f"{PATH}: {text}.", fix, context.where)
+
+
+def _token(values: dict[str, str], context: Context) -> Iterator[Finding]:
+    found = token.findings(
+        values["Token"],
+        pool=values["CentralManager"],
+        trust_domain=context.trust_domain,
+        now=context.now,
+    )
+    return (replace(one, where=context.where) for one in found)
+
+
+def _start(text: str, context: Context) -> Iterator[Finding]:
+    if _EXAMPLE.search(text):
+        yield error(
+            "placeholder-project",
+            "The project in Start is the one of an example.",
+            "Put your own project in its place.",
+            context.where,
+        )
+        return
+    try:
+        found = start.findings(text, anyone=text.casefold() == "true")
+    except BadInput as problem:
+        yield error("bad-start", problem.message, problem.hint, context.where)
+        return
+    yield from (replace(one, where=context.where) for one in found)

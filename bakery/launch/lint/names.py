@@ -1,0 +1,15 @@
+"""What the checks of existing user-data find, beside what the token, the Start and the clouds give."""
+
+from __future__ import annotations
+
+NAMES = (
+    *("empty", "utf-16", "bom", "nul-byte", "not-utf8", "crlf"),
+    *("leading-blank", "unknown-header", "base64-text", "broken-gzip", "gzip-twice"),
+    *("relative-shebang", "shell-syntax", "unchecked-script", "open-heredoc", "unquoted-heredoc"),
+    *("world-readable", "traced-token", "token-on-command-line", "templated-conf", "late-conf"),
+    *("yaml-syntax", "not-a-mapping", "not-a-list", "duplicate-key", "unknown-key", "schema"),
+    *("bad-write-files", "bad-encoding", "octal-mode", "bad-mode", "bad-include"),
+    *("broken-multipart", "unknown-part", "part-mismatch", "merge-lost"),
+    *("missing-key", "unknown-conf-key", "repeated-key", "misspelled-key", "broken-line", "bad-value"),
+    *("bad-start", "placeholder-project"),
+)

@@ -1,0 +1,197 @@
+"""The command line of gen-userdata -> frozen options."""
+
+from __future__ import annotations
+
+import io
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bakery import userdata
+from bakery.commands import shell
+from bakery.launch.clouds import CLOUDS
+from bakery.launch.forms import Encoding
+from bakery.launch.lint import names as lint_names
+from bakery.launch.request import NAMES
+from provisioner.errors import BadInput
+from provisioner.scrub import scrub
+
+_ALLOWED = (*NAMES, *lint_names.NAMES)
+_EPILOG = (
+    "Example: gen-userdata --token-file token --project TG-ABC123. The token may also stand in the "
+    "environment variable WORKER_TOKEN; without any, a terminal asks for it. "
+    "A value that begins with a dash needs an equals sign: --group-name=-x. "
+    f"What --allow takes: {', '.join(NAMES)}; with --check also: {', '.join(lint_names.NAMES)}."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    token: str | None = field(repr=False)
+    token_file: str | None
+    trust_domain: str
+    projects: tuple[str, ...]
+    owners: tuple[str, ...]
+    conditions: tuple[str, ...]
+    anyone: bool
+    group_name: str | None
+    pool: str | None
+    idle_minutes: int | None
+    form: str
+    include: tuple[str, ...]
+    encoding: Encoding
+    cloud: str | None
+    output: Path | None
+    iso: Path | None
+    seed_dir: Path | None
+    check: str | None
+    batch: str | None
+    allowed: frozenset[str]
+    strict: bool
+    json: bool
+    verbose: bool
+    quiet: bool
+
+
+def parser() -> ArgumentParser:
+    made = shell.parser("gen-userdata", "Write user-data that tells a worker whose jobs to run.")
+    made.epilog = _EPILOG
+    _add_token(made)
+    _add_jobs(made)
+    _add_worker(made)
+    _add_form(made)
+    _add_checks(made)
+    return made
+
+
+def parsed(argv: Sequence[str]) -> Options:
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            found, unknown = parser().parse_known_args(argv)
+    except SystemExit:
+        sys.stderr.write(scrub(said.getvalue()))  # argparse repeats what it does not understand
+        raise
+    if unknown:
+        raise _not_understood(unknown)
+    options = _options(found)
+    _check(options, found.format)
+    return options
+
+
+def _add_token(made: ArgumentParser) -> None:
+    group = made.add_argument_group("the token of the pool")
+    token = group.add_mutually_exclusive_group()
+    token.add_argument("--token-file", metavar="FILE", help="file that holds it; - is standard input")
+    token.add_argument("--token", help="the token itself, seen by all users of this machine; - as above")
+    group.add_argument("--trust-domain", default="", metavar="NAME", help="who must have issued it")
+
+
+def _add_jobs(made: ArgumentParser) -> None:
+    jobs = made.add_argument_group("whose jobs to run")
+    jobs.add_argument("--project", action="append", default=[], metavar="TG-ABC123", help="repeatable")
+    jobs.add_argument("--owner", action="append", default=[], metavar="NAME", help="repeatable; or these")
+    jobs.add_argument(
+        "--start",
+        action="append",
+        default=[],
+        metavar="EXPR",
+        help="ClassAd expression that must hold as well; repeatable",
+    )
+    jobs.add_argument("--anyone", action="store_true", help="run everybody's jobs")
+
+
+def _add_worker(made: ArgumentParser) -> None:
+    worker = made.add_argument_group("the worker; what is not given stays as in the image")
+    worker.add_argument("--group-name", metavar="NAME", help="name to find your workers by")
+    worker.add_argument("--pool", metavar="HOST[:PORT]", help="central manager of the pool")
+    worker.add_argument(
+        "--idle-minutes", type=int, metavar="N", help="power off after so long without a job"
+    )
+
+
+def _add_form(made: ArgumentParser) -> None:
+    form = made.add_argument_group("the form")
+    form.add_argument("--format", choices=userdata.FORMS, help="default: script; mime with --include")
+    form.add_argument(
+        "--include", action="append", default=[], metavar="FILE", help="user-data of your own; repeatable"
+    )
+    form.add_argument("--gzip", action="store_true", help="compressed")
+    form.add_argument("--base64", action="store_true", help="as the field of an API wants it")
+    form.add_argument("--cloud", choices=tuple(CLOUDS), help="refuse what this cloud does not take")
+    form.add_argument(
+        "-o", "--output", metavar="FILE", help="write FILE (mode 0600) instead of standard output"
+    )
+    form.add_argument("--iso", metavar="FILE", help="write a NoCloud seed, an ISO image")
+    form.add_argument("--seed-dir", metavar="DIR", help="write a NoCloud seed, a folder")
+
+
+def _add_checks(made: ArgumentParser) -> None:
+    checks = made.add_argument_group("checks")
+    checks.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        choices=_ALLOWED,
+        metavar="NAME",
+        help="go on in spite of NAME",
+    )
+    checks.add_argument("--strict", action="store_true", help="refuse where there is a warning")
+    checks.add_argument("--check", metavar="FILE", help="check user-data that exists; - is standard input")
+    checks.add_argument(
+        "--batch", metavar="CSV", help="one user-data for each row, into the folder that -o names"
+    )
+
+
+def _options(found: Namespace) -> Options:
+    return Options(
+        token=found.token,
+        token_file=found.token_file,
+        trust_domain=found.trust_domain,
+        projects=tuple(found.project),
+        owners=tuple(found.owner),
+        conditions=tuple(found.start),
+        anyone=found.anyone,
+        group_name=found.group_name,
+        pool=found.pool,
+        idle_minutes=found.idle_minutes,
+        form=found.format or ("mime" if found.include else "script"),
+        include=tuple(found.include),
+        encoding=Encoding(gzip=found.gzip, base64=found.base64),
+        cloud=found.cloud,
+        output=_path(found.output),
+        iso=_path(found.iso),
+        seed_dir=_path(found.seed_dir),
+        check=found.check,
+        batch=found.batch,
+        allowed=frozenset(found.allow),
+        strict=found.strict,
+        json=found.json,
+        verbose=found.verbose,
+        quiet=found.quiet,
+    )
+
+
+def _check(options: Options, form: str | None) -> None:
+    if options.include and form not in (None, "mime"):
+        raise BadInput(f"--include makes a multi-part, not a {form}.", "Leave away --format.")
+    if (options.iso or options.seed_dir) and options.encoding.base64:
+        raise BadInput("A NoCloud seed is not decoded by anybody.", "Leave away --base64.")
+    if options.batch and not options.output:
+        raise BadInput("--batch writes many files, but there is no -o.", "Name a folder: -o DIR.")
+    if options.batch and (options.iso or options.seed_dir or options.check):
+        raise BadInput("--batch goes with neither --iso, --seed-dir nor --check.", "Run them one by one.")
+
+
+def _path(name: str | None) -> Path | None:
+    return Path(name) if name not in (None, "-") else None
+
+
+def _not_understood(words: Sequence[str]) -> BadInput:
+    """Names options only: any other word may be a token."""
+    options = [scrub(word.partition("=")[0]) for word in words if word.startswith("--")]
+    known = f" ({', '.join(options)})" if options else ""
+    return BadInput(f"There are words on the command line that are no option{known}.", "See --help.")

@@ -1,0 +1,120 @@
+"""One worker as a user asks for it -> its user-data, and everything there is to say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from bakery import userdata
+from bakery.launch import clouds, findings, forms, start, token
+from bakery.launch.findings import Finding
+from bakery.launch.forms import Encoding
+from bakery.launch.multipart import Part
+from bakery.userdata import WorkerConf
+from provisioner.errors import BadInput
+
+NAMES = tuple(sorted({*token.NAMES, *start.NAMES, *clouds.NAMES}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Whose jobs, where and for how long."""
+
+    token: str = field(repr=False)
+    projects: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    anyone: bool = False
+    group_name: str | None = None
+    pool: str | None = None
+    idle_minutes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """In which form, and for which cloud."""
+
+    form: str = "script"
+    include: Sequence[Part] = ()
+    encoding: Encoding = field(default_factory=Encoding)
+    cloud: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """How strict to be, and at what time."""
+
+    now: float
+    trust_domain: str = ""
+    allowed: frozenset[str] = frozenset()
+    strict: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """The user-data, and what was found."""
+
+    conf: WorkerConf
+    payload: bytes = field(repr=False)
+    findings: tuple[Finding, ...]
+
+
+def made(request: Request, shape: Shape, policy: Policy) -> Made:
+    """Raises BadInput for what cannot be carried at all; the rest is in the findings."""
+    conf = conf_of(request)
+    payload = forms.payload_of(userdata.render(conf, shape.form, shape.include), shape.encoding)
+    found = findings.judged(
+        _found(request, conf, payload, shape, policy), allowed=policy.allowed, strict=policy.strict
+    )
+    return Made(conf=conf, payload=payload, findings=found)
+
+
+def conf_of(request: Request) -> WorkerConf:
+    for name, value in (("--group-name", request.group_name), ("--pool", request.pool)):
+        if value == "":
+            raise BadInput(f"{name} is empty.", "Leave it away to keep what the image has.")
+    wanted = userdata.start_expression(
+        projects=request.projects,
+        owners=request.owners,
+        conditions=request.conditions,
+        anyone=request.anyone,
+    )
+    for text in (*request.conditions, wanted) if request.conditions else ():
+        start.parsed(text)
+    minutes = request.idle_minutes
+    if minutes is not None and minutes < 1:
+        raise BadInput(f"--idle-minutes must be 1 or more, not {minutes}.")
+    return WorkerConf(
+        token=request.token,
+        start=wanted,
+        group_name=request.group_name or "",
+        central_manager=request.pool or "",
+        idle_timeout=None if minutes is None else minutes * 60,
+    )
+
+
+def pool_of(conf: WorkerConf) -> str:
+    """Where the worker will join: what was said, or what the image has."""
+    return conf.central_manager or default_of("CentralManager")
+
+
+def default_of(key: str) -> str:
+    return next(row.default for row in userdata.worker_keys() if row.key == key)
+
+
+def _found(
+    request: Request, conf: WorkerConf, payload: bytes, shape: Shape, policy: Policy
+) -> Iterator[Finding]:
+    yield from token.findings(
+        conf.token, pool=pool_of(conf), trust_domain=policy.trust_domain, now=policy.now
+    )
+    if request.conditions or request.projects:
+        yield from _of_start(conf.start, request.conditions, request.projects)
+    if shape.cloud:
+        yield from clouds.findings(shape.cloud, payload, shape.encoding)
+
+
+@lru_cache(maxsize=64)  # the rows of a table tend to want the same jobs
+def _of_start(wanted: str, conditions: tuple[str, ...], projects: tuple[str, ...]) -> tuple[Finding, ...]:
+    return tuple(start.findings(wanted, conditions=conditions, projects=projects))

@@ -1,0 +1,34 @@
+"""Runs inside a worker's root, as Debian's cloud-init does its work there.
+
+Each line on stdin names a file of user-data. cloud-init's own code unpacks it, takes its parts
+apart, merges the cloud-configs, and writes the files. The answer is one line.
+"""
+
+# mypy: ignore-errors
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+from cloudinit import helpers, user_data
+from cloudinit.config import cc_write_files
+from cloudinit.handlers.cloud_config import CloudConfigPartHandler
+
+PATHS = helpers.Paths({"cloud_dir": "/run/cloud", "run_dir": "/run/cloud-run"})
+CLOUD = SimpleNamespace(paths=PATHS, distro=SimpleNamespace(default_owner="root:root"))
+
+
+def apply(path):
+    message = user_data.UserDataProcessor(PATHS).process(Path(path).read_bytes())
+    handler = CloudConfigPartHandler(PATHS)
+    handler.handle_part(None, "__begin__", None, None, None, None)
+    for part in message.walk():
+        if part.get_content_type() == "text/cloud-config":
+            payload = part.get_payload(decode=True).decode("utf-8")
+            handler.handle_part(None, "text/cloud-config", part.get_filename(), payload, None, part)
+    config = dict(handler.cloud_buf)
+    cc_write_files.handle("write_files", config, CLOUD, [])
+
+
+for line in sys.stdin:
+    apply(line.rstrip("\n"))
+    print("done", flush=True)

@@ -1,0 +1,124 @@
+"""Many rows: all are right and written, or none is."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from bakery import idtoken, userdata
+from bakery.commands.gen_userdata import main
+
+TOKEN = idtoken.mint(
+    bytes(64),
+    "POOL",
+    issuer="flock.opensciencegrid.org",
+    subject="worker@example",
+    scopes=["ADVERTISE_STARTD"],
+    lifetime=90 * 86400,
+)
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> str:
+    path = tmp_path / "token"
+    path.write_text(TOKEN)
+    path.chmod(0o600)
+    return str(path)
+
+
+def table(tmp_path: Path, *lines: str) -> str:
+    path = tmp_path / "workers.csv"
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return str(path)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_for_each_row(token_file: str, tmp_path: Path, capsys: Captured) -> None:
+    rows = table(
+        tmp_path,
+        "group_name,project,owner,start,idle_minutes,pool,file,anyone",
+        "Group A,TG-A,,,,,,",
+        '"B ""quoted"" é",TG-A TG-B,alice,TARGET.RequestCpus < 9,20,flock.opensciencegrid.org:9618,b.txt,',
+        "C,,,,,,,yes",
+    )
+    out = tmp_path / "out"
+    assert main(["--batch", rows, "--token-file", token_file, "-o", str(out), "--json"]) == 0
+    assert names_in(out) == ["C.sh", "Group-A.sh", "b.txt"]
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in out.iterdir())
+    said = json.loads(capsys.readouterr().out)
+    assert said == {"output": str(out), "written": 3, "warnings": {}}
+    read = userdata.parse_conf(userdata.carried((out / "b.txt").read_text()))
+    assert read == {
+        "WorkerGroupName": 'B "quoted" é',
+        "Token": TOKEN,
+        "Start": '(TARGET.ProjectName == "TG-A" || TARGET.ProjectName == "TG-B" || '
+        'TARGET.Owner == "alice") && (TARGET.RequestCpus < 9)',
+        "CentralManager": "flock.opensciencegrid.org:9618",
+        "IdleTimeout": "1200",
+    }
+    assert "\nStart = True\n" in (out / "C.sh").read_text()
+
+
+def test_rows_may_have_tokens_of_their_own(token_file: str, tmp_path: Path) -> None:
+    rows = table(tmp_path, "group_name,token_file,token", f"a,{token_file},", f"b,,{TOKEN}")
+    assert main(["--batch", rows, "--project", "TG-A", "-o", str(tmp_path / "out"), "-q"]) == 0
+    assert names_in(tmp_path / "out") == ["a.sh", "b.sh"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (["group_name", "a", "a"], "row 3: Two rows want the file a.sh."),
+        (["group_name,project", "a,TG-A", 'b,"x y$"'], "row 3: 'y$' is not the name of a project"),
+        (["group_name,start", "a,nosuch(1)"], "row 2: The Start takes no sample job"),
+        (["group_name,idle_minutes", "a,soon"], "idle_minutes is not a number: 'soon'"),
+        (["group_name,anyone", "a,perhaps"], "anyone is yes or no, not 'perhaps'"),
+        (["group_name,project", ",TG-A"], "row 2: The row has no name for its file."),
+        (["file", "../x"], "'../x' is no plain name of a file"),
+        (["group_name,token_file", "a,/no/such/file"], "row 2: Cannot read /no/such/file"),
+        (["group_name,token", "a,aaabbb..."], "row 2: The token is the placeholder of an example."),
+        (["grup_name", "a"], "does not know grup_name. The columns are file, token_file"),
+        (["group_name,group_name", "a,b"], "needs each column once"),
+        (["group_name,project", "a"], "line 2: the number of fields is wrong"),
+        (["group_name", '"a'], "is no CSV"),
+        (["group_name"], "has no rows"),
+        ([], "needs each column once"),
+    ],
+)
+def test_one_wrong_row_and_nothing_is_written(
+    lines: list[str], says: str, token_file: str, tmp_path: Path, capsys: Captured
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    words = ["--token-file", token_file, "--project", "TG-PHY", "-o", str(out)]
+    assert main(["--batch", table(tmp_path, *lines), *words]) == 2
+    assert says in capsys.readouterr().err
+    assert names_in(out) == []
+
+
+def test_only_the_first_mistakes_are_told(token_file: str, tmp_path: Path, capsys: Captured) -> None:
+    rows = table(tmp_path, "group_name,project", *(f"g{number},a$" for number in range(50)))
+    assert main(["--batch", rows, "--token-file", token_file, "-o", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("row ") == 20
+    assert "… and 30 more" in said
+
+
+def test_warnings_are_counted(token_file: str, tmp_path: Path, capsys: Captured) -> None:
+    rows = table(tmp_path, "group_name,start", "a,True", "b,True", 'c,TARGET.Owner == "x"')
+    words = ["--batch", rows, "--token-file", token_file, "-o", str(tmp_path / "out")]
+    assert main(words) == 0
+    assert "warning: accepts-everyone: 2 of 3 rows" in capsys.readouterr().err
+    assert main([*words, "--strict"]) == 2
+
+
+def test_no_table(token_file: str, tmp_path: Path, capsys: Captured) -> None:
+    assert main(["--batch", "/no/such", "--token-file", token_file, "-o", str(tmp_path / "out")]) == 2
+    assert "Cannot read /no/such" in capsys.readouterr().err
