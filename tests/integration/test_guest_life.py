@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bakery.machines.namespace import NamespaceMachine, boot
+from bakery.userdata import WorkerConf, render
 
 CONF = "/etc/osg-worker.conf"
 TOKEN_FILE = "etc/condor/tokens.d/osg-worker.token"
@@ -182,7 +183,10 @@ def test_a_script_in_the_user_data_may_write_the_configuration(worker_root: Path
     seed = worker_root / "var/lib/cloud/seed/nocloud"
     seed.mkdir(parents=True)
     (seed / "meta-data").write_text("instance-id: i-1\nlocal-hostname: cloudy\n")
-    (seed / "user-data").write_text(f"#!/bin/sh\ncat >{CONF} <<'EOF'\n{conf('Cloudy')}EOF\n")
+    told = WorkerConf(
+        token=TOKEN, start="True", group_name="Cloudy", central_manager="127.0.0.1", idle_timeout=600
+    )
+    (seed / "user-data").write_text(render(told, "script"))
     # A first boot, at which systemd enables whatever no preset forbids.
     (worker_root / "etc/machine-id").write_text("uninitialized\n")
     with boot(worker_root, console=tmp_path / "console", arguments=["ds=nocloud"]) as machine:
