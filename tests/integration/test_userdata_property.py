@@ -110,18 +110,20 @@ class Server:
             ' root=$0; shift; exec chroot "$root" "$@"'
         )
         self._log = share / f"{Path(argv[0]).name}.log"
-        self._process = subprocess.Popen(
-            room_argv(["sh", "-ec", mounted, str(root), str(share), *argv]),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log.open("w"),  # a pipe that nobody reads fills up
-            text=True,
-            env={
-                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-                "PYTHONDONTWRITEBYTECODE": "1",
-                "LC_ALL": "C.UTF-8",
-            },
-        )
+        environment = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "LC_ALL": "C.UTF-8",
+        }
+        with self._log.open("w") as log:  # a pipe that nobody reads fills up
+            self._process = subprocess.Popen(
+                room_argv(["sh", "-ec", mounted, str(root), str(share), *argv]),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment,
+            )
 
     def do(self, line: str) -> str:
         assert self._process.stdin
@@ -192,8 +194,10 @@ def worker(image_root: Path, tmp_path: Path) -> Iterator[Worker]:
 @contextmanager
 def mounted(what: list[str], where: Path) -> Iterator[None]:
     subprocess.run(["mount", *what, str(where)], check=True)
-    yield
-    subprocess.run(["umount", str(where)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(where)], check=True)
 
 
 def test_no_value_breaks_user_data(worker: Worker) -> None:
