@@ -167,7 +167,9 @@ class NamespaceMachine:
         if first is None:
             raise NotProven("The machine is not on.", self._last_words())
         spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
-        return ["nsenter", f"--target={first}", *spaces, "--", *_ENVIRONMENT, *argv]
+        # --root: the machine's own, which is not its mount namespace's where we are in a chroot.
+        where = (f"--target={first}", "--root", "--wd")
+        return ["nsenter", *where, *spaces, "--", *_ENVIRONMENT, *argv]
 
     def _first(self) -> int | None:
         """The machine's PID 1 as we see it, once it is systemd and no longer our script."""
