@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +29,7 @@ def relay(
 
     room = run.room_argv(command, private_network=private_network)
     try:
-        run.stream(room, on_line, stdin=stdin, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        run.stream(room, on_line, stdin=stdin, env=run.environment(PYTHONUNBUFFERED="1"))
     except BakeryError:
         if "error" in told:
             raise errors.from_event(told["error"]) from None

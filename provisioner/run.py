@@ -25,6 +25,7 @@ from provisioner.scrub import scrub
 
 TAIL_LINES = 15
 _DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
+_OF_CONDOR = re.compile(r"CONDOR_CONFIG$|_CONDOR_", re.IGNORECASE)
 _NO_SPACE = "No space left on device"
 # What apt says of a mirror, whoever called it; the rest of the line names the address.
 _UNREACHABLE = re.compile(
@@ -103,6 +104,16 @@ def room_argv(command: Sequence[str], *, private_network: bool = False) -> list[
     network = ["--net"] if private_network else []
     flags = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=private"]
     return ["unshare", *flags, *network, "--", *command]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment for a child that works on an image, and `more`.
+
+    Without what would have HTCondor's tools in the image read the configuration of whoever calls
+    us: an access point's users have CONDOR_CONFIG set, and the Python bindings set it too.
+    """
+    kept = {name: value for name, value in os.environ.items() if not _OF_CONDOR.match(name)}
+    return {**kept, **more}
 
 
 def shown(argv: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -93,8 +94,7 @@ def parsed(text: str) -> classad2.ExprTree:
     import classad2
 
     if re.search(_OF_DAEMONS, text):
-        # A tenth of a second; registers the functions that daemons add.
-        import htcondor2  # type: ignore[import-untyped]  # noqa: F401
+        _know_functions_of_daemons()
     try:
         classad2.ExprTree(text)
         return classad2.ExprTree(f"({text})")
@@ -103,6 +103,15 @@ def parsed(text: str) -> classad2.ExprTree:
             f"Start is no expression to HTCondor: {text}",
             'Compare like this: TARGET.ProjectName == "TG-ABC123", and join by && and ||.',
         ) from None
+
+
+def _know_functions_of_daemons() -> None:
+    """By an import that takes a tenth of a second, and sets CONDOR_CONFIG for every child of ours."""
+    before = os.environ.get("CONDOR_CONFIG")
+    import htcondor2  # type: ignore[import-untyped]  # noqa: F401
+
+    if before is None:
+        os.environ.pop("CONDOR_CONFIG", None)
 
 
 def dry_match(

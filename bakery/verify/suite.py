@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
@@ -49,7 +48,7 @@ def _pytest(
         *where,
         str(data.IMAGE_TESTS),
     ]
-    environment = {**os.environ, "WORKER_EXPECTED": str(told), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = run.environment(WORKER_EXPECTED=str(told), PYTHONDONTWRITEBYTECODE="1")
     try:
         run.stream(command, lambda text: line(monitor, text), env=environment)
     except CommandFailed as error:

@@ -49,6 +49,12 @@ def test_a_second_bake_comes_from_the_store(baked: dict[str, Any]) -> None:
     assert [event["event"] for event in events] == ["note"]
 
 
+def test_its_user_s_own_htcondor_is_not_asked(baked: dict[str, Any], tmp_path: Path) -> None:
+    theirs = {"CONDOR_CONFIG": "/dev/null", "_CONDOR_START": "True"}
+    done = command("verify-image", baked["path"], "--level", "offline", env=theirs)
+    assert done.status == 0, done.err[-3000:]
+
+
 def test_output_is_the_image_the_manifest_names(baked: dict[str, Any], tmp_path: Path) -> None:
     wanted = tmp_path / "worker image.qcow2"
     done = command("bake-image", "--verify", "offline", "--json", "-o", str(wanted))
