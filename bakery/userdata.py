@@ -60,6 +60,7 @@ class Key:
     required: bool
     default: str
     help: str
+    instead_of: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,8 @@ class WorkerConf:
         given = _values(self)
         for key in worker_keys():
             if given[key.key] or key.required:
-                _CHECKS[key.kind](key.key, given[key.key])
+                if key.kind in _CHECKS:
+                    _CHECKS[key.kind](key.key, given[key.key])
                 _check_as_the_guest(key, given[key.key])
 
 
@@ -248,7 +250,7 @@ def _values(conf: WorkerConf) -> dict[str, str]:
         "CentralManager": conf.central_manager,
         "IdleTimeout": "" if conf.idle_timeout is None else str(conf.idle_timeout),
     }
-    return {key.key: given[key.key] for key in worker_keys()}
+    return {key.key: given.get(key.key, "") for key in worker_keys()}
 
 
 def _formed(form: str, text: str, include: Sequence[Part]) -> str:

@@ -21,6 +21,7 @@ class Key(NamedTuple):
     kind: str
     required: bool
     default: str
+    instead_of: str = ""  # the required key that this one can stand for
 
 
 class Line(NamedTuple):
@@ -38,7 +39,8 @@ class Conf(NamedTuple):
 def keys_of(table: Mapping[str, Any]) -> Tuple[Key, ...]:
     """The rows of keys.json."""
     return tuple(
-        Key(row["key"], row["kind"], row["required"], row["default"]) for row in table["keys"]
+        Key(row["key"], row["kind"], row["required"], row["default"], row.get("instead_of", ""))
+        for row in table["keys"]
     )
 
 
@@ -103,10 +105,24 @@ def _problems(
         value = values[key.name]
         if value:
             problem = problem_with(key.kind, value)
-        elif key.required:
+        elif key.required and not any(values[name] for name in _instead_of(key, keys)):
             problem = "is empty" if key.name in given else "is missing"
         else:
             problem = None
         if problem:
             problems.append("%s %s" % (key.name, problem))
+    return problems + _too_many(values, keys)
+
+
+def _too_many(values: Mapping[str, str], keys: Sequence[Key]) -> List[str]:
+    """Of a key and those that can stand for it, one is to be given."""
+    problems = []
+    for key in keys:
+        given = [name for name in (key.name, *_instead_of(key, keys)) if values[name]]
+        if len(given) > 1:
+            problems.append("%s: give only one of them" % ", ".join(given))
     return problems
+
+
+def _instead_of(key: Key, keys: Sequence[Key]) -> List[str]:
+    return [other.name for other in keys if other.instead_of == key.name]

@@ -2,15 +2,13 @@
 nothing that is right already. The token is written to its file, and to nothing else.
 """
 
-import json
 import subprocess
 from typing import Sequence
 
-from worker_runtime import condor, files, proof
-from worker_runtime.conf import Conf, Key, keys_of, parse
+from worker_runtime import condor, files, proof, settings
+from worker_runtime.conf import Conf, Key, parse
 from worker_runtime.say import say
 
-TABLE = "/usr/lib/worker-bakery/keys.json"
 TOKENS = "/etc/condor/tokens.d"
 TOKEN_FILE = TOKENS + "/osg-worker.token"
 CONFIG_NAME = "90-osg-worker.config"
@@ -18,10 +16,11 @@ CONFIG_FILE = proof.CONFIG_DIR + "/" + CONFIG_NAME
 
 
 def main() -> int:
-    with open(TABLE, encoding="utf-8") as file:
-        table = json.load(file)
+    table = settings.table()
+    for complaint in table.complaints:
+        say("warning: " + complaint)
     try:
-        return follow(table["file"], keys_of(table))
+        return follow(table.path, table.keys)
     except OSError as error:  # a full disk, or a folder where the file should be
         say("%s: %s" % (error.filename, error.strerror))
         return 1

@@ -1,8 +1,12 @@
-"""Is a value what its kind demands? Pure; a problem is a predicate and never quotes the value."""
+"""Is a value what its kind demands? Pure; a problem is a predicate and never quotes the value.
+
+A kind with | in it is the list of the values it may have.
+"""
 
 import re
+import shlex
 import unicodedata
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Optional, Sequence
 
 from worker_runtime import expression
 
@@ -21,7 +25,13 @@ def problem_with(kind: str, value: str) -> Optional[str]:
     """What is wrong with this value, to be put behind its key; None if nothing is."""
     if _has_control(value):
         return "contains a control character (a tab, perhaps)"
+    if "|" in kind:
+        return _choice(kind.split("|"), value)
     return _KINDS[kind](value)
+
+
+def _choice(choices: Sequence[str], value: str) -> Optional[str]:
+    return None if value in choices else "is not one of: " + ", ".join(choices)
 
 
 def _has_control(value: str) -> bool:
@@ -63,10 +73,25 @@ def _seconds(value: str) -> Optional[str]:
     return None
 
 
+def _path(value: str) -> Optional[str]:
+    return None if value.startswith("/") else "is not a path from the root, /like/this"
+
+
+def _command(value: str) -> Optional[str]:
+    """A program by its path and its arguments, quoted as in a shell; no shell looks at it."""
+    try:
+        words = shlex.split(value)
+    except ValueError:
+        return "has a quotation mark that is never closed"
+    return _path(words[0]) if words else "names no program"
+
+
 _KINDS: Dict[str, Callable[[str], Optional[str]]] = {
     "string": _string,
     "token": _token,
     "expression": _expression,
     "host": _host,
     "seconds": _seconds,
+    "path": _path,
+    "command": _command,
 }
