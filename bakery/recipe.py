@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from bakery import data
+from bakery import __version__, data
 from bakery.bases import Base
-from provisioner.plan import Plan, PlannedStep, chained_id
+from provisioner.plan import STAMP, Plan, PlannedStep, chained_id
 from provisioner.roles import Context
 from provisioner.roles.base import base as base_role
 from provisioner.roles.condor import condor
 from provisioner.roles.osg_worker import osg_worker
 from provisioner.roles.seal import seal
 from provisioner.steps import File, Step, lower
+
+# Where worker_runtime/machine.py reads it.
+IMAGE = "/usr/lib/worker-bakery/image.json"
 
 Role = Callable[[Context], tuple[Step, ...]]
 
@@ -32,7 +37,16 @@ def plan(base: Base, kind: str, worker: Path = data.WORKER) -> Plan:
         for title, actions in lower(make(context)):
             before = chained_id(before, actions)
             steps.append(PlannedStep(role, title, actions, before))
-    return Plan(base.name, base.id, kind, tuple(steps))
+    return stamped(Plan(base.name, base.id, kind, tuple(steps)), base)
+
+
+def stamped(plan: Plan, base: Base) -> Plan:
+    """With a last step that writes into the image which one it is; workers advertise that."""
+    name = {"image": plan.image, "base": f"{base.name} {base.id[:12]}", "version": __version__}
+    content = (json.dumps(name, indent=1) + "\n").encode()
+    [(_, actions)] = lower((File(IMAGE, content, 0o644),))
+    last = PlannedStep("seal", STAMP, actions, chained_id(plan.id, actions))
+    return replace(plan, steps=(*plan.steps, last))
 
 
 def worker_files(worker: Path, kind: str) -> Iterator[File]:

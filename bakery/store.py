@@ -49,7 +49,7 @@ class Store:
         return self.root / "checkpoints" / f"{step_id}.qcow2"
 
     def image(self, plan: Plan) -> Path:
-        return self.root / "images" / f"{plan.kind}-{plan.base}-{plan.id[:12]}.qcow2"
+        return self.root / "images" / f"{plan.image}.qcow2"
 
     def packages(self, release: str) -> Path:
         return self.root / "packages" / release

@@ -17,6 +17,8 @@ from provisioner.actions import Action
 from provisioner.errors import BadInput
 
 FORMAT = 1
+# The last step of a plan for an image may write the image's own name, which holds the plan's id.
+STAMP = "stamp the image with its name"
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,14 @@ class Plan:
 
     @property
     def id(self) -> str:
-        return self.steps[-1].id if self.steps else self.base_id
+        """Of all steps but the stamp: what that writes is made of this id."""
+        kept = [step for step in self.steps if step.title != STAMP]
+        return kept[-1].id if kept else self.base_id
+
+    @property
+    def image(self) -> str:
+        """The name of the image that comes of it."""
+        return f"{self.kind}-{self.base}-{self.id[:12]}"
 
     def role_ends(self) -> tuple[int, ...]:
         """How many steps are done at the end of each role: where checkpoints may stand."""

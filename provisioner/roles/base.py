@@ -18,7 +18,11 @@ def base(context: Context) -> tuple[Step, ...]:
         ),
         Refresh("apt"),
         # libnss-myhostname: a host name nobody can resolve delays HTCondor's start by minutes.
-        Packages("apt", frozenset({"libnss-myhostname", "nftables", "procps", "python3"})),
+        # libpam-systemd: without it nobody knows who is logged in, and could be cut off.
+        Packages(
+            "apt",
+            frozenset({"libnss-myhostname", "libpam-systemd", "nftables", "procps", "python3"}),
+        ),
         # A worker lives for hours and is replaced, not upgraded: no job shares it with apt.
         Service("apt-daily.timer", "mask"),
         Service("apt-daily-upgrade.timer", "mask"),

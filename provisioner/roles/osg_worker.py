@@ -9,6 +9,7 @@ from provisioner.steps import Files, Service, Step
 def osg_worker(context: Context) -> tuple[Step, ...]:
     return (
         Files("install the OSG worker's runtime", context.files_not_under("/etc/condor")),
+        Service("worker-life.service", "enable"),
         Service("osg-worker.path", "enable"),
         Service("osg-worker.service", "enable"),
     )

@@ -55,7 +55,7 @@ def test_the_latest_checkpoint_is_nearest(kept: Store, plan: Plan) -> None:
 
 
 def test_the_sealed_disk_is_never_a_checkpoint(kept: Store, plan: Plan) -> None:
-    put(kept, kept.checkpoint(plan.id), plan.base_id)
+    put(kept, kept.checkpoint(plan.steps[-1].id), plan.base_id)
     assert kept.nearest_checkpoint(plan)[0] == 0
 
 

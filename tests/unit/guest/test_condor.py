@@ -3,40 +3,87 @@
 from __future__ import annotations
 
 import pytest
-from worker_runtime.condor import escaped, meant, quoted, render, update_interval, without_port
+from worker_runtime.condor import (
+    Place,
+    escaped,
+    meant,
+    needs_restart,
+    quoted,
+    render,
+    update_interval,
+    without_port,
+)
+
+from tests.unit.guest.conftest import KEYS
 
 VALUES = {
+    **{key.name: key.default for key in KEYS},
     "WorkerGroupName": 'My "Test" \\ $(SECRET) $ENV(PATH)',
     "Token": "CANARY",
     "Start": 'Owner == "$(SECRET)"',
     "CentralManager": "cm.example.org:9619",
-    "IdleTimeout": "1500",
 }
+PLACE = Place(1_000_000, {"CloudRegion": "IU", "WorkerImage": "osg-x"})
+BASE = "( MY.NODE_IS_HEALTHY =?= True )"
+GPUS = "( MY.TotalGPUs =?= undefined || MY.TotalGPUs == 0 || TARGET.RequestGPUs > 0 )"
 
 
 def test_the_whole_file() -> None:
-    assert render(VALUES).splitlines()[1:] == [
+    assert render(VALUES, PLACE).splitlines()[1:] == [
         "CONDOR_HOST = cm.example.org",
         "COLLECTOR_HOST = cm.example.org:9619",
+        'CloudRegion = "IU"',
+        'WorkerImage = "osg-x"',
         'WorkerGroupName = "My \\"Test\\" \\ $(DOLLAR)(SECRET) $(DOLLAR)ENV(PATH)"',
+        "OSPool = False",
         "STARTD_NOCLAIM_SHUTDOWN = 1500",
         "UPDATE_INTERVAL = 60",
-        "STARTD_ATTRS = $(STARTD_ATTRS) WorkerGroupName",
-        "MASTER_ATTRS = $(MASTER_ATTRS) WorkerGroupName",
-        'START = ( $(WORKER_GUARDS) ) && ( Owner == "$(DOLLAR)(SECRET)" )',
+        "STARTD_ATTRS = $(STARTD_ATTRS) CloudRegion WorkerImage WorkerGroupName OSPool",
+        "MASTER_ATTRS = $(MASTER_ATTRS) CloudRegion WorkerImage WorkerGroupName OSPool",
+        f'START = {BASE} && {GPUS} && ( $(WORKER_GUARDS) ) && ( Owner == "$(DOLLAR)(SECRET)" )',
     ]
 
 
 def test_the_token_is_not_in_it() -> None:
-    assert "CANARY" not in render(VALUES)
+    assert "CANARY" not in render(VALUES, PLACE)
 
 
 def test_no_name_no_attribute() -> None:
-    assert "WorkerGroupName" not in render({**VALUES, "WorkerGroupName": ""})
+    assert "WorkerGroupName" not in render({**VALUES, "WorkerGroupName": ""}, PLACE)
+
+
+def test_who_takes_everybody_is_not_said_to_be_outside_of_the_pool() -> None:
+    text = render({**VALUES, "Start": "TRUE", "WorkerGroupName": ""}, Place(0, {}))
+    assert "OSPool" not in text and "STARTD_ATTRS" not in text
 
 
 def test_start_is_never_empty_and_never_without_the_guards() -> None:
-    assert meant(VALUES, "True")["START"] == '( True ) && ( Owner == "$(SECRET)" )'
+    start = meant(VALUES, PLACE, "True || False")["START"]
+    assert start == f'{BASE} && {GPUS} && ( True || False ) && ( Owner == "$(SECRET)" )'
+
+
+def test_gpus_for_everybody() -> None:
+    assert "GPUs" not in render({**VALUES, "GpuJobsOnly": "no"}, PLACE)
+
+
+def test_a_lifetime_is_planned_from_boot_and_guarded() -> None:
+    wanted = meant({**VALUES, "MaxLifetime": "40000"}, PLACE, "True")
+    assert (wanted["WorkerRetires"], wanted["WorkerEnds"]) == ("1030000", "1040000")
+    assert "time() < MY.WorkerRetires" in wanted["START"]
+    week = meant({**VALUES, "MaxLifetime": "604800"}, PLACE, "True")
+    assert int(week["WorkerEnds"]) - int(week["WorkerRetires"]) == 24 * 3600
+
+
+def test_who_stays_has_no_idle_exit() -> None:
+    assert meant({**VALUES, "OnIdle": "none"}, PLACE, "True")["STARTD_NOCLAIM_SHUTDOWN"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("change", "restart"),
+    [({}, False), ({"WorkerGroupName": "x", "Start": "True"}, False), ({"CentralManager": "cm2"}, True)],
+)
+def test_only_another_pool_needs_a_restart(change: dict[str, str], restart: bool) -> None:
+    assert needs_restart(render(VALUES, PLACE), render({**VALUES, **change}, PLACE)) is restart
 
 
 @pytest.mark.parametrize(
@@ -48,7 +95,7 @@ def test_quoted(text: str, string: str) -> None:
 
 def test_no_dollar_of_the_users_opens_a_macro() -> None:
     assert escaped("$(A) $5 $") == "$(DOLLAR)(A) $(DOLLAR)5 $(DOLLAR)"
-    text = render({**VALUES, "WorkerGroupName": "$(WORKER_GUARDS)", "Start": '"$(WORKER_GUARDS)"'})
+    text = render({**VALUES, "WorkerGroupName": "$(WORKER_GUARDS)", "Start": '"$(WORKER_GUARDS)"'}, PLACE)
     assert text.count("$(WORKER_GUARDS)") == 1
 
 

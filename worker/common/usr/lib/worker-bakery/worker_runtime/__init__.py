@@ -3,11 +3,21 @@
     conf.py        text of the file -> values, problems, warnings     (pure)
     values.py      is this value what its kind demands                (pure)
     expression.py  is this text one closed ClassAd expression         (pure)
+    settings.py    the values in force: table, image's own, worker's file
+    token.py       the token, from wherever it is to come
+    machine.py     the cloud's instance and the image, as ClassAd attributes
     condor.py      values -> HTCondor's configuration                 (pure)
     files.py       settled reading, atomic writing
     proof.py       asks HTCondor itself how it reads the new configuration
     configure.py   `worker configure`: the order in which all that happens
-    stopped.py     `worker stopped`: power off, or not, when HTCondor has ended
+
+    life.py        states and deadlines: what is seen -> what to do   (pure)
+    observe.py     what is seen: systemd, the startd, the pool, who is logged in
+    join.py        why the worker is not in the pool, in words
+    clock.py       since when the machine runs
+    watch.py       `worker watch`: look, decide, do, again
+    stopped.py     `worker stopped`: has HTCondor gone by itself
+    status.py      `worker-image status`
     say.py         the journal and the console
 
 Python 3.6 and its standard library only: EL7 has no more.

@@ -2,10 +2,11 @@
 nothing that is right already. The token is written to its file, and to nothing else.
 """
 
+import os
 import subprocess
 from typing import Sequence
 
-from worker_runtime import condor, files, proof, settings
+from worker_runtime import clock, condor, files, machine, proof, settings, token
 from worker_runtime.conf import Conf, Key, parse
 from worker_runtime.say import say
 
@@ -13,6 +14,9 @@ TOKENS = "/etc/condor/tokens.d"
 TOKEN_FILE = TOKENS + "/osg-worker.token"
 CONFIG_NAME = "90-osg-worker.config"
 CONFIG_FILE = proof.CONFIG_DIR + "/" + CONFIG_NAME
+UNIT = "condor.service"
+# What cloud-init keeps of the user-data, and with it perhaps a token, whatever its files' modes.
+CLOUD_INIT = ("/var/lib/cloud/instances", "/var/lib/cloud/seed")
 
 
 def main() -> int:
@@ -40,47 +44,77 @@ def follow(path: str, keys: Sequence[Key]) -> int:
 
 def apply(path: str, content: bytes, keys: Sequence[Key]) -> int:
     """Do what the file says; the exit status."""
+    close_folders()
     if not content.strip():
         say("waiting for %s, which says whose jobs to run" % path)
         return 0
+    place = condor.Place(clock.booted_at(), machine.attributes())
     conf = parse(content, keys)
     if not conf.problems:
-        conf = proven(conf)
+        conf = proven(conf, place)
+    if not conf.problems:
+        conf = with_token(conf)
     for warning in conf.warnings:
         say("warning: %s: %s" % (path, warning))
     if conf.problems:
-        say("\n".join("%s: %s" % (path, problem) for problem in conf.problems))
-        say("HTCondor was not started. Correct %s; it is read as soon as it changes." % path)
-        return 1
-    return started(install(conf))
+        return refused(path, conf)
+    return started(install(conf, place))
 
 
-def proven(conf: Conf) -> Conf:
+def close_folders() -> None:
+    """Only root is to enter where cloud-init keeps the user-data."""
+    for folder in CLOUD_INIT:
+        if os.path.isdir(folder):
+            os.chmod(folder, 0o700)
+
+
+def proven(conf: Conf, place: condor.Place) -> Conf:
     """With what HTCondor itself thinks of the values."""
     values = conf.values
     verdict = proof.both(
         proof.of_expression(values["Start"]),
-        proof.of_configuration(CONFIG_NAME, condor.render(values), values),
+        proof.of_configuration(CONFIG_NAME, values, place),
     )
     return Conf(values, tuple(verdict.problems), conf.warnings + tuple(verdict.warnings))
 
 
-def install(conf: Conf) -> bool:
-    """The token and the configuration in their places; whether either is new."""
+def with_token(conf: Conf) -> Conf:
+    try:
+        return conf._replace(values=dict(conf.values, Token=token.obtained(conf.values)))
+    except token.NoToken as reason:
+        return conf._replace(problems=(str(reason),))
+
+
+def refused(path: str, conf: Conf) -> int:
+    say("\n".join("%s: %s" % (path, problem) for problem in conf.problems))
+    running = subprocess.call(["systemctl", "--quiet", "is-active", UNIT]) == 0
+    done = "HTCondor goes on as before." if running else "HTCondor was not started."
+    say("%s Correct %s; it is read as soon as it changes." % (done, path))
+    return 1
+
+
+def install(conf: Conf, place: condor.Place) -> str:
+    """The token and the configuration in their places; what HTCondor is to do about it."""
     files.private_folder(TOKENS)
-    token = files.put(TOKEN_FILE, conf.values["Token"].encode("ascii") + b"\n", 0o600)
-    config = files.put(CONFIG_FILE, condor.render(conf.values).encode("utf-8"), 0o644)
-    return token or config
+    before = files.text(CONFIG_FILE)
+    after = condor.render(conf.values, place)
+    token_is_new = files.put(TOKEN_FILE, conf.values["Token"].encode("ascii") + b"\n", 0o600)
+    config_is_new = files.put(CONFIG_FILE, after.encode("utf-8"), 0o644)
+    if token_is_new or config_is_new or not os.path.exists(settings.PUBLISHED):
+        settings.publish(conf.values)
+    if condor.needs_restart(before, after):
+        return "restart"
+    return "reload-or-restart" if token_is_new or config_is_new else "start"
 
 
-def started(changed: bool) -> int:
+def started(verb: str) -> int:
     """Have HTCondor run with what is installed."""
-    # A running one is left alone if nothing changed: it may have jobs. Not waited for, because
-    # its start may wait for this unit's end, and for the network.
-    verb = "restart" if changed else "start"
-    status = subprocess.call(["systemctl", "--no-block", verb, "condor.service"])
+    # A running one is only told to read again, for it may have jobs. Not waited for, because its
+    # start may wait for this unit's end, and for the network.
+    status = subprocess.call(["systemctl", "--no-block", verb, UNIT])
     if status != 0:
-        say("systemctl %s condor.service failed with status %d" % (verb, status))
+        say("systemctl %s %s failed with status %d" % (verb, UNIT, status))
         return 1
-    say("HTCondor is configured; %s" % ("(re)starting it" if changed else "nothing has changed"))
+    done = "nothing has changed" if verb == "start" else "it is told to take that up"
+    say("HTCondor is configured; " + done)
     return 0

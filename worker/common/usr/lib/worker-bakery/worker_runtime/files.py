@@ -77,6 +77,15 @@ def put(path: str, content: bytes, mode: int) -> bool:
     return True
 
 
+def text(path: str) -> str:
+    """The content; "" if there is no file."""
+    try:
+        with open(path, encoding="utf-8") as opened:
+            return opened.read()
+    except FileNotFoundError:
+        return ""
+
+
 def _is(path: str, content: bytes, mode: int) -> bool:
     try:
         with open(path, "rb") as opened:

@@ -34,11 +34,12 @@ class Refused(Exception):
     """HTCondor cannot read the configuration at all."""
 
 
-def of_configuration(name: str, text: str, values: Mapping[str, str]) -> Verdict:
-    """Would HTCondor, with `text` as CONFIG_DIR/`name`, understand what the values mean?"""
+def of_configuration(name: str, values: Mapping[str, str], place: condor.Place) -> Verdict:
+    """Would HTCondor, with these values as CONFIG_DIR/`name`, understand what they mean?"""
+    text = condor.render(values, place)
     try:
         guards = macros_read(name, text, [GUARDS], whole=False)[GUARDS]
-        wanted = condor.meant(values, guards)
+        wanted = condor.meant(values, place, guards)
         exact = macros_read(name, text, sorted(wanted), whole=False)
         whole = macros_read(name, text, sorted(wanted), whole=True)
     except Refused as refusal:

@@ -58,7 +58,8 @@ def current() -> Dict[str, str]:
 
 
 def publish(values: Mapping[str, str]) -> None:
-    """For everybody to read, so without what is secret."""
+    """For everybody to read, so without what is secret. The file's time says since when they hold."""
     os.makedirs(RUN, 0o755, exist_ok=True)
     shown = {name: value for name, value in values.items() if name not in SECRET}
     files.put(PUBLISHED, json.dumps(shown, indent=1, sort_keys=True).encode("ascii"), 0o644)
+    os.utime(PUBLISHED)

@@ -1,16 +1,18 @@
-"""`worker stopped`, ExecStopPost= of condor.service: power off after an idle exit, only then.
+"""`worker stopped`, ExecStopPost= of condor.service: was this an idle exit? Then the worker goes.
 
 HTCondor ends with success both when it has been idle for long enough and when somebody stops
 it; but whoever stops or restarts a unit, or shuts the machine down, does so by a job of
-systemd's, which is still there while this runs.
+systemd's, which is still there while this runs. How the worker goes is for `worker watch`.
 """
 
+import os
 import subprocess
 from typing import Dict, Mapping
 
-from worker_runtime.say import say
+from worker_runtime import files, settings
 
 UNIT = "condor.service"
+LEFT = settings.RUN + "/left"  # there while HTCondor has gone by itself
 
 
 def went_by_itself(properties: Mapping[str, str]) -> bool:
@@ -28,6 +30,13 @@ def properties_in(shown: str) -> Dict[str, str]:
 def main() -> int:
     shown = subprocess.check_output(["systemctl", "show", "-p", "Job", "-p", "Result", UNIT])
     if went_by_itself(properties_in(shown.decode("utf-8", "replace"))):
-        say("HTCondor went away by itself, idle for long enough: powering off")
-        return subprocess.call(["systemctl", "--no-block", "poweroff"])
+        os.makedirs(settings.RUN, 0o755, exist_ok=True)
+        files.put(LEFT, b"", 0o644)
+    return 0
+
+
+def started() -> int:
+    """`worker started`, ExecStartPre= of condor.service."""
+    if os.path.exists(LEFT):
+        os.unlink(LEFT)
     return 0

@@ -1,0 +1,115 @@
+"""Why a worker is not in the pool, in words that say what to do something about."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+
+import pytest
+from worker_runtime import join, token
+from worker_runtime.join import Ping, of_ping, port_of
+
+
+def jwt(claims: dict[str, object]) -> str:
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"e30.{payload}.CANARY"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "reason"),
+    [
+        (0, "ADVERTISE_STARTD command using (AES, AES, and IDTOKENS) succeeded", None),
+        (
+            1,
+            "ADVERTISE_STARTD failed!\nAUTHENTICATE:1003:Failed to authenticate with any method\n"
+            "AUTHENTICATE:1004:Failed to authenticate using IDTOKENS\n",
+            "cm rejected the token (issued by pool.example)",
+        ),
+        (
+            1,
+            'ADVERTISE_STARTD failed!\nSECMAN:2010:Received "DENIED" from server for user nobody@x '
+            "using method IDTOKENS.\n",
+            "cm knows the token as nobody@x, but does not let that advertise a worker",
+        ),
+        (1, "ERROR: something new\n", "cm does not let this worker in: ERROR: something new"),
+        (1, "", "cm does not let this worker in: no reason given"),
+        (-1, "", "cm took the connection, but did not answer as a collector does"),
+    ],
+)
+def test_what_condor_ping_says(status: int, said: str, reason: str | None) -> None:
+    assert of_ping("cm", Ping(status, said), "pool.example") == reason
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ({"exp": 2_000_000, "iat": 1_000}, None),
+        ({}, None),
+        ({"exp": "soon", "iat": None}, None),
+        ({"exp": 999_999}, "the token expired on 1970-01-12 13:46 UTC, or this machine's clock, which says "
+                           "1970-01-12 13:46 UTC, is wrong"),
+        ({"iat": 1_000_301}, "this machine's clock is wrong: it says 1970-01-12 13:46 UTC, but the token "
+                             "was issued on 1970-01-12 13:51 UTC"),
+        ({"iat": 1_000_300}, None),
+    ],
+)  # fmt: skip
+def test_clock_and_token(claims: dict[str, object], reason: str | None) -> None:
+    assert token.out_of_time(token.claims(jwt(claims)), 1_000_000) == reason
+
+
+@pytest.mark.parametrize("text", ["", "a.b", "a.!.c", "a.e30.c.d", jwt({})[:-12] + "..", "a.W10.c"])
+def test_what_is_no_token_claims_nothing(text: str) -> None:
+    assert token.claims(text) == {}
+
+
+@pytest.mark.parametrize(
+    ("manager", "port"), [("cm", 9618), ("cm:80", 80), ("[::1]:5", 5), ("[::1]", 9618)]
+)
+def test_port(manager: str, port: int) -> None:
+    assert port_of(manager) == port
+
+
+def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    said = join.unreachable("no.such.host:1")
+    assert said == "the name no.such.host of the pool cannot be resolved (Name or service not known)"
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (
+            ConnectionRefusedError(111, "Connection refused"),
+            "port 1 of 127.0.0.1 cannot be reached: Connection",
+        ),
+        (TimeoutError("timed out"), "port 1 of 127.0.0.1 does not answer within 10 s (a firewall?)"),
+    ],
+)
+def test_a_port_where_nobody_answers(failure: OSError, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    assert (join.unreachable("127.0.0.1:1") or "").startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "TokenFile gave 0 tokens where one is wanted"),
+        (b"a.b.c\nd.e.f\n", "TokenFile gave 2 tokens where one is wanted"),
+        (b"CANARY x\n", "the token of TokenFile contains a blank or a character that is not ASCII"),
+    ],
+)
+def test_a_token_file_without_one_token(raw: bytes, reason: str) -> None:
+    with pytest.raises(token.NoToken) as caught:
+        token.only_one("TokenFile", raw)
+    assert str(caught.value) == reason
+
+
+def test_a_token_file_as_htcondor_writes_them() -> None:
+    assert token.only_one("TokenFile", b"# made today\r\n\r\n  a.b.c\r\n") == "a.b.c"

@@ -1,0 +1,149 @@
+"""The states of a worker's life: what is seen, second by second, and what comes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from worker_runtime.life import IDLE_MARGIN, Facts, Life, Limits, Memory, judge, limits, way_out
+
+LIMITS = Limits(
+    configuration=3600, join=900, idle=1500, lifetime=float("inf"), retirement=0, watchdog=600, login=300
+)
+VALUES = {
+    "ConfigurationTimeout": "3600", "JoinTimeout": "900", "IdleTimeout": "1500", "MaxLifetime": "0",
+    "WatchdogTimeout": "600", "LoginGrace": "300", "OnIdle": "poweroff",
+}  # fmt: skip
+
+
+class Worker:
+    """A worker that is looked at at the times that a test says."""
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self.memory, self.limits = Memory(), limits
+        self.facts = Facts(0, 0, "inactive", False, 0, 0, None, "")
+
+    def at(self, now: float, **changes: Any) -> Life:
+        self.facts = self.facts._replace(now=now, **changes)
+        life, self.memory = judge(self.memory, self.facts, self.limits)
+        return life
+
+    def joined(self) -> Worker:
+        self.at(100, configured=1.0, unit="active")
+        self.at(110, startd=7, in_pool=True)
+        self.facts = self.facts._replace(in_pool=None)
+        return self
+
+
+def test_without_a_configuration_it_waits_and_goes() -> None:
+    worker = Worker()
+    assert worker.at(10) == Life("waiting", "there is no good configuration yet", 3600)
+    assert worker.at(3599).state == "waiting"
+    assert worker.at(3600).why == "ConfigurationTimeout is over, and there is no good configuration yet"
+    # One that comes after all, while somebody who is logged in holds the end up, is welcome.
+    assert worker.at(3650, configured=1.0, unit="active", startd=7).state == "joining"
+
+
+def test_it_joins_works_idles_and_goes_when_htcondor_does() -> None:
+    worker = Worker().joined()
+    assert worker.at(120) == Life("idle", "no slot is claimed", 110 + 1500)
+    assert worker.at(200, claimed=2) == Life("running", "2 claimed", None)
+    assert worker.at(5000).state == "running"
+    assert worker.at(5010, claimed=0).deadline == 5000 + 1500
+    life = worker.at(6600, left=True, startd=0, unit="inactive")
+    assert life == Life("stopping", "HTCondor was idle for long enough")
+
+
+def test_a_job_longer_than_idle_timeout_is_no_idleness() -> None:
+    worker = Worker().joined()
+    assert {worker.at(now, claimed=1).state for now in range(200, 100_000, 60)} == {"running"}
+
+
+def test_an_idle_htcondor_that_does_not_end_by_itself_is_ended() -> None:
+    worker = Worker().joined()
+    assert worker.at(1610 + IDLE_MARGIN - 1).state == "idle"
+    life = worker.at(1610 + IDLE_MARGIN)
+    assert life.state == "stopping" and "HTCondor did not end by itself" in life.why
+
+
+def test_not_in_the_pool_for_a_reason() -> None:
+    worker = Worker()
+    worker.at(50, configured=1.0, unit="active", startd=7, in_pool=False, obstacle="cm rejected the token")
+    assert worker.at(60) == Life("joining", "cm rejected the token", 50 + 900)
+    life = worker.at(950)
+    assert life == Life("stopping", "JoinTimeout is over, and it is not in the pool: cm rejected the token")
+
+
+def test_idle_exit_before_join_timeout_says_what_was_wrong() -> None:
+    worker = Worker()
+    worker.at(50, configured=1.0, unit="active", startd=7, in_pool=False, obstacle="port 9618 refused")
+    assert "never seen in the pool: port 9618 refused" in worker.at(60, left=True, startd=0).why
+
+
+def test_a_silent_htcondor_is_given_time_and_then_up() -> None:
+    worker = Worker().joined()
+    worker.at(200, claimed=1)
+    assert worker.at(210, startd=0, claimed=0) == Life("silent", "HTCondor does not answer", 200 + 600)
+    assert worker.at(400, startd=7, claimed=1).state == "running"
+    worker.at(410, startd=0, claimed=0)
+    life = worker.at(1000)
+    assert life == Life("stopping", "WatchdogTimeout is over, and HTCondor does not answer")
+
+
+def test_a_restarted_htcondor_joins_again() -> None:
+    worker = Worker().joined()
+    worker.at(200, startd=0, unit="activating")
+    assert worker.at(205, startd=8, in_pool=False) == Life("joining", "the pool does not show it yet", 1105)
+
+
+def test_at_the_end_of_its_lifetime_it_retires_and_goes() -> None:
+    worker = Worker(LIMITS._replace(lifetime=40_000, retirement=10_000)).joined()
+    assert worker.at(200, claimed=1).deadline == 40_000
+    assert worker.at(29_999).state == "running"
+    assert worker.at(30_000) == Life("retiring", "1 claimed, and MaxLifetime is near", 40_000)
+    assert worker.at(30_100, claimed=0) == Life("stopping", "its MaxLifetime is near and no job runs")
+    worker = Worker(LIMITS._replace(lifetime=40_000, retirement=10_000)).joined()
+    worker.at(39_999, claimed=1)
+    assert worker.at(40_000) == Life("stopping", "its MaxLifetime is over")
+
+
+def test_a_new_configuration_is_a_new_beginning() -> None:
+    worker = Worker()
+    worker.at(50, configured=1.0, unit="active", startd=7, in_pool=False, obstacle="cm rejected the token")
+    assert worker.at(960).state == "stopping"
+    assert worker.at(970, configured=2.0, obstacle="").deadline == 970 + 900
+
+
+@pytest.mark.parametrize("key", ["ConfigurationTimeout", "JoinTimeout", "IdleTimeout", "WatchdogTimeout"])
+def test_zero_is_never(key: str) -> None:
+    assert list(limits({**VALUES, key: "0"}, 0)).count(float("inf")) == 2
+
+
+def test_one_who_stays_has_no_deadline() -> None:
+    assert list(limits({**VALUES, "OnIdle": "none", "MaxLifetime": "5"}, 0)) == [
+        *[float("inf")] * 4, 0, float("inf"), 300
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("unit", "elapsed", "logins", "on_idle", "what"),
+    [
+        ("active", 0, 0, "poweroff", "stop"),
+        ("active", 61, 0, "poweroff", "off"),
+        ("inactive", 0, 0, "poweroff", "off"),
+        ("inactive", 0, 1, "poweroff", "wait"),
+        ("inactive", 299, 1, "poweroff", "wait"),
+        ("inactive", 300, 1, "poweroff", "off"),
+        ("inactive", 700, 0, "poweroff", "force"),
+        ("inactive", 700, 1, "poweroff", "off"),
+        ("inactive", 1000, 1, "poweroff", "force"),
+        ("", 0, 0, "poweroff", "off"),
+        ("inactive", 9999, 0, "stop", "rest"),
+        ("active", 0, 0, "stop", "stop"),
+        ("active", 61, 0, "stop", "kill"),
+    ],
+)
+def test_way_out(unit: str, elapsed: float, logins: int, on_idle: str, what: str) -> None:
+    memory = Memory(going=1000, reason="x")
+    facts = Facts(1000 + elapsed, 1, unit, False, 0, 0, None, "")
+    assert way_out(memory, facts, LIMITS, logins, on_idle) == what

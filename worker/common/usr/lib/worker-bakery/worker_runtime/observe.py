@@ -1,0 +1,110 @@
+"""What there is to see of this worker, asked of systemd and HTCondor, each within a time limit."""
+
+import json
+import os
+import subprocess
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from worker_runtime.stopped import UNIT, properties_in
+
+SECONDS = 20
+STARTD_ADDRESS = "/var/log/condor/.startd_address"
+_FREE = ("Owner", "Unclaimed", "Drained", "Backfill", "Delete")
+_WANTED = "Name,Machine,State,DaemonStartTime"
+
+
+class Slots(NamedTuple):
+    """What the startd said: how many slots are claimed, and by what it is known in a pool."""
+
+    claimed: int
+    machine: str
+    started: int
+
+
+def unit_state() -> str:
+    """ActiveState of HTCondor's unit; "" if even systemd does not answer."""
+    shown = _output(["systemctl", "show", "-p", "ActiveState", UNIT])
+    return properties_in(shown or "").get("ActiveState", "")
+
+
+def slots() -> Optional[Slots]:
+    """The startd's own answer; None if it gives none."""
+    address = _first_line(STARTD_ADDRESS)
+    if not address:
+        return None
+    asked = ["condor_status", "-direct", address, "-json", "-attributes", _WANTED]
+    return slots_in(_output(asked))
+
+
+def slots_in(said: Optional[str]) -> Optional[Slots]:
+    ads = _ads(said)
+    if not ads:
+        return None
+    claimed = sum(ad.get("State") not in _FREE for ad in ads)
+    first = ads[0]
+    return Slots(claimed, str(first.get("Machine", "")), int(first.get("DaemonStartTime", 0)))
+
+
+def in_collector(manager: str, mine: Slots) -> Optional[bool]:
+    """Does the pool show this very startd? None if the pool does not say."""
+    same = 'Machine == "%s" && DaemonStartTime == %d' % (mine.machine, mine.started)
+    said = _output(["condor_status", "-pool", manager, "-const", same, "-af", "Name"])
+    return None if said is None else bool(said.strip())
+
+
+def logins() -> Tuple[str, ...]:
+    """Who is logged in, a word each; nobody where systemd-logind does not run."""
+    listed = _output(["loginctl", "list-sessions", "--no-legend"]) or ""
+    found = (_login(row.split()[0]) for row in listed.splitlines() if row.strip())
+    return tuple(sorted({name for name in found if name}))
+
+
+def _login(session: str) -> str:
+    shown = _output(["loginctl", "show-session", session, "-p", "Class", "-p", "Name", "-p", "State"])
+    return login_in(properties_in(shown or ""))
+
+
+def login_in(session: Dict[str, str]) -> str:
+    """The name of the person whose session it is; "" for cron's and such, and for one that ends."""
+    person = session.get("Class") in ("user", "user-light", "user-early")
+    return session.get("Name", "") if person and session.get("State") != "closing" else ""
+
+
+def changed_at(path: str) -> float:
+    """When a file changed last; 0 if there is none."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.readline().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _ads(said: Optional[str]) -> List[Dict[str, Any]]:
+    try:
+        found = json.loads(said or "[]")
+    except ValueError:
+        return []
+    return [ad for ad in found if isinstance(ad, dict)] if isinstance(found, list) else []
+
+
+def _output(argv: Sequence[str]) -> Optional[str]:
+    """What a program printed; None if it failed or did not end in time."""
+    try:
+        done = subprocess.run(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=SECONDS,
+            env=dict(os.environ, _CONDOR_QUERY_TIMEOUT="10"),
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None

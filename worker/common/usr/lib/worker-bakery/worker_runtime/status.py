@@ -1,0 +1,107 @@
+"""`worker-image status`: in what state the worker is and why, in ten lines or as JSON.
+
+`worker watch` publishes it in /run for everybody, so nothing in it is secret.
+"""
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional
+
+from worker_runtime import files, machine, settings
+from worker_runtime.life import Life, Memory
+
+if TYPE_CHECKING:
+    from worker_runtime.watch import Seen
+
+PUBLISHED = settings.RUN + "/status.json"
+HEALTH = settings.RUN + "/health.json"
+
+
+def publish(now: Life, memory: Memory, seen: "Seen", boot: float) -> None:
+    os.makedirs(settings.RUN, 0o755, exist_ok=True)
+    text = json.dumps(data(now, memory, seen, boot), indent=1, sort_keys=True)
+    files.put(PUBLISHED, text.encode("ascii") + b"\n", 0o644)
+
+
+def data(now: Life, memory: Memory, seen: "Seen", boot: float) -> Dict[str, Any]:
+    """All times are seconds since 1970, or null."""
+    epoch = time.time() - time.monotonic() + boot
+
+    def date(seconds: Optional[float]) -> Optional[int]:
+        return int(epoch + seconds) if seconds and seconds != float("inf") else None
+
+    values = seen.values
+    return {
+        "state": now.state,
+        "why": now.why,
+        "deadline": date(now.deadline),
+        "joined": date(memory.joined),
+        "ends": date(seen.limits.lifetime),
+        "claimed": seen.facts.claimed,
+        "on_idle": values["OnIdle"],
+        "configured": bool(seen.facts.configured),
+        "pool": values["CentralManager"],
+        "group": values["WorkerGroupName"],
+        "start": values["Start"],
+        "image": machine.of_image(machine.read(machine.IMAGE)),
+        "at": int(time.time()),
+    }
+
+
+def main(arguments: List[str]) -> int:
+    """0: there is something to say; 3: the worker does not run (yet)."""
+    found = machine.read(PUBLISHED)
+    if not found:
+        print("There is no state yet: worker-life.service has not run since this machine's start.")
+        return 3
+    found["health"] = machine.read(HEALTH).get("status", "not looked at yet")
+    if arguments == ["--json"]:
+        print(json.dumps(found, indent=1, sort_keys=True))
+    else:
+        print("\n".join(lines(found, time.time())))
+    return 0
+
+
+def lines(found: Mapping[str, Any], now: float) -> List[str]:
+    """What a person wants to know first."""
+    image = found["image"]
+    made = (image["WorkerImage"] or "?", image["WorkerBakeryVersion"] or "?")
+    rows = [
+        ("State", found["state"]),
+        ("Why", found["why"]),
+        ("Next", _next(found, now)),
+        ("Pool", "%s, %s" % (found["pool"], _since("joined", found["joined"], now))),
+        ("Group", found["group"] or "(no name)"),
+        ("Takes", found["start"] or "(nothing: not configured)"),
+        ("Claimed", "%d slots" % found["claimed"]),
+        ("Health", found["health"]),
+        ("Ends", _at(found["ends"], now) if found["ends"] else "no MaxLifetime"),
+        ("Image", "%s, by worker-bakery %s" % made),
+    ]
+    stale = now - found["at"]
+    if stale > 120:
+        rows.append(("Caution", "as of %s ago: worker-life.service does not run" % _span(stale)))
+    return ["%-8s %s" % (name + ":", value) for name, value in rows]
+
+
+def _next(found: Mapping[str, Any], now: float) -> str:
+    if not found["deadline"]:
+        return "nothing by itself"
+    end = {"poweroff": "powers off", "stop": "stops HTCondor", "none": "nothing"}[found["on_idle"]]
+    return "%s %s, unless things change" % (end, _at(found["deadline"], now))
+
+
+def _since(what: str, at: Optional[int], now: float) -> str:
+    return "%s %s ago" % (what, _span(now - at)) if at else "not %s" % what
+
+
+def _at(epoch: float, now: float) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(epoch))
+    return "at %s (in %s)" % (when, _span(epoch - now)) if epoch > now else "at %s (now)" % when
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return "%d s" % seconds
+    return "%d min" % (seconds // 60) if seconds < 7200 else "%d h" % (seconds // 3600)

@@ -1,0 +1,189 @@
+"""`worker watch`, the service that looks after a worker's life: life.py decides, this does.
+
+It runs from boot, whatever HTCondor does. systemd starts it again when it ends or hangs, and
+what it has to remember is in /run, so a deadline survives that.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import time
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence
+
+from worker_runtime import clock, condor, configure, files, join, life, observe, settings, status
+from worker_runtime.life import Facts, Life, Limits, Memory
+from worker_runtime.say import say
+from worker_runtime.stopped import LEFT, UNIT
+
+MEMORY = settings.RUN + "/memory.json"
+# Between two looks. More often where a deadline is short, so that it is met.
+LEAST, MOST = 1.0, 15.0
+COMMAND_SECONDS = 60
+AGAIN = 60.0  # an order that had no effect is given again
+
+
+class Seen(NamedTuple):
+    """One look: what is the matter, and what decides about it."""
+
+    facts: Facts
+    limits: Limits
+    values: Mapping[str, str]
+
+
+class Order(NamedTuple):
+    """What was last done about a worker that has to go, and when."""
+
+    what: str = ""
+    at: float = 0.0
+
+
+def main() -> int:
+    boot = clock.boot()
+    memory, order, said = remembered(), Order(), Life("", "")
+    token_changed = observe.changed_at(token_file())
+    while True:
+        seen = look(memory, boot)
+        now, memory = life.judge(memory, seen.facts, seen.limits)
+        if memory.reason:
+            now, order = go(now, memory, seen, order)
+        keep(memory)
+        status.publish(now, memory, seen, boot)
+        if (now.state, now.why) != (said.state, said.why):
+            say("%s: %s" % (now.state, now.why))
+        said = now
+        token_changed = follow_token(token_changed)
+        alive()
+        time.sleep(pause(seen.limits))
+
+
+def look(memory: Memory, boot: float) -> Seen:
+    values = settings.current()
+    mine = observe.slots()
+    configured = observe.changed_at(settings.PUBLISHED)
+    here = Facts(
+        now=time.monotonic() - boot,
+        configured=configured,
+        unit=observe.unit_state(),
+        left=os.path.exists(LEFT),
+        startd=mine.started if mine else 0,
+        claimed=mine.claimed if mine else 0,
+        in_pool=None,
+        obstacle="",
+    )
+    limits = life.limits(values, retirement(values))
+    if configured and not life.remember(memory, here).joined:
+        here = asked(here, values["CentralManager"], mine)
+    return Seen(here, limits, values)
+
+
+def asked(facts: Facts, manager: str, mine: Optional[observe.Slots]) -> Facts:
+    """Is it in the pool, and if not, why? A pool may show its workers to nobody but take them."""
+    in_pool = observe.in_collector(manager, mine) if mine else False
+    if in_pool:
+        return facts._replace(in_pool=True)
+    obstacle = join.problem(manager) or ""
+    taken = in_pool is None and mine is not None and not obstacle
+    return facts._replace(in_pool=taken, obstacle=obstacle)
+
+
+def retirement(values: Mapping[str, str]) -> float:
+    return float(condor.ends(values, 0) - condor.retires(values, 0))
+
+
+def go(now: Life, memory: Memory, seen: Seen, order: Order) -> "tuple[Life, Order]":
+    """Do the next thing on the way out."""
+    on_idle = seen.values["OnIdle"]
+    people = observe.logins() if on_idle == "poweroff" else ()
+    what = life.way_out(memory, seen.facts, seen.limits, len(people), on_idle)
+    shown = shown_way(what, memory, seen, people)
+    if what == order.what and seen.facts.now - order.at < AGAIN:
+        return shown, order
+    for argv in ORDERS[what]:
+        call(argv)
+    return shown, Order(what, seen.facts.now)
+
+
+def shown_way(what: str, memory: Memory, seen: Seen, people: Sequence[str]) -> Life:
+    if what == "rest":
+        return Life("stopped", memory.reason)
+    if what == "wait":
+        until = memory.going + seen.limits.login
+        return Life("stopping", "%s; %s is logged in" % (memory.reason, ", ".join(people)), until)
+    if what in ("off", "force"):
+        return Life("stopping", "%s: powering off" % memory.reason)
+    return Life("stopping", memory.reason)
+
+
+# --no-block: an order to systemd is not waited for, because its effect may be our own end.
+ORDERS = {
+    "stop": [["systemctl", "kill", "--kill-who=main", "--signal=SIGTERM", UNIT]],
+    "kill": [["systemctl", "--no-block", "stop", UNIT]],
+    "wait": [],
+    "rest": [],
+    "off": [["systemctl", "--no-block", "-i", "poweroff"]],
+    "force": [["systemctl", "--force", "poweroff"], ["systemctl", "--force", "--force", "poweroff"]],
+}
+
+
+def call(argv: Sequence[str]) -> None:
+    try:
+        ended = subprocess.call(list(argv), stdin=subprocess.DEVNULL, timeout=COMMAND_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        say("%s: %s" % (" ".join(argv), type(error).__name__))
+        return
+    if ended != 0:
+        say("%s ended with status %d" % (" ".join(argv), ended))
+
+
+def pause(limits: Limits) -> float:
+    """Seconds until the next look."""
+    shortest = min(limits.configuration, limits.join, limits.idle, limits.watchdog, limits.lifetime)
+    return min(MOST, max(LEAST, shortest / 20))
+
+
+def token_file() -> str:
+    """The worker's own file may name another that holds the token. (It is not among the settings.)"""
+    table = settings.table()
+    try:
+        with open(table.path, "rb") as file:
+            return configure.parse(file.read(), table.keys).values.get("TokenFile", "")
+    except OSError:
+        return ""
+
+
+def follow_token(before: float) -> float:
+    """A token file that changes is read again, as the worker's own file is by its path unit."""
+    path = token_file()
+    changed = observe.changed_at(path) if path else 0.0
+    if changed not in (0.0, before):
+        call(["systemctl", "--no-block", "start", "osg-worker.service"])
+    return changed
+
+
+def remembered() -> Memory:
+    try:
+        with open(MEMORY, encoding="ascii") as file:
+            found: Dict[str, Any] = json.load(file)
+        return Memory(**found)
+    except (OSError, ValueError, TypeError):
+        return Memory()
+
+
+def keep(memory: Memory) -> None:
+    os.makedirs(settings.RUN, 0o755, exist_ok=True)
+    files.put(MEMORY, json.dumps(memory._asdict()).encode("ascii"), 0o600)
+
+
+def alive() -> None:
+    """Tell systemd's watchdog. (sd_notify's protocol: a datagram to the socket that it names.)"""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+        try:
+            notifier.sendto(b"WATCHDOG=1", address)
+        except OSError:
+            return
