@@ -15,6 +15,7 @@ TOKEN_FILE = TOKENS + "/osg-worker.token"
 CONFIG_NAME = "90-osg-worker.config"
 CONFIG_FILE = proof.CONFIG_DIR + "/" + CONFIG_NAME
 UNIT = "condor.service"
+GUARD = "worker-metadata-guard.service"
 # What cloud-init keeps of the user-data, and with it perhaps a token, whatever its files' modes.
 CLOUD_INIT = ("/var/lib/cloud/instances", "/var/lib/cloud/seed")
 
@@ -102,6 +103,8 @@ def install(conf: Conf, place: condor.Place) -> str:
     config_is_new = files.put(CONFIG_FILE, after.encode("utf-8"), 0o644)
     if token_is_new or config_is_new or not os.path.exists(settings.PUBLISHED):
         settings.publish(conf.values)
+        # At each start of HTCondor it runs anyway; a running one may have to hear of MetadataGuard.
+        subprocess.call(["systemctl", "start", GUARD])
     if condor.needs_restart(before, after):
         return "restart"
     return "reload-or-restart" if token_is_new or config_is_new else "start"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from worker_runtime.watch import Seen
 
 PUBLISHED = settings.RUN + "/status.json"
-HEALTH = settings.RUN + "/health.json"
+HEALTH = settings.RUN + "/health/health.json"
 
 
 def publish(now: Life, memory: Memory, seen: "Seen", boot: float) -> None:

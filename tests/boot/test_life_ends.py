@@ -1,0 +1,182 @@
+"""How a worker's life ends, and why: each machine here is to find by itself that it has to go.
+
+Where several machines do not need to be looked at one after another, they live at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bakery import idtoken
+from bakery.machines.machine import ANY_STATUS, Machine
+from bakery.machines.needs import Image, Needs, boot
+from bakery.machines.network import Network
+from bakery.verify.pool import ADDRESS, IDENTITY, TRUST_DOMAIN, Pool
+from tests.boot.life import CONF, wait_job
+
+Boot = Callable[[str], Machine]
+OFF = 90  # seconds; the deadlines below are 10 to 20
+
+
+@pytest.fixture
+def start(network: Network, worker_image: Image, tmp_path: Path) -> Iterator[Boot]:
+    """Machines of these names, until the test ends."""
+    with ExitStack() as stack:
+
+        def started(name: str) -> Machine:
+            work = tmp_path / name
+            work.mkdir()
+            return stack.enter_context(boot(Needs(hostname=name, network=network), worker_image, work))
+
+        yield started
+
+
+def told(pool: Pool, **more: object) -> str:
+    """A worker's file; keys that are not given here have the values that make it work."""
+    values = {
+        "WorkerGroupName": "Ends", "Token": pool.worker_token(), "Start": 'TARGET.ProjectName == "TG-ENDS"',
+        "CentralManager": ADDRESS, **more,
+    }  # fmt: skip
+    return "".join(f"{key} = {value}\n" for key, value in values.items() if value != "")
+
+
+def configure(machine: Machine, text: str) -> None:
+    machine.wait_up()
+    machine.put(CONF, text.encode(), 0o600)
+
+
+def status(machine: Machine) -> dict[str, object]:
+    said = machine.run(["worker-image", "status", "--json"], expect=ANY_STATUS)
+    return dict(json.loads(said.stdout)) if said.status == 0 else {"state": "none"}
+
+
+def wait_state(machine: Machine, state: str, seconds: float = 60) -> None:
+    machine.wait_until(f"its state is {state}", lambda: status(machine)["state"] == state, seconds)
+
+
+def forged(**changes: object) -> str:
+    settings = {"issuer": TRUST_DOMAIN, "subject": IDENTITY, "lifetime": 3600, **changes}
+    return idtoken.mint(secrets.token_bytes(64), "POOL", **settings)  # type: ignore[arg-type]
+
+
+def test_who_does_not_join_says_why_and_goes(start: Boot, pool: Pool) -> None:
+    obstacles = {
+        "unknown-name": ({"CentralManager": "no.such.pool.invalid"}, "the name no.such.pool.invalid of the "
+                         "pool cannot be resolved"),
+        "closed-port": ({"CentralManager": f"{ADDRESS}:1"}, f"port 1 of {ADDRESS} cannot be reached: "
+                        "Connection refused"),
+        "rejected": ({"Token": forged()}, f"{ADDRESS} rejected the token (issued by {TRUST_DOMAIN})"),
+        "expired": ({"Token": pool.worker_token(lifetime=-60)}, "the token expired on "),
+    }  # fmt: skip
+    machines = {name: start(name) for name in obstacles}
+    for name, (change, _) in obstacles.items():
+        configure(machines[name], told(pool, JoinTimeout=15, **change))
+    for name, (_, said) in obstacles.items():
+        machines[name].wait_off(OFF)
+        console = machines[name].console_text()
+        assert f"osg-worker: joining: {said}" in console
+        assert f"stopping: JoinTimeout is over, and it is not in the pool: {said}" in console
+        assert "eyJ" not in console
+
+
+def test_who_is_never_configured_or_badly_goes(start: Boot, pool: Pool) -> None:
+    never, badly = start("never"), start("badly")
+    for machine in (never, badly):
+        machine.wait_up()
+        machine.put("/etc/worker-defaults.conf", b"ConfigurationTimeout = 25\n")
+    configure(badly, told(pool, Start="Owner ==", Colour="red"))
+    badly.wait_until("it says what is wrong", lambda: "Start is not a ClassAd" in badly.console_text(), 30)
+    assert status(badly)["state"] == "waiting"
+    for machine in (never, badly):
+        machine.wait_off(OFF)
+        said = "stopping: ConfigurationTimeout is over, and there is no good configuration yet"
+        assert said in machine.console_text()
+    assert "unknown key, ignored: Colour" in badly.console_text()
+
+
+def test_a_wedged_htcondor_and_an_idle_one_that_may_only_stop(start: Boot, pool: Pool) -> None:
+    wedged, staying = start("wedged"), start("staying")
+    configure(wedged, told(pool, WatchdogTimeout=15))
+    configure(staying, told(pool, IdleTimeout=15, OnIdle="stop"))
+    wait_state(wedged, "idle")
+    wedged.run(["systemctl", "kill", "--kill-who=all", "--signal=SIGSTOP", "condor.service"])
+
+    wait_state(staying, "stopped")
+    assert not staying.succeeds("systemctl", "is-active", "condor.service")
+    said = staying.run(["setpriv", "--reuid=65534", "--clear-groups", "worker-image", "status"]).stdout
+    assert "State:   stopped\nWhy:     HTCondor was idle for long enough\n" in said
+    assert len(said.splitlines()) == 10
+
+    wedged.wait_off(OFF)
+    said = "stopping: WatchdogTimeout is over, and HTCondor does not answer"
+    assert said in wedged.console_text()
+    # Told once more, it goes on.
+    assert staying.is_on()
+    staying.put(CONF, told(pool, WorkerGroupName="Again").encode(), 0o600)
+    wait_state(staying, "idle")
+
+
+def test_nobody_is_cut_off_for_a_while(start: Boot, pool: Pool) -> None:
+    machine = start("visited")
+    configure(machine, told(pool, IdleTimeout=10, LoginGrace=20))
+    machine.run(["useradd", "--create-home", "alice"])
+    machine.run(["systemd-run", "--quiet", "--no-block", "su", "-l", "alice", "-c", "sleep 300"])
+    machine.wait_until("alice is logged in", lambda: "alice" in sessions(machine), 20)
+    machine.wait_until("it waits for her", lambda: "alice is logged in" in machine.console_text(), 60)
+    assert not machine.goes_off(5)
+    machine.wait_off(OFF)
+    assert "HTCondor was idle for long enough: powering off" in machine.console_text()
+
+
+def sessions(machine: Machine) -> str:
+    return machine.run(["loginctl", "list-sessions"], expect=ANY_STATUS).stdout
+
+
+def test_a_job_longer_than_idle_timeout_ends_and_a_lifetime_too(start: Boot, pool: Pool) -> None:
+    machine = start("busy")
+    job = pool.submit("longer-than-idle", "TG-BUSY", "#!/bin/sh\nsleep 40\necho done\n")
+    configure(
+        machine,
+        told(pool, WorkerGroupName="Busy", Start='TARGET.ProjectName == "TG-BUSY"', IdleTimeout=12),
+    )
+    wait_state(machine, "running")
+    wait_job(machine, pool, job)
+    assert pool.output("longer-than-idle") == "done\n"
+    machine.wait_off(OFF)
+
+
+def test_nothing_is_taken_that_cannot_end_in_time(start: Boot, pool: Pool) -> None:
+    """MaxLifetime: a job that says it takes an hour stays; one of a minute runs; then the end."""
+    machine = start("short-lived")
+    wanted = {"Start": 'TARGET.ProjectName == "TG-SHORT"', "WorkerGroupName": "Short-lived"}
+    long = pool.submit("takes-long", "TG-SHORT", "#!/bin/sh\necho long\n", {"+MaxWallTimeMins": "60"})
+    quick = pool.submit("takes-a-minute", "TG-SHORT", "#!/bin/sh\necho quick\n", {"+MaxWallTimeMins": "1"})
+    configure(machine, told(pool, MaxLifetime=120, **wanted))
+    wait_job(machine, pool, quick)
+    assert pool.about(long, "JobStatus", "NumShadowStarts") == ["1", "undefined"]
+    pool.remove(long)
+    machine.wait_off(150)
+    assert "stopping: its MaxLifetime is near and no job runs" in machine.console_text()
+
+
+def test_a_token_from_a_file_or_a_program(start: Boot, pool: Pool) -> None:
+    fetched, filed = start("fetched"), start("filed")
+    fetched.wait_up()
+    fetched.put("/root/secret", pool.worker_token().encode(), 0o600)
+    configure(fetched, told(pool, Token="", TokenCommand="/usr/bin/cat /root/secret"))
+    wait_state(fetched, "idle")
+    assert "/root/secret" not in json.dumps(status(fetched))
+
+    filed.wait_up()
+    filed.put("/root/token", forged().encode(), 0o600)
+    configure(filed, told(pool, Token="", TokenFile="/root/token"))
+    filed.wait_until("it is rejected", lambda: "rejected the token" in filed.console_text(), 60)
+    # The file changes, and nothing else: that is noticed.
+    filed.put("/root/token", pool.worker_token().encode(), 0o600)
+    wait_state(filed, "idle")
