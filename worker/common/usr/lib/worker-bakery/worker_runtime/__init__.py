@@ -8,6 +8,9 @@
     proof.py       asks HTCondor itself how it reads the new configuration
     configure.py   `worker configure`: the order in which all that happens
     stopped.py     `worker stopped`: power off, or not, when HTCondor has ended
+    resources.py   `worker resources`: accounts for the slots, memory kept for the system
+    health.py      `worker health`: is this machine fit for work
+    bounded.py     questions with time limits, on file systems that may hang
     say.py         the journal and the console
 
 Python 3.6 and its standard library only: EL7 has no more.
