@@ -11,6 +11,12 @@
     proof.py       asks HTCondor itself how it reads the new configuration
     configure.py   `worker configure`: the order in which all that happens
 
+    guard.py       `worker guard`: jobs are kept from the metadata service
+    storage.py     `worker storage`: where the jobs' files go
+    resources.py   `worker resources`: accounts for the slots, memory kept for the system
+    health.py      `worker health`: is this machine fit for work
+    bounded.py     questions with time limits, on file systems that may hang
+
     life.py        states and deadlines: what is seen -> what to do   (pure)
     observe.py     what is seen: systemd, the startd, the pool, who is logged in
     join.py        why the worker is not in the pool, in words

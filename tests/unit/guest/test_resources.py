@@ -1,0 +1,27 @@
+"""What a machine's size means for HTCondor."""
+
+from __future__ import annotations
+
+import pytest
+from worker_runtime.resources import render, reserved, useradd
+
+
+def test_the_whole_file() -> None:
+    assert render(2, 8000).splitlines()[1:] == [
+        "RESERVED_MEMORY = 320",
+        "SLOT1_1_USER = slot1",
+        "SLOT1_2_USER = slot2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "memory", "kept"), [(1, 960, 240), (1, 2000, 288), (8, 16000, 512), (128, 500000, 4352)]
+)
+def test_memory_that_no_job_gets(cpus: int, memory: int, kept: int) -> None:
+    assert reserved(cpus, memory) == kept
+
+
+def test_accounts_are_the_system_s_without_home_or_shell() -> None:
+    argv = useradd("slot7")
+    assert argv[0] == "useradd" and argv[-1] == "slot7"
+    assert {"--system", "--no-create-home", "--shell=/usr/sbin/nologin"} <= set(argv)

@@ -1,0 +1,183 @@
+"""Questions that may never be answered, each asked by a process of its own, with a time limit.
+
+A system call on a hung mount cannot be ended, not even by SIGKILL. Such a process is left behind:
+never waited for, remembered, and not joined by a second one that asks the same.
+"""
+
+import json
+import os
+import select
+import signal
+import time
+from contextlib import suppress
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, NoReturn, Optional, Sequence
+
+from worker_runtime import files
+
+_FINE = b"+"
+_WRONG = b"-"
+_LONGEST_ANSWER = 4096  # bytes; a pipe takes as many without blocking who writes
+_KILLED_WITHIN = 1.0  # seconds in which the kernel ends what it can end
+
+
+class Check(NamedTuple):
+    name: str
+    seconds: float
+    ask: Callable[[], Optional[str]]  # what is wrong; None if nothing is
+
+
+class Session(NamedTuple):
+    """The processes of one check: whatever it starts stays in its session."""
+
+    leader: int
+    started: int  # clock ticks since boot, as in /proc
+    at: int  # seconds since the epoch
+
+
+class Process(NamedTuple):
+    pid: int
+    state: str
+    session: int
+    started: int
+
+
+class Asked(NamedTuple):
+    check: Check
+    session: Session
+    answer: int  # the pipe's end
+    deadline: float  # monotonic
+
+
+def findings(checks: Sequence[Check], memory: str) -> List[str]:
+    """What is wrong, in words, in the checks' order; takes as long as the longest limit at most.
+
+    `memory` is a file, kept between calls, of the processes that did not end. One caller at a time.
+    """
+    left = still_there(remembered(memory), processes())
+    _kill(left.values())  # there may have been nobody to do so
+    asked = [_asked(check) for check in checks if check.name not in left]
+    sessions = {one.check.name: one.session for one in asked}
+    # Before waiting: whoever kills us must not make us forget them.
+    _remember(memory, {**left, **sessions})
+    answers = {one.check.name: _answer(one) for one in asked}
+    _kill(sessions.values())
+    _take_in(asked)
+    _remember(memory, still_there({**left, **sessions}, processes()))
+    answers.update((name, silent_since(session)) for name, session in left.items())
+    return ["%s: %s" % (one.name, answers[one.name]) for one in checks if answers[one.name]]
+
+
+def silent_since(session: Session) -> str:
+    return time.strftime("no answer since %Y-%m-%dT%H:%M:%SZ", time.gmtime(session.at))
+
+
+def still_there(
+    known: Mapping[str, Session], running: Iterable[Process]
+) -> Dict[str, Session]:
+    """Those of the sessions that still have a process."""
+    alive = [process for process in running if process.state not in "ZX"]
+    return {name: session for name, session in known.items() if _is_there(session, alive)}
+
+
+def _is_there(session: Session, alive: Sequence[Process]) -> bool:
+    members = [process for process in alive if process.session == session.leader]
+    # The kernel gives no number anew while a session has it: a leader who started at another
+    # time leads another session, with the same number, after the end of this one.
+    leaders = [process.started for process in members if process.pid == session.leader]
+    return bool(members) and all(started == session.started for started in leaders)
+
+
+def process_in(stat: str) -> Process:
+    """One of /proc/PID/stat, see proc(5). A program may have any name, brackets included."""
+    head, _, tail = stat.rpartition(")")
+    fields = tail.split()
+    return Process(int(head.split()[0]), fields[0], int(fields[3]), int(fields[19]))
+
+
+def processes() -> List[Process]:
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with suppress(OSError):  # it has ended meanwhile
+                found.append(_process(int(name)))
+    return found
+
+
+def _process(pid: int) -> Process:
+    # Of all files there this one asks for no lock that a hung process may hold.
+    with open("/proc/%d/stat" % pid, encoding="utf-8", errors="replace") as file:
+        return process_in(file.read())
+
+
+def remembered(memory: str) -> Dict[str, Session]:
+    try:
+        with open(memory, encoding="utf-8") as file:
+            return {name: Session(*row) for name, row in json.load(file).items()}
+    except FileNotFoundError:
+        return {}
+
+
+def _remember(memory: str, known: Mapping[str, Session]) -> None:
+    files.put(memory, json.dumps(known, sort_keys=True).encode("ascii"), 0o644)
+
+
+def _asked(check: Check) -> Asked:
+    answer, ours = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _child(check, ours)
+    os.close(ours)
+    session = Session(child, _process(child).started, int(time.time()))
+    return Asked(check, session, answer, time.monotonic() + check.seconds)
+
+
+def _child(check: Check, answer: int) -> NoReturn:
+    """Ask, answer, and end, whatever happens; nothing of the parent's is cleaned up here."""
+    try:
+        os.setsid()
+        # Who reads our parent's output waits for the end of all who could write there.
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(nothing, standard)
+        wrong = _reason(check)
+        said = _FINE if wrong is None else _WRONG + wrong.encode("utf-8", "replace")
+        os.write(answer, said[:_LONGEST_ANSWER])
+    finally:
+        os._exit(0)
+
+
+def _reason(check: Check) -> Optional[str]:
+    try:
+        return check.ask()
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    except Exception as error:
+        return type(error).__name__
+
+
+def _answer(asked: Asked) -> Optional[str]:
+    """Its answer, or that there is none."""
+    patience = max(0.0, asked.deadline - time.monotonic())
+    if not select.select([asked.answer], [], [], patience)[0]:
+        return "no answer in %g s" % asked.check.seconds
+    said = os.read(asked.answer, _LONGEST_ANSWER)
+    if said[:1] not in (_FINE, _WRONG):
+        return "ended without an answer"
+    return None if said == _FINE else said[1:].decode("utf-8", "replace")
+
+
+def _kill(sessions: Iterable[Session]) -> None:
+    for session in sessions:
+        with suppress(OSError):  # gone already, or not ours to kill (a set-user-ID helper)
+            os.killpg(session.leader, signal.SIGKILL)
+
+
+def _take_in(asked: Sequence[Asked]) -> None:
+    """Our children that have ended. Not those that never do: init takes them in, should they."""
+    for one in asked:
+        os.close(one.answer)
+    children = {one.session.leader for one in asked}
+    end = time.monotonic() + _KILLED_WITHIN
+    while children and time.monotonic() < end:
+        children = {pid for pid in children if os.waitpid(pid, os.WNOHANG)[0] == 0}
+        time.sleep(0.02)

@@ -1,0 +1,191 @@
+"""`worker health`: is this machine fit for work? HTCondor's startd asks, as its user condor.
+
+Each check is a question with a time limit of its own (bounded.py). The answer is printed as
+ClassAd attributes, and written for whoever asks inside the machine.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from functools import partial
+from typing import NamedTuple, Optional, Sequence, Tuple
+
+from worker_runtime import bounded, files
+from worker_runtime.bounded import Check
+from worker_runtime.condor import quoted
+
+FOLDER = "/run/worker-bakery/health"  # the user condor's; worker-health.conf of tmpfiles.d
+REPORT = FOLDER + "/health.json"
+MEMORY = FOLDER + "/unanswered.json"
+LOCK = FOLDER + "/lock"
+CVMFS_SETTINGS = "/etc/cvmfs/default.local"
+CONTAINERS = ("/usr/bin/apptainer", "/usr/bin/singularity")
+
+# Less than the 1 GiB that HTCondor gives to no job (RESERVED_DISK), so that only jobs who take
+# more than was theirs, or logs, make a machine ill.
+LEAST_FREE = 512 << 20  # bytes
+LEAST_FILES = 1000  # a job's scratch folder and its transferred files
+# Jobs with more threads than cores are no illness; other pools gave up lower limits for their
+# false alarms. This is a machine that has been doing nothing but switching for a quarter hour.
+HIGHEST_LOAD = 20  # per CPU, over 15 minutes
+WRITE_SECONDS = 10.0
+KERNEL_SECONDS = 5.0  # what no device is asked for
+CVMFS_SECONDS = 45.0  # the first access mounts, and may try several servers
+CONTAINER_SECONDS = 45.0
+
+_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
+_DAY = 24 * 3600
+_REPOSITORIES = re.compile(r"^[ \t]*(?:export[ \t]+)?CVMFS_REPOSITORIES=(.*)$", re.MULTILINE)
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*\Z")
+
+
+class Report(NamedTuple):
+    healthy: bool
+    status: str
+    at: int  # seconds since the epoch
+    remark: str  # what is worth knowing, but no reason to refuse jobs; empty if nothing is
+
+
+class Room(NamedTuple):
+    """What a file system has left for those who are not root."""
+
+    free: int  # bytes
+    files: Optional[int]  # None: it does not count them
+
+
+def main() -> int:
+    with open(LOCK, "w", encoding="ascii") as lock:
+        # Not flock(): the processes that we start would hold that too.
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        execute = os.environ.get("WORKER_EXECUTE", "/var/lib/condor/execute")
+        found = bounded.findings(checks(execute), MEMORY)
+        report = reported(found, int(time.time()), clock_remark(kernels_clock()))
+        files.put(REPORT, json.dumps(report._asdict()).encode("ascii"), 0o644)
+    sys.stdout.write(advertised(report))
+    return 0
+
+
+def reported(findings: Sequence[str], at: int, remark: str) -> Report:
+    return Report(not findings, "; ".join(findings) or "OK", at, remark)
+
+
+def advertised(report: Report) -> str:
+    """As ClassAd attributes, one a line."""
+    # Python 3.6 under LANG=C writes nothing but ASCII; nor may a line end where it should not.
+    status = "".join(letter if " " <= letter <= "~" else "?" for letter in report.status)
+    return "NODE_IS_HEALTHY = %s\nNODE_STATUS = %s\n" % (report.healthy, quoted(status))
+
+
+def checks(execute: str) -> Tuple[Check, ...]:
+    """All that there is to ask about on this machine."""
+    programs = [program for program in CONTAINERS if os.access(program, os.X_OK)]
+    return (
+        Check("execute file system", WRITE_SECONDS, partial(execute_problem, execute)),
+        Check("load", KERNEL_SECONDS, load_problem),
+        Check("clock", KERNEL_SECONDS, clock_problem),
+        *(
+            Check("CVMFS " + name, CVMFS_SECONDS, partial(cvmfs_problem, name))
+            for name in repositories(_text(CVMFS_SETTINGS))
+        ),
+        *(
+            Check("containers", CONTAINER_SECONDS, partial(container_problem, program))
+            for program in programs[:1]
+        ),
+    )
+
+
+def execute_problem(folder: str) -> Optional[str]:
+    """Can jobs write here, and is there room?"""
+    # Always the same name: what a hung write leaves behind is overwritten by the next.
+    path = os.path.join(folder, ".worker-health")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(b"worker health\n" * 300)
+        file.flush()
+        os.fsync(file.fileno())
+    os.unlink(path)
+    status = os.statvfs(folder)
+    counted = status.f_favail if status.f_files else None
+    return room_problem(Room(status.f_bavail * status.f_frsize, counted))
+
+
+def room_problem(room: Room) -> Optional[str]:
+    if room.free < LEAST_FREE:
+        return "full, %d MiB are left" % (room.free >> 20)
+    if room.files is not None and room.files < LEAST_FILES:
+        return "full, room for %d more files only" % room.files
+    return None
+
+
+def load_problem() -> Optional[str]:
+    return too_high(os.getloadavg()[2], os.cpu_count() or 1)
+
+
+def too_high(load: float, cpus: int) -> Optional[str]:
+    if load <= HIGHEST_LOAD * cpus:
+        return None
+    return "%.0f over 15 minutes, on %d CPUs" % (load, cpus)
+
+
+def clock_problem() -> Optional[str]:
+    """No token is valid, and no certificate, on a machine that lives in the past."""
+    return too_early(time.time(), os.stat(__file__).st_mtime)
+
+
+def too_early(now: float, made: float) -> Optional[str]:
+    """A day's grace: file systems and firmware do not agree about time zones."""
+    if now >= made - _DAY:
+        return None
+    return "it says %s, before this image was made" % time.strftime("%Y-%m-%d", time.gmtime(now))
+
+
+def kernels_clock() -> int:
+    """The clock's state, of adjtimex(2); asked without changing it."""
+    # Larger than any struct timex. All zeros: its first field, modes, says what to set.
+    return int(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512)))
+
+
+def clock_remark(state: int) -> str:
+    # No gate: many good machines are so for a while after boot, or keep time in ways of their own.
+    return "the clock is not synchronized" if state == _TIME_ERROR else ""
+
+
+def repositories(settings: str) -> Tuple[str, ...]:
+    """What CVMFS_REPOSITORIES names; nothing where only a shell could say what it means."""
+    given = _REPOSITORIES.findall(settings)
+    value = given[-1].split("#")[0].strip().strip("\"'") if given else ""
+    names = value.replace(",", " ").split()
+    return tuple(names) if all(_REPOSITORY.match(name) for name in names) else ()
+
+
+def cvmfs_problem(name: str) -> Optional[str]:
+    # Looking into the folder is what makes autofs mount it.
+    return None if os.listdir("/cvmfs/" + name) else "is empty"
+
+
+def container_problem(program: str) -> Optional[str]:
+    """Can it run a container? Of this machine's own files, so that nothing is fetched."""
+    done = subprocess.run(
+        [program, "--silent", "exec", "--contain", "--no-home", "/", "/bin/true"],
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    if done.returncode == 0:
+        return None
+    said = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
+    return said or "%s ended with status %d" % (os.path.basename(program), done.returncode)
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
