@@ -8,6 +8,7 @@
     proof.py       asks HTCondor itself how it reads the new configuration
     configure.py   `worker configure`: the order in which all that happens
     stopped.py     `worker stopped`: power off, or not, when HTCondor has ended
+    guard.py       `worker guard`: jobs are kept from the cloud's metadata service
     say.py         the journal and the console
 
 Python 3.6 and its standard library only: EL7 has no more.
