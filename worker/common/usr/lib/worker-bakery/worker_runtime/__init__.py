@@ -7,6 +7,7 @@
     files.py       settled reading, atomic writing
     proof.py       asks HTCondor itself how it reads the new configuration
     configure.py   `worker configure`: the order in which all that happens
+    storage.py     `worker storage`: where the files of jobs go
     stopped.py     `worker stopped`: power off, or not, when HTCondor has ended
     guard.py       `worker guard`: jobs are kept from the cloud's metadata service
     say.py         the journal and the console
