@@ -39,7 +39,8 @@ def system(
 
 def test_only_whole_fixed_disks_that_nobody_uses_are_looked_at() -> None:
     rows = [
-        row("vda"), row("vda1", "vda", "part", on="/"), row("vdb"), row("nvme1n1"), row("xvdf"), row("sdaa"),
+        row("vda"), row("vda1", "vda", "part", on="/"), row("vdb"), row("nvme1n1"), row("xvdf"),
+        row("sdaa"),
         row("vdc", on="/srv/my data"), row("vdd", on="[SWAP]"), row("vde", ro=1), row("sdb", rm=1),
         row("sdc"), row("dm-0", "sdc", "crypt"), row("sdd"), row("md127", "sdd", "raid1"),
         row("sr0", kind="rom", rm=1), row("loop0", kind="loop"), row("zram0"), row("nbd0"), row("rbd0"),

@@ -6,10 +6,12 @@ in doubt it holds something. No failure here stops HTCondor: the next best place
 What to try, and in which order, is `options`, pure; trying it is `prepared`.
 """
 
+import fcntl
 import os
 import pwd
 import re
 import stat
+import struct
 import subprocess
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set
 
@@ -30,6 +32,7 @@ MINIMUM = 8 * GIB  # a disk or file system with less is not worth it
 RESERVED = 1024  # MiB that jobs leave free beside the operating system
 BLOCK = 2**20  # what is read at once, to see zeros
 SAMPLES = 64
+BLKROGET = 0x125E  # <linux/fs.h>: is this block device read-only
 SECONDS = 300  # for one program; formatting is quick, as ext4 does most of it later
 
 # What clouds name whole disks; never loop, zram, md or device-mapper's. Not nbd and rbd either:
@@ -124,8 +127,10 @@ def examined(disk: Disk) -> Disk:
     """With what is on it. Raises Unsuitable if somebody uses it, OSError if it cannot be read."""
     if not stat.S_ISBLK(os.stat(disk.path).st_mode):
         raise Unsuitable("it is no disk")
-    device = os.open(disk.path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)  # EBUSY if anything has it
+    device = os.open(disk.path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)  # EBUSY if anything has it
     try:
+        if _is_read_only(device):
+            raise Unsuitable("it is read-only")
         found = _run(["blkid", "-p", "-o", "export", disk.path], expect=(0, 2))
         if found:
             return disk._replace(content=content(found))
@@ -134,6 +139,11 @@ def examined(disk: Disk) -> Disk:
         return disk._replace(content=EMPTY if _is_zero(device) else "data of an unknown kind")
     finally:
         os.close(device)
+
+
+def _is_read_only(device: int) -> bool:
+    answer = fcntl.ioctl(device, BLKROGET, struct.pack("i", 0))
+    return bool(struct.unpack("i", answer)[0])
 
 
 def _is_zero(device: int) -> bool:
