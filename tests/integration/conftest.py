@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bakery import bases, qemu
+from bakery import bases, data, qemu
 from bakery.store import Store, manifest_path
 from provisioner import run
 from provisioner.disk import mount_root
 from tests.conftest import command
 
 BASE = bases.find(bases.DEFAULT)
+
+# The guest runtime, from where it lies. What lies there is copied into images: nothing compiled.
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(data.WORKER / "common/usr/lib/worker-bakery"))
 
 
 @pytest.fixture(scope="session", autouse=True)
