@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bakery import bases, qemu
+from bakery.machines.layer import layer
 from bakery.store import Store, default_root
+from provisioner import run
+from provisioner.disk import mount_root
+
+BASE = bases.find(bases.DEFAULT)
 
 BIN = Path(sys.executable).parent
 # A base of one's own: the TOML file of a vendor's image.
@@ -56,3 +64,38 @@ def command(
 def store() -> Store:
     """The user's own cache: a base costs minutes, and using it as users do is part of the test."""
     return Store(default_root())
+
+
+@pytest.fixture(scope="session")
+def root_only() -> None:
+    if os.geteuid() != 0:
+        pytest.fail("these tests mount disks and make namespaces: run them as root")
+
+
+@pytest.fixture(scope="session")
+def baked(root_only: None) -> dict[str, Any]:
+    """The default image, baked (or found in the store) and proven offline."""
+    done = command("bake-image", "--verify", "offline", "--json")
+    assert done.status == 0, done.err[-3000:]
+    result: dict[str, Any] = json.loads(done.out)
+    return result
+
+
+@pytest.fixture(scope="session")
+def image_root(baked: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The baked image's root file system, mounted read-only."""
+    folder = tmp_path_factory.mktemp("image")
+    disk, root = folder / "disk.raw", folder / "root"
+    root.mkdir()
+    qemu.to_raw(Path(baked["path"]), disk)
+    mount_root(disk, root, read_only=True)
+    yield root
+    run.call(["umount", str(root)])
+    disk.unlink()
+
+
+@pytest.fixture
+def worker_root(image_root: Path, tmp_path: Path) -> Iterator[Path]:
+    """A fresh, writable root directory of a worker: a layer in memory over the image."""
+    with layer(image_root, tmp_path) as root:
+        yield root

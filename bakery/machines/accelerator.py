@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner import run
-from provisioner.errors import BakeryError, MissingHere
+from provisioner.errors import BakeryError, MissingHere, NotProven
 from provisioner.monitor import Monitor, warn
 
 _PROBE_SECONDS = 30
@@ -40,6 +40,15 @@ def choose(wanted: str, kernel: Path, work: Path, monitor: Monitor) -> Accelerat
         )
     warn(monitor, f"No KVM: {problem}. Booting by software emulation, about {TCG.slower:.0f} times slower.")
     return TCG
+
+
+def kernel(root: Path) -> Path:
+    """The newest vmlinuz of a root directory. Raises NotProven."""
+    for pattern in ("usr/lib/modules/*/vmlinuz", "boot/vmlinuz-*"):
+        found = sorted(root.glob(pattern))
+        if found:
+            return found[-1]
+    raise NotProven("The image has no kernel.")
 
 
 def _problem(kernel: Path, work: Path) -> str:

@@ -15,12 +15,14 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import Popen
+from typing import ClassVar
 
+from bakery.machines.machine import ENVIRONMENT, Machine
+from bakery.machines.network import GATEWAY, Network
 from provisioner.errors import BadInput, MissingHere, NotProven
 from provisioner.run import Completed, background, call, require
 
@@ -46,21 +48,28 @@ MASKED = (
 # The kernel lets reboot(2) in a PID namespace look like a signal's doing; unshare follows suit.
 _POWERED_OFF = -signal.SIGINT
 _REBOOTED = -signal.SIGHUP
-_ENVIRONMENT = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LC_ALL=C.UTF-8")
 _CGROUPS = "worker-bakery."
 
-# $1 cgroup, $2 root, $3 terminal, $4 hostname, $5 more flags for unshare, $6… for systemd.
+# $1 cgroup, $2 root, $3 terminal, $4 hostname, $5… for systemd.
 _OUTSIDE = r"""
 set -eu
 echo $$ >"$1/cgroup.procs"
-exec unshare --mount --pid --uts --ipc --cgroup --fork --kill-child --propagation private $5 \
+exec unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child --propagation private \
     bash -c "$INSIDE" machine "$@"
 """
 # The kernel is the host's: its settings (/proc/sys, /sys) can be read, not changed.
 _INSIDE = r"""
 set -eu
-root=$2; terminal=$3; name=$4; masked=$MASKED; shift 5
-[ -z "$(ip -o link show lo)" ] || ip link set lo up
+root=$2; terminal=$3; name=$4; masked=$MASKED; shift 4
+ip link set lo up
+if [ -n "$NETWORK" ]; then
+    ip link add eth0 type veth peer name "$CABLE" netns "$NETWORK"
+    nsenter --net="$NETWORK" ip link set "$CABLE" up
+    nsenter --net="$NETWORK" ip route add "$ADDRESS/32" dev "$CABLE" src "$GATEWAY"
+    ip address add "$ADDRESS/24" dev eth0
+    ip link set eth0 up
+    ip route add default via "$GATEWAY"
+fi
 mount --rbind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --bind "$root/proc/sys" "$root/proc/sys"
@@ -98,12 +107,12 @@ exec env -i container=worker-bakery PATH=/usr/sbin:/usr/bin TERM=dumb \
 
 
 @dataclass(frozen=True)
-class NamespaceMachine:
+class NamespaceMachine(Machine):
     """A machine that was started; `boot` makes one, and ends it with its block."""
 
-    root: Path
-    console: Path
-    process: Popen[bytes]
+    powered_off = _POWERED_OFF
+    other_ends: ClassVar = {_REBOOTED: "rebooted"}
+    pause = 0.1
 
     def run(
         self,
@@ -113,54 +122,7 @@ class NamespaceMachine:
         expect: Sequence[int] = (0,),
         seconds: float = 60,
     ) -> Completed:
-        """Run a program inside, as root. Raises CommandFailed, like provisioner.run.call."""
         return call(self._inside(argv), stdin=stdin, expect=expect, seconds=seconds)
-
-    def succeeds(self, *argv: str) -> bool:
-        """Does this program end with status 0?"""
-        return self.run(argv, expect=range(-64, 256)).status == 0
-
-    def console_text(self) -> str:
-        return self.console.read_text("utf-8", "replace").replace("\r", "")
-
-    def is_on(self) -> bool:
-        return self.process.poll() is None
-
-    def wait_until(self, what: str, is_so: Callable[[], bool], seconds: float) -> None:
-        """Look until it is so. Raises NotProven if it takes longer, or the machine ends."""
-        deadline = time.monotonic() + seconds
-        while not is_so():
-            if not self.is_on():
-                raise NotProven(f"The machine ended before {what}.", self._last_words())
-            if time.monotonic() > deadline:
-                raise NotProven(f"Not within {seconds:g} s: {what}.", self._last_words())
-            time.sleep(0.1)
-
-    def wait_up(self, seconds: float = 60) -> str:
-        """Until systemd has done all it was to do at boot; `running`, or `degraded` if not well."""
-        state = ""
-
-        def booted() -> bool:
-            nonlocal state
-            if self._first() is None:
-                return False
-            asked = self.run(["systemctl", "is-system-running"], expect=range(-64, 256))
-            state = asked.stdout.strip()
-            return state in ("running", "degraded")
-
-        self.wait_until("the machine is up", booted, seconds)
-        return state
-
-    def wait_off(self, seconds: float) -> None:
-        """Until the machine has powered itself off. Raises NotProven if it does not, or reboots."""
-        deadline = time.monotonic() + seconds
-        while self.is_on() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        status = self.process.poll()
-        if status != _POWERED_OFF:
-            how = {None: f"is still on after {seconds:g} s", _REBOOTED: "rebooted"}
-            said = how.get(status, f"ended with status {status}")
-            raise NotProven(f"The machine did not power off: it {said}.", self._last_words())
 
     def _inside(self, argv: Sequence[str]) -> list[str]:
         first = self._first()
@@ -169,7 +131,7 @@ class NamespaceMachine:
         spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
         # --root: the machine's own, which is not its mount namespace's where we are in a chroot.
         where = (f"--target={first}", "--root", "--wd")
-        return ["nsenter", *where, *spaces, "--", *_ENVIRONMENT, *argv]
+        return ["nsenter", *where, *spaces, "--", *ENVIRONMENT, *argv]
 
     def _first(self) -> int | None:
         """The machine's PID 1 as we see it, once it is systemd and no longer our script."""
@@ -180,9 +142,6 @@ class NamespaceMachine:
                     return int(child)
         return None
 
-    def _last_words(self) -> str:
-        return "Its console's last lines:\n" + "\n".join(self.console_text().splitlines()[-15:])
-
 
 @contextmanager
 def boot(
@@ -190,24 +149,36 @@ def boot(
     *,
     console: Path,
     hostname: str = "worker",
-    private_network: bool = True,
+    network: Network | None = None,
     masked: Sequence[str] = MASKED,
     arguments: Sequence[str] = (),
 ) -> Iterator[NamespaceMachine]:
     """Boot `root`, which is written to; its console goes to the file `console` as it comes.
 
-    The network is a loopback of its own, or, if not private, the caller's. `arguments` are the
-    machine's kernel command line, as systemd and cloud-init understand one in a container.
+    It is on a cable to `network`, if that is given, and on a loopback of its own. `arguments` are
+    the machine's kernel command line, as systemd and cloud-init understand one in a container.
     """
     _check(root)
     with _cgroup() as cgroup, _terminal(console) as terminal:
-        flags = "--net" if private_network else ""
-        script = ("bash", "-c", _OUTSIDE, "machine", cgroup, root, terminal, hostname, flags)
-        env = {**os.environ, "INSIDE": _INSIDE, "MASKED": " ".join(masked)}
+        script = ("bash", "-c", _OUTSIDE, "machine", cgroup, root, terminal, hostname)
+        env = {**os.environ, "INSIDE": _INSIDE, "MASKED": " ".join(masked), **_cable(network)}
         # A name in /etc/hostname would win over the one that the script sets.
         argv = [*map(str, script), f"systemd.hostname={hostname}", *arguments]
         with background(argv, log=console, env=env) as process:
-            yield NamespaceMachine(root, console, process)
+            yield NamespaceMachine(console, process)
+
+
+def _cable(network: Network | None) -> dict[str, str]:
+    """What the script needs to know to lay one; it goes when either end's network does."""
+    if network is None:
+        return {"NETWORK": ""}
+    address = network.free_address()
+    return {
+        "NETWORK": str(network.namespace),
+        "ADDRESS": address,
+        "GATEWAY": GATEWAY,
+        "CABLE": f"to-{address}",
+    }
 
 
 def _check(root: Path) -> None:

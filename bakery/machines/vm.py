@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import Popen, TimeoutExpired
 from typing import Literal
 
 from bakery import qemu
 from bakery.machines.accelerator import Accelerator
-from provisioner import run
+from bakery.machines.machine import ENVIRONMENT, Machine
+from bakery.machines.network import Network, on
 from provisioner.errors import MissingHere
+from provisioner.run import Completed, background, call
 
 TOOLS = ("qemu-system-x86_64", "qemu-img")
 DISK, SERIAL = "vm.qcow2", "serial.log"  # in the machine's work folder
@@ -28,37 +30,66 @@ _EFI = (
 
 
 @dataclass(frozen=True)
+class Login:
+    """Who may log in and become root: what the seed and the base agree on."""
+
+    user: str
+    key: Path  # a private key for ssh
+
+
+@dataclass(frozen=True)
 class Settings:
     image: Path
     seed: Path  # a NoCloud ISO
+    login: Login
     accelerator: Accelerator
     firmware: Literal["bios", "efi"] = "bios"
     memory: int = 2048  # MiB
     cpus: int = 2
+    disks: tuple[Path, ...] = ()  # more, raw and written to; /dev/vdc and on
+    network: Network | None = None  # whose gateway is the guest's; by default ours
 
 
 @dataclass(frozen=True)
-class VirtualMachine:
-    process: Popen[bytes]
-    serial: Path
+class VirtualMachine(Machine):
+    settings: Settings
     ssh_port: int
     started: float  # time.monotonic() at power-on
 
-    def is_running(self) -> bool:
-        return self.process.poll() is None
+    powered_off = 0
+    pause = 1.0
 
-    def wait_off(self, seconds: float) -> bool:
-        """Whether the guest powered itself off in time."""
-        try:
-            self.process.wait(seconds)
-        except TimeoutExpired:
-            return False
-        return self.process.returncode == 0
+    @property
+    def slower(self) -> float:
+        return self.settings.accelerator.slower
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        expect: Sequence[int] = (0,),
+        seconds: float = 60,
+    ) -> Completed:
+        """Over ssh, whose own failures look like the program's status 255."""
+        return call(self.ssh(argv), stdin=stdin, expect=expect, seconds=seconds * self.slower)
+
+    def ssh(self, argv: Sequence[str]) -> list[str]:
+        """The ssh client's command line that runs a program inside, as root."""
+        options = ("BatchMode=yes", "IdentitiesOnly=yes", "LogLevel=ERROR", "ConnectTimeout=30",
+                   "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null")  # fmt: skip
+        login = self.settings.login
+        return on(self.settings.network, [
+            *("ssh", "-F", "/dev/null", "-i", str(login.key), "-p", str(self.ssh_port)),
+            *(word for option in options for word in ("-o", option)),
+            # The server hands one string to a shell; quoted, it comes apart as it was put together.
+            *(f"{login.user}@127.0.0.1", shlex.join(["sudo", "-n", *ENVIRONMENT, *argv])),
+        ])  # fmt: skip
 
     def wait_ssh(self, seconds: float) -> bool:
-        """Whether an ssh server greeted in time; QEMU's own end is noticed at once."""
+        """Whether an ssh server greeted in time, on our own network; QEMU's end is noticed at once."""
         end = time.monotonic() + seconds
-        while self.is_running() and time.monotonic() < end:
+        while self.is_on() and time.monotonic() < end:
             if _greets(self.ssh_port):
                 return True
             time.sleep(1)
@@ -80,8 +111,15 @@ def boot(settings: Settings, work: Path) -> Iterator[VirtualMachine]:
     qemu.overlay(settings.image, disk, DISK_SIZE)
     serial.touch(0o600)
     argv = command(settings, disk, serial, port, _firmware(settings.firmware, work))
-    with run.background(argv, log=work / "qemu.log") as process:
-        yield VirtualMachine(process, serial, port, time.monotonic())
+    with background(on(settings.network, argv), log=work / "qemu.log") as process:
+        yield VirtualMachine(serial, process, settings, port, time.monotonic())
+
+
+def new_key(work: Path) -> Path:
+    """An ssh key without a passphrase; the public one is beside it, in *.pub."""
+    key = work / "ssh-key"
+    call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "worker-bakery", "-f", str(key)])
+    return key
 
 
 def command(
@@ -95,6 +133,7 @@ def command(
         *firmware,
         *("-drive", f"file={disk},if=virtio,format=qcow2,discard=unmap,cache=unsafe"),
         *("-drive", f"file={settings.seed},if=virtio,format=raw,readonly=on"),
+        *(word for more in settings.disks for word in ("-drive", f"file={more},if=virtio,format=raw")),
         *("-nic", f"user,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{port}-:22"),
         *("-device", "virtio-rng-pci"),
     ]

@@ -11,16 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bakery import nocloud, qemu, userdata
+from bakery import qemu, userdata
 from bakery.machines import accelerator as accelerators
 from bakery.machines import vm
 from bakery.machines.accelerator import Accelerator
+from bakery.machines.needs import Image, Needs, virtual
+from bakery.machines.network import add_gateway
 from bakery.machines.vm import VirtualMachine
 from bakery.verify import pool as pools
 from bakery.verify import suite
 from bakery.verify.ladder import Level, Proof, Request
 from bakery.verify.pool import Pool
-from provisioner import run
 from provisioner.disk import mount_root
 from provisioner.errors import BadInput, BakeryError, NotProven
 from provisioner.monitor import Monitor, phase, warn
@@ -100,7 +101,7 @@ def _offline(setting: Setting) -> dict[str, Any]:
 
 def _booted(setting: Setting) -> Proof:
     accelerator = accelerators.choose(
-        setting.request.accelerator, _kernel(setting.root), setting.work, setting.monitor
+        setting.request.accelerator, accelerators.kernel(setting.root), setting.work, setting.monitor
     )
     try:
         records = _run_machine(setting, accelerator)
@@ -118,15 +119,22 @@ def _run_machine(setting: Setting, accelerator: Accelerator) -> dict[Level, Reco
     request, limits = setting.request, Limits(accelerator)
     boot, joined = Record(setting.monitor), Record(setting.monitor)
     with ExitStack() as stack:
+        add_gateway()
         pool = stack.enter_context(pools.start(setting.root, setting.work))
         token = pool.worker_token()
         hide(token)
         jobs = _submit(pool, request) if "pool" in request.levels else None
-        conf, key = _conf(request, token), _ssh_key(setting.work)
-        settings = vm.Settings(request.image, _seed(setting, conf, key), accelerator, request.firmware)
-        machine = stack.enter_context(vm.boot(settings, setting.work))
+        conf = _conf(request, token)
+        needs = Needs(
+            user_data=userdata.render(conf, "script"),
+            hostname=HOSTNAME,
+            accelerator=accelerator,
+            firmware=request.firmware,
+        )
+        image = Image(request.image, setting.root, request.login)
+        machine = stack.enter_context(virtual(needs, image, setting.work))
         if "boot" in request.levels:
-            _boot_rung(setting, machine, conf, key, boot, limits)
+            _boot_rung(setting, machine, conf, boot, limits)
         if jobs:
             _pool_rung(request, machine, pool, jobs, joined, limits)
     return {"boot": boot, "pool": joined}
@@ -167,37 +175,10 @@ def _conf(request: Request, token: str) -> userdata.WorkerConf:
     )
 
 
-def _seed(setting: Setting, conf: userdata.WorkerConf, key: Path) -> Path:
-    seed = setting.work / "seed.iso"
-    nocloud.write_seed(
-        seed,
-        user_data=userdata.render(conf, "script"),
-        instance_id=f"iid-{secrets.token_hex(4)}",
-        hostname=HOSTNAME,
-        public_keys=[key.with_suffix(".pub").read_text().strip()],
-    )
-    return seed
-
-
-def _ssh_key(work: Path) -> Path:
-    key = work / "ssh-key"
-    run.call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "verify", "-f", str(key)])
-    return key
-
-
-def _kernel(root: Path) -> Path:
-    for pattern in ("usr/lib/modules/*/vmlinuz", "boot/vmlinuz-*"):
-        found = sorted(root.glob(pattern))
-        if found:
-            return found[-1]
-    raise NotProven("The image has no kernel.")
-
-
 def _boot_rung(
     setting: Setting,
     machine: VirtualMachine,
     conf: userdata.WorkerConf,
-    key: Path,
     record: Record,
     limits: Limits,
 ) -> None:
@@ -213,8 +194,10 @@ def _boot_rung(
         "settle_seconds": limits(SETTLE_LIMIT),
     }
     with record.check("image tests over ssh"):
-        login = setting.request.login
-        result = suite.over_ssh(login, machine.ssh_port, key, expected, setting.work, setting.monitor)
+        login = machine.settings.login
+        result = suite.over_ssh(
+            login.user, machine.ssh_port, login.key, expected, setting.work, setting.monitor
+        )
     _counted(record, result, setting.monitor)
 
 
@@ -230,7 +213,7 @@ def _pool_rung(
         if said[:2] != [jobs.nonce, HOSTNAME]:
             raise NotProven(f"The job's output is not what it printed on the worker: {said!r}.")
     with record.check(f"powered itself off after {request.idle_seconds} s without a job"):
-        if not machine.wait_off(request.idle_seconds + limits(OFF_LIMIT)):
+        if not machine.goes_off(request.idle_seconds + limits(OFF_LIMIT)):
             raise NotProven("The worker was idle, but its machine did not power itself off.")
     with record.check(f"a job of {FOREIGN_PROJECT} stayed idle all the while"):
         if pool.job(jobs.foreign) != (_IDLE, 0):
@@ -247,7 +230,7 @@ def _finished(pool: Pool, jobs: Jobs) -> bool:
 def _until(seen: Callable[[], bool], machine: VirtualMachine, seconds: float, what: str) -> None:
     end = time.monotonic() + seconds
     while not seen():
-        if not machine.is_running():
+        if not machine.is_on():
             raise NotProven(f"The machine went off before it could {what}.")
         if time.monotonic() > end:
             raise NotProven(f"The worker did not {what} within {seconds:.0f} s.")

@@ -1,8 +1,8 @@
 """A throw-away central manager and access point: a real HTCondor, run from the image under test.
 
-So pool and worker have one version. It lives in the room's network namespace under the address
-that QEMU gives the guest's gateway: what the worker dials, CCB's call back included, is the same
-on both sides.
+So pool and worker have one version. It has the address that QEMU gives the guest's gateway: what
+the worker dials, CCB's call back included, is the same on both sides. `start` runs it where we are,
+in a room; `beside` in a room of its own on a network for machines.
 """
 
 from __future__ import annotations
@@ -10,21 +10,29 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import signal
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from bakery import idtoken
+from bakery.machines.layer import mount_layer
+from bakery.machines.network import GATEWAY, Network, on
 from provisioner import run
 from provisioner.errors import CommandFailed, NotProven
 from provisioner.targets.chroot import mount_kernel_file_systems
 
-ADDRESS = "10.0.2.2"
+ADDRESS = GATEWAY
 TRUST_DOMAIN = "pool.verify.invalid"
 IDENTITY = "worker@cloud"
 SUBMITTER = "submitter"
+KEY = "POOL"  # the name of the signing key, and of its file
+NOTHING: Mapping[str, str] = MappingProxyType({})
+_ROOT = "pool"  # in the work folder
 _ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 _UP_SECONDS = 60
 
@@ -56,45 +64,60 @@ LINUX_KERNEL_TUNING_SCRIPT =
 class Pool:
     root: Path
     signing_key: bytes = field(repr=False)
+    network: Network | None = None  # by default ours
 
-    def worker_token(self) -> str:
+    def worker_token(self, lifetime: int = 4 * 3600) -> str:
+        """Good for joining, for so many seconds; expired already, if negative."""
         scopes = ("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ")
-        hour = 3600
         return idtoken.mint(
             self.signing_key,
-            "POOL",
+            KEY,
             issuer=TRUST_DOMAIN,
             subject=IDENTITY,
             scopes=scopes,
-            lifetime=4 * hour,
+            lifetime=lifetime,
         )
 
     def status(self, group_name: str) -> str:
         """The answer to the very query that a worker's user is told to make; "" for no worker."""
-        constraint = f"WorkerGroupName == {classad_string(group_name)}"
-        return self._tool("condor_status", "-pool", ADDRESS, "-const", constraint).strip()
+        return self._tool("condor_status", *_query(group_name)).strip()
 
-    def submit(self, name: str, project: str, script: str) -> str:
-        """Queue a script of its own as a job of this project; the job's id."""
-        folder = self.root / "home" / SUBMITTER / name
+    def ads(self, group_name: str, *attributes: str) -> list[str]:
+        """These attributes of the group's slots, unparsed, a line a slot."""
+        return self._tool("condor_status", *_query(group_name), "-af:r", *attributes).splitlines()
+
+    def submit(self, name: str, project: str, script: str, more: Mapping[str, str] = NOTHING) -> str:
+        """Queue a script of its own as a job of this project; the job's id.
+
+        `more` are further commands of the submit file.
+        """
+        home = f"/home/{SUBMITTER}/{name}"
+        folder = self.root / home[1:]
         folder.mkdir(parents=True)
         (folder / "job.sh").write_text(script)
         (folder / "job.sh").chmod(0o755)
-        (folder / "job.sub").write_text(_submit_file(project))
-        run.call(
-            ["chroot", str(self.root), "chown", "-R", SUBMITTER, f"/home/{SUBMITTER}/{name}"], env=_ENV
-        )
-        where = f"cd /home/{SUBMITTER}/{name} && exec condor_submit -terse job.sub"
+        (folder / "job.sub").write_text(_submit_file(project, more))
+        self._tool("chown", "-R", SUBMITTER, home)
+        where = f"cd {home} && exec condor_submit -terse job.sub"
         return self._tool("su", SUBMITTER, "-s", "/bin/sh", "-c", where).split()[0]
 
     def job(self, job_id: str) -> tuple[int, int]:
         """JobStatus (1 idle, 2 running, 4 completed, 5 held) and how often it was started."""
-        query = ["-pool", ADDRESS, job_id, "-af", "JobStatus", "NumShadowStarts"]
+        status, starts = self.about(job_id, "JobStatus", "NumShadowStarts")
+        return int(status), 0 if starts == "undefined" else int(starts)
+
+    def about(self, job_id: str, *attributes: str) -> list[str]:
+        """These attributes of a job in the queue, or of one that has left it."""
+        told = ["-af:,", *attributes]
         row = (
-            self._tool("condor_q", *query).split()
-            or self._tool("condor_history", job_id, *query[-3:]).split()
+            self._tool("condor_q", "-pool", ADDRESS, job_id, *told).strip()
+            or self._tool("condor_history", job_id, *told).strip()
         )
-        return int(row[0]), 0 if row[1] == "undefined" else int(row[1])
+        return [value.strip() for value in row.split(",", len(attributes) - 1)]
+
+    def remove(self, job_id: str) -> None:
+        """Take a job out of the queue, and off its worker."""
+        self._tool("condor_rm", job_id)
 
     def output(self, name: str) -> str:
         path = self.root / "home" / SUBMITTER / name / "job.out"
@@ -105,7 +128,12 @@ class Pool:
         return condor_logs(self.root, ("CollectorLog", "SchedLog"))
 
     def _tool(self, *argv: str) -> str:
-        return run.call(["chroot", str(self.root), *argv], env=_ENV, seconds=60).stdout
+        within = ["chroot", str(self.root), *argv]
+        return run.call(on(self.network, within), env=_ENV, seconds=60).stdout
+
+
+def _query(group_name: str) -> tuple[str, ...]:
+    return ("-pool", ADDRESS, "-const", f"WorkerGroupName == {classad_string(group_name)}")
 
 
 def condor_logs(root: Path, names: Sequence[str]) -> str:
@@ -125,12 +153,15 @@ def classad_string(text: str) -> str:
 
 
 @contextmanager
-def start(image_root: Path, work: Path) -> Iterator[Pool]:
-    """A pool on a writable layer over the mounted image, until the block ends. Call it in a room."""
-    root = work / "pool"
-    _layer(image_root, root, work)
-    _join_addresses()
-    key = secrets.token_bytes(64)
+def start(image_root: Path, work: Path, signing_key: bytes = b"") -> Iterator[Pool]:
+    """A pool on a writable layer over the mounted image, until the block ends.
+
+    Call it in a room that has the gateway's address.
+    """
+    root = work / _ROOT
+    mount_layer(image_root, work / "pool-layer", root)
+    mount_kernel_file_systems(root)
+    key = signing_key or secrets.token_bytes(64)
     _configure(root, key)
     pool = Pool(root, key)
     with run.background(["chroot", str(root), "condor_master", "-f"], log=work / "pool.log", env=_ENV):
@@ -138,20 +169,20 @@ def start(image_root: Path, work: Path) -> Iterator[Pool]:
         yield pool
 
 
-def _layer(image_root: Path, root: Path, work: Path) -> None:
-    memory = work / "pool-layer"
-    memory.mkdir()
-    run.call(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(memory)])
-    for folder in (memory / "upper", memory / "work", root):
-        folder.mkdir()
-    layers = f"lowerdir={image_root},upperdir={memory / 'upper'},workdir={memory / 'work'}"
-    run.call(["mount", "-t", "overlay", "-o", layers, "overlay", str(root)])
-    mount_kernel_file_systems(root)
-
-
-def _join_addresses() -> None:
-    run.call(["ip", "link", "set", "lo", "up"])
-    run.call(["ip", "address", "add", f"{ADDRESS}/32", "dev", "lo"])
+@contextmanager
+def beside(image_root: Path, work: Path, network: Network) -> Iterator[Pool]:
+    """A pool in a room of its own, for the machines on this network; the room's end is the pool's."""
+    key = secrets.token_bytes(64)
+    command = [sys.executable, "-P", "-m", "bakery.verify.pool", str(image_root), str(work)]
+    argv = network.argv(run.room_argv(command))
+    with run.background(argv, log=work / "room.log", env=run.environment()) as room:
+        assert room.stdin
+        room.stdin.write(key)
+        room.stdin.close()
+        # The room's mounts are not ours, but the kernel lets us through.
+        pool = Pool(Path(f"/proc/{room.pid}/root{work / _ROOT}"), key, network)
+        _wait_up(pool)
+        yield pool
 
 
 def _configure(root: Path, key: bytes) -> None:
@@ -160,7 +191,7 @@ def _configure(root: Path, key: bytes) -> None:
         path.unlink()
     (config / "10-pool.config").write_text(_CONFIG)
     (root / "etc/hosts").write_text(f"127.0.0.1 localhost\n{ADDRESS} {TRUST_DOMAIN}\n")
-    signing_key = root / "etc/condor/passwords.d/POOL"
+    signing_key = root / "etc/condor/passwords.d" / KEY
     with os.fdopen(os.open(signing_key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out:
         out.write(key)
     for folder in ("run/condor", "run/lock/condor"):
@@ -181,7 +212,8 @@ def _wait_up(pool: Pool) -> None:
     raise NotProven(f"The throw-away pool was not up after {_UP_SECONDS} s.\n{pool.logs()}")
 
 
-def _submit_file(project: str) -> str:
+def _submit_file(project: str, more: Mapping[str, str]) -> str:
+    lines = "".join(f"{name} = {value}\n" for name, value in more.items())
     return f"""\
 executable = job.sh
 output = job.out
@@ -193,5 +225,10 @@ request_cpus = 1
 request_memory = 64
 request_disk = 10240
 +ProjectName = {classad_string(project)}
-queue
+{lines}queue
 """
+
+
+if __name__ == "__main__":
+    with start(Path(sys.argv[1]), Path(sys.argv[2]), sys.stdin.buffer.read()):
+        signal.pause()

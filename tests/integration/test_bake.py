@@ -20,8 +20,7 @@ from provisioner.monitor import Event, Silent
 from provisioner.plan import Plan, PlannedStep, chained_id
 from provisioner.roles import Context
 from provisioner.steps import File, Step
-from tests.conftest import VENDOR, command
-from tests.integration.conftest import BASE
+from tests.conftest import BASE, VENDOR, command
 
 # Another user, who may read this checkout and write where the test says, wherever they are. (A user
 # namespace would do without the capability, but cannot be made in a chroot.)

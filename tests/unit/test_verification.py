@@ -13,8 +13,9 @@ from bakery.verify.climb import Limits
 from provisioner.errors import NotProven
 
 
-def command(firmware: tuple[str, ...] = ()) -> list[str]:
-    settings = vm.Settings(Path("/i.qcow2"), Path("/seed.iso"), TCG)
+def command(firmware: tuple[str, ...] = (), disks: tuple[Path, ...] = ()) -> list[str]:
+    login = vm.Login("debian", Path("/key"))
+    settings = vm.Settings(Path("/i.qcow2"), Path("/seed.iso"), login, TCG, disks=disks)
     return vm.command(settings, Path("/disk.qcow2"), Path("/serial"), 2222, firmware)
 
 

@@ -1,0 +1,36 @@
+"""A pool and its network for all tests of this tier, and machines that come to it and go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakery.machines.needs import Image
+from bakery.machines.network import Network, isolated
+from bakery.verify import pool as pools
+from bakery.verify.pool import Pool
+from tests.conftest import BASE
+
+
+@pytest.fixture(scope="session")
+def worker_image(baked: dict[str, Any], image_root: Path) -> Image:
+    return Image(Path(baked["path"]), image_root, BASE.login)
+
+
+@pytest.fixture(scope="session")
+def network(root_only: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with isolated(tmp_path_factory.mktemp("network")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def pool(network: Network, worker_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    """One for all: each test has groups and projects of its own.
+
+    A worker whose machine was ended stays in the collector for a while, and would be matched.
+    """
+    with pools.beside(worker_image.root, tmp_path_factory.mktemp("pool"), network) as up:
+        yield up

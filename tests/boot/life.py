@@ -1,0 +1,59 @@
+"""What the tests of a worker's life say again and again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from bakery.machines.machine import Machine
+from bakery.userdata import WorkerConf, conf_text, start_expression
+from bakery.verify.pool import ADDRESS, Pool
+from provisioner.errors import NotProven
+
+CONF = "/etc/osg-worker.conf"
+IDLE, RUNNING, COMPLETED, HELD = "1", "2", "4", "5"  # JobStatus
+# Seconds. HTCondor sends its first ad a few seconds after its start; the pool matches each 5 s.
+JOIN, JOB = 40, 60
+
+
+def conf(pool: Pool, group: str, project: str, idle: int = 600) -> WorkerConf:
+    """A worker of this pool, for the jobs of one project."""
+    return WorkerConf(
+        token=pool.worker_token(),
+        start=start_expression(projects=[project]),
+        group_name=group,
+        central_manager=ADDRESS,
+        idle_timeout=idle,
+    )
+
+
+def configure(machine: Machine, told: WorkerConf) -> None:
+    """Give a machine its configuration, as somebody who has logged in would."""
+    machine.put(CONF, conf_text(told).encode(), 0o600)
+
+
+def wait_joined(machine: Machine, pool: Pool, group: str) -> None:
+    machine.wait_until(f"the collector knows of {group}", lambda: bool(pool.status(group)), JOIN)
+
+
+def wait_job(
+    machine: Machine, pool: Pool, job: str, ends: Sequence[str] = (COMPLETED,), seconds: float = JOB
+) -> str:
+    """Until the job's status is one of these, which is returned."""
+
+    def status() -> str:
+        return pool.about(job, "JobStatus")[0]
+
+    with explained(pool, job):
+        machine.wait_until(f"job {job} ends", lambda: status() in ends, seconds)
+    return status()
+
+
+@contextlib.contextmanager
+def explained(pool: Pool, job: str) -> Iterator[None]:
+    """With what the pool has to say of a job that does not do as it should."""
+    try:
+        yield
+    except NotProven as error:
+        about = pool.about(job, "JobStatus", "HoldReason", "LastRejMatchReason")
+        raise NotProven(f"{error.message} Status, HoldReason, rejected: {about}", error.hint) from None
