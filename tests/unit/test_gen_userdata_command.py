@@ -60,7 +60,7 @@ def conf_of(text: str) -> dict[str, str]:
     return userdata.parse_conf(userdata.carried(text))
 
 
-SUMMARY = ("start", "token_expires", "match", "condor_status")
+SUMMARY = ("start", "settings", "token_expires", "match", "condor_status")
 EXPIRES = token.claims_of(CANARY).expires  # type: ignore[union-attr]
 Captured = pytest.CaptureFixture[str]
 
@@ -308,8 +308,30 @@ def test_a_dash_is_standard_output(token_file: str, capsys: Captured) -> None:
         ([*PROJECT, "--group-name", "a "], "begins or ends with a blank"),
         ([*PROJECT, "--pool", ""], "--pool is empty"),
         ([*PROJECT, "--pool", "cm:0"], "0 is no port"),
-        ([*PROJECT, "--idle-minutes", "0"], "--idle-minutes must be 1 or more"),
-        ([*PROJECT, "--idle-minutes", "99999999999"], "IdleTimeout must be"),
+        ([*PROJECT, "--idle-minutes", "-1"], "--idle-minutes is not a number: '-1'"),
+        ([*PROJECT, "--idle-minutes", ""], "--idle-minutes is not a number: ''"),
+        ([*PROJECT, "--idle-minutes", "0.001"], "--idle-minutes must be more than 0.001"),
+        (
+            [*PROJECT, "--join-minutes", "99999999"],
+            "JoinTimeout is not a whole number of seconds between 0",
+        ),
+        ([*PROJECT, "--max-hours", "0"], "--max-hours must be more than 0"),
+        ([*PROJECT, "--max-hours", "nan"], "--max-hours is not a number: 'nan'"),
+        ([*PROJECT, "--max-hours", "1e3"], "--max-hours is not a number: '1e3'"),
+        ([*PROJECT, "--max-hours", "8760"], "If you mean it: --allow outlived-token."),
+        ([*PROJECT, "--on-idle", "reboot"], "OnIdle is not one of: poweroff, stop, none"),
+        ([*PROJECT, "--set", "ExecuteDisk"], "--set wants Key=value. The keys are GpuJobsOnly, "),
+        ([*PROJECT, "--set", "ExecuteDisk="], "--set ExecuteDisk is empty"),
+        ([*PROJECT, "--set", "ExecuteDisk=maybe"], "ExecuteDisk is not one of: yes, no"),
+        (
+            [*PROJECT, "--set", "executedisk=no"],
+            "--set does not take 'executedisk'. Did you mean ExecuteDisk?",
+        ),
+        ([*PROJECT, "--set", "IdleTime=1"], "--set does not take 'IdleTime'. Use --idle-minutes."),
+        ([*PROJECT, "--set", "LoginGrace=1", "--set", "LoginGrace=2"], "--set LoginGrace is given twice"),
+        ([*PROJECT, "--set", f"Token={CANARY}"], "--set does not take 'Token'. Use --token-file."),
+        ([*PROJECT, "--set", f"{CANARY}=1"], "--set does not take '["),
+        ([*PROJECT, "--set", f"LoginGrace={CANARY}"], "--set LoginGrace got a token"),
         ([*PROJECT, "--tokn=" + CANARY], "no option (--tokn)"),
         ([*PROJECT, CANARY], "no option."),
         ([*PROJECT, "--include", "x", "--format", "conf"], "--include makes a multi-part"),
@@ -343,7 +365,8 @@ def test_bad_input_is_2_and_says_what(
     [
         ["--token", CANARY, "--token-file", CANARY, "--anyone"],
         ["--token", CANARY, "--format", CANARY, "--anyone"],
-        ["--token", CANARY, "--idle-minutes", CANARY, "--anyone"],
+        ["--token", CANARY, "--worker-token-file", "/x", "--anyone"],
+        ["--token-file", "x", "--worker-token-command", CANARY, "--anyone"],
         ["--token", CANARY, "--anyone=" + CANARY],
     ],
 )

@@ -78,7 +78,7 @@ def test_rows_may_have_tokens_of_their_own(token_file: str, tmp_path: Path) -> N
         (["group_name", "a", "a"], "row 3: Two rows want the file a.sh."),
         (["group_name,project", "a,TG-A", 'b,"x y$"'], "row 3: 'y$' is not the name of a project"),
         (["group_name,start", "a,nosuch(1)"], "row 2: The Start takes no sample job"),
-        (["group_name,idle_minutes", "a,soon"], "idle_minutes is not a number: 'soon'"),
+        (["group_name,idle_minutes", "a,soon"], "--idle-minutes is not a number: 'soon'"),
         (["group_name,anyone", "a,perhaps"], "anyone is yes or no, not 'perhaps'"),
         (["group_name,project", ",TG-A"], "row 2: The row has no name for its file."),
         (["file", "../x"], "'../x' is no plain name of a file"),
