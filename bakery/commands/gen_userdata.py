@@ -30,7 +30,7 @@ _INCLUDE_LIMIT = 1024 * 1024
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return shell.run(lambda: _run(parsed(sys.argv[1:] if argv is None else argv)))
+    return shell.run(lambda: _run(parsed(sys.argv[1:] if argv is None else argv)), argv)
 
 
 def _run(options: Options) -> int:
