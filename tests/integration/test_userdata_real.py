@@ -86,7 +86,8 @@ def test_the_guest_reads_the_same_values(name: str, monkeypatch: pytest.MonkeyPa
     conf = replace(CONF, group_name=name)
     keys = guest.keys_of(json.loads(TABLE.read_text("utf-8")))
     read = guest.parse(conf_text(conf).encode(), keys)
-    assert read.values == parse_conf(conf_text(conf))
+    defaults = {key.key: key.default for key in worker_keys()}
+    assert read.values == defaults | parse_conf(conf_text(conf))
     assert (read.problems, read.warnings) == ((), ())
 
 
@@ -100,7 +101,7 @@ def test_the_guest_reads_the_same_values(name: str, monkeypatch: pytest.MonkeyPa
         {"start": "True"},
         {"settings": {"IdleTimeout": "0", "JoinTimeout": str(366 * 24 * 3600)}},
         {"settings": {"TokenFile": "/run/secrets/a token"}, "token": ""},
-        {"settings": {"TokenCommand": "/usr/bin/vault 'a b' \\"}, "token": ""},
+        {"settings": {"TokenCommand": "/usr/bin/vault 'a b' \\\"c"}, "token": ""},
         {"token": "!#$%&()*+,-./:;<=>?@[\\]^_`{|}~"},
     ],
 )
