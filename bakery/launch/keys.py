@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from bakery import userdata
 from provisioner.errors import BadInput
@@ -48,6 +49,7 @@ LIFE_OPTIONS = (
 OPTIONS = (*TOKEN_OPTIONS, *LIFE_OPTIONS)
 
 
+@cache
 def settable() -> tuple[str, ...]:
     """The keys without an option of their own."""
     taken = {option.key for option in OPTIONS}
