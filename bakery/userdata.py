@@ -90,7 +90,7 @@ class WorkerConf:
         for key in worker_keys():
             said = [name for name in (key.key, *_instead_of(key)) if given[name]]
             if len(said) > 1:
-                raise BadInput(f"{' and '.join(said)} are both given.", "Give one of them.")
+                raise BadInput(f"Only one of {', '.join(said)} can be given.", "Leave the others away.")
             if given[key.key] or (key.required and not said):
                 _CHECKS.get(key.kind, check_text)(key.key, given[key.key])
                 _check_as_the_guest(key, given[key.key])

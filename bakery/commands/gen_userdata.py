@@ -208,7 +208,7 @@ def _worker_has_it(options: Options) -> bool:
 
 def _token(options: Options) -> str:
     if _worker_has_it(options):
-        if TOKEN_VARIABLE in os.environ:
+        if TOKEN_VARIABLE in os.environ and not options.quiet:
             _tell(options, "note", f"{TOKEN_VARIABLE} is left alone: the worker gets its token itself.")
         return ""
     if "-" in (options.token, options.token_file):

@@ -107,7 +107,10 @@ def test_a_row_may_have_a_token_where_the_others_have_a_command(token_file: str,
     [
         (["group_name,on_idle", "a,reboot"], "row 2: OnIdle is not one of: poweroff, stop, none"),
         (["group_name,max_hours", "a,8000"], "row 2: The token expires on"),
-        (["group_name,worker_token_file,token", f"a,/x,{TOKEN}"], "row 2: Token and TokenFile are both"),
+        (
+            ["group_name,worker_token_file,token", f"a,/x,{TOKEN}"],
+            "row 2: Only one of Token, TokenFile can",
+        ),
         (["group_name,executedisk", "a,no"], "does not know executedisk. The columns are"),
         (["group_name", "a", "a"], "row 3: Two rows want the file a.sh."),
         (["group_name,project", "a,TG-A", 'b,"x y$"'], "row 3: 'y$' is not the name of a project"),
