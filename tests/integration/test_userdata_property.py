@@ -93,20 +93,23 @@ STARTS = st.one_of(
 )
 
 
-# Good ones of each kind, and any text at all in the place of any of them.
-OF_KIND = {
-    "path": st.one_of(HOSTILE.map("/etc/".__add__), HOSTILE),
-    "command": st.one_of(
-        st.lists(HOSTILE, max_size=2).map(lambda words: shlex.join(["/bin/x", *words])),
-        HOSTILE.map("/bin/x ".__add__),
-    ),
-    "seconds": st.one_of(st.integers(0, 366 * 86400).map(str), st.integers().map(str), HOSTILE),
+# Good ones of each kind, and any text at all in the place of as many.
+SECONDS = st.one_of(st.just(0), st.integers(1, 366 * 86400)).map(str)
+GOOD = {
+    "path": HOSTILE.map("/etc/".__add__),
+    "command": st.lists(HOSTILE, max_size=2).map(lambda words: shlex.join(["/bin/x", *words])),
+    "seconds": SECONDS,
+}
+BAD = {
+    "path": HOSTILE,
+    "command": HOSTILE.map("/bin/x ".__add__),
+    "seconds": st.one_of(st.integers().map(str), st.tuples(SECONDS, PIECES).map("".join)),
 }
 
 
 def texts(key: userdata.Key) -> st.SearchStrategy[str]:
-    choices = st.sampled_from([*key.kind.split("|"), *FRAGMENTS])
-    return choices if "|" in key.kind else OF_KIND[key.kind]
+    good = st.sampled_from(key.kind.split("|")) if "|" in key.kind else GOOD[key.kind]
+    return st.booleans().flatmap(lambda is_good: good if is_good else BAD.get(key.kind, PIECES))
 
 
 TEXTS = {key.key: texts(key) for key in userdata.worker_keys() if key.key in userdata.setting_keys()}
@@ -247,8 +250,8 @@ def test_no_value_breaks_user_data(worker: Worker) -> None:
             one_case(worker, wanted)
 
         cases()
-    ask_condor(worker)
-    print(f"\n{worker.accepted} accepted and run in every form, {worker.refused} refused")
+        ask_condor(worker)
+        print(f"\n{worker.accepted} accepted and run in every form, {worker.refused} refused", flush=True)
     assert worker.accepted + worker.refused >= CASES
     assert min(worker.accepted, worker.refused) > CASES // 10
 
