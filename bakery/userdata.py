@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 
 TABLE = WORKER / "osg" / "usr" / "lib" / "worker-bakery" / "keys.json"
 FORMS = ("script", "cloud-config", "mime", "conf")
-MAX_SECONDS = 366 * 24 * 3600
 
+_FIELDS = {
+    "WorkerGroupName": "group_name",
+    "Token": "token",
+    "Start": "start",
+    "CentralManager": "central_manager",
+}
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _HOST = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^\[\]:]+))(?::(?P<port>[0-9]{1,5}))?")
@@ -65,26 +70,41 @@ class Key:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerConf:
-    """What /etc/osg-worker.conf says; what is empty or None stays the image's own default."""
+    """What /etc/osg-worker.conf says; what is empty stays the image's own default.
 
-    token: str = field(repr=False)
+    `settings` has the keys of the table that have no field here, each with its text as in the file.
+    Raises BadInput for a value that cannot be carried, and for no token or more than one.
+    """
+
+    token: str = field(default="", repr=False)
     start: str
     group_name: str = ""
     central_manager: str = ""
-    idle_timeout: int | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in self.settings:
+            if name not in setting_keys():
+                raise BadInput(f"There is no setting {name}.", f"There are {', '.join(setting_keys())}.")
         given = _values(self)
         for key in worker_keys():
-            if given[key.key] or key.required:
-                if key.kind in _CHECKS:
-                    _CHECKS[key.kind](key.key, given[key.key])
+            said = [name for name in (key.key, *_instead_of(key)) if given[name]]
+            if len(said) > 1:
+                raise BadInput(f"Only one of {', '.join(said)} can be given.", "Leave the others away.")
+            if given[key.key] or (key.required and not said):
+                _CHECKS.get(key.kind, check_text)(key.key, given[key.key])
                 _check_as_the_guest(key, given[key.key])
 
 
 @cache
 def worker_keys() -> tuple[Key, ...]:
     return tuple(Key(**row) for row in json.loads(TABLE.read_text("utf-8"))["keys"])
+
+
+@cache
+def setting_keys() -> tuple[str, ...]:
+    """The keys that WorkerConf has in its settings."""
+    return tuple(key.key for key in worker_keys() if key.key not in _FIELDS)
 
 
 @cache
@@ -130,7 +150,7 @@ def render(conf: WorkerConf, form: str, include: Sequence[Part] = ()) -> str:
     if form not in FORMS:
         raise BadInput(f"There is no form {form!r} of user-data.", f"Use {', '.join(FORMS)}.")
     text = conf_text(conf)
-    made = _formed(form, text, include)
+    made = _formed(form, text, include, secret=bool(conf.token))
     if carried(made) != text or parse_conf(text) != {k: v for k, v in _values(conf).items() if v}:
         raise BakeryError(
             f"The {form} would not carry the values exactly, so it is not shown.",
@@ -228,48 +248,43 @@ def check_host(name: str, value: str) -> None:
         raise BadInput(f"{name}: {port} is no port.", "Ports go from 1 to 65535.")
 
 
-def check_seconds(name: str, value: str) -> None:
-    if not re.fullmatch(r"[0-9]{1,10}", value) or not 1 <= int(value) <= MAX_SECONDS:
-        raise BadInput(f"{name} must be 1 to {MAX_SECONDS} seconds, not {value}.")
-
-
+# Before the worker's own: what would not arrive exactly. Of any other kind, it has to be one line.
 _CHECKS: Mapping[str, Callable[[str, str], None]] = {
-    "string": check_text,
     "token": check_token,
     "expression": check_expression,
     "host": check_host,
-    "seconds": check_seconds,
 }
 
 
 def _values(conf: WorkerConf) -> dict[str, str]:
-    given = {
-        "WorkerGroupName": conf.group_name,
-        "Token": conf.token,
-        "Start": conf.start,
-        "CentralManager": conf.central_manager,
-        "IdleTimeout": "" if conf.idle_timeout is None else str(conf.idle_timeout),
-    }
+    given = {key: getattr(conf, name) for key, name in _FIELDS.items()} | dict(conf.settings)
     return {key.key: given.get(key.key, "") for key in worker_keys()}
 
 
-def _formed(form: str, text: str, include: Sequence[Part]) -> str:
+@cache
+def _instead_of(key: Key) -> tuple[str, ...]:
+    """The keys that can stand for this one."""
+    return tuple(other.key for other in worker_keys() if other.instead_of == key.key)
+
+
+def _formed(form: str, text: str, include: Sequence[Part], *, secret: bool) -> str:
     if form == "conf":
         return text
     if form != "mime":
-        return _fill(_TEMPLATES[form], text)
+        return _fill(_TEMPLATES[form], text, secret)
     # Ours last: where both write the same file, ours stays.
-    ours = Part("text/cloud-config", _PART, _fill(_TEMPLATES["cloud-config"], text).encode())
+    ours = Part("text/cloud-config", _PART, _fill(_TEMPLATES["cloud-config"], text, secret).encode())
     return multipart.joined([*include, ours])
 
 
-def _fill(template: str, text: str) -> str:
+def _fill(template: str, text: str, secret: bool) -> str:
     return (
         _house()
         .get_template(template)
         .render(
             path=conf_path(),
             conf=text,
+            secret=secret,
             delimiter=delimiter(text),
             readable=text.isascii(),  # beyond ASCII, old versions of PyYAML differ: base64
             base64=base64.b64encode(text.encode()).decode(),

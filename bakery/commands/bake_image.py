@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return shell.run(lambda: _main(argv))
+    return shell.run(lambda: _main(argv), argv)
 
 
 def _main(argv: Sequence[str] | None) -> int:

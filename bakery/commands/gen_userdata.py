@@ -13,7 +13,7 @@ from typing import Any
 
 from bakery import files, userdata
 from bakery.commands import shell
-from bakery.launch import findings, forms, multipart, request, summary
+from bakery.launch import findings, forms, keys, multipart, request, summary
 from bakery.launch.findings import Finding
 from bakery.launch.options import Options, parsed, parser
 from bakery.launch.request import Made, Policy, Request, Shape
@@ -30,7 +30,7 @@ _INCLUDE_LIMIT = 1024 * 1024
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return shell.run(lambda: _run(parsed(sys.argv[1:] if argv is None else argv)))
+    return shell.run(lambda: _run(parsed(sys.argv[1:] if argv is None else argv)), argv)
 
 
 def _run(options: Options) -> int:
@@ -58,9 +58,7 @@ def _batch(options: Options, table: str) -> int:
     if options.json:
         _print_json({"output": str(folder), "written": done.written, "warnings": dict(done.warnings)})
     elif not options.quiet:
-        _tell(
-            options, "note", f"{done.written} files in {folder}; they hold tokens, only you can read them."
-        )
+        _tell(options, "note", f"{done.written} files in {folder}; only you can read them.")
     return 0
 
 
@@ -82,7 +80,7 @@ def _check(options: Options, name: str) -> int:
 
 def _generate(options: Options) -> int:
     # Before the token: nobody wants to paste one, only to hear of another mistake.
-    request.conf_of(_request(options, "unread"))
+    request.conf_of(_request(options, "" if _worker_has_it(options) else "unread"))
     shape = _shape(options)
     token = _token(options)
     hide(token)
@@ -107,7 +105,7 @@ def _request(options: Options, token: str) -> Request:
         anyone=options.anyone,
         group_name=options.group_name,
         pool=options.pool,
-        idle_minutes=options.idle_minutes,
+        settings=options.settings,
     )
 
 
@@ -148,6 +146,9 @@ def _warn(options: Options, found: Iterable[Finding]) -> None:
 def _show(options: Options, wanted: Request, made: Made) -> None:
     data = forms.dressed(made.payload, options.encoding)
     written = _write_files(options, made.payload, data)
+    for path in written.values() if not options.quiet else ():
+        holds = "holds the token" if made.conf.token else "holds no token"
+        _tell(options, "note", f"{path} {holds}; only you can read it.")
     if options.json:
         result: dict[str, Any] = {"format": options.form, "bytes": len(data)}
         result |= written or _as_text(data)
@@ -166,8 +167,6 @@ def _write_files(options: Options, payload: bytes, data: bytes) -> dict[str, str
         written["output"] = str(options.output)
     if options.iso or options.seed_dir:
         written |= _write_seeds(options, payload)
-    for path in written.values() if not options.quiet else ():
-        _tell(options, "note", f"{path} holds the token; only you can read it.")
     return written
 
 
@@ -202,7 +201,16 @@ def _refuse_terminal(options: Options) -> None:
         raise BadInput("gzip on a terminal would be noise.", "Write it to a file: -o FILE.")
 
 
+def _worker_has_it(options: Options) -> bool:
+    """Does the worker get its token from elsewhere, so that none goes into the user-data?"""
+    return any(key in options.settings for key in keys.TOKEN_SOURCES)
+
+
 def _token(options: Options) -> str:
+    if _worker_has_it(options):
+        if TOKEN_VARIABLE in os.environ and not options.quiet:
+            _tell(options, "note", f"{TOKEN_VARIABLE} is left alone: the worker gets its token itself.")
+        return ""
     if "-" in (options.token, options.token_file):
         if sys.stdin and sys.stdin.isatty() and not options.quiet:
             _tell(options, "note", "Paste the token, then press Enter and Ctrl-D.")
@@ -221,7 +229,8 @@ def _token(options: Options) -> str:
 
 
 def _token_is_said(options: Options) -> bool:
-    return options.token is not None or options.token_file is not None or TOKEN_VARIABLE in os.environ
+    said = (options.token, options.token_file)
+    return any(one is not None for one in said) or _worker_has_it(options) or TOKEN_VARIABLE in os.environ
 
 
 def _token_from_file(options: Options, name: str) -> str:

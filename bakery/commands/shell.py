@@ -5,25 +5,37 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
 from bakery import __version__
-from provisioner.errors import BakeryError, Interrupted
+from provisioner.errors import BakeryError, Interrupted, to_event
+from provisioner.monitor import JsonLines
 from provisioner.scrub import scrub
 
 
-def run(body: Callable[[], int]) -> int:
-    """Call `body`; an expected error becomes one paragraph on stderr and its exit code."""
+def run(body: Callable[[], int], argv: Sequence[str] | None = None) -> int:
+    """Call `body`; an expected error becomes a paragraph on stderr (--json: an event) and its exit code.
+
+    `argv` is the command line without the command, sys.argv's if it is None.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
     try:
         return body()
     except BakeryError as error:
         sys.stdout.flush()
-        print(f"error: {scrub(str(error))}", file=sys.stderr)
+        # Looked for here: the parser may not have come to it.
+        _tell(error, as_json="--json" in (sys.argv[1:] if argv is None else argv))
         return error.exit_code
+
+
+def _tell(error: BakeryError, *, as_json: bool) -> None:
+    if as_json:
+        JsonLines().tell({name: scrub(text) for name, text in to_event(error).items()})
+    else:
+        print(f"error: {scrub(str(error))}", file=sys.stderr)
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:

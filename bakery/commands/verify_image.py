@@ -12,7 +12,7 @@ from bakery.commands import shell
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return shell.run(lambda: _main(_parser().parse_args(argv)))
+    return shell.run(lambda: _main(_parser().parse_args(argv)), argv)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bakery import files
-from bakery.launch import findings, forms, request
+from bakery.launch import findings, forms, keys, request
 from bakery.launch.request import Policy, Request, Shape
 from provisioner.errors import BadInput
 from provisioner.scrub import scrub
@@ -31,13 +31,14 @@ COLUMNS = (
     "anyone",
     "group_name",
     "pool",
-    "idle_minutes",
+    *(option.name for option in keys.OPTIONS),
+    *keys.settable(),
 )
 ENDINGS = {"script": ".sh", "cloud-config": ".yaml", "mime": ".mime", "conf": ".conf"}
 MOST_SHOWN = 20
+_TOKENS = ("token", "token_file", *(option.name for option in keys.TOKEN_OPTIONS))
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}")
 _YES, _NO = ("yes", "true", "1"), ("", "no", "false", "0")
-_COUNT = re.compile(r"[0-9]{1,8}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,21 +102,28 @@ def _write_row(batch: Batch, row: Mapping[str, str], staging: Path) -> list[str]
 
 
 def _request(batch: Batch, row: Mapping[str, str]) -> Request:
-    common = batch.common
+    common = _without_token(batch.common) if any(row[name] for name in _TOKENS) else batch.common
     token = row["token"] or (batch.read_token(row["token_file"]) if row["token_file"] else common.token)
-    if not token:
+    settings = {**common.settings, **keys.of_row(row)}
+    if not token and not settings.keys() & set(keys.TOKEN_SOURCES):
         raise BadInput("There is no token.", "Add a column token_file, or give --token-file.")
     return replace(
         common,
         token=token,
+        settings=settings,
         projects=tuple(row["project"].split()) or common.projects,
         owners=tuple(row["owner"].split()) or common.owners,
         conditions=(row["start"],) if row["start"] else common.conditions,
         anyone=_flag(row["anyone"]) or common.anyone,
         group_name=row["group_name"] or common.group_name,
         pool=row["pool"] or common.pool,
-        idle_minutes=_minutes(row["idle_minutes"]) if row["idle_minutes"] else common.idle_minutes,
     )
+
+
+def _without_token(common: Request) -> Request:
+    """Of a row that says itself where the token comes from."""
+    left = {key: value for key, value in common.settings.items() if key not in keys.TOKEN_SOURCES}
+    return replace(common, token="", settings=left)
 
 
 def _file_name(batch: Batch, row: Mapping[str, str], wanted: Request) -> str:
@@ -162,12 +170,6 @@ def _flag(text: str) -> bool:
     if text.casefold() not in (*_YES, *_NO):
         raise BadInput(f"anyone is yes or no, not {text!r}.")
     return text.casefold() in _YES
-
-
-def _minutes(text: str) -> int:
-    if not _COUNT.fullmatch(text):
-        raise BadInput(f"idle_minutes is not a number: {text!r}.")
-    return int(text)
 
 
 @contextmanager

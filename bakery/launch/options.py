@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bakery import userdata
 from bakery.commands import shell
+from bakery.launch import keys
 from bakery.launch.clouds import CLOUDS
 from bakery.launch.forms import Encoding
 from bakery.launch.lint import names as lint_names
@@ -39,7 +40,7 @@ class Options:
     anyone: bool
     group_name: str | None
     pool: str | None
-    idle_minutes: int | None
+    settings: Mapping[str, str]
     form: str
     include: tuple[str, ...]
     encoding: Encoding
@@ -87,6 +88,8 @@ def _add_token(made: ArgumentParser) -> None:
     token = group.add_mutually_exclusive_group()
     token.add_argument("--token-file", metavar="FILE", help="file that holds it; - is standard input")
     token.add_argument("--token", help="the token itself, seen by all users of this machine; - as above")
+    for option in keys.TOKEN_OPTIONS:
+        token.add_argument(option.flag, metavar=option.metavar, help=option.help)
     group.add_argument("--trust-domain", default="", metavar="NAME", help="who must have issued it")
 
 
@@ -108,8 +111,14 @@ def _add_worker(made: ArgumentParser) -> None:
     worker = made.add_argument_group("the worker; what is not given stays as in the image")
     worker.add_argument("--group-name", metavar="NAME", help="name to find your workers by")
     worker.add_argument("--pool", metavar="HOST[:PORT]", help="central manager of the pool")
+    for option in keys.LIFE_OPTIONS:
+        worker.add_argument(option.flag, metavar=option.metavar, help=option.help)
     worker.add_argument(
-        "--idle-minutes", type=int, metavar="N", help="power off after so long without a job"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"any other key of the worker's file, repeatable: {', '.join(keys.settable())}",
     )
 
 
@@ -157,7 +166,7 @@ def _options(found: Namespace) -> Options:
         anyone=found.anyone,
         group_name=found.group_name,
         pool=found.pool,
-        idle_minutes=found.idle_minutes,
+        settings=_settings(found),
         form=found.format or ("mime" if found.include else "script"),
         include=tuple(found.include),
         encoding=Encoding(gzip=found.gzip, base64=found.base64),
@@ -173,6 +182,12 @@ def _options(found: Namespace) -> Options:
         verbose=found.verbose,
         quiet=found.quiet,
     )
+
+
+def _settings(found: Namespace) -> dict[str, str]:
+    given = ((option, getattr(found, option.name)) for option in keys.OPTIONS)
+    said = {option.key: keys.value_of(option, text) for option, text in given if text is not None}
+    return said | keys.assigned(found.set)
 
 
 def _check(options: Options, form: str | None) -> None:

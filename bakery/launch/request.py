@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -19,16 +19,16 @@ NAMES = tuple(sorted({*token.NAMES, *start.NAMES, *clouds.NAMES}))
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Whose jobs, where and for how long."""
+    """Whose jobs, where and for how long; `settings` are other keys of the file and their texts."""
 
-    token: str = field(repr=False)
+    token: str = field(default="", repr=False)
     projects: tuple[str, ...] = ()
     owners: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     anyone: bool = False
     group_name: str | None = None
     pool: str | None = None
-    idle_minutes: int | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,21 +82,23 @@ def conf_of(request: Request) -> WorkerConf:
     )
     for text in (*request.conditions, wanted) if request.conditions else ():
         start.parsed(text)
-    minutes = request.idle_minutes
-    if minutes is not None and minutes < 1:
-        raise BadInput(f"--idle-minutes must be 1 or more, not {minutes}.")
     return WorkerConf(
         token=request.token,
         start=wanted,
         group_name=request.group_name or "",
         central_manager=request.pool or "",
-        idle_timeout=None if minutes is None else minutes * 60,
+        settings=request.settings,
     )
 
 
 def pool_of(conf: WorkerConf) -> str:
     """Where the worker will join: what was said, or what the image has."""
     return conf.central_manager or default_of("CentralManager")
+
+
+def setting_of(conf: WorkerConf, key: str) -> str:
+    """What the worker will go by, as far as its image has no defaults of its own."""
+    return conf.settings.get(key) or default_of(key)
 
 
 def default_of(key: str) -> str:
@@ -106,9 +108,14 @@ def default_of(key: str) -> str:
 def _found(
     request: Request, conf: WorkerConf, payload: bytes, shape: Shape, policy: Policy
 ) -> Iterator[Finding]:
-    yield from token.findings(
-        conf.token, pool=pool_of(conf), trust_domain=policy.trust_domain, now=policy.now
-    )
+    if conf.token:
+        yield from token.findings(
+            conf.token,
+            pool=pool_of(conf),
+            trust_domain=policy.trust_domain,
+            now=policy.now,
+            lifetime=int(setting_of(conf, "MaxLifetime")),
+        )
     if request.conditions or request.projects:
         yield from _of_start(conf.start, request.conditions, request.projects)
     if shape.cloud:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bakery.launch import start, token
-from bakery.launch.request import Request, default_of, pool_of
+from bakery.launch.request import Request, pool_of, setting_of
 from bakery.userdata import WorkerConf
 
 _SAYS = {
@@ -22,7 +22,9 @@ def lines(request: Request, conf: WorkerConf) -> Iterator[str]:
     yield f"The worker runs {whose(request)}."
     for match in _matches(request, conf, most=3):
         yield f"  {match.title}: {_SAYS[match.answer]}"
-    yield f"It can join {pool_of(conf)} {until(conf)}, and powers off after {_idle(conf)} without a job."
+    yield f"It can join {pool_of(conf)} {until(conf)}, and {_idle(conf)}."
+    if int(setting_of(conf, "MaxLifetime")):
+        yield f"{_end(conf)}, and it takes no job that could not end before."
     yield f"Find it by: {search(conf)}"
 
 
@@ -31,6 +33,7 @@ def as_data(request: Request, conf: WorkerConf) -> dict[str, Any]:
     matches = _matches(request, conf, most=100)
     return {
         "start": conf.start,
+        "settings": dict(conf.settings),
         "token_expires": claims.expires if claims else None,
         "match": [{"job": match.title, "answer": match.answer} for match in matches],
         "condor_status": search(conf),
@@ -46,6 +49,11 @@ def whose(request: Request) -> str:
 
 
 def until(conf: WorkerConf) -> str:
+    if path := conf.settings.get("TokenFile"):
+        return f"with the token in its own file {path}, which nobody has checked"
+    if command := conf.settings.get("TokenCommand"):
+        # Not its arguments: they are between the user and the secret manager.
+        return f"with the token that {shlex.split(command)[0]} gives it, which nobody has checked"
     claims = token.claims_of(conf.token)
     if claims is None:
         return "for as long as its token is good"
@@ -68,8 +76,17 @@ def _matches(request: Request, conf: WorkerConf, *, most: int) -> tuple[start.Ma
 
 
 def _idle(conf: WorkerConf) -> str:
-    seconds = conf.idle_timeout or int(default_of("IdleTimeout"))
-    return f"{seconds / 60:g} min"
+    seconds, how = int(setting_of(conf, "IdleTimeout")), setting_of(conf, "OnIdle")
+    if how == "none" or not seconds:
+        return "stays on when it has no job"
+    goes = "powers off" if how == "poweroff" else "stops HTCondor, but leaves the machine on,"
+    return f"{goes} after {seconds / 60:g} min without a job"
+
+
+def _end(conf: WorkerConf) -> str:
+    hours, how = int(setting_of(conf, "MaxLifetime")) / 3600, setting_of(conf, "OnIdle")
+    does = {"poweroff": "powers off", "stop": "stops HTCondor", "none": "takes no job any more"}[how]
+    return f"It {does} {hours:g} h after its boot at the latest"
 
 
 def _listed(names: list[str]) -> str:

@@ -21,6 +21,7 @@ NAMES = (
     "malformed-token",
     "expired-token",
     "early-token",
+    "outlived-token",
     "expiring-token",
     "endless-token",
     "foreign-token",
@@ -72,15 +73,20 @@ def claims_of(token: str) -> Claims | None:
     return None if header is None or payload is None else Claims(header, payload)
 
 
-def findings(token: str, *, pool: str, trust_domain: str = "", now: float) -> list[Finding]:
-    """Everything that is to be said of it; `pool` is HOST or HOST:PORT."""
+def findings(
+    token: str, *, pool: str, trust_domain: str = "", now: float, lifetime: int = 0
+) -> list[Finding]:
+    """Everything that is to be said of it.
+
+    `pool` is HOST or HOST:PORT; `lifetime` are the seconds that a worker may live, 0 if nobody said.
+    """
     claims = claims_of(token)
     if claims is None:
         return [_no_token(token)]
     return [
         *_signed(claims.header),
         *_named(claims.payload),
-        *_times(claims, now),
+        *_times(claims, now, lifetime),
         *_issuer(claims.payload, pool, trust_domain),
         *_scopes(claims),
     ]
@@ -127,7 +133,7 @@ def _named(payload: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _times(claims: Claims, now: float) -> Iterator[Finding]:
+def _times(claims: Claims, now: float, lifetime: int) -> Iterator[Finding]:
     starts, ends = _time(claims.payload.get("nbf")), claims.expires
     if starts is not None and starts > now:
         yield error(
@@ -141,8 +147,20 @@ def _times(claims: Claims, now: float) -> Iterator[Finding]:
         )
     elif ends is None:
         yield error("malformed-token", "The token says no usable time when it expires (exp).", _NEW)
-    elif ends <= now:
+    else:
+        yield from _end(ends, now, lifetime)
+
+
+def _end(ends: float, now: float, lifetime: int) -> Iterator[Finding]:
+    if ends <= now:
         yield error("expired-token", f"The token expired on {moment(ends)}.", _NEW)
+    elif ends - now < lifetime:
+        yield error(
+            "outlived-token",
+            f"The token expires on {moment(ends)}, before the worker is to go: {lifetime / 3600:g} hours"
+            " after its boot.",
+            "Ask the staff of the pool for one that lasts longer, or give fewer --max-hours.",
+        )
     elif ends - now < SOON:
         hours = (ends - now) / 3600
         yield warning(
@@ -211,8 +229,9 @@ def _shown(text: str) -> str:
 
 def _time(value: object) -> float | None:
     # Not bool, which is an int; nor a time that no calendar has.
-    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**37
-    return float(value) if good else None  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < 2**37 else None
 
 
 def _object(part: str) -> dict[str, Any] | None:

@@ -171,7 +171,7 @@ def _conf(request: Request, token: str) -> userdata.WorkerConf:
         start=userdata.start_expression(projects=[request.project]),
         group_name=request.group_name,
         central_manager=pools.ADDRESS,
-        idle_timeout=request.idle_seconds if "pool" in request.levels else None,
+        settings={"IdleTimeout": str(request.idle_seconds)} if "pool" in request.levels else {},
     )
 
 

@@ -185,8 +185,9 @@ def test_a_script_in_the_user_data_may_write_the_configuration(worker_root: Path
     seed = worker_root / "var/lib/cloud/seed/nocloud"
     seed.mkdir(parents=True)
     (seed / "meta-data").write_text("instance-id: i-1\nlocal-hostname: cloudy\n")
+    settings = {"IdleTimeout": "600"}
     told = WorkerConf(
-        token=TOKEN, start="True", group_name="Cloudy", central_manager="127.0.0.1", idle_timeout=600
+        token=TOKEN, start="True", group_name="Cloudy", central_manager="127.0.0.1", settings=settings
     )
     (seed / "user-data").write_text(render(told, "script"))
     # A first boot, at which systemd enables whatever no preset forbids.

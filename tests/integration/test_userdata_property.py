@@ -11,9 +11,11 @@ nothing else on the file system changes.
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +25,9 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from bakery import userdata
-from bakery.launch import forms, guest, multipart, request
+from bakery.launch import forms, guest, keys, multipart, request
 from bakery.launch.forms import Encoding
+from bakery.launch.multipart import Part
 from bakery.launch.request import Request
 from bakery.userdata import WorkerConf
 from provisioner.errors import BadInput
@@ -33,8 +36,17 @@ from provisioner.run import room_argv
 CASES = int(os.environ.get("USERDATA_CASES", "5000"))
 ROUND = 5000  # Hypothesis remembers all cases of a round
 SERVER = Path(__file__).parent / "userdata_servers" / "cloud_init.py"
+DEFAULTS = {key.key: key.default for key in userdata.worker_keys()}
+Render = Callable[[WorkerConf, str, Sequence[Part]], str]
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJhIn0.c2lnbmF0dXJl"
-FIELDS = ("Token", "Start", "WorkerGroupName", "--group-name", "name of a project")
+FIELDS = (
+    "Token",
+    "Start",
+    "WorkerGroupName",
+    "--group-name",
+    "name of a project",
+    *userdata.setting_keys(),
+)
 OWN = multipart.included("own.yaml", b"#cloud-config\nwrite_files: []\nruncmd: [':']\n")
 
 FRAGMENTS = [
@@ -81,9 +93,33 @@ STARTS = st.one_of(
 )
 
 
+# Good ones of each kind, and any text at all in the place of as many.
+SECONDS = st.one_of(st.just(0), st.integers(1, 366 * 86400)).map(str)
+GOOD = {
+    "path": HOSTILE.map("/etc/".__add__),
+    "command": st.lists(HOSTILE, max_size=2).map(lambda words: shlex.join(["/bin/x", *words])),
+    "seconds": SECONDS,
+}
+BAD = {
+    "path": HOSTILE,
+    "command": HOSTILE.map("/bin/x ".__add__),
+    "seconds": st.one_of(st.integers().map(str), st.tuples(SECONDS, PIECES).map("".join)),
+}
+
+
+def texts(key: userdata.Key) -> st.SearchStrategy[str]:
+    good = st.sampled_from(key.kind.split("|")) if "|" in key.kind else GOOD[key.kind]
+    return st.booleans().flatmap(lambda is_good: good if is_good else BAD.get(key.kind, PIECES))
+
+
+TEXTS = {key.key: texts(key) for key in userdata.worker_keys() if key.key in userdata.setting_keys()}
+SETTINGS = st.sampled_from(sorted(TEXTS)).flatmap(lambda key: st.fixed_dictionaries({key: TEXTS[key]}))
 # All at once would hardly ever be accepted.
 HOSTILE_FIELDS = st.sampled_from(
-    [*[{"group"}, {"start"}, {"group", "start"}] * 3, {"group", "token"}, {"token"}, {"project"}]
+    [
+        *[{"group"}, {"start"}, {"group", "start"}, {"setting"}, {"setting", "group"}] * 3,
+        *[{"group", "token"}, {"token"}, {"project"}],
+    ]
 )
 
 
@@ -93,8 +129,11 @@ def requests(draw: st.DrawFn) -> Request:
     hostile = draw(HOSTILE_FIELDS)
     start = draw(STARTS) if "start" in hostile else None
     project = draw(PROJECTS) if "project" in hostile else "TG-ABC123"
+    settings = draw(SETTINGS) if "setting" in hostile else {}
+    elsewhere = settings.keys() & set(keys.TOKEN_SOURCES)
     return Request(
-        token=draw(TOKENS) if "token" in hostile else TOKEN,
+        token=draw(TOKENS) if "token" in hostile else "" if elsewhere else TOKEN,
+        settings=settings,
         projects=(project,) if start is None else (),
         conditions=() if start is None else (start,),
         group_name=draw(HOSTILE) if "group" in hostile else "My Test Workers",
@@ -211,13 +250,62 @@ def test_no_value_breaks_user_data(worker: Worker) -> None:
             one_case(worker, wanted)
 
         cases()
-    ask_condor(worker)
-    print(f"\n{worker.accepted} accepted and run in every form, {worker.refused} refused")
+        ask_condor(worker)
+        print(f"\n{worker.accepted} accepted and run in every form, {worker.refused} refused", flush=True)
     assert worker.accepted + worker.refused >= CASES
     assert min(worker.accepted, worker.refused) > CASES // 10
 
 
-def one_case(worker: Worker, wanted: Request) -> None:
+def delimiter_in_the_text(text: str) -> str:
+    return text.replace("EOF", userdata.carried(text).split("\n")[0])
+
+
+def in_single_quotes(text: str) -> str:
+    """YAML in which a line break is written as two, and a quote in a value is not doubled."""
+    lines = userdata.carried(text).splitlines()
+    content = "\n\n      ".join(lines)
+    return re.sub(r"(?s)content: \|\n.*", lambda _: f"content: '{content}'\n", text)
+
+
+# The form that is broken, and what breaks it.
+BROKEN: dict[str, tuple[str, Callable[[str], str]]] = {
+    "the heredoc is not quoted": ("script", lambda text: text.replace("<<'EOF'", "<<EOF")),
+    "the delimiter is a line of the text": ("script", delimiter_in_the_text),
+    "no umask": ("script", lambda text: text.replace("umask 077\n", "")),
+    "the new file stays": ("script", lambda text: text.replace("mv -fT", "cp")),
+    "no permissions": ("cloud-config", lambda text: text.replace("    permissions: '0600'\n", "")),
+    "quotes that a value can close": ("cloud-config", in_single_quotes),
+    "another user": ("mime", lambda text: text.replace("owner: root:root", "owner: root:nogroup")),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_broken_is_caught(what: str, worker: Worker) -> None:
+    """The same drawing and the same checks find each of these mistakes within 200 cases."""
+    broken, spoil = BROKEN[what]
+    caught: list[str] = []
+
+    def render(conf: WorkerConf, form: str, include: Sequence[Part]) -> str:
+        text = userdata.render(conf, form, include)
+        return spoil(text) if form == broken else text
+
+    @seed(0)
+    @settings(max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(requests())
+    def cases(wanted: Request) -> None:
+        if caught:  # what was written by the broken one is still there
+            return
+        try:
+            one_case(worker, wanted, render)
+        except AssertionError as problem:
+            caught.append(str(problem))
+
+    cases()
+    assert caught, f"{worker.accepted} cases ran, and none was found wrong"
+    print(f"\ncaught after {worker.accepted} cases: {caught[0][:600]}")
+
+
+def one_case(worker: Worker, wanted: Request, render: Render = userdata.render) -> None:
     try:
         conf = request.conf_of(wanted)
     except BadInput as refusal:
@@ -226,8 +314,9 @@ def one_case(worker: Worker, wanted: Request) -> None:
         return
     worker.accepted += 1
     expected = {"Token": wanted.token, "WorkerGroupName": wanted.group_name, "Start": conf.start}
+    expected |= {key: value or DEFAULTS[key] for key, value in wanted.settings.items()}
     for form in userdata.FORMS:
-        text = userdata.render(conf, form, OWN if form == "mime" else ())
+        text = render(conf, form, OWN if form == "mime" else ())
         if form == "conf":
             check_values(text.encode(), expected)
         else:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bakery import data, nocloud
-from bakery.userdata import MAX_SECONDS, TABLE, WorkerConf, conf_text, parse_conf, render, worker_keys
+from bakery.userdata import TABLE, WorkerConf, conf_text, parse_conf, render, worker_keys
 from provisioner.run import call, room_argv
 
 GUEST = data.WORKER / "common" / "usr" / "lib" / "worker-bakery"
@@ -33,7 +33,7 @@ CONF = WorkerConf(
     token="aaabbb...",
     start='TARGET.ProjectName == "TG-A" && regexp("^\\\\d$", X) && "$(Y)" != "`z`"',
     central_manager="cm.example.org:9618",
-    idle_timeout=1200,
+    settings={"IdleTimeout": "1200", "OnIdle": "stop", "MaxLifetime": "172800"},
 )
 RUN_WITH_AN_EMPTY_ETC = """\
 set -e
@@ -86,7 +86,8 @@ def test_the_guest_reads_the_same_values(name: str, monkeypatch: pytest.MonkeyPa
     conf = replace(CONF, group_name=name)
     keys = guest.keys_of(json.loads(TABLE.read_text("utf-8")))
     read = guest.parse(conf_text(conf).encode(), keys)
-    assert read.values == parse_conf(conf_text(conf))
+    defaults = {key.key: key.default for key in worker_keys()}
+    assert read.values == defaults | parse_conf(conf_text(conf))
     assert (read.problems, read.warnings) == ((), ())
 
 
@@ -98,8 +99,9 @@ def test_the_guest_reads_the_same_values(name: str, monkeypatch: pytest.MonkeyPa
         {"central_manager": "3com.xn--e1afmkfd.example"},
         {"start": "[a = 1; b = 2].a == {1, 2}[0] && ('x y' =!= \"é ) // ; \\\\ \")"},
         {"start": "True"},
-        {"idle_timeout": 1},
-        {"idle_timeout": MAX_SECONDS},
+        {"settings": {"IdleTimeout": "0", "JoinTimeout": str(366 * 24 * 3600)}},
+        {"settings": {"TokenFile": "/run/secrets/a token"}, "token": ""},
+        {"settings": {"TokenCommand": "/usr/bin/vault 'a b' \\\"c"}, "token": ""},
         {"token": "!#$%&()*+,-./:;<=>?@[\\]^_`{|}~"},
     ],
 )

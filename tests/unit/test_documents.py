@@ -11,6 +11,7 @@ import pytest
 
 from bakery import data
 from bakery.commands import bake_image, gen_userdata, verify_image
+from bakery.launch import batch, keys
 from provisioner import errors
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text()
@@ -50,6 +51,15 @@ def test_every_key_of_the_worker_s_file_is_in_the_readme_with_its_default() -> N
         assert re.search(rf"^\| `{row['key']}` \| {re.escape(default)} ?\|", README, re.MULTILINE), row[
             "key"
         ]
+
+
+def test_every_option_and_column_of_gen_userdata_is_in_the_readme() -> None:
+    table = README[README.index("| option | means |") : README.index("Where to paste it")]
+    options = {word for action in gen_userdata.parser()._actions for word in action.option_strings}
+    missing = {word for word in options if not re.search(rf"`{word}\b", table)}
+    assert missing == {"-h"}
+    columns = re.findall(r"\w+", table[table.index("any of `file") : table.index("and each key")])
+    assert set(batch.COLUMNS) - set(keys.settable()) == set(columns) - {"any", "of"}
 
 
 @pytest.mark.parametrize("command", [bake_image, gen_userdata, verify_image], ids=lambda m: m.__name__)

@@ -60,7 +60,7 @@ def conf_of(text: str) -> dict[str, str]:
     return userdata.parse_conf(userdata.carried(text))
 
 
-SUMMARY = ("start", "token_expires", "match", "condor_status")
+SUMMARY = ("start", "settings", "token_expires", "match", "condor_status")
 EXPIRES = token.claims_of(CANARY).expires  # type: ignore[union-attr]
 Captured = pytest.CaptureFixture[str]
 
@@ -241,6 +241,90 @@ def test_findings_are_data_when_refused(token_file: str, capsys: Captured) -> No
     assert found[0].keys() == {"id", "severity", "message", "fix", "where"}
 
 
+def test_what_cannot_be_carried_is_data_too(token_file: str, capsys: Captured) -> None:
+    assert main(["--json", "--token-file", token_file, *PROJECT, "--group-name", f"{CANARY}\n"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    event = json.loads(said.err)
+    assert (event["event"], event["class"]) == ("error", "BadInput")
+    assert event["message"].startswith("WorkerGroupName has a line break")
+    assert event["hint"] == "It must be one line of text without control characters."
+    assert main(["--json", "--token", CANARY, "--set", f"x={CANARY}", *PROJECT]) == 2
+    assert CANARY not in capsys.readouterr().err
+
+
+def test_all_about_the_worker_s_life(token_file: str, capsys: Captured) -> None:
+    words = ["--max-hours", "48.5", "--join-minutes", "10", "--on-idle", "stop", "--idle-minutes", "0.5"]
+    words += ["--set", "ExecuteDisk=no", "--set", "LoginGrace=0"]
+    assert main(["--token-file", token_file, *PROJECT, *words]) == 0
+    said = capsys.readouterr()
+    assert list(conf_of(said.out).items())[2:] == [
+        ("JoinTimeout", "600"),
+        ("IdleTimeout", "30"),
+        ("MaxLifetime", "174600"),
+        ("OnIdle", "stop"),
+        ("LoginGrace", "0"),
+        ("ExecuteDisk", "no"),
+    ]
+    assert "and stops HTCondor, but leaves the machine on, after 0.5 min without a job." in said.err
+    assert "It stops HTCondor 48.5 h after its boot at the latest, and it takes no job that" in said.err
+
+
+@pytest.mark.parametrize("words", [["--idle-minutes", "0"], ["--on-idle", "none"]])
+def test_a_worker_that_stays_is_said(words: list[str], token_file: str, capsys: Captured) -> None:
+    assert main(["--token-file", token_file, *PROJECT, *words]) == 0
+    assert "and stays on when it has no job." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "line", "source"),
+    [
+        (
+            ["--worker-token-file", "/run/my token"],
+            "TokenFile = /run/my token",
+            "the token in its own file /run/my token",
+        ),
+        (
+            ["--worker-token-command", "/bin/vault read 'a b'"],
+            "TokenCommand = /bin/vault read 'a b'",
+            "the token that /bin/vault gives it",
+        ),
+    ],
+)
+def test_the_worker_gets_its_token_itself(
+    words: list[str],
+    line: str,
+    source: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Captured,
+) -> None:
+    stdin(monkeypatch, b"")
+    out = tmp_path / "out"
+    assert main([*words, *PROJECT, "-o", str(out)]) == 0
+    made, said = out.read_text(), capsys.readouterr().err
+    assert f"\n{line}\n" in made
+    assert "Token =" not in made
+    assert "It holds a token" not in made
+    assert f"with {source}, which nobody has checked, and powers off" in said
+    assert f"{out} holds no token" in said
+    monkeypatch.setenv("WORKER_TOKEN", CANARY)
+    assert main([*words, *PROJECT]) == 0
+    said_now = capsys.readouterr()
+    assert CANARY not in said_now.out
+    assert "note: WORKER_TOKEN is left alone" in said_now.err
+    assert main([*words, *PROJECT, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["token_expires"] is None
+
+
+def test_the_worker_s_own_token_is_one(capsys: Captured) -> None:
+    words = ["--worker-token-command", f"/bin/echo {CANARY}", *PROJECT]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "--worker-token-command got a token, where others could read it." in said
+    assert CANARY not in said
+
+
 def test_gzip_and_base64_are_the_same_each_time(token_file: str, tmp_path: Path) -> None:
     out = [tmp_path / name for name in ("plain", "zipped", "again", "text")]
     words = ["-q", "--token-file", token_file, *PROJECT, "-o"]
@@ -308,8 +392,30 @@ def test_a_dash_is_standard_output(token_file: str, capsys: Captured) -> None:
         ([*PROJECT, "--group-name", "a "], "begins or ends with a blank"),
         ([*PROJECT, "--pool", ""], "--pool is empty"),
         ([*PROJECT, "--pool", "cm:0"], "0 is no port"),
-        ([*PROJECT, "--idle-minutes", "0"], "--idle-minutes must be 1 or more"),
-        ([*PROJECT, "--idle-minutes", "99999999999"], "IdleTimeout must be"),
+        ([*PROJECT, "--idle-minutes", "-1"], "--idle-minutes is not a number: '-1'"),
+        ([*PROJECT, "--idle-minutes", ""], "--idle-minutes is not a number: ''"),
+        ([*PROJECT, "--idle-minutes", "0.001"], "--idle-minutes must be more than 0.001"),
+        (
+            [*PROJECT, "--join-minutes", "99999999"],
+            "JoinTimeout is not a whole number of seconds between 0",
+        ),
+        ([*PROJECT, "--max-hours", "0"], "--max-hours must be more than 0"),
+        ([*PROJECT, "--max-hours", "nan"], "--max-hours is not a number: 'nan'"),
+        ([*PROJECT, "--max-hours", "1e3"], "--max-hours is not a number: '1e3'"),
+        ([*PROJECT, "--max-hours", "8760"], "If you mean it: --allow outlived-token."),
+        ([*PROJECT, "--on-idle", "reboot"], "OnIdle is not one of: poweroff, stop, none"),
+        ([*PROJECT, "--set", "ExecuteDisk"], "--set wants Key=value. The keys are GpuJobsOnly, "),
+        ([*PROJECT, "--set", "ExecuteDisk="], "--set ExecuteDisk is empty"),
+        ([*PROJECT, "--set", "ExecuteDisk=maybe"], "ExecuteDisk is not one of: yes, no"),
+        (
+            [*PROJECT, "--set", "executedisk=no"],
+            "--set does not take 'executedisk'. Did you mean ExecuteDisk?",
+        ),
+        ([*PROJECT, "--set", "IdleTime=1"], "--set does not take 'IdleTime'. Use --idle-minutes."),
+        ([*PROJECT, "--set", "LoginGrace=1", "--set", "LoginGrace=2"], "--set LoginGrace is given twice"),
+        ([*PROJECT, "--set", f"Token={CANARY}"], "--set does not take 'Token'. Use --token-file."),
+        ([*PROJECT, "--set", f"{CANARY}=1"], "--set does not take '["),
+        ([*PROJECT, "--set", f"LoginGrace={CANARY}"], "--set LoginGrace got a token"),
         ([*PROJECT, "--tokn=" + CANARY], "no option (--tokn)"),
         ([*PROJECT, CANARY], "no option."),
         ([*PROJECT, "--include", "x", "--format", "conf"], "--include makes a multi-part"),
@@ -343,7 +449,8 @@ def test_bad_input_is_2_and_says_what(
     [
         ["--token", CANARY, "--token-file", CANARY, "--anyone"],
         ["--token", CANARY, "--format", CANARY, "--anyone"],
-        ["--token", CANARY, "--idle-minutes", CANARY, "--anyone"],
+        ["--token", CANARY, "--worker-token-file", "/x", "--anyone"],
+        ["--token-file", "x", "--worker-token-command", CANARY, "--anyone"],
         ["--token", CANARY, "--anyone=" + CANARY],
     ],
 )

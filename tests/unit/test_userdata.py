@@ -20,7 +20,23 @@ SEED = WorkerConf(
     start='TARGET.ProjectName == "TG-NNNNNN"',
     group_name="My Test Workers",
 )
-FULL = replace(SEED, central_manager="cm.example.org:9618", idle_timeout=1200)
+# A good value for each of the keys that are settings.
+SETTINGS = {
+    "TokenFile": "/etc/a token of 'mine'",
+    "TokenCommand": "/usr/bin/vault read -field 'my token'",
+    "GpuJobsOnly": "no",
+    "ConfigurationTimeout": "60",
+    "JoinTimeout": "0",
+    "IdleTimeout": "1200",
+    "MaxLifetime": "172800",
+    "WatchdogTimeout": "31622400",
+    "OnIdle": "stop",
+    "LoginGrace": "0",
+    "MetadataGuard": "no",
+    "ExecuteDisk": "no",
+}
+LIFE = {key: value for key, value in SETTINGS.items() if not key.startswith("Token")}
+FULL = replace(SEED, central_manager="cm.example.org:9618", settings=dict(reversed(LIFE.items())))
 CANARY = "canary5Af9"
 
 HOSTILE = [
@@ -162,10 +178,58 @@ def test_not_a_host(host: str) -> None:
         replace(SEED, central_manager=host)
 
 
-@pytest.mark.parametrize("seconds", [0, -60, 366 * 86400 + 1, 10**20])
-def test_not_an_idle_time(seconds: int) -> None:
-    with pytest.raises(BadInput, match="IdleTimeout"):
-        replace(SEED, idle_timeout=seconds)
+@pytest.mark.parametrize("key", [key for key in SETTINGS if key.endswith(("Timeout", "Lifetime", "Grace"))])
+@pytest.mark.parametrize("seconds", ["-60", f"{366 * 86400 + 1}", "1" * 20, "1.5", "\u0661", "60 ", "1\n"])
+def test_not_a_time(key: str, seconds: str) -> None:
+    with pytest.raises(BadInput, match=key):
+        replace(SEED, settings={key: seconds})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("OnIdle", "reboot"),
+        ("OnIdle", "Poweroff"),
+        ("MetadataGuard", "true"),
+        ("ExecuteDisk", "yes\n"),
+        ("TokenFile", "token"),
+        ("TokenFile", "/a\x00"),
+        ("TokenFile", "/a "),
+        ("TokenFile", "/\udce9"),
+        ("TokenCommand", "vault read"),
+        ("TokenCommand", "/bin/sh -c 'x"),
+        ("TokenCommand", "/bin/sh\n-c"),
+    ],
+)
+def test_a_setting_that_cannot_be_carried_is_refused(key: str, value: str) -> None:
+    token = "" if key.startswith("Token") else SEED.token
+    with pytest.raises(BadInput, match=key):
+        replace(SEED, token=token, settings={key: value})
+
+
+@pytest.mark.parametrize("form", userdata.FORMS)
+@pytest.mark.parametrize("key", SETTINGS)
+def test_a_setting_is_carried_exactly(key: str, form: str) -> None:
+    conf = replace(SEED, token="" if key.startswith("Token") else "t", settings={key: SETTINGS[key]})
+    made = render(conf, form)
+    assert parse_conf(userdata.carried(made))[key] == SETTINGS[key]
+    assert ("holds a token" in made) == (bool(conf.token) and form != "conf")
+
+
+@pytest.mark.parametrize("name", ["Token", "Start", "onidle", "Reboot", "On\nIdle", ""])
+def test_there_is_no_such_setting(name: str) -> None:
+    with pytest.raises(BadInput, match="There is no setting"):
+        replace(SEED, settings={name: "1"})
+
+
+def test_one_token_and_no_more() -> None:
+    file, command = ({key: SETTINGS[key]} for key in ("TokenFile", "TokenCommand"))
+    for settings in (file, command):
+        assert replace(SEED, token="", settings=settings).settings == settings
+        with pytest.raises(BadInput, match=r"Only one of Token, Token\w+ can"):
+            replace(SEED, settings=settings)
+    with pytest.raises(BadInput, match="Only one of TokenFile, TokenCommand can"):
+        replace(SEED, token="", settings=file | command)
 
 
 def test_start_of_one_project_is_the_documented_line() -> None:
@@ -222,9 +286,11 @@ def test_golden_beyond_ascii() -> None:
 
 
 def test_only_what_is_set_is_written_in_the_order_of_the_table() -> None:
-    bare = WorkerConf(token="t", start="True", idle_timeout=60)
+    bare = WorkerConf(token="t", start="True", settings={"IdleTimeout": "60"})
     assert userdata.conf_text(bare) == "Token = t\nStart = True\nIdleTimeout = 60\n"
-    assert list(parse_conf(userdata.conf_text(FULL))) == [key.key for key in userdata.worker_keys()]
+    table = [key.key for key in userdata.worker_keys() if not key.instead_of]
+    assert list(parse_conf(userdata.conf_text(FULL))) == table
+    assert SETTINGS.keys() == set(userdata.setting_keys())
 
 
 def test_the_script_has_the_shape_that_users_know() -> None:

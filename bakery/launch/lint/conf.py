@@ -12,7 +12,7 @@ from bakery.launch.lint.context import Context
 from provisioner.errors import BadInput
 
 PATH = "/etc/osg-worker.conf"
-_LINE = re.compile(r"(?im)^[ \t]*(Token|Start|WorkerGroupName)[ \t]*=")
+_LINE = re.compile(r"(?im)^[ \t]*(Token|TokenFile|TokenCommand|Start|WorkerGroupName)[ \t]*=")
 _EXAMPLE = re.compile(f'"{start.PLACEHOLDER}"')
 # What the worker's parser says -> the name of the finding.
 _NAMED = {
@@ -23,6 +23,7 @@ _NAMED = {
     " is read as ": "misspelled-key",
     ": not of the form": "broken-line",
     ": not UTF-8": "not-utf8",
+    ": give only one": "several-tokens",
 }
 _FIXES = {
     "missing-key": "Generate it again with gen-userdata.",
@@ -30,6 +31,7 @@ _FIXES = {
     "repeated-key": "Leave one of them.",
     "misspelled-key": "Write it as the README does.",
     "broken-line": "Write one Key = value per line.",
+    "several-tokens": "Leave one of them.",
 }
 
 
@@ -45,8 +47,8 @@ def check(text: str, context: Context) -> Iterator[Finding]:
     for complaint in read.warnings:
         yield _named(complaint, "warning", context)
     broken = {problem.partition(" ")[0] for problem in read.problems}
-    if "Token" not in broken:
-        yield from _token(read.values, context)
+    if "Token" not in broken and read.values["Token"]:
+        yield from _token(read.values, "MaxLifetime" not in broken, context)
     if "Start" not in broken:
         yield from _start(read.values["Start"], context)
 
@@ -58,12 +60,13 @@ def _named(text: str, severity: str, context: Context) -> Finding:
     return made(name, f"{PATH}: {text}.", fix, context.where)
 
 
-def _token(values: dict[str, str], context: Context) -> Iterator[Finding]:
+def _token(values: dict[str, str], knows_lifetime: bool, context: Context) -> Iterator[Finding]:
     found = token.findings(
         values["Token"],
         pool=values["CentralManager"],
         trust_domain=context.trust_domain,
         now=context.now,
+        lifetime=int(values["MaxLifetime"]) if knows_lifetime else 0,
     )
     return (replace(one, where=context.where) for one in found)
 

@@ -11,5 +11,6 @@ NAMES = (
     *("bad-write-files", "bad-encoding", "octal-mode", "bad-mode", "bad-include"),
     *("broken-multipart", "unknown-part", "part-mismatch", "merge-lost"),
     *("missing-key", "unknown-conf-key", "repeated-key", "misspelled-key", "broken-line", "bad-value"),
+    "several-tokens",
     *("bad-start", "placeholder-project"),
 )

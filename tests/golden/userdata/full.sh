@@ -7,7 +7,16 @@ cat >/etc/osg-worker.conf.new <<'EOF'
 WorkerGroupName = My Test Workers
 Token = aaabbb...
 Start = TARGET.ProjectName == "TG-NNNNNN"
+GpuJobsOnly = no
 CentralManager = cm.example.org:9618
+ConfigurationTimeout = 60
+JoinTimeout = 0
 IdleTimeout = 1200
+MaxLifetime = 172800
+WatchdogTimeout = 31622400
+OnIdle = stop
+LoginGrace = 0
+MetadataGuard = no
+ExecuteDisk = no
 EOF
 mv -fT /etc/osg-worker.conf.new /etc/osg-worker.conf

@@ -72,13 +72,50 @@ def test_rows_may_have_tokens_of_their_own(token_file: str, tmp_path: Path) -> N
     assert names_in(tmp_path / "out") == ["a.sh", "b.sh"]
 
 
+def test_rows_may_say_how_the_worker_lives(token_file: str, tmp_path: Path) -> None:
+    rows = table(
+        tmp_path,
+        "group_name,max_hours,join_minutes,on_idle,ExecuteDisk,worker_token_file,worker_token_command",
+        "a,48,5,stop,no,,",
+        "b,,,,,/run/token,",
+        "c,,,,,,/bin/get token",
+        "d,,,,,,",
+    )
+    words = ["--batch", rows, "--project", "TG-A", "--token-file", token_file, "--join-minutes", "7"]
+    assert main([*words, "-o", str(tmp_path / "out"), "-q", "--format", "conf"]) == 0
+    start = 'Start = TARGET.ProjectName == "TG-A"\n'
+    assert {path.stem: path.read_text() for path in (tmp_path / "out").iterdir()} == {
+        "a": f"WorkerGroupName = a\nToken = {TOKEN}\n{start}JoinTimeout = 300\nMaxLifetime = 172800\n"
+        "OnIdle = stop\nExecuteDisk = no\n",
+        "b": f"WorkerGroupName = b\nTokenFile = /run/token\n{start}JoinTimeout = 420\n",
+        "c": f"WorkerGroupName = c\nTokenCommand = /bin/get token\n{start}JoinTimeout = 420\n",
+        "d": f"WorkerGroupName = d\nToken = {TOKEN}\n{start}JoinTimeout = 420\n",
+    }
+
+
+def test_a_row_may_have_a_token_where_the_others_have_a_command(token_file: str, tmp_path: Path) -> None:
+    rows = table(tmp_path, "group_name,token_file", f"a,{token_file}", "b,")
+    words = ["--batch", rows, "--project", "TG-A", "--worker-token-command", "/bin/get", "-q"]
+    assert main([*words, "-o", str(tmp_path / "out")]) == 0
+    made = {path.stem: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert ("Token = " in made["a"], "TokenCommand" in made["a"]) == (True, False)
+    assert ("Token = " in made["b"], "TokenCommand = /bin/get\n" in made["b"]) == (False, True)
+
+
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
+        (["group_name,on_idle", "a,reboot"], "row 2: OnIdle is not one of: poweroff, stop, none"),
+        (["group_name,max_hours", "a,8000"], "row 2: The token expires on"),
+        (
+            ["group_name,worker_token_file,token", f"a,/x,{TOKEN}"],
+            "row 2: Only one of Token, TokenFile can",
+        ),
+        (["group_name,executedisk", "a,no"], "does not know executedisk. The columns are"),
         (["group_name", "a", "a"], "row 3: Two rows want the file a.sh."),
         (["group_name,project", "a,TG-A", 'b,"x y$"'], "row 3: 'y$' is not the name of a project"),
         (["group_name,start", "a,nosuch(1)"], "row 2: The Start takes no sample job"),
-        (["group_name,idle_minutes", "a,soon"], "idle_minutes is not a number: 'soon'"),
+        (["group_name,idle_minutes", "a,soon"], "--idle-minutes is not a number: 'soon'"),
         (["group_name,anyone", "a,perhaps"], "anyone is yes or no, not 'perhaps'"),
         (["group_name,project", ",TG-A"], "row 2: The row has no name for its file."),
         (["file", "../x"], "'../x' is no plain name of a file"),

@@ -47,6 +47,20 @@ def test_a_good_token() -> None:
     assert found(made()) == []
 
 
+def test_a_token_has_to_outlast_the_worker() -> None:
+    for lifetime, ends, name in [
+        (0, 3600, "expiring-token"),
+        (3600, 3600, "expiring-token"),
+        (3601, 3600, "outlived-token"),
+        (90 * 86400, 90 * 86400, None),
+        (90 * 86400 + 1, 90 * 86400, "outlived-token"),
+        (60, -1, "expired-token"),
+    ]:
+        text = made(exp=NOW + ends)
+        got = token.findings(text, pool=POOL, now=NOW, lifetime=lifetime)
+        assert [one.id for one in got] == ([name] if name else [])
+
+
 def test_a_token_of_our_own_making_is_good() -> None:
     text = idtoken.mint(
         bytes(64), "k", issuer="cm", subject="a@b", scopes=["ADVERTISE_STARTD"], lifetime=10**6, now=NOW

@@ -1,0 +1,114 @@
+"""The options that set one key of the worker's file each, in the units that people think in.
+
+An option, a column of a batch's table, and `--set Key=value` all end as the text of a key; whether the
+worker takes that text is for the key's kind to say (bakery/userdata.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from bakery import userdata
+from provisioner.errors import BadInput
+from provisioner.scrub import scrub
+
+TOKEN_SOURCES = ("TokenFile", "TokenCommand")
+_NUMBER = re.compile(r"[0-9]{1,8}(\.[0-9]{1,8})?")
+
+
+@dataclass(frozen=True)
+class Option:
+    """`seconds` are those of one unit of the option, 0 for what is text; `zero`: is 0 (never) allowed?"""
+
+    flag: str
+    key: str
+    metavar: str
+    help: str
+    seconds: int = 0
+    zero: bool = True
+
+    @property
+    def name(self) -> str:
+        """Of the column of a table, and of the parser's attribute."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+TOKEN_OPTIONS = (
+    Option("--worker-token-file", "TokenFile", "PATH", "the worker finds it in this file of its own"),
+    Option("--worker-token-command", "TokenCommand", "COMMAND", "the worker gets it from this program"),
+)
+LIFE_OPTIONS = (
+    Option("--idle-minutes", "IdleTimeout", "N", "go after so long without a job; 0: never", 60),
+    Option("--join-minutes", "JoinTimeout", "N", "go after so long unseen in the pool; 0: never", 60),
+    Option("--max-hours", "MaxLifetime", "H", "go so long after boot at the latest", 3600, zero=False),
+    Option("--on-idle", "OnIdle", "poweroff|stop|none", "how to go: power off, stop HTCondor only, not"),
+)
+OPTIONS = (*TOKEN_OPTIONS, *LIFE_OPTIONS)
+
+
+@cache
+def settable() -> tuple[str, ...]:
+    """The keys without an option of their own."""
+    taken = {option.key for option in OPTIONS}
+    return tuple(key for key in userdata.setting_keys() if key not in taken)
+
+
+def value_of(option: Option, text: str) -> str:
+    """The text of the key. Raises BadInput; whether a text is what its kind wants is seen later."""
+    if not option.seconds:
+        return _text(option.flag, text)
+    if not _NUMBER.fullmatch(text):
+        raise BadInput(f"{option.flag} is not a number: {text!r}.", "Write it like 20 or 1.5.")
+    seconds = round(float(text) * option.seconds)
+    if seconds == 0 and not (option.zero and float(text) == 0):
+        raise BadInput(f"{option.flag} must be more than {text}.")
+    return str(seconds)
+
+
+def assigned(words: Iterable[str]) -> dict[str, str]:
+    """Of `Key=value` words, as --set has them."""
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise BadInput("--set wants Key=value.", f"The keys are {', '.join(settable())}.")
+        if key not in settable():
+            raise BadInput(f"--set does not take {scrub(key)[:40]!r}.", _instead(key))
+        if key in found:
+            raise BadInput(f"--set {key} is given twice.", "Give it once.")
+        found[key] = _text(f"--set {key}", value)
+    return found
+
+
+def of_row(row: Mapping[str, str]) -> dict[str, str]:
+    """What the row of a table sets; an empty field sets nothing."""
+    by_option = {option.key: value_of(option, row[option.name]) for option in OPTIONS if row[option.name]}
+    return by_option | assigned(f"{key}={row[key]}" for key in settable() if row[key])
+
+
+def _text(what: str, text: str) -> str:
+    if not text:
+        raise BadInput(f"{what} is empty.", "Leave it away to keep what the image has.")
+    if scrub(text) != text:
+        raise BadInput(f"{what} got a token, where others could read it.", "Use --token-file FILE.")
+    return text
+
+
+def _instead(key: str) -> str:
+    """The option that sets this key, or the key that it is like."""
+    flags = {option.key: option.flag for option in OPTIONS} | {
+        "Token": "--token-file",
+        "Start": "--project, --owner or --start",
+        "WorkerGroupName": "--group-name",
+        "CentralManager": "--pool",
+    }
+    known = {name.casefold(): name for name in (*flags, *settable())}
+    from difflib import get_close_matches
+
+    near = [known[name] for name in get_close_matches(key.casefold(), known, n=1)]
+    if not near:
+        return f"The keys are {', '.join(settable())}."
+    return f"Use {flags[near[0]]}." if near[0] in flags else f"Did you mean {near[0]}?"
