@@ -23,7 +23,7 @@ def conf(pool: Pool, group: str, project: str, idle: int = 600) -> WorkerConf:
         start=start_expression(projects=[project]),
         group_name=group,
         central_manager=ADDRESS,
-        idle_timeout=idle,
+        settings={"IdleTimeout": str(idle)},
     )
 
 

@@ -22,7 +22,7 @@ import pytest
 from bakery import data
 from bakery.machines.namespace import boot
 from provisioner.run import Completed, background, call, require, room_argv
-from tests.integration.test_guest_life import conf, shell, state, wait_for_startd, write
+from tests.boot.test_guest_life import conf, shell, state, wait_for_startd, write
 
 RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"
 PYTHON = "/usr/bin/python3"  # one that every user may execute

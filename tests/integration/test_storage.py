@@ -20,7 +20,7 @@ import pytest
 from worker_runtime import storage
 
 from provisioner.run import call, require, room_argv
-from tests.integration.test_guest_life import (
+from tests.boot.test_guest_life import (
     booted,
     conf,
     macros,

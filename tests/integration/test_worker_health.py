@@ -21,7 +21,7 @@ import pytest
 from bakery import data
 from bakery.machines.namespace import NamespaceMachine
 from provisioner import run
-from tests.integration.test_guest_life import booted, conf, shell, slot, write
+from tests.boot.test_guest_life import booted, conf, shell, slot, write
 
 RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"
 PERIOD = 12  # seconds; more than the 10 that the probe waits for a disk
