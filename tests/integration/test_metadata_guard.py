@@ -22,7 +22,7 @@ import pytest
 from bakery import data
 from bakery.machines.namespace import MASKED, boot
 from provisioner.run import Completed, background, call, require, room_argv
-from tests.integration.test_guest_life import conf, shell, state, wait_for_startd, write
+from tests.integration.test_guest_life import conf, master, shell, state, wait_for_startd, write
 
 RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"
 PYTHON = "/usr/bin/python3"  # one that every user may execute
@@ -334,6 +334,11 @@ def test_htcondor_starts_only_behind_the_guard(worker_root: Path, tmp_path: Path
         machine.run(["nft", "flush", "ruleset"])
         assert AMAZON not in shell(machine, ours)
         machine.run(["systemctl", "restart", "condor.service"])
+        assert AMAZON in shell(machine, ours)
+        machine.run(["nft", "flush", "ruleset"])
+        crashed = master(machine)
+        machine.run(["kill", "-KILL", str(crashed)])
+        machine.wait_until("a crash is repaired", lambda: master(machine) not in (0, crashed), 30)
         assert AMAZON in shell(machine, ours)
         assert shell(machine, "systemctl is-system-running") == "running"
 
