@@ -46,6 +46,15 @@ def test_condor_setting(host: Any, name: str, value: str) -> None:
     assert host.check_output("condor_config_val %s", name) == value
 
 
+@pytest.mark.parametrize("tool", ["nft", "lsblk", "blkid", "wipefs", "mkfs.ext4", "mount"])
+def test_tool_of_the_runtime_is_installed(host: Any, tool: str) -> None:
+    assert host.run("PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v %s", tool).rc == 0
+
+
+def test_the_place_of_jobs_is_for_each_machine_to_find(host: Any) -> None:
+    assert not host.file("/etc/condor/config.d/80-worker-storage.config").exists
+
+
 def test_condor_has_an_account(host: Any) -> None:
     assert host.user("condor").shell in ("/usr/sbin/nologin", "/bin/false", "/sbin/nologin")
 

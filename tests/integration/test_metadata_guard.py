@@ -20,9 +20,9 @@ from pathlib import Path
 import pytest
 
 from bakery import data
-from bakery.machines.namespace import boot
+from bakery.machines.namespace import MASKED, boot
 from provisioner.run import Completed, background, call, require, room_argv
-from tests.boot.test_guest_life import conf, shell, state, wait_for_startd, write
+from tests.boot.test_guest_life import conf, master, shell, state, wait_for_startd, write
 
 RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"
 PYTHON = "/usr/bin/python3"  # one that every user may execute
@@ -303,7 +303,7 @@ def test_no_way_to_set_rules_is_an_error_and_none_are_needed_to_go_without(
 ) -> None:
     failed = places.guard(path=str(tmp_path), expect=[1])
     assert "neither nft nor iptables is installed" in failed.stderr
-    assert "HTCondor was not started" in failed.stderr
+    assert "HTCondor does not start without that" in failed.stderr
     places.guard(on=False, path=str(tmp_path))
 
 
@@ -311,18 +311,22 @@ def test_htcondor_starts_only_behind_the_guard(worker_root: Path, tmp_path: Path
     broken = worker_root / "usr/local/sbin/nft"
     broken.write_text("#!/bin/sh\necho 'netlink: Operation not supported' >&2\nexit 1\n")
     broken.chmod(0o755)
-    with boot(worker_root, console=tmp_path / "console", arguments=["cloud-init=disabled"]) as machine:
+    unmasked = [unit for unit in MASKED if unit != "nftables.service"]
+    with boot(
+        worker_root, console=tmp_path / "console", masked=unmasked, arguments=["cloud-init=disabled"]
+    ) as machine:
         machine.wait_up()
         write(machine, conf())
         why = "the metadata service cannot be kept from jobs: nft: netlink: Operation not supported"
-        machine.wait_until("it says why", lambda: why in machine.console_text(), 30)
-        assert state(machine, "worker-metadata-guard.service") == "failed"
+        guard = "worker-metadata-guard.service"
+        machine.wait_until("it fails", lambda: state(machine, guard) == "failed", 30)
+        assert why in machine.console_text()
         assert state(machine, "condor.service") == "inactive"
 
         broken.unlink()
         machine.run(["systemctl", "start", "condor.service"])
         wait_for_startd(machine)
-        assert state(machine, "worker-metadata-guard.service") == "inactive"
+        assert state(machine, guard) == "inactive"
         ours = "nft list table inet worker_metadata"
         assert AMAZON in shell(machine, ours)
 
@@ -331,4 +335,14 @@ def test_htcondor_starts_only_behind_the_guard(worker_root: Path, tmp_path: Path
         assert AMAZON not in shell(machine, ours)
         machine.run(["systemctl", "restart", "condor.service"])
         assert AMAZON in shell(machine, ours)
+        machine.run(["nft", "flush", "ruleset"])
+        crashed = master(machine)
+        machine.run(["kill", "-KILL", str(crashed)])
+        machine.wait_until("a crash is repaired", lambda: master(machine) not in (0, crashed), 30)
+        assert AMAZON in shell(machine, ours)
         assert shell(machine, "systemctl is-system-running") == "running"
+
+        # The distribution's own unit does just that.
+        for verb in ("start", "reload", "stop"):
+            machine.run(["systemctl", verb, "nftables.service"])
+            assert AMAZON in shell(machine, ours), verb

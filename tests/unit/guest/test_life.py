@@ -21,7 +21,7 @@ class Worker:
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.memory, self.limits = Memory(), limits
-        self.facts = Facts(0, 0, "inactive", False, 0, 0, None, "")
+        self.facts = Facts(0, 0, "inactive", False, "", 0, None, "")
 
     def at(self, now: float, **changes: Any) -> Life:
         self.facts = self.facts._replace(now=now, **changes)
@@ -30,7 +30,7 @@ class Worker:
 
     def joined(self) -> Worker:
         self.at(100, configured=1.0, unit="active")
-        self.at(110, startd=7, in_pool=True)
+        self.at(110, startd="a", in_pool=True)
         self.facts = self.facts._replace(in_pool=None)
         return self
 
@@ -41,7 +41,7 @@ def test_without_a_configuration_it_waits_and_goes() -> None:
     assert worker.at(3599).state == "waiting"
     assert worker.at(3600).why == "ConfigurationTimeout is over, and there is no good configuration yet"
     # One that comes after all, while somebody who is logged in holds the end up, is welcome.
-    assert worker.at(3650, configured=1.0, unit="active", startd=7).state == "joining"
+    assert worker.at(3650, configured=1.0, unit="active", startd="a").state == "joining"
 
 
 def test_it_joins_works_idles_and_goes_when_htcondor_does() -> None:
@@ -50,7 +50,7 @@ def test_it_joins_works_idles_and_goes_when_htcondor_does() -> None:
     assert worker.at(200, claimed=2) == Life("running", "2 claimed", None)
     assert worker.at(5000).state == "running"
     assert worker.at(5010, claimed=0).deadline == 5000 + 1500
-    life = worker.at(6600, left=True, startd=0, unit="inactive")
+    life = worker.at(6600, left=True, startd="", unit="inactive")
     assert life == Life("stopping", "HTCondor was idle for long enough")
 
 
@@ -68,7 +68,9 @@ def test_an_idle_htcondor_that_does_not_end_by_itself_is_ended() -> None:
 
 def test_not_in_the_pool_for_a_reason() -> None:
     worker = Worker()
-    worker.at(50, configured=1.0, unit="active", startd=7, in_pool=False, obstacle="cm rejected the token")
+    worker.at(
+        50, configured=1.0, unit="active", startd="a", in_pool=False, obstacle="cm rejected the token"
+    )
     assert worker.at(60) == Life("joining", "cm rejected the token", 50 + 900)
     life = worker.at(950)
     assert life == Life("stopping", "JoinTimeout is over, and it is not in the pool: cm rejected the token")
@@ -76,24 +78,26 @@ def test_not_in_the_pool_for_a_reason() -> None:
 
 def test_idle_exit_before_join_timeout_says_what_was_wrong() -> None:
     worker = Worker()
-    worker.at(50, configured=1.0, unit="active", startd=7, in_pool=False, obstacle="port 9618 refused")
-    assert "never seen in the pool: port 9618 refused" in worker.at(60, left=True, startd=0).why
+    worker.at(50, configured=1.0, unit="active", startd="a", in_pool=False, obstacle="port 9618 refused")
+    assert "never seen in the pool: port 9618 refused" in worker.at(60, left=True, startd="").why
 
 
 def test_a_silent_htcondor_is_given_time_and_then_up() -> None:
     worker = Worker().joined()
     worker.at(200, claimed=1)
-    assert worker.at(210, startd=0, claimed=0) == Life("silent", "HTCondor does not answer", 200 + 600)
-    assert worker.at(400, startd=7, claimed=1).state == "running"
-    worker.at(410, startd=0, claimed=0)
+    assert worker.at(210, startd="", claimed=0) == Life("silent", "HTCondor does not answer", 200 + 600)
+    assert worker.at(400, startd="a", claimed=1).state == "running"
+    worker.at(410, startd="", claimed=0)
     life = worker.at(1000)
     assert life == Life("stopping", "WatchdogTimeout is over, and HTCondor does not answer")
 
 
 def test_a_restarted_htcondor_joins_again() -> None:
     worker = Worker().joined()
-    worker.at(200, startd=0, unit="activating")
-    assert worker.at(205, startd=8, in_pool=False) == Life("joining", "the pool does not show it yet", 1105)
+    worker.at(200, startd="", unit="activating")
+    assert worker.at(205, startd="b", in_pool=False) == Life(
+        "joining", "the pool does not show it yet", 1105
+    )
 
 
 def test_at_the_end_of_its_lifetime_it_retires_and_goes() -> None:
@@ -109,7 +113,9 @@ def test_at_the_end_of_its_lifetime_it_retires_and_goes() -> None:
 
 def test_a_new_configuration_is_a_new_beginning() -> None:
     worker = Worker()
-    worker.at(50, configured=1.0, unit="active", startd=7, in_pool=False, obstacle="cm rejected the token")
+    worker.at(
+        50, configured=1.0, unit="active", startd="a", in_pool=False, obstacle="cm rejected the token"
+    )
     assert worker.at(960).state == "stopping"
     assert worker.at(970, configured=2.0, obstacle="").deadline == 970 + 900
 
@@ -145,5 +151,5 @@ def test_one_who_stays_has_no_deadline() -> None:
 )
 def test_way_out(unit: str, elapsed: float, logins: int, on_idle: str, what: str) -> None:
     memory = Memory(going=1000, reason="x")
-    facts = Facts(1000 + elapsed, 1, unit, False, 0, 0, None, "")
+    facts = Facts(1000 + elapsed, 1, unit, False, "", 0, None, "")
     assert way_out(memory, facts, LIMITS, logins, on_idle) == what

@@ -48,16 +48,14 @@ def test_what_htcondor_cannot_hold_is_not_said() -> None:
 
 
 def test_slots() -> None:
-    ads = [
-        {"Machine": "w", "DaemonStartTime": 7, "State": state}
-        for state in ("Unclaimed", "Claimed", "Preempting", "Owner")
-    ]
-    assert observe.slots_in(json.dumps(ads)) == observe.Slots(2, "w", 7)
+    ads = [{"Name": "slot1@w", "State": state} for state in ("Unclaimed", "Claimed", "Preempting", "Owner")]
+    address = "<10.0.2.15:9618?addrs=10.0.2.15-9618&alias=w&noUDP&sock=startd_201_72a0>"
+    assert observe.slots_in(json.dumps(ads), address) == observe.Slots(2, "startd_201_72a0")
 
 
 @pytest.mark.parametrize("said", [None, "", "[]", "garbage", "{}", "[1]"])
 def test_no_answer_is_no_slots(said: str | None) -> None:
-    assert observe.slots_in(said) is None
+    assert observe.slots_in(said, "<127.0.0.1:1>") is None
 
 
 @pytest.mark.parametrize(

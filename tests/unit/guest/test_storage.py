@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from worker_runtime.storage import (
     BLOCK,
@@ -16,6 +18,7 @@ from worker_runtime.storage import (
     attached,
     config,
     content,
+    is_there,
     options,
     samples,
 )
@@ -139,3 +142,14 @@ def test_samples_are_within_the_disk_and_reach_both_ends(size: int) -> None:
 def test_config() -> None:
     assert config("/mnt/condor-execute").splitlines()[1:] == ["EXECUTE = /mnt/condor-execute"]
     assert config(None).splitlines()[1:] == ["RESERVED_DISK = 1024"]
+
+
+def test_a_place_that_is_gone_is_noticed(tmp_path: Path) -> None:
+    written = tmp_path / "80-worker-storage.config"
+    assert not is_there(str(written))
+    written.write_text(config(None))
+    assert is_there(str(written))
+    written.write_text(config(str(tmp_path)))
+    assert is_there(str(written))
+    written.write_text(config(str(tmp_path / "gone")))
+    assert not is_there(str(written))

@@ -190,7 +190,7 @@ def main() -> int:
         complaints = switch(on, has_ipv6())
     except Failed as failure:
         say("the metadata service cannot be kept from jobs: %s" % failure)
-        say("HTCondor was not started. MetadataGuard = no does without this protection.")
+        say("HTCondor does not start without that, unless the file says MetadataGuard = no.")
         return 1
     for complaint in complaints:
         say("warning: metadata guard: " + complaint)

@@ -41,7 +41,7 @@ class Facts(NamedTuple):
     configured: float  # when the configuration in force was installed; 0: there is none
     unit: str  # ActiveState of condor.service
     left: bool  # HTCondor has ended by itself
-    startd: int  # which startd answers (its DaemonStartTime); 0: none does
+    startd: str  # which startd answers; "": none does
     claimed: int
     in_pool: Optional[bool]  # None: not asked, or no answer
     obstacle: str  # why it is not in the pool, if that was asked
@@ -51,7 +51,7 @@ class Memory(NamedTuple):
     """What was seen before and still counts."""
 
     configured: float = 0
-    startd: int = 0
+    startd: str = ""
     answered: float = 0  # when a startd answered last
     began: float = 0  # when this startd was first seen
     joined: float = 0  # when the pool first showed it; 0: not yet

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -10,15 +11,15 @@ from worker_runtime.stopped import UNIT, properties_in
 SECONDS = 20
 STARTD_ADDRESS = "/var/log/condor/.startd_address"
 _FREE = ("Owner", "Unclaimed", "Drained", "Backfill", "Delete")
-_WANTED = "Name,Machine,State,DaemonStartTime"
+# The shared port's name of a startd: no two are alike, on no machine.
+_SOCKET = re.compile(r"[?&]sock=([A-Za-z0-9_.-]+)")
 
 
 class Slots(NamedTuple):
-    """What the startd said: how many slots are claimed, and by what it is known in a pool."""
+    """What the startd said: how many slots are claimed; and which one it is, by its address."""
 
     claimed: int
-    machine: str
-    started: int
+    startd: str
 
 
 def unit_state() -> str:
@@ -32,22 +33,24 @@ def slots() -> Optional[Slots]:
     address = _first_line(STARTD_ADDRESS)
     if not address:
         return None
-    asked = ["condor_status", "-direct", address, "-json", "-attributes", _WANTED]
-    return slots_in(_output(asked))
+    said = _output(["condor_status", "-direct", address, "-json", "-attributes", "Name,State"])
+    return slots_in(said, address)
 
 
-def slots_in(said: Optional[str]) -> Optional[Slots]:
+def slots_in(said: Optional[str], address: str) -> Optional[Slots]:
     ads = _ads(said)
     if not ads:
         return None
+    named = _SOCKET.search(address)
     claimed = sum(ad.get("State") not in _FREE for ad in ads)
-    first = ads[0]
-    return Slots(claimed, str(first.get("Machine", "")), int(first.get("DaemonStartTime", 0)))
+    return Slots(claimed, named.group(1) if named else address)
 
 
 def in_collector(manager: str, mine: Slots) -> Optional[bool]:
     """Does the pool show this very startd? None if the pool does not say."""
-    same = 'Machine == "%s" && DaemonStartTime == %d' % (mine.machine, mine.started)
+    if mine.startd.startswith("<"):
+        return None  # without a shared port there is nothing that only this startd has
+    same = 'regexp("[?&]sock=%s[&>]", MyAddress)' % mine.startd
     said = _output(["condor_status", "-pool", manager, "-const", same, "-af", "Name"])
     return None if said is None else bool(said.strip())
 

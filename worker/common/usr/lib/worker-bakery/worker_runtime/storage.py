@@ -237,6 +237,16 @@ def candidates() -> List[Disk]:
     return attached(_run(["lsblk", "-P", "-b", "-o", columns]))
 
 
+def is_there(path: str) -> bool:
+    """The folder that an earlier run wrote into this file; gone after a boot, if on a disk."""
+    try:
+        with open(path, encoding="utf-8") as written:
+            named = re.findall(r"^EXECUTE = (.*)$", written.read(), re.MULTILINE)
+    except FileNotFoundError:
+        return False
+    return all(os.path.isdir(folder) for folder in named)
+
+
 def place() -> Optional[str]:
     """The folder, or None for HTCondor's default, which is also what is left after a failure."""
     if settings.current()["ExecuteDisk"] != "yes":
@@ -249,8 +259,11 @@ def place() -> Optional[str]:
 
 
 def main() -> int:
-    chosen = place()
     try:
+        # Before a disk that hangs can have systemd end this: HTCondor starts all the same.
+        if not is_there(CONFIG_FILE):
+            files.put(CONFIG_FILE, config(None).encode("ascii"), 0o644)
+        chosen = place()
         files.put(CONFIG_FILE, config(chosen).encode("ascii"), 0o644)
     except OSError as why:
         say("cannot write %s: %s" % (CONFIG_FILE, _words(why)))

@@ -66,7 +66,7 @@ def look(memory: Memory, boot: float) -> Seen:
         configured=configured,
         unit=observe.unit_state(),
         left=os.path.exists(LEFT),
-        startd=mine.started if mine else 0,
+        startd=mine.startd if mine else "",
         claimed=mine.claimed if mine else 0,
         in_pool=None,
         obstacle="",
