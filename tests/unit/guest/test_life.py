@@ -135,14 +135,15 @@ def test_one_who_stays_has_no_deadline() -> None:
     ("unit", "elapsed", "logins", "on_idle", "what"),
     [
         ("active", 0, 0, "poweroff", "stop"),
-        ("active", 61, 0, "poweroff", "off"),
+        ("active", 61, 0, "poweroff", "kill"),
+        ("active", 121, 0, "poweroff", "off"),
         ("inactive", 0, 0, "poweroff", "off"),
         ("inactive", 0, 1, "poweroff", "wait"),
         ("inactive", 299, 1, "poweroff", "wait"),
         ("inactive", 300, 1, "poweroff", "off"),
-        ("inactive", 700, 0, "poweroff", "force"),
-        ("inactive", 700, 1, "poweroff", "off"),
-        ("inactive", 1000, 1, "poweroff", "force"),
+        ("inactive", 720, 0, "poweroff", "force"),
+        ("inactive", 720, 1, "poweroff", "off"),
+        ("inactive", 1020, 1, "poweroff", "force"),
         ("", 0, 0, "poweroff", "off"),
         ("inactive", 9999, 0, "stop", "rest"),
         ("active", 0, 0, "stop", "stop"),
@@ -151,5 +152,10 @@ def test_one_who_stays_has_no_deadline() -> None:
 )
 def test_way_out(unit: str, elapsed: float, logins: int, on_idle: str, what: str) -> None:
     memory = Memory(going=1000, reason="x")
-    facts = Facts(1000 + elapsed, 1, unit, False, "", 0, None, "")
+    facts = Facts(1000 + elapsed, 1, unit, False, "a", 0, None, "")
     assert way_out(memory, facts, LIMITS, logins, on_idle) == what
+
+
+def test_one_that_does_not_answer_is_not_asked() -> None:
+    facts = Facts(1000, 1, "active", False, "", 0, None, "")
+    assert way_out(Memory(going=1000, reason="x"), facts, LIMITS, 0, "poweroff") == "kill"

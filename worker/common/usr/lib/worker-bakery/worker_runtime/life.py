@@ -176,24 +176,27 @@ def _finite(seconds: float) -> Optional[float]:
 
 
 def way_out(memory: Memory, facts: Facts, limits: Limits, logins: int, on_idle: str) -> str:
-    """What to do about a worker that has to go: "stop" HTCondor, "wait", power "off", "force" it, or
-    "rest" once all is done."""
+    """What to do about a worker that has to go: "stop" or "kill" HTCondor, "wait", power "off",
+    "force" it, or "rest" once all is done."""
     down = facts.unit in ("inactive", "failed", "")
     elapsed = facts.now - memory.going
-    if not down and elapsed < STOP_SECONDS:
-        return "stop"
+    if not down:
+        # One that does not answer does not hear either.
+        asked = facts.startd and elapsed < STOP_SECONDS
+        if asked or elapsed < 2 * STOP_SECONDS or on_idle == "stop":
+            return "stop" if asked else "kill"
     if on_idle == "stop":
-        return "rest" if down else "kill"
+        return "rest"
     if logins and elapsed < limits.login:
         return "wait"
     return "off" if elapsed < _since_off(memory, limits, logins) else "force"
 
 
 def _since_off(memory: Memory, limits: Limits, logins: int) -> float:
-    return (limits.login if logins else 0) + STOP_SECONDS + FORCE_SECONDS
+    return (limits.login if logins else 0) + 2 * STOP_SECONDS + FORCE_SECONDS
 
 
-# How long jobs and daemons have to end; systemd's own limit for the unit is 150 s.
+# How long jobs and daemons have to end, and then to be gone.
 STOP_SECONDS = 60
 # An orderly power-off that hangs for so long is given up for a rude one.
 FORCE_SECONDS = 600

@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import time
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from worker_runtime import clock, condor, configure, files, join, life, observe, settings, status
 from worker_runtime.life import Facts, Life, Limits, Memory
@@ -45,13 +45,16 @@ def main() -> int:
     while True:
         seen = look(memory, boot)
         now, memory = life.judge(memory, seen.facts, seen.limits)
+        what = ""
         if memory.reason:
-            now, order = go(now, memory, seen, order)
+            now, what = way_out(memory, seen)
         keep(memory)
         status.publish(now, memory, seen, boot)
+        # Before anything is done, because that may be our own end.
         if (now.state, now.why) != (said.state, said.why):
             say("%s: %s" % (now.state, now.why))
         said = now
+        order = carry_out(what, order, seen.facts.now)
         token_changed = follow_token(token_changed)
         alive()
         time.sleep(pause(seen.limits))
@@ -91,17 +94,21 @@ def retirement(values: Mapping[str, str]) -> float:
     return float(condor.ends(values, 0) - condor.retires(values, 0))
 
 
-def go(now: Life, memory: Memory, seen: Seen, order: Order) -> "tuple[Life, Order]":
-    """Do the next thing on the way out."""
+def way_out(memory: Memory, seen: Seen) -> Tuple[Life, str]:
+    """How far a worker that has to go is on its way, and what is to be done."""
     on_idle = seen.values["OnIdle"]
     people = observe.logins() if on_idle == "poweroff" else ()
     what = life.way_out(memory, seen.facts, seen.limits, len(people), on_idle)
-    shown = shown_way(what, memory, seen, people)
-    if what == order.what and seen.facts.now - order.at < AGAIN:
-        return shown, order
-    for argv in ORDERS[what]:
+    return shown_way(what, memory, seen, people), what
+
+
+def carry_out(what: str, last: Order, now: float) -> Order:
+    """Give the orders for it, unless that was done just now."""
+    if what == last.what and now - last.at < AGAIN:
+        return last
+    for argv in ORDERS.get(what, ()):
         call(argv)
-    return shown, Order(what, seen.facts.now)
+    return Order(what, now)
 
 
 def shown_way(what: str, memory: Memory, seen: Seen, people: Sequence[str]) -> Life:
@@ -118,9 +125,11 @@ def shown_way(what: str, memory: Memory, seen: Seen, people: Sequence[str]) -> L
 # --no-block: an order to systemd is not waited for, because its effect may be our own end.
 ORDERS = {
     "stop": [["systemctl", "kill", "--kill-who=main", "--signal=SIGTERM", UNIT]],
-    "kill": [["systemctl", "--no-block", "stop", UNIT]],
-    "wait": [],
-    "rest": [],
+    # Stopped first, so that the end is no crash that systemd would repair.
+    "kill": [
+        ["systemctl", "--no-block", "stop", UNIT],
+        ["systemctl", "kill", "--kill-who=all", "--signal=SIGKILL", UNIT],
+    ],
     "off": [["systemctl", "--no-block", "-i", "poweroff"]],
     "force": [["systemctl", "--force", "poweroff"], ["systemctl", "--force", "--force", "poweroff"]],
 }
