@@ -8,6 +8,7 @@ in a virtual machine the kernel itself ends a job that eats memory.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,12 @@ LIMITS = """\
 STARTER_UPDATE_INTERVAL = 5
 WORKER_LEAST_DISK = 20480
 WORKER_MOST_PROCESSES = 100
+"""
+# The probe is told of a folder that can be taken away, under jobs that run elsewhere.
+HEALTH = """\
+WORKER_GUARDS = $(WORKER_HEALTH)
+WORKER_HEALTH_PERIOD = 2
+STARTD_CRON_HEALTH_ENV = WORKER_EXECUTE=/var/lib/looked-at
 """
 POOL = """\
 DAEMON_LIST = MASTER, STARTD, COLLECTOR, NEGOTIATOR, SCHEDD
@@ -57,13 +64,14 @@ HOME = "/home/alice"
 @pytest.fixture
 def machine(worker_root: Path, tmp_path: Path) -> Iterator[NamespaceMachine]:
     """A worker with its own pool, and Alice, who submits."""
-    (worker_root / "etc/condor/config.d/95-test.config").write_text(LIMITS + POOL)
+    (worker_root / "etc/condor/config.d/95-test.config").write_text(LIMITS + HEALTH + POOL)
     units = worker_root / "etc/systemd/system/condor.service.d"
     units.mkdir(parents=True)
     # 400 processes that fork for ever say as much as 4096, and leave other tests a processor.
     (units / "99-test.conf").write_text("[Service]\nLimitNPROC=400\n")
     with booted(worker_root, tmp_path / "console") as up:
         up.run(["useradd", "--create-home", "alice"])
+        up.run(["install", "-d", "-o", "condor", "/var/lib/looked-at"])
         write(up, conf())
         up.wait_until("the pool has the slot", lambda: "slot1@" in shell(up, "condor_status -af Name"), 60)
         yield up
@@ -127,6 +135,26 @@ def test_a_job_sees_nothing_of_the_worker_s_and_leaves_nothing(machine: Namespac
     machine.run(["systemctl", "restart", "worker-resources.service"])
     after = shell(machine, "cat /etc/passwd /etc/condor/config.d/81-worker-resources.config")
     assert after == before
+
+
+def test_an_ill_machine_takes_no_new_job_and_lets_the_old_one_be(machine: NamespaceMachine) -> None:
+    def healthy() -> list[str]:
+        """Of the partitionable slot, and of the one that the job got."""
+        return shell(machine, "condor_status -af NODE_IS_HEALTHY").split()
+
+    submit(machine, "waits")
+    machine.wait_until("it runs", lambda: job(machine, "waits", "JobStatus") == ["2"], 60)
+    machine.wait_until("the pool has heard", lambda: healthy() == ["true", "true"], 30)
+    machine.run(["mv", "/var/lib/looked-at", "/var/lib/gone"])
+    machine.wait_until("the pool has heard that", lambda: healthy() == ["false", "false"], 30)
+
+    submit(machine, "looks_around")
+    time.sleep(15)  # some rounds of the negotiator
+    assert job(machine, "looks_around", "JobStatus") == ["1"]
+    assert job(machine, "waits", "JobStatus", "NumJobStarts") == ["2", "1"]
+    machine.run(["mv", "/var/lib/gone", "/var/lib/looked-at"])
+    machine.wait_until("the other runs", lambda: job(machine, "looks_around", "JobStatus") == [""], 60)
+    assert job(machine, "waits", "JobStatus", "NumJobStarts") == ["2", "1"]
 
 
 def test_jobs_that_take_too_much_are_held_with_the_reason_and_the_worker_goes_on(
