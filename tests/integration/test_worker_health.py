@@ -89,6 +89,10 @@ def test_a_good_machine_says_so_to_the_pool_and_to_who_is_on_it(machine: Namespa
     assert shell(machine, "condor_config_val WORKER_HEALTH") == "( MY.NODE_IS_HEALTHY =?= True )"
     # Nothing of it is left, neither processes nor files.
     assert shell(machine, f"pgrep -fc 'worker [h]ealth'; ls -A {EXECUTE}") == "0"
+    # By hand it is the same, and root leaves nothing that would be in HTCondor's way.
+    by_root = shell(machine, "/usr/lib/worker-bakery/worker health")
+    assert by_root.splitlines() == ["NODE_IS_HEALTHY = True", 'NODE_STATUS = "OK"']
+    assert shell(machine, "find /run/worker-bakery/health ! -user condor") == ""
     assert "GPUs = 0" in shell(machine, "cat /var/log/condor/StartLog")
 
 

@@ -93,6 +93,30 @@ def test_repositories(settings: str, names: tuple[str, ...]) -> None:
     assert health.repositories(settings) == names
 
 
+def test_a_root_for_a_container_is_made_once(tmp_path: Path) -> None:
+    for _ in range(2):
+        health.container_root(str(tmp_path))
+    assert (tmp_path / "usr").is_dir() and (tmp_path / "var/tmp").is_dir()
+    assert (tmp_path / "lib64").readlink() == Path("usr/lib64")
+
+
+def test_only_what_there_is_on_a_machine_is_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, program = tmp_path / "default.local", tmp_path / "apptainer"
+    monkeypatch.setattr(health, "CVMFS_SETTINGS", str(settings))
+    monkeypatch.setattr(health, "CONTAINERS", (str(program), "/usr/bin/env"))
+    always = ["execute file system", "load", "clock"]
+    assert [check.name for check in health.checks("/")] == [*always, "containers"]
+    monkeypatch.setattr(health, "CONTAINERS", (str(program),))
+    assert [check.name for check in health.checks("/")] == always
+    settings.write_text("CVMFS_REPOSITORIES=a.org\n")
+    asked = health.checks("/")
+    assert [check.name for check in asked] == [*always, "CVMFS a.org"]
+    # HTCondor replaces a look that takes longer than the time between two.
+    assert max(check.seconds for check in asked) < 60
+
+
 def test_a_line_of_proc() -> None:
     line = f"41 (a) Z 9 ({')'}) D 1 2 40 {' '.join(map(str, range(7, 22)))} 1000 23\n"
     assert bounded.process_in(line) == Process(41, "D", 40, 1000)

@@ -25,6 +25,7 @@ MEMORY = FOLDER + "/unanswered.json"
 LOCK = FOLDER + "/lock"
 CVMFS_SETTINGS = "/etc/cvmfs/default.local"
 CONTAINERS = ("/usr/bin/apptainer", "/usr/bin/singularity")
+CONTAINER_ROOT = FOLDER + "/container"
 
 # Less than the 1 GiB that HTCondor gives to no job (RESERVED_DISK), so that only jobs who take
 # more than was theirs, or logs, make a machine ill.
@@ -38,6 +39,7 @@ KERNEL_SECONDS = 5.0  # what no device is asked for
 CVMFS_SECONDS = 45.0  # the first access mounts, and may try several servers
 CONTAINER_SECONDS = 45.0
 
+_CONTAINED = ("--contain", "--no-home", "--bind", "/usr:/usr:ro")
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
 _DAY = 24 * 3600
 _REPOSITORIES = re.compile(r"^[ \t]*(?:export[ \t]+)?CVMFS_REPOSITORIES=(.*)$", re.MULTILINE)
@@ -59,6 +61,7 @@ class Room(NamedTuple):
 
 
 def main() -> int:
+    become_owner(FOLDER)
     with open(LOCK, "w", encoding="ascii") as lock:
         # Not flock(): the processes that we start would hold that too.
         fcntl.lockf(lock, fcntl.LOCK_EX)
@@ -68,6 +71,15 @@ def main() -> int:
         files.put(REPORT, json.dumps(report._asdict()).encode("ascii"), 0o644)
     sys.stdout.write(advertised(report))
     return 0
+
+
+def become_owner(folder: str) -> None:
+    """Root, trying by hand, would find root's answer, and leave files that HTCondor cannot write."""
+    if os.geteuid() == 0:
+        owner = os.stat(folder)
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)
 
 
 def reported(findings: Sequence[str], at: int, remark: str) -> Report:
@@ -169,9 +181,10 @@ def cvmfs_problem(name: str) -> Optional[str]:
 
 
 def container_problem(program: str) -> Optional[str]:
-    """Can it run a container? Of this machine's own files, so that nothing is fetched."""
+    """Can it run a container? One of this machine's own /usr, so that nothing is fetched."""
+    container_root(CONTAINER_ROOT)
     done = subprocess.run(
-        [program, "--silent", "exec", "--contain", "--no-home", "/", "/bin/true"],
+        [program, "--silent", "exec", *_CONTAINED, CONTAINER_ROOT, "/bin/true"],
         cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -181,6 +194,16 @@ def container_problem(program: str) -> Optional[str]:
         return None
     said = done.stderr.decode("utf-8", "replace").strip().split("\n")[-1]
     return said or "%s ended with status %d" % (os.path.basename(program), done.returncode)
+
+
+def container_root(root: str) -> None:
+    """A root directory that has nothing but places for mounts. (apptainer refuses / itself.)"""
+    for folder in ("dev", "etc", "proc", "sys", "tmp", "usr", "var/tmp"):
+        os.makedirs(os.path.join(root, folder), exist_ok=True)
+    for name in ("bin", "lib", "lib64"):
+        link = os.path.join(root, name)
+        if not os.path.lexists(link):
+            os.symlink("usr/" + name, link)
 
 
 def _text(path: str) -> str:

@@ -1,0 +1,5 @@
+"""Does nothing, and for long."""
+
+import time
+
+time.sleep(1000)

@@ -1,0 +1,191 @@
+"""Jobs that take more than is theirs, on a worker with a small real pool on the machine itself.
+
+Each is stopped, its owner is told why, and the worker takes the next one. What this machine's
+kernel is missing are control groups with a memory controller: here HTCondor measures and holds;
+in a virtual machine the kernel itself ends a job that eats memory.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakery.machines.namespace import NamespaceMachine
+from tests.integration.test_guest_life import booted, conf, macros, master, shell, write
+
+JOBS = Path(__file__).parent / "jobs"
+LIMITS = """\
+UPDATE_INTERVAL = 5
+STARTER_UPDATE_INTERVAL = 5
+WORKER_LEAST_DISK = 20480
+WORKER_MOST_PROCESSES = 100
+"""
+# The probe is told of a folder that can be taken away, under jobs that run elsewhere.
+HEALTH = """\
+WORKER_GUARDS = $(WORKER_HEALTH)
+WORKER_HEALTH_PERIOD = 2
+STARTD_CRON_HEALTH_ENV = WORKER_EXECUTE=/var/lib/looked-at
+"""
+POOL = """\
+DAEMON_LIST = MASTER, STARTD, COLLECTOR, NEGOTIATOR, SCHEDD
+NETWORK_INTERFACE = 127.0.0.1
+ENABLE_IPV6 = False
+SHARED_PORT_PORT = 9618
+ALLOW_ADVERTISE_STARTD = *
+ALLOW_ADVERTISE_MASTER = *
+NEGOTIATOR_INTERVAL = 2
+NEGOTIATOR_CYCLE_DELAY = 1
+NEGOTIATOR_MIN_INTERVAL = 1
+SCHEDD_INTERVAL = 2
+"""
+SUBMIT = """\
+executable = /usr/bin/python3
+transfer_executable = False
+arguments = {arguments}
+transfer_input_files = {name}.py
+should_transfer_files = YES
+when_to_transfer_output = ON_EXIT
+request_cpus = 1
+request_memory = 200
+request_disk = 20480
+coresize = 1000000000
+output = {name}.out
+error = {name}.err
+log = {name}.log
+queue
+"""
+HOME = "/home/alice"
+
+
+@pytest.fixture
+def machine(worker_root: Path, tmp_path: Path) -> Iterator[NamespaceMachine]:
+    """A worker with its own pool, and Alice, who submits."""
+    (worker_root / "etc/condor/config.d/95-test.config").write_text(LIMITS + HEALTH + POOL)
+    units = worker_root / "etc/systemd/system/condor.service.d"
+    units.mkdir(parents=True)
+    # 400 processes that fork for ever say as much as 4096, and leave other tests a processor.
+    (units / "99-test.conf").write_text("[Service]\nLimitNPROC=400\n")
+    with booted(worker_root, tmp_path / "console") as up:
+        up.run(["useradd", "--create-home", "alice"])
+        up.run(["install", "-d", "-o", "condor", "/var/lib/looked-at"])
+        write(up, conf())
+        up.wait_until("the pool has the slot", lambda: "slot1@" in shell(up, "condor_status -af Name"), 60)
+        yield up
+
+
+def submit(machine: NamespaceMachine, name: str, *arguments: str) -> None:
+    for suffix, text in (
+        (".py", (JOBS / f"{name}.py").read_text()),
+        (".sub", SUBMIT.format(name=name, arguments=" ".join((f"{name}.py", *arguments)))),
+    ):
+        machine.run(["su", "alice", "-c", f"cat >{HOME}/{name}{suffix}"], stdin=text.encode())
+    machine.run(["su", "alice", "-c", f"cd {HOME} && condor_submit -batch-name {name} {name}.sub"])
+
+
+def job(machine: NamespaceMachine, name: str, *attributes: str) -> list[str]:
+    """Of a job in the queue; nothing if it has left that."""
+    return shell(
+        machine, f"condor_q -all -const 'JobBatchName == \"{name}\"' -af:t {' '.join(attributes)}"
+    ).split("\t")
+
+
+def wait_for_hold(machine: NamespaceMachine, name: str, seconds: float) -> list[str]:
+    machine.wait_until(f"{name} is held", lambda: job(machine, name, "JobStatus") == ["5"], seconds)
+    return job(machine, name, "HoldReasonCode", "HoldReasonSubCode", "HoldReason")
+
+
+def output_of(machine: NamespaceMachine, name: str, *arguments: str) -> str:
+    submit(machine, name, *arguments)
+    machine.wait_until(f"{name} is done", lambda: job(machine, name, "JobStatus") == [""], 60)
+    return shell(machine, f"cat {HOME}/{name}.out {HOME}/{name}.err")
+
+
+def accounts(machine: NamespaceMachine) -> dict[str, int]:
+    rows = [row.split(":") for row in shell(machine, "getent passwd | grep ^slot").splitlines()]
+    assert {(row[5], row[6]) for row in rows} == {("/nonexistent", "/usr/sbin/nologin")}
+    return {row[0]: int(row[2]) for row in rows}
+
+
+def processes_of_jobs(machine: NamespaceMachine) -> str:
+    return shell(machine, "ps -eo user:16,stat,args | grep '^slot[0-9]'")
+
+
+def test_a_job_sees_nothing_of_the_worker_s_and_leaves_nothing(machine: NamespaceMachine) -> None:
+    cpus = int(shell(machine, "nproc --all"))
+    slots = accounts(machine)
+    assert set(slots) == {f"slot{number}" for number in range(cpus + 1)}
+    nothing = {"/etc/osg-worker.conf": "PermissionError", "/etc/condor/tokens.d": ""}
+    nothing |= {"/var/log/condor": "", "/var/log/condor/StartLog": "PermissionError"}
+    readable = {"/run/worker-bakery/health": "list,enter", "/var/lib/condor/execute": "list,enter"}
+    said: dict[str, Any] = json.loads(output_of(machine, "looks_around", *nothing, *readable))
+    assert said["uid"] in set(slots.values()) - {slots["slot0"]}
+    assert len(said["groups"]) == 1
+    assert said["tmp"] == [[], [], []]
+    assert said["core"] == [0, 0] and said["processes"] == [400, 400]
+    assert said["paths"] == nothing | readable
+
+    output_of(machine, "stays_behind")
+    machine.wait_until("its process has gone", lambda: processes_of_jobs(machine) == "", 15)
+    # Once more for the same machine: nothing is made twice.
+    before = shell(machine, "cat /etc/passwd /etc/condor/config.d/81-worker-resources.config")
+    machine.run(["systemctl", "restart", "worker-resources.service"])
+    after = shell(machine, "cat /etc/passwd /etc/condor/config.d/81-worker-resources.config")
+    assert after == before
+
+
+def test_an_ill_machine_takes_no_new_job_and_lets_the_old_one_be(machine: NamespaceMachine) -> None:
+    def healthy() -> list[str]:
+        """Of the partitionable slot, and of the one that the job got."""
+        return shell(machine, "condor_status -af NODE_IS_HEALTHY").split()
+
+    submit(machine, "waits")
+    machine.wait_until("it runs", lambda: job(machine, "waits", "JobStatus") == ["2"], 60)
+    machine.wait_until("the pool has heard", lambda: healthy() == ["true", "true"], 30)
+    begun = job(machine, "waits", "JobCurrentStartDate")
+    machine.run(["mv", "/var/lib/looked-at", "/var/lib/gone"])
+    machine.wait_until("the pool has heard that", lambda: healthy() == ["false", "false"], 30)
+
+    submit(machine, "looks_around")
+    time.sleep(15)  # some rounds of the negotiator
+    assert job(machine, "looks_around", "JobStatus") == ["1"]
+    assert job(machine, "waits", "JobStatus", "JobCurrentStartDate") == ["2", *begun]
+    machine.run(["mv", "/var/lib/gone", "/var/lib/looked-at"])
+    machine.wait_until("the other runs", lambda: job(machine, "looks_around", "JobStatus") == [""], 60)
+    assert job(machine, "waits", "JobStatus", "JobCurrentStartDate") == ["2", *begun]
+
+
+def test_jobs_that_take_too_much_are_held_with_the_reason_and_the_worker_goes_on(
+    machine: NamespaceMachine,
+) -> None:
+    running = master(machine)
+    for name in ("fills_disk", "eats_memory"):
+        submit(machine, name)
+    disk = wait_for_hold(machine, "fills_disk", 60)
+    memory = wait_for_hold(machine, "eats_memory", 60)
+    submit(machine, "forks_without_bound")
+    forks = wait_for_hold(machine, "forks_without_bound", 90)
+    assert disk[:2] == ["21", "104"] and "disk usage exceeded allocated disk" in disk[2]
+    assert memory[:2] == ["21", "102"] and "memory usage exceeded request_memory" in memory[2]
+    assert forks[:2] == ["21", "105"] and "more than 100 processes at once" in forks[2]
+
+    machine.wait_until("none of their processes lives", lambda: processes_of_jobs(machine) == "", 30)
+    assert json.loads(output_of(machine, "looks_around"))["tmp"] == [[], [], []]
+    assert shell(machine, "ls -A /var/lib/condor/execute") == ""
+    assert master(machine) == running
+    assert shell(machine, "condor_status -af NODE_IS_HEALTHY").split()[0] == "true"
+
+
+def test_the_limits_as_they_are_baked(worker_root: Path, tmp_path: Path) -> None:
+    with booted(worker_root, tmp_path / "console") as machine:
+        read = macros(
+            machine, "STARTER_UPDATE_INTERVAL", "WORKER_LEAST_DISK", "WORKER_MOST_PROCESSES",
+            "RESERVED_DISK", "CGROUP_MEMORY_LIMIT_POLICY", "MOUNT_UNDER_SCRATCH",
+        )  # fmt: skip
+        assert read == ["60", "1048576", "2048", "1024", "hard", '"/tmp,/var/tmp"']
+        shown = shell(machine, "systemctl show -p LimitNPROC -p LimitCORE condor.service")
+        assert shown.splitlines() == ["LimitCORE=0", "LimitNPROC=4096"]
