@@ -33,7 +33,7 @@ def machine(worker_image: Image, tmp_path: Path) -> Iterator[Machine]:
 
 
 @contextmanager
-def booted(root: Path, console: Path) -> Iterator[Machine]:
+def booted(root: Path, console: Path) -> Iterator[namespace.NamespaceMachine]:
     """One whose root directory, in namespaces, outlives it."""
     with namespace.boot(root, console=console, arguments=["cloud-init=disabled"]) as machine:
         wait_well(machine)
