@@ -11,10 +11,11 @@ import pytest
 
 from bakery.machines import vm
 from bakery.machines.accelerator import KVM, TCG
+from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
 from bakery.verify import ladder, pool, suite, table
 from bakery.verify.climb import Limits
-from provisioner.errors import NotProven
+from provisioner.errors import BadInput, NotProven
 
 
 def command(firmware: tuple[str, ...] = (), disks: tuple[Path, ...] = ()) -> list[str]:
@@ -51,6 +52,13 @@ def test_more_disks_come_after_the_image_s_and_the_seed() -> None:
     words = command(disks=(Path("/one.raw"), Path("/two.raw")))
     drives = [word.split(",")[0] for word in words if word.startswith("file=")]
     assert drives == ["file=/disk.qcow2", "file=/seed.iso", "file=/one.raw", "file=/two.raw"]
+
+
+def test_a_machine_in_namespaces_has_no_disks_and_says_so(tmp_path: Path) -> None:
+    image = Image(Path("/i.qcow2"), Path("/root-of-it"), "debian")
+    wanted = Needs(disks=(Path("/one.raw"),))
+    with pytest.raises(BadInput, match="no disks"), boot(wanted, image, tmp_path):
+        pass
 
 
 def test_a_program_s_arguments_reach_a_virtual_machine_as_they_are() -> None:
