@@ -10,7 +10,7 @@ from provisioner import run
 
 # What may be written. Less than the memory of any machine that builds images, so that a job which
 # fills its worker's disk does not fill the build machine.
-SIZE = "4g"
+SIZE = "2g"
 
 
 def mount_layer(lower: Path, memory: Path, root: Path) -> None:

@@ -15,9 +15,9 @@ from __future__ import annotations
 import ctypes
 import itertools
 import socket
-import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,19 +58,14 @@ class Network:
 
     def listen(self, address: str, port: int) -> socket.socket:
         """A listening socket on this network, for a server in our own process."""
-        made: list[socket.socket] = []
         # A thread of its own: whoever changes networks is not to come back to other work.
-        thread = threading.Thread(target=lambda: made.append(self._listen(address, port)))
-        thread.start()
-        thread.join()
-        if not made:
-            raise OSError(f"cannot listen on {address} port {port} of the network")
-        return made[0]
+        with ThreadPoolExecutor(1) as own:
+            return own.submit(self._listen, address, port).result()
 
     def _listen(self, address: str, port: int) -> socket.socket:
         with self.namespace.open() as namespace:
             if ctypes.CDLL(None).setns(namespace.fileno(), _CLONE_NEWNET) != 0:
-                raise OSError("cannot enter the network")
+                raise OSError(f"cannot enter the network of process {self.holder}")
         return socket.create_server((address, port))
 
 

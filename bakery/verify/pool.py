@@ -116,8 +116,8 @@ class Pool:
         return [value.strip() for value in row.split(",", len(attributes) - 1)]
 
     def remove(self, job_id: str) -> None:
-        """Take a job out of the queue, and off its worker."""
-        self._tool("condor_rm", job_id)
+        """Take a job off its worker and out of the queue, if it is still there."""
+        self._tool("condor_rm", job_id, expect=(0, 1))
 
     def output(self, name: str) -> str:
         path = self.root / "home" / SUBMITTER / name / "job.out"
@@ -127,9 +127,9 @@ class Pool:
         """What the collector and the schedd said last, without the queries they answered."""
         return condor_logs(self.root, ("CollectorLog", "SchedLog"))
 
-    def _tool(self, *argv: str) -> str:
-        within = ["chroot", str(self.root), *argv]
-        return run.call(on(self.network, within), env=_ENV, seconds=60).stdout
+    def _tool(self, *argv: str, expect: Sequence[int] = (0,)) -> str:
+        within = on(self.network, ["chroot", str(self.root), *argv])
+        return run.call(within, env=_ENV, expect=expect, seconds=60).stdout
 
 
 def _query(group_name: str) -> tuple[str, ...]:

@@ -8,16 +8,26 @@ from typing import Any
 
 import pytest
 
+from bakery.machines import accelerator as accelerators
+from bakery.machines.accelerator import Accelerator
 from bakery.machines.needs import Image
 from bakery.machines.network import Network, isolated
 from bakery.verify import pool as pools
 from bakery.verify.pool import Pool
+from provisioner.monitor import Silent
 from tests.conftest import BASE
 
 
 @pytest.fixture(scope="session")
 def worker_image(baked: dict[str, Any], image_root: Path) -> Image:
     return Image(Path(baked["path"]), image_root, BASE.login)
+
+
+@pytest.fixture(scope="session")
+def accelerator(worker_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Accelerator:
+    """The best that a virtual machine has here."""
+    kernel = accelerators.kernel(worker_image.root)
+    return accelerators.choose("auto", kernel, tmp_path_factory.mktemp("accelerator"), Silent())
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,16 @@ def wait_job(
 
 
 @contextlib.contextmanager
+def submitted(pool: Pool, name: str, project: str, script: str) -> Iterator[str]:
+    """A job of this name, and out of the queue when the block ends, whatever became of it."""
+    job = pool.submit(name, project, script)
+    try:
+        yield job
+    finally:
+        pool.remove(job)
+
+
+@contextlib.contextmanager
 def explained(pool: Pool, job: str) -> Iterator[None]:
     """With what the pool has to say of a job that does not do as it should."""
     try:

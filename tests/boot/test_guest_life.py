@@ -1,42 +1,48 @@
 """The life of a worker, from its configuration to its power-off, in namespace machines.
 
 Real systemd, real HTCondor, no pool: its central manager is a port of its own loopback where
-nobody answers. `worker_root` is a fresh, writable root directory of a worker image.
+nobody answers.
 """
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from bakery.machines.namespace import NamespaceMachine, boot
+from bakery.machines import namespace
+from bakery.machines.machine import Machine
+from bakery.machines.needs import Image, Needs, boot
 from bakery.userdata import WorkerConf, render
+from tests.boot.life import CONF
 
-CONF = "/etc/osg-worker.conf"
-TOKEN_FILE = "etc/condor/tokens.d/osg-worker.token"
-CONFIG_FILE = "etc/condor/config.d/90-osg-worker.config"
+TOKEN_FILE = "/etc/condor/tokens.d/osg-worker.token"
+CONFIG_FILE = "/etc/condor/config.d/90-osg-worker.config"
 TOKEN = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImsifQ.eyJzdWIiOiJ3b3JrZXJAY2xvdWQifQ.n0tt0besEEn-0"
 GPUS = "MY.TotalGPUs =?= undefined || MY.TotalGPUs == 0 || TARGET.RequestGPUs > 0"
 GUARDED = f"( MY.NODE_IS_HEALTHY =?= True ) && ( {GPUS} ) && ( True ) && ( {{}} )"
 
 
 @pytest.fixture
-def machine(worker_root: Path, tmp_path: Path) -> Iterator[NamespaceMachine]:
+def machine(worker_image: Image, tmp_path: Path) -> Iterator[Machine]:
     """A worker that is up and waits for its configuration."""
-    with booted(worker_root, tmp_path / "console") as up:
+    with boot(Needs(), worker_image, tmp_path) as up:
+        wait_well(up)
         yield up
 
 
 @contextmanager
-def booted(root: Path, console: Path) -> Iterator[NamespaceMachine]:
-    with boot(root, console=console, arguments=["cloud-init=disabled"]) as machine:
-        state = machine.wait_up()
-        assert state == "running", machine.run(["systemctl", "--failed"]).stdout
+def booted(root: Path, console: Path) -> Iterator[namespace.NamespaceMachine]:
+    """One whose root directory, in namespaces, outlives it."""
+    with namespace.boot(root, console=console, arguments=["cloud-init=disabled"]) as machine:
+        wait_well(machine)
         yield machine
+
+
+def wait_well(machine: Machine) -> None:
+    assert machine.wait_up() == "running", machine.run(["systemctl", "--failed"]).stdout
 
 
 def conf(group: str = "Test", start: str = "True", idle: int = 600, token: str = TOKEN) -> str:
@@ -46,54 +52,53 @@ def conf(group: str = "Test", start: str = "True", idle: int = 600, token: str =
     )
 
 
-def write(machine: NamespaceMachine, text: str) -> None:
+def write(machine: Machine, text: str) -> None:
     """As the shell scripts of user-data do it: not at once, and readable by everybody."""
     machine.run(["sh", "-c", f"umask 022; cat >{CONF}"], stdin=text.encode())
 
 
-def shell(machine: NamespaceMachine, script: str) -> str:
+def shell(machine: Machine, script: str) -> str:
     return machine.run(["sh", "-c", script], expect=range(256)).stdout.strip()
 
 
-def macros(machine: NamespaceMachine, *names: str) -> list[str]:
+def macros(machine: Machine, *names: str) -> list[str]:
     return machine.run(["condor_config_val", *names]).stdout.splitlines()
 
 
-def state(machine: NamespaceMachine, unit: str) -> str:
+def state(machine: Machine, unit: str) -> str:
     return shell(machine, f"systemctl is-active {unit}")
 
 
-def master(machine: NamespaceMachine) -> int:
+def master(machine: Machine) -> int:
     """condor_master's PID, or 0."""
     return int(shell(machine, "systemctl show -p MainPID --value condor.service"))
 
 
-def wait_for_startd(machine: NamespaceMachine) -> None:
+def wait_for_startd(machine: Machine) -> None:
     machine.wait_until("HTCondor's startd runs", lambda: bool(slot(machine, "Name")), 30)
 
 
-def slot(machine: NamespaceMachine, attribute: str) -> str:
+def slot(machine: Machine, attribute: str) -> str:
     """An attribute of the slot, as this worker advertises it to a pool."""
     address = "$(head -n 1 /var/log/condor/.startd_address)"
     said = shell(machine, f'condor_status -direct "{address}" -af "{attribute}" 2>/dev/null')
     return "" if said == "undefined" else said
 
 
-def wait_for_group(machine: NamespaceMachine, name: str) -> None:
+def wait_for_group(machine: Machine, name: str) -> None:
     machine.wait_until(f"the slot's group is {name}", lambda: slot(machine, "WorkerGroupName") == name, 30)
 
 
-def mode(path: Path) -> str:
-    status = path.stat()
-    return f"{stat.S_IMODE(status.st_mode):o} {status.st_uid}:{status.st_gid}"
+def mode(machine: Machine, path: str) -> str:
+    return machine.run(["stat", "-c", "%a %u:%g", path]).stdout.strip()
 
 
-def files_with(machine: NamespaceMachine, text: str) -> set[str]:
+def files_with(machine: Machine, text: str) -> set[str]:
     return set(shell(machine, f"grep -rlas -- {text} /etc /var /run /tmp /root").splitlines())
 
 
 def test_a_late_configuration_starts_htcondor_and_a_change_is_followed(
-    machine: NamespaceMachine, worker_root: Path
+    machine: Machine,
 ) -> None:
     assert "osg-worker: waiting for /etc/osg-worker.conf" in machine.console_text()
     assert state(machine, "osg-worker.path") == "active"
@@ -115,12 +120,13 @@ def test_a_late_configuration_starts_htcondor_and_a_change_is_followed(
         "UPDATE_INTERVAL",
     )  # fmt: skip
     assert macros(machine, "DAEMON_LIST", "CCB_ADDRESS") == ["MASTER, STARTD", "127.0.0.1"]
-    assert mode(worker_root / CONF[1:]) == "600 0:0"
-    assert mode(worker_root / TOKEN_FILE) == "600 0:0"
-    assert mode((worker_root / TOKEN_FILE).parent) == "700 0:0"
-    assert mode(worker_root / CONFIG_FILE) == "644 0:0"
-    assert (worker_root / TOKEN_FILE).read_text() == TOKEN + "\n"
-    assert files_with(machine, "n0tt0besEEn-0") == {CONF, "/" + TOKEN_FILE}
+    assert mode(machine, CONF) == "600 0:0"
+    assert mode(machine, TOKEN_FILE) == "600 0:0"
+    assert mode(machine, str(Path(TOKEN_FILE).parent)) == "700 0:0"
+    assert mode(machine, CONFIG_FILE) == "644 0:0"
+    same = ["cmp", "-", TOKEN_FILE]  # what a machine prints is scrubbed of tokens
+    machine.run(same, stdin=f"{TOKEN}\n".encode())
+    assert files_with(machine, "n0tt0besEEn-0") == {CONF, TOKEN_FILE}
 
     # The same once more changes nothing: there may be jobs.
     running = master(machine)
@@ -134,13 +140,13 @@ def test_a_late_configuration_starts_htcondor_and_a_change_is_followed(
     wait_for_group(machine, "Other")
     assert master(machine) == running
     assert files_with(machine, "n0tt0besEEn-0") == set()
-    assert files_with(machine, "n0tt0besEEn-1") == {CONF, "/" + TOKEN_FILE}
+    assert files_with(machine, "n0tt0besEEn-1") == {CONF, TOKEN_FILE}
     assert state(machine, "osg-worker.service") == "inactive"
     assert machine.run(["systemctl", "--failed", "--quiet"]).stdout == ""
 
 
 def test_a_bad_configuration_is_explained_starts_nothing_and_can_be_corrected(
-    machine: NamespaceMachine, worker_root: Path
+    machine: Machine,
 ) -> None:
     write(machine, f"token = {TOKEN} x\n{TOKEN}\nStart =\nCentralManager = a b\nColour = {TOKEN}\n")
     machine.wait_until("it is refused", lambda: state(machine, "osg-worker.service") == "failed", 15)
@@ -156,7 +162,7 @@ def test_a_bad_configuration_is_explained_starts_nothing_and_can_be_corrected(
     write(machine, conf(start="TARGET.Owner == == 1"))
     machine.wait_until("that is refused", lambda: "Start is not a ClassAd" in machine.console_text(), 15)
     assert state(machine, "condor.service") == "inactive"
-    assert not (worker_root / TOKEN_FILE).exists() and not (worker_root / CONFIG_FILE).exists()
+    assert not machine.succeeds("ls", TOKEN_FILE) and not machine.succeeds("ls", CONFIG_FILE)
     assert "n0tt0besEEn" not in machine.console_text()
     assert shell(machine, "journalctl --no-pager -b | grep n0tt0besEEn") == ""
     assert files_with(machine, "n0tt0besEEn") == {CONF}
@@ -167,7 +173,7 @@ def test_a_bad_configuration_is_explained_starts_nothing_and_can_be_corrected(
 
 
 def test_a_file_that_is_written_slowly_or_often_is_read_whole_and_last(
-    machine: NamespaceMachine,
+    machine: Machine,
 ) -> None:
     head, tail = conf("Slow").split("Start", 1)
     script = f"exec >{CONF}; sleep 1; printf %s '{head}'; sleep 1.5; printf %s 'Start{tail}'"
@@ -180,29 +186,23 @@ def test_a_file_that_is_written_slowly_or_often_is_read_whole_and_last(
     assert state(machine, "osg-worker.path") == "active"
 
 
-def test_a_script_in_the_user_data_may_write_the_configuration(worker_root: Path, tmp_path: Path) -> None:
+def test_a_script_in_the_user_data_may_write_the_configuration(worker_image: Image, tmp_path: Path) -> None:
     # cloud-init runs such scripts last of all, after multi-user.target.
-    seed = worker_root / "var/lib/cloud/seed/nocloud"
-    seed.mkdir(parents=True)
-    (seed / "meta-data").write_text("instance-id: i-1\nlocal-hostname: cloudy\n")
     settings = {"IdleTimeout": "600"}
     told = WorkerConf(
         token=TOKEN, start="True", group_name="Cloudy", central_manager="127.0.0.1", settings=settings
     )
-    (seed / "user-data").write_text(render(told, "script"))
-    # A first boot, at which systemd enables whatever no preset forbids.
-    (worker_root / "etc/machine-id").write_text("uninitialized\n")
-    with boot(worker_root, console=tmp_path / "console", arguments=["ds=nocloud"]) as machine:
+    with boot(Needs(user_data=render(told, "script")), worker_image, tmp_path) as machine:
         machine.wait_up()
         assert shell(machine, "systemctl is-enabled condor.service") == "disabled"
         wait_for_group(machine, "Cloudy")
-        assert mode(worker_root / CONF[1:]) == "600 0:0"
+        assert mode(machine, CONF) == "600 0:0"
         assert shell(machine, "journalctl --no-pager -b | grep -i 'ordering cycle'") == ""
         assert state(machine, "multi-user.target") == "active"
 
 
 def test_a_crash_is_repaired_and_an_administrators_stop_is_a_stop(
-    machine: NamespaceMachine,
+    machine: Machine,
 ) -> None:
     write(machine, conf())
     wait_for_startd(machine)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from subprocess import Popen
+from typing import cast
 
 import pytest
 
 from bakery.machines import vm
 from bakery.machines.accelerator import KVM, TCG
+from bakery.machines.needs import Image, Needs, boot
+from bakery.machines.network import Network
 from bakery.verify import ladder, pool, suite, table
 from bakery.verify.climb import Limits
-from provisioner.errors import NotProven
+from provisioner.errors import BadInput, NotProven
 
 
 def command(firmware: tuple[str, ...] = (), disks: tuple[Path, ...] = ()) -> list[str]:
@@ -41,6 +46,32 @@ def test_a_machine_listens_on_loopback_only_and_shows_nothing() -> None:
 
 def test_a_machine_never_writes_the_image() -> None:
     assert not [word for word in command() if "/i.qcow2" in word]
+
+
+def test_more_disks_come_after_the_image_s_and_the_seed() -> None:
+    words = command(disks=(Path("/one.raw"), Path("/two.raw")))
+    drives = [word.split(",")[0] for word in words if word.startswith("file=")]
+    assert drives == ["file=/disk.qcow2", "file=/seed.iso", "file=/one.raw", "file=/two.raw"]
+
+
+def test_a_machine_in_namespaces_has_no_disks_and_says_so(tmp_path: Path) -> None:
+    image = Image(Path("/i.qcow2"), Path("/root-of-it"), "debian")
+    wanted = Needs(disks=(Path("/one.raw"),))
+    with pytest.raises(BadInput, match="no disks"), boot(wanted, image, tmp_path):
+        pass
+
+
+def test_a_program_s_arguments_reach_a_virtual_machine_as_they_are() -> None:
+    login = vm.Login("debian", Path("/key"))
+    settings = vm.Settings(Path("/i.qcow2"), Path("/seed.iso"), login, TCG, network=Network(4711))
+    process = cast("Popen[bytes]", None)  # none is needed to say what would be run
+    argv = ["sh", "-c", "echo $HOME 'a b'"]
+    words = vm.VirtualMachine(Path("/console"), process, settings, 2222, 0.0).ssh(argv)
+    assert words[:4] == ["nsenter", "--net=/proc/4711/ns/net", "--", "ssh"]
+    assert words[-2] == "debian@127.0.0.1"
+    there = shlex.split(words[-1])
+    assert there[:2] == ["sudo", "-n"]
+    assert there[-3:] == argv
 
 
 def test_software_emulation_gets_more_time() -> None:

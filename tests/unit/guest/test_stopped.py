@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import pytest
+from worker_runtime import observe
 from worker_runtime.stopped import properties_in, went_by_itself
 
 
 @pytest.mark.parametrize(
     ("shown", "off"),
     [
-        ("Result=success\nJob=\n", True),
-        ("Result=success\nJob=0\n", True),
-        ("Result=success\n", True),  # systemd 219 leaves an empty property out
-        ("Result=success\nJob=1234\n", False),
-        ("Result=signal\nJob=\n", False),
-        ("Result=exit-code\n", False),
-        ("Result=watchdog\nJob=0\n", False),
+        ("ExecMainCode=1\nExecMainStatus=0\nJob=\n", True),
+        ("ExecMainCode=1\nExecMainStatus=99\nJob=0\n", True),
+        ("ExecMainCode=1\nExecMainStatus=0\n", True),  # systemd 219 leaves an empty property out
+        ("ExecMainCode=1\nExecMainStatus=0\nJob=1234\n", False),
+        ("ExecMainCode=2\nExecMainStatus=9\nJob=\n", False),
+        ("ExecMainCode=1\nExecMainStatus=44\n", False),
+        ("ExecMainCode=0\nExecMainStatus=0\n", False),  # it has not ended yet
         ("", False),
     ],
 )
 def test_only_an_end_that_nobody_asked_for_and_that_is_no_crash(shown: str, off: bool) -> None:
     assert went_by_itself(properties_in(shown)) is off
+
+
+@pytest.mark.parametrize(
+    ("state", "leaves"), [("deactivating", True), ("active", False), ("activating", False), ("failed", False)]
+)
+def test_who_cannot_end_is_leaving_all_the_same(state: str, leaves: bool) -> None:
+    """A job's process that hangs keeps the unit from ending; systemd would start it again then."""
+    unit = {"ActiveState": state, "ExecMainCode": "1", "ExecMainStatus": "0", "Job": ""}
+    assert observe.leaves(unit) is leaves
+    assert not observe.leaves({**unit, "Job": "7"})

@@ -6,7 +6,7 @@ import os
 import subprocess
 from typing import Sequence
 
-from worker_runtime import clock, condor, files, machine, proof, settings, token
+from worker_runtime import clock, condor, files, machine, proof, settings, stopped, token
 from worker_runtime.conf import Conf, Key, parse
 from worker_runtime.say import say
 
@@ -102,6 +102,7 @@ def install(conf: Conf, place: condor.Place) -> str:
     token_is_new = files.put(TOKEN_FILE, conf.values["Token"].encode("ascii") + b"\n", 0o600)
     config_is_new = files.put(CONFIG_FILE, after.encode("utf-8"), 0o644)
     if token_is_new or config_is_new or not os.path.exists(settings.PUBLISHED):
+        stopped.started()  # whatever ended under the old settings, says nothing of the new
         settings.publish(conf.values)
         # At each start of HTCondor it runs anyway; a running one may have to hear of MetadataGuard.
         subprocess.call(["systemctl", "start", GUARD])

@@ -6,7 +6,7 @@ import re
 import subprocess
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from worker_runtime.stopped import UNIT, properties_in
+from worker_runtime.stopped import UNIT, properties_in, went_by_itself
 
 SECONDS = 20
 STARTD_ADDRESS = "/var/log/condor/.startd_address"
@@ -22,10 +22,19 @@ class Slots(NamedTuple):
     startd: str
 
 
-def unit_state() -> str:
-    """ActiveState of HTCondor's unit; "" if even systemd does not answer."""
-    shown = _output(["systemctl", "show", "-p", "ActiveState", UNIT])
-    return properties_in(shown or "").get("ActiveState", "")
+def unit() -> Dict[str, str]:
+    """What systemd knows of HTCondor's unit; nothing if even systemd does not answer."""
+    wanted = ("ActiveState", "Job", "ExecMainCode", "ExecMainStatus")
+    options = [option for name in wanted for option in ("-p", name)]
+    return properties_in(_output(["systemctl", "show", *options, UNIT]) or "")
+
+
+def leaves(unit: Dict[str, str]) -> bool:
+    """Has condor_master ended by itself, while something of a job's hangs and cannot be ended?
+
+    systemd waits minutes for that, calls it a failure then, and would start HTCondor again.
+    """
+    return unit.get("ActiveState") == "deactivating" and went_by_itself(unit)
 
 
 def slots() -> Optional[Slots]:

@@ -16,9 +16,13 @@ LEFT = settings.RUN + "/left"  # there while HTCondor has gone by itself
 
 
 def went_by_itself(properties: Mapping[str, str]) -> bool:
-    """An end with success (a crash is not) that nobody asked for."""
+    """condor_master has ended with success (a crash is none), and nobody asked for that.
+
+    Not Result=: that is a failure already if anything of a job's outlived the master.
+    """
     nobody_asked = properties.get("Job", "") in ("", "0")
-    return properties.get("Result") == "success" and nobody_asked
+    exited = properties.get("ExecMainCode") == "1"  # CLD_EXITED, of <signal.h>
+    return exited and properties.get("ExecMainStatus") in ("0", "99") and nobody_asked
 
 
 def properties_in(shown: str) -> Dict[str, str]:
@@ -28,7 +32,8 @@ def properties_in(shown: str) -> Dict[str, str]:
 
 
 def main() -> int:
-    shown = subprocess.check_output(["systemctl", "show", "-p", "Job", "-p", "Result", UNIT])
+    wanted = ["-p", "Job", "-p", "ExecMainCode", "-p", "ExecMainStatus"]
+    shown = subprocess.check_output(["systemctl", "show", *wanted, UNIT])
     if went_by_itself(properties_in(shown.decode("utf-8", "replace"))):
         os.makedirs(settings.RUN, 0o755, exist_ok=True)
         files.put(LEFT, b"", 0o644)

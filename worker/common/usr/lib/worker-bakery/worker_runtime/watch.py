@@ -62,13 +62,13 @@ def main() -> int:
 
 def look(memory: Memory, boot: float) -> Seen:
     values = settings.current()
-    mine = observe.slots()
+    mine, unit = observe.slots(), observe.unit()
     configured = observe.changed_at(settings.PUBLISHED)
     here = Facts(
         now=time.monotonic() - boot,
         configured=configured,
-        unit=observe.unit_state(),
-        left=os.path.exists(LEFT),
+        unit=unit.get("ActiveState", ""),
+        left=os.path.exists(LEFT) or observe.leaves(unit),
         startd=mine.startd if mine else "",
         claimed=mine.claimed if mine else 0,
         in_pool=None,
