@@ -44,7 +44,9 @@ LIFE_OPTIONS = (
     Option("--idle-minutes", "IdleTimeout", "N", "go after so long without a job; 0: never", 60),
     Option("--join-minutes", "JoinTimeout", "N", "go after so long unseen in the pool; 0: never", 60),
     Option("--max-hours", "MaxLifetime", "H", "go so long after boot at the latest", 3600, zero=False),
-    Option("--on-idle", "OnIdle", "poweroff|stop|none", "how to go: power off, stop HTCondor only, not"),
+    Option(
+        "--on-idle", "OnIdle", "poweroff|stop|none", "power off, stop HTCondor only, or do not go at all"
+    ),
 )
 OPTIONS = (*TOKEN_OPTIONS, *LIFE_OPTIONS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -94,7 +95,8 @@ def parsed(text: str) -> classad2.ExprTree:
     import classad2
 
     if re.search(_OF_DAEMONS, text):
-        _know_functions_of_daemons()
+        with _no_setting_left():
+            import htcondor2  # type: ignore[import-untyped]  # noqa: F401
     try:
         classad2.ExprTree(text)
         return classad2.ExprTree(f"({text})")
@@ -105,13 +107,18 @@ def parsed(text: str) -> classad2.ExprTree:
         ) from None
 
 
-def _know_functions_of_daemons() -> None:
-    """By an import that takes a tenth of a second, and sets CONDOR_CONFIG for every child of ours."""
-    before = os.environ.get("CONDOR_CONFIG")
-    import htcondor2  # type: ignore[import-untyped]  # noqa: F401
+@contextmanager
+def _no_setting_left() -> Iterator[None]:
+    """htcondor2 sets CONDOR_CONFIG for every child of ours, whoever imports it.
 
-    if before is None:
-        os.environ.pop("CONDOR_CONFIG", None)
+    We do, a tenth of a second, for the functions of daemons; classad2 does if a value is an ad.
+    """
+    before = os.environ.get("CONDOR_CONFIG")
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("CONDOR_CONFIG", None)
 
 
 def dry_match(
@@ -277,7 +284,8 @@ def _answer(expression: classad2.ExprTree, sample: Sample) -> Answer:
         ad.update(
             {name: value for name, value in sample.attributes.items() if ad is job or name not in _MACHINE}
         )
-    found = expression.eval(machine, job)
+    with _no_setting_left():
+        found = expression.eval(machine, job)
     _restore(machine, sample, _JOB | _MACHINE)
     _restore(job, sample, _JOB)
     if found is classad2.Value.Undefined:

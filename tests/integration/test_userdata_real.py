@@ -183,11 +183,14 @@ def test_a_full_disk_and_a_reader_that_goes_away_are_errors(tmp_path: Path) -> N
     assert gone.stderr == "error: Whatever read the output went away before its end.\n"
 
 
-def test_checking_a_start_leaves_no_setting_for_the_tools_of_an_image() -> None:
+@pytest.mark.parametrize(
+    "checked", ["""start.parsed('stringListMember("a", X)')""", 'list(start.findings("TARGET"))']
+)
+def test_checking_a_start_leaves_no_setting_for_the_tools_of_an_image(checked: str) -> None:
     """htcondor2 sets CONDOR_CONFIG=/dev/null as it is imported, and an image has no /dev/null."""
     script = (
         "import os, sys; from bakery.launch import start;"
-        """start.parsed('stringListMember("a", X)');"""
+        f"{checked};"
         "print('htcondor2' in sys.modules, 'CONDOR_CONFIG' in os.environ)"
     )
     assert call([sys.executable, "-P", "-c", script]).stdout.split() == ["True", "False"]
