@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from bakery.machines.namespace import NamespaceMachine
-from tests.integration.test_guest_life import booted, conf, macros, master, shell, write
+from tests.boot.test_guest_life import booted, conf, macros, master, shell, write
 
 JOBS = Path(__file__).parent / "jobs"
 LIMITS = """\

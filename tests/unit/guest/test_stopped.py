@@ -25,7 +25,8 @@ def test_only_an_end_that_nobody_asked_for_and_that_is_no_crash(shown: str, off:
 
 
 @pytest.mark.parametrize(
-    ("state", "leaves"), [("deactivating", True), ("active", False), ("activating", False), ("failed", False)]
+    ("state", "leaves"),
+    [("deactivating", True), ("active", False), ("activating", False), ("failed", False)],
 )
 def test_who_cannot_end_is_leaving_all_the_same(state: str, leaves: bool) -> None:
     """A job's process that hangs keeps the unit from ending; systemd would start it again then."""
