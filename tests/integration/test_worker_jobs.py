@@ -1,8 +1,6 @@
-"""Jobs that take more than is theirs, on a worker with a small real pool on the machine itself.
+"""Jobs on a worker that is a small real pool by itself: what they see of it, and when it takes none.
 
-Each is stopped, its owner is told why, and the worker takes the next one. What this machine's
-kernel is missing are control groups with a memory controller: here HTCondor measures and holds;
-in a virtual machine the kernel itself ends a job that eats memory.
+Jobs that take more than is theirs are in tests/boot/test_life_jobs.py.
 """
 
 from __future__ import annotations
@@ -19,11 +17,9 @@ from bakery.machines.namespace import NamespaceMachine
 from tests.boot.test_guest_life import booted, conf, macros, master, shell, write
 
 JOBS = Path(__file__).parent / "jobs"
-LIMITS = """\
+SOONER = """\
 UPDATE_INTERVAL = 5
 STARTER_UPDATE_INTERVAL = 5
-WORKER_LEAST_DISK = 20480
-WORKER_MOST_PROCESSES = 100
 """
 # The probe is told of a folder that can be taken away, under jobs that run elsewhere.
 HEALTH = """\
@@ -65,11 +61,7 @@ HOME = "/home/alice"
 @pytest.fixture
 def machine(worker_root: Path, tmp_path: Path) -> Iterator[NamespaceMachine]:
     """A worker with its own pool, and Alice, who submits."""
-    (worker_root / "etc/condor/config.d/95-test.config").write_text(LIMITS + HEALTH + POOL)
-    units = worker_root / "etc/systemd/system/condor.service.d"
-    units.mkdir(parents=True)
-    # 400 processes that fork for ever say as much as 4096, and leave other tests a processor.
-    (units / "99-test.conf").write_text("[Service]\nLimitNPROC=400\n")
+    (worker_root / "etc/condor/config.d/95-test.config").write_text(SOONER + HEALTH + POOL)
     with booted(worker_root, tmp_path / "console") as up:
         up.run(["useradd", "--create-home", "alice"])
         up.run(["install", "-d", "-o", "condor", "/var/lib/looked-at"])
@@ -92,11 +84,6 @@ def job(machine: NamespaceMachine, name: str, *attributes: str) -> list[str]:
     return shell(
         machine, f"condor_q -all -const 'JobBatchName == \"{name}\"' -af:t {' '.join(attributes)}"
     ).split("\t")
-
-
-def wait_for_hold(machine: NamespaceMachine, name: str, seconds: float) -> list[str]:
-    machine.wait_until(f"{name} is held", lambda: job(machine, name, "JobStatus") == ["5"], seconds)
-    return job(machine, name, "HoldReasonCode", "HoldReasonSubCode", "HoldReason")
 
 
 def output_of(machine: NamespaceMachine, name: str, *arguments: str) -> str:
@@ -157,27 +144,6 @@ def test_an_ill_machine_takes_no_new_job_and_lets_the_old_one_be(machine: Namesp
     machine.run(["mv", "/var/lib/gone", "/var/lib/looked-at"])
     machine.wait_until("the other runs", lambda: job(machine, "looks_around", "JobStatus") == [""], 60)
     assert job(machine, "waits", "JobStatus", "JobCurrentStartDate") == ["2", *begun]
-
-
-def test_jobs_that_take_too_much_are_held_with_the_reason_and_the_worker_goes_on(
-    machine: NamespaceMachine,
-) -> None:
-    running = master(machine)
-    for name in ("fills_disk", "eats_memory"):
-        submit(machine, name)
-    disk = wait_for_hold(machine, "fills_disk", 60)
-    memory = wait_for_hold(machine, "eats_memory", 60)
-    submit(machine, "forks_without_bound")
-    forks = wait_for_hold(machine, "forks_without_bound", 90)
-    assert disk[:2] == ["21", "104"] and "disk usage exceeded allocated disk" in disk[2]
-    assert memory[:2] == ["21", "102"] and "memory usage exceeded request_memory" in memory[2]
-    assert forks[:2] == ["21", "105"] and "more than 100 processes at once" in forks[2]
-
-    machine.wait_until("none of their processes lives", lambda: processes_of_jobs(machine) == "", 30)
-    assert json.loads(output_of(machine, "looks_around"))["tmp"] == [[], [], []]
-    assert shell(machine, "ls -A /var/lib/condor/execute") == ""
-    assert master(machine) == running
-    assert shell(machine, "condor_status -af NODE_IS_HEALTHY").split()[0] == "true"
 
 
 def test_the_limits_as_they_are_baked(worker_root: Path, tmp_path: Path) -> None:
