@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bakery.machines.namespace import NamespaceMachine
-from tests.boot.test_guest_life import booted, conf, macros, master, shell, write
+from tests.boot.test_guest_life import booted, conf, macros, shell, write
 
 JOBS = Path(__file__).parent / "jobs"
 SOONER = """\
