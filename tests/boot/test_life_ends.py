@@ -1,6 +1,6 @@
 """How a worker's life ends, and why: each machine here is to find by itself that it has to go.
 
-Where several machines do not need to be looked at one after another, they live at the same time.
+They mostly wait, so several live at the same time, each looked after by a thread.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Lock
 
 import pytest
 
@@ -27,12 +29,14 @@ OFF = 90  # seconds; the deadlines below are 10 to 20
 @pytest.fixture
 def start(network: Network, worker_image: Image, tmp_path: Path) -> Iterator[Boot]:
     """Machines of these names, until the test ends."""
+    one_by_one = Lock()
     with ExitStack() as stack:
 
         def started(name: str) -> Machine:
             work = tmp_path / name
             work.mkdir()
-            return stack.enter_context(boot(Needs(hostname=name, network=network), worker_image, work))
+            with one_by_one:
+                return stack.enter_context(boot(Needs(hostname=name, network=network), worker_image, work))
 
         yield started
 
@@ -65,7 +69,7 @@ def forged(**changes: object) -> str:
     return idtoken.mint(secrets.token_bytes(64), "POOL", **settings)  # type: ignore[arg-type]
 
 
-def test_who_does_not_join_says_why_and_goes(start: Boot, pool: Pool) -> None:
+def who_does_not_join_says_why_and_goes(start: Boot, pool: Pool) -> None:
     obstacles = {
         "unknown-name": ({"CentralManager": "no.such.pool.invalid"}, "the name no.such.pool.invalid of the "
                          "pool cannot be resolved"),
@@ -85,7 +89,7 @@ def test_who_does_not_join_says_why_and_goes(start: Boot, pool: Pool) -> None:
         assert "eyJ" not in console
 
 
-def test_who_is_never_configured_or_badly_goes(start: Boot, pool: Pool) -> None:
+def who_is_never_configured_or_badly_goes(start: Boot, pool: Pool) -> None:
     never, badly = start("never"), start("badly")
     for machine in (never, badly):
         machine.wait_up()
@@ -100,29 +104,30 @@ def test_who_is_never_configured_or_badly_goes(start: Boot, pool: Pool) -> None:
     assert "unknown key, ignored: Colour" in badly.console_text()
 
 
-def test_a_wedged_htcondor_and_an_idle_one_that_may_only_stop(start: Boot, pool: Pool) -> None:
-    wedged, staying = start("wedged"), start("staying")
-    configure(wedged, told(pool, WatchdogTimeout=15))
-    configure(staying, told(pool, IdleTimeout=15, OnIdle="stop"))
-    wait_state(wedged, "idle")
-    wedged.run(["systemctl", "kill", "--kill-who=all", "--signal=SIGSTOP", "condor.service"])
+def a_wedged_htcondor_is_noticed(start: Boot, pool: Pool) -> None:
+    machine = start("wedged")
+    configure(machine, told(pool, WatchdogTimeout=15))
+    wait_state(machine, "idle")
+    machine.run(["systemctl", "kill", "--kill-who=all", "--signal=SIGSTOP", "condor.service"])
+    machine.wait_off(OFF)
+    said = "stopping: WatchdogTimeout is over, and HTCondor does not answer"
+    assert said in machine.console_text()
 
-    wait_state(staying, "stopped")
-    assert not staying.succeeds("systemctl", "is-active", "condor.service")
-    said = staying.run(["setpriv", "--reuid=65534", "--clear-groups", "worker-image", "status"]).stdout
+
+def an_idle_one_that_may_only_stop_stays(start: Boot, pool: Pool) -> None:
+    machine = start("staying")
+    configure(machine, told(pool, IdleTimeout=15, OnIdle="stop"))
+    wait_state(machine, "stopped")
+    assert not machine.succeeds("systemctl", "is-active", "condor.service")
+    said = machine.run(["setpriv", "--reuid=65534", "--clear-groups", "worker-image", "status"]).stdout
     assert "State:   stopped\nWhy:     HTCondor was idle for long enough\n" in said
     assert len(said.splitlines()) == 10
-
-    wedged.wait_off(OFF)
-    said = "stopping: WatchdogTimeout is over, and HTCondor does not answer"
-    assert said in wedged.console_text()
     # Told once more, it goes on.
-    assert staying.is_on()
-    staying.put(CONF, told(pool, WorkerGroupName="Again").encode(), 0o600)
-    wait_state(staying, "idle")
+    machine.put(CONF, told(pool, WorkerGroupName="Again").encode(), 0o600)
+    wait_state(machine, "idle")
 
 
-def test_nobody_is_cut_off_for_a_while(start: Boot, pool: Pool) -> None:
+def nobody_is_cut_off_for_a_while(start: Boot, pool: Pool) -> None:
     machine = start("visited")
     configure(machine, told(pool, IdleTimeout=15, LoginGrace=20))
     machine.run(["useradd", "--create-home", "alice"])
@@ -140,9 +145,9 @@ def sessions(machine: Machine) -> str:
     return machine.run(["loginctl", "list-sessions"], expect=ANY_STATUS).stdout
 
 
-def test_a_job_longer_than_idle_timeout_ends_and_a_lifetime_too(start: Boot, pool: Pool) -> None:
+def a_job_longer_than_idle_timeout_ends(start: Boot, pool: Pool) -> None:
     machine = start("busy")
-    job = pool.submit("longer-than-idle", "TG-BUSY", "#!/bin/sh\nsleep 50\necho done\n")
+    job = pool.submit("longer-than-idle", "TG-BUSY", "#!/bin/sh\nsleep 35\necho done\n")
     configure(
         machine,
         told(pool, WorkerGroupName="Busy", Start='TARGET.ProjectName == "TG-BUSY"', IdleTimeout=25),
@@ -153,13 +158,15 @@ def test_a_job_longer_than_idle_timeout_ends_and_a_lifetime_too(start: Boot, poo
     machine.wait_off(OFF)
 
 
-def test_nothing_is_taken_that_cannot_end_in_time(start: Boot, pool: Pool) -> None:
-    """MaxLifetime: a job that says it takes an hour stays; one of a minute runs; then the end."""
+def nothing_is_taken_that_cannot_end_in_time(start: Boot, pool: Pool) -> None:
+    """MaxLifetime: a job that says it takes an hour is not taken; a short one is; then the end."""
     machine = start("short-lived")
     wanted = {"Start": 'TARGET.ProjectName == "TG-SHORT"', "WorkerGroupName": "Short-lived"}
     long = pool.submit("takes-long", "TG-SHORT", "#!/bin/sh\necho long\n", {"+MaxWallTimeMins": "60"})
-    quick = pool.submit("takes-a-minute", "TG-SHORT", "#!/bin/sh\necho quick\n", {"+MaxWallTimeMins": "1"})
-    configure(machine, told(pool, MaxLifetime=120, **wanted))
+    quick = pool.submit(
+        "takes-a-little", "TG-SHORT", "#!/bin/sh\necho quick\n", {"allowed_job_duration": "20"}
+    )
+    configure(machine, told(pool, MaxLifetime=80, **wanted))
     wait_job(machine, pool, quick)
     assert pool.about(long, "JobStatus", "NumShadowStarts") == ["1", "undefined"]
     pool.remove(long)
@@ -167,18 +174,46 @@ def test_nothing_is_taken_that_cannot_end_in_time(start: Boot, pool: Pool) -> No
     assert "stopping: its MaxLifetime is near and no job runs" in machine.console_text()
 
 
-def test_a_token_from_a_file_or_a_program(start: Boot, pool: Pool) -> None:
-    fetched, filed = start("fetched"), start("filed")
-    fetched.wait_up()
-    fetched.put("/root/secret", pool.worker_token().encode(), 0o600)
-    configure(fetched, told(pool, Token="", TokenCommand="/usr/bin/cat /root/secret"))
-    wait_state(fetched, "idle")
-    assert "/root/secret" not in json.dumps(status(fetched))
+def a_token_from_a_program(start: Boot, pool: Pool) -> None:
+    machine = start("fetched")
+    machine.wait_up()
+    machine.put("/root/secret", pool.worker_token().encode(), 0o600)
+    configure(machine, told(pool, Token="", TokenCommand="/usr/bin/cat /root/secret"))
+    wait_state(machine, "idle")
+    assert "/root/secret" not in json.dumps(status(machine))
 
-    filed.wait_up()
-    filed.put("/root/token", forged().encode(), 0o600)
-    configure(filed, told(pool, Token="", TokenFile="/root/token"))
-    filed.wait_until("it is rejected", lambda: "rejected the token" in filed.console_text(), 60)
+
+def a_token_from_a_file_that_changes(start: Boot, pool: Pool) -> None:
+    machine = start("filed")
+    machine.wait_up()
+    machine.put("/root/token", forged().encode(), 0o600)
+    configure(machine, told(pool, Token="", TokenFile="/root/token"))
+    machine.wait_until("it is rejected", lambda: "rejected the token" in machine.console_text(), 60)
     # The file changes, and nothing else: that is noticed.
-    filed.put("/root/token", pool.worker_token().encode(), 0o600)
-    wait_state(filed, "idle")
+    machine.put("/root/token", pool.worker_token().encode(), 0o600)
+    wait_state(machine, "idle")
+
+
+Life = Callable[[Boot, Pool], None]
+TOGETHER: dict[str, tuple[Life, ...]] = {
+    "none-joins": (who_does_not_join_says_why_and_goes,),
+    "at-work": (
+        a_job_longer_than_idle_timeout_ends,
+        nothing_is_taken_that_cannot_end_in_time,
+        a_wedged_htcondor_is_noticed,
+    ),
+    "at-rest": (
+        nobody_is_cut_off_for_a_while,
+        an_idle_one_that_may_only_stop_stays,
+        who_is_never_configured_or_badly_goes,
+    ),
+    "tokens": (a_token_from_a_program, a_token_from_a_file_that_changes),
+}
+
+
+@pytest.mark.parametrize("together", TOGETHER)
+def test_lives(together: str, start: Boot, pool: Pool) -> None:
+    with ThreadPoolExecutor() as threads:
+        lived = {life.__name__: threads.submit(life, start, pool) for life in TOGETHER[together]}
+    failed = [f"{name}: {life.exception()!r}" for name, life in lived.items() if life.exception()]
+    assert not failed, "\n".join(failed)
