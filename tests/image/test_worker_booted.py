@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -96,3 +97,21 @@ def test_package_sources_are_the_distribution_s(host: Any) -> None:
     """cloud-init wrote them at first boot; the image itself carries none."""
     found = host.run("grep -rhsE '^(URIs:|deb )' /etc/apt/sources.list /etc/apt/sources.list.d").stdout
     assert "debian" in found
+
+
+def test_worker_s_life_is_looked_after(host: Any, expected: dict[str, Any]) -> None:
+    assert host.service("worker-life").is_running
+    said = json.loads(host.check_output("worker-image status --json"))
+    assert (said["group"], said["start"]) == (expected["group_name"], expected["start"])
+    assert said["state"] in ("joining", "idle", "running", "retiring")
+    assert said["health"] in ("OK", "not looked at yet")
+
+
+def test_only_root_reaches_the_metadata_service(host: Any) -> None:
+    assert "169.254.169.254" in host.check_output("nft list table inet worker_metadata")
+
+
+@pytest.mark.parametrize("folder", ["/var/lib/cloud/instances", "/var/lib/cloud/seed"])
+def test_nobody_but_root_enters_where_user_data_is_kept(host: Any, folder: str) -> None:
+    found = host.file(folder)
+    assert not found.exists or found.mode == 0o700
