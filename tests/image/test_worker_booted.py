@@ -103,7 +103,7 @@ def test_worker_s_life_is_looked_after(host: Any, expected: dict[str, Any]) -> N
     assert host.service("worker-life").is_running
     said = json.loads(host.check_output("worker-image status --json"))
     assert (said["group"], said["start"]) == (expected["group_name"], expected["start"])
-    assert said["state"] in ("joining", "idle", "running", "retiring")
+    assert said["state"] in ("starting", "joining", "idle", "running", "retiring")
     assert said["health"] in ("OK", "not looked at yet")
 
 

@@ -92,6 +92,12 @@ def test_a_silent_htcondor_is_given_time_and_then_up() -> None:
     assert life == Life("stopping", "WatchdogTimeout is over, and HTCondor does not answer")
 
 
+def test_one_that_never_starts_is_given_up_too() -> None:
+    worker = Worker()
+    assert worker.at(100, configured=1.0).state == "starting"
+    assert worker.at(700, unit="inactive").why == "WatchdogTimeout is over, and HTCondor does not run"
+
+
 def test_a_restarted_htcondor_joins_again() -> None:
     worker = Worker().joined()
     worker.at(200, startd="", unit="activating")

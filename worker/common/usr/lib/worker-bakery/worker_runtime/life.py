@@ -1,13 +1,14 @@
 """The states of a worker's life and their deadlines. Pure; all times are seconds since boot.
 
     waiting    for a good configuration         ConfigurationTimeout, from boot
+    starting   HTCondor does not answer yet     WatchdogTimeout, from the configuration
     joining    HTCondor runs, the pool does     JoinTimeout, from the startd's start
                not show it yet
     running    a slot is claimed
     idle       none is                          IdleTimeout, from the last claim
     retiring   MaxLifetime is near; what runs   MaxLifetime, from boot
                may end, then the worker goes
-    silent     the startd does not answer       WatchdogTimeout, from its last answer
+    silent     it does not answer any more      WatchdogTimeout, from its last answer
     stopping   on the way out, and why          LoginGrace, while somebody is logged in
     stopped    HTCondor is down, as wanted
 
@@ -129,7 +130,8 @@ def _state(memory: Memory, facts: Facts, limits: Limits) -> Life:
 
 def _silent(memory: Memory, facts: Facts, limits: Limits) -> Life:
     said = "HTCondor does not answer" if facts.unit == "active" else "HTCondor does not run"
-    return Life("silent", said, _finite(memory.answered + limits.watchdog))
+    state = "silent" if memory.startd else "starting"
+    return Life(state, said, _finite(memory.answered + limits.watchdog))
 
 
 def _at_work(memory: Memory, facts: Facts, limits: Limits) -> Life:
@@ -166,6 +168,7 @@ def _reason_to_go(life: Life, memory: Memory, facts: Facts, limits: Limits) -> s
 _SAID = {
     "waiting": "ConfigurationTimeout is over, and %s",
     "joining": "JoinTimeout is over, and it is not in the pool: %s",
+    "starting": "WatchdogTimeout is over, and %s",
     "silent": "WatchdogTimeout is over, and %s",
     "idle": "IdleTimeout is over, %s, and HTCondor did not end by itself",
 }
