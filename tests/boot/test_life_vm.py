@@ -22,7 +22,7 @@ from tests.boot import metadata
 from tests.boot.life import COMPLETED, HELD, JOIN, conf, submitted, wait_job
 from tests.boot.test_life_jobs import attempts, source
 
-GROUP, PROJECT, IDLE = "Virtual", "TG-VIRTUAL", 150
+GROUP, PROJECT, IDLE = "Virtual", "TG-VIRTUAL", 90
 DISK, WORD = 10 << 30, b"somebody's only copy".ljust(512)
 
 
@@ -75,7 +75,7 @@ def test_it_boots_and_joins_as_its_user_data_says(machine: Machine, pool: Pool) 
     said = json.loads(machine.run(["worker-image", "status", "--json"]).stdout)
     assert (said["group"], said["health"]) == (GROUP, "OK")
     assert said["image"]["WorkerImage"].startswith("osg-debian13-")
-    [advertised] = pool.ads(GROUP, "CloudInstanceID", "CloudProvider", "WorkerImage", "OSPool")
+    [advertised] = pool.ads(GROUP, "CloudInstanceID", "CloudPlatform", "WorkerImage", "OSPool")
     assert advertised.split()[1:] == ['"nocloud"', f'"{said["image"]["WorkerImage"]}"', "false"]
 
 

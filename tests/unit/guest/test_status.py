@@ -35,7 +35,12 @@ def test_each_source_has_its_own_place_for_the_type(source: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
-    "data", [{}, {"v1": None, "ds": None}, {"v1": {"region": 5}, "ds": {"meta_data": "x"}}]
+    "data",
+    [
+        {},
+        {"v1": None, "ds": None},
+        {"v1": {"region": 5, "cloud_name": "unknown"}, "ds": {"meta_data": "x"}},
+    ],
 )
 def test_what_is_not_known_is_not_said(data: dict[str, Any]) -> None:
     assert machine.shown(machine.of_cloud(data)) == {}

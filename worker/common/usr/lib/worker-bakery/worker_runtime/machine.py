@@ -57,7 +57,8 @@ def read(path: str) -> Dict[str, Any]:
 
 def _first(data: Mapping[str, Any], *names: str) -> str:
     values = (data.get(name) for name in names)
-    return next((value for value in values if isinstance(value, str)), "")
+    # "unknown" is cloud-init's word for a machine that is in no cloud it knows.
+    return next((value for value in values if isinstance(value, str) and value != "unknown"), "")
 
 
 def _instance_type(data: Mapping[str, Any]) -> str:
