@@ -113,7 +113,7 @@ def test_a_job_sees_nothing_of_the_worker_s_and_leaves_nothing(machine: Namespac
     assert said["uid"] in set(slots.values()) - {slots["slot0"]}
     assert len(said["groups"]) == 1
     assert said["tmp"] == [[], [], []]
-    assert said["core"] == [0, 0] and said["processes"] == [400, 400]
+    assert said["core"] == [0, 0] and said["processes"] == [4096, 4096]
     assert said["paths"] == nothing | readable
 
     output_of(machine, "stays_behind")
