@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bakery.bake import Baked, Options
     from bakery.bases import Base
     from provisioner.plan import Plan
+    from provisioner.roles import CvmfsClient
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         "--base", default="debian13", metavar="NAME", help="base to start from (%(default)s)"
     )
     parser.add_argument("--worker", default="osg", choices=["osg"], help="kind of worker (%(default)s)")
+    _add_roles(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="where the image goes")
     levels = ["none", "offline", "boot", "pool"]
     parser.add_argument(
@@ -50,6 +52,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
     parser.add_argument("--list-bases", action="store_true", help="print the bases and end")
     return parser
+
+
+def _add_roles(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("optional roles")
+    group.add_argument(
+        "--with",
+        dest="optional",
+        action="append",
+        default=[],
+        choices=["apptainer", "cvmfs"],
+        help="what the image has besides; repeatable",
+    )
+    group.add_argument(
+        "--apt-source",
+        dest="apt_sources",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE.sources",
+        help="deb822 of a repository lent to these roles, for packages that the base's does not have",
+    )
+    group.add_argument("--cvmfs-repositories", metavar="A,B", help="to be mounted under /cvmfs")
+    group.add_argument("--cvmfs-proxy", metavar="URLS", help="as CVMFS_HTTP_PROXY takes them")
+    group.add_argument("--cvmfs-quota", type=int, metavar="MB", help="size of its cache (4000)")
 
 
 def _bake(options: argparse.Namespace) -> int:
@@ -78,7 +104,17 @@ def _options(options: argparse.Namespace) -> Options:
         keep_failed=options.keep_failed,
         rebuild_base=options.rebuild_base,
         accelerator=options.accel,
+        optional=tuple(options.optional),
+        cvmfs=_cvmfs(options),
+        apt_sources=tuple(options.apt_sources),
     )
+
+
+def _cvmfs(options: argparse.Namespace) -> CvmfsClient:
+    from bakery import cvmfs
+
+    given = {"repositories": options.cvmfs_repositories, "proxy": options.cvmfs_proxy}
+    return cvmfs.client("cvmfs" in options.optional, **given, quota=options.cvmfs_quota)
 
 
 def _result(baked: Baked) -> dict[str, object]:
