@@ -101,13 +101,18 @@ def _keyring(path: Path, file: Path) -> bytes:
         content = file.read_bytes()
     except OSError as error:
         raise BadInput(f"The keyring that the apt source {path} names cannot be read: {error}.") from None
-    if not content.lstrip().startswith(b"-----BEGIN"):
-        return content
-    blocks = _BLOCK.findall(content.decode("ascii", "replace"))
+    packets = _dearmored(content) if content.lstrip().startswith(b"-----BEGIN") else content
+    if not packets:
+        raise BadInput(f"{file}, which the apt source {path} names, is no keyring.")
+    return packets
+
+
+def _dearmored(content: bytes) -> bytes:
+    """The packets of all of its blocks; nothing if it is broken."""
     try:
-        return b"".join(_packets(block) for block in blocks)
+        return b"".join(map(_packets, _BLOCK.findall(content.decode("ascii", "replace"))))
     except ValueError:
-        raise BadInput(f"{file}, which the apt source {path} names, is no keyring.") from None
+        return b""
 
 
 def _packets(block: str) -> bytes:

@@ -36,7 +36,7 @@ def _check(names: tuple[str, ...], proxy: str | None, quota: int | None) -> None
             raise BadInput(f"No CVMFS repository is called {name!r}.", "Give whole names: atlas.cern.ch.")
     if proxy is not None and not _PROXY.fullmatch(proxy):
         raise BadInput(
-            f"--cvmfs-proxy is not of the form of CVMFS_HTTP_PROXY: {proxy!r}.",
+            "--cvmfs-proxy is not of the form of CVMFS_HTTP_PROXY, or has a password.",
             "For example 'http://squid.example.org:3128;DIRECT'.",
         )
     if quota is not None and quota < _LEAST_QUOTA:

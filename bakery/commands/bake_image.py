@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from provisioner.roles import CvmfsClient
 
 
+# The optional roles of recipe.OPTIONAL, here because --help imports nothing.
+_OPTIONAL = {
+    "apptainer": "containers for jobs, without set-user-ID",
+    "cvmfs": "CVMFS's client, for the repositories of --cvmfs-repositories",
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     return shell.run(lambda: _main(argv), argv)
 
@@ -26,6 +33,8 @@ def _main(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     if options.list_bases:
         return _list_bases(options)
+    if options.list_roles:
+        return _list_roles(options)
     if options.dry_run:
         return _dry_run(options)
     return _bake(options)
@@ -61,7 +70,7 @@ def _add_roles(parser: argparse.ArgumentParser) -> None:
         dest="optional",
         action="append",
         default=[],
-        choices=["apptainer", "cvmfs"],
+        choices=list(_OPTIONAL),
         help="what the image has besides; repeatable",
     )
     group.add_argument(
@@ -73,6 +82,7 @@ def _add_roles(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.sources",
         help="deb822 of a repository lent to these roles, for packages that the base's does not have",
     )
+    group.add_argument("--list-roles", action="store_true", help="print these roles and end")
     group.add_argument("--cvmfs-repositories", metavar="A,B", help="to be mounted under /cvmfs")
     group.add_argument("--cvmfs-proxy", metavar="URLS", help="as CVMFS_HTTP_PROXY takes them")
     group.add_argument("--cvmfs-quota", type=int, metavar="MB", help="size of its cache (4000)")
@@ -173,6 +183,15 @@ def _list_bases(options: argparse.Namespace) -> int:
     for base in known:
         row = _base_row(base)
         print(f"{row['name']:<12} {row['title']}; until {row['end_of_life']}; {row['tested']}")
+    return 0
+
+
+def _list_roles(options: argparse.Namespace) -> int:
+    if options.json:
+        print(json.dumps([{"name": name, "title": title} for name, title in _OPTIONAL.items()]))
+        return 0
+    for name, title in _OPTIONAL.items():
+        print(f"{name:<12} {title}")
     return 0
 
 
