@@ -18,7 +18,7 @@ from bakery.store import Manifest, Store, commit, read_manifest, work_folder, wr
 from bakery.verify import ladder
 from provisioner import plan as plans
 from provisioner import run
-from provisioner.errors import NotProven
+from provisioner.errors import BadInput, NotProven
 from provisioner.monitor import Monitor, note
 from provisioner.plan import Plan
 from provisioner.roles import NO_CVMFS, CvmfsClient
@@ -72,6 +72,8 @@ class _Bake:
 def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     """Raises every class of provisioner.errors."""
     base, plan = make_plan(options)
+    if options.apt_sources and not options.optional:
+        raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
     if options.output:
         check_place(options.output)
     this = _Bake(options, base, plan, store, monitor, apt_source.read(options.apt_sources))

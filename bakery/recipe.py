@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bakery import __version__, data
 from bakery.bases import Base
+from provisioner.errors import BadInput
 from provisioner.plan import STAMP, Plan, PlannedStep, chained_id
 from provisioner.roles import NO_CVMFS, Context, CvmfsClient
 from provisioner.roles.apptainer import apptainer
@@ -40,6 +41,9 @@ def plan(
     optional: Collection[str] = (),
     client: CvmfsClient = NO_CVMFS,
 ) -> Plan:
+    unknown = sorted(set(optional) - set(OPTIONAL))
+    if unknown:
+        raise BadInput(f"No optional role is called {', '.join(unknown)}.", "See bake-image --list-roles.")
     context = Context(base.family, tuple(worker_files(worker, kind)), client)
     steps: list[PlannedStep] = []
     before = base.id

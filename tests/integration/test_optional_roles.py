@@ -43,14 +43,16 @@ class Baked:
 
 
 def roles_store(store: Store, root: Path) -> Store:
-    """A store that knows of an image's way up to condor, so that nothing of the rest is found."""
+    """A store that knows of an image's way up to condor, so that nothing of the rest is found.
+
+    Its packages are its own: those made here must not get among the user's.
+    """
     own = Store(root)
     plan = recipe.plan(BASE, "osg")
     done = next(n for n in plan.role_ends() if plan.steps[n - 1].role == "condor")
     own.checkpoint(plan.id_after(done)).parent.mkdir(parents=True)
     own.checkpoint(plan.id_after(done)).symlink_to(store.checkpoint(plan.id_after(done)))
-    for name in ("bases", "packages"):
-        (own.root / name).symlink_to(store.root / name)
+    (own.root / "bases").symlink_to(store.root / "bases")
     return own
 
 

@@ -3,13 +3,16 @@ from __future__ import annotations
 import itertools
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
-from bakery import bases, cvmfs, mirror, recipe
+from bakery import bake, bases, cvmfs, data, mirror, recipe
 from bakery.commands import bake_image
+from bakery.store import Store
 from provisioner import run
 from provisioner.errors import BadInput
+from provisioner.monitor import Silent
 from provisioner.plan import Plan
 from provisioner.roles import CvmfsClient
 from provisioner.roles.cvmfs import settings
@@ -57,6 +60,15 @@ def test_sources_are_no_part_of_a_plan(capsys: pytest.CaptureFixture[str]) -> No
     assert bake_image.main([*argv, "--apt-source", "/nowhere.sources"]) == 0
     assert json.loads(capsys.readouterr().out) == first
     assert first["id"] == planned("apptainer").id
+
+
+def test_what_would_have_no_effect_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="No optional role is called docker"):
+        planned("docker")
+    options = bake.Options(apt_sources=(tmp_path / "x.sources",))
+    with pytest.raises(BadInput, match="--apt-source is for optional roles"):
+        bake.bake(options, Store(tmp_path), Silent())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,3 +144,11 @@ def test_the_base_s_own_release_is_preferred() -> None:
     assert [entry.splitlines()[1] for entry in entries] == [
         f"Pin: release n=trixie{suite}" for suite in ("", "-updates", "-security")
     ]
+
+
+def test_every_option_of_theirs_is_in_the_readme() -> None:
+    readme = (data.ROOT / "README.md").read_text()
+    table = readme[readme.index("**Optional roles**") : readme.index("`/dev/kvm` is tried")]
+    group = next(g for g in bake_image._parser()._action_groups if g.title == "optional roles")
+    options = {word for action in group._group_actions for word in action.option_strings}
+    assert {word for word in options if f"| `{word}" not in table} == set()
