@@ -144,7 +144,7 @@ def failure(argv: Sequence[str], status: int, tail: str) -> BakeryError:
     if unreachable:
         return Unreachable(
             f"A package mirror did not answer: {unreachable[0]}",
-            "Check the network, or name another: --mirror http://MIRROR/debian, or the file of --apt-source.",
+            "Check the network, or name another: --mirror http://MIRROR/debian, or in --apt-source.",
         )
     unknown = _NO_PACKAGE.search(tail)
     if unknown:
