@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,24 @@ from provisioner.disk import mount_root
 from tests.boot.test_guest_life import booted, conf, shell, slot, write
 from tests.conftest import BASE, command
 from tests.integration import repository
+from tests.integration.test_worker_jobs import HOME, JOBS, POOL, SOONER
 
 REPOSITORY = "stand-in.example.org"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 AUTO_CVMFS = '#!/bin/sh\n[ -d "/opt/cvmfs/$1" ] && echo "-fstype=bind :/opt/cvmfs/$1"\n'
+SUBMIT = f"""\
+universe = container
+container_image = {HOME}/image.sif
+executable = job.sh
+should_transfer_files = YES
+when_to_transfer_output = ON_EXIT
+request_cpus = 1
+request_memory = 200
+request_disk = 20480
+output = job.out
+log = job.log
+queue
+"""
 OPTIONS = (
     *("--with", "cvmfs", "--with", "apptainer"),
     *("--cvmfs-repositories", REPOSITORY),
@@ -103,13 +118,22 @@ def roles_root(with_roles: Baked, tmp_path_factory: pytest.TempPathFactory) -> I
     disk.unlink()
 
 
+@contextmanager
+def pool_of_its_own(lower: Path, folder: Path) -> Iterator[Path]:
+    """The root directory of a worker that is a small pool by itself."""
+    with layer(lower, folder) as root:
+        (root / "etc/condor/config.d/95-test.config").write_text(SOONER + POOL)
+        yield root
+
+
 @pytest.fixture(scope="module")
 def machine(roles_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NamespaceMachine]:
     """A worker of it, with what a virtual machine would have and a namespace has not."""
     folder = tmp_path_factory.mktemp("roles-machine")
-    with layer(roles_root, folder) as root, booted(root, folder / "console") as up:
+    with pool_of_its_own(roles_root, folder) as root, booted(root, folder / "console") as up:
         shell(up, "mkdir -p /run/systemd/resolve; echo >/run/systemd/resolve/stub-resolv.conf")
         shell(up, "mknod -m 666 /dev/fuse c 10 229; systemctl restart autofs")
+        up.run(["useradd", "--create-home", "alice"])
         write(up, conf())
         up.wait_until("it has looked at itself", lambda: bool(slot(up, "NODE_STATUS")), 60)
         yield up
@@ -132,6 +156,21 @@ def test_an_account_of_a_slot_runs_a_container_of_an_image_file(machine: Namespa
     assert shell(machine, f"{contained} {root} /usr/bin/id -u 2>&1").splitlines()[-1] == uid
     # It is a container: nothing of this machine but what was asked for.
     assert shell(machine, f"{contained} {root} /usr/bin/ls /etc/condor 2>&1; echo $?").endswith("\n2")
+
+
+def test_a_job_that_asks_for_a_container_runs_in_its_image(machine: NamespaceMachine) -> None:
+    for name, text in (
+        ("make-image.sh", (JOBS / "make-image.sh").read_text()),
+        ("job.sh", (JOBS / "in_container.sh").read_text()),
+        ("job.sub", SUBMIT),
+    ):
+        machine.put(f"{HOME}/{name}", text.encode(), 0o755)
+    machine.run(["sh", f"{HOME}/make-image.sh", f"{HOME}/image.sif"])
+    machine.run(["su", "alice", "-c", f"cd {HOME} && condor_submit job.sub"])
+    ended = f"grep -q '^005 ' {HOME}/job.log"
+    machine.wait_until("the job has ended", lambda: machine.succeeds("sh", "-c", ended), 60)
+    said = shell(machine, f"cat {HOME}/job.out").splitlines()
+    assert said == [shell(machine, "id -u slot1"), "in the image", "not on the machine", "writes"]
 
 
 def test_a_stand_in_for_cvmfs_is_mounted_when_somebody_looks(machine: NamespaceMachine) -> None:
