@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakery import base_image, bases, mirror, recipe
+from bakery import apt_source, base_image, bases, mirror, recipe
 from bakery.bases import Base
 from bakery.engines import chroot
 from bakery.mkosi import Build
@@ -18,9 +18,10 @@ from bakery.store import Manifest, Store, commit, read_manifest, work_folder, wr
 from bakery.verify import ladder
 from provisioner import plan as plans
 from provisioner import run
-from provisioner.errors import NotProven
+from provisioner.errors import BadInput, NotProven
 from provisioner.monitor import Monitor, note
 from provisioner.plan import Plan
+from provisioner.roles import NO_CVMFS, CvmfsClient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,9 @@ class Options:
     keep_failed: bool = False
     rebuild_base: bool = False
     accelerator: str = "auto"
+    optional: tuple[str, ...] = ()  # roles, by name
+    cvmfs: CvmfsClient = NO_CVMFS
+    apt_sources: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Baked:
 
 def make_plan(options: Options) -> tuple[Base, Plan]:
     base = bases.find(options.base)
-    return base, recipe.plan(base, options.kind)
+    return base, recipe.plan(base, options.kind, optional=options.optional, client=options.cvmfs)
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class _Bake:
     plan: Plan
     store: Store
     monitor: Monitor
+    more_sources: str  # deb822, for the optional roles
 
     @property
     def stored(self) -> Path:
@@ -67,9 +72,11 @@ class _Bake:
 def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     """Raises every class of provisioner.errors."""
     base, plan = make_plan(options)
+    if options.apt_sources and not options.optional:
+        raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
     if options.output:
         check_place(options.output)
-    this = _Bake(options, base, plan, store, monitor)
+    this = _Bake(options, base, plan, store, monitor, apt_source.read(options.apt_sources))
     known = None if options.rebuild_base else read_manifest(this.stored)
     manifest = _complete(this, known) if known else _anew(this)
     return Baked(_output(this), manifest, from_store=known is not None)
@@ -106,7 +113,15 @@ def _make(this: _Bake, work: Path) -> Path:
         store.forget_base(base.id)
     base_image.ensure(base, store, packages_from, work, this.monitor)
     release = source.release if isinstance(source, Build) else base.name
-    return chroot.bake(this.plan, store, release, packages_from.sources(release), work, this.monitor)
+    return chroot.bake(
+        this.plan,
+        store,
+        release,
+        packages_from.sources(release),
+        work,
+        this.monitor,
+        this.more_sources,
+    )
 
 
 def _prove(

@@ -31,6 +31,12 @@ class Mirror:
         return "\n".join(entries)
 
 
+def preferences(release: str) -> str:
+    """For apt_preferences(5): from another release comes only what this one does not have."""
+    suites = (release, f"{release}-updates", f"{release}-security")
+    return "\n".join(f"Package: *\nPin: release n={suite}\nPin-Priority: 990\n" for suite in suites)
+
+
 @dataclass(frozen=True)
 class Source:
     url: str

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from bakery import __version__, data
 from bakery.bases import Base
+from provisioner.errors import BadInput
 from provisioner.plan import STAMP, Plan, PlannedStep, chained_id
-from provisioner.roles import Context
+from provisioner.roles import NO_CVMFS, Context, CvmfsClient
+from provisioner.roles.apptainer import apptainer
 from provisioner.roles.base import base as base_role
 from provisioner.roles.condor import condor
+from provisioner.roles.cvmfs import cvmfs
 from provisioner.roles.osg_worker import osg_worker
 from provisioner.roles.seal import seal
 from provisioner.steps import File, Step, lower
@@ -27,17 +30,36 @@ Role = Callable[[Context], tuple[Step, ...]]
 ROLES: dict[str, tuple[tuple[str, Role], ...]] = {
     "osg": (("base", base_role), ("condor", condor), ("osg_worker", osg_worker), ("seal", seal)),
 }
+# What an image may have besides, in this order, after condor.
+OPTIONAL: dict[str, Role] = {"apptainer": apptainer, "cvmfs": cvmfs}
 
 
-def plan(base: Base, kind: str, worker: Path = data.WORKER) -> Plan:
-    context = Context(base.family, tuple(worker_files(worker, kind)))
+def plan(
+    base: Base,
+    kind: str,
+    worker: Path = data.WORKER,
+    optional: Collection[str] = (),
+    client: CvmfsClient = NO_CVMFS,
+) -> Plan:
+    unknown = sorted(set(optional) - set(OPTIONAL))
+    if unknown:
+        raise BadInput(f"No optional role is called {', '.join(unknown)}.", "See bake-image --list-roles.")
+    context = Context(base.family, tuple(worker_files(worker, kind)), client)
     steps: list[PlannedStep] = []
     before = base.id
-    for role, make in ROLES[kind]:
+    for role, make in roles(kind, optional):
         for title, actions in lower(make(context)):
             before = chained_id(before, actions)
             steps.append(PlannedStep(role, title, actions, before))
     return stamped(Plan(base.name, base.id, kind, tuple(steps)), base)
+
+
+def roles(kind: str, optional: Collection[str]) -> Iterator[tuple[str, Role]]:
+    """All roles of an image, in their order."""
+    for name, make in ROLES[kind]:
+        yield name, make
+        if name == "condor":
+            yield from ((name, make) for name, make in OPTIONAL.items() if name in optional)
 
 
 def stamped(plan: Plan, base: Base) -> Plan:

@@ -37,6 +37,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--from", dest="first", type=int, default=0)
     parser.add_argument("--to", dest="last", type=int)
     parser.add_argument("--sources", type=Path, required=True)
+    parser.add_argument("--preferences", type=Path, required=True)
     parser.add_argument("--package-cache", type=Path, required=True)
     return parser.parse_args()
 
@@ -45,7 +46,8 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     planned = plan.from_json(json.load(sys.stdin))
     root = Path(tempfile.mkdtemp(prefix="root-", dir=options.disk.parent))
     mount_root(options.disk, root)
-    loan = Loan(options.sources.read_text(), options.package_cache)
+    lent = options.sources.read_text(), options.preferences.read_text()
+    loan = Loan(*lent, options.package_cache)
     target = Chroot(root, loan)
     apply(planned.steps[options.first : options.last], target, monitor)
     target.close()

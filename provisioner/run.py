@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.errors import BakeryError, CommandFailed, DiskFull, MissingHere, Unreachable
+from provisioner.errors import BadInput, BakeryError, CommandFailed, DiskFull, MissingHere, Unreachable
 from provisioner.scrub import scrub
 
 TAIL_LINES = 15
@@ -32,6 +32,8 @@ _UNREACHABLE = re.compile(
     r".*(Temporary failure resolving|Could not resolve|Could not connect to|Unable to connect to|"
     r"Connection failed|does not have a Release file|Failed to fetch).*"
 )
+
+_NO_PACKAGE = re.compile(r"E: (?:Unable to locate package|Package) '?([a-z0-9][a-z0-9.+-]*)")
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,13 @@ def failure(argv: Sequence[str], status: int, tail: str) -> BakeryError:
     if unreachable:
         return Unreachable(
             f"A package mirror did not answer: {unreachable[0]}",
-            "Check the network, or name another mirror: --mirror http://MIRROR/debian.",
+            "Check the network, or name another: --mirror http://MIRROR/debian, or in --apt-source.",
+        )
+    unknown = _NO_PACKAGE.search(tail)
+    if unknown:
+        return BadInput(
+            f"No package source that this bake has offers the package {unknown[1]}.",
+            "Name one for an optional role (--with) that does: --apt-source FILE.sources.",
         )
     return CommandFailed(shown(argv), status, tail)
 

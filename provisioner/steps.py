@@ -31,6 +31,18 @@ class Refresh:
 
 
 @dataclass(frozen=True)
+class PackageLists:
+    """Read the package lists anew: sources may have come since they were read."""
+
+    manager: Literal["apt"]
+
+    title = "read the package lists"
+
+    def actions(self) -> tuple[Action, ...]:
+        return (Run((*_APT, "update")),)
+
+
+@dataclass(frozen=True)
 class Packages:
     """Install by name, without recommended packages; the order of names does not matter."""
 

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from bakery.bake import Baked, Options
     from bakery.bases import Base
     from provisioner.plan import Plan
+    from provisioner.roles import CvmfsClient
+
+
+# The optional roles of recipe.OPTIONAL, here because --help imports nothing.
+_OPTIONAL = {
+    "apptainer": "containers for jobs, without set-user-ID",
+    "cvmfs": "CVMFS's client, for the repositories of --cvmfs-repositories",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,6 +33,8 @@ def _main(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
     if options.list_bases:
         return _list_bases(options)
+    if options.list_roles:
+        return _list_roles(options)
     if options.dry_run:
         return _dry_run(options)
     return _bake(options)
@@ -36,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         "--base", default="debian13", metavar="NAME", help="base to start from (%(default)s)"
     )
     parser.add_argument("--worker", default="osg", choices=["osg"], help="kind of worker (%(default)s)")
+    _add_roles(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="where the image goes")
     levels = ["none", "offline", "boot", "pool"]
     parser.add_argument(
@@ -50,6 +61,31 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
     parser.add_argument("--list-bases", action="store_true", help="print the bases and end")
     return parser
+
+
+def _add_roles(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("optional roles")
+    group.add_argument(
+        "--with",
+        dest="optional",
+        action="append",
+        default=[],
+        choices=list(_OPTIONAL),
+        help="what the image has besides; repeatable",
+    )
+    group.add_argument(
+        "--apt-source",
+        dest="apt_sources",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE.sources",
+        help="deb822 of a repository lent to these roles, for packages that the base's does not have",
+    )
+    group.add_argument("--list-roles", action="store_true", help="print these roles and end")
+    group.add_argument("--cvmfs-repositories", metavar="A,B", help="to be mounted under /cvmfs")
+    group.add_argument("--cvmfs-proxy", metavar="URLS", help="as CVMFS_HTTP_PROXY takes them")
+    group.add_argument("--cvmfs-quota", type=int, metavar="MB", help="size of its cache (4000)")
 
 
 def _bake(options: argparse.Namespace) -> int:
@@ -78,7 +114,17 @@ def _options(options: argparse.Namespace) -> Options:
         keep_failed=options.keep_failed,
         rebuild_base=options.rebuild_base,
         accelerator=options.accel,
+        optional=tuple(options.optional),
+        cvmfs=_cvmfs(options),
+        apt_sources=tuple(options.apt_sources),
     )
+
+
+def _cvmfs(options: argparse.Namespace) -> CvmfsClient:
+    from bakery import cvmfs
+
+    given = {"repositories": options.cvmfs_repositories, "proxy": options.cvmfs_proxy}
+    return cvmfs.client("cvmfs" in options.optional, **given, quota=options.cvmfs_quota)
 
 
 def _result(baked: Baked) -> dict[str, object]:
@@ -137,6 +183,15 @@ def _list_bases(options: argparse.Namespace) -> int:
     for base in known:
         row = _base_row(base)
         print(f"{row['name']:<12} {row['title']}; until {row['end_of_life']}; {row['tested']}")
+    return 0
+
+
+def _list_roles(options: argparse.Namespace) -> int:
+    if options.json:
+        print(json.dumps([{"name": name, "title": title} for name, title in _OPTIONAL.items()]))
+        return 0
+    for name, title in _OPTIONAL.items():
+        print(f"{name:<12} {title}")
     return 0
 
 

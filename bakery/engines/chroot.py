@@ -7,7 +7,8 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-from bakery import qemu, rooms
+from bakery import mirror, qemu, rooms
+from bakery.recipe import OPTIONAL
 from bakery.store import Store, alone, commit
 from provisioner import plan as plans
 from provisioner.monitor import Monitor, note, phase
@@ -16,19 +17,32 @@ from provisioner.plan import Plan
 TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk", "fstrim")
 
 
-def bake(plan: Plan, store: Store, release: str, apt_sources: str, work: Path, monitor: Monitor) -> Path:
-    """The finished, sealed qcow2 in `work`. The base must be in the store."""
+def bake(
+    plan: Plan,
+    store: Store,
+    release: str,
+    apt_sources: str,
+    work: Path,
+    monitor: Monitor,
+    more_sources: str = "",
+) -> Path:
+    """The finished, sealed qcow2 in `work`. The base must be in the store.
+
+    Optional roles alone see `more_sources`: no checkpoint of another image is made of them.
+    """
     done, start = store.nearest_checkpoint(plan)
     if done:
         note(monitor, f"Starting from the checkpoint after {plan.steps[done - 1].role}.")
     disk = work / "disk.raw"
     with phase(monitor, "copy the base" if not done else "copy the checkpoint"):
         qemu.to_raw(start, disk)
-    (work / "apt.sources").write_text(apt_sources)
+    (work / "apt.preferences").write_text(mirror.preferences(release))
     packages = store.packages(release)
     packages.mkdir(parents=True, exist_ok=True)
     with alone(packages):  # apt allows one writer; another bake of this release waits here
         for first, last in pairwise([done, *(end for end in plan.role_ends() if end > done)]):
+            more = more_sources if plan.steps[first].role in OPTIONAL else ""
+            (work / "apt.sources").write_text(f"{apt_sources}\n{more}")
             _apply(plan, first, last, work, packages, monitor)
             if last < len(plan.steps):
                 _keep_checkpoint(plan, last, store, disk, work, monitor)
@@ -44,7 +58,8 @@ def _apply(plan: Plan, first: int, last: int, work: Path, packages: Path, monito
         *(sys.executable, "-P", "-m", "provisioner", "apply"),
         *("--disk", str(work / "disk.raw")),
         *("--from", str(first), "--to", str(last)),
-        *("--sources", str(work / "apt.sources"), "--package-cache", str(packages)),
+        *("--sources", str(work / "apt.sources"), "--preferences", str(work / "apt.preferences")),
+        *("--package-cache", str(packages)),
     ]
     rooms.relay(command, json.dumps(plans.to_json(plan)).encode(), monitor)
 

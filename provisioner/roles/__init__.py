@@ -12,11 +12,24 @@ Family = Literal["debian"]
 
 
 @dataclass(frozen=True)
+class CvmfsClient:
+    """What the role cvmfs is told; `quota` is of its cache, in MB as CVMFS_QUOTA_LIMIT takes it."""
+
+    repositories: tuple[str, ...] = ()
+    proxy: str = ""  # as CVMFS_HTTP_PROXY takes it; "": what it finds, or none
+    quota: int = 4000
+
+
+NO_CVMFS = CvmfsClient()
+
+
+@dataclass(frozen=True)
 class Context:
     """What a role may look at: the base's family and the files of worker/ that go into the image."""
 
     family: Family
     files: tuple[File, ...] = ()
+    cvmfs: CvmfsClient = NO_CVMFS
 
     def files_under(self, folder: str) -> tuple[File, ...]:
         return tuple(file for file in self.files if _is_under(file, folder))

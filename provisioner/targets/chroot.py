@@ -25,6 +25,7 @@ _ENV = {
 _APT_CONF = f"""\
 Dir::Etc::SourceList "/{_LENT}/bake.sources.list";
 Dir::Etc::SourceParts "/{_LENT}/sources.list.d";
+Dir::Etc::Preferences "/{_LENT}/preferences";
 Dir::Cache::Archives "/{_LENT}/archives";
 Dir::State::Lists "/{_LENT}/lists";
 Acquire::Retries "3";
@@ -36,9 +37,10 @@ APT::Keep-Downloaded-Packages "true";
 
 @dataclass(frozen=True)
 class Loan:
-    """What the guest may use while it is built: deb822 sources text and a folder for packages."""
+    """What the guest may use while it is built: texts for apt and a folder for packages."""
 
-    apt_sources: str
+    apt_sources: str  # deb822
+    apt_preferences: str
     package_cache: Path
 
 
@@ -120,6 +122,7 @@ def _lend(root: Path, loan: Loan) -> None:
         _bind(loan.package_cache / name, lent / name)
     (lent / "sources.list.d").mkdir()
     (lent / "sources.list.d" / "bake.sources").write_text(loan.apt_sources)
+    (lent / "preferences").write_text(loan.apt_preferences)
     (lent / "apt.conf").write_text(_APT_CONF)
     _lend_resolver(root)
 

@@ -1,0 +1,67 @@
+"""A Debian repository on loopback, signed, of packages that are made here."""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from provisioner import run
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the test's output is not the place."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The URL of a folder while the block runs."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def package(
+    folder: Path, name: str, control: str, files: Mapping[str, tuple[str, int]], version: str = "1"
+) -> None:
+    """Build one of these files, path: (content, mode), with dpkg-deb."""
+    root = folder / f"{name}.root"
+    said = f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: nobody <nobody@invalid>\n"
+    everything = {"DEBIAN/control": (f"{said}{control}Description: made for a test\n", 0o644), **files}
+    for path, (content, mode) in everything.items():
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content)
+        target.chmod(mode)
+    run.call(["dpkg-deb", "--root-owner-group", "--build", str(root), str(folder / f"{name}.deb")])
+
+
+def index(folder: Path) -> str:
+    """Make it a flat repository, of suite `./`, signed with a new key; that key, armored."""
+    packages = run.call(["dpkg-scanpackages", "--multiversion", "."], cwd=folder).stdout
+    (folder / "Packages").write_text(packages)
+    digest = hashlib.sha256(packages.encode()).hexdigest()
+    date = email.utils.formatdate(usegmt=True)
+    listed = f" {digest} {len(packages.encode())} Packages\n"
+    (folder / "Release").write_text(f"Origin: test\nCodename: test\nDate: {date}\nSHA256:\n{listed}")
+    gpg = ["gpg", "--batch", "--quiet", "--homedir", str(folder / "gnupg"), "--passphrase", ""]
+    (folder / "gnupg").mkdir(mode=0o700)
+    run.call([*gpg, "--quick-generate-key", "test@invalid", "ed25519", "sign", "never"])
+    run.call([*gpg, "--clearsign", "--output", str(folder / "InRelease"), str(folder / "Release")])
+    run.call(["gpgconf", "--homedir", str(folder / "gnupg"), "--kill", "gpg-agent"])
+    return run.call([*gpg, "--armor", "--export"]).stdout
+
+
+def as_field(key: str) -> str:
+    """An armored key as the value of Signed-By."""
+    return "".join(f"\n {row or '.'}" for row in key.strip().splitlines())

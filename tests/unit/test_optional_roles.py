@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import itertools
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from bakery import bake, bases, cvmfs, data, mirror, recipe
+from bakery.commands import bake_image
+from bakery.store import Store
+from provisioner import run
+from provisioner.errors import BadInput
+from provisioner.monitor import Silent
+from provisioner.plan import Plan
+from provisioner.roles import CvmfsClient
+from provisioner.roles.cvmfs import settings
+
+BASE = bases.find("debian13")
+
+
+def planned(*optional: str) -> Plan:
+    client = CvmfsClient(("a.example.org",))
+    return recipe.plan(BASE, "osg", optional=optional, client=client)
+
+
+def roles_of(plan: Plan) -> list[str]:
+    return list(dict.fromkeys(step.role for step in plan.steps))
+
+
+def test_they_come_after_condor_in_one_order_however_they_are_asked_for() -> None:
+    both = ["base", "condor", "apptainer", "cvmfs", "osg_worker", "seal"]
+    assert roles_of(planned("cvmfs", "apptainer", "cvmfs")) == both
+    assert planned("cvmfs", "apptainer").id == planned("apptainer", "cvmfs").id
+
+
+def test_each_choice_is_an_image_of_its_own_and_shares_what_comes_before() -> None:
+    plans = [planned(*names) for names in ((), ("apptainer",), ("cvmfs",), ("apptainer", "cvmfs"))]
+    assert len({plan.id for plan in plans}) == 4
+    for one, other in itertools.pairwise(plans):
+        same = {a.role for a, b in zip(one.steps, other.steps, strict=False) if a.id == b.id}
+        assert {"base", "condor"} <= same
+
+
+def test_who_asks_for_none_gets_what_there_was_before_them() -> None:
+    assert planned().id == recipe.plan(BASE, "osg").id
+    assert roles_of(planned()) == ["base", "condor", "osg_worker", "seal"]
+
+
+def test_what_cvmfs_is_told_is_part_of_the_id() -> None:
+    other = CvmfsClient(("a.example.org",), quota=9000)
+    assert recipe.plan(BASE, "osg", optional=["cvmfs"], client=other).id != planned("cvmfs").id
+
+
+def test_sources_are_no_part_of_a_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["--dry-run", "--json", "--with", "apptainer"]
+    assert bake_image.main(argv) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert bake_image.main([*argv, "--apt-source", "/nowhere.sources"]) == 0
+    assert json.loads(capsys.readouterr().out) == first
+    assert first["id"] == planned("apptainer").id
+
+
+def test_what_would_have_no_effect_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="No optional role is called docker"):
+        planned("docker")
+    options = bake.Options(apt_sources=(tmp_path / "x.sources",))
+    with pytest.raises(BadInput, match="--apt-source is for optional roles"):
+        bake.bake(options, Store(tmp_path), Silent())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bake_image.main(["--list-roles", "--json"]) == 0
+    assert {row["name"] for row in json.loads(capsys.readouterr().out)} == set(recipe.OPTIONAL)
+    assert bake_image.main(["--list-roles"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows] == list(recipe.OPTIONAL)
+    with pytest.raises(SystemExit):
+        bake_image.main(["--help"])
+    assert f"{{{','.join(recipe.OPTIONAL)}}}" in capsys.readouterr().out
+
+
+def test_the_settings_are_words_of_a_shell() -> None:
+    client = CvmfsClient(("a.example.org", "b.example.org"), "http://p:3128|http://q:3128;DIRECT", 9000)
+    assert shlex.split(settings(client)) == [
+        "CVMFS_REPOSITORIES=a.example.org,b.example.org",
+        "CVMFS_QUOTA_LIMIT=9000",
+        "CVMFS_HTTP_PROXY=http://p:3128|http://q:3128;DIRECT",
+    ]
+    assert "CVMFS_CLIENT_PROFILE='single'\n" in settings(CvmfsClient(("a.example.org",)))
+
+
+def test_the_options_of_cvmfs_are_taken() -> None:
+    given = cvmfs.client(True, " a.example.org, b.example.org,", "auto;DIRECT", 2000)
+    assert given == CvmfsClient(("a.example.org", "b.example.org"), "auto;DIRECT", 2000)
+    assert cvmfs.client(True, "a.example.org", None, None).quota == 4000
+    assert cvmfs.client(False, None, None, None) == CvmfsClient()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "repositories", "proxy", "quota", "says"),
+    [
+        (False, "a.example.org", None, None, "--with cvmfs"),
+        (False, None, None, 0, "--with cvmfs"),
+        (True, None, None, None, "--cvmfs-repositories"),
+        (True, " , ", None, None, "--cvmfs-repositories"),
+        (True, "atlas", None, None, "whole names"),
+        (True, "a.example.org'; reboot; '", None, None, "whole names"),
+        (True, "a.example.org\nb", None, None, "whole names"),
+        (True, "../etc", None, None, "whole names"),
+        (True, "a.example.org", "$(reboot)", None, "CVMFS_HTTP_PROXY"),
+        (True, "a.example.org", "http://p'", None, "CVMFS_HTTP_PROXY"),
+        (True, "a.example.org", "http://me:hunter2@p", None, "CVMFS_HTTP_PROXY"),
+        (True, "a.example.org", "", None, "CVMFS_HTTP_PROXY"),
+        (True, "a.example.org", None, 999, "at least 1000"),
+    ],
+)
+def test_what_a_shell_could_misread_is_refused(
+    wanted: bool, repositories: str | None, proxy: str | None, quota: int | None, says: str
+) -> None:
+    with pytest.raises(BadInput, match=says.replace("$", r"\$")):
+        cvmfs.client(wanted, repositories, proxy, quota)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "E: Unable to locate package apptainer",
+        "Package apptainer is not available, but is referred to by another package.\n"
+        "E: Package 'apptainer' has no installation candidate",
+    ],
+)
+def test_a_package_that_no_source_has_is_bad_input(tail: str) -> None:
+    error = run.failure(["apt-get", "install", "apptainer"], 100, tail)
+    assert isinstance(error, BadInput)
+    assert "the package apptainer." in error.message
+    assert "--apt-source" in error.hint
+
+
+def test_the_base_s_own_release_is_preferred() -> None:
+    entries = mirror.preferences("trixie").split("\n\n")
+    assert [entry.splitlines()[1] for entry in entries] == [
+        f"Pin: release n=trixie{suite}" for suite in ("", "-updates", "-security")
+    ]
+
+
+def test_every_option_of_theirs_is_in_the_readme() -> None:
+    readme = (data.ROOT / "README.md").read_text()
+    table = readme[readme.index("**Optional roles**") : readme.index("`/dev/kvm` is tried")]
+    group = next(g for g in bake_image._parser()._action_groups if g.title == "optional roles")
+    options = {word for action in group._group_actions for word in action.option_strings}
+    assert {word for word in options if f"| `{word}" not in table} == set()
