@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import pytest
 
-from bakery import qemu, recipe
+from bakery import qemu
 from bakery.machines import namespace
 from bakery.machines.layer import layer
 from bakery.machines.machine import ANY_STATUS, Machine
@@ -103,11 +103,11 @@ def base_root(
 
 
 @pytest.fixture(scope="module")
-def site(base_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(base_root: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home, work = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("machine")
     with layer(base_root, work) as root, isolated(work) as network:
         new_key(home / "key")
-        prepare_apt(root, work)
+        prepare_apt(root, work, store.packages("trixie") / "archives")
         with namespace.boot(
             root,
             console=work / "console",
@@ -144,8 +144,8 @@ def know(site: Site, *keys: str) -> None:
     (site.home / ".ssh/known_hosts").write_text("".join(f"{site.host} {key}\n" for key in keys))
 
 
-def prepare_apt(root: Path, work: Path) -> None:
-    """A repository of files instead of the base's own, with one package."""
+def prepare_apt(root: Path, work: Path, downloaded: Path) -> None:
+    """Repositories of files instead of the base's own: a package of ours; those downloaded, not used yet."""
     package = work / "greeter"
     for path, text in (
         (package / "lib/systemd/system/greeter.service", UNIT),
@@ -155,11 +155,14 @@ def prepare_apt(root: Path, work: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + ("Description: x\n" if path.name == "control" else ""))
     (package / "DEBIAN/postinst").chmod(0o755)
-    folder = root / "srv/packages"
-    folder.mkdir(parents=True)
-    run.call(["dpkg-deb", "--root-owner-group", "--build", str(package), str(folder / "greeter.deb")])
-    (folder / "Packages").write_text(run.call(["dpkg-scanpackages", "."], cwd=folder).stdout)
+    ours, theirs = root / "srv/packages", root / "srv/downloaded"
+    ours.mkdir(parents=True)
+    run.call(["dpkg-deb", "--root-owner-group", "--build", str(package), str(ours / "greeter.deb")])
+    shutil.copytree(downloaded, theirs, ignore=shutil.ignore_patterns("partial", "lock"))
+    for folder in (ours, theirs):
+        (folder / "Packages").write_text(run.call(["dpkg-scanpackages", "."], cwd=folder).stdout)
     shutil.rmtree(root / "etc/apt/sources.list.d", ignore_errors=True)
+    (root / "etc/apt/sources.list.d").mkdir()
     (root / "etc/apt/sources.list").write_text("deb [trusted=yes] file:/srv/packages ./\n")
 
 
@@ -430,6 +433,26 @@ def test_a_record_that_cannot_be_read(site: Site) -> None:
 # --- a worker ----------------------------------------------------------------------------------
 
 
-def test_it_becomes_a_worker(site: Site, store: Store) -> None:
-    """The plan of the image; its packages come from what bakes have downloaded."""
-    assert store and recipe
+def test_it_becomes_a_worker(site: Site) -> None:
+    """The very plan of the image, as a user gives it; packages are those that its bake downloaded."""
+    site.machine.put("/etc/apt/sources.list.d/x.list", b"deb [trusted=yes] file:/srv/downloaded ./\n")
+    planned = command("bake-image", "--dry-run", "--json").out
+    argv = ["apply", "-", "--ssh", f"maintainer@{site.host}", "--key", str(site.home / "key"), "-v"]
+    prefix = site.network.argv([])
+    done = command("provision", *argv, env=site.env, prefix=prefix, stdin=planned)
+    total = len([step for step in json.loads(planned)["steps"] if step["role"] != "seal"]) - 1
+    assert (done.status, done.out) == (0, f"{total} of {total} steps applied, 0 were done before\n"), (
+        done.err
+    )
+    assert "started anew" in done.err
+    again = command("provision", *argv, env=site.env, prefix=prefix, stdin=planned)
+    assert again.out == f"nothing to do: all {total} steps are done\n", again.err
+    assert site.machine.run(["systemctl", "is-active", "condor"], expect=(3,)).stdout == "inactive\n"
+    assert (
+        site.says("systemctl", "is-enabled", "osg-worker.path", "worker-life.service") == "enabled\nenabled"
+    )
+    status = site.machine.run(["worker-image", "status"], expect=(3,))
+    assert "has not run since this machine's start" in status.stdout + status.stderr
+    assert "DAEMON_LIST" in site.says("condor_config_val", "-dump", "DAEMON_LIST")
+    # Still the machine it was.
+    assert [site.has(path) for path in (HOST_KEY, "/home/maintainer/.ssh", POLICY)] == [True, True, False]
