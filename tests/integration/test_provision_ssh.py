@@ -145,7 +145,7 @@ def know(site: Site, *keys: str) -> None:
 
 
 def prepare_apt(root: Path, work: Path, downloaded: Path) -> None:
-    """Repositories of files instead of the base's own: a package of ours; those downloaded, not used yet."""
+    """Repositories of files, not the base's own: one of ours, and those downloaded, not used yet."""
     package = work / "greeter"
     for path, text in (
         (package / "lib/systemd/system/greeter.service", UNIT),
