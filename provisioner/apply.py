@@ -13,9 +13,13 @@ from provisioner.targets import Target
 def apply(steps: Sequence[PlannedStep], target: Target, monitor: Monitor) -> None:
     for step in steps:
         with phase(monitor, f"{step.role}: {step.title}"):
-            for action in step.actions:
-                match action:
-                    case Run(argv):
-                        target.run(argv, lambda text: line(monitor, text))
-                    case Put(path, data, mode):
-                        target.put(path, data, mode)
+            perform(step, target, monitor)
+
+
+def perform(step: PlannedStep, target: Target, monitor: Monitor) -> None:
+    for action in step.actions:
+        match action:
+            case Run(argv):
+                target.run(argv, lambda text: line(monitor, text))
+            case Put(path, data, mode):
+                target.put(path, data, mode)

@@ -5,7 +5,7 @@
     ├── BadInput               2  an option, a file or a value that cannot be used
     ├── MissingHere            3  this machine lacks a tool, a right or a device
     ├── NotProven              4  the image was built, but its verification failed
-    ├── Unreachable            5  a mirror, a base or a pool did not answer
+    ├── Unreachable            5  a mirror, a base, a pool or a machine did not answer
     ├── DiskFull               6  no space left where the work is done
     ├── WrongChecksum          7  a base is not the one its digest names
     └── Interrupted          130  SIGINT (143: SIGTERM)

@@ -1,4 +1,4 @@
-"""Where actions go. A target is two methods; ssh and container join chroot and recorder later."""
+"""Where actions go. A target is two methods: chroot, ssh, recorder."""
 
 from __future__ import annotations
 

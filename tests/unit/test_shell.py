@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from bakery.commands import bake_image, gen_userdata
+from bakery.commands import bake_image, gen_userdata, provision
 from provisioner import errors
 
 COMMANDS = [
     (bake_image.main, ["--base", "no-such-base", "--dry-run"]),
     (gen_userdata.main, ["--worker-token-file", "/run/token"]),
+    (provision.main, ["apply", "/no/such/plan", "--ssh", "root@localhost"]),
 ]
 
 

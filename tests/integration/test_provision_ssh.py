@@ -1,0 +1,458 @@
+"""provision, over ssh to a machine's own sshd: a base, booted in namespaces, that is no worker yet."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from bakery import qemu
+from bakery.machines import namespace
+from bakery.machines.layer import layer
+from bakery.machines.machine import ANY_STATUS, Machine
+from bakery.machines.network import GATEWAY, Network, isolated
+from bakery.store import Store
+from provisioner import plan as plans
+from provisioner import record, run
+from provisioner.disk import mount_root
+from provisioner.existing import BAN
+from provisioner.plan import Plan, PlannedStep, chained_id
+from provisioner.roles.base import POLICY
+from provisioner.steps import Command, Directory, File, Packages, Refresh, Service, Step, lower
+from provisioner.targets import ssh
+from provisioner.targets.lines import LONGEST
+from tests.conftest import BASE, BIN, Ended, command
+
+SECRET = "not-for-any-argument-4711"
+HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
+MASKED = tuple(unit for unit in namespace.MASKED if unit != "ssh.service")
+# Its service says when it is started, which the installation of a package tries.
+UNIT = "[Service]\nType=oneshot\nExecStart=/usr/bin/touch /run/greeter-was-started\n"
+POSTINST = "#!/bin/sh\nset -e\nsystemctl daemon-reload\ninvoke-rc.d greeter start\n"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A machine to be provisioned, and whoever does it, with a home and keys of his own."""
+
+    machine: Machine
+    network: Network
+    home: Path
+    host: str
+
+    def apply(self, plan: Plan, *more: str, user: str = "root", port: int = 22) -> Ended:
+        name, *argv = self.argv(plan, f"{user}@{self.host}:{port}", *more)
+        return command(name, *argv, env=self.env, prefix=self.network.argv([]))
+
+    def start(
+        self,
+        plan: Plan,
+        *more: str,
+        user: str = "root",
+        host: str = "",
+        stderr: IO[str] | int = subprocess.PIPE,
+    ) -> subprocess.Popen[str]:
+        name, *argv = self.argv(plan, f"{user}@{host or self.host}", *more)
+        return subprocess.Popen(
+            self.network.argv([str(BIN / name), *argv]),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env={**os.environ, **self.env},
+        )
+
+    def argv(self, plan: Plan, where: str, *more: str) -> list[str]:
+        (self.home / "plan.json").write_text(json.dumps(plans.to_json(plan)))
+        key, told = str(self.home / "key"), str(self.home / "plan.json")
+        return ["provision", "apply", told, "--ssh", where, "--key", key, *more]
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"HOME": str(self.home)}
+
+    def says(self, *argv: str) -> str:
+        return self.machine.run(argv).stdout.strip()
+
+    def has(self, path: str) -> bool:
+        return self.machine.succeeds("test", "-e", path)
+
+
+@pytest.fixture(scope="module")
+def base_root(
+    baked: dict[str, Any], store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """The root file system of the base itself, mounted read-only."""
+    folder = tmp_path_factory.mktemp("base")
+    disk, root = folder / "disk.raw", folder / "root"
+    root.mkdir()
+    qemu.to_raw(store.base(BASE.id), disk)
+    mount_root(disk, root, read_only=True)
+    yield root
+    run.call(["umount", str(root)])
+    disk.unlink()
+
+
+@pytest.fixture(scope="module")
+def site(base_root: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    home, work = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("machine")
+    with layer(base_root, work) as root, isolated(work) as network:
+        new_key(home / "key")
+        prepare_apt(root, work, store.packages("trixie") / "archives")
+        with namespace.boot(
+            root,
+            console=work / "console",
+            network=network,
+            masked=MASKED,
+            arguments=["cloud-init=disabled"],
+        ) as machine:
+            machine.wait_up()
+            yield made_ready(
+                Site(machine, network, home, machine.run(["hostname", "-I"]).stdout.split()[0])
+            )
+
+
+def new_key(path: Path) -> None:
+    run.call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)])
+
+
+def made_ready(site: Site) -> Site:
+    """With its key known, and users: maintainer has sudo, clerk has to give a password for it."""
+    key = (site.home / "key.pub").read_bytes()
+    for user, rule in (("root", ""), ("maintainer", "NOPASSWD: ALL"), ("clerk", "ALL")):
+        if rule:
+            site.machine.run(["useradd", "-m", "-s", "/bin/bash", user])
+            site.machine.put(f"/etc/sudoers.d/{user}", f"{user} ALL=(ALL) {rule}\n".encode(), 0o440)
+        home = "/root" if user == "root" else f"/home/{user}"
+        site.machine.run(["install", "-d", "-m", "0700", "-o", user, f"{home}/.ssh"])
+        site.machine.put(f"{home}/.ssh/authorized_keys", key)
+    (site.home / ".ssh").mkdir()
+    know(site, site.says("cat", f"{HOST_KEY}.pub"))
+    return site
+
+
+def know(site: Site, *keys: str) -> None:
+    (site.home / ".ssh/known_hosts").write_text("".join(f"{site.host} {key}\n" for key in keys))
+
+
+def prepare_apt(root: Path, work: Path, downloaded: Path) -> None:
+    """Repositories of files, not the base's own: one of ours, and those downloaded, not used yet."""
+    package = work / "greeter"
+    for path, text in (
+        (package / "lib/systemd/system/greeter.service", UNIT),
+        (package / "DEBIAN/postinst", POSTINST),
+        (package / "DEBIAN/control", "Package: greeter\nVersion: 1\nArchitecture: all\nMaintainer: x\n"),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + ("Description: x\n" if path.name == "control" else ""))
+    (package / "DEBIAN/postinst").chmod(0o755)
+    ours, theirs = root / "srv/packages", root / "srv/downloaded"
+    ours.mkdir(parents=True)
+    run.call(["dpkg-deb", "--root-owner-group", "--build", str(package), str(ours / "greeter.deb")])
+    shutil.copytree(downloaded, theirs, ignore=shutil.ignore_patterns("partial", "lock"))
+    for folder in (ours, theirs):
+        (folder / "Packages").write_text(run.call(["dpkg-scanpackages", "."], cwd=folder).stdout)
+    shutil.rmtree(root / "etc/apt/sources.list.d", ignore_errors=True)
+    (root / "etc/apt/sources.list.d").mkdir()
+    (root / "etc/apt/sources.list").write_text("deb [trusted=yes] file:/srv/packages ./\n")
+
+
+def planned(name: str, *roles: tuple[str, Sequence[Step]]) -> Plan:
+    before = base_id = name.encode().hex().ljust(64, "0")
+    steps = []
+    for role, wanted in roles:
+        for title, actions in lower(wanted):
+            before = chained_id(before, actions)
+            steps.append(PlannedStep(role, title, actions, before))
+    return Plan("debian13", base_id, "osg", tuple(steps))
+
+
+def shell(title: str, script: str) -> Command:
+    return Command(title, ("sh", "-c", script))
+
+
+def whole(name: str) -> Plan:
+    """A bit of everything, as `name` would have it; each application leaves a mark in /root/NAME."""
+    return planned(
+        name,
+        ("base", [File(POLICY, b"#!/bin/sh\nexit 101\n", 0o755), Refresh("apt")]),
+        (
+            "site",
+            [
+                Packages("apt", frozenset({"greeter"})),
+                Directory(f"/srv/{name}/deep", 0o700),
+                File(f"/srv/{name}/new folder/it's a file", f"{SECRET}\n".encode() + b"\xff\0" * 9, 0o600),
+                Service("greeter.service", "mask"),
+                shell("leave a mark", f'echo "$(id -u) $HOME" >>/root/{name}'),
+            ],
+        ),
+        ("seal", [shell("remove traces", f"rm {HOST_KEY}; touch /sealed")]),
+    )
+
+
+@pytest.mark.parametrize("user", ["root", "maintainer"])
+def test_applied_once_and_a_second_time_nothing_changes(site: Site, user: str) -> None:
+    site.machine.run(["apt-get", "-q", "-y", "purge", "greeter"], expect=ANY_STATUS)
+    first = site.apply(whole(user), user=user)
+    assert (first.status, first.out) == (0, "6 of 6 steps applied, 0 were done before\n"), first.err
+    path = f"/srv/{user}/new folder/it's a file"
+    assert site.says("stat", "-c", "%a %U:%G %s", path) == f"600 root:root {len(SECRET) + 19}"
+    assert site.says("stat", "-c", "%a %U", f"/srv/{user}/deep") == "700 root"
+    assert site.says("cat", f"/root/{user}") == "0 /root"
+    assert site.says("systemctl", "is-enabled", "ssh") == "enabled"
+    assert "greeter" in site.says("dpkg", "-l", "greeter")
+    assert "Left out, as they are for images only (--seal): seal: remove traces." in first.err
+    # Neither was the seal applied, nor a service started, nor does the ban on that stay.
+    assert [site.has(name) for name in ("/sealed", "/run/greeter-was-started", POLICY)] == [False] * 3
+    second = site.apply(whole(user), user=user)
+    assert (second.status, second.out) == (0, "nothing to do: all 6 steps are done\n"), second.err
+    assert site.says("cat", f"/root/{user}") == "0 /root"
+    again = site.apply(whole(user), "--from-scratch", "--json", user=user)
+    told = json.loads(again.out)
+    assert (told["before"], len(told["applied"]), told["left_out"]) == (0, 6, ["seal: remove traces"])
+    assert site.says("cat", f"/root/{user}") == "0 /root\n0 /root"
+
+
+def test_file_content_is_in_no_argument(site: Site) -> None:
+    """sudo keeps every command line in the journal, and anybody sees those of processes."""
+    assert site.apply(whole("journal"), user="maintainer").status == 0
+    log = site.says("journalctl", "--no-pager", "-t", "sudo")
+    assert "/srv/journal/deep" in log
+    assert SECRET not in log
+
+
+FAILS: list[tuple[str, Sequence[Step]]] = [
+    ("base", [File(POLICY, b"", 0o755)]),
+    ("site", [shell("one", "echo one >>/root/fails"), shell("two", "echo two >>/root/fails; ls /fixed")]),
+    ("late", [shell("three", "echo three >>/root/fails")]),
+]
+
+
+def test_a_failed_step_is_not_tried_again_and_later_gone_on_with(site: Site) -> None:
+    plan = planned("fails", *FAILS)
+    failed = site.apply(plan)
+    assert failed.status == 1
+    assert "ended with status 2" in failed.err
+    assert "cannot access '/fixed'" in failed.err
+    assert not site.has(POLICY)
+    site.machine.put("/fixed", b"")
+    resumed = site.apply(plan)
+    assert (resumed.status, resumed.out) == (0, "2 of 3 steps applied, 1 were done before\n"), resumed.err
+    assert site.says("cat", "/root/fails").split() == ["one", "two", "two", "three"]
+    # What another plan did since is not taken as done.
+    changed = planned("fails", FAILS[0], ("site", [FAILS[1][1][0], shell("other", "true")]))
+    assert site.apply(changed).out == "1 of 2 steps applied, 1 were done before\n"
+    assert site.apply(plan).out == "2 of 3 steps applied, 1 were done before\n"
+
+
+def test_a_connection_cut_in_the_middle_of_a_step(site: Site) -> None:
+    """What it began goes on to its end, output and all, before the step is applied once more."""
+    script = (
+        "echo begin >>/root/cut; for n in 1 2 3 4 5 6; do echo $n; sleep 0.5; done; echo end >>/root/cut"
+    )
+    plan = planned("cut", ("site", [shell("first", "echo first >>/root/cut"), shell("slow", script)]))
+    process = site.start(plan, "-v", user="maintainer")
+    site.machine.wait_until("the step began", lambda: site.has("/root/cut") and "begin" in cut(site), 20)
+    cut_off(site, "maintainer")
+    out, err = process.communicate(timeout=40)
+    assert (process.returncode, out) == (0, "2 of 2 steps applied, 0 were done before\n"), err
+    assert f"The connection to maintainer@{site.host}:22 was lost." in err
+    assert "waiting for the end of what an earlier connection began" in err
+    assert cut(site) == ["first", "begin", "end", "begin", "end"]
+
+
+def cut(site: Site) -> list[str]:
+    return site.says("cat", "/root/cut").split()
+
+
+def cut_off(site: Site, user: str) -> None:
+    """End the processes of sshd that serve this user's connections."""
+    found = site.says("pgrep", "-f", f"^sshd(-session)?: {user}").split()
+    assert found
+    site.machine.run(["kill", "-KILL", *found])
+
+
+LONG = "a line of a hundred characters ".ljust(100, ".")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"yes '{LONG}' | head -c 40000000 >&2; echo; echo the last line",
+        "head -c 40000000 /dev/zero | tr '\\0' x >&2; echo; echo the last line",
+    ],
+    ids=["lines", "one line"],
+)
+def test_forty_megabytes_of_stderr(site: Site, script: str) -> None:
+    with (site.home / "events").open("w+") as events:
+        process = site.start(planned(script, ("x", [shell("s", script)])), "--json", stderr=events)
+        memory = 0
+        while process.poll() is None:
+            memory = max(memory, most_memory(process.pid))
+            time.sleep(0.02)
+        process.communicate()
+        events.seek(0)
+        texts = [event.get("text", "") for event in map(json.loads, events)]
+    assert process.returncode == 0
+    assert 20 < memory / 1024 < 100  # MiB; 40 more if it were kept
+    if "yes" in script:
+        assert texts.count(LONG) == 40_000_000 // 101
+    else:
+        assert [len(text) for text in texts if text.startswith("xx")] == [LONGEST + 2]
+    assert "the last line" in texts
+
+
+def most_memory(process: int) -> int:
+    """KiB that a process has had at most, 0 for one that is gone."""
+    with suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
+        return int(found[1]) if found else 0
+    return 0
+
+
+def test_a_token_in_the_output_is_not_told(site: Site) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
+    site.machine.put("/root/token", token.encode(), 0o600)
+    done = site.apply(
+        planned("token", ("x", [shell("show it", "cat /root/token; cat /root/token >&2; exit 3")]))
+    )
+    assert done.status == 1
+    assert "[token]" in done.err
+    assert "c2lnbmF0dXJl" not in done.err
+
+
+def test_what_comes_incomplete_never_gets_its_name(site: Site) -> None:
+    argv = ["sh", "-c", ssh._PUT, "provision", "/root/half", "0644", "10"]
+    done = site.machine.run(argv, stdin=b"short", expect=ANY_STATUS)
+    assert (done.status, done.stdout) == (74, "/root/half came incomplete\n")
+    assert not site.has("/root/half")
+    assert (
+        site.machine.run(["sh", "-c", "ls -A /root | grep -c worker-bakery"], expect=(1,)).stdout == "0\n"
+    )
+
+
+def test_a_ban_that_could_not_be_lifted_lifts_itself(site: Site) -> None:
+    site.machine.put(POLICY, BAN, 0o755)
+    hold = site.machine.run(["sh", "-c", f"exec 9>>{ssh.LOCK}; flock 9; {POLICY} x start"], expect=(101,))
+    assert (hold.stdout, site.has(POLICY)) == ("", True)
+    site.machine.run([POLICY, "x", "start"])
+    assert not site.has(POLICY)
+
+
+# --- who is not let in, and what does not answer -----------------------------------------------
+
+SMALL = planned("small", ("x", [shell("nothing", "true")]))
+
+
+def fails(done: Ended, status: int, *says: str) -> None:
+    assert (done.status, done.out) == (status, ""), done.err
+    assert "Traceback" not in done.err
+    for text in says:
+        assert text in done.err
+
+
+def test_sudo_that_wants_a_password(site: Site) -> None:
+    fails(site.apply(SMALL, user="clerk"), 3, "clerk is not root", "a password is required", "NOPASSWD")
+
+
+def test_a_refused_key(site: Site, tmp_path: Path) -> None:
+    new_key(tmp_path / "other")
+    done = site.apply(SMALL, "--key", str(tmp_path / "other"))
+    fails(done, 5, "does not let root in with", "authorized_keys")
+
+
+def test_nobody_listens(site: Site) -> None:
+    began = time.monotonic()
+    fails(site.apply(SMALL, port=23), 5, f"root@{site.host}:23", "nobody listens", "Is sshd running there")
+    assert time.monotonic() - began < 5
+
+
+def test_no_ssh_server(site: Site) -> None:
+    with (
+        site.network.listen(GATEWAY, 8022) as listening,
+        site.start(SMALL, host=f"{GATEWAY}:8022") as process,
+    ):
+        answer, _ = listening.accept()
+        answer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        answer.close()
+        out, err = process.communicate(timeout=30)
+    fails(Ended(process.returncode, out, err), 5, "Is it an ssh server that listens there?")
+
+
+def test_a_host_key_that_changed_is_refused(site: Site, tmp_path: Path) -> None:
+    new_key(tmp_path / "other")
+    other = (tmp_path / "other.pub").read_text().strip()
+    ours = site.says("cat", f"{HOST_KEY}.pub")
+    know(site, other)
+    try:
+        for more in ((), ("--accept-new",)):
+            fails(site.apply(SMALL, *more), 5, "has CHANGED", "SHA256:", f"ssh-keygen -R '{site.host}'")
+        fails(site.apply(SMALL, "--host-key", str(tmp_path / "other.pub")), 5, "has CHANGED")
+        (tmp_path / "right.pub").write_text(ours)
+        assert site.apply(SMALL, "--host-key", str(tmp_path / "right.pub")).status == 0
+    finally:
+        know(site, ours)
+
+
+def test_an_unknown_host_key_is_believed_only_if_asked_and_said(site: Site) -> None:
+    ours = site.says("cat", f"{HOST_KEY}.pub")
+    shown = site.says("ssh-keygen", "-lf", f"{HOST_KEY}.pub").split()[1]
+    know(site)
+    try:
+        fails(site.apply(SMALL), 5, "is not known", shown, "--accept-new")
+        accepted = site.apply(SMALL, "--accept-new", "-q")
+        assert (accepted.status, shown in accepted.err) == (0, True), accepted.err
+        assert site.apply(SMALL, "-q") == Ended(0, "nothing to do: all 1 steps are done\n", "")
+    finally:
+        know(site, ours)
+
+
+def test_a_locked_key_and_what_is_none(site: Site, tmp_path: Path) -> None:
+    run.call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "a phrase", "-f", str(tmp_path / "locked")])
+    fails(site.apply(SMALL, "--key", str(tmp_path / "locked")), 2, "locked with a passphrase", "ssh-agent")
+    fails(site.apply(SMALL, "--key", str(tmp_path / "locked.pub")), 2, "is no private key")
+    fails(site.apply(SMALL, "--key", str(tmp_path / "none")), 2, "No such file")
+
+
+def test_a_record_that_cannot_be_read(site: Site) -> None:
+    site.machine.run(["mkdir", "-p", str(Path(record.PATH).parent)])
+    site.machine.put(record.PATH, b"{")
+    fails(site.apply(SMALL), 2, record.PATH, "--from-scratch")
+    assert site.apply(SMALL, "--from-scratch").status == 0
+
+
+# --- a worker ----------------------------------------------------------------------------------
+
+
+def test_it_becomes_a_worker(site: Site) -> None:
+    """The very plan of the image, as a user gives it; packages are those that its bake downloaded."""
+    site.machine.put("/etc/apt/sources.list.d/x.list", b"deb [trusted=yes] file:/srv/downloaded ./\n")
+    planned = command("bake-image", "--dry-run", "--json").out
+    argv = ["apply", "-", "--ssh", f"maintainer@{site.host}", "--key", str(site.home / "key"), "-v"]
+    prefix = site.network.argv([])
+    done = command("provision", *argv, env=site.env, prefix=prefix, stdin=planned)
+    total = len([step for step in json.loads(planned)["steps"] if step["role"] != "seal"]) - 1
+    assert (done.status, done.out) == (0, f"{total} of {total} steps applied, 0 were done before\n"), (
+        done.err
+    )
+    assert "started anew" in done.err
+    again = command("provision", *argv, env=site.env, prefix=prefix, stdin=planned)
+    assert again.out == f"nothing to do: all {total} steps are done\n", again.err
+    assert site.machine.run(["systemctl", "is-active", "condor"], expect=(3,)).stdout == "inactive\n"
+    assert (
+        site.says("systemctl", "is-enabled", "osg-worker.path", "worker-life.service") == "enabled\nenabled"
+    )
+    status = site.machine.run(["worker-image", "status"], expect=(3,))
+    assert "has not run since this machine's start" in status.stdout + status.stderr
+    assert "DAEMON_LIST" in site.says("condor_config_val", "-dump", "DAEMON_LIST")
+    # Still the machine it was.
+    assert [site.has(path) for path in (HOST_KEY, "/home/maintainer/.ssh", POLICY)] == [True, True, False]

@@ -1,0 +1,230 @@
+"""A plan for a machine that runs: what of it is applied, what is remembered, when it is tried again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from bakery.commands.provision import read_plan
+from provisioner import existing, record
+from provisioner.actions import Put, Run
+from provisioner.errors import BadInput, CommandFailed, Unreachable
+from provisioner.existing import BAN, Options, provision, steps_for
+from provisioner.monitor import Event
+from provisioner.plan import Plan, PlannedStep, chained_id
+from provisioner.roles.base import POLICY
+from provisioner.scrub import hide
+from provisioner.targets import OnLine, host_keys, ssh
+from provisioner.targets.lines import LONGEST, Lines
+from provisioner.targets.ssh import Address, ConnectionLost
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+
+
+def make(*roles: tuple[str, Sequence[Run | Put]]) -> Plan:
+    steps: list[PlannedStep] = []
+    before = "0" * 64
+    for role, actions in roles:
+        for action in actions:
+            before = chained_id(before, (action,))
+            steps.append(PlannedStep(role, f"step {len(steps)}", (action,), before))
+    return Plan("debian13", "0" * 64, "osg", tuple(steps))
+
+
+WORK = (Run(("one",)), Put("/etc/two", b"2", 0o600), Run(("three",)))
+PLAN = make(("base", [Put(POLICY, b"", 0o755)]), ("condor", WORK), ("seal", [Run(("wipe",))]))
+
+
+class Machine:
+    """One that remembers files, and whose connection or programs fail as often as the test says."""
+
+    def __init__(self, lost: int = 0, failing: str = "") -> None:
+        self.files: dict[str, bytes] = {}
+        self.ran: list[str] = []
+        self.lost, self.failing = lost, failing
+
+    def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
+        if argv[0] == "sh":
+            on_line("sudo: unable to resolve host")
+            for row in self.files.get(argv[-1], b"").decode().splitlines():
+                on_line(f"= {row}")
+        elif argv[0] == "rm":
+            del self.files[argv[-1]]
+        else:
+            self.ran.append(argv[0])
+            assert POLICY in self.files
+            if self.lost:
+                self.lost -= 1
+                raise ConnectionLost("The connection was lost.")
+            if argv[0] == self.failing:
+                raise CommandFailed(argv[0], 1, "")
+
+    def put(self, path: str, data: bytes, mode: int) -> None:
+        self.files[path] = data
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def tell(self, event: Event) -> None:
+        self.texts.append(str(event.get("text", "")))
+
+
+def apply(machine: Machine, plan: Plan = PLAN, **how: bool) -> tuple[int, list[str]]:
+    heard = Heard()
+    outcome = provision(plan, machine, heard, Options(**how), sleep=lambda _: None)  # type: ignore[arg-type]
+    return outcome.before, heard.texts
+
+
+def test_neither_the_seal_nor_the_ban_is_a_state_for_a_machine_that_runs() -> None:
+    kept, left_out = steps_for(PLAN, seal=False)
+    assert [step.role for step in kept] == ["condor"] * 3
+    assert left_out == ("seal: step 4",)
+    assert [step.role for step in steps_for(PLAN, seal=True)[0]] == ["condor"] * 3 + ["seal"]
+
+
+def test_a_second_time_nothing_is_done() -> None:
+    machine = Machine()
+    assert apply(machine)[0] == 0
+    files = dict(machine.files)
+    assert apply(machine)[0] == 3
+    assert (machine.ran, machine.files, POLICY in files) == (["one", "three"], files, False)
+    assert apply(machine, seal=True)[0] == 3
+    assert machine.ran[2:] == ["wipe"]
+
+
+def test_a_failed_command_is_not_tried_again_and_the_ban_is_lifted() -> None:
+    machine = Machine(failing="three")
+    with pytest.raises(CommandFailed):
+        apply(machine)
+    assert (machine.ran, POLICY in machine.files) == (["one", "three"], False)
+    machine.failing = ""
+    assert apply(machine)[0] == 2
+    assert machine.ran == ["one", "three", "three"]
+
+
+def test_another_plan_s_steps_are_forgotten_before_the_first_of_this_one() -> None:
+    machine = Machine()
+    apply(machine)
+    machine.failing = "other"
+    other = make(("base", [Put(POLICY, b"", 0o755)]), ("condor", [WORK[0], Run(("other",))]))
+    with pytest.raises(CommandFailed):
+        apply(machine, other)
+    assert apply(machine)[0] == 1
+
+
+def test_a_lost_connection_is_made_again_and_said() -> None:
+    machine = Machine(lost=len(existing.WAITS))
+    _, texts = apply(machine)
+    assert machine.ran == ["one"] * (len(existing.WAITS) + 1) + ["three"]
+    assert sum("the step repeated" in text for text in texts) == len(existing.WAITS)
+
+
+def test_but_not_for_ever() -> None:
+    machine = Machine(lost=100)
+    with pytest.raises(Unreachable, match="7 tries") as caught:
+        apply(machine)
+    assert type(caught.value) is Unreachable
+    assert machine.ran == ["one"] * 7
+
+
+def test_a_policy_of_the_machine_s_own_stays() -> None:
+    machine = Machine()
+    machine.files[POLICY] = b"theirs\n"
+    _, texts = apply(machine)
+    assert machine.files[POLICY] == b"theirs\n"
+    assert any("its own" in text or "own /usr" in text for text in texts)
+    machine.files[POLICY] = BAN  # of a run that was killed
+    apply(machine, from_scratch=True)
+    assert POLICY not in machine.files
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 2, "steps": []}', '{"format": 1}'])
+def test_a_damaged_record_is_not_guessed_at(text: str) -> None:
+    with pytest.raises(BadInput, match="from-scratch"):
+        record.parse(text)
+
+
+def test_the_record_survives_its_file() -> None:
+    assert record.parse(record.text(PLAN.steps).decode()) == tuple(step.id for step in PLAN.steps)
+    assert record.done(PLAN.steps, ()) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("root@box", Address("root", "box")),
+        ("a.b@10.0.0.1:2222", Address("a.b", "10.0.0.1", 2222)),
+        ("x@[fe80::1%eth0]:23", Address("x", "fe80::1%eth0", 23)),
+        ("x@[::1]", Address("x", "::1")),
+    ],
+)
+def test_addresses(text: str, meant: Address) -> None:
+    assert ssh.address(text) == meant
+    assert ssh.address(str(meant)) == meant
+
+
+@pytest.mark.parametrize("text", ["", "box", "@box", "a@", "a@b:0", "a@b:65536", "a@b:x", "a b@c", "a@b@c"])
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(BadInput, match="--ssh USER@HOST"):
+        ssh.address(text)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_lines_of_any_pieces(size: int) -> None:
+    data, seen = "one\r\n\nthr€e\nlast".encode(), list[str]()
+    lines = Lines(seen.append)
+    for start in range(0, len(data), size):
+        lines.feed(data[start : start + size])
+    lines.close()
+    assert seen == ["one", "", "thr€e", "last"]
+
+
+def test_a_line_without_end_is_cut_and_no_secret_with_it() -> None:
+    hide("a secret that is known")
+    seen: list[str] = []
+    lines = Lines(seen.append)
+    lines.feed(b"x" * (LONGEST - 10) + b"a secret that is known" + b"y" * 10**6)
+    lines.feed(b"y" * 10**6 + b"\nnext\n")
+    assert seen[0].endswith("x[secret]yy …")
+    assert seen[1:] == ["next"]
+
+
+def test_keys_of_a_machine() -> None:
+    name = "[box]:2222"
+    for text in (f"{KEY} comment\n", f"# a comment\n{name} {KEY}\n@revoked x y\nnonsense\n"):
+        assert list(host_keys.parse(text, name).lookup(name) or ()) == ["ssh-ed25519"]
+    assert host_keys.parse(f"other {KEY}", name).lookup(name) is None
+
+
+def test_a_key_is_kept_after_what_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "ssh" / "known_hosts"
+    (key,) = (host_keys.parse(KEY, "new").lookup("new") or {}).values()
+    host_keys.remember(file, "new", key)
+    assert file.read_text() == f"new {KEY}\n"
+    file.write_text("# mine")
+    host_keys.remember(file, "new", key)
+    assert file.read_text() == f"# mine\nnew {KEY}\n"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 1}', '{"format": 1, "steps": [1], "base_id": ""}'])
+def test_what_is_no_plan(text: str, tmp_path: Path) -> None:
+    (tmp_path / "plan").write_text(text)
+    with pytest.raises(BadInput, match="bake-image --dry-run --json"):
+        read_plan(str(tmp_path / "plan"))
+    with pytest.raises(BadInput, match="cannot be read"):
+        read_plan(str(tmp_path / "none"))
+
+
+def test_a_plan_changed_by_hand_is_refused(tmp_path: Path) -> None:
+    from provisioner.plan import to_json
+
+    data = to_json(PLAN)
+    data["steps"][1]["actions"] = [{"run": ["evil"]}]
+    (tmp_path / "plan").write_text(json.dumps(data))
+    with pytest.raises(BadInput, match="changed by hand"):
+        read_plan(str(tmp_path / "plan"))
