@@ -71,18 +71,13 @@ def _is_folder(node: Node | None) -> bool:
 
 def compared(pair: Pair, first_difference: FirstDifference) -> Difference | None:
     path, mine, theirs = pair
-    name = shown(path)
     if mine is None:
-        return Difference("files", name, "added")
+        return Difference("files", shown(path), "added")
     if theirs is None:
-        return Difference("files", name, "removed")
-    if mine != theirs:
-        changes = _changes(mine, theirs)
-        return Difference(
-            "files", name, "changed", (*changes, *_content(path, mine, theirs, first_difference))
-        )
-    content = _content(path, mine, theirs, first_difference)
-    return Difference("files", name, "changed", content) if content else None
+        return Difference("files", shown(path), "removed")
+    found = _changes(mine, theirs) if mine != theirs else ()
+    found += _content(path, mine, theirs, first_difference)
+    return Difference("files", shown(path), "changed", found) if found else None
 
 
 def _content(

@@ -15,6 +15,7 @@ RPM_DATABASES = (b"/usr/lib/sysimage/rpm", b"/var/lib/rpm")
 _OURS = b"/etc/systemd/system"
 _LOAD_PATH = (_OURS, b"/usr/lib/systemd/system", b"/lib/systemd/system")
 _UNIT = re.compile(rb".+\.(service|socket|target|timer|path|mount|automount|swap|slice|scope)")
+_INSTANCE = re.compile(rb"@.*(\.\w+)$")
 _INSTALL = re.compile(rb"^\s*\[Install\]\s*$", re.MULTILINE)
 _NULL = b"/dev/null"
 
@@ -43,7 +44,8 @@ def units(tree: Tree) -> Records:
     """systemctl's words for a unit file's state, from files and links, and who asks for it."""
     wanted: dict[bytes, set[bytes]] = {}
     for by, name in _links(tree):
-        wanted.setdefault(name, set()).add(by)
+        # An instance, getty@tty1.service, is of its template, getty@.service.
+        wanted.setdefault(_INSTANCE.sub(rb"@\1", name), set()).add(by)
     return {
         shown(name): {
             "state": _state(tree, name, name in wanted),
