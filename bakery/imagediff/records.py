@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from bakery.imagediff.tree import Tree, shown
+from bakery.imagediff.tree import Node, Tree, shown
 
 Records = dict[str, dict[str, str]]
 
@@ -22,8 +22,7 @@ _NULL = b"/dev/null"
 
 def packages(tree: Tree) -> Records:
     """By name and architecture, as dpkg knows them; deb-control(5) says what a paragraph is."""
-    text = (tree.read(DPKG_STATUS) or b"").decode("utf-8", "surrogateescape")
-    found = map(_paragraph, text.split("\n\n"))
+    found = map(_paragraph, (tree.read(DPKG_STATUS) or b"").split(b"\n\n"))
     return {
         f"{fields['Package']}:{fields.get('Architecture', '')}": {
             "version": fields.get("Version", ""),
@@ -34,30 +33,31 @@ def packages(tree: Tree) -> Records:
     }
 
 
-def _paragraph(text: str) -> dict[str, str]:
+def _paragraph(text: bytes) -> dict[str, str]:
     """Fields of one line; of longer ones, the first."""
-    rows = (row.partition(":") for row in text.splitlines() if not row.startswith((" ", "\t")))
-    return {name: value.strip() for name, _, value in rows}
+    rows = (row.partition(b":") for row in text.split(b"\n") if not row.startswith((b" ", b"\t")))
+    return {shown(name): shown(value.strip()) for name, _, value in rows}
 
 
 def units(tree: Tree) -> Records:
     """systemctl's words for a unit file's state, from files and links, and who asks for it."""
+    folders = {folder: tree.children(folder) for folder in _LOAD_PATH}
     wanted: dict[bytes, set[bytes]] = {}
     for by, name in _links(tree):
         # An instance, getty@tty1.service, is of its template, getty@.service.
         wanted.setdefault(_INSTANCE.sub(rb"@\1", name), set()).add(by)
     return {
         shown(name): {
-            "state": _state(tree, name, name in wanted),
+            "state": _state(tree, name, folders, name in wanted),
             "wanted by": " ".join(sorted(map(shown, wanted.get(name, ())))),
         }
-        for name in {name for folder in _LOAD_PATH for name in _units_in(tree, folder)}
+        for name in {name for folder in folders.values() for name in _units_in(folder)}
     }
 
 
-def _units_in(tree: Tree, folder: bytes) -> Iterator[bytes]:
+def _units_in(folder: Mapping[bytes, Node]) -> Iterator[bytes]:
     """Another name of a unit is not a unit, but a mask is one."""
-    for name, node in tree.children(folder).items():
+    for name, node in folder.items():
         if _UNIT.fullmatch(name) and (node.kind == "file" or node.target == _NULL):
             yield name
 
@@ -73,15 +73,16 @@ def _links(tree: Tree) -> Iterator[tuple[bytes, bytes]]:
             yield b"alias " + name, node.target.rpartition(b"/")[2]
 
 
-def _state(tree: Tree, name: bytes, enabled: bool) -> str:
-    for folder in _LOAD_PATH:
-        node = tree.children(folder).get(name)
+def _state(tree: Tree, name: bytes, folders: Mapping[bytes, Mapping[bytes, Node]], enabled: bool) -> str:
+    """Of the first folder that has the unit; an empty file masks as /dev/null does."""
+    for path, folder in folders.items():
+        node = folder.get(name)
         if node is not None and node.kind == "file":
-            text = tree.read(folder + b"/" + name) or b""
-            return "masked" if not text else _installed(text, enabled)
+            text = tree.read(path + b"/" + name)
+            return _installed(text, enabled) if text else "masked"
         if node is not None and node.target == _NULL:
             return "masked"
-    return "enabled" if enabled else "static"
+    return "static"
 
 
 def _installed(text: bytes, enabled: bool) -> str:
@@ -113,7 +114,7 @@ def accounts(tree: Tree) -> Records:
 
 def _rows(tree: Tree, path: bytes, least: int) -> Iterator[list[str]]:
     """Lines of at least so many fields, cut there; others are no accounts."""
-    for row in (tree.read(path) or b"").splitlines():
+    for row in (tree.read(path) or b"").split(b"\n"):
         fields = [shown(field) for field in row.split(b":")]
         if len(fields) >= least:
             yield fields[:least]
