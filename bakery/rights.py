@@ -13,7 +13,7 @@ def require_root() -> None:
     if os.geteuid() == 0:
         return
     raise MissingHere(
-        "Baking and verifying mount disk images and make private networks, which only root may do.",
+        "Baking, verifying and comparing images mount disks and make namespaces, which only root may do.",
         ("Run the same command with sudo" if shutil.which("sudo") else "Run the same command as root")
         + "; gen-userdata, bake-image --list-bases and --dry-run need no root.",
     )

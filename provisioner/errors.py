@@ -8,6 +8,7 @@
     ├── Unreachable            5  a mirror, a base, a pool or a machine did not answer
     ├── DiskFull               6  no space left where the work is done
     ├── WrongChecksum          7  a base is not the one its digest names
+    ├── Different              8  two images do not hold the same
     └── Interrupted          130  SIGINT (143: SIGTERM)
 
 The commands turn an error into one paragraph on stderr and its code; the table in the
@@ -55,6 +56,10 @@ class WrongChecksum(BakeryError):
     exit_code = 7
 
 
+class Different(BakeryError):
+    exit_code = 8
+
+
 class Interrupted(BakeryError):
     def __init__(self, signal_number: int) -> None:
         super().__init__("Interrupted.")
@@ -90,5 +95,6 @@ def from_event(event: dict[str, str]) -> BakeryError:
 
 
 _KINDS: dict[str, type[BakeryError]] = {
-    kind.__name__: kind for kind in (BadInput, MissingHere, NotProven, Unreachable, DiskFull, WrongChecksum)
+    kind.__name__: kind
+    for kind in (BadInput, MissingHere, NotProven, Unreachable, DiskFull, WrongChecksum, Different)
 }

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,10 +66,14 @@ def loops_of(cache: Path) -> list[str]:
     return [path.read_text().strip() for path in files if str(cache) in path.read_text()]
 
 
-def start_until(moment: str, cache: Path, output: Path) -> subprocess.Popen[str]:
-    """bake-image in a session of its own, at the beginning of the phase."""
+def bake_until(moment: str, cache: Path, output: Path) -> subprocess.Popen[str]:
+    return start_until(moment, cache, "bake-image", "--json", "--verify", "offline", "-o", str(output))
+
+
+def start_until(moment: str, cache: Path, name: str, *argv: str) -> subprocess.Popen[str]:
+    """The command in a session of its own, at the beginning of the phase."""
     process = subprocess.Popen(
-        [BIN / "bake-image", "--json", "--verify", "offline", "-o", output],
+        [BIN / name, *argv],
         env={**os.environ, "WORKER_BAKERY_CACHE": str(cache)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -96,11 +101,14 @@ def nothing_stays(cache: Path) -> None:
 @pytest.mark.parametrize(
     ("whom", "moments"), [("its whole session", MOMENTS), ("the command alone", MOMENTS[1:2])]
 )
-def test_killed(whom: str, moments: tuple[str, ...], private_store: Store, tmp_path: Path) -> None:
+def test_killed(
+    whom: str, moments: tuple[str, ...], baked: dict[str, Any], private_store: Store, tmp_path: Path
+) -> None:
+    """And what is baked in the end holds the same as an image whose bake nobody disturbed."""
     cache, output = private_store.root, tmp_path / "out" / "worker.qcow2"
     output.parent.mkdir()
     for moment in moments:
-        process = start_until(moment, cache, output)
+        process = bake_until(moment, cache, output)
         time.sleep(0.4)
         victims = session_of(process.pid) if whom == "its whole session" else [process.pid]
         for pid in victims:
@@ -115,11 +123,24 @@ def test_killed(whom: str, moments: tuple[str, ...], private_store: Store, tmp_p
     assert done.status == 0, done.err
     assert output.exists()
     assert list((cache / "work").iterdir()) == []
+    done = command("image-diff", "--all", str(output), baked["path"])
+    assert done.status == 0, done.out
+
+
+@pytest.mark.parametrize("moment", ["open both", "compare"])
+def test_a_comparison_killed(moment: str, baked: dict[str, Any], tmp_path: Path) -> None:
+    cache, image = tmp_path / "cache", baked["path"]
+    process = start_until(moment, cache, "image-diff", "--json", image, image)
+    time.sleep(0.4)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    nothing_stays(cache)
+    assert sum(file.stat().st_size for file in cache.rglob("*.raw")) == 0 or moment == "open both"
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_interrupted(number: signal.Signals, status: int, private_store: Store, tmp_path: Path) -> None:
-    process = start_until("condor: install condor", private_store.root, tmp_path / "worker.qcow2")
+    process = bake_until("condor: install condor", private_store.root, tmp_path / "worker.qcow2")
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert process.returncode == status

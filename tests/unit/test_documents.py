@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bakery import data
-from bakery.commands import bake_image, gen_userdata, provision, verify_image
+from bakery.commands import bake_image, gen_userdata, image_diff, provision, verify_image
 from bakery.launch import batch, keys
 from provisioner import errors
 
@@ -63,7 +63,9 @@ def test_every_option_and_column_of_gen_userdata_is_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [bake_image, gen_userdata, provision, verify_image], ids=lambda m: m.__name__
+    "command",
+    [bake_image, gen_userdata, image_diff, provision, verify_image],
+    ids=lambda m: m.__name__,
 )
 def test_every_command_explains_itself(command: object, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:

@@ -1,0 +1,27 @@
+"""`python -m bakery.imagediff WORK < '["A", "B"]'`, in a room."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from bakery.imagediff.rooms import in_room
+from provisioner import errors
+from provisioner.monitor import JsonLines
+
+
+def main() -> int:
+    monitor = JsonLines(sys.stdout)
+    try:
+        a, b = map(Path, json.load(sys.stdin))
+        result = in_room(a, b, Path(sys.argv[1]), monitor)
+    except errors.BakeryError as error:
+        monitor.tell(errors.to_event(error))
+        return error.exit_code
+    monitor.tell({"event": "result", "result": result.to_json()})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

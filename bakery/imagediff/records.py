@@ -1,0 +1,133 @@
+"""What files of an image mean, as records: a name and its fields. Pure, of what a tree reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+from bakery.imagediff.tree import Node, Tree, shown
+
+Records = dict[str, dict[str, str]]
+
+DPKG_STATUS = b"/var/lib/dpkg/status"
+RPM_DATABASES = (b"/usr/lib/sysimage/rpm", b"/var/lib/rpm")
+# systemd.unit(5), "Unit File Load Path"; what an administrator wrote comes first.
+_OURS = b"/etc/systemd/system"
+_LOAD_PATH = (_OURS, b"/usr/lib/systemd/system", b"/lib/systemd/system")
+_UNIT = re.compile(rb".+\.(service|socket|target|timer|path|mount|automount|swap|slice|scope)")
+_INSTANCE = re.compile(rb"@.*(\.\w+)$")
+_INSTALL = re.compile(rb"^\s*\[Install\]\s*$", re.MULTILINE)
+_NULL = b"/dev/null"
+
+
+def packages(tree: Tree) -> Records:
+    """By name and architecture, as dpkg knows them; deb-control(5) says what a paragraph is."""
+    found = map(_paragraph, (tree.read(DPKG_STATUS) or b"").split(b"\n\n"))
+    return {
+        f"{fields['Package']}:{fields.get('Architecture', '')}": {
+            "version": fields.get("Version", ""),
+            "status": fields.get("Status", ""),
+        }
+        for fields in found
+        if "Package" in fields
+    }
+
+
+def _paragraph(text: bytes) -> dict[str, str]:
+    """Fields of one line; of longer ones, the first."""
+    rows = (row.partition(b":") for row in text.split(b"\n") if not row.startswith((b" ", b"\t")))
+    return {shown(name): shown(value.strip()) for name, _, value in rows}
+
+
+def units(tree: Tree) -> Records:
+    """systemctl's words for a unit file's state, from files and links, and who asks for it."""
+    folders = {folder: tree.children(folder) for folder in _LOAD_PATH}
+    wanted: dict[bytes, set[bytes]] = {}
+    for by, name in _links(tree):
+        # An instance, getty@tty1.service, is of its template, getty@.service.
+        wanted.setdefault(_INSTANCE.sub(rb"@\1", name), set()).add(by)
+    return {
+        shown(name): {
+            "state": _state(tree, name, folders, name in wanted),
+            "wanted by": " ".join(sorted(map(shown, wanted.get(name, ())))),
+        }
+        for name in {name for folder in folders.values() for name in _units_in(folder)}
+    }
+
+
+def _units_in(folder: Mapping[bytes, Node]) -> Iterator[bytes]:
+    """Another name of a unit is not a unit, but a mask is one."""
+    for name, node in folder.items():
+        if _UNIT.fullmatch(name) and (node.kind == "file" or node.target == _NULL):
+            yield name
+
+
+def _links(tree: Tree) -> Iterator[tuple[bytes, bytes]]:
+    """What the administrator enabled: who asks, for which unit; other names as "alias"."""
+    for name, node in tree.children(_OURS).items():
+        if node.kind == "folder" and name.endswith((b".wants", b".requires", b".upholds")):
+            for unit, link in tree.children(_OURS + b"/" + name).items():
+                if link.kind == "link":
+                    yield name, unit
+        elif node.kind == "link" and node.target != _NULL:
+            yield b"alias " + name, node.target.rpartition(b"/")[2]
+
+
+def _state(tree: Tree, name: bytes, folders: Mapping[bytes, Mapping[bytes, Node]], enabled: bool) -> str:
+    """Of the first folder that has the unit; an empty file masks as /dev/null does."""
+    for path, folder in folders.items():
+        node = folder.get(name)
+        if node is not None and node.kind == "file":
+            text = tree.read(path + b"/" + name)
+            return _installed(text, enabled) if text else "masked"
+        if node is not None and node.target == _NULL:
+            return "masked"
+    return "static"
+
+
+def _installed(text: bytes, enabled: bool) -> str:
+    if enabled:
+        return "enabled"
+    return "disabled" if _INSTALL.search(text) else "static"
+
+
+def accounts(tree: Tree) -> Records:
+    """Users and groups; of a password only whether there is one."""
+    passwords = {row[0]: row[1] for row in _rows(tree, b"/etc/shadow", 2)}
+    users = {
+        f"user {name}": {
+            "uid": uid,
+            "gid": gid,
+            "comment": comment,
+            "home": home,
+            "shell": shell,
+            "password": _password(passwords.get(name, "")),
+        }
+        for name, _, uid, gid, comment, home, shell in _rows(tree, b"/etc/passwd", 7)
+    }
+    groups = {
+        f"group {name}": {"gid": gid, "members": members}
+        for name, _, gid, members in _rows(tree, b"/etc/group", 4)
+    }
+    return users | groups
+
+
+def _rows(tree: Tree, path: bytes, least: int) -> Iterator[list[str]]:
+    """Lines of at least so many fields, cut there; others are no accounts."""
+    for row in (tree.read(path) or b"").split(b"\n"):
+        fields = [shown(field) for field in row.split(b":")]
+        if len(fields) >= least:
+            yield fields[:least]
+
+
+def _password(hashed: str) -> str:
+    if not hashed:
+        return "none"
+    return "locked" if hashed.startswith(("!", "*")) else "set"
+
+
+SECTIONS: dict[str, Callable[[Tree], Records]] = {
+    "packages": packages,
+    "units": units,
+    "accounts": accounts,
+}

@@ -1,0 +1,66 @@
+"""A result for people, on stdout. Names in it are an image's, and are never taken for markup."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from bakery.imagediff.differ import Result
+from bakery.imagediff.files import Difference
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LIMIT = 20  # differences shown of one section, unless all are asked for
+_WHATS = ("added", "removed", "changed")
+
+
+def print_result(result: Result, *, everything: bool) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    _print_counts(console, result)
+    for section in result.compared:
+        found = [one for one in result.unexplained if one.section == section]
+        _print_differences(console, section, found, everything)
+    if everything:
+        _print_differences(console, "volatile", list(result.volatile), everything)
+    elif result.volatile:
+        _print_reasons(console, result)
+
+
+def _print_counts(console: Console, result: Result) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    table.add_column("")
+    for heading in ("compared", *_WHATS):
+        table.add_column(heading, justify="right")
+    for section, compared in result.compared.items():
+        counts = Counter[str](one.what for one in result.unexplained if one.section == section)
+        table.add_row(section, str(compared), *(str(counts[what]) for what in _WHATS))
+    console.print(table)
+
+
+def _print_differences(console: Console, title: str, found: list[Difference], everything: bool) -> None:
+    if not found:
+        return
+    console.print(f"\n{title}", style="bold")
+    shown = found if everything else found[:LIMIT]
+    for one in shown:
+        console.print(f"  {line(one)}")
+    if len(found) > len(shown):
+        console.print(f"  … and {len(found) - len(shown)} more; --all shows them")
+
+
+def _print_reasons(console: Console, result: Result) -> None:
+    console.print("\nvolatile, not counted as different; --all names them", style="bold")
+    for reason, count in sorted(Counter(one.reason for one in result.volatile).items()):
+        console.print(f"  {count:>5}  {reason}")
+
+
+def line(found: Difference) -> str:
+    """One line: what happened to whom, and how; with the reason, where there is one."""
+    how = "; ".join(map(str, found.changes))
+    reason = f" ({found.reason})" if found.reason else ""
+    return f"{found.what:<8} {found.name}{': ' + how if how else ''}{reason}"

@@ -1,0 +1,199 @@
+"""image-diff as its user meets it, on images and on folders with everything a file system can hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakery import qemu
+from bakery.imagediff.records import units
+from bakery.imagediff.tree import Folder
+from provisioner import run
+from provisioner.disk import mount_root
+from tests.conftest import command
+from tests.integration.test_bake import NOT_ROOT
+
+
+def compared(a: object, b: object, status: int) -> dict[str, Any]:
+    done = command("image-diff", "--json", str(a), str(b))
+    assert done.status == status, done.err[-3000:]
+    result: dict[str, Any] = json.loads(done.out)
+    assert result["same"] is (status == 0)
+    return result
+
+
+def changes(result: dict[str, Any]) -> dict[str, Any]:
+    """By name, what is told of it."""
+    return {one["name"]: one.get("changes", one["what"]) for one in result["differences"]}
+
+
+# --- images ------------------------------------------------------------------------------------
+
+
+def test_an_image_is_the_same_as_itself(baked: dict[str, Any], image_root: Path) -> None:
+    """Once as an image, once as the folder where it is mounted."""
+    result = compared(baked["path"], image_root, 0)
+    assert (result["differences"], result["volatile"]) == ([], [])
+    assert result["compared"]["files"] > 10_000
+    assert result["compared"]["packages"] > 100
+
+
+@pytest.fixture
+def changed_image(baked: dict[str, Any], tmp_path: Path) -> Path:
+    """A copy of the image, raw, in which one thing of each kind is another."""
+    disk, root = tmp_path / "changed.raw", tmp_path / "root"
+    qemu.to_raw(Path(baked["path"]), disk)
+    root.mkdir()
+    mount_root(disk, root)
+    try:
+        _change(root)
+    finally:
+        run.call(["umount", str(root)])
+    return disk
+
+
+def _change(root: Path) -> None:
+    (root / "usr/bin/env").chmod(0o4755)
+    with (root / "usr/bin/bash").open("r+b") as file:
+        file.seek(12345)
+        byte = file.read(1)
+        file.seek(12345)
+        file.write(bytes([byte[0] ^ 1]))
+    os.chown(root / "etc/hosts", 0, 4)
+    (root / "etc/systemd/system/osg-worker.path").symlink_to("/dev/null")
+    status = root / "var/lib/dpkg/status"
+    head, _, tail = status.read_text().partition("Package: nftables\n")
+    status.write_text(f"{head}Package: nftables\n{tail.replace('Version: ', 'Version: 9', 1)}")
+    (root / "srv/two\nlines").touch()
+    (root / "etc/machine-id").write_text("0" * 32 + "\n")
+    run.call(["setcap", "cap_net_raw+ep", str(root / "usr/bin/cat")])
+
+
+def test_each_change_of_an_image_is_named(baked: dict[str, Any], changed_image: Path) -> None:
+    result = compared(baked["path"], changed_image, 8)
+    found = changes(result)
+    status = found.pop("/var/lib/dpkg/status")
+    assert status[0]["field"] == "size"
+    version = found.pop(next(name for name in found if name.startswith("nftables:")))[0]
+    assert (version["field"], version["b"]) == ("version", f"9{version['a']}")
+    capability = found.pop("/usr/bin/cat")[0]
+    assert (capability["field"], capability["a"]) == ("xattr security.capability", "")
+    assert found == {
+        "/usr/bin/env": [{"field": "mode", "a": "0755", "b": "4755"}],
+        "/usr/bin/bash": [{"field": "content", "at": 12345}],
+        "/etc/hosts": [{"field": "owner", "a": "0:0", "b": "0:4"}],
+        "/etc/systemd/system/osg-worker.path": "added",
+        "osg-worker.path": [{"field": "state", "a": "enabled", "b": "masked"}],
+        "/srv/two\\x0alines": "added",
+    }
+    assert [one["name"] for one in result["volatile"]] == ["/etc/machine-id"]
+
+
+def test_units_are_what_systemctl_says_of_the_image(image_root: Path) -> None:
+    listed = run.call(["chroot", str(image_root), "systemctl", "list-unit-files", "--no-legend"]).stdout
+    theirs = {name: state for name, state, *_ in map(str.split, listed.splitlines())}
+    ours = {name: fields["state"] for name, fields in units(Folder(image_root)).items()}
+    known = {name for name, state in theirs.items() if state in ("enabled", "disabled", "static", "masked")}
+    assert len(known) > 100
+    assert {name: ours.get(name) for name in known} == {name: theirs[name] for name in known}
+
+
+# --- folders -----------------------------------------------------------------------------------
+
+
+def full_of_everything(root: Path) -> Path:
+    for folder in ("dev", "deep"):
+        (root / folder).mkdir(parents=True)
+    os.mkfifo(root / "dev/fifo")
+    os.mknod(root / "dev/null", 0o20666, os.makedev(1, 3))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(root / "dev/socket"))
+    (root / os.fsdecode(b"not \xff utf-8\n\x1b[31m")).write_bytes(b"x")
+    (root / "out").symlink_to("/etc/shadow")
+    os.link(root / "out", root / "again", follow_symlinks=False)
+    with (root / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+        file.seek(1 << 39)
+        file.write(b"an island")
+    go_deep(root)
+    return root
+
+
+def test_nothing_on_a_file_system_holds_it_up(tmp_path: Path) -> None:
+    """A FIFO nobody writes to, devices, a socket, names of any bytes, a terabyte of nothing."""
+    a, b = (full_of_everything(tmp_path / name) for name in "ab")
+    assert compared(a, b, 0)["compared"]["files"] > 600
+    with (b / "sparse").open("r+b") as file:
+        file.seek((1 << 39) + 3)
+        file.write(b"I")
+    (b / os.fsdecode(b"not \xff utf-8\n\x1b[31m")).write_bytes(b"y")
+    assert changes(compared(a, b, 8)) == {
+        "/sparse": [{"field": "content", "at": (1 << 39) + 3}],
+        "/not \\xff utf-8\\x0a\\x1b[31m": [{"field": "content", "at": 0}],
+    }
+
+
+def go_deep(root: Path) -> None:
+    """Paths longer than the kernel takes at once, 4096 bytes."""
+    at = os.open(root / "deep", os.O_RDONLY)
+    for _ in range(600):
+        os.mkdir("folders", dir_fd=at)
+        below = os.open("folders", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+
+
+def test_a_link_does_not_lead_out_of_the_tree(tmp_path: Path) -> None:
+    """What an image says is its user database may be this machine's."""
+    for name in "ab":
+        (tmp_path / name / "etc").mkdir(parents=True)
+        (tmp_path / name / "etc/passwd").symlink_to("/etc/passwd")
+        (tmp_path / name / "var").symlink_to("/var")
+    result = compared(tmp_path / "a", tmp_path / "b", 0)
+    assert result["compared"] == {"packages": 0, "units": 0, "accounts": 0, "files": 3}
+
+
+def test_people_read_it(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name / "var/log").mkdir(parents=True)
+        (tmp_path / name / "var/log/syslog").write_text(name)
+        (tmp_path / name / "file").write_text(name)
+    done = command("image-diff", "-q", str(tmp_path / "a"), str(tmp_path / "b"))
+    assert (done.status, done.out) == (8, "")
+    assert "differ: nothing explains 1" in done.err
+    done = command("image-diff", str(tmp_path / "a"), str(tmp_path / "b"))
+    assert "changed  /file: content from byte 0" in done.out
+    assert "1  logs" in done.out
+    assert "syslog" not in done.out
+    done = command("image-diff", "--all", str(tmp_path / "a"), str(tmp_path / "b"))
+    assert "changed  /var/log/syslog: content from byte 0 (logs)" in done.out
+
+
+# --- what can be missing or wrong --------------------------------------------------------------
+
+
+def test_what_is_no_image(baked: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a disk")
+    cut = tmp_path / "cut.qcow2"
+    with Path(baked["path"]).open("rb") as whole:
+        cut.write_bytes(whole.read(1 << 20))
+    for wrong, says in (("notes.txt", "partition table"), ("cut.qcow2", "cannot be"), ("none", "neither")):
+        done = command("image-diff", str(tmp_path / wrong), str(tmp_path))
+        assert (done.status, says in done.err) == (2, True), done.err
+
+
+def test_images_need_root_and_folders_what_is_in_them(baked: dict[str, Any], tmp_path: Path) -> None:
+    done = command("image-diff", baked["path"], str(tmp_path), prefix=NOT_ROOT)
+    assert (done.status, "only root" in done.err) == (3, True), done.err
+    (tmp_path / "secret").mkdir(mode=0o700)
+    plain = ("setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=+dac_read_search")
+    done = command(
+        "image-diff", str(tmp_path), str(tmp_path), prefix=(*plain, "--ambient-caps=+dac_read_search")
+    )
+    assert done.status == 0, done.err
