@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import os
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
 from bakery import qemu, rooms
-from bakery.store import Store, alone, commit
+from bakery.locks import alone, in_use
+from bakery.store import Store, commit, is_whole, set_aside, used
 from provisioner import plan as plans
 from provisioner.monitor import Monitor, note, phase
 from provisioner.plan import Plan
@@ -17,25 +21,68 @@ TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk", "fstrim"
 
 
 def bake(plan: Plan, store: Store, release: str, apt_sources: str, work: Path, monitor: Monitor) -> Path:
-    """The finished, sealed qcow2 in `work`. The base must be in the store."""
-    done, start = store.nearest_checkpoint(plan)
-    if done:
-        note(monitor, f"Starting from the checkpoint after {plan.steps[done - 1].role}.")
+    """The finished, sealed qcow2 in `work`. The base must be in the store, and stay there."""
     disk = work / "disk.raw"
-    with phase(monitor, "copy the base" if not done else "copy the checkpoint"):
-        qemu.to_raw(start, disk)
+    started = time.monotonic()
+    done = _copy_nearest(plan, store, disk, monitor)
+    copying = time.monotonic() - started
     (work / "apt.sources").write_text(apt_sources)
     packages = store.packages(release)
     packages.mkdir(parents=True, exist_ok=True)
-    with alone(packages):  # apt allows one writer; another bake of this release waits here
-        for first, last in pairwise([done, *(end for end in plan.role_ends() if end > done)]):
-            _apply(plan, first, last, work, packages, monitor)
-            if last < len(plan.steps):
-                _keep_checkpoint(plan, last, store, disk, work, monitor)
+    # apt allows one writer.
+    with alone(packages, lambda: note(monitor, f"Another bake installs packages of {release}; waiting.")):
+        os.utime(packages)
+        _apply_from(done, copying, plan, store, packages, work, monitor)
     with phase(monitor, "compress the image"):
         qemu.to_zstd(disk, work / "image.qcow2")
     disk.unlink()
     return work / "image.qcow2"
+
+
+def is_worth_keeping(steps: float, writing: float) -> bool:
+    """Whether a checkpoint pays. Seconds: the steps since the last one took, writing one takes.
+
+    Each bake pays for the writing, and only one after a change has the steps for nothing.
+    """
+    return steps > 2 * writing
+
+
+def _copy_nearest(plan: Plan, store: Store, disk: Path, monitor: Monitor) -> int:
+    """Make the disk to work on; the number of steps it has behind it."""
+    for _, path in store.checkpoints_of(plan):
+        if path.exists() and not is_whole(path):
+            set_aside(path, "checkpoint", monitor)
+    while True:
+        done, start = store.nearest_checkpoint(plan)
+        with in_use(start) as there:  # not there: it was removed in between
+            if there or not done:
+                _copy(plan, done, start, disk, monitor)
+                return done
+
+
+def _copy(plan: Plan, done: int, start: Path, disk: Path, monitor: Monitor) -> None:
+    if done:
+        note(monitor, f"Starting from the checkpoint after {plan.steps[done - 1].role}.")
+    with phase(monitor, "copy the base" if not done else "copy the checkpoint"):
+        qemu.to_raw(start, disk)
+    used(start)
+
+
+def _apply_from(
+    done: int, copying: float, plan: Plan, store: Store, packages: Path, work: Path, monitor: Monitor
+) -> None:
+    """The roles that are not done, with a checkpoint where it pays.
+
+    How long one takes to write is first guessed from `copying`, a disk's copy in seconds, then known.
+    """
+    writing, since = copying, time.monotonic()
+    for first, last in pairwise([done, *(end for end in plan.role_ends() if end > done)]):
+        _apply(plan, first, last, work, packages, monitor)
+        finished = time.monotonic()
+        if last < len(plan.steps) and is_worth_keeping(finished - since, writing):
+            _keep_checkpoint(plan, last, store, work, monitor)
+            since = time.monotonic()
+            writing = since - finished
 
 
 def _apply(plan: Plan, first: int, last: int, work: Path, packages: Path, monitor: Monitor) -> None:
@@ -49,8 +96,15 @@ def _apply(plan: Plan, first: int, last: int, work: Path, packages: Path, monito
     rooms.relay(command, json.dumps(plans.to_json(plan)).encode(), monitor)
 
 
-def _keep_checkpoint(plan: Plan, done: int, store: Store, disk: Path, work: Path, monitor: Monitor) -> None:
+def _keep_checkpoint(plan: Plan, done: int, store: Store, work: Path, monitor: Monitor) -> None:
     layer = work / "checkpoint.qcow2"
     with phase(monitor, f"keep a checkpoint after {plan.steps[done - 1].role}"):
-        qemu.difference(disk, store.base(plan.base_id), layer)
-        commit(layer, store.checkpoint(plan.id_after(done)), {"base_id": plan.base_id})
+        qemu.difference(work / "disk.raw", store.base(plan.base_id), layer)
+        manifest = {
+            "base_id": plan.base_id,
+            "size": layer.stat().st_size,
+            "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "steps": done,  # of the plan
+            "plan": plans.to_json(plan),
+        }
+        commit(layer, store.checkpoint(plan.id_after(done)), manifest)
