@@ -28,12 +28,14 @@ def to_zstd(source: Path, target: Path) -> None:
 def difference(changed: Path, base: Path, target: Path) -> None:
     """A thin layer over `base` (qcow2) that holds what `changed` (raw) adds.
 
-    Not flushed to the disk, as convert does not either: waiting for that took ten times the work.
-    What a power cut leaves of the layer is shorter than its manifest says.
+    By way of a qcow2 of all of it: rebase reads every hole of a raw file, 25 s for what takes 1 s.
+    Not flushed to the disk, as convert does not either: what a power cut leaves is too short.
     """
-    create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(changed), "-F", "raw", str(target)]
-    run.call(create)
+    whole = target.with_suffix(".whole")
+    to_qcow2(changed, whole)
+    run.call(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(whole), "-F", "qcow2", str(target)])
     run.call(["qemu-img", "rebase", "-t", "unsafe", "-b", str(base), "-F", "qcow2", str(target)])
+    whole.unlink()
 
 
 def overlay(base: Path, target: Path, size: str = "") -> None:

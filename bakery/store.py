@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from bakery.locks import alone, claim
+from provisioner.errors import MissingHere
 from provisioner.monitor import Monitor, warn
 from provisioner.plan import Plan
 
@@ -99,6 +100,10 @@ def _json(path: Path) -> Manifest | None:
         found = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
         return None
+    except PermissionError:
+        raise MissingHere(
+            f"{path} is not to be read by this user.", "Run the same command as root."
+        ) from None
     return found if isinstance(found, dict) else None
 
 
@@ -136,6 +141,7 @@ def write_manifest(disk: Path, manifest: Manifest) -> None:
     target = manifest_path(disk)
     with tempfile.NamedTemporaryFile("w", dir=disk.parent, prefix=".manifest-", delete=False) as out:
         json.dump(manifest, out, indent=1)
+        os.fchmod(out.fileno(), 0o644)  # as its disk; it holds no secret
     Path(out.name).rename(target)
 
 
