@@ -23,16 +23,15 @@ TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk", "fstrim"
 def bake(plan: Plan, store: Store, release: str, apt_sources: str, work: Path, monitor: Monitor) -> Path:
     """The finished, sealed qcow2 in `work`. The base must be in the store, and stay there."""
     disk = work / "disk.raw"
-    started = time.monotonic()
-    done = _copy_nearest(plan, store, disk, monitor)
-    copying = time.monotonic() - started
     (work / "apt.sources").write_text(apt_sources)
     packages = store.packages(release)
     packages.mkdir(parents=True, exist_ok=True)
-    # apt allows one writer.
+    # apt allows one writer. Who waited starts from the checkpoints that the other made meanwhile.
     with alone(packages, lambda: note(monitor, f"Another bake installs packages of {release}; waiting.")):
         os.utime(packages)
-        _apply_from(done, copying, plan, store, packages, work, monitor)
+        started = time.monotonic()
+        done = _copy_nearest(plan, store, disk, monitor)
+        _apply_from(done, time.monotonic() - started, plan, store, packages, work, monitor)
     with phase(monitor, "compress the image"):
         qemu.to_zstd(disk, work / "image.qcow2")
     disk.unlink()
