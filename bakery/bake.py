@@ -7,14 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakery import apt_source, base_image, bases, mirror, recipe
+from bakery import apt_source, base_image, bases, cache, mirror, recipe
 from bakery.bases import Base
 from bakery.engines import chroot
+from bakery.locks import in_use, turn
 from bakery.mkosi import Build
 from bakery.place import check as check_place
 from bakery.place import place
 from bakery.rights import require_root
-from bakery.store import Manifest, Store, commit, read_manifest, work_folder, write_manifest
+from bakery.store import (
+    Manifest,
+    Store,
+    commit,
+    is_whole,
+    read_manifest,
+    set_aside,
+    used,
+    work_folder,
+    write_manifest,
+)
 from bakery.verify import ladder
 from provisioner import plan as plans
 from provisioner import run
@@ -76,27 +87,74 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
         raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
     if options.output:
         check_place(options.output)
+    limit = cache.limit()
     this = _Bake(options, base, plan, store, monitor, apt_source.read(options.apt_sources))
-    known = None if options.rebuild_base else read_manifest(this.stored)
-    manifest = _complete(this, known) if known else _anew(this)
-    return Baked(_output(this), manifest, from_store=known is not None)
+    with in_use(this.stored):
+        ready = _from_store(this)
+        if ready:
+            return ready
+    require_root()
+    baked = _in_turn(this)
+    if not baked.from_store:
+        cache.keep_within(limit, store, monitor)
+    return baked
+
+
+def _from_store(this: _Bake) -> Baked | None:
+    """The image of the store, if it is whole and has all the proof that is asked for."""
+    manifest = read_manifest(this.stored)
+    if this.options.rebuild_base or manifest is None or not is_whole(this.stored):
+        return None
+    if _missing(this, manifest):
+        return None
+    _note_known(this)
+    return Baked(_output(this), manifest, from_store=True)
+
+
+def _in_turn(this: _Bake) -> Baked:
+    """Work on the image of this id as the only process; the others wait here and share the result."""
+    waiting = "Another process is baking this image; waiting to share it."
+    with turn(this.store.lock(this.plan.image), lambda: note(this.monitor, waiting)):
+        known = None if this.options.rebuild_base else _known(this)
+        manifest = _complete(this, known) if known else _anew(this)
+        return Baked(_output(this), manifest, from_store=known is not None)
+
+
+def _known(this: _Bake) -> Manifest | None:
+    """The manifest of the store's image. One that is to be proven further is hashed first."""
+    stored = this.stored
+    manifest = read_manifest(stored)
+    sound = manifest is not None and is_whole(stored)
+    if manifest and sound and _missing(this, manifest):
+        sound = base_image.sha256(stored) == manifest["sha256"]
+    if sound:
+        return manifest
+    if stored.exists():
+        set_aside(stored, "image", this.monitor)
+    return None
+
+
+def _missing(this: _Bake, manifest: Manifest) -> list[ladder.Level]:
+    return [level for level in ladder.up_to(this.options.level) if level not in manifest["proof"]]
+
+
+def _note_known(this: _Bake) -> None:
+    note(this.monitor, "The image is in the store already.")
+    used(this.stored)
 
 
 def _complete(this: _Bake, manifest: Manifest) -> Manifest:
     """An image of the store, with the levels it still lacks added to its proof."""
-    note(this.monitor, "The image is in the store already.")
-    missing = [level for level in ladder.up_to(this.options.level) if level not in manifest["proof"]]
-    if not missing:
-        return manifest
-    require_root()
-    with work_folder(this.store) as work:
-        manifest = _prove(this, this.stored, missing, manifest, work)
-        write_manifest(this.stored, manifest)
+    _note_known(this)
+    missing = _missing(this, manifest)
+    if missing:
+        with in_use(this.stored), work_folder(this.store) as work:
+            manifest = _prove(this, this.stored, missing, manifest, work)
+            write_manifest(this.stored, manifest)
     return manifest
 
 
 def _anew(this: _Bake) -> Manifest:
-    require_root()
     run.require(*chroot.TOOLS)
     with work_folder(this.store) as work:
         image = _make(this, work)
@@ -107,21 +165,13 @@ def _anew(this: _Bake) -> Manifest:
 
 
 def _make(this: _Bake, work: Path) -> Path:
-    source, base, store = this.base.source, this.base, this.store
+    source, base, store, monitor = this.base.source, this.base, this.store, this.monitor
     packages_from = mirror.find(this.options.mirror)
-    if this.options.rebuild_base:
-        store.forget_base(base.id)
-    base_image.ensure(base, store, packages_from, work, this.monitor)
     release = source.release if isinstance(source, Build) else base.name
-    return chroot.bake(
-        this.plan,
-        store,
-        release,
-        packages_from.sources(release),
-        work,
-        this.monitor,
-        this.more_sources,
-    )
+    repositories = chroot.Repositories(release, packages_from.sources(release), this.more_sources)
+    rebuild = this.options.rebuild_base
+    with base_image.ready(base, store, packages_from, work, monitor, rebuild=rebuild):
+        return chroot.bake(this.plan, store, repositories, work, monitor)
 
 
 def _prove(

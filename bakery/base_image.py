@@ -7,22 +7,46 @@ import hashlib
 import shutil
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bakery import mkosi, qemu
 from bakery.bases import Base, VendorImage
+from bakery.locks import alone, in_use, turn
 from bakery.mirror import Mirror
 from bakery.mkosi import Build
-from bakery.store import Store, commit, read_manifest
+from bakery.store import Store, commit, is_whole, read_manifest, set_aside, used
 from provisioner import run
 from provisioner.errors import BadInput, BakeryError, Unreachable, WrongChecksum
-from provisioner.monitor import Monitor, line, note, phase, warn
+from provisioner.monitor import Monitor, line, note, phase
 
 _OLD_DAYS = 30
 
 
-def ensure(base: Base, store: Store, mirror: Mirror, work: Path, monitor: Monitor) -> None:
-    """Have the base in the store. Raises Unreachable, WrongChecksum, MissingHere, CommandFailed."""
+@contextmanager
+def ready(
+    base: Base, store: Store, mirror: Mirror, work: Path, monitor: Monitor, *, rebuild: bool
+) -> Iterator[None]:
+    """Have the base in the store, and nobody remove it, while the block runs.
+
+    Raises Unreachable, WrongChecksum, MissingHere, CommandFailed.
+    """
+    path = store.base(base.id)
+    there = False
+    while not there:
+        with turn(store.lock(f"base-{base.id}"), lambda: note(monitor, "Waiting for another bake's base.")):
+            if rebuild:
+                _forget(base, store, monitor)
+            _ensure(base, store, mirror, work, monitor)
+        rebuild = False
+        with in_use(path) as there:  # not there: it was removed in between
+            if there:
+                used(path)
+                yield
+
+
+def _ensure(base: Base, store: Store, mirror: Mirror, work: Path, monitor: Monitor) -> None:
     path = store.base(base.id)
     known = read_manifest(path)
     if known and _whole(path, known["sha256"], monitor):
@@ -32,8 +56,18 @@ def ensure(base: Base, store: Store, mirror: Mirror, work: Path, monitor: Monito
         disk = _fetch(base.source, work, monitor)
     else:
         disk = _build(base.source, store, mirror, work, monitor)
-    store.forget_base(base.id)
-    commit(disk, path, {"base": base.name, "sha256": sha256(disk), "made": _now()})
+    _forget(base, store, monitor)
+    manifest = {"base": base.name, "sha256": sha256(disk), "size": disk.stat().st_size, "made": _now()}
+    commit(disk, path, manifest)
+
+
+def _forget(base: Base, store: Store, monitor: Monitor) -> None:
+    """Not before the last bake that uses it ended: its checkpoints would be layers over another base."""
+    try:
+        with alone(store.base(base.id), lambda: note(monitor, "Waiting for bakes that use the old base.")):
+            store.forget_base(base.id)
+    except FileNotFoundError:
+        store.forget_base(base.id)
 
 
 def sha256(path: Path) -> str:
@@ -43,11 +77,9 @@ def sha256(path: Path) -> str:
 
 def _whole(path: Path, digest: str, monitor: Monitor) -> bool:
     with phase(monitor, "check the base"):
-        if sha256(path) == digest:
+        if is_whole(path) and sha256(path) == digest:
             return True
-    aside = path.with_suffix(".damaged")
-    path.rename(aside)
-    warn(monitor, f"The kept base is damaged; it was set aside as {aside} and is made anew.")
+    set_aside(path, "base", monitor)
     return False
 
 
@@ -75,7 +107,10 @@ def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Moni
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     command = ["mkosi", "--directory", str(folder), "--force", "build"]
-    with phase(monitor, f"build the base from {build.distribution} {build.release}'s packages"):
+    with (
+        alone(packages.parent, lambda: note(monitor, f"Waiting for the package cache of {build.release}.")),
+        phase(monitor, f"build the base from {build.distribution} {build.release}'s packages"),
+    ):
         run.stream(run.room_argv(command), lambda text: line(monitor, text))
         disk = work / "base.qcow2"
         qemu.to_qcow2(folder / "out" / "base.raw", disk)

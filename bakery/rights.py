@@ -15,5 +15,5 @@ def require_root() -> None:
     raise MissingHere(
         "Baking, verifying and comparing images mount disks and make namespaces, which only root may do.",
         ("Run the same command with sudo" if shutil.which("sudo") else "Run the same command as root")
-        + "; gen-userdata, bake-image --list-bases and --dry-run need no root.",
+        + "; gen-userdata, bake-image --list-bases, --dry-run and --explain need no root.",
     )

@@ -5,9 +5,12 @@
     images/<kind>-<base>-<id12>.qcow2 and .json      a finished image and its manifest
     packages/<release>/        downloaded packages and lists
     work/<random>/             one bake or verification; locked while its process lives
+    locks/<name>               held by whoever makes the image or base of that name
 
-Files appear by rename only, so whatever has a name is whole. A work folder nobody locks is what
-a killed process left; the next one removes it.
+Files appear by rename only, so a kill leaves nothing half under a name. A crash of the machine or
+a full disk elsewhere may: a manifest says how large its disk is, and what differs is set aside as
+NAME.damaged. A work folder nobody locks is what a killed process left; the next one removes it.
+A manifest's modification time is the last use of its disk.
 """
 
 from __future__ import annotations
@@ -18,11 +21,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bakery.locks import alone, claim
+from provisioner.errors import MissingHere
+from provisioner.monitor import Monitor, warn
 from provisioner.plan import Plan
 
 Manifest = dict[str, Any]
@@ -54,18 +60,25 @@ class Store:
     def packages(self, release: str) -> Path:
         return self.root / "packages" / release
 
+    def lock(self, name: str) -> Path:
+        return self.root / "locks" / name
+
+    def checkpoints_of(self, plan: Plan) -> Iterator[tuple[int, Path]]:
+        """The latest first: how many steps it saves, and where it would lie."""
+        for done in reversed(range(1, len(plan.steps))):
+            yield done, self.checkpoint(plan.id_after(done))
+
     def nearest_checkpoint(self, plan: Plan) -> tuple[int, Path]:
         """How many steps the latest kept checkpoint of this plan saves, and its disk (or the base's)."""
-        for done in reversed(range(1, len(plan.steps))):
-            path = self.checkpoint(plan.id_after(done))
-            if path.exists():
+        for done, path in self.checkpoints_of(plan):
+            if is_whole(path):
                 return done, path
         return 0, self.base(plan.base_id)
 
     def forget_base(self, base_id: str) -> None:
         """Remove a base; its checkpoints are layers over it and go first."""
         for path in (self.root / "checkpoints").glob("*.json"):
-            if json.loads(path.read_text())["base_id"] == base_id:
+            if (_json(path) or {}).get("base_id") == base_id:
                 path.with_suffix(".qcow2").unlink(missing_ok=True)
                 path.unlink()
         self.base(base_id).unlink(missing_ok=True)
@@ -78,11 +91,43 @@ def manifest_path(disk: Path) -> Path:
 
 def read_manifest(disk: Path) -> Manifest | None:
     """None when there is no such disk; a disk without a manifest was never committed."""
+    found = _json(manifest_path(disk))
+    return found if found is not None and disk.exists() else None
+
+
+def _json(path: Path) -> Manifest | None:
     try:
-        found: Manifest = json.loads(manifest_path(disk).read_text())
-    except FileNotFoundError:
+        found = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
         return None
-    return found if disk.exists() else None
+    except PermissionError:
+        raise MissingHere(
+            f"{path} is not to be read by this user.", "Run the same command as root."
+        ) from None
+    return found if isinstance(found, dict) else None
+
+
+def is_whole(disk: Path) -> bool:
+    """Whether disk and manifest are there and agree about the size; that costs nothing."""
+    manifest = read_manifest(disk)
+    if manifest is None:
+        return False
+    size = disk.stat().st_size
+    return bool(manifest.get("size", size) == size)
+
+
+def set_aside(disk: Path, what: str, monitor: Monitor) -> None:
+    """Take its name from a disk that is not what its manifest says; it is made anew."""
+    aside = disk.with_suffix(".damaged")
+    disk.rename(aside)
+    manifest_path(disk).unlink(missing_ok=True)
+    warn(monitor, f"The kept {what} is damaged; it was set aside as {aside} and is made anew.")
+
+
+def used(disk: Path) -> None:
+    """Remember that this was the last use. Who may not write here may still use what is here."""
+    with suppress(PermissionError, FileNotFoundError):
+        os.utime(manifest_path(disk))
 
 
 def commit(disk: Path, at: Path, manifest: Manifest) -> None:
@@ -96,6 +141,7 @@ def write_manifest(disk: Path, manifest: Manifest) -> None:
     target = manifest_path(disk)
     with tempfile.NamedTemporaryFile("w", dir=disk.parent, prefix=".manifest-", delete=False) as out:
         json.dump(manifest, out, indent=1)
+        os.fchmod(out.fileno(), 0o644)  # as its disk; it holds no secret
     Path(out.name).rename(target)
 
 
@@ -107,43 +153,18 @@ def work_folder(store: Store) -> Iterator[Path]:
     with alone(parent):  # a folder made but not yet locked would look left behind
         _sweep(parent)
         folder = Path(tempfile.mkdtemp(dir=parent))
-        lock = _locked(folder)
+        lock = os.open(folder, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)  # waits for who only looks whether somebody holds it
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; whoever else wants it waits."""
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
         os.close(lock)
 
 
 def _sweep(parent: Path) -> None:
     for left in parent.iterdir():
-        lock = _locked(left)
+        lock = claim(left)
         if lock is not None:
             shutil.rmtree(left, ignore_errors=True)
             os.close(lock)
-
-
-def _locked(folder: Path) -> int | None:
-    """A file descriptor that holds the folder's lock, or None when somebody else does."""
-    try:
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock

@@ -26,15 +26,22 @@ _OPTIONAL = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return shell.run(lambda: _main(argv), argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    if given[:1] == ["cache"]:
+        from bakery.commands import cache
+
+        return cache.main(given[1:])
+    return shell.run(lambda: _main(given), given)
 
 
-def _main(argv: Sequence[str] | None) -> int:
+def _main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     if options.list_bases:
         return _list_bases(options)
     if options.list_roles:
         return _list_roles(options)
+    if options.explain:
+        return _explain(options)
     if options.dry_run:
         return _dry_run(options)
     return _bake(options)
@@ -59,7 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep-failed", action="store_true", help="keep an image that failed verification")
     parser.add_argument("--rebuild-base", action="store_true", help="make the base and the image anew")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
+    parser.add_argument(
+        "--explain", action="store_true", help="say what is cached and what changed, and touch nothing"
+    )
     parser.add_argument("--list-bases", action="store_true", help="print the bases and end")
+    parser.epilog = "bake-image cache list|prune shows and removes what is kept; each has --help."
     return parser
 
 
@@ -150,6 +161,19 @@ def _dry_run(options: argparse.Namespace) -> int:
         print(json.dumps(plan.to_json(planned), indent=1))
     else:
         _print_plan(planned)
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from bakery import bake, store
+    from bakery.explain import explain, to_json, to_text
+
+    _, planned = bake.make_plan(_options(options))
+    found = explain(planned, store.Store(store.default_root()))
+    if options.json:
+        print(json.dumps(to_json(found), indent=1))
+    else:
+        print("\n".join(to_text(found)))
     return 0
 
 

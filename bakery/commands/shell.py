@@ -39,16 +39,20 @@ def _tell(error: BakeryError, *, as_json: bool) -> None:
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:
-    made = _Parser(prog=name, description=description, allow_abbrev=False)
-    made.add_argument("--version", action="version", version=f"{name} {__version__}")
+    made = Parser(prog=name, description=description, allow_abbrev=False)
+    common(made)
+    return made
+
+
+def common(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--version", action="version", version=f"{made.prog} {__version__}")
     made.add_argument("--json", action="store_true", help="result as one JSON object on stdout")
     loudness = made.add_mutually_exclusive_group()
     loudness.add_argument("-v", "--verbose", action="store_true", help="say more on stderr")
     loudness.add_argument("-q", "--quiet", action="store_true", help="say only what is wrong")
-    return made
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """One whose complaints never repeat a token that was given in the wrong place."""
 
     def error(self, message: str) -> NoReturn:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import os
 import sys
+import time
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from bakery import mirror, qemu, rooms
+from bakery.locks import alone, in_use
 from bakery.recipe import OPTIONAL
-from bakery.store import Store, alone, commit
+from bakery.store import Store, commit, is_whole, set_aside, used
 from provisioner import plan as plans
 from provisioner.monitor import Monitor, note, phase
 from provisioner.plan import Plan
@@ -17,39 +22,87 @@ from provisioner.plan import Plan
 TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk", "fstrim")
 
 
-def bake(
-    plan: Plan,
-    store: Store,
-    release: str,
-    apt_sources: str,
-    work: Path,
-    monitor: Monitor,
-    more_sources: str = "",
-) -> Path:
-    """The finished, sealed qcow2 in `work`. The base must be in the store.
+@dataclass(frozen=True)
+class Repositories:
+    """Where packages come from; both texts are deb822 as in sources.list.d, and neither enters an id."""
 
-    Optional roles alone see `more_sources`: no checkpoint of another image is made of them.
-    """
-    done, start = store.nearest_checkpoint(plan)
-    if done:
-        note(monitor, f"Starting from the checkpoint after {plan.steps[done - 1].role}.")
-    disk = work / "disk.raw"
-    with phase(monitor, "copy the base" if not done else "copy the checkpoint"):
-        qemu.to_raw(start, disk)
+    release: str
+    distribution: str
+    more: str = ""  # seen by optional roles alone, so that no checkpoint of another image is made of them
+
+    def of(self, role: str) -> str:
+        return f"{self.distribution}\n{self.more}" if role in OPTIONAL else self.distribution
+
+
+def bake(plan: Plan, store: Store, repositories: Repositories, work: Path, monitor: Monitor) -> Path:
+    """The finished, sealed qcow2 in `work`. The base must be in the store, and stay there."""
+    disk, release = work / "disk.raw", repositories.release
     (work / "apt.preferences").write_text(mirror.preferences(release))
     packages = store.packages(release)
     packages.mkdir(parents=True, exist_ok=True)
-    with alone(packages):  # apt allows one writer; another bake of this release waits here
-        for first, last in pairwise([done, *(end for end in plan.role_ends() if end > done)]):
-            more = more_sources if plan.steps[first].role in OPTIONAL else ""
-            (work / "apt.sources").write_text(f"{apt_sources}\n{more}")
-            _apply(plan, first, last, work, packages, monitor)
-            if last < len(plan.steps):
-                _keep_checkpoint(plan, last, store, disk, work, monitor)
+    # apt allows one writer. Who waited starts from the checkpoints that the other made meanwhile.
+    with alone(packages, lambda: note(monitor, f"Another bake installs packages of {release}; waiting.")):
+        os.utime(packages)
+        started = time.monotonic()
+        done = _copy_nearest(plan, store, disk, monitor)
+        _apply_from(done, time.monotonic() - started, plan, store, repositories, work, monitor)
     with phase(monitor, "compress the image"):
         qemu.to_zstd(disk, work / "image.qcow2")
     disk.unlink()
     return work / "image.qcow2"
+
+
+def is_worth_keeping(steps: float, writing: float) -> bool:
+    """Whether a checkpoint pays. Seconds: the steps since the last one took, writing one takes.
+
+    Each bake pays for the writing, and only one after a change has the steps for nothing.
+    """
+    return steps > 2 * writing
+
+
+def _copy_nearest(plan: Plan, store: Store, disk: Path, monitor: Monitor) -> int:
+    """Make the disk to work on; the number of steps it has behind it."""
+    for _, path in store.checkpoints_of(plan):
+        if path.exists() and not is_whole(path):
+            set_aside(path, "checkpoint", monitor)
+    while True:
+        done, start = store.nearest_checkpoint(plan)
+        with in_use(start) as there:  # not there: it was removed in between
+            if there or not done:
+                _copy(plan, done, start, disk, monitor)
+                return done
+
+
+def _copy(plan: Plan, done: int, start: Path, disk: Path, monitor: Monitor) -> None:
+    if done:
+        note(monitor, f"Starting from the checkpoint after {plan.steps[done - 1].role}.")
+    with phase(monitor, "copy the base" if not done else "copy the checkpoint"):
+        qemu.to_raw(start, disk)
+    used(start)
+
+
+def _apply_from(
+    done: int,
+    copying: float,
+    plan: Plan,
+    store: Store,
+    repositories: Repositories,
+    work: Path,
+    monitor: Monitor,
+) -> None:
+    """The roles that are not done, with a checkpoint where it pays.
+
+    How long one takes to write is first guessed from `copying`, a disk's copy in seconds, then known.
+    """
+    writing, since = copying, time.monotonic()
+    for first, last in pairwise([done, *(end for end in plan.role_ends() if end > done)]):
+        (work / "apt.sources").write_text(repositories.of(plan.steps[first].role))
+        _apply(plan, first, last, work, store.packages(repositories.release), monitor)
+        finished = time.monotonic()
+        if last < len(plan.steps) and is_worth_keeping(finished - since, writing):
+            _keep_checkpoint(plan, last, store, work, monitor)
+            since = time.monotonic()
+            writing = since - finished
 
 
 def _apply(plan: Plan, first: int, last: int, work: Path, packages: Path, monitor: Monitor) -> None:
@@ -64,8 +117,15 @@ def _apply(plan: Plan, first: int, last: int, work: Path, packages: Path, monito
     rooms.relay(command, json.dumps(plans.to_json(plan)).encode(), monitor)
 
 
-def _keep_checkpoint(plan: Plan, done: int, store: Store, disk: Path, work: Path, monitor: Monitor) -> None:
+def _keep_checkpoint(plan: Plan, done: int, store: Store, work: Path, monitor: Monitor) -> None:
     layer = work / "checkpoint.qcow2"
     with phase(monitor, f"keep a checkpoint after {plan.steps[done - 1].role}"):
-        qemu.difference(disk, store.base(plan.base_id), layer)
-        commit(layer, store.checkpoint(plan.id_after(done)), {"base_id": plan.base_id})
+        qemu.difference(work / "disk.raw", store.base(plan.base_id), layer)
+        manifest = {
+            "base_id": plan.base_id,
+            "size": layer.stat().st_size,
+            "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "steps": done,  # of the plan
+            "plan": plans.to_json(plan),
+        }
+        commit(layer, store.checkpoint(plan.id_after(done)), manifest)

@@ -86,13 +86,13 @@ def test_a_changed_late_step_starts_from_the_checkpoint_before_it(
 ) -> None:
     plan, heard = changed_late(recipe.plan(BASE, "osg")), Heard()
     with work_folder(store) as work:
-        image = chroot.bake(plan, store, "trixie", find_mirror().sources("trixie"), work, heard)
+        repositories = chroot.Repositories("trixie", find_mirror().sources("trixie"))
+        image = chroot.bake(plan, store, repositories, work, heard)
         assert image.stat().st_size > 0
     done = heard.phases()
     assert "copy the checkpoint" in done
     assert not [name for name in done if name.startswith(("base:", "condor:"))]
     assert [name for name in done if name.startswith("osg_worker:")]
-    store.checkpoint(plan.id_after(plan.role_ends()[-2])).unlink()
 
 
 def dirty(context: Context) -> tuple[Step, ...]:
@@ -115,7 +115,6 @@ def test_a_dirty_image_is_refused_and_kept_only_when_asked(
     assert str(tmp_path / "out.failed.qcow2") in caught.value.hint
     plan = recipe.plan(BASE, "osg")
     assert not store.image(plan).exists()
-    store.checkpoint(plan.id_after(plan.role_ends()[-2])).unlink()
 
 
 # --- what can be missing or wrong --------------------------------------------------------------

@@ -8,6 +8,7 @@ from bakery import bases, recipe, store
 from bakery.place import place
 from bakery.store import Store, commit, read_manifest, work_folder
 from provisioner.errors import BadInput
+from provisioner.monitor import Event
 from provisioner.plan import Plan
 
 
@@ -106,3 +107,32 @@ def test_a_place_that_is_not_there_is_explained(tmp_path: Path) -> None:
     for target, says in ((tmp_path / "nowhere" / "target", "nowhere"), (tmp_path, "is a folder")):
         with pytest.raises(BadInput, match=says):
             place(tmp_path / "source", target)
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def tell(self, event: Event) -> None:
+        self.said.append(event["text"])
+
+
+def test_a_disk_shorter_than_its_manifest_says_is_no_checkpoint_and_is_set_aside(
+    kept: Store, plan: Plan
+) -> None:
+    disk, heard = kept.checkpoint(plan.id_after(1)), Heard()
+    put(kept, disk, plan.base_id)
+    store.write_manifest(disk, {"base_id": plan.base_id, "size": 4})
+    assert kept.nearest_checkpoint(plan) == (1, disk)
+    disk.write_bytes(b"dis")
+    assert kept.nearest_checkpoint(plan)[0] == 0
+    store.set_aside(disk, "checkpoint", heard)
+    assert [path.name for path in disk.parent.iterdir()] == [disk.with_suffix(".damaged").name]
+    assert "damaged" in heard.said[0]
+
+
+def test_a_truncated_manifest_is_none(kept: Store, plan: Plan) -> None:
+    put(kept, kept.image(plan), plan.base_id)
+    store.manifest_path(kept.image(plan)).write_text('{"base_id": ')
+    assert read_manifest(kept.image(plan)) is None
+    assert not store.is_whole(kept.image(plan))
