@@ -68,8 +68,6 @@ TABLE: tuple[Volatile, ...] = (
     Volatile("/var/lib/dpkg/status", "the order of dpkg's records", normal=_paragraphs),
     Volatile("/var/lib/dpkg/available", "the order of dpkg's records", normal=_paragraphs),
     Volatile("/var/lib/dpkg/*-old", "dpkg's backups", everything=True),
-    Volatile("/usr/lib/sysimage/rpm/*", "rpm's database, whose packages are compared"),
-    Volatile("/var/lib/rpm/*", "rpm's database, whose packages are compared"),
     Volatile("/etc/shadow", "the day a password was changed", normal=_without_days),
     Volatile("/etc/passwd-", "backups of the user database", everything=True),
     Volatile("/etc/group-", "backups of the user database", everything=True),

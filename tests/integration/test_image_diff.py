@@ -175,6 +175,16 @@ def test_people_read_it(tmp_path: Path) -> None:
     assert "changed  /var/log/syslog: content from byte 0 (logs)" in done.out
 
 
+def test_packages_that_are_not_read_are_said_aloud(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name / "var/lib/rpm").mkdir(parents=True)
+        (tmp_path / name / "var/lib/rpm/rpmdb.sqlite").write_text(name)
+    done = command("image-diff", str(tmp_path / "a"), str(tmp_path / "b"))
+    assert done.status == 8
+    assert f"warning: The packages of {tmp_path / 'a'} are in rpm's database" in done.err
+    assert "/var/lib/rpm/rpmdb.sqlite: content" in done.out
+
+
 # --- what can be missing or wrong --------------------------------------------------------------
 
 
