@@ -55,9 +55,10 @@ def bake(plan: Plan, store: Store, repositories: Repositories, work: Path, monit
 def is_worth_keeping(steps: float, writing: float) -> bool:
     """Whether a checkpoint pays. Seconds: the steps since the last one took, writing one takes.
 
-    Each bake pays for the writing, and only one after a change has the steps for nothing.
+    Each bake pays for the writing, and only one after a change has the steps for nothing. What takes
+    a few seconds, most of them for mounting, is not worth the third of a GiB.
     """
-    return steps > 2 * writing
+    return steps > max(5.0, 2 * writing)
 
 
 def _copy_nearest(plan: Plan, store: Store, disk: Path, monitor: Monitor) -> int:
