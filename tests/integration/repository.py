@@ -46,9 +46,18 @@ def package(
     run.call(["dpkg-deb", "--root-owner-group", "--build", str(root), str(folder / f"{name}.deb")])
 
 
+def _entry(file: Path) -> str:
+    """What the index says of a package: its own words, and where it lies."""
+    content = file.read_bytes()
+    where = (
+        f"Filename: ./{file.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n"
+    )
+    return run.call(["dpkg-deb", "--field", str(file)]).stdout + where
+
+
 def index(folder: Path) -> str:
     """Make it a flat repository, of suite `./`, signed with a new key; that key, armored."""
-    packages = run.call(["dpkg-scanpackages", "--multiversion", "."], cwd=folder).stdout
+    packages = "\n".join(_entry(file) for file in sorted(folder.glob("*.deb")))
     (folder / "Packages").write_text(packages)
     digest = hashlib.sha256(packages.encode()).hexdigest()
     date = email.utils.formatdate(usegmt=True)
