@@ -58,7 +58,7 @@ def is_worth_keeping(steps: float, writing: float) -> bool:
     Each bake pays for the writing, and only one after a change has the steps for nothing. What takes
     a few seconds, most of them for mounting, is not worth the third of a GiB.
     """
-    return steps > max(5.0, 2 * writing)
+    return steps > max(3.0, 2 * writing)
 
 
 def _copy_nearest(plan: Plan, store: Store, disk: Path, monitor: Monitor) -> int:
