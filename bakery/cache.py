@@ -23,6 +23,7 @@ GIB = 2**30
 HOUR, DAY = 3600.0, 86400.0
 
 Kind = Literal["base", "checkpoint", "image", "packages", "work", "damaged"]
+_KIND_IN: dict[str, Kind] = {"bases": "base", "checkpoints": "checkpoint", "images": "image"}
 # What a bake removes unasked: everything of it can be had again by itself.
 EXPENDABLE: frozenset[Kind] = frozenset({"checkpoint", "packages", "damaged"})
 
@@ -122,7 +123,7 @@ def _disk(path: Path, bases: Collection[str]) -> Entry:
     status = path.lstat()
     with suppress(FileNotFoundError):
         used = manifest_path(path).stat().st_mtime if manifest else status.st_mtime
-    kind: Kind = {"bases": "base", "checkpoints": "checkpoint", "images": "image"}[path.parent.name]  # type: ignore[assignment]
+    kind = _KIND_IN[path.parent.name]
     if path.suffix != ".qcow2" or not is_whole(path):
         kind = "damaged"
     orphan = kind == "checkpoint" and base not in bases

@@ -14,7 +14,7 @@ from bakery.launch.findings import Finding, error, warning
 from provisioner.errors import BadInput
 
 if TYPE_CHECKING:
-    import classad2  # type: ignore[import-untyped]
+    import classad2  # type: ignore[import-untyped]  # the wheel has no types
 
 NAMES = (
     "accepts-everyone",
@@ -96,7 +96,7 @@ def parsed(text: str) -> classad2.ExprTree:
 
     if re.search(_OF_DAEMONS, text):
         with _no_setting_left():
-            import htcondor2  # type: ignore[import-untyped]  # noqa: F401
+            import htcondor2  # type: ignore[import-untyped]  # noqa: F401  # no types; for its effect
     try:
         classad2.ExprTree(text)
         return classad2.ExprTree(f"({text})")

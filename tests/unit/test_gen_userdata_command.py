@@ -61,7 +61,7 @@ def conf_of(text: str) -> dict[str, str]:
 
 
 SUMMARY = ("start", "settings", "token_expires", "match", "condor_status")
-EXPIRES = token.claims_of(CANARY).expires  # type: ignore[union-attr]
+EXPIRES = token.claims_of(CANARY).expires  # type: ignore[union-attr]  # it has claims
 Captured = pytest.CaptureFixture[str]
 
 

@@ -76,7 +76,7 @@ class Heard:
 
 def apply(machine: Machine, plan: Plan = PLAN, **how: bool) -> tuple[int, list[str]]:
     heard = Heard()
-    outcome = provision(plan, machine, heard, Options(**how), sleep=lambda _: None)  # type: ignore[arg-type]
+    outcome = provision(plan, machine, heard, Options(**how), sleep=lambda _: None)  # type: ignore[arg-type]  # a table's
     return outcome.before, heard.texts
 
 

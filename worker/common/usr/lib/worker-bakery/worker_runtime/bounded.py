@@ -151,7 +151,7 @@ def _reason(check: Check) -> Optional[str]:
         return check.ask()
     except OSError as error:
         return error.strerror or type(error).__name__
-    except Exception as error:
+    except Exception as error:  # a check that is wrong itself is a finding too, not an end
         return type(error).__name__
 
 
