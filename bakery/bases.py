@@ -17,10 +17,9 @@ from bakery import data, mkosi
 from bakery.mirror import Mirror
 from bakery.mkosi import Build
 from provisioner.errors import BadInput
-from provisioner.roles import Family
+from provisioner.roles import FAMILIES, Family
 
 DEFAULT = "debian13"
-FAMILIES = ("debian",)
 
 
 @dataclass(frozen=True)

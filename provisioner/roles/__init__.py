@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Literal, get_args
 
 from provisioner.steps import File
 
-Family = Literal["debian"]
+# Systems that differ in what a role has to do; an EL by its major release.
+Family = Literal["debian", "ubuntu", "el7", "el8", "el9", "el10"]
+FAMILIES: tuple[Family, ...] = get_args(Family)
 
 
 @dataclass(frozen=True)

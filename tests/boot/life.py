@@ -12,8 +12,9 @@ from provisioner.errors import NotProven
 
 CONF = "/etc/osg-worker.conf"
 IDLE, RUNNING, COMPLETED, HELD = "1", "2", "4", "5"  # JobStatus
-# Seconds. HTCondor sends its first ad a few seconds after its start; the pool matches each 5 s.
-JOIN, JOB = 40, 60
+# Seconds, for a slow machine. HTCondor sends its first ad a few seconds after its start, and one that
+# says that the worker is healthy perhaps only UPDATE_INTERVAL (60) later; the pool matches each 5 s.
+JOIN, JOB = 120, 240
 
 
 def conf(pool: Pool, group: str, project: str, idle: int = 600) -> WorkerConf:
