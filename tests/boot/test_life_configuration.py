@@ -53,7 +53,7 @@ def test_a_file_that_appears_long_after_boot_configures_a_worker(machine: Machin
 def test_a_change_of_the_file_is_followed_in_the_pool(machine: Machine, pool: Pool) -> None:
     configure(machine, conf(pool, CHANGED, MINE))
     wait_joined(machine, pool, CHANGED)
-    machine.wait_until("the old name is gone", lambda: not pool.status(LATE), 20)
+    machine.wait_until("the old name is gone", lambda: not pool.status(LATE), 120)
 
 
 def test_a_job_of_the_project_runs_and_a_foreign_one_does_not(machine: Machine, pool: Pool) -> None:
@@ -73,7 +73,7 @@ def test_a_killed_htcondor_comes_back_into_the_pool(machine: Machine, pool: Pool
 
     before = started()
     machine.run(["systemctl", "kill", "--kill-who=main", "--signal=SIGKILL", "condor.service"])
-    machine.wait_until("a new startd has advertised itself", lambda: started() not in (before, []), 60)
+    machine.wait_until("a new startd has advertised itself", lambda: started() not in (before, []), 240)
     job = pool.submit("after-the-crash", MINE, "#!/bin/sh\necho back\n")
     wait_job(machine, pool, job)
     assert pool.output("after-the-crash") == "back\n"

@@ -95,7 +95,7 @@ def test_a_job_that_forks_without_bound_is_stopped(worker: Worker, pool: Pool) -
     with submitted(pool, name, PROJECT, source(name)) as job:
         if wait_job(worker.machine, pool, job, (HELD, COMPLETED), STOP) == COMPLETED:
             assert "refused after" in pool.output(name)
-        worker.machine.wait_until("its processes are gone", lambda: not any_fork(worker.machine), 30)
+        worker.machine.wait_until("its processes are gone", lambda: not any_fork(worker.machine), 120)
         takes_the_next_job(worker, pool, f"after-{name}")
 
 

@@ -59,7 +59,7 @@ def test_two_machines_and_their_network_come_and_go(worker_image: Image, tmp_pat
                 assert seen(machine, (GATEWAY, 8081)) == ["open"]
             assert [address(one), address(two)] == ["10.0.2.15", "10.0.2.16"]
             two.run(["systemctl", "--no-block", "poweroff"])
-            two.wait_off(20)
+            two.wait_off(120)
         with boot(needs, worker_image, tmp_path / "two") as third:
             third.wait_up()
             assert (address(third), seen(third, (GATEWAY, 8081))) == ("10.0.2.17", ["open"])

@@ -138,7 +138,7 @@ def machine(roles_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         shell(up, "mknod -m 666 /dev/fuse c 10 229; systemctl restart autofs")
         up.run(["useradd", "--create-home", "alice"])
         write(up, conf())
-        up.wait_until("it has looked at itself", lambda: bool(slot(up, "NODE_STATUS")), 60)
+        up.wait_until("it has looked at itself", lambda: bool(slot(up, "NODE_STATUS")), 240)
         yield up
 
 
@@ -171,7 +171,7 @@ def test_a_job_that_asks_for_a_container_runs_in_its_image(machine: NamespaceMac
     machine.run(["sh", f"{HOME}/make-image.sh", f"{HOME}/image.sif"])
     machine.run(["su", "alice", "-c", f"cd {HOME} && condor_submit job.sub"])
     ended = f"grep -q '^005 ' {HOME}/job.log"
-    machine.wait_until("the job has ended", lambda: machine.succeeds("sh", "-c", ended), 60)
+    machine.wait_until("the job has ended", lambda: machine.succeeds("sh", "-c", ended), 240)
     said = shell(machine, f"cat {HOME}/job.out").splitlines()
     assert said == [shell(machine, "id -u slot1"), "in the image", "not on the machine", "writes"]
 

@@ -319,7 +319,7 @@ def test_htcondor_starts_only_behind_the_guard(worker_root: Path, tmp_path: Path
         write(machine, conf())
         why = "the metadata service cannot be kept from jobs: nft: netlink: Operation not supported"
         guard = "worker-metadata-guard.service"
-        machine.wait_until("it fails", lambda: state(machine, guard) == "failed", 30)
+        machine.wait_until("it fails", lambda: state(machine, guard) == "failed", 120)
         assert why in machine.console_text()
         assert state(machine, "condor.service") == "inactive"
 
@@ -338,7 +338,7 @@ def test_htcondor_starts_only_behind_the_guard(worker_root: Path, tmp_path: Path
         machine.run(["nft", "flush", "ruleset"])
         crashed = master(machine)
         machine.run(["kill", "-KILL", str(crashed)])
-        machine.wait_until("a crash is repaired", lambda: master(machine) not in (0, crashed), 30)
+        machine.wait_until("a crash is repaired", lambda: master(machine) not in (0, crashed), 120)
         assert AMAZON in shell(machine, ours)
         assert shell(machine, "systemctl is-system-running") == "running"
 

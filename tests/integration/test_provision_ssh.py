@@ -261,7 +261,7 @@ def test_a_connection_cut_in_the_middle_of_a_step(site: Site) -> None:
     )
     plan = planned("cut", ("site", [shell("first", "echo first >>/root/cut"), shell("slow", script)]))
     process = site.start(plan, "-v", user="maintainer")
-    site.machine.wait_until("the step began", lambda: site.has("/root/cut") and "begin" in cut(site), 20)
+    site.machine.wait_until("the step began", lambda: site.has("/root/cut") and "begin" in cut(site), 120)
     cut_off(site, "maintainer")
     out, err = process.communicate(timeout=40)
     assert (process.returncode, out) == (0, "2 of 2 steps applied, 0 were done before\n"), err

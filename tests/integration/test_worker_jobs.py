@@ -66,7 +66,7 @@ def machine(worker_root: Path, tmp_path: Path) -> Iterator[NamespaceMachine]:
         up.run(["useradd", "--create-home", "alice"])
         up.run(["install", "-d", "-o", "condor", "/var/lib/looked-at"])
         write(up, conf())
-        up.wait_until("the pool has the slot", lambda: "slot1@" in shell(up, "condor_status -af Name"), 60)
+        up.wait_until("the pool has the slot", lambda: "slot1@" in shell(up, "condor_status -af Name"), 240)
         yield up
 
 
@@ -88,7 +88,7 @@ def job(machine: NamespaceMachine, name: str, *attributes: str) -> list[str]:
 
 def output_of(machine: NamespaceMachine, name: str, *arguments: str) -> str:
     submit(machine, name, *arguments)
-    machine.wait_until(f"{name} is done", lambda: job(machine, name, "JobStatus") == [""], 60)
+    machine.wait_until(f"{name} is done", lambda: job(machine, name, "JobStatus") == [""], 240)
     return shell(machine, f"cat {HOME}/{name}.out {HOME}/{name}.err")
 
 
@@ -117,7 +117,7 @@ def test_a_job_sees_nothing_of_the_worker_s_and_leaves_nothing(machine: Namespac
     assert said["paths"] == nothing | readable
 
     output_of(machine, "stays_behind")
-    machine.wait_until("its process has gone", lambda: processes_of_jobs(machine) == "", 15)
+    machine.wait_until("its process has gone", lambda: processes_of_jobs(machine) == "", 120)
     # Once more for the same machine: nothing is made twice.
     before = shell(machine, "cat /etc/passwd /etc/condor/config.d/81-worker-resources.config")
     machine.run(["systemctl", "restart", "worker-resources.service"])
@@ -131,18 +131,18 @@ def test_an_ill_machine_takes_no_new_job_and_lets_the_old_one_be(machine: Namesp
         return shell(machine, "condor_status -af NODE_IS_HEALTHY").split()
 
     submit(machine, "waits")
-    machine.wait_until("it runs", lambda: job(machine, "waits", "JobStatus") == ["2"], 60)
-    machine.wait_until("the pool has heard", lambda: healthy() == ["true", "true"], 30)
+    machine.wait_until("it runs", lambda: job(machine, "waits", "JobStatus") == ["2"], 240)
+    machine.wait_until("the pool has heard", lambda: healthy() == ["true", "true"], 120)
     begun = job(machine, "waits", "JobCurrentStartDate")
     machine.run(["mv", "/var/lib/looked-at", "/var/lib/gone"])
-    machine.wait_until("the pool has heard that", lambda: healthy() == ["false", "false"], 30)
+    machine.wait_until("the pool has heard that", lambda: healthy() == ["false", "false"], 120)
 
     submit(machine, "looks_around")
     time.sleep(15)  # some rounds of the negotiator
     assert job(machine, "looks_around", "JobStatus") == ["1"]
     assert job(machine, "waits", "JobStatus", "JobCurrentStartDate") == ["2", *begun]
     machine.run(["mv", "/var/lib/gone", "/var/lib/looked-at"])
-    machine.wait_until("the other runs", lambda: job(machine, "looks_around", "JobStatus") == [""], 60)
+    machine.wait_until("the other runs", lambda: job(machine, "looks_around", "JobStatus") == [""], 240)
     assert job(machine, "waits", "JobStatus", "JobCurrentStartDate") == ["2", *begun]
 
 
