@@ -38,6 +38,14 @@ sha256 = "{digest}"
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lanes for pytest-xdist: virtual machines are one, which begins first; else a file is one."""
+    items.sort(key=lambda item: item.get_closest_marker("vm") is None)
+    for item in items:
+        lane = "vm" if item.get_closest_marker("vm") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(lane))
+
+
 @dataclass(frozen=True)
 class Ended:
     status: int

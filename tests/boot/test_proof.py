@@ -19,6 +19,7 @@ from bakery import bases, qemu, recipe
 from bakery.store import Store, read_manifest, write_manifest
 from tests.conftest import Ended, command
 
+pytestmark = pytest.mark.vm
 GROUP = 'WorkerGroupName == "Bakery\'s \\"proof\\" $(run)"'
 
 
