@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bakery import rooms
+from bakery.locks import in_use
 from bakery.rights import require_root
 from bakery.store import Store, work_folder
 from provisioner import run
@@ -65,9 +66,9 @@ def from_json(data: dict[str, Any]) -> Request:
 
 
 def verify(request: Request, store: Store, monitor: Monitor) -> Proof:
-    """`prove` in a work folder of its own."""
+    """`prove` in a work folder of its own; an image of the store is not pruned meanwhile."""
     require_root()
-    with work_folder(store) as work:
+    with in_use(request.image), work_folder(store) as work:
         return prove(request, work, monitor)
 
 
