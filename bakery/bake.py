@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bakery import apt_source, base_image, bases, cache, mirror, recipe
-from bakery.bases import Base
+from bakery.bases import Base, VendorImage
 from bakery.engines import chroot
 from bakery.locks import in_use, turn
-from bakery.mkosi import Build
 from bakery.place import check as check_place
 from bakery.place import place
 from bakery.rights import require_root
@@ -29,8 +28,8 @@ from bakery.store import (
 from bakery.verify import ladder
 from provisioner import plan as plans
 from provisioner import run
-from provisioner.errors import BadInput, NotProven
-from provisioner.monitor import Monitor, note
+from provisioner.errors import BadInput, MissingHere, NotProven
+from provisioner.monitor import Monitor, note, warn
 from provisioner.plan import Plan
 from provisioner.roles import NO_CVMFS, CvmfsClient
 
@@ -48,6 +47,21 @@ class Options:
     optional: tuple[str, ...] = ()  # roles, by name
     cvmfs: CvmfsClient = NO_CVMFS
     apt_sources: tuple[Path, ...] = ()
+    architecture: str = ""  # of the base; this machine's by default
+    base_image: LocalBase | None = None  # instead of `base`
+    base_urls: tuple[str, ...] = ()
+    offline: bool = False
+    forbid_eol: bool = False
+
+
+@dataclass(frozen=True)
+class LocalBase:
+    """A disk image of the user's own, and what has to be known of it; "" is whatever is usual."""
+
+    path: Path
+    family: str
+    sha256: str = ""
+    login: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,8 +74,22 @@ class Baked:
 
 
 def make_plan(options: Options) -> tuple[Base, Plan]:
-    base = bases.find(options.base)
+    base = _base(options)
     return base, recipe.plan(base, options.kind, optional=options.optional, client=options.cvmfs)
+
+
+def _base(options: Options) -> Base:
+    own = options.base_image
+    if own is None:
+        base = bases.find(options.base, options.architecture)
+    else:
+        base = bases.local(own.path, own.family, own.sha256, own.login, options.architecture)
+    if options.base_urls and not isinstance(base.source, VendorImage):
+        raise BadInput(f"--base-url is for a vendor's image, which {base.name} is not.")
+    ended = bases.warning(base, datetime.date.today())
+    if ended and options.forbid_eol:
+        raise BadInput(ended, "Or leave --forbid-eol out.")
+    return base
 
 
 @dataclass(frozen=True)
@@ -87,6 +115,9 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
         raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
     if options.output:
         check_place(options.output)
+    ended = bases.warning(base, datetime.date.today())
+    if ended:
+        warn(monitor, ended)
     limit = cache.limit()
     this = _Bake(options, base, plan, store, monitor, apt_source.read(options.apt_sources))
     with in_use(this.stored):
@@ -94,10 +125,20 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
         if ready:
             return ready
     require_root()
+    _require_architecture(base)
     baked = _in_turn(this)
     if not baked.from_store:
         cache.keep_within(limit, store, monitor)
     return baked
+
+
+def _require_architecture(base: Base) -> None:
+    """The chroot engine runs the image's own programs."""
+    if base.architecture != bases.host():
+        raise MissingHere(
+            f"{base.name} is for {base.architecture}, and this machine is {bases.host()}.",
+            f"Bake it on a machine that is {base.architecture}; --dry-run shows its plan anywhere.",
+        )
 
 
 def _from_store(this: _Bake) -> Baked | None:
@@ -165,12 +206,13 @@ def _anew(this: _Bake) -> Manifest:
 
 
 def _make(this: _Bake, work: Path) -> Path:
-    source, base, store, monitor = this.base.source, this.base, this.store, this.monitor
+    base, store, monitor = this.base, this.store, this.monitor
     packages_from = mirror.find(this.options.mirror)
-    release = source.release if isinstance(source, Build) else base.name
+    release = base.release or base.name
     repositories = chroot.Repositories(release, packages_from.sources(release), this.more_sources)
     rebuild = this.options.rebuild_base
-    with base_image.ready(base, store, packages_from, work, monitor, rebuild=rebuild):
+    sources = base_image.Sources(packages_from, this.options.base_urls, this.options.offline)
+    with base_image.ready(base, store, sources, work, monitor, rebuild=rebuild):
         return chroot.bake(this.plan, store, repositories, work, monitor)
 
 
@@ -180,7 +222,13 @@ def _prove(
     """The manifest with the proof of these levels added. Raises NotProven."""
     if not levels:
         return manifest
-    request = ladder.Request(image, tuple(levels), this.base.login, accelerator=this.options.accelerator)
+    request = ladder.Request(
+        image,
+        tuple(levels),
+        this.base.login,
+        accelerator=this.options.accelerator,
+        firmware=this.base.firmware[0],
+    )
     try:
         proof = ladder.prove(request, work, this.monitor)
     except NotProven as error:

@@ -1,36 +1,51 @@
-"""A base in the store: built from packages by mkosi, or fetched and checked against its digest."""
+"""A base in the store: built from packages by mkosi, fetched and checked against its digest, or a file.
+
+bases/<id>.qcow2        the base; of a user's own qcow2 a symbolic link to it, which is only read
+downloads/<id>.part     what has arrived of a vendor's image, and in <id>.json of which one
+downloads/<id>.damaged  what arrived whole and had the wrong digest
+"""
 
 from __future__ import annotations
 
 import datetime
-import hashlib
+import lzma
 import shutil
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-from bakery import mkosi, qemu
-from bakery.bases import Base, VendorImage
+from bakery import digest, fetch, mkosi, qemu
+from bakery.bases import Base, LocalImage, VendorImage
+from bakery.fetch import Wanted
 from bakery.locks import alone, in_use, turn
 from bakery.mirror import Mirror
 from bakery.mkosi import Build
 from bakery.store import Store, commit, is_whole, read_manifest, set_aside, used
 from provisioner import run
-from provisioner.errors import BadInput, BakeryError, Unreachable, WrongChecksum
+from provisioner.errors import BadInput, BakeryError, DiskFull, Unreachable, WrongChecksum
 from provisioner.monitor import Monitor, line, note, phase
 
 _OLD_DAYS = 30
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Where a base may come from, beside what it says itself."""
+
+    mirror: Mirror  # of packages, for one that is built
+    base_urls: tuple[str, ...] = ()  # tried before the vendor's own
+    offline: bool = False  # what the store does not have is not fetched
+
+
 @contextmanager
 def ready(
-    base: Base, store: Store, mirror: Mirror, work: Path, monitor: Monitor, *, rebuild: bool
+    base: Base, store: Store, sources: Sources, work: Path, monitor: Monitor, *, rebuild: bool
 ) -> Iterator[None]:
     """Have the base in the store, and nobody remove it, while the block runs.
 
-    Raises Unreachable, WrongChecksum, MissingHere, CommandFailed.
+    Raises Unreachable, WrongChecksum, BadInput, MissingHere, DiskFull, CommandFailed.
     """
     path = store.base(base.id)
     there = False
@@ -38,7 +53,7 @@ def ready(
         with turn(store.lock(f"base-{base.id}"), lambda: note(monitor, "Waiting for another bake's base.")):
             if rebuild:
                 _forget(base, store, monitor)
-            _ensure(base, store, mirror, work, monitor)
+            _ensure(base, store, sources, work, monitor)
         rebuild = False
         with in_use(path) as there:  # not there: it was removed in between
             if there:
@@ -46,19 +61,34 @@ def ready(
                 yield
 
 
-def _ensure(base: Base, store: Store, mirror: Mirror, work: Path, monitor: Monitor) -> None:
+def _ensure(base: Base, store: Store, sources: Sources, work: Path, monitor: Monitor) -> None:
     path = store.base(base.id)
     known = read_manifest(path)
     if known and _whole(path, known["sha256"], monitor):
         _mention_age(known, monitor)
         return
-    if isinstance(base.source, VendorImage):
-        disk = _fetch(base.source, work, monitor)
-    else:
-        disk = _build(base.source, store, mirror, work, monitor)
+    disk = _made(base, store, sources, work, monitor)
     _forget(base, store, monitor)
     manifest = {"base": base.name, "sha256": sha256(disk), "size": disk.stat().st_size, "made": _now()}
     commit(disk, path, manifest)
+
+
+def _made(base: Base, store: Store, sources: Sources, work: Path, monitor: Monitor) -> Path:
+    """A disk in `work`, qcow2, or a symbolic link to one."""
+    source = base.source
+    if isinstance(source, LocalImage):
+        return _own(source.path, work)
+    if isinstance(source, VendorImage) and urlsplit(source.url).scheme == "file":
+        return _own(_checked_file(base, source), work)
+    if sources.offline:
+        what = source.url if isinstance(source, VendorImage) else "its packages"
+        raise Unreachable(
+            f"The base {base.name} is not in the cache, {store.root}, and --offline forbids to get {what}.",
+            _ways_out(base),
+        )
+    if isinstance(source, VendorImage):
+        return _fetched(base, source, store, sources, work, monitor)
+    return _build(source, store, sources.mirror, work, monitor)
 
 
 def _forget(base: Base, store: Store, monitor: Monitor) -> None:
@@ -71,8 +101,7 @@ def _forget(base: Base, store: Store, monitor: Monitor) -> None:
 
 
 def sha256(path: Path) -> str:
-    with path.open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()
+    return digest.of(path)
 
 
 def _whole(path: Path, digest: str, monitor: Monitor) -> bool:
@@ -122,32 +151,108 @@ def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Moni
 # --- a vendor's image --------------------------------------------------------------------------
 
 
-def _fetch(image: VendorImage, work: Path, monitor: Monitor) -> Path:
-    target = work / "base.qcow2"
-    with phase(monitor, f"fetch {image.url}"):
+def _ways_out(base: Base) -> str:
+    return (
+        f"Get the image where there is a network, and give it: --base-image FILE --family {base.family}; "
+        "or name a mirror: --base-url URL."
+    )
+
+
+def _fetched(
+    base: Base, image: VendorImage, store: Store, sources: Sources, work: Path, monitor: Monitor
+) -> Path:
+    part = store.download(base.id)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.touch()
+    wanted = Wanted(fetch.several(sources.base_urls, image.url), image.digest, image.algorithm)
+    with in_use(part), phase(monitor, f"fetch {image.url}"):
         try:
-            with urllib.request.urlopen(image.url, timeout=60) as answer, target.open("wb") as out:
-                shutil.copyfileobj(answer, out, 1 << 20)
-        except (urllib.error.URLError, TimeoutError) as error:
-            reason = getattr(error, "reason", error)
-            raise Unreachable(
-                f"{image.url} could not be fetched: {reason}.",
-                "Check the network and the proxy variables, or change the url in the base's TOML file.",
-            ) from None
-        except ValueError as error:
-            raise BadInput(f"The base's url cannot be used: {error}.") from None
-    _check(image, target)
+            fetch.fetch(wanted, part, monitor)
+        except Unreachable as error:
+            kept = f"{error.hint} What has arrived is kept in the cache, {part.parent}.".strip()
+            raise Unreachable(error.message, f"{kept} {_ways_out(base)}") from None
+        disk = _taken(part, image.url, work, keep=False)
+    part.unlink(missing_ok=True)
+    part.with_suffix(".json").unlink(missing_ok=True)
+    return disk
+
+
+def _checked_file(base: Base, image: VendorImage) -> Path:
+    path = Path(unquote(urlsplit(image.url).path))
+    if not path.is_file():
+        raise Unreachable(f"{image.url} could not be fetched: there is no such file.", _ways_out(base))
+    found = digest.of(path, image.algorithm)
+    if found != image.digest:
+        raise WrongChecksum(
+            f"{image.url} has the {image.algorithm} {found}, pinned is {image.digest}; it was not used.",
+            "If the file was replaced, check where it comes from and change the pin.",
+        )
+    return path
+
+
+# --- what vendors ship: qcow2, raw, either of them in xz ---------------------------------------
+
+
+def _own(path: Path, work: Path) -> Path:
+    """Of a file that is not ours; it is not copied if it can be used as it is."""
+    return _taken(path, str(path), work, keep=True)
+
+
+def _taken(path: Path, name: str, work: Path, *, keep: bool) -> Path:
+    """`work`/base.qcow2 of a file in any of the forms; moved there, or linked to if it is to be kept.
+
+    Raises BadInput for what is no disk image that stands alone.
+    """
+    disk = work / "base.qcow2"
+    if _starts(path, _XZ):
+        path, keep = _unpacked(path, name, work / "base.unpacked"), False
+    if not _starts(path, _QCOW2):
+        _require_boot_record(path, name)
+        qemu.to_qcow2(path, disk)
+        return disk
+    _require_alone(path, name)
+    if keep:
+        disk.symlink_to(path)
+    else:
+        path.rename(disk)
+    return disk
+
+
+_QCOW2, _XZ = b"QFI\xfb", b"\xfd7zXZ\0"
+
+
+def _starts(path: Path, magic: bytes) -> bool:
+    """By its first bytes, as qemu-img would guess too; a raw disk's are a boot loader's or none."""
+    with path.open("rb") as data:
+        return data.read(len(magic)) == magic
+
+
+def _unpacked(path: Path, name: str, target: Path) -> Path:
+    try:
+        with lzma.open(path) as packed, target.open("wb") as out:
+            shutil.copyfileobj(packed, out, 1 << 20)
+    except (lzma.LZMAError, EOFError) as error:
+        raise BadInput(f"{name} cannot be unpacked: {error}.") from None
+    except OSError as error:
+        raise DiskFull(f"{name} cannot be unpacked in {target.parent}: {error.strerror}.") from None
     return target
 
 
-def _check(image: VendorImage, fetched: Path) -> None:
-    found = sha256(fetched)
-    if found != image.sha256:
-        raise WrongChecksum(
-            f"{image.url} has the sha256 {found}, pinned is {image.sha256}; it was not used.",
-            "If the vendor replaced the image, check its signed checksum file and change the pin.",
-        )
+def _require_boot_record(path: Path, name: str) -> None:
+    """A raw disk with a partition table, GPT's included, has this signature; a web page has not."""
+    with path.open("rb") as data:
+        if data.read(512)[510:] != b"\x55\xaa":
+            raise BadInput(f"{name} is no disk image: neither qcow2, nor raw with a partition table.")
+
+
+def _require_alone(path: Path, name: str) -> None:
+    """Its digest says nothing of another file that it refers to, and that could be any file here."""
     try:
-        qemu.virtual_size(fetched)
+        others = qemu.other_files(path)
     except BakeryError as error:
-        raise BadInput(f"{image.url} is no disk image: {error.message}") from None
+        raise BadInput(f"{name} is no disk image: {error.message}") from None
+    if others:
+        raise BadInput(
+            f"{name} is a layer over {', '.join(others)}.",
+            "Make one file of them: qemu-img convert -O qcow2.",
+        )

@@ -22,10 +22,10 @@ DEFAULT_LIMIT = 50.0  # GiB: some hundred checkpoints
 GIB = 2**30
 HOUR, DAY = 3600.0, 86400.0
 
-Kind = Literal["base", "checkpoint", "image", "packages", "work", "damaged"]
+Kind = Literal["base", "checkpoint", "image", "download", "packages", "work", "damaged"]
 _KIND_IN: dict[str, Kind] = {"bases": "base", "checkpoints": "checkpoint", "images": "image"}
 # What a bake removes unasked: everything of it can be had again by itself.
-EXPENDABLE: frozenset[Kind] = frozenset({"checkpoint", "packages", "damaged"})
+EXPENDABLE: frozenset[Kind] = frozenset({"checkpoint", "download", "packages", "damaged"})
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ def entries(store: Store) -> list[Entry]:
     disks = [*_disks(root, "bases"), *_disks(root, "checkpoints"), *_disks(root, "images")]
     bases = {path.stem for path in (root / "bases").glob("*.qcow2")}
     found = [_disk(path, bases) for path in disks]
+    found += [_download(path) for path in sorted((root / "downloads").glob("*")) if path.suffix != ".json"]
     found += [_folder("packages", path) for path in _inside(root / "packages") if any(path.iterdir())]
     found += [_folder("work", path) for path in _inside(root / "work")]
     return found
@@ -137,6 +138,23 @@ def _disk(path: Path, bases: Collection[str]) -> Entry:
         path.stem if kind == "base" else base,
         _title(kind, manifest),
         useless=kind == "damaged" or orphan,
+        in_use=_is_held(path),
+    )
+
+
+def _download(path: Path) -> Entry:
+    """What has arrived of a vendor's image; `damaged` is what arrived whole and was the wrong one."""
+    status, wrong = path.stat(), path.suffix == ".damaged"
+    size, made = status.st_blocks * 512, status.st_mtime
+    return Entry(
+        "damaged" if wrong else "download",
+        path.name if wrong else path.stem,
+        path,
+        size,
+        made,
+        made,
+        title="of the wrong digest" if wrong else "a part of a base",
+        useless=wrong,
         in_use=_is_held(path),
     )
 
@@ -210,18 +228,27 @@ def remove(entry: Entry) -> bool:
 def _remove_unheld(path: Path) -> bool:
     lock = claim(path)
     if lock is None:
-        return False
+        return _remove_dangling(path)
     try:
         if path.is_dir():
             _empty(path)
         else:
             path.unlink()  # before its manifest: a disk alone would be taken for damaged
-            if path.suffix == ".qcow2":
+            if path.suffix in (".qcow2", ".part"):
                 manifest_path(path).unlink(missing_ok=True)
         if path.parent.name == "work":
             path.rmdir()
     finally:
         os.close(lock)
+    return True
+
+
+def _remove_dangling(path: Path) -> bool:
+    """A base that is a link to a user's file goes when that file is gone, or with it."""
+    if not path.is_symlink() or path.exists():
+        return False
+    path.unlink()
+    manifest_path(path).unlink(missing_ok=True)
     return True
 
 

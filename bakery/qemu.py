@@ -49,3 +49,14 @@ def virtual_size(image: Path) -> int:
     done = run.call(["qemu-img", "info", "--output=json", str(image)])
     info: dict[str, Any] = json.loads(done.stdout)
     return int(info["virtual-size"])
+
+
+def other_files(image: Path) -> list[str]:
+    """Names of the files that a qcow2 refers to: what it is a layer over, where its data are.
+
+    Raises CommandFailed when it is no qcow2.
+    """
+    done = run.call(["qemu-img", "info", "-f", "qcow2", "--output=json", str(image)])
+    info: dict[str, Any] = json.loads(done.stdout)
+    data = info.get("format-specific", {}).get("data", {}).get("data-file")
+    return [str(name) for name in (info.get("backing-filename"), data) if name]

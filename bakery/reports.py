@@ -34,6 +34,17 @@ def choose(*, json: bool, verbose: bool, quiet: bool) -> Monitor:
     return Lines(verbose=verbose, quiet=quiet)
 
 
+_PROGRESS_EVERY = 15  # seconds; a log wants no more of it
+
+
+def progress_text(event: Event) -> str:
+    done, total = event["done"] / 2**20, event["total"]
+    if total is None:
+        return f"{event['name']}: {done:.0f} MiB"
+    share = 100 * event["done"] // total if total else 100
+    return f"{event['name']}: {done:.0f} of {total / 2**20:.0f} MiB, {share} %"
+
+
 class Lines:
     """One line an event, with the time since the start; for logs and pipes."""
 
@@ -41,6 +52,7 @@ class Lines:
         self._verbose = verbose
         self._quiet = quiet
         self._started = time.monotonic()
+        self._progressed = self._started
 
     def tell(self, event: Event) -> None:
         text = self._text(event)
@@ -62,6 +74,9 @@ class Lines:
                 return str(event["text"])
             case "line" if self._verbose:
                 return f"  {event['text']}"
+            case "progress" if time.monotonic() - self._progressed > _PROGRESS_EVERY:
+                self._progressed = time.monotonic()
+                return f"  {progress_text(event)}"
         return None
 
 
@@ -94,6 +109,8 @@ class Terminal:
                     self._live.stop()
             case "line" if self._tasks:
                 self._live.update(self._tasks[-1], last=_escape(event["text"].strip()[:60]))
+            case "progress" if self._tasks:
+                self._live.update(self._tasks[-1], last=_escape(progress_text(event)))
             case "note":
                 self._print(f"  {_escape(event['text'])}")
             case "warning":

@@ -3,6 +3,7 @@
     bases/<id>.qcow2           a base as it was built or fetched
     checkpoints/<id>.qcow2     a thin layer over its base: the disk after the step with this id
     images/<kind>-<base>-<id12>.qcow2 and .json      a finished image and its manifest
+    downloads/<id>.part        what has arrived of a vendor's image, which becomes a base
     packages/<release>/        downloaded packages and lists
     work/<random>/             one bake or verification; locked while its process lives
     locks/<name>               held by whoever makes the image or base of that name
@@ -56,6 +57,9 @@ class Store:
 
     def image(self, plan: Plan) -> Path:
         return self.root / "images" / f"{plan.image}.qcow2"
+
+    def download(self, base_id: str) -> Path:
+        return self.root / "downloads" / f"{base_id}.part"
 
     def packages(self, release: str) -> Path:
         return self.root / "packages" / release

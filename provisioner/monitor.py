@@ -6,6 +6,7 @@ An event is plain data, so that it crosses a process boundary as one line of JSO
     {"event": "end",   "name": "condor: install packages", "seconds": 16.2}
     {"event": "line",  "text": "Setting up condor …"}        a child's output
     {"event": "note",  "text": "…"}  {"event": "warning", "text": "…"}
+    {"event": "progress", "name": "image.qcow2", "done": 1048576, "total": 902889472}   bytes, or null
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ def warn(monitor: Monitor, text: str) -> None:
 
 def line(monitor: Monitor, text: str) -> None:
     monitor.tell({"event": "line", "text": text})
+
+
+def progress(monitor: Monitor, name: str, done: int, total: int | None) -> None:
+    """How many bytes of a file are there, of how many, if anybody knows."""
+    monitor.tell({"event": "progress", "name": name, "done": done, "total": total})
 
 
 @contextmanager

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakery.commands import shell
 
 if TYPE_CHECKING:
-    from bakery.bake import Baked, Options
+    from bakery.bake import Baked, LocalBase, Options
     from bakery.bases import Base
     from provisioner.plan import Plan
     from provisioner.roles import CvmfsClient
@@ -49,9 +50,7 @@ def _main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = shell.parser("bake-image", "Bake an HTCondor worker image and show that it works.")
-    parser.add_argument(
-        "--base", default="debian13", metavar="NAME", help="base to start from (%(default)s)"
-    )
+    _add_bases(parser)
     parser.add_argument("--worker", default="osg", choices=["osg"], help="kind of worker (%(default)s)")
     _add_roles(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="where the image goes")
@@ -69,9 +68,39 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--explain", action="store_true", help="say what is cached and what changed, and touch nothing"
     )
-    parser.add_argument("--list-bases", action="store_true", help="print the bases and end")
     parser.epilog = "bake-image cache list|prune shows and removes what is kept; each has --help."
     return parser
+
+
+def _add_bases(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the base")
+    which = group.add_mutually_exclusive_group()
+    which.add_argument(
+        "--base",
+        default="debian13",
+        metavar="NAME",
+        help="base to start from, or its TOML file (%(default)s)",
+    )
+    which.add_argument("--base-image", type=Path, metavar="FILE", help="a disk image of your own instead")
+    which.add_argument("--list-bases", action="store_true", help="print the bases and end")
+    group.add_argument("--arch", default="", metavar="NAME", help="x86_64 or aarch64 (this machine's)")
+    group.add_argument(
+        "--family", default="", metavar="NAME", help="of --base-image: debian, ubuntu, el7 …"
+    )
+    group.add_argument("--sha256", default="", metavar="HEX", help="that --base-image must have")
+    group.add_argument("--login", default="", metavar="USER", help="whom --base-image lets in by ssh")
+    group.add_argument(
+        "--base-url",
+        dest="base_urls",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="where else the base can be had; a folder, if it ends in /; repeatable, tried in this order",
+    )
+    group.add_argument("--offline", action="store_true", help="get no base that the cache does not have")
+    group.add_argument(
+        "--forbid-eol", action="store_true", help="refuse a base that has reached its end of life"
+    )
 
 
 def _add_roles(parser: argparse.ArgumentParser) -> None:
@@ -114,6 +143,7 @@ def _bake(options: argparse.Namespace) -> int:
 
 
 def _options(options: argparse.Namespace) -> Options:
+    from bakery import bases
     from bakery.bake import Options
 
     return Options(
@@ -128,7 +158,37 @@ def _options(options: argparse.Namespace) -> Options:
         optional=tuple(options.optional),
         cvmfs=_cvmfs(options),
         apt_sources=tuple(options.apt_sources),
+        architecture=_checked("--arch", bases.architecture_named, options.arch),
+        base_image=_base_image(options),
+        base_urls=tuple(_checked("--base-url", bases.checked_url, url) for url in options.base_urls),
+        offline=options.offline,
+        forbid_eol=options.forbid_eol,
     )
+
+
+def _checked(option: str, parse: Callable[[str], str], text: str) -> str:
+    from provisioner.errors import BadInput
+
+    try:
+        return parse(text) if text else ""
+    except ValueError as error:
+        raise BadInput(f"{option}: {error}.") from None
+
+
+def _base_image(options: argparse.Namespace) -> LocalBase | None:
+    from bakery.bake import LocalBase
+    from provisioner.errors import BadInput
+
+    about = {name: getattr(options, name) for name in ("family", "sha256", "login")}
+    if options.base_image is None:
+        for name in (name for name, value in about.items() if value):
+            raise BadInput(f"--{name} is for a --base-image.", "A base that has a name brings its own.")
+        return None
+    if not options.family:
+        raise BadInput(
+            "--base-image needs --family.", "Say what system it holds: --family el9, for example."
+        )
+    return LocalBase(options.base_image, **about)
 
 
 def _cvmfs(options: argparse.Namespace) -> CvmfsClient:
@@ -204,10 +264,29 @@ def _list_bases(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([_base_row(base) for base in known]))
         return 0
-    for base in known:
-        row = _base_row(base)
-        print(f"{row['name']:<12} {row['title']}; until {row['end_of_life']}; {row['tested']}")
+    rows = [_HEADER, *(_cells(base) for base in known)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0
+
+
+_HEADER = ("name", "for", "until", "disk", "boots by", "HTCondor", "tested")
+
+
+def _cells(base: Base) -> tuple[str, ...]:
+    from bakery.bases import DEFAULT
+
+    ended = " (ended)" if base.has_ended(datetime.date.today()) else ""
+    return (
+        base.name + (" (default)" if base.name == DEFAULT else ""),
+        ", ".join(base.architectures),
+        base.end_of_life + ended,
+        base.file_system,
+        ", ".join(base.firmware),
+        base.htcondor,
+        base.proof if base.tested else "no: declared only",
+    )
 
 
 def _list_roles(options: argparse.Namespace) -> int:
@@ -219,19 +298,28 @@ def _list_roles(options: argparse.Namespace) -> int:
     return 0
 
 
-def _base_row(base: Base) -> dict[str, str]:
-    from bakery.bases import DEFAULT
+def _base_row(base: Base) -> dict[str, object]:
+    from bakery.bases import DEFAULT, VendorImage
 
-    name = base.name
-    tested = "tested here" if base.tested else "declared, not tested here"
-    default = " (default)" if name == DEFAULT else ""
+    image = base.source if isinstance(base.source, VendorImage) else None
     return {
-        "name": name,
-        "title": base.title + default,
+        "name": base.name,
+        "title": base.title,
+        "default": base.name == DEFAULT,
         "family": base.family,
         "architecture": base.architecture,
+        "architectures": base.architectures,
         "end_of_life": base.end_of_life,
-        "tested": tested,
+        "ended": base.has_ended(datetime.date.today()),
+        "successor": base.successor,
+        "login": base.login,
+        "firmware": base.firmware,
+        "file_system": base.file_system,
+        "htcondor": base.htcondor,
+        "tested": base.tested,
+        "proof": base.proof,
+        "url": image and image.url,
+        "digest": image and f"{image.algorithm}:{image.digest}",
     }
 
 

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import datetime
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
 from bakery import bases, data, mkosi
+from bakery.bake import Options, make_plan
 from bakery.bases import VendorImage
+from bakery.commands import bake_image
 from bakery.mirror import Mirror
 from bakery.mkosi import Build
 from provisioner.errors import BadInput
@@ -40,12 +45,120 @@ def test_an_unknown_base_is_refused_and_the_known_are_named(name: str) -> None:
         (("ab" * 32, "abc"), "64 hexadecimal"),
         (('"debian"\narch', '"plan9"\narch'), "family"),
         (("[image]", "[picture]"), "image"),
+        (("x86_64", "vax"), "architecture 'vax'"),
+        (("2030-01-01", '"soon"'), "isoformat"),
+        (('["bios"]', '["open"]'), "firmware"),
+        (("file:///nowhere", "ftp://host/x"), "'ftp' is no scheme"),
+        (("file:///nowhere", "https://me:secret@host/x"), "password"),
         (('name = "mine"', "name = "), "not TOML"),
     ],
 )
 def test_a_wrong_file_is_explained(tmp_path: Path, change: tuple[str, str], says: str) -> None:
     with pytest.raises(BadInput, match=says):
         bases.find(write(tmp_path, VENDOR.format(url="file:///nowhere", digest="ab" * 32).replace(*change)))
+
+
+@pytest.mark.parametrize("spelled", ["x86_64", "x86-64", "amd64"])
+def test_an_architecture_by_any_of_its_names(spelled: str, tmp_path: Path) -> None:
+    text = VENDOR.format(url="file:///nowhere", digest="ab" * 32).replace("x86_64", spelled)
+    assert bases.find(write(tmp_path, text), "x86_64").architecture == "x86_64"
+    with pytest.raises(BadInput, match="not to be had for aarch64, only for x86_64"):
+        bases.find(write(tmp_path, text), "aarch64")
+
+
+SEVERAL = """
+[image.x86_64]
+url = "https://host/x"
+sha256 = "{}"
+[image.aarch64]
+url = "https://host/a"
+sha512 = "{}"
+"""
+
+
+def test_one_file_for_several_architectures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = VENDOR.format(url="", digest="").partition("[image]")[0].replace('architecture = "x86_64"', "")
+    name = write(tmp_path, text + SEVERAL.format("ab" * 32, "cd" * 64))
+    assert bases.find(name, "x86_64").source == VendorImage("https://host/x", "ab" * 32)
+    monkeypatch.setattr(bases, "host", lambda: "aarch64")
+    base = bases.find(name)
+    assert base.source == VendorImage("https://host/a", "cd" * 64, "sha512")
+    assert (base.architectures, base.firmware) == (("x86_64", "aarch64"), ("efi",))
+
+
+@pytest.mark.parametrize("base", bases.known(), ids=lambda base: base.name)
+def test_a_base_that_comes_with_us_says_all_that_there_is_to_know(base: bases.Base) -> None:
+    assert base.proof and base.htcondor and base.file_system
+    assert not base.successor or base.successor in {other.name for other in bases.known()}
+    for architecture in base.architectures:
+        source = bases.find(base.name, architecture).source
+        if isinstance(source, VendorImage):
+            assert source.url.startswith("https://")
+
+
+TODAY = datetime.date(2026, 11, 22)
+
+
+def test_a_base_past_its_end_says_so_and_what_to_use_instead() -> None:
+    said = bases.warning(bases.find("centos7", "x86_64"), TODAY)
+    assert "2024-06-30" in said
+    assert "--base almalinux9" in said
+    assert bases.warning(bases.find("almalinux9", "x86_64"), TODAY) == ""
+
+
+def test_the_day_of_its_end_is_still_good() -> None:
+    base = bases.find("centos7", "x86_64")
+    assert not base.has_ended(datetime.date(2024, 6, 30))
+    assert base.has_ended(datetime.date(2024, 7, 1))
+
+
+def test_a_base_past_its_end_can_be_forbidden() -> None:
+    make_plan(Options(base="almalinux9", forbid_eol=True, architecture="x86_64"))
+    with pytest.raises(BadInput, match="2024-06-30"):
+        make_plan(Options(base="centos7", forbid_eol=True, architecture="x86_64"))
+
+
+def test_a_file_of_one_s_own_is_a_base(tmp_path: Path) -> None:
+    (tmp_path / "my image (2).qcow2").write_bytes(b"disk")
+    base = bases.local(tmp_path / "my image (2).qcow2", "el9")
+    assert (base.name, base.login, base.id) == (
+        "my-image-2",
+        "cloud-user",
+        hashlib.sha256(b"disk").hexdigest(),
+    )
+    assert bases.warning(base, TODAY) == ""
+
+
+def test_another_mirror_is_for_what_is_fetched() -> None:
+    with pytest.raises(BadInput, match="--base-url"):
+        make_plan(Options(base="debian13", base_urls=("http://host/x",)))
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--sha256", "ab" * 32], "--sha256 is for a --base-image"),
+        (["--family", "el9"], "--family is for a --base-image"),
+        (["--base-image", "disk.qcow2"], "needs --family"),
+        (["--arch", "vax"], "--arch"),
+        (["--base-url", "ftp://host/x"], "--base-url"),
+        (["--base", "centos7", "--forbid-eol"], "2024-06-30"),
+    ],
+)
+def test_options_that_do_not_fit(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bake_image.main(["--dry-run", *argv]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_the_list_of_bases_names_all_and_which_has_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bake_image.main(["--list-bases"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == len(bases.known()) + 1
+    assert any(row.startswith("centos7") and "(ended)" in row for row in rows)
+    assert bake_image.main(["--list-bases", "--json"]) == 0
+    told = {base["name"]: base for base in json.loads(capsys.readouterr().out)}
+    assert (told["centos7"]["ended"], told["almalinux9"]["ended"]) == (True, False)
+    assert told["centos7"]["digest"].startswith("sha256:")
 
 
 def test_the_recipe_is_the_embedded_base_s_id() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bakery import data
+from bakery import bases, data
 from bakery.commands import bake_image, gen_userdata, image_diff, provision, verify_image
 from bakery.launch import batch, keys
 from provisioner import errors
@@ -60,6 +60,36 @@ def test_every_option_and_column_of_gen_userdata_is_in_the_readme() -> None:
     assert missing == {"-h"}
     columns = re.findall(r"\w+", table[table.index("any of `file") : table.index("and each key")])
     assert set(batch.COLUMNS) - set(keys.settable()) == set(columns) - {"any", "of"}
+
+
+def row(base: bases.Base) -> str:
+    name = f"`{base.name}`" + (" (default)" if base.name == bases.DEFAULT else "")
+    cells = (
+        name,
+        ", ".join(base.architectures),
+        base.end_of_life,
+        base.file_system,
+        ", ".join(base.firmware),
+        f"`{base.login}`",
+        base.htcondor,
+        base.proof,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_readme_s_table_of_bases_is_what_their_files_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bases, "host", lambda: "x86_64")
+    start = README.index("| base | for | until |")
+    table = README[start : README.index("\n\n", start)].splitlines()[2:]
+    assert table == [row(base) for base in bases.known()]
+
+
+def test_every_option_that_says_what_the_base_is_is_in_the_readme() -> None:
+    [group] = [group for group in bake_image._parser()._action_groups if group.title == "the base"]
+    section = README[README.index("### Bases") : README.index("### Exit codes")]
+    options = {word for action in group._group_actions for word in action.option_strings}
+    assert options
+    assert {word for word in options if not re.search(rf"^\| .*`{word}\b", section, re.MULTILINE)} == set()
 
 
 @pytest.mark.parametrize(
