@@ -66,6 +66,9 @@ class Key:
     default: str
     help: str
     instead_of: str = ""
+    setting: str = ""
+    advertise: str = ""
+    start: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from bakery.data import WORKER
 
 if TYPE_CHECKING:
     from worker_runtime.conf import Conf
+    from worker_runtime.kind import Kind
 
 _FOLDER = str(WORKER / "common" / "usr" / "lib" / "worker-bakery")
 
@@ -26,12 +27,13 @@ def problem_with(kind: str, value: str) -> str | None:
     return values.problem_with(kind, value)
 
 
-def read(raw: bytes) -> Conf:
+def read(raw: bytes, kind: str = "osg") -> Conf:
     """The file as the worker reads it."""
     _reachable()
     from worker_runtime import conf
 
-    return conf.parse(raw, conf.keys_of(_table()))
+    mine = kind_of(kind)
+    return conf.parse(raw, mine.keys, mine.form)
 
 
 @cache
@@ -41,10 +43,13 @@ def _reachable() -> None:
 
 
 @cache
-def _table() -> dict[str, object]:
+def kind_of(name: str) -> Kind:
+    """A kind of worker as its own runtime knows it."""
     import json
 
-    table: dict[str, object] = json.loads(
-        (WORKER / "osg" / "usr" / "lib" / "worker-bakery" / "keys.json").read_text("utf-8")
-    )
-    return table
+    _reachable()
+    from worker_runtime import kind
+
+    folder = WORKER / name / "usr" / "lib" / "worker-bakery"
+    told, table = (json.loads((folder / file).read_text("utf-8")) for file in ("kind.json", "keys.json"))
+    return kind.of(told, table)

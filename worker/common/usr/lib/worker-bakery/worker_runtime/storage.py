@@ -12,15 +12,15 @@ import pwd
 import re
 import stat
 import struct
-import subprocess
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set
 
 from worker_runtime import files, settings
+from worker_runtime.program import ended
 from worker_runtime.proof import CONFIG_DIR
 from worker_runtime.say import say
 
 CONFIG_FILE = CONFIG_DIR + "/80-worker-storage.config"
-HEAD = "# Written by `worker storage` before each start of HTCondor; ExecuteDisk = no switches it off.\n"
+HEAD = "# Written by `worker storage` before each start of HTCondor.\n"
 DEFAULT = "/var/lib/condor"  # HTCondor's own place is in here; where a disk of ours is mounted, too
 DISK = DEFAULT + "/execute-disk"
 FOLDER = "condor-execute"  # on whatever file system is taken
@@ -277,18 +277,8 @@ def _words(why: Exception) -> str:
 
 
 def _run(argv: Sequence[str], expect: Sequence[int] = (0,)) -> str:
-    """What it prints. Raises Unsuitable with the first line of its complaint, OSError."""
-    try:
-        done = subprocess.run(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        raise Unsuitable("%s did not end within %d s" % (argv[0], SECONDS)) from None
-    if done.returncode not in expect:
-        complaint = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
-        raise Unsuitable("%s: %s" % (argv[0], complaint or "status %d" % done.returncode))
-    return done.stdout.decode("utf-8", "replace")
+    """What it prints. Raises Unsuitable with the first line of its complaint."""
+    done = ended(argv, SECONDS)
+    if done.status not in expect:
+        raise Unsuitable("%s: %s" % (argv[0], done.complaint or "status %d" % done.status))
+    return done.out
