@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakery.data import WORKER
@@ -36,10 +37,35 @@ def read(raw: bytes, kind: str = "osg") -> Conf:
     return conf.parse(raw, mine.keys, mine.form)
 
 
+def wanted(raw: bytes, kind: str) -> str:
+    """What the worker with this file demands of jobs, as one expression."""
+    mine, read_values = kind_of(kind), read(raw, kind).values
+    from worker_runtime import condor
+
+    return condor.wanted(mine, read_values)
+
+
 @cache
 def _reachable() -> None:
     if _FOLDER not in sys.path:
         sys.path.append(_FOLDER)
+
+
+def value_of(kind: str, text: str) -> str:
+    """The value that stands so in the worker's file; "" if the worker would refuse it."""
+    mine = kind_of(kind)
+    from worker_runtime import conf
+
+    return conf.value_of(text, mine.form) or ""
+
+
+def table_file(kind: str) -> Path:
+    """The table of a kind's keys."""
+    return _folder(kind) / "keys.json"
+
+
+def _folder(kind: str) -> Path:
+    return WORKER / kind / "usr" / "lib" / "worker-bakery"
 
 
 @cache
@@ -50,6 +76,6 @@ def kind_of(name: str) -> Kind:
     _reachable()
     from worker_runtime import kind
 
-    folder = WORKER / name / "usr" / "lib" / "worker-bakery"
-    told, table = (json.loads((folder / file).read_text("utf-8")) for file in ("kind.json", "keys.json"))
+    files = (_folder(name) / "kind.json", table_file(name))
+    told, table = (json.loads(file.read_text("utf-8")) for file in files)
     return kind.of(told, table)

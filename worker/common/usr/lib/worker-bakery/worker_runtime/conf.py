@@ -92,7 +92,7 @@ def _lines(text: str, form: str) -> Tuple[List[Line], List[str]]:
             continue
         exported = _EXPORT.match(stripped) if form == "environment" else None
         key, equals, value = stripped[exported.end() if exported else 0 :].partition("=")
-        read = _value(value.strip(_BLANKS), form)
+        read = value_of(value.strip(_BLANKS), form)
         if not equals:
             unread.append("line %d: not of the form Key = value" % number)
         elif read is None:
@@ -102,7 +102,7 @@ def _lines(text: str, form: str) -> Tuple[List[Line], List[str]]:
     return lines, unread
 
 
-def _value(text: str, form: str) -> Optional[str]:
+def value_of(text: str, form: str) -> Optional[str]:
     """The value that stands there; None if readers of `environment` would differ about it."""
     if form == "conf":
         return text
