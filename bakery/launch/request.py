@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from bakery import userdata
-from bakery.launch import clouds, findings, forms, start, token
+from bakery.launch import clouds, findings, forms, keys, start, token
 from bakery.launch.findings import Finding
 from bakery.launch.forms import Encoding
 from bakery.launch.multipart import Part
@@ -75,6 +75,7 @@ def conf_of(request: Request) -> WorkerConf:
     for name, value in (("--group-name", request.group_name), ("--pool", request.pool)):
         if value == "":
             raise BadInput(f"{name} is empty.", "Leave it away to keep what the image has.")
+    _refuse_missing(request)
     wanted = _start(request)
     for text in (*request.conditions, wanted) if request.conditions else ():
         start.parsed(text)
@@ -86,6 +87,16 @@ def conf_of(request: Request) -> WorkerConf:
         central_manager=request.pool or "",
         settings=request.settings,
     )
+
+
+def _refuse_missing(request: Request) -> None:
+    """All at once. A token that is missing is asked for elsewhere, and whose jobs below."""
+    said = {"CentralManager": request.pool, **request.settings}
+    flags = {"CentralManager": "--collector"} | {one.key: one.flag for one in keys.options(request.kind)}
+    required = [key.setting for key in userdata.worker_keys(request.kind) if key.required]
+    missing = [flags[name] for name in required if name in flags and not said.get(name)]
+    if missing:
+        raise BadInput(f"A {request.kind} worker also needs {', '.join(missing)}.", "See --help.")
 
 
 def _start(request: Request) -> str:

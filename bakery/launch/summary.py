@@ -55,7 +55,7 @@ def _given(conf: WorkerConf) -> str:
     """Of a worker that does not say itself whose jobs it runs."""
     job, schedd = conf.settings.get("JobId"), conf.settings.get("ScheddName")
     who = f"the job {job} only" if job else "the jobs that the pool gives it"
-    return f"{who}, and parallel ones of {schedd}" if schedd else who
+    return f"{who}, parallel ones of {schedd} as well" if schedd else who
 
 
 def until(conf: WorkerConf) -> str:

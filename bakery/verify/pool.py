@@ -87,8 +87,10 @@ class Pool:
         """These attributes of the slots that are found by this name, unparsed, a line a slot."""
         return self._tool("condor_status", *_query(name, found_by), "-af:r", *attributes).splitlines()
 
-    def submit(self, name: str, project: str, script: str, more: Mapping[str, str] = NOTHING) -> str:
-        """Queue a script of its own as a job of this project, or of none; the job's id.
+    def submit(
+        self, name: str, project: str, script: str, more: Mapping[str, str] = NOTHING, count: int = 1
+    ) -> str:
+        """Queue a script of its own as a job of this project, or of none; the (first) job's id.
 
         `more` are further commands of the submit file.
         """
@@ -97,7 +99,7 @@ class Pool:
         folder.mkdir(parents=True)
         (folder / "job.sh").write_text(script)
         (folder / "job.sh").chmod(0o755)
-        (folder / "job.sub").write_text(_submit_file(project, more))
+        (folder / "job.sub").write_text(_submit_file(project, more, count))
         self._tool("chown", "-R", SUBMITTER, home)
         where = f"cd {home} && exec condor_submit -terse job.sub"
         return self._tool("su", SUBMITTER, "-s", "/bin/sh", "-c", where).split()[0]
@@ -213,7 +215,7 @@ def _wait_up(pool: Pool) -> None:
     raise NotProven(f"The throw-away pool was not up after {_UP_SECONDS} s.\n{pool.logs()}")
 
 
-def _submit_file(project: str, more: Mapping[str, str]) -> str:
+def _submit_file(project: str, more: Mapping[str, str], count: int) -> str:
     of_project = {"+ProjectName": classad_string(project)} if project else {}
     lines = "".join(f"{name} = {value}\n" for name, value in {**of_project, **more}.items())
     return f"""\
@@ -226,7 +228,7 @@ when_to_transfer_output = ON_EXIT
 request_cpus = 1
 request_memory = 64
 request_disk = 10240
-{lines}queue
+{lines}queue {count}
 """
 
 
