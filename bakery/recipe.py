@@ -18,6 +18,7 @@ from provisioner.roles.base import base as base_role
 from provisioner.roles.condor import condor
 from provisioner.roles.cvmfs import cvmfs
 from provisioner.roles.osg_worker import osg_worker
+from provisioner.roles.prominence_worker import prominence_worker
 from provisioner.roles.seal import seal
 from provisioner.steps import File, Step, lower
 
@@ -27,8 +28,11 @@ IMAGE = "/usr/lib/worker-bakery/image.json"
 Role = Callable[[Context], tuple[Step, ...]]
 
 # In the order of their application; what changes most often comes late, the seal last.
+_BEFORE: tuple[tuple[str, Role], ...] = (("base", base_role), ("condor", condor))
+_AFTER: tuple[tuple[str, Role], ...] = (("seal", seal),)
 ROLES: dict[str, tuple[tuple[str, Role], ...]] = {
-    "osg": (("base", base_role), ("condor", condor), ("osg_worker", osg_worker), ("seal", seal)),
+    "osg": (*_BEFORE, ("osg_worker", osg_worker), *_AFTER),
+    "prominence": (*_BEFORE, ("prominence_worker", prominence_worker), *_AFTER),
 }
 # What an image may have besides, in this order, after condor.
 OPTIONAL: dict[str, Role] = {"apptainer": apptainer, "cvmfs": cvmfs}

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from provisioner.roles import CvmfsClient
 
 
+# Those of recipe.ROLES, here because --help imports nothing.
+_KINDS = ("osg", "prominence")
 # The optional roles of recipe.OPTIONAL, here because --help imports nothing.
 _OPTIONAL = {
     "apptainer": "containers for jobs, without set-user-ID",
@@ -51,7 +53,9 @@ def _main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = shell.parser("bake-image", "Bake an HTCondor worker image and show that it works.")
     _add_bases(parser)
-    parser.add_argument("--worker", default="osg", choices=["osg"], help="kind of worker (%(default)s)")
+    parser.add_argument(
+        "--worker", default="osg", choices=list(_KINDS), help="kind of worker (%(default)s)"
+    )
     _add_roles(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="where the image goes")
     levels = ["none", "offline", "boot", "pool"]
