@@ -11,9 +11,9 @@ from bakery import apt_source, base_image, bases, cache, mirror, recipe
 from bakery.bases import Base
 from bakery.engines import chroot
 from bakery.locks import in_use, turn
-from bakery.mkosi import Build
 from bakery.place import check as check_place
 from bakery.place import place
+from bakery.repositories import NOTHING, Replaced
 from bakery.rights import require_root
 from bakery.store import (
     Manifest,
@@ -48,6 +48,7 @@ class Options:
     optional: tuple[str, ...] = ()  # roles, by name
     cvmfs: CvmfsClient = NO_CVMFS
     apt_sources: tuple[Path, ...] = ()
+    replaced: Replaced = NOTHING
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Baked:
 
 def make_plan(options: Options) -> tuple[Base, Plan]:
     base = bases.find(options.base)
-    return base, recipe.plan(base, options.kind, optional=options.optional, client=options.cvmfs)
+    roles, replaced = options.optional, options.replaced
+    return base, recipe.plan(base, options.kind, optional=roles, client=options.cvmfs, replaced=replaced)
 
 
 @dataclass(frozen=True)
@@ -165,10 +167,12 @@ def _anew(this: _Bake) -> Manifest:
 
 
 def _make(this: _Bake, work: Path) -> Path:
-    source, base, store, monitor = this.base.source, this.base, this.store, this.monitor
-    packages_from = mirror.find(this.options.mirror)
-    release = source.release if isinstance(source, Build) else base.name
-    repositories = chroot.Repositories(release, packages_from.sources(release), this.more_sources)
+    base, store, monitor = this.base, this.store, this.monitor
+    packages_from, release = mirror.find(this.options.mirror), recipe.release(base)
+    # Other systems' package managers read the base's own definitions.
+    sources = packages_from.sources(release) if base.family == "debian" else ""
+    lent = this.options.replaced.lent
+    repositories = chroot.Repositories(release, sources, this.more_sources, lent)
     rebuild = this.options.rebuild_base
     with base_image.ready(base, store, packages_from, work, monitor, rebuild=rebuild):
         return chroot.bake(this.plan, store, repositories, work, monitor)

@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bakery import __version__, data
+from bakery import __version__, data, repositories
 from bakery.bases import Base
+from bakery.mkosi import Build
+from bakery.repositories import Replaced
 from provisioner.errors import BadInput
 from provisioner.plan import STAMP, Plan, PlannedStep, chained_id
 from provisioner.roles import NO_CVMFS, Context, CvmfsClient
@@ -40,11 +42,13 @@ def plan(
     worker: Path = data.WORKER,
     optional: Collection[str] = (),
     client: CvmfsClient = NO_CVMFS,
+    replaced: Replaced = repositories.NOTHING,
 ) -> Plan:
     unknown = sorted(set(optional) - set(OPTIONAL))
     if unknown:
         raise BadInput(f"No optional role is called {', '.join(unknown)}.", "See bake-image --list-roles.")
-    context = Context(base.family, tuple(worker_files(worker, kind)), client)
+    found = repositories.of_base(base.family, release(base), replaced)
+    context = Context(base.family, tuple(worker_files(worker, kind)), client, found)
     steps: list[PlannedStep] = []
     before = base.id
     for role, make in roles(kind, optional):
@@ -52,6 +56,11 @@ def plan(
             before = chained_id(before, actions)
             steps.append(PlannedStep(role, title, actions, before))
     return stamped(Plan(base.name, base.id, kind, tuple(steps)), base)
+
+
+def release(base: Base) -> str:
+    """The code name of the base's release; of an EL, the base's own name."""
+    return base.source.release if isinstance(base.source, Build) else repositories.codename(base.name)
 
 
 def roles(kind: str, optional: Collection[str]) -> Iterator[tuple[str, Role]]:

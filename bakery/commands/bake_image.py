@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--worker", default="osg", choices=["osg"], help="kind of worker (%(default)s)")
     _add_roles(parser)
+    _add_repositories(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="where the image goes")
     levels = ["none", "offline", "boot", "pool"]
     parser.add_argument(
@@ -99,6 +100,27 @@ def _add_roles(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--cvmfs-quota", type=int, metavar="MB", help="size of its cache (4000)")
 
 
+def _add_repositories(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("package repositories")
+    for option, form, text in (
+        (
+            "--repository-url",
+            "ID=URL",
+            "a mirror lent to the bake instead of repository ID's hosts; repeatable",
+        ),
+        (
+            "--repository-key",
+            "ID=FILE",
+            "armored key that ID's packages are signed with instead; repeatable",
+        ),
+    ):
+        name = f"{option[2:].replace('-', '_')}s"
+        group.add_argument(option, dest=name, action="append", default=[], metavar=form, help=text)
+    group.add_argument(
+        "--keep-repository-urls", action="store_true", help="write these URLs into the image, and its id"
+    )
+
+
 def _bake(options: argparse.Namespace) -> int:
     from bakery import bake, reports, store
 
@@ -114,6 +136,7 @@ def _bake(options: argparse.Namespace) -> int:
 
 
 def _options(options: argparse.Namespace) -> Options:
+    from bakery import repositories
     from bakery.bake import Options
 
     return Options(
@@ -128,6 +151,9 @@ def _options(options: argparse.Namespace) -> Options:
         optional=tuple(options.optional),
         cvmfs=_cvmfs(options),
         apt_sources=tuple(options.apt_sources),
+        replaced=repositories.given(
+            options.repository_urls, options.repository_keys, keep=options.keep_repository_urls
+        ),
     )
 
 
