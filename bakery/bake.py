@@ -13,6 +13,7 @@ from bakery.engines import chroot
 from bakery.locks import in_use, turn
 from bakery.place import check as check_place
 from bakery.place import place
+from bakery.repositories import NOTHING, Replaced
 from bakery.rights import require_root
 from bakery.store import (
     Manifest,
@@ -52,6 +53,7 @@ class Options:
     base_urls: tuple[str, ...] = ()
     offline: bool = False
     forbid_eol: bool = False
+    replaced: Replaced = NOTHING
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class Baked:
 
 def make_plan(options: Options) -> tuple[Base, Plan]:
     base = _base(options)
-    return base, recipe.plan(base, options.kind, optional=options.optional, client=options.cvmfs)
+    roles, replaced = options.optional, options.replaced
+    return base, recipe.plan(base, options.kind, optional=roles, client=options.cvmfs, replaced=replaced)
 
 
 def _base(options: Options) -> Base:
@@ -207,9 +210,10 @@ def _anew(this: _Bake) -> Manifest:
 
 def _make(this: _Bake, work: Path) -> Path:
     base, store, monitor = this.base, this.store, this.monitor
-    packages_from = mirror.find(this.options.mirror)
-    release = base.release or base.name
-    repositories = chroot.Repositories(release, packages_from.sources(release), this.more_sources)
+    packages_from, release = mirror.find(this.options.mirror), base.release
+    # Other systems' package managers read the base's own definitions.
+    apt = packages_from.sources(release) if base.family == "debian" else ""
+    repositories = chroot.Repositories(release, apt, this.more_sources, this.options.replaced.lent)
     rebuild = this.options.rebuild_base
     sources = base_image.Sources(packages_from, this.options.base_urls, this.options.offline)
     with base_image.ready(base, store, sources, work, monitor, rebuild=rebuild):

@@ -8,6 +8,7 @@ _INSTALLED = Path(__file__).parent / "_data"
 ROOT = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent
 
 BASES = ROOT / "packer" / "bases"
+REPOSITORIES = ROOT / "packer" / "repositories.toml"
 KEYS = ROOT / "packer" / "keys"
 CLOUD_INIT = ROOT / "cloud-init"
 WORKER = ROOT / "worker"

@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bakery import __version__, data
+from bakery import __version__, data, repositories
 from bakery.bases import Base
+from bakery.repositories import Replaced
 from provisioner.errors import BadInput
 from provisioner.plan import STAMP, Plan, PlannedStep, chained_id
 from provisioner.roles import NO_CVMFS, Context, CvmfsClient
@@ -44,11 +45,13 @@ def plan(
     worker: Path = data.WORKER,
     optional: Collection[str] = (),
     client: CvmfsClient = NO_CVMFS,
+    replaced: Replaced = repositories.NOTHING,
 ) -> Plan:
     unknown = sorted(set(optional) - set(OPTIONAL))
     if unknown:
         raise BadInput(f"No optional role is called {', '.join(unknown)}.", "See bake-image --list-roles.")
-    context = Context(base.family, tuple(worker_files(worker, kind)), client)
+    found = repositories.of_base(base.family, base.release, replaced)
+    context = Context(base.family, tuple(worker_files(worker, kind)), client, found)
     steps: list[PlannedStep] = []
     before = base.id
     for role, make in roles(kind, optional):

@@ -10,13 +10,16 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from provisioner import errors, plan, run
+from provisioner import errors, plan, repository_files, run
+from provisioner.actions import Put
 from provisioner.apply import apply
 from provisioner.disk import mount_root
 from provisioner.monitor import JsonLines
-from provisioner.targets.chroot import Chroot, Loan
+from provisioner.plan import Plan
+from provisioner.targets.chroot import Chroot, Loan, repository_ids
 
 
 def main() -> int:
@@ -39,6 +42,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sources", type=Path, required=True)
     parser.add_argument("--preferences", type=Path, required=True)
     parser.add_argument("--package-cache", type=Path, required=True)
+    parser.add_argument("--repository-url", action="append", default=[], metavar="ID=URL")
     return parser.parse_args()
 
 
@@ -47,7 +51,9 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     root = Path(tempfile.mkdtemp(prefix="root-", dir=options.disk.parent))
     mount_root(options.disk, root)
     lent = options.sources.read_text(), options.preferences.read_text()
-    loan = Loan(*lent, options.package_cache)
+    urls = dict(entry.split("=", 1) for entry in options.repository_url)
+    _check_ids(urls, planned, root)
+    loan = Loan(*lent, options.package_cache, urls)
     target = Chroot(root, loan)
     apply(planned.steps[options.first : options.last], target, monitor)
     target.close()
@@ -55,6 +61,19 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     run.call(["fstrim", str(root)])
     run.call(["umount", str(root)])
     root.rmdir()
+
+
+def _check_ids(urls: Mapping[str, str], planned: Plan, root: Path) -> None:
+    """A name that is spelled wrong must not mean that the public repository is used. Raises BadInput."""
+    put = [action for step in planned.steps for action in step.actions if isinstance(action, Put)]
+    defined = (repository_files.ids(put.path, put.data.decode("utf-8", "replace")) for put in put)
+    known = repository_ids(root).union(*defined)
+    unknown = sorted(set(urls) - known)
+    if unknown:
+        raise errors.BadInput(
+            f"--repository-url: neither the base nor the plan defines a repository {', '.join(unknown)}.",
+            f"There are {', '.join(sorted(known)) or 'none'}.",
+        )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner import package_errors
 from provisioner.errors import BadInput, BakeryError, CommandFailed, DiskFull, MissingHere, Unreachable
 from provisioner.scrub import scrub
 
@@ -140,6 +141,9 @@ def failure(argv: Sequence[str], status: int, tail: str) -> BakeryError:
             f"The disk is full: `{shown(argv)}` said: {_NO_SPACE}.",
             "Free some space, or set WORKER_BAKERY_CACHE to a folder on a larger disk.",
         )
+    of_rpm = package_errors.cause(tail)
+    if of_rpm:
+        return of_rpm
     unreachable = _UNREACHABLE.search(tail)
     if unreachable:
         return Unreachable(

@@ -8,7 +8,12 @@ from typing import Literal, Protocol
 
 from provisioner.actions import Action, Put, Run
 
+# yum is EL7's, dnf that of EL8 and later. (EL8's `yum` is dnf by another name, and called by its own.)
+Manager = Literal["apt", "yum", "dnf"]
 _APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y")
+_YUM = ("yum", "-y")
+# A repository that does not answer is an error, whatever the vendor's settings say.
+_DNF = ("dnf", "-y", "--setopt=skip_if_unavailable=False", "--setopt=install_weak_deps=False")
 
 
 class Step(Protocol):
@@ -21,32 +26,44 @@ class Step(Protocol):
 class Refresh:
     """Read the package lists anew and bring what is installed up to date."""
 
-    manager: Literal["apt"]
+    manager: Manager
 
     title = "bring packages up to date"
 
     def actions(self) -> tuple[Action, ...]:
-        # `upgrade` never installs a new package, so never a kernel the boot loader does not know.
-        return Run((*_APT, "update")), Run((*_APT, "upgrade"))
+        match self.manager:
+            case "apt":
+                # `upgrade` never installs a new package, so never a kernel the boot loader does not know.
+                return Run((*_APT, "update")), Run((*_APT, "upgrade"))
+            case "yum":
+                return Run((*_YUM, "makecache")), Run((*_YUM, "update"))
+            case "dnf":
+                return Run((*_DNF, "makecache")), Run((*_DNF, "upgrade"))
 
 
 @dataclass(frozen=True)
 class PackageLists:
     """Read the package lists anew: sources may have come since they were read."""
 
-    manager: Literal["apt"]
+    manager: Manager
 
     title = "read the package lists"
 
     def actions(self) -> tuple[Action, ...]:
-        return (Run((*_APT, "update")),)
+        match self.manager:
+            case "apt":
+                return (Run((*_APT, "update")),)
+            case "yum":
+                return (Run((*_YUM, "makecache")),)
+            case "dnf":
+                return (Run((*_DNF, "makecache")),)
 
 
 @dataclass(frozen=True)
 class Packages:
     """Install by name, without recommended packages; the order of names does not matter."""
 
-    manager: Literal["apt"]
+    manager: Manager
     names: frozenset[str]
 
     @property
@@ -54,7 +71,29 @@ class Packages:
         return f"install {', '.join(sorted(self.names))}"
 
     def actions(self) -> tuple[Action, ...]:
-        return (Run((*_APT, "--no-install-recommends", "install", *sorted(self.names))),)
+        names = sorted(self.names)
+        match self.manager:
+            case "apt":
+                return (Run((*_APT, "--no-install-recommends", "install", *names)),)
+            case "yum":
+                # yum is content when it knows one of several names; rpm says which are not there.
+                return Run((*_YUM, "install", *names)), Run(("rpm", "-q", *names))
+            case "dnf":
+                return (Run((*_DNF, "install", *names)),)
+
+
+@dataclass(frozen=True)
+class TrustKeys:
+    """Let rpm take packages signed with these keys: paths of armored files on the machine."""
+
+    paths: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        return f"trust {', '.join(path.rsplit('/', 1)[-1] for path in self.paths)}"
+
+    def actions(self) -> tuple[Action, ...]:
+        return (Run(("rpm", "--import", *self.paths)),)
 
 
 @dataclass(frozen=True)

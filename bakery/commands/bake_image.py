@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         "--worker", default="osg", choices=list(_KINDS), help="kind of worker (%(default)s)"
     )
     _add_roles(parser)
+    _add_repositories(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="where the image goes")
     levels = ["none", "offline", "boot", "pool"]
     parser.add_argument(
@@ -132,6 +133,27 @@ def _add_roles(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--cvmfs-quota", type=int, metavar="MB", help="size of its cache (4000)")
 
 
+def _add_repositories(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("package repositories")
+    for option, form, text in (
+        (
+            "--repository-url",
+            "ID=URL",
+            "a mirror lent to the bake instead of repository ID's hosts; repeatable",
+        ),
+        (
+            "--repository-key",
+            "ID=FILE",
+            "armored key that ID's packages are signed with instead; repeatable",
+        ),
+    ):
+        name = f"{option[2:].replace('-', '_')}s"
+        group.add_argument(option, dest=name, action="append", default=[], metavar=form, help=text)
+    group.add_argument(
+        "--keep-repository-urls", action="store_true", help="write these URLs into the image, and its id"
+    )
+
+
 def _bake(options: argparse.Namespace) -> int:
     from bakery import bake, reports, store
 
@@ -147,7 +169,7 @@ def _bake(options: argparse.Namespace) -> int:
 
 
 def _options(options: argparse.Namespace) -> Options:
-    from bakery import bases
+    from bakery import bases, repositories
     from bakery.bake import Options
 
     return Options(
@@ -167,6 +189,9 @@ def _options(options: argparse.Namespace) -> Options:
         base_urls=tuple(_checked("--base-url", bases.checked_url, url) for url in options.base_urls),
         offline=options.offline,
         forbid_eol=options.forbid_eol,
+        replaced=repositories.given(
+            options.repository_urls, options.repository_keys, keep=options.keep_repository_urls
+        ),
     )
 
 

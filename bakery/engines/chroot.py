@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,11 +25,12 @@ TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk", "fstrim"
 
 @dataclass(frozen=True)
 class Repositories:
-    """Where packages come from; both texts are deb822 as in sources.list.d, and neither enters an id."""
+    """Where packages come from; the texts are deb822 as in sources.list.d, and nothing enters an id."""
 
     release: str
     distribution: str
     more: str = ""  # seen by optional roles alone, so that no checkpoint of another image is made of them
+    urls: Mapping[str, str] = field(default_factory=dict)  # by the ids of repositories, instead of theirs
 
     def of(self, role: str) -> str:
         return f"{self.distribution}\n{self.more}" if role in OPTIONAL else self.distribution
@@ -98,7 +100,7 @@ def _apply_from(
     writing, since = copying, time.monotonic()
     for first, last in pairwise([done, *(end for end in plan.role_ends() if end > done)]):
         (work / "apt.sources").write_text(repositories.of(plan.steps[first].role))
-        _apply(plan, first, last, work, store.packages(repositories.release), monitor)
+        _apply(plan, first, last, repositories.urls, work, store.packages(repositories.release), monitor)
         finished = time.monotonic()
         if last < len(plan.steps) and is_worth_keeping(finished - since, writing):
             _keep_checkpoint(plan, last, store, work, monitor)
@@ -106,7 +108,15 @@ def _apply_from(
             writing = since - finished
 
 
-def _apply(plan: Plan, first: int, last: int, work: Path, packages: Path, monitor: Monitor) -> None:
+def _apply(
+    plan: Plan,
+    first: int,
+    last: int,
+    urls: Mapping[str, str],
+    work: Path,
+    packages: Path,
+    monitor: Monitor,
+) -> None:
     command = [
         # -P: nothing of the folder the user happens to be in is imported, least of all as root.
         *(sys.executable, "-P", "-m", "provisioner", "apply"),
@@ -114,6 +124,7 @@ def _apply(plan: Plan, first: int, last: int, work: Path, packages: Path, monito
         *("--from", str(first), "--to", str(last)),
         *("--sources", str(work / "apt.sources"), "--preferences", str(work / "apt.preferences")),
         *("--package-cache", str(packages)),
+        *(f"--repository-url={name}={url}" for name, url in urls.items()),
     ]
     rooms.relay(command, json.dumps(plans.to_json(plan)).encode(), monitor)
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, get_args
 
-from provisioner.steps import File
+from provisioner.roles.repositories import Repository
+from provisioner.steps import File, Manager
 
 # Systems that differ in what a role has to do; an EL by its major release.
 Family = Literal["debian", "ubuntu", "el7", "el8", "el9", "el10"]
@@ -32,6 +33,17 @@ class Context:
     family: Family
     files: tuple[File, ...] = ()
     cvmfs: CvmfsClient = NO_CVMFS
+    repositories: tuple[Repository, ...] = ()  # of this base, for all roles
+
+    @property
+    def manager(self) -> Manager:
+        if self.family in ("debian", "ubuntu"):
+            return "apt"
+        return "yum" if self.family == "el7" else "dnf"
+
+    @property
+    def is_el(self) -> bool:
+        return self.manager != "apt"
 
     def files_under(self, folder: str) -> tuple[File, ...]:
         return tuple(file for file in self.files if _is_under(file, folder))

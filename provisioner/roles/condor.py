@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from provisioner.roles import Context
-from provisioner.steps import Directory, Files, Packages, Service, Step
+from provisioner.roles import Context, repositories
+from provisioner.steps import Command, Directory, Files, Packages, Service, Step
+
+# Libraries that EPEL's packages depend on, in a repository that is defined and switched off. Enabled
+# in its file without dnf's plugins, which not every image has.
+_ENABLE = """\
+file=$(grep -l '^\\[{id}\\]' /etc/yum.repos.d/*.repo)
+sed -i '/^\\[{id}\\]/,/^\\[/ s/^enabled *=.*/enabled=1/' "$file"
+"""
+_BUILDERS = {"el8": "powertools", "el9": "crb", "el10": "crb"}
 
 
 def condor(context: Context) -> tuple[Step, ...]:
     return (
-        # Debian 13 carries HTCondor 23.9 itself, so no further repository has to be trusted.
-        Packages("apt", frozenset({"condor"})),
+        *_builders(context),
+        # Debian 13 carries HTCondor 23.9 itself, so no further repository has to be trusted there.
+        *repositories.add(context.repositories, "condor", context.manager),
+        Packages(context.manager, frozenset({"condor"})),
         Service("condor.service", "disable"),
         Directory("/etc/condor/tokens.d", 0o700),
         Directory("/etc/condor/passwords.d", 0o700),
         Files("configure HTCondor as a worker", context.files_under("/etc/condor")),
     )
+
+
+def _builders(context: Context) -> tuple[Step, ...]:
+    name = _BUILDERS.get(context.family)
+    if name is None:
+        return ()
+    return (Command(f"enable the repository {name}", ("sh", "-ec", _ENABLE.format(id=name))),)

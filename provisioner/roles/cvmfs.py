@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from provisioner.roles import Context, CvmfsClient
+from provisioner.roles import Context, CvmfsClient, repositories
 from provisioner.steps import File, PackageLists, Packages, Service, Step
 
 SETTINGS = "/etc/cvmfs/default.local"
@@ -16,9 +16,13 @@ After=autofs.service
 
 def cvmfs(context: Context) -> tuple[Step, ...]:
     return (
-        PackageLists("apt"),
+        # Where the plan knows of no repository that has it, --apt-source lends one.
+        *(
+            repositories.add(context.repositories, "cvmfs", context.manager)
+            or (PackageLists(context.manager),)
+        ),
         # The package of the settings for servers and keys (cvmfs-config) is a dependency of cvmfs.
-        Packages("apt", frozenset({"autofs", "cvmfs"})),
+        Packages(context.manager, frozenset({"autofs", "cvmfs"})),
         File(SETTINGS, settings(context.cvmfs).encode()),
         File("/etc/auto.master.d/cvmfs.autofs", b"/cvmfs /etc/auto.cvmfs\n"),
         File("/usr/lib/systemd/system/condor.service.d/70-cvmfs.conf", AFTER_AUTOFS),

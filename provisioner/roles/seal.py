@@ -9,20 +9,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from provisioner.roles import Context
+from provisioner.roles import Context, Family, repositories, selinux
 from provisioner.roles.base import POLICY
 from provisioner.steps import Command, File, Step
 
-MACHINE_ID = "uninitialized\n"  # systemd >= 237 takes this as "first boot" and sets a new one
+# What /etc/machine-id says, so that systemd sets a new one. EL7's (219) and EL8's (239) know only of
+# an empty file; later ones take that for no first boot, and this for one.
+UNINITIALIZED = "uninitialized\n"
+
+
+def machine_id(family: Family) -> str:
+    return "" if family in ("el7", "el8") else UNINITIALIZED
 
 
 @dataclass(frozen=True)
 class Trace:
-    """`pattern` is a shell glob. Matches are deleted: all, or (`files`) regular files at any depth."""
+    """`pattern` is a shell glob. Matches are deleted: all, or (`files`) regular files at any depth.
+
+    Of these, what matches the glob `spared` stays.
+    """
 
     pattern: str
     why: str
     what: Literal["all", "files"] = "all"
+    spared: str = ""
 
 
 TRACES: tuple[Trace, ...] = (
@@ -53,6 +63,12 @@ TRACES: tuple[Trace, ...] = (
     Trace("/root/.cache", "leftovers of pip and others"),
     Trace("/root/.*_history", "shell history"),
     Trace("/etc/ssl/private/ssl-cert-snakeoil.key", "a private key made at installation"),
+    Trace("/etc/pki/consumer/*", "a machine's identity at Red Hat's subscription service"),
+    Trace("/etc/pki/entitlement/*", "keys of a subscription"),
+    Trace("/var/lib/rhsm/*", "a machine's subscription"),
+    Trace("/etc/sysconfig/rhn/systemid", "a machine's identity at Satellite"),
+    Trace("/etc/yum.repos.d/redhat.repo", "repositories of a subscription"),
+    Trace("/etc/NetworkManager/system-connections/*", "networks and their passwords"),
     # first boot must happen again
     Trace("/var/lib/cloud/*", "cloud-init's memory of an instance"),
     Trace("/var/lib/condor/execute/*", "job scratch"),
@@ -61,7 +77,7 @@ TRACES: tuple[Trace, ...] = (
     # the build itself: its mirror, its network, its packages, its logs
     Trace(POLICY, "the ban on starting services while baking"),
     Trace("/etc/apt/sources.list", "the build machine's mirror"),
-    Trace("/etc/apt/sources.list.d/*", "the build machine's mirror"),
+    Trace("/etc/apt/sources.list.d/*", "the build machine's mirror", spared=f"{repositories.APT}*"),
     Trace("/etc/apt/apt.conf.d/*proxy*", "the build machine's proxy"),
     Trace("/etc/apt/auth.conf.d/*", "passwords of mirrors"),
     Trace("/var/lib/apt/lists/*", "package lists"),
@@ -70,6 +86,13 @@ TRACES: tuple[Trace, ...] = (
     Trace("/var/cache/debconf/*-old", "backups"),
     Trace("/var/cache/ldconfig/aux-cache", "a cache that differs each time"),
     Trace("/var/lib/dpkg/*-old", "backups"),
+    Trace("/var/cache/yum/*", "package lists and downloaded packages"),
+    Trace("/var/cache/dnf/*", "package lists and downloaded packages"),
+    Trace("/var/lib/dnf/repos/*", "when a machine was counted by its repositories"),
+    Trace("/var/lib/yum/uuid", "by which its repositories know a machine"),
+    Trace("/var/lib/rpm/__db*", "locks of rpm's database"),
+    Trace("/root/anaconda-ks.cfg", "how the vendor installed it"),
+    Trace("/root/original-ks.cfg", "how the vendor installed it"),
     Trace("/etc/*-", "backups of the user database"),
     Trace("/etc/.pwd.lock", "lock"),
     Trace("/var/log", "logs", "files"),
@@ -86,7 +109,8 @@ def seal(context: Context) -> tuple[Step, ...]:
     return (
         # cloud-init writes the sources of the distribution or the cloud at first boot.
         Command("remove traces", ("sh", "-c", removal_script())),
-        File("/etc/machine-id", MACHINE_ID.encode(), 0o444),
+        File("/etc/machine-id", machine_id(context.family).encode(), 0o444),
+        *selinux.labels(context),
     )
 
 
@@ -98,4 +122,7 @@ def removal_script() -> str:
 def _removal(trace: Trace) -> str:
     if trace.what == "files":
         return f"find {trace.pattern} -xdev -type f -delete"
+    if trace.spared:
+        body = f'case "$path" in {trace.spared}) ;; *) rm -rf -- "$path" ;; esac'
+        return f"for path in {trace.pattern}; do {body}; done"
     return f"rm -rf -- {trace.pattern}"

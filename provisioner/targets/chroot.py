@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from provisioner import run
+from provisioner import repository_files, run
+from provisioner.roles.repositories import APT, YUM
 from provisioner.targets import OnLine
 
 _LENT = "run/worker-bakery"
@@ -33,24 +35,36 @@ APT::Sandbox::User "root";
 APT::Update::Error-Mode "any";
 APT::Keep-Downloaded-Packages "true";
 """
+_MIRROR = "bake.sources"
+_APT_SOURCES = str(PurePosixPath(APT).parent)
+_RPM_SETTINGS = {
+    "reposdir": f"/{_LENT}/yum.repos.d",
+    "cachedir": f"/{_LENT}/rpm",
+    "keepcache": "1",
+}
 
 
 @dataclass(frozen=True)
 class Loan:
-    """What the guest may use while it is built: texts for apt and a folder for packages."""
+    """What the guest may use while it is built: texts for apt, a folder for packages, URLs by repository.
+
+    Without `apt_sources` apt reads the guest's own.
+    """
 
     apt_sources: str  # deb822
     apt_preferences: str
     package_cache: Path
+    repository_urls: Mapping[str, str] = field(default_factory=dict)
 
 
 class Chroot:
     def __init__(self, root: Path, loan: Loan) -> None:
-        self._root = root
+        self._root, self._urls = root, loan.repository_urls
         mount_kernel_file_systems(root)
         _lend(root, loan)
 
     def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
+        _lend_repositories(self._root, self._urls)  # a step or a package may have defined another
         run.stream(["chroot", str(self._root), *argv], on_line, env=_ENV)
 
     def put(self, path: str, data: bytes, mode: int) -> None:
@@ -121,10 +135,51 @@ def _lend(root: Path, loan: Loan) -> None:
         (lent / name).mkdir(parents=True)
         _bind(loan.package_cache / name, lent / name)
     (lent / "sources.list.d").mkdir()
-    (lent / "sources.list.d" / "bake.sources").write_text(loan.apt_sources)
+    own = inside(root, "/etc/apt/sources.list")
+    if loan.apt_sources:
+        (lent / "sources.list.d" / _MIRROR).write_text(loan.apt_sources)
+    elif own.is_file():
+        shutil.copyfile(own, lent / "bake.sources.list")
     (lent / "preferences").write_text(loan.apt_preferences)
     (lent / "apt.conf").write_text(_APT_CONF)
+    _lend_rpm_settings(root, loan.package_cache)
     _lend_resolver(root)
+
+
+def _lend_rpm_settings(root: Path, package_cache: Path) -> None:
+    """yum and dnf read and cache elsewhere, by settings that are in their files only for now."""
+    lent = root / _LENT
+    (lent / "yum.repos.d").mkdir()
+    (package_cache / "rpm").mkdir(exist_ok=True)
+    (lent / "rpm").mkdir()
+    _bind(package_cache / "rpm", lent / "rpm")
+    for name in ("/etc/yum.conf", "/etc/dnf/dnf.conf"):
+        file = inside(root, name)
+        if file.is_file() and not file.is_symlink():
+            (lent / file.name).write_text(repository_files.with_main(file.read_text(), _RPM_SETTINGS))
+            _bind(lent / file.name, file)
+
+
+def _lend_repositories(root: Path, urls: Mapping[str, str]) -> None:
+    """What the guest defines, by the URLs that are lent. Its own files stay as they are."""
+    for folder in (_APT_SOURCES, YUM):
+        into = root / _LENT / PurePosixPath(folder).name
+        mirror = (into / _MIRROR).exists()
+        for old in into.iterdir():
+            if old.name != _MIRROR:
+                old.unlink()
+        for path in filter(Path.is_file, inside(root, f"{folder}/x").parent.glob("*")):
+            name, text = f"{folder}/{path.name}", path.read_text("utf-8", "replace")
+            # Where a mirror of the distribution is lent, its own definitions are left out.
+            if repository_files.ids(name, text) or not mirror:
+                (into / path.name).write_text(repository_files.repointed(name, text, urls))
+
+
+def repository_ids(root: Path) -> frozenset[str]:
+    """Those that the guest defines."""
+    found = (path for path in inside(root, f"{YUM}/x").parent.glob("*.repo") if path.is_file())
+    named = ((path.name, path.read_text("utf-8", "replace")) for path in found)
+    return frozenset().union(*(repository_files.ids(f"{YUM}/{name}", text) for name, text in named))
 
 
 def _lend_resolver(root: Path) -> None:

@@ -4,10 +4,51 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from provisioner.roles import Family
+
+
+@dataclass(frozen=True)
+class System:
+    """What is called differently from one distribution to the next."""
+
+    family: Family
+    packages: tuple[str, ...]
+    ssh_unit: str
+    sources: str  # a regular expression of grep -E, of rows in the files that say where packages come from
+    tools: tuple[str, ...] = ("nft",)
+
+    @property
+    def is_el(self) -> bool:
+        return self.family.startswith("el")
+
+
+_EVERYWHERE = ("condor", "cloud-init", "python3")
+_EL = (*_EVERYWHERE, "chrony", "policycoreutils")
+_YUM, _APT = "^(baseurl|metalink|mirrorlist) *=", "^(URIs:|deb ).*(debian|ubuntu)"
+SYSTEMS: dict[Family, System] = {
+    "debian": System("debian", (*_EVERYWHERE, "libnss-myhostname", "nftables"), "ssh.service", _APT),
+    "ubuntu": System("ubuntu", (*_EVERYWHERE, "libnss-myhostname", "nftables"), "ssh.service", _APT),
+    "el7": System("el7", (*_EL, "iptables"), "sshd.service", _YUM, ("iptables", "ip6tables")),
+    "el8": System("el8", (*_EL, "nftables"), "sshd.service", _YUM),
+    "el9": System("el9", (*_EL, "nftables"), "sshd.service", _YUM),
+    "el10": System("el10", (*_EL, "nftables"), "sshd.service", _YUM),
+}
+
+
+@pytest.fixture(scope="module")
+def system(host: Any) -> System:
+    """By what the image says of itself, see os-release(5)."""
+    rows = host.file("/etc/os-release").content_string.splitlines()
+    told = {name: value.strip('"') for name, _, value in (row.partition("=") for row in rows)}
+    if told["ID"] in ("debian", "ubuntu"):
+        return SYSTEMS[told["ID"]]
+    return SYSTEMS[f"el{told['VERSION_ID'].split('.')[0]}"]  # type: ignore[index]  # or it is none of ours
 
 
 @pytest.fixture(scope="module")

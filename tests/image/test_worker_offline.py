@@ -9,9 +9,8 @@ import pytest
 pytestmark = pytest.mark.offline
 
 
-@pytest.mark.parametrize("name", ["condor", "cloud-init", "python3", "libnss-myhostname", "nftables"])
-def test_package_is_installed(host: Any, name: str) -> None:
-    assert host.package(name).is_installed
+def test_packages_are_installed(host: Any, system: Any) -> None:
+    assert [name for name in system.packages if not host.package(name).is_installed] == []
 
 
 @pytest.mark.parametrize("unit", ["{name}.path", "{name}.service", "worker-life.service", "ssh.service"])
@@ -22,6 +21,10 @@ def test_unit_starts_at_boot(host: Any, unit: str, kind: dict[str, Any]) -> None
 def test_only_one_kind_of_worker_is_there(host: Any, kind: dict[str, Any]) -> None:
     found = host.check_output("ls /usr/lib/systemd/system").split()
     assert {name for name in found if name.endswith("-worker.service")} == {f"{kind['name']}.service"}
+
+
+def test_ssh_starts_at_boot(host: Any, system: Any) -> None:
+    assert host.check_output("systemctl is-enabled %s", system.ssh_unit) == "enabled"
 
 
 def test_condor_waits_for_its_configuration(host: Any) -> None:
@@ -51,9 +54,9 @@ def test_condor_setting(host: Any, name: str, value: str) -> None:
     assert host.check_output("condor_config_val %s", name) == value
 
 
-@pytest.mark.parametrize("tool", ["nft", "lsblk", "blkid", "wipefs", "mkfs.ext4", "mount"])
-def test_tool_of_the_runtime_is_installed(host: Any, tool: str) -> None:
-    assert host.run("PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v %s", tool).rc == 0
+def test_tools_of_the_runtime_are_installed(host: Any, system: Any) -> None:
+    for tool in (*system.tools, "lsblk", "blkid", "wipefs", "mkfs.ext4", "mount"):
+        assert host.run("PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v %s", tool).rc == 0, tool
 
 
 def test_the_place_of_jobs_is_for_each_machine_to_find(host: Any) -> None:

@@ -1,0 +1,89 @@
+"""What yum, dnf and rpm say when a repository or a package is not as it should be, as an error of ours.
+
+The messages are those of dnf 4 (librepo) and of EL7's yum 3; tests have dnf say them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from provisioner.errors import BadInput, BakeryError, Unreachable, WrongChecksum
+
+# Signatures and digests first: what follows from them reads like a repository that is away.
+_UNTRUSTED = re.compile(
+    r".*(GPG check FAILED|is not signed|[Bb]ad GPG signature|Public key for .* is not installed|"
+    r"Public key is not installed|GPG key retrieval failed|"
+    r"(?:key|keys) (?:listed for|already installed but)).*"
+)
+_AWAY = re.compile(
+    r".*(Failed to download metadata for repo|Cannot prepare internal mirrorlist|"
+    r"Cannot find a valid baseurl|Cannot retrieve (?:repository metadata|metalink)|Cannot download repomd|"
+    r"No more mirrors to try|All mirrors were tried|Curl error \(|Errno 14\]).*"
+)
+_REPOSITORY = (
+    r"for repo '([^']+)'",
+    r"for repository:? '([^']+)'",
+    r'for the "([^"]+)" repository',
+    r"valid baseurl for repo: ([^/\s]+)",
+    r"metadata \(repomd\.xml\) for repository: ([^/\s]+)",
+    r"repomd\.xml from ([^:\s]+)",
+)
+_WHY = re.compile(r".*(Curl error \(|Status code: \d+|\[Errno 14\]|checksum doesn't match).*")
+_NO_PACKAGE = re.compile(
+    r"(?:Unable to find a match: (.+)|No package (\S+) available|^package (\S+) is not installed$)",
+    re.MULTILINE,
+)
+
+
+def cause(tail: str) -> BakeryError | None:
+    """The error for what a package manager said last; None if it is about something else."""
+    return _untrusted(tail) or _away(tail) or _unknown(tail)
+
+
+def _untrusted(tail: str) -> BakeryError | None:
+    said = _UNTRUSTED.search(tail)
+    if said is None:
+        return None
+    name = _repository(tail)
+    of = f" of the repository {name}" if name else ""
+    name = name or "ID"
+    return WrongChecksum(
+        f"What was downloaded{of} is not signed with a key that is trusted: {_all(tail, _UNTRUSTED)}",
+        f"Nothing of it was installed. Its mirror is broken, or signs with a key of its own: name that with"
+        f" --repository-key {name}=FILE, or another mirror with --repository-url {name}=URL.",
+    )
+
+
+def _away(tail: str) -> BakeryError | None:
+    if not _AWAY.search(tail):
+        return None
+    name = _repository(tail)
+    why = _WHY.search(tail)
+    said = (why or _AWAY.search(tail))[0].strip(" -")  # type: ignore[index]  # one of them was found
+    return Unreachable(
+        f"The package repository {name or '(no name given)'} could not be read: {said}",
+        f"Check network, clock and address; --repository-url {name or 'ID'}=URL names a mirror of it.",
+    )
+
+
+def _unknown(tail: str) -> BakeryError | None:
+    found = _NO_PACKAGE.search(tail)
+    if found is None:
+        return None
+    names = next(group for group in found.groups() if group)
+    return BadInput(
+        f"No package repository of this base offers the package {names}.",
+        "A mirror given by --repository-url may be incomplete.",
+    )
+
+
+def _repository(tail: str) -> str:
+    for pattern in _REPOSITORY:
+        found = re.search(pattern, tail)
+        if found:
+            return found[1]
+    return ""
+
+
+def _all(tail: str, pattern: re.Pattern[str]) -> str:
+    return " ".join(found[0].strip() for found in pattern.finditer(tail))

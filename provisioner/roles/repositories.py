@@ -1,0 +1,100 @@
+"""Package repositories: what is known of one, and the steps that have a base trust and read it.
+
+What is installed is checked against keys that the plan carries, so that whoever runs a mirror cannot
+bring in packages of his own. On EL the packages are signed; with apt, the list of packages is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from provisioner.steps import File, Files, Manager, PackageLists, Step, TrustKeys
+
+YUM = "/etc/yum.repos.d"
+# The seal removes other people's sources; ours are known by the beginning of their names.
+APT = "/etc/apt/sources.list.d/worker-"
+_RPM_KEYS = "/etc/pki/rpm-gpg/RPM-GPG-KEY-"
+_APT_KEYS = "/etc/apt/keyrings/"
+
+
+@dataclass(frozen=True)
+class Key:
+    """An armored OpenPGP key. Of one that the vendor's image brings, `name` is its absolute path."""
+
+    name: str
+    armored: bytes = b""
+
+    def path(self, manager: Manager) -> str:
+        if not self.armored:
+            return self.name
+        return f"{_APT_KEYS}{self.name}.asc" if manager == "apt" else f"{_RPM_KEYS}{self.name}"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """`id` is what users and error messages call it, `role` which role needs it.
+
+    `url` is a baseurl as yum.conf(5) has it, or, with a `suite`, a URI of sources.list(5).
+    """
+
+    id: str
+    role: str
+    file: str
+    title: str
+    url: str
+    keys: tuple[Key, ...]
+    suite: str = ""
+    exclude: str = ""  # packages not to be taken from it, as yum takes them
+
+
+def add(repositories: Sequence[Repository], role: str, manager: Manager) -> tuple[Step, ...]:
+    """The steps for those that this role needs; none if it needs none."""
+    needed = [repository for repository in repositories if repository.role == role]
+    if not needed:
+        return ()
+    keys = sorted({key for repository in needed for key in repository.keys}, key=lambda key: key.name)
+    paths = tuple(key.path(manager) for key in keys)
+    brought = tuple(File(key.path(manager), key.armored) for key in keys if key.armored)
+    names = ", ".join(repository.id for repository in needed)
+    files = _apt_files(needed) if manager == "apt" else _yum_files(needed)
+    return (
+        *((Files(f"bring the keys of {names}", brought),) if brought else ()),
+        *((TrustKeys(paths),) if manager != "apt" else ()),
+        Files(f"define the repositories {names}", tuple(files)),
+        *(() if role == "base" else (PackageLists(manager),)),  # which refreshes them anyway
+    )
+
+
+def _yum_files(needed: Sequence[Repository]) -> list[File]:
+    ordered = sorted(needed, key=lambda repository: repository.file)
+    return [
+        File(f"{YUM}/{name}.repo", "\n".join(map(yum_section, members)).encode())
+        for name, members in groupby(ordered, key=lambda repository: repository.file)
+    ]
+
+
+def yum_section(repository: Repository) -> str:
+    rows = {
+        "name": repository.title,
+        "baseurl": repository.url,
+        "enabled": "1",
+        "gpgcheck": "1",
+        "gpgkey": " ".join(f"file://{key.path('yum')}" for key in repository.keys),
+        "skip_if_unavailable": "0",
+        **({"exclude": repository.exclude} if repository.exclude else {}),
+    }
+    return "".join([f"[{repository.id}]\n", *(f"{name}={value}\n" for name, value in rows.items())])
+
+
+def _apt_files(needed: Sequence[Repository]) -> list[File]:
+    return [File(f"{APT}{repository.id}.sources", apt_entry(repository).encode()) for repository in needed]
+
+
+def apt_entry(repository: Repository) -> str:
+    keys = " ".join(key.path("apt") for key in repository.keys)
+    return (
+        f"Types: deb\nURIs: {repository.url}\nSuites: {repository.suite}\nComponents: main\n"
+        f"Signed-By: {keys}\n"
+    )

@@ -1,0 +1,65 @@
+"""Plans as text that people can read, kept in tests/golden/plans: one for each base that there is.
+
+    python -m tests.golden_plans        writes them anew
+
+Of what lies in worker/ a plan names nothing here: it changes often, and not by the base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bakery import bases, data, recipe
+from bakery.bases import Base
+from provisioner.actions import Action, Put, Run
+from provisioner.plan import STAMP, Plan
+from provisioner.roles import CvmfsClient
+
+FOLDER = Path(__file__).parent / "golden" / "plans"
+ARCHITECTURE = "x86_64"
+SYSTEMS = tuple(base.name for base in bases.known())
+_CLIENT = CvmfsClient(("cms.example.org",), "http://squid.example.org:3128")
+
+
+def base(name: str) -> Base:
+    return bases.find(name, ARCHITECTURE)
+
+
+def text(name: str) -> str:
+    """The plan of this base with all optional roles that there are."""
+    return "".join(_rows(recipe.plan(base(name), "osg", optional=recipe.OPTIONAL, client=_CLIENT)))
+
+
+def _rows(plan: Plan) -> Iterator[str]:
+    ours = {str(path.relative_to(top)) for top in _worker() for path in top.rglob("*") if path.is_file()}
+    for step in plan.steps:
+        yield f"{step.role}: {step.title}\n"
+        for action in step.actions:
+            if step.title == STAMP or (isinstance(action, Put) and action.path[1:] in ours):
+                continue
+            yield from (f"    {row}\n" for row in _shown(action))
+
+
+def _worker() -> tuple[Path, ...]:
+    return data.WORKER / "common", data.WORKER / "osg"
+
+
+def _shown(action: Action) -> Iterator[str]:
+    match action:
+        case Run(("sh", flags, script)):
+            yield f"sh {flags}"
+            yield from (f"| {row}" for row in script.splitlines())
+        case Run(argv):
+            yield " ".join(argv)
+        case Put(path, content, mode):
+            yield f"put {path} {mode:04o}"
+            said = content.decode("utf-8")
+            key = "-----BEGIN PGP" in said
+            yield from (f"| {row}" for row in (["an armored key"] if key else said.splitlines()))
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for system in SYSTEMS:
+        (FOLDER / f"{system}.txt").write_text(text(system))

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from provisioner import run
+from provisioner.errors import BadInput, BakeryError, CommandFailed, Unreachable, WrongChecksum
+
+# Said by dnf 4.23, except where yum is named: that is EL7's, from reports of people who met it.
+NO_SERVER = """\
+Errors during downloading metadata for repository 'htcondor':
+  - Curl error (7): Could not connect to server for http://127.0.0.1:9/repodata/repomd.xml [no]
+Error: Failed to download metadata for repo 'htcondor': Cannot download repomd.xml: All mirrors tried"""
+YUM_NO_LIST = """\
+ yum-config-manager --save --setopt=<repoid>.skip_if_unavailable=true
+
+Cannot find a valid baseurl for repo: base/7/x86_64"""
+YUM_GONE = """\
+failure: repodata/repomd.xml from htcondor: [Errno 256] No more mirrors to try.
+http://mirror.example.org/repodata/repomd.xml: [Errno 14] HTTP Error 404 - Not Found"""
+UNSIGNED = """\
+Package condor-23.9.6-1.x86_64.rpm is not signed
+Error: GPG check FAILED"""
+YUM_UNSIGNED = "Public key for condor-23.0.28-1.el7.x86_64.rpm is not installed"
+
+
+@pytest.mark.parametrize(
+    ("tail", "kind", "says"),
+    [
+        (NO_SERVER, Unreachable, "repository htcondor could not be read: Curl error (7)"),
+        (YUM_NO_LIST, Unreachable, "repository base could not be read"),
+        (YUM_GONE, Unreachable, "repository htcondor could not be read: http://mirror"),
+        (UNSIGNED, WrongChecksum, "condor-23.9.6-1.x86_64.rpm is not signed"),
+        (YUM_UNSIGNED, WrongChecksum, "Public key for condor-23.0.28"),
+        ("Error: Unable to find a match: condor", BadInput, "offers the package condor."),
+        ("package condor is not installed", BadInput, "offers the package condor."),
+        ("Error: something else", CommandFailed, "something else"),
+    ],
+)
+def test_the_cause_is_told_with_what_to_do(tail: str, kind: type[BakeryError], says: str) -> None:
+    error = run.failure(["dnf", "-y", "install", "condor"], 1, tail)
+    assert type(error) is kind
+    assert says in error.message
+    assert kind is CommandFailed or "--repository-url" in error.hint

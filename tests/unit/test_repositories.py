@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import base64
+import configparser
+import hashlib
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bakery import bake, data, recipe, repositories
+from bakery.repositories import Replaced
+from provisioner import repository_files
+from provisioner.actions import Put
+from provisioner.errors import BadInput
+from provisioner.plan import Plan
+from provisioner.roles.repositories import Key
+from tests import golden_plans
+
+TABLE = tomllib.loads(data.REPOSITORIES.read_text())
+MIRROR = "http://mirror.example.org/pulp/htcondor/"
+
+
+def fingerprint(armored: str) -> str:
+    """Of the first packet, a public key of version 4: RFC 4880, 12.2."""
+    block = armored.split("-----BEGIN PGP PUBLIC KEY BLOCK-----")[1].split("-----END")[0]
+    body = block.replace("\r", "").split("\n\n", 1)[1]
+    raw = base64.b64decode("".join(row for row in body.split() if not row.startswith("=")))
+    assert raw[0] in (0x98, 0x99)  # a public key, its length in one byte or two
+    size = raw[0] - 0x98 + 1
+    length = int.from_bytes(raw[1 : 1 + size], "big")
+    packet = raw[1 + size : 1 + size + length]
+    assert packet[0] == 4
+    return hashlib.sha1(b"\x99" + length.to_bytes(2, "big") + packet).hexdigest().upper()
+
+
+@pytest.mark.parametrize("path", sorted((data.KEYS / "packages").iterdir()), ids=lambda path: path.stem)
+def test_each_key_is_the_one_its_fingerprint_names(path: Path) -> None:
+    assert fingerprint(path.read_text("ascii")) == TABLE["fingerprints"][path.stem]
+
+
+def test_the_table_names_keys_that_are_there_and_all_of_them() -> None:
+    assert set(TABLE["fingerprints"]) == {path.stem for path in (data.KEYS / "packages").glob("*.asc")}
+
+
+def texts(plan: Plan) -> dict[str, str]:
+    puts = [action for step in plan.steps for action in step.actions if isinstance(action, Put)]
+    return {put.path: put.data.decode("utf-8", "replace") for put in puts}
+
+
+def planned(name: str, replaced: Replaced = repositories.NOTHING) -> Plan:
+    base = golden_plans.base(name)
+    client = golden_plans._CLIENT
+    return recipe.plan(base, "osg", optional=["cvmfs"], client=client, replaced=replaced)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in golden_plans.SYSTEMS if golden_plans.base(name).family.startswith("el")]
+)
+def test_every_repository_of_an_el_checks_signatures_with_a_key_that_is_there(name: str) -> None:
+    written = texts(planned(name))
+    files = {path: text for path, text in written.items() if path.endswith(".repo")}
+    assert {"epel", "htcondor", "cernvm"} <= {Path(path).stem for path in files}
+    for text in files.values():
+        found = configparser.ConfigParser(interpolation=None)
+        found.read_string(text)
+        for section in found.values():
+            if section.name == "DEFAULT":
+                continue
+            assert (section["gpgcheck"], section["enabled"]) == ("1", "1")
+            keys = [key.removeprefix("file://") for key in section["gpgkey"].split()]
+            # EL7's own comes with its image, whose digest is pinned.
+            assert all(key in written or key.endswith("RPM-GPG-KEY-CentOS-7") for key in keys)
+
+
+def test_el7_s_own_repositories_are_those_of_the_vault_and_no_mirror_list_is_left() -> None:
+    text = texts(planned("centos7"))["/etc/yum.repos.d/CentOS-Base.repo"]
+    assert text.count("baseurl=http://vault.centos.org/7.9.2009/") == 3
+    assert "mirrorlist" not in text
+
+
+def test_debian13_adds_no_repository() -> None:
+    assert repositories.of_base("debian", "trixie") == ()
+
+
+def test_a_lent_mirror_is_no_part_of_the_plan_and_a_kept_one_is() -> None:
+    public = planned("almalinux9")
+    lent = repositories.given([f"htcondor={MIRROR}"], [], keep=False)
+    assert planned("almalinux9", lent) == public
+    assert dict(lent.lent) == {"htcondor": MIRROR}
+    kept = repositories.given([f"htcondor={MIRROR}"], [], keep=True)
+    assert planned("almalinux9", kept).id != public.id
+    assert not kept.lent
+    assert f"baseurl={MIRROR}\n" in texts(planned("almalinux9", kept))["/etc/yum.repos.d/htcondor.repo"]
+
+
+def test_a_key_of_one_s_own_takes_the_place_of_the_public_one(tmp_path: Path) -> None:
+    (tmp_path / "own.asc").write_bytes((data.KEYS / "packages" / "epel-9.asc").read_bytes())
+    replaced = repositories.given([], [f"htcondor={tmp_path}/own.asc"], keep=False)
+    written = texts(planned("almalinux9", replaced))
+    path = "/etc/pki/rpm-gpg/RPM-GPG-KEY-worker-htcondor"
+    assert path in written
+    assert f"gpgkey=file://{path}\n" in written["/etc/yum.repos.d/htcondor.repo"]
+    assert not any("htcondor-25" in name for name in written)
+    apt = texts(planned("debian12", replaced))["/etc/apt/sources.list.d/worker-htcondor.sources"]
+    assert "Signed-By: /etc/apt/keyrings/worker-htcondor.asc\n" in apt
+
+
+@pytest.mark.parametrize(
+    ("urls", "keys", "keep", "says"),
+    [
+        (["htcondor"], [], False, "form --repository-url ID=URL"),
+        (["=http://x"], [], False, "form --repository-url ID=URL"),
+        (["a b=http://x"], [], False, "form --repository-url ID=URL"),
+        (["htcondor=ftp://x"], [], False, "http:// or https://"),
+        (["htcondor=http://me:secret@x/"], [], False, "no password"),
+        (["htcondor=http://x/\nenabled=0"], [], False, "no blanks"),
+        ([], [], True, "none is given"),
+        ([], ["htcondor=/nowhere"], False, "cannot be read"),
+        ([], ["htcondor=/etc/passwd"], False, "no armored public key"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(urls: list[str], keys: list[str], keep: bool, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        raise_all = repositories.given(urls, keys, keep=keep)
+        assert raise_all
+
+
+def test_what_would_have_no_effect_is_refused() -> None:
+    with pytest.raises(BadInput, match="defines no repository baseos"):
+        planned("almalinux9", Replaced({"baseos": MIRROR}, keep=True))
+    with pytest.raises(BadInput, match="defines no repository htcondr"):
+        planned("almalinux9", Replaced(keys={"htcondr": Key("x", b"y")}))
+    assert bake.Options().replaced == repositories.NOTHING
+
+
+VENDOR = """\
+[baseos]
+name=AlmaLinux $releasever - BaseOS
+mirrorlist=https://mirrors.example.org/mirrorlist/$releasever/baseos
+# baseurl=https://repo.example.org/
+baseurl = https://a.example.org/
+    https://b.example.org/
+enabled=1
+gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-AlmaLinux-9
+
+[crb]
+metalink=https://m.example.org/
+enabled=0
+"""
+
+
+def test_a_vendor_s_file_with_a_mirror_in_the_place_of_all_its_ways() -> None:
+    path = "/etc/yum.repos.d/almalinux.repo"
+    assert repository_files.ids(path, VENDOR) == {"baseos", "crb"}
+    text = repository_files.repointed(path, VENDOR, {"baseos": MIRROR})
+    found = configparser.ConfigParser(interpolation=None)
+    found.read_string(text)
+    assert dict(found["crb"]) == {"metalink": "https://m.example.org/", "enabled": "0"}
+    assert dict(found["baseos"]) == {
+        "baseurl": MIRROR,
+        "name": "AlmaLinux $releasever - BaseOS",
+        "enabled": "1",
+        "gpgkey": "file:///etc/pki/rpm-gpg/RPM-GPG-KEY-AlmaLinux-9",
+    }
+    assert repository_files.repointed(path, VENDOR, {}) == VENDOR
+
+
+def test_an_apt_source_with_a_mirror() -> None:
+    path = "/etc/apt/sources.list.d/worker-htcondor.sources"
+    text = texts(planned("debian12"))[path]
+    assert repository_files.ids(path, text) == {"htcondor"}
+    assert f"\nURIs: {MIRROR}\n" in repository_files.repointed(path, text, {"htcondor": MIRROR})
+    other = "/etc/apt/sources.list.d/debian.sources"
+    assert repository_files.ids(other, text) == frozenset()
+    assert repository_files.repointed(other, text, {"htcondor": MIRROR}) == text
+
+
+def test_settings_of_yum_are_lent_in_its_own_section() -> None:
+    own = "[main]\ngpgcheck=1\ncachedir=/var/cache/yum/$basearch\n"
+    lent = repository_files.with_main(own, {"cachedir": "/run/x", "keepcache": "1"})
+    assert lent == "[main]\ncachedir=/run/x\nkeepcache=1\ngpgcheck=1\n"
+    assert repository_files.with_main("", {"a": "1"}) == "[main]\na=1\n"
