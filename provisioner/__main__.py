@@ -1,7 +1,7 @@
 """`python -m provisioner apply --disk RAW --from N --to M < plan.json`, in a room of its own.
 
 The chroot engine runs this; events go to stdout as JSON lines, an error as the last of them:
-{"event": "error", "class": "CommandFailed", "message": "…", "hint": "…"}.
+{"event": "error", "class": "CommandFailed", "message": "…", "hint": "…", …}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 
 from provisioner import errors, plan, run
 from provisioner.apply import apply
-from provisioner.disk import mount_root
+from provisioner.disk import full_disk, mount_root
+from provisioner.errors import BakeryError
 from provisioner.monitor import JsonLines
 from provisioner.targets.chroot import Chroot, Loan
 
@@ -48,9 +49,14 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     mount_root(options.disk, root)
     lent = options.sources.read_text(), options.preferences.read_text()
     loan = Loan(*lent, options.package_cache)
-    target = Chroot(root, loan)
-    apply(planned.steps[options.first : options.last], target, monitor)
-    target.close()
+    try:
+        target = Chroot(root, loan)
+        apply(planned.steps[options.first : options.last], target, monitor)
+        target.close()
+    except OSError as error:
+        raise full_disk(BakeryError(f"The image cannot be written: {error}."), options.disk, root) from None
+    except BakeryError as error:
+        raise full_disk(error, options.disk, root) from None
     # What was deleted must not be recoverable from the image, nor make it larger.
     run.call(["fstrim", str(root)])
     run.call(["umount", str(root)])

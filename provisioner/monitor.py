@@ -6,6 +6,7 @@ An event is plain data, so that it crosses a process boundary as one line of JSO
     {"event": "end",   "name": "condor: install packages", "seconds": 16.2}
     {"event": "line",  "text": "Setting up condor …"}        a child's output
     {"event": "note",  "text": "…"}  {"event": "warning", "text": "…"}
+    {"event": "log",   "path": "/…/serial.log"}              a file that explains a failure, to be kept
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any, Protocol
 
 Event = dict[str, Any]
@@ -50,6 +52,11 @@ def warn(monitor: Monitor, text: str) -> None:
 
 def line(monitor: Monitor, text: str) -> None:
     monitor.tell({"event": "line", "text": text})
+
+
+def keep_log(monitor: Monitor, path: Path) -> None:
+    """Of a file that will be gone soon; who keeps logs copies it before this returns or the file goes."""
+    monitor.tell({"event": "log", "path": str(path)})
 
 
 @contextmanager

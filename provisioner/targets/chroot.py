@@ -16,11 +16,10 @@ from provisioner.targets import OnLine
 
 _LENT = "run/worker-bakery"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-_ENV = {
+ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
     "HOME": "/root",
-    "APT_CONFIG": f"/{_LENT}/apt.conf",
 }
 _APT_CONF = f"""\
 Dir::Etc::SourceList "/{_LENT}/bake.sources.list";
@@ -51,7 +50,11 @@ class Chroot:
         _lend(root, loan)
 
     def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
-        run.stream(["chroot", str(self._root), *argv], on_line, env=_ENV)
+        run.stream(
+            ["chroot", str(self._root), *argv],
+            on_line,
+            env={**ENVIRONMENT, "APT_CONFIG": f"/{_LENT}/apt.conf"},
+        )
 
     def put(self, path: str, data: bytes, mode: int) -> None:
         target = inside(self._root, path)
