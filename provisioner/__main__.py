@@ -53,6 +53,8 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
         target = Chroot(root, loan)
         apply(planned.steps[options.first : options.last], target, monitor)
         target.close()
+        # Raises what a full disk below would otherwise have nobody notice.
+        run.call(["sync", "--file-system", str(root)])
     except OSError as error:
         raise full_disk(BakeryError(f"The image cannot be written: {error}."), options.disk, root) from None
     except BakeryError as error:

@@ -45,8 +45,8 @@ _UNREACHABLE = re.compile(
 )
 # What apt says of a package or an index that is not the one its signed list names.
 _CORRUPT = re.compile(
-    r".*(Hash Sum mismatch|has unexpected size|signatures were invalid|Clearsigned file isn't valid|"
-    r"is corrupted|lzma error|not a Debian format archive).*"
+    r".*(Hash Sum mismatch|has unexpected size|signatures were invalid|Message has been manipulated|"
+    r"BADSIG|Clearsigned file isn't valid|lzma error|not a Debian format archive).*"
 )
 _NO_PACKAGE = re.compile(r"E: (?:Unable to locate package|Package) '?([a-z0-9][a-z0-9.+-]*)")
 
