@@ -1,6 +1,6 @@
 """The kept logs: a folder for each bake and verification, the newest few of them.
 
-    logs/20261122T093011-bake-osg-debian13-2fa7611d6956/
+    logs/20261122T093011.204117-bake-osg-debian13-2fa7611d6956/
         events.log      all that was told, with the seconds since the start
         serial.log      … and what explains a failure, a machine's serial console for one
 
@@ -128,7 +128,7 @@ def _text(event: Event) -> str:
 @contextmanager
 def kept(store: Store, name: str, monitor: Monitor) -> Iterator[Log]:
     """A log of the block. An error that leaves it says where it happened and where the log is."""
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%f")
     log = Log(store.root / "logs" / f"{stamp}-{name}", monitor)
     try:
         yield log
