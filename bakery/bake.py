@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakery import apt_source, base_image, bases, cache, mirror, recipe
+from bakery import apt_source, base_image, bases, cache, logs, mirror, qemu, recipe
 from bakery.bases import Base, VendorImage
 from bakery.engines import chroot
 from bakery.locks import in_use, turn
@@ -29,10 +31,14 @@ from bakery.store import (
 from bakery.verify import ladder
 from provisioner import plan as plans
 from provisioner import run
-from provisioner.errors import BadInput, MissingHere, NotProven
+from provisioner.disk import wait_unmounted
+from provisioner.errors import BadInput, BakeryError, Interrupted, MissingHere
 from provisioner.monitor import Monitor, note, warn
 from provisioner.plan import Plan
 from provisioner.roles import NO_CVMFS, CvmfsClient
+
+# In a work folder, the finished one first.
+_DISKS = ("image.qcow2", "disk.raw")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,16 +128,18 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     if ended:
         warn(monitor, ended)
     limit = cache.limit()
-    this = _Bake(options, base, plan, store, monitor, apt_source.read(options.apt_sources))
-    with in_use(this.stored):
-        ready = _from_store(this)
-        if ready:
-            return ready
-    require_root()
-    _require_architecture(base)
-    baked = _in_turn(this)
-    if not baked.from_store:
-        cache.keep_within(limit, store, monitor)
+    more_sources = apt_source.read(options.apt_sources)
+    with logs.kept(store, f"bake-{plan.image}", monitor) as log:
+        this = _Bake(options, base, plan, store, log, more_sources)
+        with in_use(this.stored):
+            ready = _from_store(this)
+            if ready:
+                return ready
+        require_root()
+        _require_architecture(base)
+        baked = _in_turn(this)
+        if not baked.from_store:
+            cache.keep_within(limit, store, log)
     return baked
 
 
@@ -192,7 +200,7 @@ def _complete(this: _Bake, manifest: Manifest) -> Manifest:
     _note_known(this)
     missing = _missing(this, manifest)
     if missing:
-        with in_use(this.stored), work_folder(this.store) as work:
+        with in_use(this.stored), work_folder(this.store) as work, _keeping(this, this.stored):
             manifest = _prove(this, this.stored, missing, manifest, work)
             write_manifest(this.stored, manifest)
     return manifest
@@ -200,12 +208,48 @@ def _complete(this: _Bake, manifest: Manifest) -> Manifest:
 
 def _anew(this: _Bake) -> Manifest:
     run.require(*chroot.TOOLS)
-    with work_folder(this.store) as work:
+    with work_folder(this.store) as work, _keeping(this, *(work / name for name in _DISKS)):
         image = _make(this, work)
         manifest = _manifest(this.plan, image)
         manifest = _prove(this, image, ladder.up_to(this.options.level), manifest, work)
         commit(image, this.stored, manifest)
     return manifest
+
+
+@contextmanager
+def _keeping(this: _Bake, *disks: Path) -> Iterator[None]:
+    """If the block fails, keep the first of the disks that exists, or say that one can."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except BakeryError as error:
+        disk = next((disk for disk in disks if disk.exists()), None)
+        if disk:
+            error.hint = f"{error.hint} {_keep(this, disk)}".strip()
+        raise
+
+
+def _keep(this: _Bake, disk: Path) -> str:
+    """What to say of the disk of a failed bake, which is bootable like the base it came from."""
+    if not this.options.keep_failed:
+        return "To keep the disk and look into it, add --keep-failed."
+    wanted = this.options.output or Path.cwd() / f"{this.plan.kind}-{this.plan.base}.qcow2"
+    kept = wanted.with_name(f"{wanted.stem}.failed{wanted.suffix}")
+    try:
+        place(_as_qcow2(disk), kept)
+    except BakeryError as problem:
+        return f"The disk could not be kept: {problem}"
+    return f"The disk was kept; a shell in it: bake-image shell {shlex.quote(str(kept))}"
+
+
+def _as_qcow2(disk: Path) -> Path:
+    if disk.suffix == ".qcow2":
+        return disk
+    wait_unmounted(disk)
+    made = disk.with_name("failed.qcow2")
+    qemu.to_qcow2(disk, made)
+    return made
 
 
 def _make(this: _Bake, work: Path) -> Path:
@@ -233,20 +277,8 @@ def _prove(
         accelerator=this.options.accelerator,
         firmware=this.base.firmware[0],
     )
-    try:
-        proof = ladder.prove(request, work, this.monitor)
-    except NotProven as error:
-        raise _not_proven(this, error, image) from None
+    proof = ladder.prove(request, work, this.monitor)
     return {**manifest, "proof": {**manifest["proof"], **proof}}
-
-
-def _not_proven(this: _Bake, error: NotProven, image: Path) -> NotProven:
-    if not this.options.keep_failed:
-        return NotProven(error.message, f"{error.hint} To keep the image, add --keep-failed.".strip())
-    wanted = this.options.output or Path.cwd() / f"{this.plan.kind}-{this.plan.base}.qcow2"
-    kept = wanted.with_name(f"{wanted.stem}.failed{wanted.suffix}")
-    place(image, kept)
-    return NotProven(error.message, f"{error.hint} The failed image was kept: {kept}".strip())
 
 
 def _manifest(plan: Plan, image: Path) -> Manifest:

@@ -8,6 +8,7 @@ import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from provisioner.errors import BadInput, BakeryError, DiskFull
 
@@ -33,6 +34,11 @@ def write_new(path: Path, data: bytes) -> None:
         _create(path, data, sync=False)
     except OSError as error:
         raise _cannot("write", str(path), error) from None
+
+
+def open_private(path: Path) -> IO[str]:
+    """A new text file for its owner only, to be written bit by bit. Raises OSError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
 
 
 def refuse_special(path: Path) -> None:

@@ -10,6 +10,9 @@ from provisioner import errors, run
 from provisioner.errors import BakeryError
 from provisioner.monitor import Event, Monitor
 
+# Characters of an event: a line of output can be 64 KiB of what JSON escapes by six characters each.
+_LONGEST = 1 << 20
+
 
 def relay(
     command: Sequence[str], stdin: bytes, monitor: Monitor, *, private_network: bool = False
@@ -29,7 +32,8 @@ def relay(
 
     room = run.room_argv(command, private_network=private_network)
     try:
-        run.stream(room, on_line, stdin=stdin, env=run.environment(PYTHONUNBUFFERED="1"))
+        env = run.environment(PYTHONUNBUFFERED="1")
+        run.stream(room, on_line, stdin=stdin, env=env, longest=_LONGEST)
     except BakeryError:
         if "error" in told:
             raise errors.from_event(told["error"]) from None

@@ -1,7 +1,7 @@
 """`python -m provisioner apply --disk RAW --from N --to M < plan.json`, in a room of its own.
 
 The chroot engine runs this; events go to stdout as JSON lines, an error as the last of them:
-{"event": "error", "class": "CommandFailed", "message": "…", "hint": "…"}.
+{"event": "error", "class": "CommandFailed", "message": "…", "hint": "…", …}.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 from provisioner import errors, plan, repository_files, run
 from provisioner.actions import Put
 from provisioner.apply import apply
-from provisioner.disk import mount_root
+from provisioner.disk import full_disk, mount_root
+from provisioner.errors import BakeryError
 from provisioner.monitor import JsonLines
 from provisioner.plan import Plan
 from provisioner.targets.chroot import Chroot, Loan, repository_ids
@@ -54,9 +55,16 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     urls = dict(entry.split("=", 1) for entry in options.repository_url)
     _check_ids(urls, planned, root)
     loan = Loan(*lent, options.package_cache, urls)
-    target = Chroot(root, loan)
-    apply(planned.steps[options.first : options.last], target, monitor)
-    target.close()
+    try:
+        target = Chroot(root, loan)
+        apply(planned.steps[options.first : options.last], target, monitor)
+        target.close()
+        # Raises what a full disk below would otherwise have nobody notice.
+        run.call(["sync", "--file-system", str(root)])
+    except OSError as error:
+        raise full_disk(BakeryError(f"The image cannot be written: {error}."), options.disk, root) from None
+    except BakeryError as error:
+        raise full_disk(error, options.disk, root) from None
     # What was deleted must not be recoverable from the image, nor make it larger.
     run.call(["fstrim", str(root)])
     run.call(["umount", str(root)])

@@ -7,7 +7,7 @@
     ├── NotProven              4  the image was built, but its verification failed
     ├── Unreachable            5  a mirror, a base, a pool or a machine did not answer
     ├── DiskFull               6  no space left where the work is done
-    ├── WrongChecksum          7  a base is not the one its digest names
+    ├── WrongChecksum          7  a base or a package is not the one its digest names
     ├── Different              8  two images do not hold the same
     └── Interrupted          130  SIGINT (143: SIGTERM)
 
@@ -19,9 +19,15 @@ from __future__ import annotations
 
 
 class BakeryError(Exception):
-    """Base of everything a user may see; a traceback of anything else is our bug."""
+    """Base of everything a user may see; a traceback of anything else is our bug.
+
+    `where` is the step or phase it happened in and `log` the folder of the kept logs; whoever knows
+    them adds them on the error's way up.
+    """
 
     exit_code = 1
+    where = ""
+    log = ""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -29,7 +35,10 @@ class BakeryError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        said = f"{self.message} {self.hint}".strip()
+        where = [f"Where: {self.where}"] if self.where else []
+        log = [f"Logs: {self.log}"] if self.log else []
+        return "\n".join([said, *where, *log])
 
 
 class BadInput(BakeryError):
@@ -85,13 +94,16 @@ def to_event(error: BakeryError) -> dict[str, str]:
         "class": type(error).__name__,
         "message": error.message,
         "hint": error.hint,
+        "where": error.where,
+        "log": error.log,
     }
 
 
 def from_event(event: dict[str, str]) -> BakeryError:
     """The same cause again on the other side; a CommandFailed as its base, its text is whole already."""
-    kind = _KINDS.get(event["class"], BakeryError)
-    return kind(event["message"], event["hint"])
+    error = _KINDS.get(event["class"], BakeryError)(event["message"], event["hint"])
+    error.where, error.log = event["where"], event["log"]
+    return error
 
 
 _KINDS: dict[str, type[BakeryError]] = {

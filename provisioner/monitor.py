@@ -7,6 +7,7 @@ An event is plain data, so that it crosses a process boundary as one line of JSO
     {"event": "line",  "text": "Setting up condor …"}        a child's output
     {"event": "note",  "text": "…"}  {"event": "warning", "text": "…"}
     {"event": "progress", "name": "image.qcow2", "done": 1048576, "total": 902889472}   bytes, or null
+    {"event": "log",   "path": "/…/serial.log"}              a file that explains a failure, to be kept
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any, Protocol
 
 Event = dict[str, Any]
@@ -56,6 +58,11 @@ def line(monitor: Monitor, text: str) -> None:
 def progress(monitor: Monitor, name: str, done: int, total: int | None) -> None:
     """How many bytes of a file are there, of how many, if anybody knows."""
     monitor.tell({"event": "progress", "name": name, "done": done, "total": total})
+
+
+def keep_log(monitor: Monitor, path: Path) -> None:
+    """Of a file that will be gone soon; who keeps logs copies it before this returns or the file goes."""
+    monitor.tell({"event": "log", "path": str(path)})
 
 
 @contextmanager

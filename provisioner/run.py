@@ -21,10 +21,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner import package_errors
-from provisioner.errors import BadInput, BakeryError, CommandFailed, DiskFull, MissingHere, Unreachable
+from provisioner.errors import (
+    BadInput,
+    BakeryError,
+    CommandFailed,
+    DiskFull,
+    MissingHere,
+    Unreachable,
+    WrongChecksum,
+)
+from provisioner.lines import LONGEST, Lines
 from provisioner.scrub import scrub
 
 TAIL_LINES = 15
+_TAIL_WIDTH = 1000  # characters of each
+_CHUNK = 1 << 16  # bytes
 _DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 _OF_CONDOR = re.compile(r"CONDOR_CONFIG$|_CONDOR_", re.IGNORECASE)
 _NO_SPACE = "No space left on device"
@@ -33,7 +44,11 @@ _UNREACHABLE = re.compile(
     r".*(Temporary failure resolving|Could not resolve|Could not connect to|Unable to connect to|"
     r"Connection failed|does not have a Release file|Failed to fetch).*"
 )
-
+# What apt says of a package or an index that is not the one its signed list names.
+_CORRUPT = re.compile(
+    r".*(Hash Sum mismatch|has unexpected size|signatures were invalid|Message has been manipulated|"
+    r"BADSIG|Clearsigned file isn't valid|lzma error|not a Debian format archive).*"
+)
 _NO_PACKAGE = re.compile(r"E: (?:Unable to locate package|Package) '?([a-z0-9][a-z0-9.+-]*)")
 
 
@@ -74,17 +89,26 @@ def stream(
     stdin: bytes = b"",
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    longest: int = LONGEST,
 ) -> None:
-    """Run to the end, handing over each line of stdout and stderr as it comes."""
+    """Run to the end, handing over each line of stdout and stderr as it comes.
+
+    Of a line, `longest` characters at most: a program may never end its line.
+    """
     last: deque[str] = deque(maxlen=TAIL_LINES)
+
+    def heard(line: str) -> None:
+        last.append(line[:_TAIL_WIDTH])
+        on_line(line)
+
+    lines = Lines(heard, longest)
     with _child(argv, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
         assert child.stdin and child.stdout
         child.stdin.write(stdin)
         child.stdin.close()
-        for raw in child.stdout:
-            line = _text(raw).rstrip("\n")
-            last.append(line)
-            on_line(line)
+        while data := os.read(child.stdout.fileno(), _CHUNK):
+            lines.feed(data)
+        lines.close()
         status = child.wait()
     if status != 0:
         raise failure(argv, status, _tail(last))
@@ -100,6 +124,20 @@ def background(
         _child(argv, env=env, cwd=None, stdout=out, stderr=subprocess.STDOUT) as process,
     ):
         yield process
+
+
+def attached(argv: Sequence[str]) -> int:
+    """Run with our own terminal, in our process group, for somebody to type to; its exit status.
+
+    Ctrl-C is for that program alone. It dies with us like all others.
+    """
+    require(argv[0])
+    # A handler of our own, which the child does not inherit as it would SIG_IGN.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        return subprocess.run([*_DIE_WITH_PARENT, *argv], check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def room_argv(command: Sequence[str], *, private_network: bool = False) -> list[str]:
@@ -144,6 +182,13 @@ def failure(argv: Sequence[str], status: int, tail: str) -> BakeryError:
     of_rpm = package_errors.cause(tail)
     if of_rpm:
         return of_rpm
+    corrupt = _CORRUPT.search(tail)
+    if corrupt:
+        return WrongChecksum(
+            f"A package mirror serves what its own signed list does not name: {corrupt[0].strip()}",
+            "A mirror that is being updated does so for some minutes: try again later, or name another:"
+            " --mirror http://MIRROR/debian, or in --apt-source.",
+        )
     unreachable = _UNREACHABLE.search(tail)
     if unreachable:
         return Unreachable(

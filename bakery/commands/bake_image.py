@@ -34,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from bakery.commands import cache
 
         return cache.main(given[1:])
+    if given[:1] == ["shell"]:
+        from bakery.commands import image_shell
+
+        return image_shell.main(given[1:])
     return shell.run(lambda: _main(given), given)
 
 
@@ -67,13 +71,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--mirror", default="", metavar="URL", help="Debian mirror instead of this machine's"
     )
-    parser.add_argument("--keep-failed", action="store_true", help="keep an image that failed verification")
+    parser.add_argument("--keep-failed", action="store_true", help="keep the disk of a bake that failed")
     parser.add_argument("--rebuild-base", action="store_true", help="make the base and the image anew")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
     parser.add_argument(
         "--explain", action="store_true", help="say what is cached and what changed, and touch nothing"
     )
-    parser.epilog = "bake-image cache list|prune shows and removes what is kept; each has --help."
+    parser.epilog = (
+        "bake-image cache list|prune shows and removes what is kept, bake-image shell IMAGE opens a shell"
+        " in an image; each has --help."
+    )
     return parser
 
 

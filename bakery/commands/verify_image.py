@@ -24,6 +24,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--login", default="debian", help="the image's first user (%(default)s)")
     parser.add_argument("--accel", default="auto", choices=["auto", "kvm", "tcg"])
     parser.add_argument(
+        "--boot-seconds",
+        type=int,
+        default=120,
+        metavar="N",
+        help="until ssh answers, with KVM; five times that without (%(default)s)",
+    )
+    parser.add_argument(
         "--idle-seconds", type=int, default=120, help="IdleTimeout to wait for (%(default)s)"
     )
     return parser
@@ -40,6 +47,7 @@ def _main(options: argparse.Namespace) -> int:
         options.login,
         accelerator=options.accel,
         firmware=options.firmware,
+        boot_seconds=options.boot_seconds,
         idle_seconds=options.idle_seconds,
     )
     with reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from bakery import qemu
+from bakery.machines import serial
 from bakery.machines.accelerator import Accelerator
-from bakery.machines.machine import ENVIRONMENT, Machine
+from bakery.machines.machine import ANY_STATUS, ENVIRONMENT, Machine
 from bakery.machines.network import Network, on
-from provisioner.errors import MissingHere
+from provisioner.errors import CommandFailed, MissingHere, NotProven
 from provisioner.run import Completed, background, call
+from provisioner.scrub import scrub
 
 TOOLS = ("qemu-system-x86_64", "qemu-img")
-DISK, SERIAL = "vm.qcow2", "serial.log"  # in the machine's work folder
+DISK, SERIAL, QEMU_LOG = "vm.qcow2", "serial.log", "qemu.log"  # in the machine's work folder
 DISK_SIZE = "8G"  # larger than any base, so that growing the root is part of the proof
 _EFI = (
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
@@ -86,33 +87,59 @@ class VirtualMachine(Machine):
             *(f"{login.user}@127.0.0.1", shlex.join(["sudo", "-n", *ENVIRONMENT, *argv])),
         ])  # fmt: skip
 
-    def wait_ssh(self, seconds: float) -> bool:
-        """Whether an ssh server greeted in time, on our own network; QEMU's end is noticed at once."""
+    def wait_ssh(self, seconds: float) -> None:
+        """Until an ssh server greets, on our own network; these seconds are as they are.
+
+        Raises NotProven; at once when QEMU ends, or the console shows that there is no use in waiting.
+        """
+        self._wait("answer on ssh", lambda: _greets(self.ssh_port), seconds)
+
+    def wait_login(self, seconds: float) -> None:
+        """Until the login's key lets in: cloud-init may write it after sshd has started."""
+        said = ""
+
+        def lets_in() -> bool:
+            nonlocal said
+            with suppress(CommandFailed):  # no end in time
+                done = self.run(["true"], expect=ANY_STATUS)
+                said = done.stderr.strip() or f"status {done.status}"
+                return done.status == 0
+            return False
+
+        try:
+            self._wait(f"let {self.settings.login.user} log in", lets_in, seconds)
+        except NotProven as error:
+            raise NotProven(f"{error.message} ssh said: {said}", error.hint) from None
+
+    def _wait(self, what: str, seen: Callable[[], bool], seconds: float) -> None:
         end = time.monotonic() + seconds
-        while self.is_on() and time.monotonic() < end:
-            if _greets(self.ssh_port):
-                return True
-            time.sleep(1)
-        return False
+        while not seen():
+            if not self.is_on():
+                raise NotProven(f"The machine did not {what}: {self.end()}")
+            found = serial.diagnose(self.console_text())
+            if found and found.final:
+                raise NotProven(f"The machine will not {what}.")
+            if time.monotonic() > end:
+                raise NotProven(f"The machine did not {what} within {seconds:.0f} s.")
+            time.sleep(self.pause)
 
-
-def last_lines(serial: Path, count: int = 20) -> str:
-    """What a serial console showed last, without colours, cursor movements and empty lines."""
-    if not serial.exists():
-        return ""
-    text = re.sub(r"\x1b\[[0-9;?!]*[A-Za-z]", "", serial.read_text("utf-8", "replace"))
-    return "\n".join([row for row in text.splitlines() if row.strip()][-count:])
+    def end(self) -> str:
+        """How QEMU ended, and what it said."""
+        status = self.process.wait()
+        how = f"ended with status {status}" if status >= 0 else f"was killed by signal {-status}"
+        said = scrub((self.console.parent / QEMU_LOG).read_text("utf-8", "replace")).strip()
+        return f"QEMU {how}, and said: {said}" if said else f"QEMU {how}."
 
 
 @contextmanager
 def boot(settings: Settings, work: Path) -> Iterator[VirtualMachine]:
     """A machine on a throw-away overlay of the image; off, one way or another, when the block ends."""
-    disk, serial, port = work / DISK, work / SERIAL, _free_port()
+    disk, console, port = work / DISK, work / SERIAL, _free_port()
     qemu.overlay(settings.image, disk, DISK_SIZE)
-    serial.touch(0o600)
-    argv = command(settings, disk, serial, port, _firmware(settings.firmware, work))
-    with background(on(settings.network, argv), log=work / "qemu.log") as process:
-        yield VirtualMachine(serial, process, settings, port, time.monotonic())
+    console.touch(0o600)
+    argv = command(settings, disk, console, port, _firmware(settings.firmware, work))
+    with background(on(settings.network, argv), log=work / QEMU_LOG) as process:
+        yield VirtualMachine(console, process, settings, port, time.monotonic())
 
 
 def new_key(work: Path) -> Path:
@@ -123,13 +150,13 @@ def new_key(work: Path) -> Path:
 
 
 def command(
-    settings: Settings, disk: Path, serial: Path, port: int, firmware: tuple[str, ...]
+    settings: Settings, disk: Path, console: Path, port: int, firmware: tuple[str, ...]
 ) -> list[str]:
     return [
         "qemu-system-x86_64",
         *("-M", "q35", *settings.accelerator.options),
         *("-smp", str(settings.cpus), "-m", str(settings.memory)),
-        *("-nodefaults", "-display", "none", "-serial", f"file:{serial}"),
+        *("-nodefaults", "-display", "none", "-serial", f"file:{console}"),
         *firmware,
         *("-drive", f"file={disk},if=virtio,format=qcow2,discard=unmap,cache=unsafe"),
         *("-drive", f"file={settings.seed},if=virtio,format=raw,readonly=on"),

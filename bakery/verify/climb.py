@@ -13,7 +13,7 @@ from typing import Any
 
 from bakery import qemu, userdata
 from bakery.machines import accelerator as accelerators
-from bakery.machines import vm
+from bakery.machines import serial, vm
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.needs import Image, Needs, virtual
 from bakery.machines.network import add_gateway
@@ -25,14 +25,14 @@ from bakery.verify.pool import Pool
 from bakery.verify.trial import Trial, kind_of, trial
 from provisioner.disk import mount_root
 from provisioner.errors import BadInput, BakeryError, NotProven
-from provisioner.monitor import Monitor, phase, warn
+from provisioner.monitor import Monitor, keep_log, phase, warn
 from provisioner.scrub import hide
 
 HOSTNAME = "worker-proof"
 _IDLE, _COMPLETED, _HELD = 1, 4, 5
 
 # Time limits in seconds on a machine with KVM; an accelerator that is slower gets more.
-SSH_LIMIT = 120
+LOGIN_LIMIT = 15  # after sshd has answered
 SETTLE_LIMIT = 120
 JOIN_LIMIT = 120
 JOB_LIMIT = 120
@@ -190,8 +190,8 @@ def _boot_rung(
     limits: Limits,
 ) -> None:
     with record.check(f"booted ({setting.request.firmware}), ssh answered", machine.started):
-        if not machine.wait_ssh(limits(SSH_LIMIT)):
-            raise NotProven(f"The machine did not answer on ssh within {limits(SSH_LIMIT):.0f} s.")
+        machine.wait_ssh(limits(setting.request.boot_seconds))
+        machine.wait_login(limits(LOGIN_LIMIT))
     expected = {
         "token": tried.conf.token,
         "advertised": dict(tried.advertised),
@@ -241,7 +241,7 @@ def _until(seen: Callable[[], bool], machine: VirtualMachine, seconds: float, wh
     end = time.monotonic() + seconds
     while not seen():
         if not machine.is_on():
-            raise NotProven(f"The machine went off before it could {what}.")
+            raise NotProven(f"The machine went off before it could {what}: {machine.end()}")
         if time.monotonic() > end:
             raise NotProven(f"The worker did not {what} within {seconds:.0f} s.")
         time.sleep(1)
@@ -255,18 +255,26 @@ def _counted(record: Record, result: suite.Result, monitor: Monitor) -> Record:
 
 
 def _explained(error: NotProven, setting: Setting) -> NotProven:
-    """The failure with what the machine and the pool said last; the machine is off by now."""
+    """The failure, what it comes from, and what was said last; the machine is off by now."""
+    console = _text(setting.work / vm.SERIAL)
+    found = serial.diagnose(console)
+    for name in (vm.SERIAL, vm.QEMU_LOG):
+        keep_log(setting.monitor, setting.work / name)
     parts = [
-        error.message,
+        f"{error.message} {found}" if found else error.message,
         "The last lines of its serial console:",
-        vm.last_lines(setting.work / vm.SERIAL) or "(nothing: not even a boot loader spoke)",
+        serial.last_lines(console),
         "The worker's logs:",
         _worker_logs(setting),
         "The pool's logs:",
         pools.condor_logs(setting.work / "pool", ("CollectorLog", "SchedLog")),
         "",
     ]
-    return NotProven("\n".join(parts), error.hint)
+    return NotProven("\n".join(parts), found.hint if found else error.hint)
+
+
+def _text(file: Path) -> str:
+    return file.read_text("utf-8", "replace") if file.exists() else ""
 
 
 def _worker_logs(setting: Setting) -> str:

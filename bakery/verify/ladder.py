@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bakery import rooms
+from bakery import logs, rooms
 from bakery.locks import in_use
 from bakery.rights import require_root
 from bakery.store import Store, work_folder
@@ -46,13 +46,18 @@ def up_to(level: Level) -> tuple[Level, ...]:
 
 @dataclass(frozen=True)
 class Request:
-    """What to prove of which image. `idle_seconds` is the shortened IdleTimeout of the pool rung."""
+    """What to prove of which image.
+
+    `boot_seconds` is how long a machine with KVM may take until ssh answers, and `idle_seconds` the
+    shortened IdleTimeout of the pool rung.
+    """
 
     image: Path
     levels: Sequence[Level]
     login: str
     accelerator: str = "auto"
     firmware: Literal["bios", "efi"] = "bios"
+    boot_seconds: int = 120
     group_name: str = 'Bakery\'s "proof" $(run)'
     idle_seconds: int = 120
 
@@ -65,10 +70,15 @@ def from_json(data: dict[str, Any]) -> Request:
 
 
 def verify(request: Request, store: Store, monitor: Monitor) -> Proof:
-    """`prove` in a work folder of its own; an image of the store is not pruned meanwhile."""
+    """`prove` in a work folder of its own, with a log that is kept; its image is not pruned meanwhile."""
     require_root()
-    with in_use(request.image), work_folder(store) as work:
-        return prove(request, work, monitor)
+    log_name = f"verify-{request.image.stem}"
+    with (
+        logs.kept(store, log_name, monitor) as log,
+        in_use(request.image),
+        work_folder(store) as work,
+    ):
+        return prove(request, work, log)
 
 
 def prove(request: Request, work: Path, monitor: Monitor) -> Proof:

@@ -18,11 +18,10 @@ from provisioner.targets import OnLine
 
 _LENT = "run/worker-bakery"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-_ENV = {
+ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
     "HOME": "/root",
-    "APT_CONFIG": f"/{_LENT}/apt.conf",
 }
 _APT_CONF = f"""\
 Dir::Etc::SourceList "/{_LENT}/bake.sources.list";
@@ -65,7 +64,11 @@ class Chroot:
 
     def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
         _lend_repositories(self._root, self._urls)  # a step or a package may have defined another
-        run.stream(["chroot", str(self._root), *argv], on_line, env=_ENV)
+        run.stream(
+            ["chroot", str(self._root), *argv],
+            on_line,
+            env={**ENVIRONMENT, "APT_CONFIG": f"/{_LENT}/apt.conf"},
+        )
 
     def put(self, path: str, data: bytes, mode: int) -> None:
         target = inside(self._root, path)

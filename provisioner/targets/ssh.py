@@ -27,9 +27,9 @@ from paramiko.pkey import UnknownKeyType
 
 from provisioner import run
 from provisioner.errors import BadInput, BakeryError, CommandFailed, DiskFull, MissingHere, Unreachable
+from provisioner.lines import Lines
 from provisioner.targets import OnLine, host_keys
 from provisioner.targets.host_keys import Trust
-from provisioner.targets.lines import Lines
 
 # In memory there: whatever held it ended when the machine did.
 LOCK = "/run/worker-bakery.lock"

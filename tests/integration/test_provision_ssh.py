@@ -26,11 +26,11 @@ from provisioner import plan as plans
 from provisioner import record, run
 from provisioner.disk import mount_root
 from provisioner.existing import BAN
+from provisioner.lines import LONGEST
 from provisioner.plan import Plan, PlannedStep, chained_id
 from provisioner.roles.base import POLICY
 from provisioner.steps import Command, Directory, File, Packages, Refresh, Service, Step, lower
 from provisioner.targets import ssh
-from provisioner.targets.lines import LONGEST
 from tests.conftest import BASE, BIN, Ended, command
 
 SECRET = "not-for-any-argument-4711"

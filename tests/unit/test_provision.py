@@ -13,12 +13,12 @@ from provisioner import existing, record
 from provisioner.actions import Put, Run
 from provisioner.errors import BadInput, CommandFailed, Unreachable
 from provisioner.existing import BAN, Options, provision, steps_for
+from provisioner.lines import LONGEST, Lines
 from provisioner.monitor import Event
 from provisioner.plan import Plan, PlannedStep, chained_id
 from provisioner.roles.base import POLICY
 from provisioner.scrub import hide
 from provisioner.targets import OnLine, host_keys, ssh
-from provisioner.targets.lines import LONGEST, Lines
 from provisioner.targets.ssh import Address, ConnectionLost
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"

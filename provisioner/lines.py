@@ -6,14 +6,15 @@ from collections.abc import Callable
 
 from provisioner.scrub import scrub
 
-LONGEST = 64 * 1024  # characters of a line that are passed on
+LONGEST = 64 * 1024  # characters of a line that are passed on, unless more are asked for
 # A secret that begins within what is passed on is held whole, so that it is known for what it is.
-_HELD = LONGEST + 16 * 1024  # bytes
+_MORE = 16 * 1024  # bytes
 
 
 class Lines:
-    def __init__(self, on_line: Callable[[str], None]) -> None:
+    def __init__(self, on_line: Callable[[str], None], longest: int = LONGEST) -> None:
         self._on_line = on_line
+        self._longest = longest
         self._line = bytearray()
 
     def feed(self, data: bytes) -> None:
@@ -29,9 +30,9 @@ class Lines:
             self._hand_over()
 
     def _hold(self, part: bytes) -> None:
-        self._line += part[: _HELD - len(self._line)]
+        self._line += part[: self._longest + _MORE - len(self._line)]
 
     def _hand_over(self) -> None:
         text = scrub(self._line.decode("utf-8", "replace")).rstrip("\r")
         self._line.clear()
-        self._on_line(text if len(text) <= LONGEST else f"{text[:LONGEST]} …")
+        self._on_line(text if len(text) <= self._longest else f"{text[: self._longest]} …")
