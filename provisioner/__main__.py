@@ -14,7 +14,7 @@ from pathlib import Path
 
 from provisioner import errors, plan, run
 from provisioner.apply import apply
-from provisioner.disk import mount_root
+from provisioner.disk import finish, mount_root
 from provisioner.monitor import JsonLines
 from provisioner.targets.chroot import Chroot, Loan
 
@@ -45,14 +45,13 @@ def _options() -> argparse.Namespace:
 def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     planned = plan.from_json(json.load(sys.stdin))
     root = Path(tempfile.mkdtemp(prefix="root-", dir=options.disk.parent))
-    mount_root(options.disk, root)
+    mounted = mount_root(options.disk, root)
     lent = options.sources.read_text(), options.preferences.read_text()
     loan = Loan(*lent, options.package_cache)
     target = Chroot(root, loan)
     apply(planned.steps[options.first : options.last], target, monitor)
+    finish(mounted)
     target.close()
-    # What was deleted must not be recoverable from the image, nor make it larger.
-    run.call(["fstrim", str(root)])
     run.call(["umount", str(root)])
     root.rmdir()
 

@@ -33,6 +33,7 @@ TOOLS = (
     "mount",
     "chroot",
     "sfdisk",
+    "blkid",
     "ip",
     "ssh-keygen",
 )
