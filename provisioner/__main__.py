@@ -16,10 +16,11 @@ from pathlib import Path
 from provisioner import errors, plan, repository_files, run
 from provisioner.actions import Put
 from provisioner.apply import apply
-from provisioner.disk import full_disk, mount_root
+from provisioner.disk import finish, mount_root
 from provisioner.errors import BakeryError
 from provisioner.monitor import JsonLines
 from provisioner.plan import Plan
+from provisioner.space import full_disk
 from provisioner.targets.chroot import Chroot, Loan, repository_ids
 
 
@@ -50,7 +51,7 @@ def _options() -> argparse.Namespace:
 def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     planned = plan.from_json(json.load(sys.stdin))
     root = Path(tempfile.mkdtemp(prefix="root-", dir=options.disk.parent))
-    mount_root(options.disk, root)
+    mounted = mount_root(options.disk, root)
     lent = options.sources.read_text(), options.preferences.read_text()
     urls = dict(entry.split("=", 1) for entry in options.repository_url)
     _check_ids(urls, planned, root)
@@ -58,16 +59,14 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     try:
         target = Chroot(root, loan)
         apply(planned.steps[options.first : options.last], target, monitor)
-        target.close()
         # Raises what a full disk below would otherwise have nobody notice.
-        run.call(["sync", "--file-system", str(root)])
+        finish(mounted)
+        target.close()
     except OSError as error:
         raise full_disk(BakeryError(f"The image cannot be written: {error}."), options.disk, root) from None
     except BakeryError as error:
         raise full_disk(error, options.disk, root) from None
-    # What was deleted must not be recoverable from the image, nor make it larger.
-    run.call(["fstrim", str(root)])
-    run.call(["umount", str(root)])
+    run.call(["umount", "--recursive", str(root)])
     root.rmdir()
 
 

@@ -20,7 +20,7 @@ from provisioner import plan as plans
 from provisioner.monitor import Monitor, note, phase
 from provisioner.plan import Plan
 
-TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk", "fstrim")
+TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk", "fstrim", "blkid")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from provisioner.disk import mount_root
 from provisioner.errors import BadInput, CommandFailed
 from provisioner.monitor import Monitor, phase, warn
 
-TOOLS = ("qemu-img", "unshare", "setpriv", "mount", "sfdisk")
+TOOLS = ("qemu-img", "unshare", "setpriv", "mount", "sfdisk", "blkid")
 
 
 def compare(a: Path, b: Path, store: Store, monitor: Monitor) -> differ.Result:

@@ -34,6 +34,7 @@ TOOLS = (
     "mount",
     "chroot",
     "sfdisk",
+    "blkid",
     "ip",
     "ssh-keygen",
 )
