@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakery import apt_source, base_image, bases, cache, mirror, recipe
+from bakery import apt_source, base_image, bases, cache, formats, mirror, recipe
 from bakery.bases import Base
 from bakery.engines import chroot
+from bakery.formats import FORMATS, Format
 from bakery.locks import in_use, turn
 from bakery.mkosi import Build
-from bakery.place import check as check_place
 from bakery.place import place
 from bakery.rights import require_root
 from bakery.store import (
@@ -39,6 +39,7 @@ from provisioner.roles import NO_CVMFS, CvmfsClient
 class Options:
     base: str = bases.DEFAULT
     kind: str = "osg"
+    format: formats.Name = "qcow2"
     output: Path | None = None
     level: ladder.Level = "boot"
     mirror: str = ""
@@ -60,8 +61,9 @@ class Baked:
 
 
 def make_plan(options: Options) -> tuple[Base, Plan]:
-    base = bases.find(options.base)
-    return base, recipe.plan(base, options.kind, optional=options.optional, client=options.cvmfs)
+    base, boots = bases.find(options.base), FORMATS[options.format].boots
+    client = options.cvmfs
+    return base, recipe.plan(base, options.kind, optional=options.optional, client=client, boots=boots)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,11 @@ class _Bake:
 
     @property
     def stored(self) -> Path:
-        return self.store.image(self.plan)
+        return self.store.image(self.plan, self.form.suffix)
+
+    @property
+    def form(self) -> Format:
+        return FORMATS[self.options.format]
 
 
 def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
@@ -85,8 +91,12 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     base, plan = make_plan(options)
     if options.apt_sources and not options.optional:
         raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
+    form = FORMATS[options.format]
+    if options.level not in form.levels:
+        hint = f"Choose --verify {' or '.join(form.levels)}."
+        raise BadInput(f"The format {form.name} cannot be proven to level {options.level}.", hint)
     if options.output:
-        check_place(options.output)
+        formats.check_output(form, options.output)
     limit = cache.limit()
     this = _Bake(options, base, plan, store, monitor, apt_source.read(options.apt_sources))
     with in_use(this.stored):
@@ -171,7 +181,10 @@ def _make(this: _Bake, work: Path) -> Path:
     repositories = chroot.Repositories(release, packages_from.sources(release), this.more_sources)
     rebuild = this.options.rebuild_base
     with base_image.ready(base, store, packages_from, work, monitor, rebuild=rebuild):
-        return chroot.bake(this.plan, store, repositories, work, monitor)
+        disk = chroot.bake(this.plan, store, repositories, work, monitor)
+        image = formats.write(this.form, disk, this.plan, base, work, monitor)
+        disk.unlink()
+        return image
 
 
 def _prove(
@@ -191,7 +204,7 @@ def _prove(
 def _not_proven(this: _Bake, error: NotProven, image: Path) -> NotProven:
     if not this.options.keep_failed:
         return NotProven(error.message, f"{error.hint} To keep the image, add --keep-failed.".strip())
-    wanted = this.options.output or Path.cwd() / f"{this.plan.kind}-{this.plan.base}.qcow2"
+    wanted = this.options.output or Path.cwd() / f"{this.plan.kind}-{this.plan.base}{this.form.suffix}"
     kept = wanted.with_name(f"{wanted.stem}.failed{wanted.suffix}")
     place(image, kept)
     return NotProven(error.message, f"{error.hint} The failed image was kept: {kept}".strip())
@@ -214,5 +227,5 @@ def _manifest(plan: Plan, image: Path) -> Manifest:
 def _output(this: _Bake) -> Path:
     if this.options.output is None:
         return this.stored
-    place(this.stored, this.options.output)
+    formats.output(this.form, this.stored, this.options.output)
     return this.options.output

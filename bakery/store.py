@@ -2,7 +2,7 @@
 
     bases/<id>.qcow2           a base as it was built or fetched
     checkpoints/<id>.qcow2     a thin layer over its base: the disk after the step with this id
-    images/<kind>-<base>-<id12>.qcow2 and .json      a finished image and its manifest
+    images/<kind>-<base>-<id12>.qcow2 and .json      a finished image and its manifest; .tar: a container's
     packages/<release>/        downloaded packages and lists
     work/<random>/             one bake or verification; locked while its process lives
     locks/<name>               held by whoever makes the image or base of that name
@@ -32,6 +32,7 @@ from provisioner.monitor import Monitor, warn
 from provisioner.plan import Plan
 
 Manifest = dict[str, Any]
+DISKS = (".qcow2", ".tar")  # what has a manifest beside it; no two of one name
 
 
 def default_root() -> Path:
@@ -54,8 +55,8 @@ class Store:
     def checkpoint(self, step_id: str) -> Path:
         return self.root / "checkpoints" / f"{step_id}.qcow2"
 
-    def image(self, plan: Plan) -> Path:
-        return self.root / "images" / f"{plan.image}.qcow2"
+    def image(self, plan: Plan, suffix: str = ".qcow2") -> Path:
+        return self.root / "images" / f"{plan.image}{suffix}"
 
     def packages(self, release: str) -> Path:
         return self.root / "packages" / release

@@ -14,6 +14,7 @@ from bakery.commands import shell
 if TYPE_CHECKING:
     from bakery.bake import Baked, Options
     from bakery.bases import Base
+    from bakery.verify.ladder import Level
     from provisioner.plan import Plan
     from provisioner.roles import CvmfsClient
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _OPTIONAL = {
     "apptainer": "containers for jobs, without set-user-ID",
     "cvmfs": "CVMFS's client, for the repositories of --cvmfs-repositories",
+    "udocker": "containers for jobs, without any privilege",
 }
 
 
@@ -53,11 +55,15 @@ def _parser() -> argparse.ArgumentParser:
         "--base", default="debian13", metavar="NAME", help="base to start from (%(default)s)"
     )
     parser.add_argument("--worker", default="osg", choices=["osg"], help="kind of worker (%(default)s)")
+    forms = ["qcow2", "oci"]
+    parser.add_argument(
+        "--format", default="qcow2", choices=forms, help="a disk, or a container image (%(default)s)"
+    )
     _add_roles(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="where the image goes")
     levels = ["none", "offline", "boot", "pool"]
     parser.add_argument(
-        "--verify", default="boot", choices=levels, help="how far to prove it (%(default)s)"
+        "--verify", choices=levels, help="how far to prove it (boot; of a container image, offline)"
     )
     parser.add_argument("--accel", default="auto", choices=["auto", "kvm", "tcg"], help="for booting it")
     parser.add_argument(
@@ -120,7 +126,8 @@ def _options(options: argparse.Namespace) -> Options:
         base=options.base,
         kind=options.worker,
         output=options.output,
-        level=options.verify,
+        format=options.format,
+        level=options.verify or _highest(options.format),
         mirror=options.mirror,
         keep_failed=options.keep_failed,
         rebuild_base=options.rebuild_base,
@@ -129,6 +136,11 @@ def _options(options: argparse.Namespace) -> Options:
         cvmfs=_cvmfs(options),
         apt_sources=tuple(options.apt_sources),
     )
+
+
+def _highest(form: str) -> Level:
+    """How far an image is proven unless told otherwise."""
+    return "boot" if form == "qcow2" else "offline"
 
 
 def _cvmfs(options: argparse.Namespace) -> CvmfsClient:

@@ -32,6 +32,7 @@ class Context:
     family: Family
     files: tuple[File, ...] = ()
     cvmfs: CvmfsClient = NO_CVMFS
+    udocker: tuple[File, ...] = ()  # its program, from wherever it comes
 
     def files_under(self, folder: str) -> tuple[File, ...]:
         return tuple(file for file in self.files if _is_under(file, folder))
