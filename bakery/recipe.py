@@ -19,6 +19,7 @@ from provisioner.roles.condor import condor
 from provisioner.roles.container import container
 from provisioner.roles.cvmfs import cvmfs
 from provisioner.roles.osg_worker import osg_worker
+from provisioner.roles.prominence_worker import prominence_worker
 from provisioner.roles.seal import seal
 from provisioner.roles.udocker import udocker as udocker_role
 from provisioner.steps import File, Service, Step, lower
@@ -32,8 +33,11 @@ Role = Callable[[Context], tuple[Step, ...]]
 _FOR_SYSTEMD = ("/usr/lib/systemd/", "/usr/lib/tmpfiles.d/", "/etc/cloud/")
 
 # In the order of their application; what changes most often comes late, the seal last.
+_BEFORE: tuple[tuple[str, Role], ...] = (("base", base_role), ("condor", condor))
+_AFTER: tuple[tuple[str, Role], ...] = (("seal", seal),)
 ROLES: dict[str, tuple[tuple[str, Role], ...]] = {
-    "osg": (("base", base_role), ("condor", condor), ("osg_worker", osg_worker), ("seal", seal)),
+    "osg": (*_BEFORE, ("osg_worker", osg_worker), *_AFTER),
+    "prominence": (*_BEFORE, ("prominence_worker", prominence_worker), *_AFTER),
 }
 # What an image may have besides, in this order, after condor.
 OPTIONAL: dict[str, Role] = {"apptainer": apptainer, "cvmfs": cvmfs, "udocker": udocker_role}

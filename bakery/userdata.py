@@ -1,7 +1,8 @@
-"""User-data for a worker: values -> the text of /etc/osg-worker.conf -> a script or cloud-config.
+"""User-data for a worker: values -> the text of the worker's file -> a script or cloud-config.
 
 A value arrives on the machine exactly as given or is refused with BadInput. The keys, their order
-and their kinds come from the table that the guest's parser reads too; whatever is rendered is
+and their kinds come from the table that the guest's parser reads too, one for each kind of worker, and
+so does the form of the file; whatever is rendered is
 parsed back and compared before anybody sees it.
 """
 
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
-from bakery.data import CLOUD_INIT, WORKER
+from bakery.data import CLOUD_INIT
 from bakery.launch import guest, multipart
 from bakery.launch.multipart import Part
 from provisioner.errors import BadInput, BakeryError
@@ -25,7 +26,7 @@ from provisioner.errors import BadInput, BakeryError
 if TYPE_CHECKING:
     import jinja2
 
-TABLE = WORKER / "osg" / "usr" / "lib" / "worker-bakery" / "keys.json"
+KINDS = ("osg", "prominence")
 FORMS = ("script", "cloud-config", "mime", "conf")
 
 _FIELDS = {
@@ -52,43 +53,46 @@ _MISTAKES = {
 }
 _OPENER = {")": "(", "]": "[", "}": "{"}
 _TEMPLATES = {"script": "script.sh.j2", "cloud-config": "cloud-config.yaml.j2"}
-_PART = "osg-worker.yaml"
+_PARTS = {kind: f"{kind}-worker.yaml" for kind in KINDS}
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 _HEREDOC = re.compile(r"(?ms)<<'([^'\n]+)'\n(.*?)^\1$")
 
 
 @dataclass(frozen=True)
 class Key:
-    """One line of the table of keys."""
+    """One line of the table of keys; `setting` is what it means, whatever a kind of worker calls it."""
 
     key: str
     kind: str
     required: bool
     default: str
     help: str
+    setting: str
     instead_of: str = ""
+    advertise: str = ""
+    start: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerConf:
-    """What /etc/osg-worker.conf says; what is empty stays the image's own default.
+    """What the worker's file says; what is empty stays the image's own default.
 
-    `settings` has the keys of the table that have no field here, each with its text as in the file.
+    `settings` are those of the table that have no field here, each with the value of its key.
     Raises BadInput for a value that cannot be carried, and for no token or more than one.
     """
 
+    kind: str = "osg"
     token: str = field(default="", repr=False)
-    start: str
+    start: str = ""
     group_name: str = ""
     central_manager: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in self.settings:
-            if name not in setting_keys():
-                raise BadInput(f"There is no setting {name}.", f"There are {', '.join(setting_keys())}.")
+        _check_settings(self)
         given = _values(self)
-        for key in worker_keys():
-            said = [name for name in (key.key, *_instead_of(key)) if given[name]]
+        for key in worker_keys(self.kind):
+            said = [name for name in (key.key, *_instead_of(self.kind, key)) if given[name]]
             if len(said) > 1:
                 raise BadInput(f"Only one of {', '.join(said)} can be given.", "Leave the others away.")
             if given[key.key] or (key.required and not said):
@@ -97,20 +101,35 @@ class WorkerConf:
 
 
 @cache
-def worker_keys() -> tuple[Key, ...]:
-    return tuple(Key(**row) for row in json.loads(TABLE.read_text("utf-8"))["keys"])
+def worker_keys(kind: str = "osg") -> tuple[Key, ...]:
+    rows = json.loads(guest.table_file(kind).read_text("utf-8"))["keys"]
+    return tuple(Key(**{"setting": row["key"], **row}) for row in rows)
 
 
 @cache
-def setting_keys() -> tuple[str, ...]:
-    """The keys that WorkerConf has in its settings."""
-    return tuple(key.key for key in worker_keys() if key.key not in _FIELDS)
+def setting_keys(kind: str = "osg") -> tuple[str, ...]:
+    """The settings of a kind of worker that WorkerConf has not as fields."""
+    return tuple(key.setting for key in worker_keys(kind) if key.setting not in _FIELDS)
 
 
-@cache
-def conf_path() -> str:
+def key_of(kind: str, setting: str) -> Key | None:
+    """By which this kind of worker is told it, if there is one."""
+    return next((key for key in worker_keys(kind) if key.setting == setting), None)
+
+
+def conf_path(kind: str = "osg") -> str:
     """Where the file stands on the worker."""
-    return str(json.loads(TABLE.read_text("utf-8"))["file"])
+    return guest.kind_of(kind).file
+
+
+def _check_settings(conf: WorkerConf) -> None:
+    for name in conf.settings:
+        if name not in setting_keys(conf.kind):
+            known = ", ".join(setting_keys(conf.kind))
+            raise BadInput(f"There is no setting {name}.", f"There are {known}.")
+    for setting, name in _FIELDS.items():
+        if getattr(conf, name) and key_of(conf.kind, setting) is None:
+            raise BadInput(f"A worker of the kind {conf.kind} has no {setting}.", "Leave it away.")
 
 
 def start_expression(
@@ -135,14 +154,26 @@ def start_expression(
 
 
 def conf_text(conf: WorkerConf) -> str:
-    """The file: one `Key = value` per line, in the order of the table, only what is set."""
-    return "".join(f"{key} = {value}\n" for key, value in _values(conf).items() if value)
+    """The file: one key per line, in the order of the table, only what is set."""
+    said = ((key, value) for key, value in _values(conf).items() if value)
+    if guest.kind_of(conf.kind).form == "environment":
+        return "".join(f"{key}={quoted(value)}\n" for key, value in said)
+    return "".join(f"{key} = {value}\n" for key, value in said)
 
 
-def parse_conf(text: str) -> dict[str, str]:
+def quoted(value: str) -> str:
+    """As a shell, systemd and the guest all read it."""
+    if _PLAIN.fullmatch(value):
+        return value
+    if "'" not in value:
+        return f"'{value}'"
+    return '"' + re.sub(r'(["\\$`])', r"\\\1", value) + '"'
+
+
+def parse_conf(text: str, kind: str = "osg") -> dict[str, str]:
     """The file's values as the guest reads them."""
     pairs = (line.partition("=") for line in text.split("\n") if line)
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    return {key.strip(): guest.value_of(kind, value.strip()) for key, _, value in pairs}
 
 
 def render(conf: WorkerConf, form: str, include: Sequence[Part] = ()) -> str:
@@ -150,8 +181,9 @@ def render(conf: WorkerConf, form: str, include: Sequence[Part] = ()) -> str:
     if form not in FORMS:
         raise BadInput(f"There is no form {form!r} of user-data.", f"Use {', '.join(FORMS)}.")
     text = conf_text(conf)
-    made = _formed(form, text, include, secret=bool(conf.token))
-    if carried(made) != text or parse_conf(text) != {k: v for k, v in _values(conf).items() if v}:
+    made = _formed(conf, form, text, include)
+    read = parse_conf(text, conf.kind)
+    if carried(made) != text or read != {k: v for k, v in _values(conf).items() if v}:
         raise BakeryError(
             f"The {form} would not carry the values exactly, so it is not shown.",
             "Please report this with the options you gave, but without the token.",
@@ -167,7 +199,7 @@ def carried(user_data: str) -> str:
     if user_data.startswith("#cloud-config\n"):
         return _carried_by_cloud_config(user_data)
     if user_data.startswith("Content-Type: multipart/mixed;"):
-        ours = [part for part in multipart.parts_of(user_data.encode()) if part.name == _PART]
+        ours = [part for part in multipart.parts_of(user_data.encode()) if part.name in _PARTS.values()]
         return _carried_by_cloud_config(ours[-1].data.decode()) if ours else ""
     return user_data
 
@@ -257,34 +289,34 @@ _CHECKS: Mapping[str, Callable[[str, str], None]] = {
 
 
 def _values(conf: WorkerConf) -> dict[str, str]:
-    given = {key: getattr(conf, name) for key, name in _FIELDS.items()} | dict(conf.settings)
-    return {key.key: given.get(key.key, "") for key in worker_keys()}
+    given = {setting: getattr(conf, name) for setting, name in _FIELDS.items()} | dict(conf.settings)
+    return {key.key: given.get(key.setting, "") for key in worker_keys(conf.kind)}
 
 
 @cache
-def _instead_of(key: Key) -> tuple[str, ...]:
+def _instead_of(kind: str, key: Key) -> tuple[str, ...]:
     """The keys that can stand for this one."""
-    return tuple(other.key for other in worker_keys() if other.instead_of == key.key)
+    return tuple(other.key for other in worker_keys(kind) if other.instead_of == key.key)
 
 
-def _formed(form: str, text: str, include: Sequence[Part], *, secret: bool) -> str:
+def _formed(conf: WorkerConf, form: str, text: str, include: Sequence[Part]) -> str:
     if form == "conf":
         return text
     if form != "mime":
-        return _fill(_TEMPLATES[form], text, secret)
+        return _fill(_TEMPLATES[form], text, conf)
     # Ours last: where both write the same file, ours stays.
-    ours = Part("text/cloud-config", _PART, _fill(_TEMPLATES["cloud-config"], text, secret).encode())
-    return multipart.joined([*include, ours])
+    ours = _fill(_TEMPLATES["cloud-config"], text, conf).encode()
+    return multipart.joined([*include, Part("text/cloud-config", _PARTS[conf.kind], ours)])
 
 
-def _fill(template: str, text: str, secret: bool) -> str:
+def _fill(template: str, text: str, conf: WorkerConf) -> str:
     return (
         _house()
         .get_template(template)
         .render(
-            path=conf_path(),
+            path=conf_path(conf.kind),
             conf=text,
-            secret=secret,
+            secret=bool(conf.token),
             delimiter=delimiter(text),
             readable=text.isascii(),  # beyond ASCII, old versions of PyYAML differ: base64
             base64=base64.b64encode(text.encode()).decode(),
@@ -297,7 +329,7 @@ def _house() -> jinja2.Environment:
     import jinja2  # a tenth of a second; --help and refusals do without
 
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(CLOUD_INIT / "osg"),
+        loader=jinja2.FileSystemLoader(CLOUD_INIT / "common"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,

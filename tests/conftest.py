@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,17 @@ def root_only() -> None:
 @pytest.fixture(scope="session")
 def baked(root_only: None) -> dict[str, Any]:
     """The default image, baked (or found in the store) and proven offline."""
-    done = command("bake-image", "--verify", "offline", "--json")
+    return bake("osg")
+
+
+@pytest.fixture(scope="session")
+def baked_prominence(root_only: None) -> dict[str, Any]:
+    """The same for the other kind of worker."""
+    return bake("prominence")
+
+
+def bake(kind: str) -> dict[str, Any]:
+    done = command("bake-image", "--worker", kind, "--verify", "offline", "--json")
     assert done.status == 0, done.err[-3000:]
     result: dict[str, Any] = json.loads(done.out)
     return result
@@ -84,10 +95,24 @@ def baked(root_only: None) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def image_root(baked: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The baked image's root file system, mounted read-only."""
-    folder = tmp_path_factory.mktemp("image")
+    with mounted(Path(baked["path"]), tmp_path_factory.mktemp("image")) as root:
+        yield root
+
+
+@pytest.fixture(scope="session")
+def prominence_root(
+    baked_prominence: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """That of a PROMINENCE worker's image."""
+    with mounted(Path(baked_prominence["path"]), tmp_path_factory.mktemp("prominence")) as root:
+        yield root
+
+
+@contextmanager
+def mounted(image: Path, folder: Path) -> Iterator[Path]:
     disk, root = folder / "disk.raw", folder / "root"
     root.mkdir()
-    qemu.to_raw(Path(baked["path"]), disk)
+    qemu.to_raw(image, disk)
     mount_root(disk, root, read_only=True)
     yield root
     run.call(["umount", str(root)])

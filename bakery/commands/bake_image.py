@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from provisioner.roles import CvmfsClient
 
 
+# Those of recipe.ROLES, here because --help imports nothing.
+_KINDS = ("osg", "prominence")
 # The optional roles of recipe.OPTIONAL, here because --help imports nothing.
 _OPTIONAL = {
     "apptainer": "containers for jobs, without set-user-ID",
@@ -54,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--base", default="debian13", metavar="NAME", help="base to start from (%(default)s)"
     )
-    parser.add_argument("--worker", default="osg", choices=["osg"], help="kind of worker (%(default)s)")
+    parser.add_argument(
+        "--worker", default="osg", choices=list(_KINDS), help="kind of worker (%(default)s)"
+    )
     forms = ["qcow2", "oci"]
     parser.add_argument(
         "--format", default="qcow2", choices=forms, help="a disk, or a container image (%(default)s)"

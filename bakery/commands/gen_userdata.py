@@ -98,6 +98,7 @@ def _generate(options: Options) -> int:
 
 def _request(options: Options, token: str) -> Request:
     return Request(
+        kind=options.worker,
         token=token,
         projects=options.projects,
         owners=options.owners,

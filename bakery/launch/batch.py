@@ -10,7 +10,7 @@ import csv
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,19 +21,7 @@ from bakery.launch.request import Policy, Request, Shape
 from provisioner.errors import BadInput
 from provisioner.scrub import scrub
 
-COLUMNS = (
-    "file",
-    "token_file",
-    "token",
-    "project",
-    "owner",
-    "start",
-    "anyone",
-    "group_name",
-    "pool",
-    *(option.name for option in keys.OPTIONS),
-    *keys.settable(),
-)
+_COMMON = ("file", "token_file", "token", "project", "owner", "start", "anyone", "group_name", "pool")
 ENDINGS = {"script": ".sh", "cloud-config": ".yaml", "mime": ".mime", "conf": ".conf"}
 MOST_SHOWN = 20
 _TOKENS = ("token", "token_file", *(option.name for option in keys.TOKEN_OPTIONS))
@@ -70,7 +58,7 @@ def run(batch: Batch) -> Done:
 def _stage(batch: Batch, staging: Path) -> Done:
     wrong: list[str] = []
     more, written, warnings = 0, 0, dict[str, int]()
-    for number, row in _rows(batch.table):
+    for number, row in _rows(batch.table, columns(batch.common.kind)):
         try:
             for name in _write_row(batch, row, staging):
                 warnings[name] = warnings.get(name, 0) + 1
@@ -104,7 +92,7 @@ def _write_row(batch: Batch, row: Mapping[str, str], staging: Path) -> list[str]
 def _request(batch: Batch, row: Mapping[str, str]) -> Request:
     common = _without_token(batch.common) if any(row[name] for name in _TOKENS) else batch.common
     token = row["token"] or (batch.read_token(row["token_file"]) if row["token_file"] else common.token)
-    settings = {**common.settings, **keys.of_row(row)}
+    settings = {**common.settings, **keys.of_row(row, common.kind)}
     if not token and not settings.keys() & set(keys.TOKEN_SOURCES):
         raise BadInput("There is no token.", "Add a column token_file, or give --token-file.")
     return replace(
@@ -140,16 +128,21 @@ def _file_name(batch: Batch, row: Mapping[str, str], wanted: Request) -> str:
     return plain + ending + (".b64" if batch.shape.encoding.base64 else "")
 
 
-def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def columns(kind: str = "osg") -> tuple[str, ...]:
+    """Those that the table may have."""
+    return (*_COMMON, *(option.name for option in keys.options(kind)), *keys.settable(kind))
+
+
+def _rows(table: Path, known: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Each row with the number of its line; columns that are not there are empty."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            _check_columns(table, reader.fieldnames or ())
+            _check_columns(table, reader.fieldnames or (), known)
             for row in reader:
                 if None in row or None in row.values():
                     raise BadInput(f"{table}, line {reader.line_num}: the number of fields is wrong.")
-                yield reader.line_num, {name: (row.get(name) or "").strip(" ") for name in COLUMNS}
+                yield reader.line_num, {name: (row.get(name) or "").strip(" ") for name in known}
     except OSError as problem:
         raise BadInput(f"Cannot read {table}: {problem.strerror}.") from None
     except UnicodeDecodeError:
@@ -158,12 +151,12 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise BadInput(f"{table} is no CSV: {problem}.") from None
 
 
-def _check_columns(table: Path, names: object) -> None:
+def _check_columns(table: Path, names: object, known: Sequence[str]) -> None:
     given = list(names) if isinstance(names, list | tuple) else []
-    unknown = [str(name) for name in given if name not in COLUMNS]
+    unknown = [str(name) for name in given if name not in known]
     if unknown or not given or len(set(given)) < len(given):
         what = f"does not know {', '.join(map(scrub, unknown))}" if unknown else "needs each column once"
-        raise BadInput(f"{table}: the first line {what}.", f"The columns are {', '.join(COLUMNS)}.")
+        raise BadInput(f"{table}: the first line {what}.", f"The columns are {', '.join(known)}.")
 
 
 def _flag(text: str) -> bool:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakery.data import WORKER
 
 if TYPE_CHECKING:
     from worker_runtime.conf import Conf
+    from worker_runtime.kind import Kind
 
 _FOLDER = str(WORKER / "common" / "usr" / "lib" / "worker-bakery")
 
@@ -26,12 +28,21 @@ def problem_with(kind: str, value: str) -> str | None:
     return values.problem_with(kind, value)
 
 
-def read(raw: bytes) -> Conf:
+def read(raw: bytes, kind: str = "osg") -> Conf:
     """The file as the worker reads it."""
     _reachable()
     from worker_runtime import conf
 
-    return conf.parse(raw, conf.keys_of(_table()))
+    mine = kind_of(kind)
+    return conf.parse(raw, mine.keys, mine.form)
+
+
+def wanted(raw: bytes, kind: str) -> str:
+    """What the worker with this file demands of jobs, as one expression."""
+    mine, read_values = kind_of(kind), read(raw, kind).values
+    from worker_runtime import condor
+
+    return condor.wanted(mine, read_values)
 
 
 @cache
@@ -40,11 +51,31 @@ def _reachable() -> None:
         sys.path.append(_FOLDER)
 
 
+def value_of(kind: str, text: str) -> str:
+    """The value that stands so in the worker's file; "" if the worker would refuse it."""
+    mine = kind_of(kind)
+    from worker_runtime import conf
+
+    return conf.value_of(text, mine.form) or ""
+
+
+def table_file(kind: str) -> Path:
+    """The table of a kind's keys."""
+    return _folder(kind) / "keys.json"
+
+
+def _folder(kind: str) -> Path:
+    return WORKER / kind / "usr" / "lib" / "worker-bakery"
+
+
 @cache
-def _table() -> dict[str, object]:
+def kind_of(name: str) -> Kind:
+    """A kind of worker as its own runtime knows it."""
     import json
 
-    table: dict[str, object] = json.loads(
-        (WORKER / "osg" / "usr" / "lib" / "worker-bakery" / "keys.json").read_text("utf-8")
-    )
-    return table
+    _reachable()
+    from worker_runtime import kind
+
+    files = (_folder(name) / "kind.json", table_file(name))
+    told, table = (json.loads(file.read_text("utf-8")) for file in files)
+    return kind.of(told, table)

@@ -48,14 +48,29 @@ LIFE_OPTIONS = (
         "--on-idle", "OnIdle", "poweroff|stop|none", "power off, stop HTCondor only, or do not go at all"
     ),
 )
-OPTIONS = (*TOKEN_OPTIONS, *LIFE_OPTIONS)
+PROMINENCE_OPTIONS = (
+    Option("--cloud", "Cloud", "NAME", "the cloud"),
+    Option("--region", "Region", "NAME", "the region"),
+    Option("--node-group", "NodeGroup", "NAME", "the group that owns the machine"),
+    Option("--schedd-name", "ScheddName", "NAME", "take parallel jobs of this schedd, too"),
+    Option("--job-id", "JobId", "ID", "run only this job"),
+    Option("--idle-timeout", "IdleTimeout", "SECONDS", "go after so long without a job; 0: never", 1),
+)
 
 
 @cache
-def settable() -> tuple[str, ...]:
+def options(kind: str = "osg") -> tuple[Option, ...]:
+    """Those that a kind of worker has a key for."""
+    more = PROMINENCE_OPTIONS if kind == "prominence" else ()
+    return (*TOKEN_OPTIONS, *LIFE_OPTIONS, *more)
+
+
+@cache
+def settable(kind: str = "osg") -> tuple[str, ...]:
     """The keys without an option of their own."""
-    taken = {option.key for option in OPTIONS}
-    return tuple(key for key in userdata.setting_keys() if key not in taken)
+    taken = {option.key for option in options(kind)}
+    rows = (key for key in userdata.worker_keys(kind) if key.setting in userdata.setting_keys(kind))
+    return tuple(key.key for key in rows if key.setting not in taken)
 
 
 def value_of(option: Option, text: str) -> str:
@@ -70,25 +85,44 @@ def value_of(option: Option, text: str) -> str:
     return str(seconds)
 
 
-def assigned(words: Iterable[str]) -> dict[str, str]:
-    """Of `Key=value` words, as --set has them."""
+def assigned(words: Iterable[str], kind: str = "osg") -> dict[str, str]:
+    """Of `Key=value` words, as --set has them: the settings."""
+    by_name = {key.key: key.setting for key in userdata.worker_keys(kind) if key.key in settable(kind)}
     found: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
-            raise BadInput("--set wants Key=value.", f"The keys are {', '.join(settable())}.")
-        if key not in settable():
-            raise BadInput(f"--set does not take {scrub(key)[:40]!r}.", _instead(key))
-        if key in found:
+            raise BadInput("--set wants Key=value.", f"The keys are {', '.join(by_name)}.")
+        if key not in by_name:
+            raise BadInput(f"--set does not take {scrub(key)[:40]!r}.", _instead(key, kind))
+        if by_name[key] in found:
             raise BadInput(f"--set {key} is given twice.", "Give it once.")
-        found[key] = _text(f"--set {key}", value)
+        found[by_name[key]] = _text(f"--set {key}", value)
     return found
 
 
-def of_row(row: Mapping[str, str]) -> dict[str, str]:
+def chosen(texts: Mapping[str, str | None], kind: str) -> dict[str, str]:
+    """The settings of the kind's options, by the names of these; what is None or empty sets nothing.
+
+    Raises BadInput for an option of another kind, and for two options of one setting.
+    """
+    found: dict[str, str] = {}
+    for option in (*options("osg"), *PROMINENCE_OPTIONS):
+        text = texts.get(option.name)
+        if text is None:
+            continue
+        if option not in options(kind):
+            raise BadInput(f"{option.flag} goes with --worker prominence.", "Leave it away.")
+        if option.key in found:
+            raise BadInput(f"{option.flag} says again what another option says.", "Give one of them.")
+        found[option.key] = value_of(option, text)
+    return found
+
+
+def of_row(row: Mapping[str, str], kind: str) -> dict[str, str]:
     """What the row of a table sets; an empty field sets nothing."""
-    by_option = {option.key: value_of(option, row[option.name]) for option in OPTIONS if row[option.name]}
-    return by_option | assigned(f"{key}={row[key]}" for key in settable() if row[key])
+    by_option = chosen({option.name: row[option.name] or None for option in options(kind)}, kind)
+    return by_option | assigned((f"{key}={row[key]}" for key in settable(kind) if row[key]), kind)
 
 
 def _text(what: str, text: str) -> str:
@@ -99,18 +133,20 @@ def _text(what: str, text: str) -> str:
     return text
 
 
-def _instead(key: str) -> str:
+def _instead(key: str, kind: str) -> str:
     """The option that sets this key, or the key that it is like."""
-    flags = {option.key: option.flag for option in OPTIONS} | {
+    by_setting = {option.key: option.flag for option in options(kind)} | {
         "Token": "--token-file",
         "Start": "--project, --owner or --start",
         "WorkerGroupName": "--group-name",
         "CentralManager": "--pool",
     }
-    known = {name.casefold(): name for name in (*flags, *settable())}
+    rows = userdata.worker_keys(kind)
+    flags = {row.key: by_setting[row.setting] for row in rows if row.setting in by_setting}
+    known = {name.casefold(): name for name in (*flags, *settable(kind))}
     from difflib import get_close_matches
 
     near = [known[name] for name in get_close_matches(key.casefold(), known, n=1)]
     if not near:
-        return f"The keys are {', '.join(settable())}."
+        return f"The keys are {', '.join(settable(kind))}."
     return f"Use {flags[near[0]]}." if near[0] in flags else f"Did you mean {near[0]}?"

@@ -31,6 +31,7 @@ _EPILOG = (
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
+    worker: str
     token: str | None = field(repr=False)
     token_file: str | None
     trust_domain: str
@@ -60,6 +61,9 @@ class Options:
 def parser() -> ArgumentParser:
     made = shell.parser("gen-userdata", "Write user-data that tells a worker whose jobs to run.")
     made.epilog = _EPILOG
+    made.add_argument(
+        "--worker", default="osg", choices=userdata.KINDS, help="kind of worker (%(default)s)"
+    )
     _add_token(made)
     _add_jobs(made)
     _add_worker(made)
@@ -110,7 +114,9 @@ def _add_jobs(made: ArgumentParser) -> None:
 def _add_worker(made: ArgumentParser) -> None:
     worker = made.add_argument_group("the worker; what is not given stays as in the image")
     worker.add_argument("--group-name", metavar="NAME", help="name to find your workers by")
-    worker.add_argument("--pool", metavar="HOST[:PORT]", help="central manager of the pool")
+    worker.add_argument(
+        *("--pool", "--collector"), dest="pool", metavar="HOST[:PORT]", help="central manager of the pool"
+    )
     for option in keys.LIFE_OPTIONS:
         worker.add_argument(option.flag, metavar=option.metavar, help=option.help)
     worker.add_argument(
@@ -120,6 +126,10 @@ def _add_worker(made: ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help=f"any other key of the worker's file, repeatable: {', '.join(keys.settable())}",
     )
+    prominence = made.add_argument_group("a worker of PROMINENCE (--worker prominence)")
+    for option in keys.PROMINENCE_OPTIONS:
+        if option.name != "cloud":
+            prominence.add_argument(option.flag, metavar=option.metavar, help=option.help)
 
 
 def _add_form(made: ArgumentParser) -> None:
@@ -130,7 +140,12 @@ def _add_form(made: ArgumentParser) -> None:
     )
     form.add_argument("--gzip", action="store_true", help="compressed")
     form.add_argument("--base64", action="store_true", help="as the field of an API wants it")
-    form.add_argument("--cloud", choices=tuple(CLOUDS), help="refuse what this cloud does not take")
+    form.add_argument(
+        "--cloud",
+        metavar="NAME",
+        help=f"refuse what this cloud does not take: {', '.join(CLOUDS)}; a worker of PROMINENCE is in "
+        "the cloud of this name, any",
+    )
     form.add_argument(
         "-o", "--output", metavar="FILE", help="write FILE (mode 0600) instead of standard output"
     )
@@ -157,6 +172,7 @@ def _add_checks(made: ArgumentParser) -> None:
 
 def _options(found: Namespace) -> Options:
     return Options(
+        worker=found.worker,
         token=found.token,
         token_file=found.token_file,
         trust_domain=found.trust_domain,
@@ -170,7 +186,7 @@ def _options(found: Namespace) -> Options:
         form=found.format or ("mime" if found.include else "script"),
         include=tuple(found.include),
         encoding=Encoding(gzip=found.gzip, base64=found.base64),
-        cloud=found.cloud,
+        cloud=_cloud(found),
         output=_path(found.output),
         iso=_path(found.iso),
         seed_dir=_path(found.seed_dir),
@@ -185,9 +201,17 @@ def _options(found: Namespace) -> Options:
 
 
 def _settings(found: Namespace) -> dict[str, str]:
-    given = ((option, getattr(found, option.name)) for option in keys.OPTIONS)
-    said = {option.key: keys.value_of(option, text) for option, text in given if text is not None}
-    return said | keys.assigned(found.set)
+    texts = {**vars(found), "cloud": found.cloud if found.worker == "prominence" else None}
+    return keys.chosen(texts, found.worker) | keys.assigned(found.set, found.worker)
+
+
+def _cloud(found: Namespace) -> str | None:
+    """Of which the limits are known."""
+    if found.cloud in CLOUDS:
+        return str(found.cloud)
+    if found.cloud is not None and found.worker == "osg":
+        raise BadInput(f"--cloud does not know {scrub(found.cloud)!r}.", f"It knows {', '.join(CLOUDS)}.")
+    return None
 
 
 def _check(options: Options, form: str | None) -> None:

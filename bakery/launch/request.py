@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from bakery import userdata
-from bakery.launch import clouds, findings, forms, start, token
+from bakery.launch import clouds, findings, forms, keys, start, token
 from bakery.launch.findings import Finding
 from bakery.launch.forms import Encoding
 from bakery.launch.multipart import Part
@@ -21,6 +21,7 @@ NAMES = tuple(sorted({*token.NAMES, *start.NAMES, *clouds.NAMES}))
 class Request:
     """Whose jobs, where and for how long; `settings` are other keys of the file and their texts."""
 
+    kind: str = "osg"
     token: str = field(default="", repr=False)
     projects: tuple[str, ...] = ()
     owners: tuple[str, ...] = ()
@@ -74,15 +75,12 @@ def conf_of(request: Request) -> WorkerConf:
     for name, value in (("--group-name", request.group_name), ("--pool", request.pool)):
         if value == "":
             raise BadInput(f"{name} is empty.", "Leave it away to keep what the image has.")
-    wanted = userdata.start_expression(
-        projects=request.projects,
-        owners=request.owners,
-        conditions=request.conditions,
-        anyone=request.anyone,
-    )
+    _refuse_missing(request)
+    wanted = _start(request)
     for text in (*request.conditions, wanted) if request.conditions else ():
         start.parsed(text)
     return WorkerConf(
+        kind=request.kind,
         token=request.token,
         start=wanted,
         group_name=request.group_name or "",
@@ -91,18 +89,47 @@ def conf_of(request: Request) -> WorkerConf:
     )
 
 
+def _refuse_missing(request: Request) -> None:
+    """All at once. A token that is missing is asked for elsewhere, and whose jobs below."""
+    said = {"CentralManager": request.pool, **request.settings}
+    flags = {"CentralManager": "--collector"} | {one.key: one.flag for one in keys.options(request.kind)}
+    required = [key.setting for key in userdata.worker_keys(request.kind) if key.required]
+    missing = [flags[name] for name in required if name in flags and not said.get(name)]
+    if missing:
+        raise BadInput(f"A {request.kind} worker also needs {', '.join(missing)}.", "See --help.")
+
+
+def _start(request: Request) -> str:
+    """Whose jobs; "" where that is not the worker's to say."""
+    said = (*request.projects, *request.owners, *request.conditions)
+    if userdata.key_of(request.kind, "Start"):
+        return userdata.start_expression(
+            projects=request.projects,
+            owners=request.owners,
+            conditions=request.conditions,
+            anyone=request.anyone,
+        )
+    if said or request.anyone:
+        raise BadInput(
+            f"--project, --owner, --start and --anyone say nothing to a worker of the kind {request.kind}.",
+            "Its token decides that; --job-id ID takes one job only.",
+        )
+    return ""
+
+
 def pool_of(conf: WorkerConf) -> str:
     """Where the worker will join: what was said, or what the image has."""
-    return conf.central_manager or default_of("CentralManager")
+    return conf.central_manager or default_of(conf.kind, "CentralManager")
 
 
 def setting_of(conf: WorkerConf, key: str) -> str:
     """What the worker will go by, as far as its image has no defaults of its own."""
-    return conf.settings.get(key) or default_of(key)
+    return conf.settings.get(key) or default_of(conf.kind, key)
 
 
-def default_of(key: str) -> str:
-    return next(row.default for row in userdata.worker_keys() if row.key == key)
+def default_of(kind: str, setting: str) -> str:
+    row = userdata.key_of(kind, setting)
+    return row.default if row else ""
 
 
 def _found(

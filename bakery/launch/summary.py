@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from bakery import userdata
 from bakery.launch import start, token
 from bakery.launch.request import Request, pool_of, setting_of
 from bakery.userdata import WorkerConf
@@ -19,7 +20,7 @@ _SAYS = {
 
 
 def lines(request: Request, conf: WorkerConf) -> Iterator[str]:
-    yield f"The worker runs {whose(request)}."
+    yield f"The worker runs {whose(request, conf)}."
     for match in _matches(request, conf, most=3):
         yield f"  {match.title}: {_SAYS[match.answer]}"
     yield f"It can join {pool_of(conf)} {until(conf)}, and {_idle(conf)}."
@@ -40,12 +41,21 @@ def as_data(request: Request, conf: WorkerConf) -> dict[str, Any]:
     }
 
 
-def whose(request: Request) -> str:
+def whose(request: Request, conf: WorkerConf) -> str:
+    if not conf.start:
+        return _given(conf)
     if request.anyone:
         return "everybody's jobs"
     named = [f"project {name}" for name in request.projects] + [f"owner {name}" for name in request.owners]
     who = f"jobs of {_listed(named)}" if named else "jobs"
     return f"{who} for which {' and '.join(request.conditions)}" if request.conditions else who
+
+
+def _given(conf: WorkerConf) -> str:
+    """Of a worker that does not say itself whose jobs it runs."""
+    job, schedd = conf.settings.get("JobId"), conf.settings.get("ScheddName")
+    who = f"the job {job} only" if job else "the jobs that the pool gives it"
+    return f"{who}, parallel ones of {schedd} as well" if schedd else who
 
 
 def until(conf: WorkerConf) -> str:
@@ -63,13 +73,26 @@ def until(conf: WorkerConf) -> str:
 def search(conf: WorkerConf) -> str:
     """The command that shows the workers, for a shell."""
     words = ["condor_status", "-pool", pool_of(conf)]
-    if conf.group_name:
-        escaped = conf.group_name.replace("\\", "\\\\").replace('"', '\\"')
-        words += ["-const", f'WorkerGroupName == "{escaped}"']
+    if named := " && ".join(f"{name} == {classad_string(text)}" for name, text in advertised(conf)):
+        words += ["-const", named]
     return shlex.join(words)
 
 
+def advertised(conf: WorkerConf) -> list[tuple[str, str]]:
+    """The attributes by which a worker is found in the pool, and their values."""
+    given = {"WorkerGroupName": conf.group_name, **conf.settings}
+    rows = ((key.advertise, given.get(key.setting, "")) for key in userdata.worker_keys(conf.kind))
+    return [(name, text) for name, text in rows if name and text]
+
+
+def classad_string(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def _matches(request: Request, conf: WorkerConf, *, most: int) -> tuple[start.Match, ...]:
+    if not conf.start:
+        return ()
     return start.dry_match(
         conf.start, request.projects[:most], request.owners[:most], narrowed=bool(request.conditions)
     )

@@ -23,13 +23,13 @@ from bakery.verify import pool as pools
 from bakery.verify import suite
 from bakery.verify.ladder import Level, Proof, Request
 from bakery.verify.pool import Pool
+from bakery.verify.trial import Trial, kind_of, trial
 from provisioner.disk import mount_root
 from provisioner.errors import BadInput, BakeryError, NotProven
 from provisioner.monitor import Monitor, phase, warn
 from provisioner.scrub import hide
 
 HOSTNAME = "worker-proof"
-FOREIGN_PROJECT = "TG-SOMEBODY-ELSE"
 _IDLE, _COMPLETED, _HELD = 1, 4, 5
 
 # Time limits in seconds on a machine with KVM; an accelerator that is slower gets more.
@@ -128,10 +128,10 @@ def _run_machine(setting: Setting, accelerator: Accelerator) -> dict[Level, Reco
         pool = stack.enter_context(pools.start(setting.root, setting.work))
         token = pool.worker_token()
         hide(token)
-        jobs = _submit(pool, request) if "pool" in request.levels else None
-        conf = _conf(request, token)
+        tried = _trial(setting, token)
+        jobs = _submit(pool, tried) if "pool" in request.levels else None
         needs = Needs(
-            user_data=userdata.render(conf, "script"),
+            user_data=userdata.render(tried.conf, "script"),
             hostname=HOSTNAME,
             accelerator=accelerator,
             firmware=request.firmware,
@@ -139,9 +139,9 @@ def _run_machine(setting: Setting, accelerator: Accelerator) -> dict[Level, Reco
         image = Image(request.image, setting.root, request.login)
         machine = stack.enter_context(virtual(needs, image, setting.work))
         if "boot" in request.levels:
-            _boot_rung(setting, machine, conf, boot, limits)
+            _boot_rung(setting, machine, tried, boot, limits)
         if jobs:
-            _pool_rung(request, machine, pool, jobs, joined, limits)
+            _pool_rung(Rung(request, machine, pool, tried, jobs), joined, limits)
     return {"boot": boot, "pool": joined}
 
 
@@ -160,30 +160,37 @@ class Jobs:
     foreign: str
 
 
-def _submit(pool: Pool, request: Request) -> Jobs:
+@dataclass(frozen=True)
+class Rung:
+    """What the pool's rung looks at."""
+
+    request: Request
+    machine: VirtualMachine
+    pool: Pool
+    tried: Trial
+    jobs: Jobs
+
+
+def _submit(pool: Pool, tried: Trial) -> Jobs:
     nonce = secrets.token_hex(8)
     script = f"#!/bin/sh\necho {nonce} $(uname -n) $(id -un)\n"
     return Jobs(
         nonce,
-        pool.submit("matching", request.project, script),
-        pool.submit("foreign", FOREIGN_PROJECT, script),
+        pool.submit("matching", "", script, tried.matching.commands),
+        pool.submit("foreign", "", script, tried.foreign.commands),
     )
 
 
-def _conf(request: Request, token: str) -> userdata.WorkerConf:
-    return userdata.WorkerConf(
-        token=token,
-        start=userdata.start_expression(projects=[request.project]),
-        group_name=request.group_name,
-        central_manager=pools.ADDRESS,
-        settings={"IdleTimeout": str(request.idle_seconds)} if "pool" in request.levels else {},
-    )
+def _trial(setting: Setting, token: str) -> Trial:
+    request = setting.request
+    settings = {"IdleTimeout": str(request.idle_seconds)} if "pool" in request.levels else {}
+    return trial(kind_of(setting.root), request.group_name, token, settings)
 
 
 def _boot_rung(
     setting: Setting,
     machine: VirtualMachine,
-    conf: userdata.WorkerConf,
+    tried: Trial,
     record: Record,
     limits: Limits,
 ) -> None:
@@ -191,10 +198,10 @@ def _boot_rung(
         if not machine.wait_ssh(limits(SSH_LIMIT)):
             raise NotProven(f"The machine did not answer on ssh within {limits(SSH_LIMIT):.0f} s.")
     expected = {
-        "token": conf.token,
-        "group_name": conf.group_name,
-        "start": conf.start,
-        "central_manager": conf.central_manager,
+        "token": tried.conf.token,
+        "advertised": dict(tried.advertised),
+        "start": tried.wanted,
+        "central_manager": tried.conf.central_manager,
         "hostname": HOSTNAME,
         "settle_seconds": limits(SETTLE_LIMIT),
     }
@@ -206,23 +213,26 @@ def _boot_rung(
     _counted(record, result, setting.monitor)
 
 
-def _pool_rung(
-    request: Request, machine: VirtualMachine, pool: Pool, jobs: Jobs, record: Record, limits: Limits
-) -> None:
-    constraint = f"WorkerGroupName == {pools.classad_string(request.group_name)}"
+def _pool_rung(rung: Rung, record: Record, limits: Limits) -> None:
+    request, machine, pool, tried = rung.request, rung.machine, rung.pool, rung.tried
+    constraint = f"{tried.found_by} == {pools.classad_string(request.group_name)}"
+
+    def seen() -> bool:
+        return bool(pool.status(request.group_name, tried.found_by))
+
     with record.check(f"seen in the collector, power-on to {constraint}", machine.started):
-        _until(lambda: bool(pool.status(request.group_name)), machine, limits(JOIN_LIMIT), "join the pool")
-    with record.check(f"a job of {request.project} ran on it, its output came back"):
-        _until(lambda: _finished(pool, jobs), machine, limits(JOB_LIMIT), "run the matching job")
+        _until(seen, machine, limits(JOIN_LIMIT), "join the pool")
+    with record.check(f"{tried.matching.title} ran on it, its output came back"):
+        _until(lambda: _finished(pool, rung.jobs), machine, limits(JOB_LIMIT), "run the matching job")
         said = pool.output("matching").split()
-        if said[:2] != [jobs.nonce, HOSTNAME]:
+        if said[:2] != [rung.jobs.nonce, HOSTNAME]:
             raise NotProven(f"The job's output is not what it printed on the worker: {said!r}.")
     with record.check(f"powered itself off after {request.idle_seconds} s without a job"):
         if not machine.goes_off(request.idle_seconds + limits(OFF_LIMIT)):
             raise NotProven("The worker was idle, but its machine did not power itself off.")
-    with record.check(f"a job of {FOREIGN_PROJECT} stayed idle all the while"):
-        if pool.job(jobs.foreign) != (_IDLE, 0):
-            raise NotProven("A job of another project was started on the worker.")
+    with record.check(f"{tried.foreign.title} stayed idle all the while"):
+        if pool.job(rung.jobs.foreign) != (_IDLE, 0):
+            raise NotProven(f"{tried.foreign.title} was started on the worker, which is not to take it.")
 
 
 def _finished(pool: Pool, jobs: Jobs) -> bool:

@@ -53,7 +53,6 @@ class Request:
     accelerator: str = "auto"
     firmware: Literal["bios", "efi"] = "bios"
     group_name: str = 'Bakery\'s "proof" $(run)'
-    project: str = "TG-PROOF01"
     idle_seconds: int = 120
 
     def to_json(self) -> dict[str, Any]:

@@ -30,6 +30,7 @@ ADDRESS = GATEWAY
 TRUST_DOMAIN = "pool.verify.invalid"
 IDENTITY = "worker@cloud"
 SUBMITTER = "submitter"
+GROUP = "WorkerGroupName"
 KEY = "POOL"  # the name of the signing key, and of its file
 NOTHING: Mapping[str, str] = MappingProxyType({})
 _ROOT = "pool"  # in the work folder
@@ -78,16 +79,18 @@ class Pool:
             lifetime=lifetime,
         )
 
-    def status(self, group_name: str) -> str:
+    def status(self, name: str, found_by: str = GROUP) -> str:
         """The answer to the very query that a worker's user is told to make; "" for no worker."""
-        return self._tool("condor_status", *_query(group_name)).strip()
+        return self._tool("condor_status", *_query(name, found_by)).strip()
 
-    def ads(self, group_name: str, *attributes: str) -> list[str]:
-        """These attributes of the group's slots, unparsed, a line a slot."""
-        return self._tool("condor_status", *_query(group_name), "-af:r", *attributes).splitlines()
+    def ads(self, name: str, *attributes: str, found_by: str = GROUP) -> list[str]:
+        """These attributes of the slots that are found by this name, unparsed, a line a slot."""
+        return self._tool("condor_status", *_query(name, found_by), "-af:r", *attributes).splitlines()
 
-    def submit(self, name: str, project: str, script: str, more: Mapping[str, str] = NOTHING) -> str:
-        """Queue a script of its own as a job of this project; the job's id.
+    def submit(
+        self, name: str, project: str, script: str, more: Mapping[str, str] = NOTHING, count: int = 1
+    ) -> str:
+        """Queue a script of its own as a job of this project, or of none; the (first) job's id.
 
         `more` are further commands of the submit file.
         """
@@ -96,7 +99,7 @@ class Pool:
         folder.mkdir(parents=True)
         (folder / "job.sh").write_text(script)
         (folder / "job.sh").chmod(0o755)
-        (folder / "job.sub").write_text(_submit_file(project, more))
+        (folder / "job.sub").write_text(_submit_file(project, more, count))
         self._tool("chown", "-R", SUBMITTER, home)
         where = f"cd {home} && exec condor_submit -terse job.sub"
         return self._tool("su", SUBMITTER, "-s", "/bin/sh", "-c", where).split()[0]
@@ -132,8 +135,8 @@ class Pool:
         return run.call(within, env=_ENV, expect=expect, seconds=60).stdout
 
 
-def _query(group_name: str) -> tuple[str, ...]:
-    return ("-pool", ADDRESS, "-const", f"WorkerGroupName == {classad_string(group_name)}")
+def _query(name: str, found_by: str) -> tuple[str, ...]:
+    return ("-pool", ADDRESS, "-const", f"{found_by} == {classad_string(name)}")
 
 
 def condor_logs(root: Path, names: Sequence[str]) -> str:
@@ -212,8 +215,9 @@ def _wait_up(pool: Pool) -> None:
     raise NotProven(f"The throw-away pool was not up after {_UP_SECONDS} s.\n{pool.logs()}")
 
 
-def _submit_file(project: str, more: Mapping[str, str]) -> str:
-    lines = "".join(f"{name} = {value}\n" for name, value in more.items())
+def _submit_file(project: str, more: Mapping[str, str], count: int) -> str:
+    of_project = {"+ProjectName": classad_string(project)} if project else {}
+    lines = "".join(f"{name} = {value}\n" for name, value in {**of_project, **more}.items())
     return f"""\
 executable = job.sh
 output = job.out
@@ -224,8 +228,7 @@ when_to_transfer_output = ON_EXIT
 request_cpus = 1
 request_memory = 64
 request_disk = 10240
-+ProjectName = {classad_string(project)}
-{lines}queue
+{lines}queue {count}
 """
 
 

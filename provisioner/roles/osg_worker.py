@@ -1,15 +1,11 @@
-"""The guest runtime of an OSG worker: takes /etc/osg-worker.conf whenever it appears."""
+"""An OSG worker: takes /etc/osg-worker.conf whenever it appears."""
 
 from __future__ import annotations
 
 from provisioner.roles import Context
-from provisioner.steps import Files, Service, Step
+from provisioner.roles.runtime import runtime
+from provisioner.steps import Step
 
 
 def osg_worker(context: Context) -> tuple[Step, ...]:
-    return (
-        Files("install the OSG worker's runtime", context.files_not_under("/etc/condor")),
-        Service("worker-life.service", "enable"),
-        Service("osg-worker.path", "enable"),
-        Service("osg-worker.service", "enable"),
-    )
+    return runtime(context, "OSG", "osg-worker")

@@ -24,6 +24,11 @@ def worker_image(baked: dict[str, Any], image_root: Path) -> Image:
 
 
 @pytest.fixture(scope="session")
+def prominence_image(baked_prominence: dict[str, Any], prominence_root: Path) -> Image:
+    return Image(Path(baked_prominence["path"]), prominence_root, BASE.login)
+
+
+@pytest.fixture(scope="session")
 def accelerator(worker_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Accelerator:
     """The best that a virtual machine has here."""
     kernel = accelerators.kernel(worker_image.root)

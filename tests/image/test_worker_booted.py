@@ -10,7 +10,10 @@ import pytest
 
 pytestmark = pytest.mark.boot
 
-TOKEN_FILE = "/etc/condor/tokens.d/osg-worker.token"
+
+@pytest.fixture(scope="module")
+def token_file(kind: dict[str, Any]) -> str:
+    return f"/etc/condor/tokens.d/{kind['name']}.token"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,14 +53,14 @@ def test_host_name_resolves(host: Any, expected: dict[str, Any]) -> None:
     assert host.run("getent hosts %s", expected["hostname"]).rc == 0
 
 
-def test_token_is_where_only_root_reads_it(host: Any, expected: dict[str, Any]) -> None:
-    token = host.file(TOKEN_FILE)
+def test_token_is_where_only_root_reads_it(host: Any, expected: dict[str, Any], token_file: str) -> None:
+    token = host.file(token_file)
     assert (token.user, token.mode) == ("root", 0o600)
     assert token.content_string.strip() == expected["token"]
 
 
-def test_configuration_file_became_private(host: Any) -> None:
-    conf = host.file("/etc/osg-worker.conf")
+def test_configuration_file_became_private(host: Any, kind: dict[str, Any]) -> None:
+    conf = host.file(kind["file"])
     assert (conf.user, conf.mode) == ("root", 0o600)
 
 
@@ -67,18 +70,21 @@ def test_start_is_the_image_s_and_the_user_s(host: Any, expected: dict[str, Any]
     assert start.startswith("( "), start
 
 
-def test_group_name_is_carried_exactly(host: Any, expected: dict[str, Any]) -> None:
-    quoted = expected["group_name"].replace("\\", "\\\\").replace('"', '\\"')
-    assert host.check_output("condor_config_val WorkerGroupName") == f'"{quoted}"'
+def test_what_it_is_found_by_is_carried_exactly(host: Any, expected: dict[str, Any]) -> None:
+    for name, value in expected["advertised"].items():
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+        assert host.check_output("condor_config_val %s", name) == f'"{quoted}"'
 
 
 def test_central_manager(host: Any, expected: dict[str, Any]) -> None:
     assert host.check_output("condor_config_val CONDOR_HOST") == expected["central_manager"]
 
 
-def test_token_is_in_no_process_list_and_no_journal(host: Any, expected: dict[str, Any]) -> None:
+def test_token_is_in_no_process_list_and_no_journal(
+    host: Any, expected: dict[str, Any], token_file: str
+) -> None:
     """The needle goes in by standard input's file, never as an argument of its own search."""
-    search = f"cut -c1-40 {TOKEN_FILE} > /run/needle; chmod 600 /run/needle; "
+    search = f"cut -c1-40 {token_file} > /run/needle; chmod 600 /run/needle; "
     assert host.run(search + "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -qFf /run/needle").rc == 1
     assert host.run("journalctl --no-pager -o cat | grep -qFf /run/needle").rc == 1
     signature = expected["token"].rsplit(".", 1)[-1]
@@ -102,7 +108,8 @@ def test_package_sources_are_the_distribution_s(host: Any) -> None:
 def test_worker_s_life_is_looked_after(host: Any, expected: dict[str, Any]) -> None:
     assert host.service("worker-life").is_running
     said = json.loads(host.check_output("worker-image status --json"))
-    assert (said["group"], said["start"]) == (expected["group_name"], expected["start"])
+    named = ", ".join(expected["advertised"].values())
+    assert (said["group"], said["start"]) == (named, expected["start"])
     assert said["state"] in ("starting", "joining", "idle", "running", "retiring")
     assert said["health"] in ("OK", "not looked at yet")
 

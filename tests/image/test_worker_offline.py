@@ -14,9 +14,14 @@ def test_package_is_installed(host: Any, name: str) -> None:
     assert host.package(name).is_installed
 
 
-@pytest.mark.parametrize("unit", ["osg-worker.path", "osg-worker.service", "ssh.service"])
-def test_unit_starts_at_boot(host: Any, unit: str) -> None:
-    assert host.check_output("systemctl is-enabled %s", unit) == "enabled"
+@pytest.mark.parametrize("unit", ["{name}.path", "{name}.service", "worker-life.service", "ssh.service"])
+def test_unit_starts_at_boot(host: Any, unit: str, kind: dict[str, Any]) -> None:
+    assert host.check_output("systemctl is-enabled %s", unit.format(**kind)) == "enabled"
+
+
+def test_only_one_kind_of_worker_is_there(host: Any, kind: dict[str, Any]) -> None:
+    found = host.check_output("ls /usr/lib/systemd/system").split()
+    assert {name for name in found if name.endswith("-worker.service")} == {f"{kind['name']}.service"}
 
 
 def test_condor_waits_for_its_configuration(host: Any) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bakery import data
+from bakery import data, userdata
 from bakery.commands import bake_image, gen_userdata, image_diff, provision, verify_image
 from bakery.launch import batch, keys
 from provisioner import errors
@@ -44,10 +44,13 @@ def test_an_error_keeps_its_code_across_a_process_boundary() -> None:
             assert (again.exit_code, str(again)) == (code, "what do")
 
 
-def test_every_key_of_the_worker_s_file_is_in_the_readme_with_its_default() -> None:
-    table = json.loads((data.WORKER / "osg/usr/lib/worker-bakery/keys.json").read_text())
+@pytest.mark.parametrize("kind", userdata.KINDS)
+def test_every_key_of_the_worker_s_file_is_in_the_readme_with_its_default(kind: str) -> None:
+    table = json.loads((data.WORKER / kind / "usr/lib/worker-bakery/keys.json").read_text())
+    replaced = {row["instead_of"] for row in table["keys"] if row.get("instead_of") and row["default"]}
     for row in table["keys"]:
-        default = "required" if row["required"] else f"`{row['default']}`" if row["default"] else ""
+        required = row["required"] and row["key"] not in replaced
+        default = "required" if required else f"`{row['default']}`" if row["default"] else ""
         assert re.search(rf"^\| `{row['key']}` \| {re.escape(default)} ?\|", README, re.MULTILINE), row[
             "key"
         ]
@@ -59,7 +62,11 @@ def test_every_option_and_column_of_gen_userdata_is_in_the_readme() -> None:
     missing = {word for word in options if not re.search(rf"`{word}\b", table)}
     assert missing == {"-h"}
     columns = re.findall(r"\w+", table[table.index("any of `file") : table.index("and each key")])
-    assert set(batch.COLUMNS) - set(keys.settable()) == set(columns) - {"any", "of"}
+    assert set(batch.columns()) - set(keys.settable()) == set(columns) - {"any", "of"}
+    more = re.search(r"--worker prominence` also `([a-z_ ]+)`", table)
+    assert more and set(batch.columns("prominence")) - set(keys.settable("prominence")) == (
+        set(batch.columns()) - set(keys.settable()) | set(more[1].split())
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bakery import bases, data, recipe
 from provisioner.actions import Put, Run
 from provisioner.plan import Plan
@@ -9,20 +11,27 @@ from provisioner.roles.base import POLICY
 from provisioner.roles.seal import TRACES, removal_script
 
 
-def debian13() -> Plan:
-    return recipe.plan(bases.find("debian13"), "osg")
+def debian13(kind: str = "osg") -> Plan:
+    return recipe.plan(bases.find("debian13"), kind)
 
 
-def test_roles_come_in_order_and_the_seal_last() -> None:
-    seen = list(dict.fromkeys(step.role for step in debian13().steps))
-    assert seen == ["base", "condor", "osg_worker", "seal"]
+@pytest.mark.parametrize("kind", recipe.ROLES)
+def test_roles_come_in_order_and_the_seal_last(kind: str) -> None:
+    seen = list(dict.fromkeys(step.role for step in debian13(kind).steps))
+    assert seen == ["base", "condor", f"{kind}_worker", "seal"]
 
 
-def test_every_file_of_worker_is_put_once_where_it_belongs() -> None:
-    put = [a.path for step in debian13().steps for a in step.actions if isinstance(a, Put)]
+def test_kinds_differ_from_their_runtime_on() -> None:
+    steps = zip(debian13().steps, debian13("prominence").steps, strict=False)
+    assert {a.role for a, b in steps if a.id == b.id} == {"base", "condor"}
+
+
+@pytest.mark.parametrize("kind", recipe.ROLES)
+def test_every_file_of_worker_is_put_once_where_it_belongs(kind: str) -> None:
+    put = [a.path for step in debian13(kind).steps for a in step.actions if isinstance(a, Put)]
     expected = {
         f"/{path.relative_to(data.WORKER / part)}"
-        for part in ("common", "osg")
+        for part in ("common", kind)
         for path in (data.WORKER / part).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }

@@ -11,6 +11,16 @@ RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(RUNTIME))
 
-from worker_runtime.conf import keys_of  # noqa: E402
+from worker_runtime import kind  # noqa: E402
 
-KEYS = keys_of(json.loads((data.WORKER / "osg/usr/lib/worker-bakery/keys.json").read_text()))
+
+def kind_of(name: str) -> kind.Kind:
+    """As the worker itself would read it."""
+    folder = data.WORKER / name / "usr/lib/worker-bakery"
+    rows = [json.loads((folder / file).read_text()) for file in ("kind.json", "keys.json")]
+    return kind.of(*rows)
+
+
+OSG, PROMINENCE = kind_of("osg"), kind_of("prominence")
+KEYS = OSG.keys
+kind.FOLDER = str(data.WORKER / "osg/usr/lib/worker-bakery")

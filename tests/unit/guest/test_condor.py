@@ -13,8 +13,9 @@ from worker_runtime.condor import (
     update_interval,
     without_port,
 )
+from worker_runtime.conf import values_of
 
-from tests.unit.guest.conftest import KEYS
+from tests.unit.guest.conftest import KEYS, OSG, PROMINENCE
 
 VALUES = {
     **{key.name: key.default for key in KEYS},
@@ -29,7 +30,7 @@ GPUS = "( MY.TotalGPUs =?= undefined || MY.TotalGPUs == 0 || TARGET.RequestGPUs 
 
 
 def test_the_whole_file() -> None:
-    assert render(VALUES, PLACE).splitlines()[1:] == [
+    assert render(OSG, VALUES, PLACE).splitlines()[1:] == [
         "CONDOR_HOST = cm.example.org",
         "COLLECTOR_HOST = cm.example.org:9619",
         'CloudRegion = "IU"',
@@ -45,37 +46,37 @@ def test_the_whole_file() -> None:
 
 
 def test_the_token_is_not_in_it() -> None:
-    assert "CANARY" not in render(VALUES, PLACE)
+    assert "CANARY" not in render(OSG, VALUES, PLACE)
 
 
 def test_no_name_no_attribute() -> None:
-    assert "WorkerGroupName" not in render({**VALUES, "WorkerGroupName": ""}, PLACE)
+    assert "WorkerGroupName" not in render(OSG, {**VALUES, "WorkerGroupName": ""}, PLACE)
 
 
 def test_who_takes_everybody_is_not_said_to_be_outside_of_the_pool() -> None:
-    text = render({**VALUES, "Start": "TRUE", "WorkerGroupName": ""}, Place(0, {}))
+    text = render(OSG, {**VALUES, "Start": "TRUE", "WorkerGroupName": ""}, Place(0, {}))
     assert "OSPool" not in text and "STARTD_ATTRS" not in text
 
 
 def test_start_is_never_empty_and_never_without_the_guards() -> None:
-    start = meant(VALUES, PLACE, "True || False")["START"]
+    start = meant(OSG, VALUES, PLACE, "True || False")["START"]
     assert start == f'{BASE} && {GPUS} && ( True || False ) && ( Owner == "$(SECRET)" )'
 
 
 def test_gpus_for_everybody() -> None:
-    assert "GPUs" not in render({**VALUES, "GpuJobsOnly": "no"}, PLACE)
+    assert "GPUs" not in render(OSG, {**VALUES, "GpuJobsOnly": "no"}, PLACE)
 
 
 def test_a_lifetime_is_planned_from_boot_and_guarded() -> None:
-    wanted = meant({**VALUES, "MaxLifetime": "40000"}, PLACE, "True")
+    wanted = meant(OSG, {**VALUES, "MaxLifetime": "40000"}, PLACE, "True")
     assert (wanted["WorkerRetires"], wanted["WorkerEnds"]) == ("1030000", "1040000")
     assert "time() < MY.WorkerRetires" in wanted["START"]
-    week = meant({**VALUES, "MaxLifetime": "604800"}, PLACE, "True")
+    week = meant(OSG, {**VALUES, "MaxLifetime": "604800"}, PLACE, "True")
     assert int(week["WorkerEnds"]) - int(week["WorkerRetires"]) == 24 * 3600
 
 
 def test_who_stays_has_no_idle_exit() -> None:
-    assert meant({**VALUES, "OnIdle": "none"}, PLACE, "True")["STARTD_NOCLAIM_SHUTDOWN"] == "0"
+    assert meant(OSG, {**VALUES, "OnIdle": "none"}, PLACE, "True")["STARTD_NOCLAIM_SHUTDOWN"] == "0"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_who_stays_has_no_idle_exit() -> None:
     [({}, False), ({"WorkerGroupName": "x", "Start": "True"}, False), ({"CentralManager": "cm2"}, True)],
 )
 def test_only_another_pool_needs_a_restart(change: dict[str, str], restart: bool) -> None:
-    assert needs_restart(render(VALUES, PLACE), render({**VALUES, **change}, PLACE)) is restart
+    assert needs_restart(render(OSG, VALUES, PLACE), render(OSG, {**VALUES, **change}, PLACE)) is restart
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,9 @@ def test_quoted(text: str, string: str) -> None:
 
 def test_no_dollar_of_the_users_opens_a_macro() -> None:
     assert escaped("$(A) $5 $") == "$(DOLLAR)(A) $(DOLLAR)5 $(DOLLAR)"
-    text = render({**VALUES, "WorkerGroupName": "$(WORKER_GUARDS)", "Start": '"$(WORKER_GUARDS)"'}, PLACE)
+    text = render(
+        OSG, {**VALUES, "WorkerGroupName": "$(WORKER_GUARDS)", "Start": '"$(WORKER_GUARDS)"'}, PLACE
+    )
     assert text.count("$(WORKER_GUARDS)") == 1
 
 
@@ -111,3 +114,40 @@ def test_idleness_is_looked_at_often_enough(idle: int, interval: int) -> None:
 )
 def test_without_port(manager: str, host: str) -> None:
     assert without_port(manager) == host
+
+
+WANTED = {
+    **values_of({}, PROMINENCE.keys), "Cloud": 'a "cloud" $(X)', "Region": "r", "NodeGroup": "g",
+    "CentralManager": "cm",
+}  # fmt: skip
+
+
+def test_a_prominence_worker() -> None:
+    assert render(PROMINENCE, WANTED, Place(0, {})).splitlines() == [
+        "# Written by the worker from /etc/prominence-worker.conf; edit that, not this file.",
+        "CONDOR_HOST = cm",
+        "COLLECTOR_HOST = cm",
+        'ProminenceCloud = "a \\"cloud\\" $(DOLLAR)(X)"',
+        'ProminenceRegion = "r"',
+        'ProminenceNodeGroup = "g"',
+        "STARTD_NOCLAIM_SHUTDOWN = 0",
+        "UPDATE_INTERVAL = 60",
+        "STARTD_ATTRS = $(STARTD_ATTRS) ProminenceCloud ProminenceRegion ProminenceNodeGroup",
+        "MASTER_ATTRS = $(MASTER_ATTRS) ProminenceCloud ProminenceRegion ProminenceNodeGroup",
+        f"START = {BASE} && ( $(WORKER_GUARDS) ) && ( True )",
+    ]
+
+
+def test_one_job_only() -> None:
+    start = meant(PROMINENCE, {**WANTED, "JobId": "a b$c"}, PLACE, "True")["START"]
+    assert start == f'{BASE} && ( True ) && ( TARGET.ProminenceWantCluster =?= "a b$c" )'
+
+
+def test_parallel_jobs_are_preferred_and_others_taken() -> None:
+    wanted = meant(PROMINENCE, {**WANTED, "ScheddName": "s@h"}, PLACE, "True")
+    assert wanted["RANK"] == 'TARGET.Scheduler =?= "DedicatedScheduler@s@h"'
+    assert wanted["DedicatedScheduler"] == '"DedicatedScheduler@s@h"'
+    assert wanted["ParallelSchedulingGroup"] == wanted["ProminenceCloud"]
+    assert [wanted[name] for name in ("SUSPEND", "WANT_SUSPEND", "KILL")] == ["False"] * 3
+    # The limits on memory and disk are part of PREEMPT.
+    assert "PREEMPT" not in wanted and "Scheduler" not in wanted["START"]

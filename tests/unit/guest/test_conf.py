@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from worker_runtime.conf import Conf, keys_of, parse
+from worker_runtime.conf import Conf, of_environment, parse
 
-from bakery import data
+from tests.unit.guest.conftest import KEYS, PROMINENCE
 
-KEYS = keys_of(json.loads((data.WORKER / "osg/usr/lib/worker-bakery/keys.json").read_text()))
 TOKEN = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImsifQ.eyJzdWIiOiJjYW5hcnkifQ.CANARYcanary-_"
 GOOD = f"Token = {TOKEN}\nStart = True\n"
 
 
 def read(text: str | bytes) -> Conf:
-    return parse(text if isinstance(text, bytes) else text.encode(), KEYS)
+    return parse(text if isinstance(text, bytes) else text.encode(), KEYS, "conf")
 
 
 def test_the_seeds_own_example() -> None:
@@ -139,3 +136,82 @@ def test_no_hosts(host: str) -> None:
 @pytest.mark.parametrize("seconds", ["-1", "1.5", "\u0661", "99999999", "20 min", "0x10"])
 def test_no_seconds(seconds: str) -> None:
     assert len(read(f"{GOOD}IdleTimeout = {seconds}").problems) == 1
+
+
+def told(text: str) -> Conf:
+    """A PROMINENCE worker's file."""
+    return parse(text.encode(), PROMINENCE.keys, PROMINENCE.form)
+
+
+SEED = {
+    "PROMINENCE_CLOUD": "cloud", "PROMINENCE_REGION": "region", "PROMINENCE_NODE_GROUP": "group",
+    "PROMINENCE_COLLECTOR": "192.0.2.9",
+}  # fmt: skip
+
+
+def test_the_seeds_variables_have_their_meaning() -> None:
+    more = {
+        "PROMINENCE_SCHEDD_NAME": "schedd",
+        "PROMINENCE_JOB_ID": "a-1",
+        "PROMINENCE_IDLE_TIMEOUT": "600",
+    }
+    conf = of_environment({**SEED, **more, "PATH": "/bin"}, PROMINENCE.keys)
+    assert (conf.problems, conf.warnings) == ((), ())
+    named = ("Cloud", "Region", "NodeGroup", "CentralManager", "ScheddName", "JobId", "IdleTimeout")
+    assert [conf.values[name] for name in named] == [*SEED.values(), *more.values()]
+    assert conf.values["TokenFile"] == "/etc/condor/tokens.d/token.jwt"
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    """As `docker run -e PROMINENCE_JOB_ID=$job_id` makes it, where there is no job_id."""
+    empty = {f"PROMINENCE_{name}": "" for name in ("SCHEDD_NAME", "JOB_ID", "IDLE_TIMEOUT", "TOKEN_FILE")}
+    assert of_environment({**SEED, **empty}, PROMINENCE.keys) == of_environment(SEED, PROMINENCE.keys)
+
+
+def test_all_that_is_wrong_with_the_variables_at_once() -> None:
+    wrong = {
+        "PROMINENCE_REGION": "", "PROMINENCE_CLOUD": "a\nb", "PROMINENCE_NODE_GROUP": "not UTF-8: \udcff",
+        "PROMINENCE_JOB_ID": 'x" || True || "', "PROMINENCE_IDLE_TIMEOUT": "soon",
+        "PROMINENCE_SCHEDD_NAME": "'quoted'", "PROMINENCE_JOBID": "1",
+    }  # fmt: skip
+    conf = of_environment(wrong, PROMINENCE.keys)
+    control = "contains a control character (a tab, perhaps)"
+    assert conf.problems == (
+        f"PROMINENCE_CLOUD {control}",
+        "PROMINENCE_REGION is empty",
+        f"PROMINENCE_NODE_GROUP {control}",
+        "PROMINENCE_COLLECTOR is missing",
+        'PROMINENCE_JOB_ID contains a " or a backslash',
+        "PROMINENCE_IDLE_TIMEOUT is not a whole number of seconds between 0 and 31622400",
+        "PROMINENCE_SCHEDD_NAME begins and ends with a quotation mark; docker's --env-file takes no quotes",
+    )
+    assert conf.warnings == ("unknown variable, ignored: PROMINENCE_JOBID",)
+
+
+@pytest.mark.parametrize("name", ["PROMINENCE_WORKER_TOKEN", "PROMINENCE_TOKEN_COMMAND"])
+def test_a_token_from_elsewhere_is_instead_of_the_default_file(name: str) -> None:
+    conf = of_environment({**SEED, name: "/bin/cat"}, PROMINENCE.keys)
+    assert (conf.problems, conf.values["TokenFile"]) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("x y", "x y"),
+        ("'$(x) \"y\" \\ `'", '$(x) "y" \\ `'), ('"it\'s \\$5 \\" \\\\ \\`"', "it's $5 \" \\ `"),
+        ("''", ""), ("é#1", "é#1"), ("  a  ", "a"),
+    ],
+)  # fmt: skip
+def test_values_as_a_shell_reads_them(written: str, value: str) -> None:
+    for text in (f"PROMINENCE_CLOUD={written}", f"export  PROMINENCE_CLOUD={written}\r"):
+        conf = told(text)
+        assert not any("line" in problem for problem in conf.problems)
+        assert conf.values["Cloud"] == value
+
+
+@pytest.mark.parametrize(
+    "written", ["a'b", '"a', "$HOME", '"$HOME"', '"`id`"', "a\\b", '"a\\b"', "'a'b", "'it'\\''s'", "a # b"]
+)
+def test_what_readers_would_differ_about_is_refused(written: str) -> None:
+    said = "line 1: a quotation mark, \\, $ or # that can be read in two ways"
+    assert said in told(f"PROMINENCE_CLOUD={written}").problems

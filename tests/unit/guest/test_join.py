@@ -8,7 +8,8 @@ import socket
 
 import pytest
 from worker_runtime import join, token
-from worker_runtime.join import Ping, of_ping, port_of
+from worker_runtime.join import of_ping, port_of
+from worker_runtime.program import Ended
 
 
 def jwt(claims: dict[str, object]) -> str:
@@ -38,7 +39,7 @@ def jwt(claims: dict[str, object]) -> str:
     ],
 )
 def test_what_condor_ping_says(status: int, said: str, reason: str | None) -> None:
-    assert of_ping("cm", Ping(status, said), "pool.example") == reason
+    assert of_ping("cm", Ended(status, said, ""), "pool.example") == reason
 
 
 @pytest.mark.parametrize(

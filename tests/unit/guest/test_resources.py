@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from worker_runtime.resources import render, reserved, useradd
+from worker_runtime.resources import render, reserved, slots, useradd
 
 
 def test_the_whole_file() -> None:
@@ -12,6 +12,10 @@ def test_the_whole_file() -> None:
         "SLOT1_1_USER = slot1",
         "SLOT1_2_USER = slot2",
     ]
+
+
+def test_slots_are_as_many_as_a_site_says_but_not_fewer_than_cpus() -> None:
+    assert [slots(4, said) for said in ("128\n", "2\n", "", "Not defined\n")] == [128, 4, 4, 4]
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,9 @@ def test_samples_are_within_the_disk_and_reach_both_ends(size: int) -> None:
 def test_config() -> None:
     assert config("/mnt/condor-execute").splitlines()[1:] == ["EXECUTE = /mnt/condor-execute"]
     assert config(None).splitlines()[1:] == ["RESERVED_DISK = 1024"]
+    own = "EXECUTE = /home/prominence/condor"
+    assert config("/mnt/condor-execute", "/home/prominence").splitlines()[1:] == [own]
+    assert config(None, "/home/prominence").splitlines()[1:] == [own, "RESERVED_DISK = 1024"]
 
 
 def test_a_place_that_is_gone_is_noticed(tmp_path: Path) -> None:

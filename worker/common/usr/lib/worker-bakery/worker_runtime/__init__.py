@@ -1,6 +1,7 @@
-"""What runs inside a worker: from /etc/osg-worker.conf to a configured HTCondor, and its end.
+"""What runs inside a worker: from its file or environment to a configured HTCondor, and its end.
 
-    conf.py        text of the file -> values, problems, warnings     (pure)
+    kind.py        what kind of worker this is: kind.json, keys.json
+    conf.py        file or environment -> values, problems, warnings  (pure)
     values.py      is this value what its kind demands                (pure)
     expression.py  is this text one closed ClassAd expression         (pure)
     settings.py    the values in force: table, image's own, worker's file
@@ -15,6 +16,7 @@
     storage.py     `worker storage`: where the jobs' files go
     resources.py   `worker resources`: accounts for the slots, memory kept for the system
     health.py      `worker health`: is this machine fit for work
+    program.py     a program, run to its end within a time limit
     bounded.py     questions with time limits, on file systems that may hang
 
     life.py        states and deadlines: what is seen -> what to do   (pure)

@@ -7,9 +7,9 @@ open quotes, some dollar signs) was refused before: values.py, expression.py.
 
 from typing import Dict, Mapping, NamedTuple, Tuple
 
-HEAD = """\
-# Written by `worker configure` from /etc/osg-worker.conf; edit that file, not this one.
-"""
+from worker_runtime.kind import Key, Kind
+
+HEAD = "# Written by the worker from %s; edit that, not this file.\n"
 # Both daemons' ads carry them: the slots', to see the work, and the master's.
 ADVERTISED = ("STARTD_ATTRS", "MASTER_ATTRS")
 # A job that says how long it takes may start as long as it fits; others, only until here.
@@ -72,30 +72,75 @@ def retires(values: Mapping[str, str], booted: int) -> int:
     return ends(values, booted) - share if lifetime else 0
 
 
-def attributes(values: Mapping[str, str], place: Place) -> Dict[str, str]:
+def attributes(kind: Kind, values: Mapping[str, str], place: Place) -> Dict[str, str]:
     """Everything that the worker advertises of itself, as ClassAd text."""
     found = {name: quoted(value) for name, value in sorted(place.attributes.items())}
-    if values["WorkerGroupName"]:
-        found["WorkerGroupName"] = quoted(values["WorkerGroupName"])
-    if values["Start"].lower() != "true":
+    for key in kind.keys:
+        if key.advertise and values[key.setting]:
+            found[key.advertise] = quoted(values[key.setting])
+    if wanted(kind, values).lower() != "true":
         # A worker for some is no part of the pool for all, and must not be counted as one.
-        found["OSPool"] = "False"
+        found.update(kind.restricted)
     if int(values["MaxLifetime"]):
         found["WorkerRetires"] = str(retires(values, place.booted))
         found["WorkerEnds"] = str(ends(values, place.booted))
+    found.update(dedicated(kind, values))
     return found
 
 
-def macros(values: Mapping[str, str], place: Place) -> Tuple[Macro, ...]:
+def dedicated(kind: Kind, values: Mapping[str, str]) -> Dict[str, str]:
+    """What makes this a machine of a dedicated scheduler, which parallel jobs need."""
+    name = values.get("ScheddName")
+    if not name:
+        return {}
+    found = {"DedicatedScheduler": quoted("DedicatedScheduler@" + name)}
+    for key in kind.keys:
+        if key.advertise and key.advertise == kind.parallel_group:
+            found["ParallelSchedulingGroup"] = quoted(values[key.setting])
+    return found
+
+
+def preferences(kind: Kind, values: Mapping[str, str]) -> Tuple[Macro, ...]:
+    """Parallel jobs first, ordinary ones too. (HTCondor's manual, "Configuring Dedicated Resources".)
+
+    Not PREEMPT = False, as the manual has it: the limits on memory and disk are part of that.
+    """
+    scheduler = dedicated(kind, values).get("DedicatedScheduler")
+    if not scheduler:
+        return ()
+    never = ("SUSPEND", "WANT_SUSPEND", "KILL")
+    rank = Macro("RANK", "TARGET.Scheduler =?= " + scheduler)
+    return (rank, *(Macro(name, "False") for name in never))
+
+
+def macros(kind: Kind, values: Mapping[str, str], place: Place) -> Tuple[Macro, ...]:
     """What the file says, but for START."""
     manager, idle = values["CentralManager"], idle_limit(values)
     return (
         Macro("CONDOR_HOST", without_port(manager)),
         Macro("COLLECTOR_HOST", manager),
-        *(Macro(name, value) for name, value in attributes(values, place).items()),
+        *(Macro(name, value) for name, value in attributes(kind, values, place).items()),
+        *preferences(kind, values),
         Macro("STARTD_NOCLAIM_SHUTDOWN", str(idle)),
         Macro("UPDATE_INTERVAL", str(update_interval(idle))),
     )
+
+
+def conditions(kind: Kind, values: Mapping[str, str]) -> Tuple[str, ...]:
+    """What the user demands of jobs."""
+    return tuple(_condition(key, values[key.setting]) for key in kind.keys if key.start)
+
+
+def _condition(key: Key, value: str) -> str:
+    if not value:
+        return "False" if key.required else "True"
+    return key.start.replace("%s", value if key.kind == "expression" else quoted(value))
+
+
+def wanted(kind: Kind, values: Mapping[str, str]) -> str:
+    """The same as one expression."""
+    found = conditions(kind, values)
+    return found[0] if len(found) == 1 else " && ".join("( %s )" % one for one in found) or "True"
 
 
 def start(values: Mapping[str, str], guards: str, wanted: str) -> str:
@@ -117,18 +162,21 @@ def policy(values: Mapping[str, str]) -> Tuple[str, ...]:
     return tuple(found)
 
 
-def render(values: Mapping[str, str], place: Place) -> str:
-    """The whole of 90-osg-worker.config."""
-    lines = ["%s = %s" % (macro.name, escaped(macro.value)) for macro in macros(values, place)]
-    named = " ".join(attributes(values, place))
+def render(kind: Kind, values: Mapping[str, str], place: Place) -> str:
+    """The whole of 90-….config."""
+    said = macros(kind, values, place)
+    lines = ["%s = %s" % (macro.name, escaped(macro.value)) for macro in said]
+    named = " ".join(attributes(kind, values, place))
     lines += ["%s = $(%s) %s" % (attrs, attrs, named) for attrs in ADVERTISED if named]
-    lines.append("START = " + start(values, "$(WORKER_GUARDS)", escaped(values["Start"])))
-    return HEAD + "\n".join(lines) + "\n"
+    lines.append("START = " + start(values, "$(WORKER_GUARDS)", escaped(wanted(kind, values))))
+    return HEAD % kind.file + "\n".join(lines) + "\n"
 
 
-def meant(values: Mapping[str, str], place: Place, guards: str) -> Dict[str, str]:
+def meant(kind: Kind, values: Mapping[str, str], place: Place, guards: str) -> Dict[str, str]:
     """How HTCondor has to read these macros back, given what the image's guards expand to."""
-    return dict(macros(values, place), START=start(values, guards, values["Start"]))
+    return dict(
+        macros(kind, values, place), START=start(values, guards, wanted(kind, values))
+    )
 
 
 def needs_restart(before: str, after: str) -> bool:

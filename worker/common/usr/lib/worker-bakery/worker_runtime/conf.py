@@ -1,27 +1,33 @@
-"""The worker's file, `Key = value` a line: its text -> values, problems and warnings. Pure.
+"""The worker's configuration, from its file or its environment: values, problems and warnings. Pure.
 
-No message ever quotes a value, nor a line or a key that could be a token gone astray.
+Values are known by their settings, words of the runtime; messages name the keys that the user
+wrote. No message ever quotes a value, nor a line or a key that could be a token gone astray.
+
+The file has one of two forms. `conf` is `Key = value` a line; the value is what stands there.
+`environment` is `KEY=value` a line, perhaps after `export`, and means the same to a shell and to
+systemd: a value in single quotes is what stands between them; in double quotes, a backslash makes
+\\ " $ and ` stand for themselves, and else they do not occur; without quotes it has none of
+\\ " ' $ ` and no # after a blank. Without quotes it also means the same to docker's --env-file.
 """
 
+import os
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from worker_runtime.kind import Key
 from worker_runtime.values import problem_with
 
 # The spellings of the first workers (2019); every other variant is taken too, but warned of.
 LEGACY = {"TOKEN": "Token", "START": "Start"}
-# Short on purpose: no part of a token can pass for the name of a key.
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,23}\Z")
+# Short on purpose, or all in capitals: no part of a token can pass for the name of a key.
+_NAME = re.compile(r"([A-Za-z][A-Za-z0-9_]{0,23}|[A-Z][A-Z_]{0,39})\Z")
 # Not str.strip(): that also takes control characters, which are to be found and refused.
 _BLANKS = " \t\r"
-
-
-class Key(NamedTuple):
-    name: str
-    kind: str
-    required: bool
-    default: str
-    instead_of: str = ""  # the required key that this one can stand for
+_EXPORT = re.compile(r"export[ \t]+")
+_IN_SINGLE = re.compile(r"'([^']*)'\Z")
+_IN_DOUBLE = re.compile(r'"((?:[^"\\$`]|\\["\\$`])*)"\Z')
+_ESCAPED = re.compile(r'\\(["\\$`])')
+_NOT_BARE = re.compile(r"""["'\\$`]|[ \t]#""")
 
 
 class Line(NamedTuple):
@@ -36,40 +42,76 @@ class Conf(NamedTuple):
     warnings: Tuple[str, ...]
 
 
-def keys_of(table: Mapping[str, Any]) -> Tuple[Key, ...]:
-    """The rows of keys.json."""
-    return tuple(
-        Key(row["key"], row["kind"], row["required"], row["default"], row.get("instead_of", ""))
-        for row in table["keys"]
-    )
-
-
-def parse(raw: bytes, keys: Sequence[Key]) -> Conf:
+def parse(raw: bytes, keys: Sequence[Key], form: str) -> Conf:
     """Everything the file says, and everything that is wrong with it, at once."""
     try:
         text = raw.decode("utf-8-sig")  # an editor on Windows may have left its mark
     except UnicodeDecodeError as error:
         number = raw.count(b"\n", 0, error.start) + 1
         return Conf({}, ("line %d: not UTF-8 text" % number,), ())
-    lines, unread = _lines(text)
+    lines, unread = _lines(text, form)
     known, warnings = _recognised(lines, keys)
     given = {line.key: line.value for line in known}  # the last one wins
-    values = {key.name: given.get(key.name) or key.default for key in keys}
+    values = values_of(given, keys)
     return Conf(values, tuple(unread + _problems(values, given, keys)), tuple(warnings))
 
 
-def _lines(text: str) -> Tuple[List[Line], List[str]]:
+def of_environment(environment: Mapping[str, str], keys: Sequence[Key]) -> Conf:
+    """What the variables of these names say; an empty one says nothing."""
+    names = [key.name for key in keys]
+    given = {name: environment[name] for name in names if environment.get(name)}
+    values = values_of(given, keys)
+    quoted = [
+        "%s begins and ends with a quotation mark; docker's --env-file takes no quotes" % name
+        for name, value in sorted(given.items())
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    ]
+    prefix = os.path.commonprefix(names)
+    strange = sorted(name for name in environment if name.startswith(prefix) and name not in names)
+    shown = (name if _NAME.match(name) else "a variable that is no key" for name in strange)
+    warnings = tuple("unknown variable, ignored: " + name for name in shown) if prefix else ()
+    return Conf(values, tuple(_problems(values, environment, keys) + quoted), warnings)
+
+
+def values_of(given: Mapping[str, str], keys: Sequence[Key]) -> Dict[str, str]:
+    """The values by their settings, with defaults: none for a key if another stands for it."""
+    return {key.setting: given.get(key.name) or _default(key, given, keys) for key in keys}
+
+
+def _default(key: Key, given: Mapping[str, str], keys: Sequence[Key]) -> str:
+    first = key.instead_of or key.name
+    rivals = [other for other in keys if first in (other.name, other.instead_of)]
+    return "" if any(given.get(other.name) for other in rivals) else key.default
+
+
+def _lines(text: str, form: str) -> Tuple[List[Line], List[str]]:
     lines, unread = [], []
     for number, raw in enumerate(text.split("\n"), 1):
         stripped = raw.strip(_BLANKS)
         if not stripped or stripped.startswith("#"):
             continue
-        key, equals, value = stripped.partition("=")
-        if equals:
-            lines.append(Line(number, key.strip(_BLANKS), value.strip(_BLANKS)))
-        else:
+        exported = _EXPORT.match(stripped) if form == "environment" else None
+        key, equals, value = stripped[exported.end() if exported else 0 :].partition("=")
+        read = value_of(value.strip(_BLANKS), form)
+        if not equals:
             unread.append("line %d: not of the form Key = value" % number)
+        elif read is None:
+            unread.append("line %d: a quotation mark, \\, $ or # that can be read in two ways" % number)
+        else:
+            lines.append(Line(number, key.strip(_BLANKS), read))
     return lines, unread
+
+
+def value_of(text: str, form: str) -> Optional[str]:
+    """The value that stands there; None if readers of `environment` would differ about it."""
+    if form == "conf":
+        return text
+    single, double = _IN_SINGLE.match(text), _IN_DOUBLE.match(text)
+    if single:
+        return single.group(1)
+    if double:
+        return _ESCAPED.sub(r"\1", double.group(1))
+    return None if _NOT_BARE.search(text) else text
 
 
 def _recognised(lines: Sequence[Line], keys: Sequence[Key]) -> Tuple[List[Line], List[str]]:
@@ -102,10 +144,10 @@ def _problems(
 ) -> List[str]:
     problems = []
     for key in keys:
-        value = values[key.name]
+        value = values[key.setting]
         if value:
             problem = problem_with(key.kind, value)
-        elif key.required and not any(values[name] for name in _instead_of(key, keys)):
+        elif key.required and not any(values[other.setting] for other in _instead_of(key, keys)):
             problem = "is empty" if key.name in given else "is missing"
         else:
             problem = None
@@ -118,11 +160,11 @@ def _too_many(values: Mapping[str, str], keys: Sequence[Key]) -> List[str]:
     """Of a key and those that can stand for it, one is to be given."""
     problems = []
     for key in keys:
-        given = [name for name in (key.name, *_instead_of(key, keys)) if values[name]]
+        given = [other.name for other in (key, *_instead_of(key, keys)) if values[other.setting]]
         if len(given) > 1:
             problems.append("%s: give only one of them" % ", ".join(given))
     return problems
 
 
-def _instead_of(key: Key, keys: Sequence[Key]) -> List[str]:
-    return [other.name for other in keys if other.instead_of == key.name]
+def _instead_of(key: Key, keys: Sequence[Key]) -> List[Key]:
+    return [other for other in keys if other.instead_of == key.name]

@@ -1,19 +1,16 @@
-"""`worker configure`: from /etc/osg-worker.conf to a running HTCondor. Run again, it changes
-nothing that is right already. The token is written to its file, and to nothing else.
+"""`worker configure`: from the worker's file to a running HTCondor. Run again, it changes nothing
+that is right already. The token is written to its file, and to nothing else.
 """
 
 import os
 import subprocess
-from typing import Sequence
+from typing import List
 
 from worker_runtime import clock, condor, files, machine, proof, settings, stopped, token
-from worker_runtime.conf import Conf, Key, parse
+from worker_runtime.conf import Conf, parse
+from worker_runtime.kind import Kind
 from worker_runtime.say import say
 
-TOKENS = "/etc/condor/tokens.d"
-TOKEN_FILE = TOKENS + "/osg-worker.token"
-CONFIG_NAME = "90-osg-worker.config"
-CONFIG_FILE = proof.CONFIG_DIR + "/" + CONFIG_NAME
 UNIT = "condor.service"
 GUARD = "worker-metadata-guard.service"
 # What cloud-init keeps of the user-data, and with it perhaps a token, whatever its files' modes.
@@ -25,41 +22,37 @@ def main() -> int:
     for complaint in table.complaints:
         say("warning: " + complaint)
     try:
-        return follow(table.path, table.keys)
+        return follow(table.kind)
     except OSError as error:  # a full disk, or a folder where the file should be
         say("%s: %s" % (error.filename, error.strerror))
         return 1
 
 
-def follow(path: str, keys: Sequence[Key]) -> int:
+def follow(kind: Kind) -> int:
     """Do what the file says, until it says the same after that as before."""
-    content = files.settled(path)
+    content = files.settled(kind.file)
     while True:
-        status = apply(path, content or b"", keys)
+        status = apply(kind, content or b"")
         # A change made meanwhile would be lost: the path unit does not look while we run.
-        now = files.settled(path)
+        now = files.settled(kind.file)
         if now == content:
             return status
         content = now
 
 
-def apply(path: str, content: bytes, keys: Sequence[Key]) -> int:
+def apply(kind: Kind, content: bytes) -> int:
     """Do what the file says; the exit status."""
     close_folders()
     if not content.strip():
-        say("waiting for %s, which says whose jobs to run" % path)
+        say("waiting for %s, which says whose jobs to run" % kind.file)
         return 0
     place = condor.Place(clock.booted_at(), machine.attributes())
-    conf = parse(content, keys)
-    if not conf.problems:
-        conf = proven(conf, place)
-    if not conf.problems:
-        conf = with_token(conf)
+    conf = checked(kind, parse(content, kind.keys, kind.form), place)
     for warning in conf.warnings:
-        say("warning: %s: %s" % (path, warning))
+        say("warning: %s: %s" % (kind.file, warning))
     if conf.problems:
-        return refused(path, conf)
-    return started(install(conf, place))
+        return refused(kind, conf)
+    return started(install(kind, conf, place))
 
 
 def close_folders() -> None:
@@ -69,42 +62,59 @@ def close_folders() -> None:
             os.chmod(folder, 0o700)
 
 
-def proven(conf: Conf, place: condor.Place) -> Conf:
+def checked(kind: Kind, conf: Conf, place: condor.Place) -> Conf:
+    """With the token, and with all that is wrong, at once; HTCondor is asked if nothing else is."""
+    conf = with_token(kind, conf)
+    return conf if conf.problems else proven(kind, conf, place)
+
+
+def proven(kind: Kind, conf: Conf, place: condor.Place) -> Conf:
     """With what HTCondor itself thinks of the values."""
     values = conf.values
-    verdict = proof.both(
-        proof.of_expression(values["Start"]),
-        proof.of_configuration(CONFIG_NAME, values, place),
-    )
+    verdict = proof.of_configuration(kind, values, place)
+    for text in expressions(kind, conf):
+        verdict = proof.both(proof.of_expression(text), verdict)
     return Conf(values, tuple(verdict.problems), conf.warnings + tuple(verdict.warnings))
 
 
-def with_token(conf: Conf) -> Conf:
+def expressions(kind: Kind, conf: Conf) -> List[str]:
+    given = (conf.values[key.setting] for key in kind.keys if key.kind == "expression")
+    return [text for text in given if text]
+
+
+def with_token(kind: Kind, conf: Conf) -> Conf:
+    """Its own, or from where the values say that it is; a problem more if it is not there."""
+    secrets = [key.name for key in kind.keys if key.setting in settings.SECRET]
+    if not conf.values or any(problem.startswith(tuple(secrets)) for problem in conf.problems):
+        return conf
     try:
-        return conf._replace(values=dict(conf.values, Token=token.obtained(conf.values)))
+        found = token.obtained(kind, conf.values)
     except token.NoToken as reason:
-        return conf._replace(problems=(str(reason),))
+        return conf._replace(problems=(*conf.problems, str(reason)))
+    return conf._replace(values=dict(conf.values, Token=found))
 
 
-def refused(path: str, conf: Conf) -> int:
-    say("\n".join("%s: %s" % (path, problem) for problem in conf.problems))
+def refused(kind: Kind, conf: Conf) -> int:
+    say("\n".join("%s: %s" % (kind.file, problem) for problem in conf.problems))
     running = subprocess.call(["systemctl", "--quiet", "is-active", UNIT]) == 0
     done = "HTCondor goes on as before." if running else "HTCondor was not started."
-    say("%s Correct %s; it is read as soon as it changes." % (done, path))
+    say("%s Correct %s; it is read as soon as it changes." % (done, kind.file))
     return 1
 
 
-def install(conf: Conf, place: condor.Place) -> str:
+def install(kind: Kind, conf: Conf, place: condor.Place) -> str:
     """The token and the configuration in their places; what HTCondor is to do about it."""
-    files.private_folder(TOKENS)
-    before = files.text(CONFIG_FILE)
-    after = condor.render(conf.values, place)
-    token_is_new = files.put(TOKEN_FILE, conf.values["Token"].encode("ascii") + b"\n", 0o600)
-    config_is_new = files.put(CONFIG_FILE, after.encode("utf-8"), 0o644)
+    files.private_folder(os.path.dirname(kind.token_file))
+    config_file = os.path.join(proof.CONFIG_DIR, kind.config_name)
+    before = files.text(config_file)
+    after = condor.render(kind, conf.values, place)
+    secret = conf.values["Token"].encode("ascii") + b"\n"
+    token_is_new = files.put(kind.token_file, secret, 0o600)
+    config_is_new = files.put(config_file, after.encode("utf-8"), 0o644)
     if token_is_new or config_is_new or not os.path.exists(settings.PUBLISHED):
         stopped.started()  # whatever ended under the old settings, says nothing of the new
         settings.publish(conf.values)
-        # At each start of HTCondor it runs anyway; a running one may have to hear of MetadataGuard.
+        # At each start of HTCondor it runs anyway; a running one may have to hear of the guard.
         subprocess.call(["systemctl", "start", GUARD])
     if condor.needs_restart(before, after):
         return "restart"

@@ -41,7 +41,19 @@ def _seen(path: str) -> Optional[Seen]:
 
 
 def make_private(file: int) -> None:
-    """root's, 0600. Only where it is not so yet: the path unit takes a chmod for a change."""
+    """root's, 0600. Only where it is not so yet: the path unit takes a chmod for a change.
+
+    A file of somebody else's that only he can read stays as it is where it cannot be changed (a
+    container's read-only mount). Raises OSError if others can read it.
+    """
+    try:
+        _own(file)
+    except OSError:
+        if os.fstat(file).st_mode & 0o077:
+            raise
+
+
+def _own(file: int) -> None:
     status = os.fstat(file)
     if status.st_mode & 0o7777 != 0o600:
         os.fchmod(file, 0o600)

@@ -8,10 +8,10 @@ The rules are pure text; `switch` hands them to the tool.
 
 import os
 import shutil
-import subprocess
 from typing import Callable, List, NamedTuple, Sequence
 
-from worker_runtime import settings
+from worker_runtime import kind, settings
+from worker_runtime.program import ended
 from worker_runtime.say import say
 
 TABLE = "worker_metadata"
@@ -186,32 +186,23 @@ def has_ipv6() -> bool:
 
 def main() -> int:
     on = settings.current()["MetadataGuard"] == "yes"
+    off = kind.here().key("MetadataGuard")
     try:
         complaints = switch(on, has_ipv6())
     except Failed as failure:
         say("the metadata service cannot be kept from jobs: %s" % failure)
-        say("HTCondor does not start without that, unless the file says MetadataGuard = no.")
+        say("HTCondor does not start without that, unless %s is no." % off)
         return 1
     for complaint in complaints:
         say("warning: metadata guard: " + complaint)
     if not on:
-        say("warning: MetadataGuard = no: jobs can read this machine's user-data")
+        say("warning: %s is no: jobs can read this machine's user-data" % off)
     return 0
 
 
 def _run(argv: Sequence[str], text: str = "") -> str:
     """What the program prints, given `text`. Raises Failed with the first line of its complaint."""
-    try:
-        done = subprocess.run(
-            list(argv),
-            input=text.encode("ascii"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failed("%s: %s" % (argv[0], type(error).__name__)) from error
-    if done.returncode != 0:
-        complaint = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
-        raise Failed("%s: %s" % (argv[0], complaint or "status %d" % done.returncode))
-    return done.stdout.decode("utf-8", "replace")
+    done = ended(argv, SECONDS, text)
+    if done.status != 0:
+        raise Failed("%s: %s" % (argv[0], done.complaint or "status %d" % done.status))
+    return done.out

@@ -1,29 +1,22 @@
 """Why is this worker not in the pool? Asked in the order in which things go wrong, in words."""
 
-import os
 import re
 import socket
-import subprocess
 import time
-from typing import NamedTuple, Optional
+from typing import Optional
 
-from worker_runtime import files, token
+from worker_runtime import files, kind, token
 from worker_runtime.condor import without_port
-from worker_runtime.configure import TOKEN_FILE
+from worker_runtime.program import UNENDED, Ended, ended
 
 PORT = 9618
 SECONDS = 10
 _DENIED = re.compile(r'Received "DENIED" from server for user (\S+)')
 
 
-class Ping(NamedTuple):
-    status: int
-    said: str
-
-
 def problem(manager: str) -> Optional[str]:
     """What stands between this worker and the pool; None if nothing is to be seen."""
-    secret = files.text(TOKEN_FILE).strip()
+    secret = files.text(kind.here().token_file).strip()
     claimed = token.claims(secret)
     unreached = unreachable(manager)
     if unreached:
@@ -42,9 +35,9 @@ def unreachable(manager: str) -> Optional[str]:
     except OSError as error:
         return "the name %s of the pool cannot be resolved (%s)" % (host, error.strerror)
     last = ""
-    for family, kind, protocol, _, address in addresses:
+    for family, sort, protocol, _, address in addresses:
         try:
-            with socket.socket(family, kind, protocol) as probe:
+            with socket.socket(family, sort, protocol) as probe:
                 probe.settimeout(SECONDS)
                 probe.connect(address)
                 return None
@@ -60,38 +53,26 @@ def port_of(manager: str) -> int:
     return int(after[1:]) if after.startswith(":") else PORT
 
 
-def ping(manager: str) -> Ping:
+def ping(manager: str) -> Ended:
     """HTCondor's own try to be let in as a startd, with the token that the daemons use."""
     argv = ["condor_ping", "-verbose", "-type", "collector", "-pool", manager, "ADVERTISE_STARTD"]
-    try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=3 * SECONDS,
-            env=dict(os.environ, _CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS="IDTOKENS"),
-        )
-    except subprocess.TimeoutExpired:
-        return Ping(-1, "")
-    except OSError as error:
-        return Ping(-1, str(error.strerror))
-    return Ping(done.returncode, done.stdout.decode("utf-8", "replace"))
+    only = {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"}
+    return ended(argv, 3 * SECONDS, env=only, together=True)
 
 
-def of_ping(manager: str, answer: Ping, issuer: str) -> Optional[str]:
+def of_ping(manager: str, answer: Ended, issuer: str) -> Optional[str]:
     """What the answer means. (The words were read off HTCondor 23.9.)"""
     if answer.status == 0:
         return None
-    denied = _DENIED.search(answer.said)
+    denied = _DENIED.search(answer.out)
     if denied:
         return "%s knows the token as %s, but does not let that advertise a worker" % (
             manager,
             denied.group(1),
         )
-    if "AUTHENTICATE" in answer.said:
+    if "AUTHENTICATE" in answer.out:
         return "%s rejected the token (issued by %s)" % (manager, issuer)
-    if answer.status == -1:
+    if answer.status == UNENDED:
         return "%s took the connection, but did not answer as a collector does" % manager
-    first = answer.said.strip().splitlines()
+    first = answer.out.strip().splitlines()
     return "%s does not let this worker in: %s" % (manager, first[-1] if first else "no reason given")

@@ -3,9 +3,9 @@
 import json
 import os
 import re
-import subprocess
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from worker_runtime.program import ended
 from worker_runtime.stopped import UNIT, properties_in, went_by_itself
 
 SECONDS = 20
@@ -108,15 +108,5 @@ def _ads(said: Optional[str]) -> List[Dict[str, Any]]:
 
 def _output(argv: Sequence[str]) -> Optional[str]:
     """What a program printed; None if it failed or did not end in time."""
-    try:
-        done = subprocess.run(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=SECONDS,
-            env=dict(os.environ, _CONDOR_QUERY_TIMEOUT="10"),
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+    done = ended(argv, SECONDS, env={"_CONDOR_QUERY_TIMEOUT": "10"})
+    return done.out if done.status == 0 else None

@@ -7,22 +7,17 @@ otherwise, which is then said aloud.
 
 import os
 import shutil
-import subprocess
 import tempfile
 from typing import Dict, List, Mapping, NamedTuple, Sequence
 
 from worker_runtime import condor
+from worker_runtime.kind import Kind
+from worker_runtime.program import Ended, ended
 
 ROOT_CONFIG = "/etc/condor/condor_config"
 CONFIG_DIR = "/etc/condor/config.d"
 SECONDS = 180  # HTCondor looks for the machine's own name first, which may take minutes
 GUARDS = "WORKER_GUARDS"
-
-
-class Answer(NamedTuple):
-    status: int
-    out: str
-    complaint: str
 
 
 class Verdict(NamedTuple):
@@ -34,12 +29,12 @@ class Refused(Exception):
     """HTCondor cannot read the configuration at all."""
 
 
-def of_configuration(name: str, values: Mapping[str, str], place: condor.Place) -> Verdict:
-    """Would HTCondor, with these values as CONFIG_DIR/`name`, understand what they mean?"""
-    text = condor.render(values, place)
+def of_configuration(kind: Kind, values: Mapping[str, str], place: condor.Place) -> Verdict:
+    """Would HTCondor, with these values in the kind's file in CONFIG_DIR, understand what they mean?"""
+    name, text = kind.config_name, condor.render(kind, values, place)
     try:
         guards = macros_read(name, text, [GUARDS], whole=False)[GUARDS]
-        wanted = condor.meant(values, place, guards)
+        wanted = condor.meant(kind, values, place, guards)
         exact = macros_read(name, text, sorted(wanted), whole=False)
         whole = macros_read(name, text, sorted(wanted), whole=True)
     except Refused as refusal:
@@ -104,21 +99,9 @@ def of_expression(text: str) -> Verdict:
     return Verdict([], [])
 
 
-def ask(argv: Sequence[str], env: Mapping[str, str]) -> Answer:
-    """Run one of HTCondor's tools; its complaint is the first line that it says on stderr."""
-    try:
-        done = subprocess.run(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(os.environ, **env),
-            timeout=SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Answer(-1, "", "%s: %s" % (argv[0], type(error).__name__))
-    complaint = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
-    return Answer(done.returncode, done.stdout.decode("utf-8", "replace"), complaint)
+def ask(argv: Sequence[str], env: Mapping[str, str]) -> Ended:
+    """Run one of HTCondor's tools."""
+    return ended(argv, SECONDS, env=env)
 
 
 def both(first: Verdict, second: Verdict) -> Verdict:

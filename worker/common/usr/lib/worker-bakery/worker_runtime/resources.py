@@ -10,6 +10,7 @@ import subprocess
 from typing import List
 
 from worker_runtime import files, proof
+from worker_runtime.program import ended
 from worker_runtime.say import say
 
 CONFIG_FILE = proof.CONFIG_DIR + "/81-worker-resources.config"
@@ -17,6 +18,7 @@ HEAD = "# Written by `worker resources` at each start of HTCondor.\n"
 # slot0 is for whichever slot has no account of its own: NOBODY_SLOT_USER in 30-worker-jobs.config.
 ACCOUNT = "slot%d"
 
+SECONDS = 60  # for HTCondor to say what its configuration is
 # The kernel, systemd, ssh and HTCondor's daemons; then a starter, and its shadows in the kernel,
 # for each slot. In MiB.
 FOR_SYSTEM = 256
@@ -24,7 +26,7 @@ FOR_EACH_CPU = 32
 
 
 def main() -> int:
-    cpus = os.cpu_count() or 1
+    cpus = slots(os.cpu_count() or 1, ended(["condor_config_val", "NUM_CPUS"], SECONDS).out)
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
     try:
         for number in range(cpus + 1):
@@ -34,6 +36,11 @@ def main() -> int:
         say("HTCondor cannot start without accounts for its jobs: %s" % error)
         return 1
     return 0
+
+
+def slots(detected: int, configured: str) -> int:
+    """How many jobs there can be at once: a job has a CPU at least. A site may say NUM_CPUS = …."""
+    return max(detected, int(configured)) if configured.strip().isdigit() else detected
 
 
 def render(cpus: int, memory: int) -> str:

@@ -3,12 +3,15 @@
 import os
 import sys
 
+from worker_runtime import kind
+
 CONSOLE = "/dev/console"
 
 
 def say(text: str) -> None:
     """One message, on every line of which stands who speaks."""
-    lines = "".join("osg-worker: " + line + "\n" for line in text.splitlines())
+    who = kind.here().name
+    lines = "".join("%s: %s\n" % (who, line) for line in text.splitlines())
     # Bytes, because under LANG=C Python 3.6 would refuse to write anything but ASCII.
     raw = lines.encode("utf-8", "backslashreplace")
     sys.stderr.buffer.write(raw)

@@ -8,7 +8,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional
 
-from worker_runtime import files, machine, settings
+from worker_runtime import condor, files, kind, machine, settings
+from worker_runtime.kind import Kind
 from worker_runtime.life import Life, Memory
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def data(now: Life, memory: Memory, seen: "Seen", boot: float) -> Dict[str, Any]
     def date(seconds: Optional[float]) -> Optional[int]:
         return int(epoch + seconds) if seconds and seconds != float("inf") else None
 
-    values = seen.values
+    values, mine = seen.values, kind.here()
     return {
         "state": now.state,
         "why": now.why,
@@ -42,11 +43,17 @@ def data(now: Life, memory: Memory, seen: "Seen", boot: float) -> Dict[str, Any]
         "on_idle": values["OnIdle"],
         "configured": bool(seen.facts.configured),
         "pool": values["CentralManager"],
-        "group": values["WorkerGroupName"],
-        "start": values["Start"],
+        "group": named(mine, values),
+        "start": condor.wanted(mine, values) if seen.facts.configured else "",
         "image": machine.of_image(machine.read(machine.IMAGE)),
         "at": int(time.time()),
     }
+
+
+def named(mine: Kind, values: Mapping[str, str]) -> str:
+    """By what the worker is found in the pool."""
+    shown = (values[key.setting] for key in mine.keys if key.advertise)
+    return ", ".join(value for value in shown if value)
 
 
 def main(arguments: List[str]) -> int:

@@ -1,7 +1,8 @@
 """`worker storage`: where the jobs' files go, decided anew before each start of HTCondor.
 
 The best of: an attached disk, formatted if it is empty; a folder on a file system that a cloud
-mounted for scratch; HTCondor's default. A disk that holds anything is never written to, and when
+mounted for scratch; HTCondor's default. A kind of worker whose jobs have a home of their own finds
+whatever it is there. A disk that holds anything is never written to, and when
 in doubt it holds something. No failure here stops HTCondor: the next best place is taken.
 What to try, and in which order, is `options`, pure; trying it is `prepared`.
 """
@@ -12,18 +13,19 @@ import pwd
 import re
 import stat
 import struct
-import subprocess
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set
 
-from worker_runtime import files, settings
+from worker_runtime import files, kind, settings
+from worker_runtime.program import ended
 from worker_runtime.proof import CONFIG_DIR
 from worker_runtime.say import say
 
 CONFIG_FILE = CONFIG_DIR + "/80-worker-storage.config"
-HEAD = "# Written by `worker storage` before each start of HTCondor; ExecuteDisk = no switches it off.\n"
+HEAD = "# Written by `worker storage` before each start of HTCondor.\n"
 DEFAULT = "/var/lib/condor"  # HTCondor's own place is in here; where a disk of ours is mounted, too
 DISK = DEFAULT + "/execute-disk"
 FOLDER = "condor-execute"  # on whatever file system is taken
+EXECUTE, IMAGES = "/condor", "/images"  # in a home of the jobs' own
 LABEL = "worker-execute"
 CONTAINER = "/run/systemd/container"  # systemd's note that this machine is one
 
@@ -102,11 +104,13 @@ def _is_scratch(system: FileSystem, free: int) -> bool:
     return bool(_SCRATCH.match(system.place)) and usable and large
 
 
-def config(folder: Optional[str]) -> str:
-    """HTCondor's configuration for jobs' files in `folder`, or in its default place."""
+def config(folder: Optional[str], home: str = "") -> str:
+    """HTCondor's configuration for jobs' files in `folder`, or in its default place; or in `home`."""
+    execute = home + EXECUTE if home else folder
+    lines = ["EXECUTE = %s\n" % execute] if execute else []
     if folder is None:
-        return HEAD + "RESERVED_DISK = %d\n" % RESERVED
-    return HEAD + "EXECUTE = %s\n" % folder
+        lines.append("RESERVED_DISK = %d\n" % RESERVED)
+    return HEAD + "".join(lines)
 
 
 def content(blkid: str) -> str:
@@ -175,8 +179,8 @@ def free_at(place: str) -> int:
     return status.f_bavail * status.f_frsize
 
 
-def folder(disks: Sequence[Disk]) -> Optional[str]:
-    """The folder for the jobs' files, made ready; None if HTCondor's default is the best."""
+def folder(disks: Sequence[Disk], default: str) -> Optional[str]:
+    """The folder for the jobs' files, made ready; None if the default place is the best."""
     known = []
     for disk in disks:
         try:
@@ -186,7 +190,7 @@ def folder(disks: Sequence[Disk]) -> Optional[str]:
     for disk in known:
         if disk.content not in (EMPTY, OURS):
             say("%s is left alone: it holds %s" % (disk.path, disk.content))
-    for option in options(known, file_systems(), free_at(DEFAULT)):
+    for option in options(known, file_systems(), free_at(default)):
         try:
             return prepared(option)
         except (Unsuitable, OSError) as why:
@@ -247,28 +251,70 @@ def is_there(path: str) -> bool:
     return all(os.path.isdir(folder) for folder in named)
 
 
-def place() -> Optional[str]:
-    """The folder, or None for HTCondor's default, which is also what is left after a failure."""
+def place(default: str) -> Optional[str]:
+    """The folder, or None for the default, which is also what is left after a failure."""
     if settings.current()["ExecuteDisk"] != "yes":
         return None
     try:
-        return folder(candidates())
+        return folder(candidates(), default)
     except (Unsuitable, OSError) as why:
         say("warning: no place for the files of jobs was found: %s" % _words(why))
         return None
 
 
+def moved_in(home: str, chosen: Optional[str]) -> None:
+    """The home of the jobs' files: the chosen folder, if there is one. Raises Unsuitable, OSError.
+
+    A file system that somebody else has mounted there stays, and is used.
+    """
+    os.makedirs(home, 0o755, exist_ok=True)
+    there = mounted_at(home)
+    if there and there.endswith("/" + FOLDER):
+        _run(["umount", home])
+        there = None
+    if chosen and not there:
+        _run(["mount", "--bind", chosen, home])
+    condor = pwd.getpwnam("condor")
+    os.makedirs(home + EXECUTE, 0o755, exist_ok=True)
+    os.chown(home + EXECUTE, condor.pw_uid, condor.pw_gid)
+    # Any job may add an image, and none can take away another's.
+    os.makedirs(home + IMAGES, exist_ok=True)
+    os.chmod(home + IMAGES, 0o1777)
+
+
+def mounted_at(place: str) -> Optional[str]:
+    """Which folder of its file system is mounted there; None if nothing is."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+        rows = [line.split(" ") for line in mounts]
+    found = [root for _, _, _, root, where, *_ in rows if where == place]
+    return found[-1] if found else None
+
+
+def settled_in(home: str, chosen: Optional[str]) -> Optional[str]:
+    """`moved_in` with the chosen folder, or else without; which it was."""
+    try:
+        moved_in(home, chosen)
+    except (Unsuitable, OSError) as why:
+        say("warning: cannot have %s at %s: %s" % (chosen, home, _words(why)))
+        moved_in(home, None)
+        return None
+    return chosen
+
+
 def main() -> int:
+    home = kind.here().home
     try:
         # Before a disk that hangs can have systemd end this: HTCondor starts all the same.
         if not is_there(CONFIG_FILE):
-            files.put(CONFIG_FILE, config(None).encode("ascii"), 0o644)
-        chosen = place()
-        files.put(CONFIG_FILE, config(chosen).encode("ascii"), 0o644)
-    except OSError as why:
-        say("cannot write %s: %s" % (CONFIG_FILE, _words(why)))
+            files.put(CONFIG_FILE, config(None, home).encode("ascii"), 0o644)
+        chosen = place(os.path.dirname(home) or DEFAULT)
+        if home:
+            chosen = settled_in(home, chosen)
+        files.put(CONFIG_FILE, config(chosen, home).encode("ascii"), 0o644)
+    except (Unsuitable, OSError) as why:
+        say("cannot prepare a place for the files of jobs: %s" % _words(why))
         return 1
-    say("the files of jobs go to %s" % (chosen or "HTCondor's default place"))
+    say("the files of jobs go to %s" % (chosen or home or "HTCondor's default place"))
     return 0
 
 
@@ -277,18 +323,8 @@ def _words(why: Exception) -> str:
 
 
 def _run(argv: Sequence[str], expect: Sequence[int] = (0,)) -> str:
-    """What it prints. Raises Unsuitable with the first line of its complaint, OSError."""
-    try:
-        done = subprocess.run(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        raise Unsuitable("%s did not end within %d s" % (argv[0], SECONDS)) from None
-    if done.returncode not in expect:
-        complaint = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
-        raise Unsuitable("%s: %s" % (argv[0], complaint or "status %d" % done.returncode))
-    return done.stdout.decode("utf-8", "replace")
+    """What it prints. Raises Unsuitable with the first line of its complaint."""
+    done = ended(argv, SECONDS)
+    if done.status not in expect:
+        raise Unsuitable("%s: %s" % (argv[0], done.complaint or "status %d" % done.status))
+    return done.out

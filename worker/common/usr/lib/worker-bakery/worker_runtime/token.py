@@ -12,6 +12,7 @@ import time
 from typing import Any, Dict, Mapping, Optional
 
 from worker_runtime import files
+from worker_runtime.kind import Kind
 from worker_runtime.values import problem_with
 
 COMMAND_SECONDS = 60
@@ -24,13 +25,17 @@ class NoToken(Exception):
     """Why there is none, in words."""
 
 
-def obtained(values: Mapping[str, str]) -> str:
+def obtained(kind: Kind, values: Mapping[str, str]) -> str:
     """The token. Raises NoToken."""
     if values["Token"]:
         return values["Token"]
-    if values["TokenFile"]:
-        return only_one("TokenFile", _content(values["TokenFile"]))
-    return only_one("TokenCommand", _printed(values["TokenCommand"]))
+    named = "TokenFile" if values["TokenFile"] else "TokenCommand"
+    try:
+        found = _content(values[named]) if values["TokenFile"] else _printed(values[named])
+        return only_one(named, found)
+    except NoToken as reason:
+        # In the user's words.
+        raise NoToken(str(reason).replace(named, kind.key(named))) from None
 
 
 def only_one(source: str, raw: bytes) -> str:
@@ -49,6 +54,8 @@ def _content(path: str) -> bytes:
     try:
         content = files.settled(path)
     except OSError as error:
+        if error.filename is None:  # it was open: fchmod, fchown
+            raise NoToken("TokenFile %s can be read by others; chmod 600 it" % path) from None
         raise NoToken("TokenFile %s: %s" % (path, error.strerror)) from None
     if content is None:
         raise NoToken("TokenFile %s does not exist" % path)

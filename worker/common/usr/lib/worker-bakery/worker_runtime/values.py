@@ -35,14 +35,22 @@ def _choice(choices: Sequence[str], value: str) -> Optional[str]:
 
 
 def _has_control(value: str) -> bool:
-    # Zl and Zp: line and paragraph separators, a new line for whoever reads them so.
-    return any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in value)
+    # Zl and Zp: line and paragraph separators, a new line for whoever reads them so. Cs: what
+    # Python makes of a variable that is not UTF-8.
+    return any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in value)
 
 
 def _string(value: str) -> Optional[str]:
     if _UNSPEAKABLE.search(value):
         return "contains $$ or $(DOLLAR), which HTCondor's configuration cannot hold"
     return None
+
+
+def _label(value: str) -> Optional[str]:
+    """Text that stays whole in the middle of an expression, too."""
+    if '"' in value or "\\" in value:
+        return 'contains a " or a backslash'
+    return _string(value)
 
 
 def _expression(value: str) -> Optional[str]:
@@ -88,6 +96,7 @@ def _command(value: str) -> Optional[str]:
 
 _KINDS: Dict[str, Callable[[str], Optional[str]]] = {
     "string": _string,
+    "label": _label,
     "token": _token,
     "expression": _expression,
     "host": _host,

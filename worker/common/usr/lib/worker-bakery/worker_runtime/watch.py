@@ -11,7 +11,7 @@ import subprocess
 import time
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from worker_runtime import clock, condor, configure, files, join, life, observe, settings, status
+from worker_runtime import clock, condor, conf, files, join, kind, life, observe, settings, status
 from worker_runtime.life import Facts, Life, Limits, Memory
 from worker_runtime.say import say
 from worker_runtime.stopped import LEFT, UNIT
@@ -153,10 +153,10 @@ def pause(limits: Limits) -> float:
 
 def token_file() -> str:
     """The worker's own file may name another that holds the token. (It is not among the settings.)"""
-    table = settings.table()
+    mine = settings.table().kind
     try:
-        with open(table.path, "rb") as file:
-            return configure.parse(file.read(), table.keys).values.get("TokenFile", "")
+        with open(mine.file, "rb") as file:
+            return conf.parse(file.read(), mine.keys, mine.form).values.get("TokenFile", "")
     except OSError:
         return ""
 
@@ -166,7 +166,7 @@ def follow_token(before: float) -> float:
     path = token_file()
     changed = observe.changed_at(path) if path else 0.0
     if changed not in (0.0, before):
-        call(["systemctl", "--no-block", "start", "osg-worker.service"])
+        call(["systemctl", "--no-block", "start", kind.here().unit])
     return changed
 
 

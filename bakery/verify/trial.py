@@ -1,0 +1,91 @@
+"""How each kind of worker is tried in a pool: what it is told, a job that it is to take, and one not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bakery.launch import guest
+from bakery.userdata import KINDS, WorkerConf, conf_text, start_expression
+from bakery.verify.pool import ADDRESS, classad_string
+from provisioner.errors import BadInput
+
+PROJECT, FOREIGN_PROJECT = "TG-PROOF01", "TG-SOMEBODY-ELSE"
+JOB_ID, FOREIGN_JOB_ID = "5e1f-1700000000", "0ff5-1700000000"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Its name in words, and further commands of its submit file."""
+
+    title: str
+    commands: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The worker is found by the attribute `found_by`, whose value is its name."""
+
+    conf: WorkerConf
+    found_by: str
+    matching: Job
+    foreign: Job
+    advertised: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def wanted(self) -> str:
+        """What the worker demands of jobs, as its own runtime says it."""
+        return guest.wanted(conf_text(self.conf).encode(), self.conf.kind)
+
+
+def kind_of(root: Path) -> str:
+    """Of the image with this root directory. Raises BadInput for what is no worker image of ours."""
+    try:
+        name = str(json.loads((root / "usr/lib/worker-bakery/kind.json").read_text())["name"])
+    except (OSError, ValueError, KeyError):
+        name = ""
+    kind = name.removesuffix("-worker")
+    if kind not in KINDS:
+        raise BadInput("The image is not one of a worker that this version knows.", "Bake it anew.")
+    return kind
+
+
+def trial(kind: str, name: str, token: str, settings: Mapping[str, str]) -> Trial:
+    """`settings` are those of every kind: IdleTimeout and so on."""
+    return {"osg": _osg, "prominence": _prominence}[kind](name, token, settings)
+
+
+def _osg(name: str, token: str, settings: Mapping[str, str]) -> Trial:
+    conf = WorkerConf(
+        token=token,
+        start=start_expression(projects=[PROJECT]),
+        group_name=name,
+        central_manager=ADDRESS,
+        settings=settings,
+    )
+    matching, foreign = (
+        Job(f"a job of {project}", _attribute("ProjectName", project))
+        for project in (PROJECT, FOREIGN_PROJECT)
+    )
+    return Trial(conf, "WorkerGroupName", matching, foreign, {"WorkerGroupName": name})
+
+
+def _prominence(name: str, token: str, settings: Mapping[str, str]) -> Trial:
+    place = {"Cloud": name, "Region": "Here", "NodeGroup": "Bakers"}
+    conf = WorkerConf(
+        kind="prominence",
+        token=token,
+        central_manager=ADDRESS,
+        settings={**place, "JobId": JOB_ID, **settings},
+    )
+    matching, foreign = (
+        Job(f"the job {one}", _attribute("ProminenceWantCluster", one)) for one in (JOB_ID, FOREIGN_JOB_ID)
+    )
+    advertised = {f"Prominence{key}": place[key] for key in place}
+    return Trial(conf, "ProminenceCloud", matching, foreign, advertised)
+
+
+def _attribute(name: str, value: str) -> dict[str, str]:
+    return {f"+{name}": classad_string(value)}

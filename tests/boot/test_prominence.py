@@ -1,0 +1,203 @@
+"""Workers of PROMINENCE against a real pool: what they say, what they take, and when they go.
+
+They mostly wait, so several live at the same time, each looked after by a thread. Without a job id
+such a worker takes everybody's jobs; here the site's own hook keeps it to those of its test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Lock
+
+import pytest
+
+from bakery.machines.machine import ANY_STATUS, Machine
+from bakery.machines.needs import Image, Needs, boot
+from bakery.machines.network import Network
+from bakery.userdata import quoted
+from bakery.verify.pool import ADDRESS, TRUST_DOMAIN, Pool, classad_string
+from tests.boot.life import COMPLETED, IDLE, JOIN, wait_job
+
+Boot = Callable[[str], Machine]
+CONF, TOKEN = "/etc/prominence-worker.conf", "/etc/condor/tokens.d/token.jwt"
+HOSTILE = 'the "cloud" of $(touch /ran) `x` \\n é'
+OFF = 240  # seconds, where the deadline itself is some 20
+SLOTS = 128
+
+
+@pytest.fixture
+def start(network: Network, prominence_image: Image, tmp_path: Path) -> Iterator[Boot]:
+    """Machines of these names, until the test ends; each with a guard of the site's."""
+    one_by_one = Lock()
+    with ExitStack() as stack:
+
+        def started(name: str) -> Machine:
+            work = tmp_path / name
+            work.mkdir()
+            needs = Needs(hostname=name, network=network)
+            with one_by_one:
+                machine = stack.enter_context(boot(needs, prominence_image, work))
+            machine.wait_up()
+            guard = f'WORKER_GUARDS = TARGET.ProjectName == "{project(name)}"\n'
+            machine.put("/etc/condor/config.d/50-site.config", guard.encode())
+            return machine
+
+        yield started
+
+
+def project(name: str) -> str:
+    """Of the machines node0, node1 and so on it is the same."""
+    return "TG-" + name.rstrip("0123456789").upper()
+
+
+def told(pool: Pool, cloud: str, **more: object) -> str:
+    """A worker's file; keys that are not given here have the values that make it work."""
+    values = {
+        "CLOUD": cloud, "REGION": "here", "NODE_GROUP": "bakers", "COLLECTOR": ADDRESS,
+        "WORKER_TOKEN": pool.worker_token(), **more,
+    }  # fmt: skip
+    return "".join(f"PROMINENCE_{key}={quoted(str(value))}\n" for key, value in values.items())
+
+
+def configure(machine: Machine, text: str) -> None:
+    machine.put(CONF, text.encode(), 0o600)
+
+
+def says(machine: Machine, text: str, seconds: float = 120) -> None:
+    machine.wait_until(f"it says {text!r}", lambda: text in machine.console_text(), seconds)
+
+
+def wait_joined(machine: Machine, pool: Pool, cloud: str) -> None:
+    def seen() -> bool:
+        return bool(pool.status(cloud, "ProminenceCloud"))
+
+    machine.wait_until(f"the collector knows of {cloud}", seen, JOIN)
+
+
+def a_life_from_mistakes_to_the_idle_end(start: Boot, pool: Pool) -> None:
+    machine = start("whole")
+    configure(machine, "PROMINENCE_REGION=\nPROMINENCE_IDLE_TIMEOUT=soon\nPROMINENCE_JOB_ID='\"'\n")
+    said = (
+        "PROMINENCE_CLOUD is missing", "PROMINENCE_REGION is empty", "PROMINENCE_NODE_GROUP is missing",
+        "PROMINENCE_COLLECTOR is missing", 'PROMINENCE_JOB_ID contains a " or a backslash',
+        "PROMINENCE_IDLE_TIMEOUT is not a whole number of seconds between 0 and 31622400",
+        f"PROMINENCE_TOKEN_FILE {TOKEN} does not exist",
+    )  # fmt: skip
+    says(machine, f"prominence-worker: HTCondor was not started. Correct {CONF}")
+    assert [
+        line for line in said if f"prominence-worker: {CONF}: {line}\r\n" not in machine.console_text()
+    ] == []
+    assert not machine.succeeds("systemctl", "is-active", "condor.service")
+    machine.put(TOKEN, pool.worker_token().encode(), 0o644)
+    configure(machine, told(pool, HOSTILE, WORKER_TOKEN="", IDLE_TIMEOUT=20))
+    job = pool.submit("whole", project("whole"), "#!/bin/sh\npwd; id -un; ls -d /home/prominence/images\n")
+    wait_job(machine, pool, job)
+    folder, user, images = pool.output("whole").split()
+    assert (folder.startswith("/home/prominence/condor/dir_"), images) == (True, "/home/prominence/images")
+    assert user.startswith("slot") and user != "slot0"
+    names = ("ProminenceCloud", "ProminenceRegion", "ProminenceNodeGroup")
+    [advertised, *_] = pool.ads(HOSTILE, *names, found_by=names[0])
+    assert advertised == " ".join([classad_string(HOSTILE), '"here"', '"bakers"'])
+    mode = machine.run(["stat", "--format=%U %a", TOKEN], expect=ANY_STATUS).stdout
+    assert mode in ("root 600\n", "")  # it may have gone by now
+    machine.wait_off(OFF)
+    assert "stopping: HTCondor was idle for long enough" in machine.console_text()
+    assert not machine.succeeds("true") and "eyJ" not in machine.console_text()
+
+
+def one_job_only(start: Boot, pool: Pool) -> None:
+    machine, wanted = start("single"), "uuid-1700000000"
+    script = "#!/bin/sh\necho done\n"
+    jobs = {
+        job_id: pool.submit(f"single-{job_id}", project("single"), script, of_id(job_id))
+        for job_id in ("", "uuid-1700000001", wanted)
+    }
+    configure(machine, told(pool, "single", JOB_ID=wanted))
+    wait_job(machine, pool, jobs.pop(wanted))
+    # Since then the negotiator has been asked about the others again and again.
+    for job in jobs.values():
+        assert pool.about(job, "JobStatus", "NumShadowStarts") == [IDLE, "undefined"]
+        pool.remove(job)
+
+
+def of_id(job_id: str) -> dict[str, str]:
+    return {"+ProminenceWantCluster": classad_string(job_id)} if job_id else {}
+
+
+def a_parallel_job_and_an_ordinary_one(start: Boot, pool: Pool) -> None:
+    machines = [start(f"node{number}") for number in range(2)]
+    for machine in machines:
+        configure(machine, told(pool, "parallel", SCHEDD_NAME=TRUST_DOMAIN, LOGIN_GRACE=0))
+        says(machine, "idle: no slot is claimed")
+    script = "#!/bin/sh\necho $(uname -n); sleep 2\n"
+    # All CPUs, so that two nodes of a job cannot be on one machine.
+    cpus = machines[0].run(["nproc"]).stdout.strip()
+    both = {
+        "universe": "parallel", "machine_count": "2", "request_cpus": cpus,
+        "output": "job.out.$(Node)", "+WantParallelSchedulingGroups": "True",
+    }  # fmt: skip
+    job = pool.submit("parallel", project("node"), script, both)
+    assert wait_job(machines[0], pool, job) == COMPLETED
+    folder = pool.root / "home/submitter/parallel"
+    assert sorted(path.read_text() for path in folder.glob("job.out.*")) == ["node0\n", "node1\n"]
+    ordinary = pool.submit("beside", project("node"), script)
+    assert wait_job(machines[0], pool, ordinary) == COMPLETED
+    assert pool.output("beside").strip() in ("node0", "node1")
+    [advertised, *_] = pool.ads("parallel", "DedicatedScheduler", found_by="ParallelSchedulingGroup")
+    assert advertised == f'"DedicatedScheduler@{TRUST_DOMAIN}"'
+    # Nobody told them to go.
+    assert all(machine.is_on() for machine in machines)
+
+
+def an_expired_token_is_told_of(start: Boot, pool: Pool) -> None:
+    machine = start("expired")
+    late = pool.worker_token(lifetime=-60)
+    configure(machine, told(pool, "expired", WORKER_TOKEN=late, JOIN_TIMEOUT=15))
+    machine.wait_off(OFF)
+    said = (
+        "prominence-worker: stopping: JoinTimeout is over, and it is not in the pool: the token expired on"
+    )
+    assert said in machine.console_text()
+    assert not pool.status("expired", "ProminenceCloud")
+
+
+def test_more_slots_than_the_original_had_accounts(start: Boot, pool: Pool) -> None:
+    machine = start("wide")
+    more = f"NUM_CPUS = {SLOTS}\n"
+    machine.put("/etc/condor/config.d/51-site.config", more.encode())
+    configure(machine, told(pool, "wide"))
+    waiting = "#!/bin/sh\nexec sleep 600\n"
+    jobs = pool.submit("wide", project("wide"), waiting, {"request_memory": "16"}, count=SLOTS)
+
+    def claimed() -> int:
+        return pool.ads("wide", "State", found_by="ProminenceCloud").count('"Claimed"') - 1
+
+    try:
+        machine.wait_until(f"{SLOTS} slots are claimed", lambda: claimed() >= SLOTS - 1, 600)
+        machine.wait_until("each has a user", lambda: len(sleepers(machine)) == SLOTS, 300)
+        assert "slot0" not in sleepers(machine)
+    finally:
+        pool.remove(jobs.partition(".")[0])
+
+
+def sleepers(machine: Machine) -> set[str]:
+    return set(machine.run(["ps", "-C", "sleep", "-o", "user:12="], expect=ANY_STATUS).stdout.split())
+
+
+Life = Callable[[Boot, Pool], None]
+TOGETHER: tuple[Life, ...] = (
+    a_life_from_mistakes_to_the_idle_end,
+    one_job_only,
+    a_parallel_job_and_an_ordinary_one,
+    an_expired_token_is_told_of,
+)
+
+
+def test_lives(start: Boot, pool: Pool) -> None:
+    with ThreadPoolExecutor() as threads:
+        lived = {life.__name__: threads.submit(life, start, pool) for life in TOGETHER}
+    failed = [f"{name}: {life.exception()!r}" for name, life in lived.items() if life.exception()]
+    assert not failed, "\n".join(failed)
