@@ -9,21 +9,29 @@ import pytest
 pytestmark = pytest.mark.offline
 
 
-@pytest.mark.parametrize("name", ["condor", "cloud-init", "python3", "libnss-myhostname", "nftables"])
+@pytest.mark.machine
+def test_the_cloud_tells_it_what_to_do(host: Any) -> None:
+    assert host.package("cloud-init").is_installed
+
+
+@pytest.mark.parametrize("name", ["condor", "python3", "libnss-myhostname", "nftables"])
 def test_package_is_installed(host: Any, name: str) -> None:
     assert host.package(name).is_installed
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("unit", ["{name}.path", "{name}.service", "worker-life.service", "ssh.service"])
 def test_unit_starts_at_boot(host: Any, unit: str, kind: dict[str, Any]) -> None:
     assert host.check_output("systemctl is-enabled %s", unit.format(**kind)) == "enabled"
 
 
+@pytest.mark.machine
 def test_only_one_kind_of_worker_is_there(host: Any, kind: dict[str, Any]) -> None:
     found = host.check_output("ls /usr/lib/systemd/system").split()
     assert {name for name in found if name.endswith("-worker.service")} == {f"{kind['name']}.service"}
 
 
+@pytest.mark.machine
 def test_condor_waits_for_its_configuration(host: Any) -> None:
     assert host.run("systemctl is-enabled condor.service").stdout.strip() == "disabled"
 

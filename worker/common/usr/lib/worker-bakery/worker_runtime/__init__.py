@@ -27,6 +27,11 @@
     stopped.py     `worker stopped`: has HTCondor gone by itself
     status.py      `worker-image status`
     say.py         the journal and the console
+    places.py      where things are
+
+    container.py   `worker run`: all of it where there is no systemd, in a container
+    first.py       a container's first process
+    master.py      condor_master as a child of ours
 
 Python 3.6 and its standard library only: EL7 has no more.
 """
