@@ -26,5 +26,3 @@ def test_no_package_is_left_half_removed(host: Any) -> None:
 def test_the_entry_point_starts_nothing_without_a_configuration(host: Any) -> None:
     done = host.run("env -i PATH=/usr/bin:/bin /usr/lib/worker-bakery/worker alive")
     assert (done.rc, done.stdout) == (1, "there is no state yet\n")
-
-

@@ -1,12 +1,13 @@
 """A container of an image without Docker: its options, and what stands for them here.
 
-`docker run` of an image is its root directory under a writable layer, with the volumes mounted, in PID and mount
-namespaces of its own, with the capabilities that Docker leaves a container. The network is the host's
-(`--net=host`), and that of a test's pool is the host here.
+`docker run` of an image is its root directory under a writable layer, with the volumes mounted, in PID
+and mount namespaces of its own, with the capabilities that Docker leaves a container. The network is the
+host's (`--net=host`), and that of a test's pool is the host here.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import signal
@@ -28,7 +29,8 @@ _DEFAULT = (
     *("chown", "dac_override", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap"),
     *("net_bind_service", "net_raw", "sys_chroot", "mknod", "audit_write", "setfcap"),
 )
-_LIMITED = ("setpriv", f"--bounding-set=-all,{','.join('+' + name for name in _DEFAULT)}", "--inh-caps=-all")
+_KEPT = ",".join(f"+{name}" for name in _DEFAULT)
+_LIMITED = ("setpriv", f"--bounding-set=-all,{_KEPT}", "--inh-caps=-all")
 _START = r"""
 set -eu
 root=$1; shift
@@ -64,10 +66,11 @@ class DockerRun:
 
 def parse(text: str, variables: Mapping[str, str], root: Path) -> DockerRun:
     """Of a command line; folders of the host are in `root`. Variables that are not given are empty."""
-    names = {found.group("named") or found.group("braced") for found in string.Template.pattern.finditer(text)}
-    filled = string.Template(text).substitute({name: variables.get(name, "") for name in names if name})
+    found = string.Template.pattern.finditer(text)
+    names = {match.group("named") or match.group("braced") for match in found}
+    filled = string.Template(text).safe_substitute({name: variables.get(name, "") for name in names})
     words = shlex.split(filled.replace("\\\n", " "))
-    pairs = list(zip(words, words[1:], strict=False))
+    pairs = list(itertools.pairwise(words))
     volumes = [value.split(":") for option, value in pairs if option == "-v"]
     return DockerRun(
         dict(value.split("=", 1) for option, value in pairs if option == "-e"),
@@ -107,7 +110,16 @@ class Container:
 
     def exec(self, argv: Sequence[str], expect: Sequence[int] = (0,)) -> run.Completed:
         """`docker exec`."""
-        inside = ["nsenter", f"--target={self.first()}", "--mount", "--pid", "--net", "--root", "--wd", "--"]
+        inside = [
+            "nsenter",
+            f"--target={self.first()}",
+            "--mount",
+            "--pid",
+            "--net",
+            "--root",
+            "--wd",
+            "--",
+        ]
         return run.call([*inside, *argv], expect=expect, seconds=60)
 
     def wait_until(self, what: str, seen: object, seconds: float) -> None:

@@ -26,6 +26,10 @@ DOCKER_RUN = Path(__file__).parent.parent / "golden/container/docker-run.sh"
 REQUIRED = ("PROMINENCE_CLOUD", "PROMINENCE_REGION", "PROMINENCE_NODE_GROUP", "PROMINENCE_COLLECTOR")
 JOB_ID = "5e1f-1700000000"
 COMPLETED = "4"
+JOBS = Path(__file__).parent / "jobs"
+# A job that runs a container by udocker, and what the program in there says.
+CONTAINED = {"request_disk": "100000", "requirements": "TARGET.HasUdocker"}
+IN_THE_IMAGE = ["in the image", "not on the machine", "0"]
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,10 @@ def test_buildah_and_docker_find_what_they_look_for(image: Image, buildah: Build
         )
     }
     assert len(same) == 1
-    assert f"localhost/worker-bakery/prominence:{tag}" in buildah("images", "--format", "{{.Name}}:{{.Tag}}").stdout
+    assert (
+        f"localhost/worker-bakery/prominence:{tag}"
+        in buildah("images", "--format", "{{.Name}}:{{.Tag}}").stdout
+    )
 
 
 def test_buildah_starts_it_and_it_says_all_that_is_missing(image: Image, buildah: Buildah) -> None:
@@ -196,9 +203,9 @@ def test_the_documented_command_joins_runs_its_job_and_ends(
     mine = pool.submit("mine", "", script, of_cluster(JOB_ID))
     with worker(image, options, tmp_path, network) as container:
         wait_job(pool, container, mine)
-        [said, *_] = pool.ads(tmp_path.name, "ProminenceRegion", "ProminenceNodeGroup", "DedicatedScheduler",
-                              "HasUdocker", found_by="ProminenceCloud")  # fmt: skip
-        assert said == '"Here" "Bakers" "DedicatedScheduler@parallel" true'
+        shown = ("ProminenceRegion", "ProminenceNodeGroup", "DedicatedScheduler")
+        [said, *_] = pool.ads(tmp_path.name, *shown, found_by="ProminenceCloud")
+        assert said == '"Here" "Bakers" "DedicatedScheduler@parallel"'
         assert container.exec(["/usr/lib/worker-bakery/worker", "alive"]).status == 0
         assert container.wait(180) == 0
         log = container.said()
@@ -218,16 +225,45 @@ def test_the_documented_command_joins_runs_its_job_and_ends(
 def test_without_privilege_a_job_runs_a_container_and_a_signal_ends_the_worker(
     image: Image, pool: Pool, network: Network, tmp_path: Path
 ) -> None:
-    options = docker_run(pool, tmp_path)
+    options = docker_run(pool, tmp_path, idle_timeout="60")
     unprivileged = DockerRun(options.env, options.volumes, privileged=False)
-    job = pool.submit("contained", "", (Path(__file__).parent / "jobs/with-udocker.sh").read_text(),
-                      {"request_disk": "100000", "requirements": "TARGET.HasUdocker"})  # fmt: skip
+    job = pool.submit("contained", "", (JOBS / "with-udocker.sh").read_text(), CONTAINED)
     with worker(image, unprivileged, tmp_path, network) as container:
         wait_job(pool, container, job)
-        assert pool.output("contained").splitlines()[-3:] == ["in the image", "not on the machine", "0"]
+        assert pool.output("contained").splitlines()[-3:] == IN_THE_IMAGE
         container.kill(signal.SIGTERM)
         assert container.wait(180) == 0
         log = container.said()
     assert "this container is not privileged" in log
     assert "are not kept from the cloud's metadata service" in log
     assert "HTCondor has ended" in log
+
+
+def test_an_ordinary_user_runs_a_worker_of_his_own(
+    image: Image, pool: Pool, network: Network, tmp_path: Path
+) -> None:
+    """As apptainer has it on a cluster: the image's files, the user's own identity and folders."""
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    for folder in (home / ".condor/tokens.d", scratch):
+        folder.mkdir(parents=True)
+    token = home / ".condor/tokens.d/token.jwt"
+    token.write_text(pool.worker_token())
+    token.chmod(0o600)
+    run.call(["chown", "-R", "65534:65534", str(home), str(scratch)])
+    env = {**docker_run(pool, tmp_path, idle_timeout="20").env, "HOME": "/home/alice", "TMPDIR": "/scratch"}
+    options = DockerRun(env, ((home, "/home/alice"), (scratch, "/scratch")))
+    as_alice = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
+    entry = [*as_alice, *image.entry, "--user"]
+    job = pool.submit("of-alice", "", (JOBS / "with-udocker.sh").read_text(), CONTAINED)
+    with started(image.root, entry, options, tmp_path / "cluster", network) as container:
+        wait_job(pool, container, job)
+        assert pool.output("of-alice").splitlines()[-3:] == IN_THE_IMAGE
+        assert container.wait(180) == 0
+        assert "jobs run as nobody, in /scratch/worker-bakery-65534/execute" in container.said()
+        assert "eyJ" not in container.said()
+    assert (scratch / "worker-bakery-65534").stat().st_mode & 0o777 == 0o700
+
+
+def test_root_is_told_that_it_is_no_ordinary_user(image: Image, buildah: Buildah) -> None:
+    entry = ["run", "--isolation", "chroot", image.name, "--", *image.entry, "--user"]
+    assert "for those who are not root" in buildah(*entry, expect=(2,)).stderr

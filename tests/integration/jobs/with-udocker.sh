@@ -1,6 +1,7 @@
 #!/bin/sh
-# An image is made here, of a busybox-like root: this machine's own programs, copied with their libraries.
+# An image is made here, of two of this machine's programs, with their libraries.
 set -eu
+exec 2>&1
 export HOME="$PWD" UDOCKER_DIR="$PWD/udocker"
 root="$PWD/root"
 mkdir -p "$root/bin" "$root/etc" "$root/proc" "$root/dev" "$root/tmp"
@@ -12,6 +13,9 @@ for program in /bin/sh /usr/bin/id; do
     done
 done
 echo "in the image" >"$root/etc/issue"
+# udocker adds the user to them, and wants them there.
+echo "root:x:0:0::/:/bin/sh" >"$root/etc/passwd"
+echo "root:x:0:" >"$root/etc/group"
 cat >"$root/bin/look" <<'LOOK'
 #!/bin/sh
 read line </etc/issue

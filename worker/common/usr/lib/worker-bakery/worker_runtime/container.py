@@ -46,32 +46,47 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 _SYS_ADMIN, _NET_ADMIN = 21, 12  # <linux/capability.h>
 # After a first signal jobs have so long; then HTCondor is to end at once; then it is killed.
 GRACE, FAST = life.STOP_SECONDS, 30
-_FOLDERS = ("/run/condor", "/run/lock/condor", "/var/lib/condor/execute", "/var/lib/condor/spool")
+_FOLDERS = ("/run/condor", "/run/lock/condor", "/var/lib/condor/execute", "/var/spool/condor")
+
+
+class Host(NamedTuple):
+    """What is around the worker."""
+
+    laid_out: Callable[[], None]  # before HTCondor is asked anything
+    prepared: Callable[[Mapping[str, str]], Optional[bool]]
+    kind: Callable[[Kind], Kind]  # with its defaults for here
+    environment: Mapping[str, str]  # HTCondor's, and not ours: that may hold the token
+    limited: bool  # whether accounts of our own run the jobs
 
 
 def main() -> int:
-    return first.process(worker)
+    return first.process(lambda: worker(Host(begin, prepared, lambda kind: kind, ENVIRONMENT, True)))
 
 
-def worker() -> int:
-    begin()
+def worker(host: Host) -> int:
+    host.laid_out()
     table = settings.table()
     for complaint in table.complaints:
         say("warning: " + complaint)
-    place = condor.Place(int(time.time()), machine.attributes())
-    said = configured(table.kind, os.environ, place)
+    kind, place = host.kind(table.kind), condor.Place(int(time.time()), machine.attributes())
+    said = configured(kind, os.environ, place)
     for warning in said.warnings:
         say("warning: " + warning)
     if said.problems:
         say("\n".join(said.problems))
-        say("HTCondor was not started. Correct that, and start the container again.")
+        say("HTCondor was not started. Correct that, and start the worker again.")
         return BAD_INPUT
-    guarded = prepared(said.values)
+    return run(kind, said, place, host)
+
+
+def run(kind: Kind, said: Conf, place: condor.Place, host: Host) -> int:
+    """HTCondor with this configuration, to its end."""
+    guarded = host.prepared(said.values)
     if guarded is None:
         return 1
-    install(table.kind, said, place)
+    install(kind, said, place)
     try:
-        return watched(Master(ENVIRONMENT, limited=True))
+        return watched(Master(host.environment, limited=host.limited))
     finally:
         if guarded:
             guard.switch(False, guard.has_ipv6())
