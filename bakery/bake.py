@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakery import apt_source, base_image, bases, cache, logs, mirror, qemu, recipe
+from bakery import apt_source, base_image, bases, cache, formats, logs, mirror, qemu, recipe
 from bakery.bases import Base, VendorImage
 from bakery.engines import chroot
+from bakery.formats import FORMATS, Format
 from bakery.locks import in_use, turn
-from bakery.place import check as check_place
 from bakery.place import place
 from bakery.repositories import NOTHING, Replaced
 from bakery.rights import require_root
@@ -38,13 +38,14 @@ from provisioner.plan import Plan
 from provisioner.roles import NO_CVMFS, CvmfsClient
 
 # In a work folder, the finished one first.
-_DISKS = ("image.qcow2", "disk.raw")
+_DISKS = ("image.qcow2", "image.tar", "disk.raw")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     base: str = bases.DEFAULT
     kind: str = "osg"
+    format: formats.Name = "qcow2"
     output: Path | None = None
     level: ladder.Level = "boot"
     mirror: str = ""
@@ -82,9 +83,10 @@ class Baked:
 
 
 def make_plan(options: Options) -> tuple[Base, Plan]:
-    base = _base(options)
-    roles, replaced = options.optional, options.replaced
-    return base, recipe.plan(base, options.kind, optional=roles, client=options.cvmfs, replaced=replaced)
+    base, client, replaced = _base(options), options.cvmfs, options.replaced
+    boots, roles = FORMATS[options.format].boots, options.optional
+    plan = recipe.plan(base, options.kind, optional=roles, client=client, replaced=replaced, boots=boots)
+    return base, plan
 
 
 def _base(options: Options) -> Base:
@@ -114,7 +116,11 @@ class _Bake:
 
     @property
     def stored(self) -> Path:
-        return self.store.image(self.plan)
+        return self.store.image(self.plan, self.form.suffix)
+
+    @property
+    def form(self) -> Format:
+        return FORMATS[self.options.format]
 
 
 def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
@@ -122,8 +128,12 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     base, plan = make_plan(options)
     if options.apt_sources and not options.optional:
         raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
+    form = FORMATS[options.format]
+    if options.level not in form.levels:
+        hint = f"Choose --verify {' or '.join(form.levels)}."
+        raise BadInput(f"The format {form.name} cannot be proven to level {options.level}.", hint)
     if options.output:
-        check_place(options.output)
+        formats.check_output(form, options.output)
     ended = bases.warning(base, datetime.date.today())
     if ended:
         warn(monitor, ended)
@@ -234,18 +244,19 @@ def _keep(this: _Bake, disk: Path) -> str:
     """What to say of the disk of a failed bake, which is bootable like the base it came from."""
     if not this.options.keep_failed:
         return "To keep the disk and look into it, add --keep-failed."
-    wanted = this.options.output or Path.cwd() / f"{this.plan.kind}-{this.plan.base}.qcow2"
-    kept = wanted.with_name(f"{wanted.stem}.failed{wanted.suffix}")
+    suffix = ".tar" if disk.suffix == ".tar" else ".qcow2"
+    wanted = this.options.output or Path.cwd() / f"{this.plan.kind}-{this.plan.base}{suffix}"
+    kept = wanted.with_name(f"{wanted.stem}.failed{suffix}")
     try:
-        place(_as_qcow2(disk), kept)
+        place(disk if suffix == disk.suffix else _as_qcow2(disk), kept)
     except BakeryError as problem:
         return f"The disk could not be kept: {problem}"
+    if suffix == ".tar":
+        return f"The image was kept: {kept}"
     return f"The disk was kept; a shell in it: bake-image shell {shlex.quote(str(kept))}"
 
 
 def _as_qcow2(disk: Path) -> Path:
-    if disk.suffix == ".qcow2":
-        return disk
     wait_unmounted(disk)
     made = disk.with_name("failed.qcow2")
     qemu.to_qcow2(disk, made)
@@ -261,7 +272,10 @@ def _make(this: _Bake, work: Path) -> Path:
     rebuild = this.options.rebuild_base
     sources = base_image.Sources(packages_from, this.options.base_urls, this.options.offline)
     with base_image.ready(base, store, sources, work, monitor, rebuild=rebuild):
-        return chroot.bake(this.plan, store, repositories, work, monitor)
+        disk = chroot.bake(this.plan, store, repositories, work, monitor)
+        image = formats.write(this.form, disk, this.plan, base, work, monitor)
+        disk.unlink()
+        return image
 
 
 def _prove(
@@ -298,5 +312,5 @@ def _manifest(plan: Plan, image: Path) -> Manifest:
 def _output(this: _Bake) -> Path:
     if this.options.output is None:
         return this.stored
-    place(this.stored, this.options.output)
+    formats.output(this.form, this.stored, this.options.output)
     return this.options.output

@@ -13,7 +13,7 @@ from typing import Literal
 
 from bakery.base_image import sha256
 from bakery.locks import alone, claim
-from bakery.store import Store, is_whole, manifest_path, read_manifest
+from bakery.store import DISKS, Store, is_whole, manifest_path, read_manifest
 from provisioner.errors import BadInput, MissingHere
 from provisioner.monitor import Monitor, note
 
@@ -105,13 +105,14 @@ def entries(store: Store) -> list[Entry]:
 def _disks(root: Path, folder: str) -> Iterator[Path]:
     """Disks, what was set aside of them, and manifests whose disk never came."""
     for path in sorted((root / folder).glob("*")):
-        if path.suffix in (".qcow2", ".damaged") or _is_stray(path):
+        if path.suffix in (*DISKS, ".damaged") or _is_stray(path):
             yield path
 
 
 def _is_stray(manifest: Path) -> bool:
     """A manifest appears just before its disk, so one without is waited for."""
-    return not manifest.with_suffix(".qcow2").exists() and time.time() - manifest.stat().st_mtime > HOUR
+    there = any(manifest.with_suffix(suffix).exists() for suffix in DISKS)
+    return not there and time.time() - manifest.stat().st_mtime > HOUR
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -125,7 +126,7 @@ def _disk(path: Path, bases: Collection[str]) -> Entry:
     with suppress(FileNotFoundError):
         used = manifest_path(path).stat().st_mtime if manifest else status.st_mtime
     kind = _KIND_IN[path.parent.name]
-    if path.suffix != ".qcow2" or not is_whole(path):
+    if path.suffix not in DISKS or not is_whole(path):
         kind = "damaged"
     orphan = kind == "checkpoint" and base not in bases
     return Entry(
@@ -234,7 +235,7 @@ def _remove_unheld(path: Path) -> bool:
             _empty(path)
         else:
             path.unlink()  # before its manifest: a disk alone would be taken for damaged
-            if path.suffix in (".qcow2", ".part"):
+            if path.suffix in (*DISKS, ".part"):
                 manifest_path(path).unlink(missing_ok=True)
         if path.parent.name == "work":
             path.rmdir()

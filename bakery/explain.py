@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bakery.store import Store, is_whole, read_manifest
+from bakery.store import DISKS, Store, is_whole, read_manifest
 from provisioner import plan as plans
 from provisioner.actions import Action, Put, Run
 from provisioner.errors import BadInput
@@ -58,7 +58,7 @@ class Explanation:
 
 def explain(plan: Plan, store: Store) -> Explanation:
     base = is_whole(store.base(plan.base_id))
-    if is_whole(store.image(plan)):
+    if any(is_whole(store.image(plan, suffix)) for suffix in DISKS):
         return Explanation(plan, base, len(plan.steps), f"image {plan.image}")
     done, path = store.nearest_checkpoint(plan)
     if done and not base:
@@ -72,7 +72,8 @@ def explain(plan: Plan, store: Store) -> Explanation:
 def known(store: Store) -> Iterator[Earlier]:
     for folder in ("images", "checkpoints"):
         for path in sorted((store.root / folder).glob("*.json")):
-            manifest = read_manifest(path.with_suffix(".qcow2")) or {}
+            disks = (path.with_suffix(suffix) for suffix in DISKS)
+            manifest = next(filter(None, map(read_manifest, disks)), {})
             try:
                 yield Earlier(plans.from_json(manifest["plan"]), manifest["made"])
             except (KeyError, TypeError, ValueError, BadInput):

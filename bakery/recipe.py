@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bakery import __version__, data, repositories
+from bakery import __version__, data, repositories, udocker
 from bakery.bases import Base
 from bakery.repositories import Replaced
 from provisioner.errors import BadInput
@@ -17,16 +17,21 @@ from provisioner.roles import NO_CVMFS, Context, CvmfsClient
 from provisioner.roles.apptainer import apptainer
 from provisioner.roles.base import base as base_role
 from provisioner.roles.condor import condor
+from provisioner.roles.container import container
 from provisioner.roles.cvmfs import cvmfs
 from provisioner.roles.osg_worker import osg_worker
 from provisioner.roles.prominence_worker import prominence_worker
 from provisioner.roles.seal import seal
-from provisioner.steps import File, Step, lower
+from provisioner.roles.udocker import udocker as udocker_role
+from provisioner.steps import File, Service, Step, lower
 
 # Where worker_runtime/machine.py reads it.
 IMAGE = "/usr/lib/worker-bakery/image.json"
 
 Role = Callable[[Context], tuple[Step, ...]]
+
+# Files of worker/ for what only a machine has: systemd and cloud-init.
+_FOR_SYSTEMD = ("/usr/lib/systemd/", "/usr/lib/tmpfiles.d/", "/etc/cloud/")
 
 # In the order of their application; what changes most often comes late, the seal last.
 _BEFORE: tuple[tuple[str, Role], ...] = (("base", base_role), ("condor", condor))
@@ -36,7 +41,9 @@ ROLES: dict[str, tuple[tuple[str, Role], ...]] = {
     "prominence": (*_BEFORE, ("prominence_worker", prominence_worker), *_AFTER),
 }
 # What an image may have besides, in this order, after condor.
-OPTIONAL: dict[str, Role] = {"apptainer": apptainer, "cvmfs": cvmfs}
+OPTIONAL: dict[str, Role] = {"apptainer": apptainer, "cvmfs": cvmfs, "udocker": udocker_role}
+# Where nobody may mount or has root, it is the only one that runs.
+CONTAINERS_HAVE = frozenset({"udocker"})
 
 
 def plan(
@@ -46,27 +53,47 @@ def plan(
     optional: Collection[str] = (),
     client: CvmfsClient = NO_CVMFS,
     replaced: Replaced = repositories.NOTHING,
+    *,
+    boots: bool = True,
 ) -> Plan:
+    """`boots`: of a machine; else of a container, which has no service manager. Raises BadInput."""
     unknown = sorted(set(optional) - set(OPTIONAL))
     if unknown:
         raise BadInput(f"No optional role is called {', '.join(unknown)}.", "See bake-image --list-roles.")
+    if not boots and "cvmfs" in optional:
+        raise BadInput("A container cannot mount CVMFS.", "Bind-mount the host's: -v /cvmfs:/cvmfs:shared.")
+    files = tuple(file for file in worker_files(worker, kind) if boots or not _is_for_systemd(file))
+    chosen = set(optional) | (CONTAINERS_HAVE if not boots else set())
+    program = udocker.files() if "udocker" in chosen else ()
     found = repositories.of_base(base.family, base.release, replaced)
-    context = Context(base.family, tuple(worker_files(worker, kind)), client, found)
+    context = Context(base.family, files, client, found, program)
     steps: list[PlannedStep] = []
     before = base.id
-    for role, make in roles(kind, optional):
-        for title, actions in lower(make(context)):
+    for role, make in roles(kind, chosen, boots=boots):
+        without_systemd = any(step.role == "container" for step in steps)
+        for title, actions in lower(_possible(make(context), without_systemd)):
             before = chained_id(before, actions)
             steps.append(PlannedStep(role, title, actions, before))
     return stamped(Plan(base.name, base.id, kind, tuple(steps)), base)
 
 
-def roles(kind: str, optional: Collection[str]) -> Iterator[tuple[str, Role]]:
+def _possible(steps: tuple[Step, ...], without_systemd: bool) -> tuple[Step, ...]:
+    """A container has no units; its entry point starts what runs there."""
+    return tuple(step for step in steps if not (without_systemd and isinstance(step, Service)))
+
+
+def _is_for_systemd(file: File) -> bool:
+    return file.path.startswith(_FOR_SYSTEMD)
+
+
+def roles(kind: str, optional: Collection[str], *, boots: bool = True) -> Iterator[tuple[str, Role]]:
     """All roles of an image, in their order."""
     for name, make in ROLES[kind]:
         yield name, make
         if name == "condor":
             yield from ((name, make) for name, make in OPTIONAL.items() if name in optional)
+            if not boots:
+                yield "container", container
 
 
 def stamped(plan: Plan, base: Base) -> Plan:

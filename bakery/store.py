@@ -2,7 +2,7 @@
 
     bases/<id>.qcow2           a base as it was built or fetched
     checkpoints/<id>.qcow2     a thin layer over its base: the disk after the step with this id
-    images/<kind>-<base>-<id12>.qcow2 and .json      a finished image and its manifest
+    images/<kind>-<base>-<id12>.qcow2 and .json      a finished image and its manifest; .tar: a container's
     downloads/<id>.part        what has arrived of a vendor's image, which becomes a base
     packages/<release>/        downloaded packages and lists
     work/<random>/             one bake or verification; locked while its process lives
@@ -33,6 +33,7 @@ from provisioner.monitor import Monitor, warn
 from provisioner.plan import Plan
 
 Manifest = dict[str, Any]
+DISKS = (".qcow2", ".tar")  # what has a manifest beside it; no two of one name
 
 
 def default_root() -> Path:
@@ -55,8 +56,8 @@ class Store:
     def checkpoint(self, step_id: str) -> Path:
         return self.root / "checkpoints" / f"{step_id}.qcow2"
 
-    def image(self, plan: Plan) -> Path:
-        return self.root / "images" / f"{plan.image}.qcow2"
+    def image(self, plan: Plan, suffix: str = ".qcow2") -> Path:
+        return self.root / "images" / f"{plan.image}{suffix}"
 
     def download(self, base_id: str) -> Path:
         return self.root / "downloads" / f"{base_id}.part"

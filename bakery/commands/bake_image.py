@@ -15,6 +15,7 @@ from bakery.commands import shell
 if TYPE_CHECKING:
     from bakery.bake import Baked, LocalBase, Options
     from bakery.bases import Base
+    from bakery.verify.ladder import Level
     from provisioner.plan import Plan
     from provisioner.roles import CvmfsClient
 
@@ -25,6 +26,7 @@ _KINDS = ("osg", "prominence")
 _OPTIONAL = {
     "apptainer": "containers for jobs, without set-user-ID",
     "cvmfs": "CVMFS's client, for the repositories of --cvmfs-repositories",
+    "udocker": "containers for jobs, without any privilege",
 }
 
 
@@ -60,12 +62,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--worker", default="osg", choices=list(_KINDS), help="kind of worker (%(default)s)"
     )
+    forms = ["qcow2", "oci"]
+    parser.add_argument(
+        "--format", default="qcow2", choices=forms, help="a disk, or a container image (%(default)s)"
+    )
     _add_roles(parser)
     _add_repositories(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="where the image goes")
     levels = ["none", "offline", "boot", "pool"]
     parser.add_argument(
-        "--verify", default="boot", choices=levels, help="how far to prove it (%(default)s)"
+        "--verify", choices=levels, help="how far to prove it (boot; of a container image, offline)"
     )
     parser.add_argument("--accel", default="auto", choices=["auto", "kvm", "tcg"], help="for booting it")
     parser.add_argument(
@@ -183,7 +189,8 @@ def _options(options: argparse.Namespace) -> Options:
         base=options.base,
         kind=options.worker,
         output=options.output,
-        level=options.verify,
+        format=options.format,
+        level=options.verify or _highest(options.format),
         mirror=options.mirror,
         keep_failed=options.keep_failed,
         rebuild_base=options.rebuild_base,
@@ -225,6 +232,11 @@ def _base_image(options: argparse.Namespace) -> LocalBase | None:
             "--base-image needs --family.", "Say what system it holds: --family el9, for example."
         )
     return LocalBase(options.base_image, **about)
+
+
+def _highest(form: str) -> Level:
+    """How far an image is proven unless told otherwise."""
+    return "boot" if form == "qcow2" else "offline"
 
 
 def _cvmfs(options: argparse.Namespace) -> CvmfsClient:

@@ -37,7 +37,7 @@ class Repositories:
 
 
 def bake(plan: Plan, store: Store, repositories: Repositories, work: Path, monitor: Monitor) -> Path:
-    """The finished, sealed qcow2 in `work`. The base must be in the store, and stay there."""
+    """The finished, sealed raw disk in `work`. The base must be in the store, and stay there."""
     disk, release = work / "disk.raw", repositories.release
     (work / "apt.preferences").write_text(mirror.preferences(release))
     packages = store.packages(release)
@@ -48,10 +48,7 @@ def bake(plan: Plan, store: Store, repositories: Repositories, work: Path, monit
         started = time.monotonic()
         done = _copy_nearest(plan, store, disk, monitor)
         _apply_from(done, time.monotonic() - started, plan, store, repositories, work, monitor)
-    with phase(monitor, "compress the image"):
-        qemu.to_zstd(disk, work / "image.qcow2")
-    disk.unlink()
-    return work / "image.qcow2"
+    return disk
 
 
 def is_worth_keeping(steps: float, writing: float) -> bool:

@@ -18,6 +18,7 @@ from bakery.machines.accelerator import Accelerator
 from bakery.machines.needs import Image, Needs, virtual
 from bakery.machines.network import add_gateway
 from bakery.machines.vm import VirtualMachine
+from bakery.oci.root import is_archive, open_archive
 from bakery.verify import pool as pools
 from bakery.verify import suite
 from bakery.verify.ladder import Level, Proof, Request
@@ -86,6 +87,9 @@ def climb(request: Request, work: Path, monitor: Monitor) -> Proof:
 
 def _open(image: Path, work: Path) -> Path:
     disk, root = work / "verify.raw", work / "image-root"
+    if is_archive(image):
+        open_archive(image, work, root)
+        return root
     qemu.to_raw(image, disk)
     root.mkdir()
     mount_root(disk, root, read_only=True)
@@ -95,7 +99,8 @@ def _open(image: Path, work: Path) -> Path:
 def _offline(setting: Setting) -> dict[str, Any]:
     record = Record(setting.monitor)
     with record.check("image tests on the mounted root"):
-        result = suite.on_root(setting.root, setting.work, setting.monitor)
+        container = is_archive(setting.request.image)
+        result = suite.on_root(setting.root, setting.work, setting.monitor, container=container)
     return _counted(record, result, setting.monitor).proof()
 
 

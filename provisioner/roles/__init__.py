@@ -34,6 +34,7 @@ class Context:
     files: tuple[File, ...] = ()
     cvmfs: CvmfsClient = NO_CVMFS
     repositories: tuple[Repository, ...] = ()  # of this base, for all roles
+    udocker: tuple[File, ...] = ()  # its program, from wherever it comes
 
     @property
     def manager(self) -> Manager:

@@ -28,7 +28,7 @@ class System:
         return self.family.startswith("el")
 
 
-_EVERYWHERE = ("condor", "cloud-init", "python3")
+_EVERYWHERE = ("condor", "python3")
 _EL = (*_EVERYWHERE, "chrony", "policycoreutils")
 _YUM, _APT = "^(baseurl|metalink|mirrorlist) *=", "^(URIs:|deb ).*(debian|ubuntu)"
 SYSTEMS: dict[Family, System] = {

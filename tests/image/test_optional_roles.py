@@ -26,6 +26,12 @@ def test_cvmfs_is_configured_if_there_is_one(host: Any, path: str) -> None:
     assert host.file(path).exists == host.package("cvmfs").is_installed
 
 
+@pytest.mark.machine
 def test_autofs_starts_at_boot_if_there_is_cvmfs(host: Any) -> None:
     state = host.run("systemctl is-enabled autofs.service").stdout.strip()
     assert (state == "enabled") == host.package("cvmfs").is_installed
+
+
+def test_udocker_comes_with_its_engine(host: Any) -> None:
+    there = [host.file(path).exists for path in ("/usr/bin/udocker", "/usr/bin/proot", "/etc/udocker.conf")]
+    assert there in ([True] * 3, [False] * 3)

@@ -13,20 +13,29 @@ def test_packages_are_installed(host: Any, system: Any) -> None:
     assert [name for name in system.packages if not host.package(name).is_installed] == []
 
 
+@pytest.mark.machine
+def test_the_cloud_tells_it_what_to_do(host: Any) -> None:
+    assert host.package("cloud-init").is_installed
+
+
+@pytest.mark.machine
 @pytest.mark.parametrize("unit", ["{name}.path", "{name}.service", "worker-life.service", "ssh.service"])
 def test_unit_starts_at_boot(host: Any, unit: str, kind: dict[str, Any]) -> None:
     assert host.check_output("systemctl is-enabled %s", unit.format(**kind)) == "enabled"
 
 
+@pytest.mark.machine
 def test_only_one_kind_of_worker_is_there(host: Any, kind: dict[str, Any]) -> None:
     found = host.check_output("ls /usr/lib/systemd/system").split()
     assert {name for name in found if name.endswith("-worker.service")} == {f"{kind['name']}.service"}
 
 
+@pytest.mark.machine
 def test_ssh_starts_at_boot(host: Any, system: Any) -> None:
     assert host.check_output("systemctl is-enabled %s", system.ssh_unit) == "enabled"
 
 
+@pytest.mark.machine
 def test_condor_waits_for_its_configuration(host: Any) -> None:
     assert host.run("systemctl is-enabled condor.service").stdout.strip() == "disabled"
 

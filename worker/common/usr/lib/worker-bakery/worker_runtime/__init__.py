@@ -17,6 +17,7 @@
     resources.py   `worker resources`: accounts for the slots, memory kept for the system
     health.py      `worker health`: is this machine fit for work
     program.py     a program, run to its end within a time limit
+    runtimes.py    `worker runtimes`: what can run a container here
     bounded.py     questions with time limits, on file systems that may hang
 
     life.py        states and deadlines: what is seen -> what to do   (pure)
@@ -27,6 +28,12 @@
     stopped.py     `worker stopped`: has HTCondor gone by itself
     status.py      `worker-image status`
     say.py         the journal and the console
+    places.py      where things are
+
+    container.py   `worker run`: all of it where there is no systemd, in a container
+    user.py        `worker run --user`: the same as an ordinary user, on a cluster
+    first.py       a container's first process
+    master.py      condor_master as a child of ours
 
 Python 3.6 and its standard library only: EL7 has no more.
 """

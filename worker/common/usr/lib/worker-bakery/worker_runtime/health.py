@@ -15,11 +15,11 @@ import time
 from functools import partial
 from typing import NamedTuple, Optional, Sequence, Tuple
 
-from worker_runtime import bounded, files
+from worker_runtime import bounded, files, places
 from worker_runtime.bounded import Check
 from worker_runtime.condor import quoted
 
-FOLDER = "/run/worker-bakery/health"  # the user condor's; worker-health.conf of tmpfiles.d
+FOLDER = places.RUN + "/health"  # the user condor's; worker-health.conf of tmpfiles.d
 REPORT = FOLDER + "/health.json"
 MEMORY = FOLDER + "/unanswered.json"
 LOCK = FOLDER + "/lock"

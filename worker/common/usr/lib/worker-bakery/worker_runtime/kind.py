@@ -4,6 +4,8 @@ import json
 import os
 from typing import Any, Dict, Mapping, NamedTuple, Tuple
 
+from worker_runtime import places
+
 FOLDER = "/usr/lib/worker-bakery"
 
 
@@ -35,7 +37,7 @@ class Kind(NamedTuple):
 
     @property
     def token_file(self) -> str:
-        return "/etc/condor/tokens.d/%s.token" % self.name
+        return "%s/%s.token" % (places.TOKENS, self.name)
 
     @property
     def config_name(self) -> str:

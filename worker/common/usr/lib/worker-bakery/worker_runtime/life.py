@@ -174,6 +174,11 @@ _SAID = {
 }
 
 
+def fulfilled(memory: Memory) -> bool:
+    """Did it do what it is for: it was in the pool, and HTCondor answered to the end."""
+    return bool(memory.joined) and not memory.reason.startswith("WatchdogTimeout")
+
+
 def _finite(seconds: float) -> Optional[float]:
     return None if seconds == _FOREVER else seconds
 

@@ -5,11 +5,12 @@ import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from worker_runtime import places
 from worker_runtime.program import ended
 from worker_runtime.stopped import UNIT, properties_in, went_by_itself
 
 SECONDS = 20
-STARTD_ADDRESS = "/var/log/condor/.startd_address"
+STARTD_ADDRESS = places.LOG + "/.startd_address"
 _FREE = ("Owner", "Unclaimed", "Drained", "Backfill", "Delete")
 # The shared port's name of a startd: no two are alike, on no machine.
 _SOCKET = re.compile(r"[?&]sock=([A-Za-z0-9_.-]+)")

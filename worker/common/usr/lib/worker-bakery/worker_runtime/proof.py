@@ -10,12 +10,11 @@ import shutil
 import tempfile
 from typing import Dict, List, Mapping, NamedTuple, Sequence
 
-from worker_runtime import condor
+from worker_runtime import condor, places
 from worker_runtime.kind import Kind
 from worker_runtime.program import Ended, ended
 
-ROOT_CONFIG = "/etc/condor/condor_config"
-CONFIG_DIR = "/etc/condor/config.d"
+ROOT_CONFIG, CONFIG_DIR = places.ROOT_CONFIG, places.CONFIG_DIR
 SECONDS = 180  # HTCondor looks for the machine's own name first, which may take minutes
 GUARDS = "WORKER_GUARDS"
 
@@ -51,7 +50,7 @@ def differing(wanted: Mapping[str, str], read: Mapping[str, str]) -> List[str]:
 
 def macros_read(name: str, text: str, macros: Sequence[str], whole: bool) -> Dict[str, str]:
     """The macros as HTCondor expands them, in a tree with `text`: all of it, or up to there."""
-    tree = tempfile.mkdtemp(prefix="worker-proof.", dir="/run")
+    tree = tempfile.mkdtemp(prefix="worker-proof.", dir=os.path.dirname(places.RUN))
     try:
         answer = ask(["condor_config_val", *macros], _copy(tree, name, text, whole))
     finally:

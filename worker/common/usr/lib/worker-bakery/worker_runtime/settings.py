@@ -8,12 +8,12 @@ import json
 import os
 from typing import Dict, Mapping, NamedTuple, Tuple
 
-from worker_runtime import files, kind
+from worker_runtime import files, kind, places
 from worker_runtime.conf import Conf, parse, values_of
 from worker_runtime.kind import Kind
 
 SITE = "/etc/worker-defaults.conf"
-RUN = "/run/worker-bakery"
+RUN = places.RUN
 PUBLISHED = RUN + "/settings.json"
 SECRET = frozenset({"Token", "TokenFile", "TokenCommand"})
 

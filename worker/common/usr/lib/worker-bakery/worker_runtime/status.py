@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from worker_runtime.watch import Seen
 
 PUBLISHED = settings.RUN + "/status.json"
+STALE = 120  # seconds without a look
 HEALTH = settings.RUN + "/health/health.json"
 
 
@@ -56,6 +57,16 @@ def named(mine: Kind, values: Mapping[str, str]) -> str:
     return ", ".join(value for value in shown if value)
 
 
+def alive() -> int:
+    """`worker alive`, for a container's health check: 0 unless HTCondor does not answer, or nobody looks."""
+    found = machine.read(PUBLISHED)
+    if not found or time.time() - found["at"] > STALE or found["state"] in ("silent", "stopped"):
+        print(found.get("why", "there is no state yet"))
+        return 1
+    print("%s: %s" % (found["state"], found["why"]))
+    return 0
+
+
 def main(arguments: List[str]) -> int:
     """0: there is something to say; 3: the worker does not run (yet)."""
     found = machine.read(PUBLISHED)
@@ -87,7 +98,7 @@ def lines(found: Mapping[str, Any], now: float) -> List[str]:
         ("Image", "%s, by worker-bakery %s" % made),
     ]
     stale = now - found["at"]
-    if stale > 120:
+    if stale > STALE:
         rows.append(("Caution", "as of %s ago: worker-life.service does not run" % _span(stale)))
     return ["%-8s %s" % (name + ":", value) for name, value in rows]
 
@@ -95,7 +106,7 @@ def lines(found: Mapping[str, Any], now: float) -> List[str]:
 def _next(found: Mapping[str, Any], now: float) -> str:
     if not found["deadline"]:
         return "nothing by itself"
-    end = {"poweroff": "powers off", "stop": "stops HTCondor", "none": "nothing"}[found["on_idle"]]
+    end = {"poweroff": "powers off", "exit": "ends", "stop": "stops HTCondor", "none": "nothing"}[found["on_idle"]]
     return "%s %s, unless things change" % (end, _at(found["deadline"], now))
 
 

@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import time
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from worker_runtime import clock, condor, conf, files, join, kind, life, observe, settings, status
 from worker_runtime.life import Facts, Life, Limits, Memory
@@ -38,34 +38,54 @@ class Order(NamedTuple):
     at: float = 0.0
 
 
+class Service(NamedTuple):
+    """Who runs HTCondor: systemd on a machine, `worker run` in a container."""
+
+    began: float  # time.monotonic()
+    unit: Callable[[], Dict[str, str]]  # what observe.unit() says
+    order: Callable[[str], None]  # carry out what life.way_out() says
+
+
+class State(NamedTuple):
+    """What one look hands to the next."""
+
+    memory: Memory
+    order: Order = Order()
+    said: Life = Life("", "")
+
+
 def main() -> int:
-    boot = clock.boot()
-    memory, order, said = remembered(), Order(), Life("", "")
+    systemd = Service(clock.boot(), observe.unit, by_systemd)
+    state = State(remembered())
     token_changed = observe.changed_at(token_file())
     while True:
-        seen = look(memory, boot)
-        now, memory = life.judge(memory, seen.facts, seen.limits)
-        what = ""
-        if memory.reason:
-            now, what = way_out(memory, seen)
-        keep(memory)
-        status.publish(now, memory, seen, boot)
-        # Before anything is done, because that may be our own end.
-        if (now.state, now.why) != (said.state, said.why):
-            say("%s: %s" % (now.state, now.why))
-        said = now
-        order = carry_out(what, order, seen.facts.now)
+        state, seen = turn(state, systemd)
         token_changed = follow_token(token_changed)
         alive()
         time.sleep(pause(seen.limits))
 
 
-def look(memory: Memory, boot: float) -> Seen:
+def turn(state: State, service: Service) -> Tuple[State, Seen]:
+    """Look, decide, say, do."""
+    seen = look(state.memory, service)
+    now, memory = life.judge(state.memory, seen.facts, seen.limits)
+    what = ""
+    if memory.reason:
+        now, what = way_out(memory, seen)
+    keep(memory)
+    status.publish(now, memory, seen, service.began)
+    # Before anything is done, because that may be our own end.
+    if (now.state, now.why) != (state.said.state, state.said.why):
+        say("%s: %s" % (now.state, now.why))
+    return State(memory, carry_out(what, state.order, seen.facts.now, service), now), seen
+
+
+def look(memory: Memory, service: Service) -> Seen:
     values = settings.current()
-    mine, unit = observe.slots(), observe.unit()
+    mine, unit = observe.slots(), service.unit()
     configured = observe.changed_at(settings.PUBLISHED)
     here = Facts(
-        now=time.monotonic() - boot,
+        now=time.monotonic() - service.began,
         configured=configured,
         unit=unit.get("ActiveState", ""),
         left=os.path.exists(LEFT) or observe.leaves(unit),
@@ -102,13 +122,17 @@ def way_out(memory: Memory, seen: Seen) -> Tuple[Life, str]:
     return shown_way(what, memory, seen, people), what
 
 
-def carry_out(what: str, last: Order, now: float) -> Order:
+def carry_out(what: str, last: Order, now: float, service: Service) -> Order:
     """Give the orders for it, unless that was done just now."""
     if what == last.what and now - last.at < AGAIN:
         return last
+    service.order(what)
+    return Order(what, now)
+
+
+def by_systemd(what: str) -> None:
     for argv in ORDERS.get(what, ()):
         call(argv)
-    return Order(what, now)
 
 
 def shown_way(what: str, memory: Memory, seen: Seen, people: Sequence[str]) -> Life:
@@ -118,9 +142,11 @@ def shown_way(what: str, memory: Memory, seen: Seen, people: Sequence[str]) -> L
         until = memory.going + seen.limits.login
         return Life("stopping", "%s; %s is logged in" % (memory.reason, ", ".join(people)), until)
     if what in ("off", "force"):
-        return Life("stopping", "%s: powering off" % memory.reason)
+        return Life("stopping", "%s: %s" % (memory.reason, _ENDS[seen.values["OnIdle"]]))
     return Life("stopping", memory.reason)
 
+
+_ENDS = {"poweroff": "powering off", "exit": "the container ends"}
 
 # --no-block: an order to systemd is not waited for, because its effect may be our own end.
 ORDERS = {

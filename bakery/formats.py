@@ -1,0 +1,75 @@
+"""The forms an image comes in. The root is baked the same way; one role and the file differ.
+
+qcow2   a disk that boots
+oci     a container image: an archive that is an OCI layout and a docker-archive
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bakery import qemu, rooms
+from bakery.bases import Base
+from bakery.oci import layout
+from bakery.place import check, place
+from provisioner import plan as plans
+from provisioner.errors import BadInput
+from provisioner.monitor import Monitor, phase
+from provisioner.plan import Plan
+
+Name = Literal["qcow2", "oci"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """`boots`: a machine boots it, with a kernel, systemd and cloud-init; a container has none of them."""
+
+    name: Name
+    suffix: str
+    boots: bool
+    levels: tuple[str, ...]  # of proof that there are for it
+
+
+FORMATS: dict[Name, Format] = {
+    "qcow2": Format("qcow2", ".qcow2", boots=True, levels=("none", "offline", "boot", "pool")),
+    "oci": Format("oci", ".tar", boots=False, levels=("none", "offline")),
+}
+SUFFIXES = tuple(form.suffix for form in FORMATS.values())
+
+
+def write(form: Format, disk: Path, plan: Plan, base: Base, work: Path, monitor: Monitor) -> Path:
+    """The finished image of a raw disk, as a file in `work`."""
+    image = work / f"image{form.suffix}"
+    if form.boots:
+        with phase(monitor, "compress the image"):
+            qemu.to_zstd(disk, image)
+    else:
+        command = [sys.executable, "-P", "-m", "bakery.oci", *map(str, (disk, image, work))]
+        told = {"plan": plans.to_json(plan), "architecture": base.architecture}
+        rooms.relay(command, json.dumps(told).encode(), monitor)
+    return image
+
+
+def check_output(form: Format, target: Path) -> None:
+    """Raises BadInput where nothing can be placed at `target`; asked before the work."""
+    if _is_layout(form, target) and target.exists():
+        raise BadInput(f"{target} exists already.", "Name a folder that is to be made, or end it in .tar.")
+    check(target)
+
+
+def output(form: Format, image: Path, target: Path) -> None:
+    """The image where its user asked for it: as a folder, an OCI layout, unless the name ends in .tar."""
+    if not _is_layout(form, target):
+        place(image, target)
+        return
+    part = target.with_name(f".{target.name}.part")
+    layout.unpack(image, part)
+    part.rename(target)
+
+
+def _is_layout(form: Format, target: Path) -> bool:
+    return form.name == "oci" and target.suffix != ".tar"

@@ -1,0 +1,150 @@
+"""A container of an image without Docker: its options, and what stands for them here.
+
+`docker run` of an image is its root directory under a writable layer, with the volumes mounted, in PID
+and mount namespaces of its own, with the capabilities that Docker leaves a container. The network is the
+host's (`--net=host`), and that of a test's pool is the host here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shlex
+import signal
+import string
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bakery.machines.layer import layer
+from bakery.machines.network import Network
+from provisioner import run
+from provisioner.errors import NotProven
+
+# What a container may without --privileged. (Moby's profile, oci/caps/defaults.go.)
+_DEFAULT = (
+    *("chown", "dac_override", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap"),
+    *("net_bind_service", "net_raw", "sys_chroot", "mknod", "audit_write", "setfcap"),
+)
+_KEPT = ",".join(f"+{name}" for name in _DEFAULT)
+_LIMITED = ("setpriv", f"--bounding-set=-all,{_KEPT}", "--inh-caps=-all")
+_START = r"""
+set -eu
+root=$1; shift
+mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
+mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$root/sys"
+mount -t tmpfs -o mode=0755,nosuid tmpfs "$root/dev"
+for name in null zero full random urandom tty; do
+    touch "$root/dev/$name"; mount --bind "/dev/$name" "$root/dev/$name"
+done
+mkdir "$root/dev/shm"; mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+ln -s /proc/self/fd "$root/dev/fd"
+while [ "$1" != -- ]; do
+    if [ -d "$1" ]; then mkdir -p "$root$2"; else mkdir -p "$root${2%/*}"; touch "$root$2"; fi
+    mount --bind "$1" "$root$2"
+    shift 2
+done
+shift
+exec chroot "$root" "$@"
+"""
+
+
+@dataclass(frozen=True)
+class DockerRun:
+    """The options of a `docker run`; volumes are pairs of here and there."""
+
+    env: Mapping[str, str] = field(default_factory=dict)
+    volumes: tuple[tuple[Path, str], ...] = ()
+    privileged: bool = False
+
+    def told(self, **env: str) -> DockerRun:
+        return replace(self, env={**self.env, **env})
+
+
+def parse(text: str, variables: Mapping[str, str], root: Path) -> DockerRun:
+    """Of a command line; folders of the host are in `root`. Variables that are not given are empty."""
+    found = string.Template.pattern.finditer(text)
+    names = {match.group("named") or match.group("braced") for match in found}
+    filled = string.Template(text).safe_substitute({name: variables.get(name, "") for name in names})
+    words = shlex.split(filled.replace("\\\n", " "))
+    pairs = list(itertools.pairwise(words))
+    volumes = [value.split(":") for option, value in pairs if option == "-v"]
+    return DockerRun(
+        dict(value.split("=", 1) for option, value in pairs if option == "-e"),
+        tuple((root / here[1:], there) for here, there in volumes),
+        "--privileged=true" in words,
+    )
+
+
+@dataclass(frozen=True)
+class Container:
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def said(self) -> str:
+        return self.log.read_text("utf-8", "replace")
+
+    def first(self) -> int:
+        """Its PID 1, as it is seen here."""
+        pid = self.process.pid
+        while found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            pid = int(found[0])
+            if "NSpid" in (status := Path(f"/proc/{pid}/status").read_text()):
+                numbers = next(row for row in status.splitlines() if row.startswith("NSpid")).split()[1:]
+                if numbers[-1] == "1" and len(numbers) > 1:
+                    return pid
+        raise NotProven("The container has no first process.")
+
+    def kill(self, number: signal.Signals) -> None:
+        os.kill(self.first(), number)
+
+    def wait(self, seconds: float) -> int:
+        """Its exit code."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise NotProven(f"The container did not end within {seconds} s.\n{self.said()}") from None
+
+    def exec(self, argv: Sequence[str], expect: Sequence[int] = (0,)) -> run.Completed:
+        """`docker exec`."""
+        inside = [
+            "nsenter",
+            f"--target={self.first()}",
+            "--mount",
+            "--pid",
+            "--net",
+            "--root",
+            "--wd",
+            "--",
+        ]
+        return run.call([*inside, *argv], expect=expect, seconds=60)
+
+    def wait_until(self, what: str, seen: object, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not seen():  # type: ignore[operator]  # a callable
+            if self.process.poll() is not None:
+                raise NotProven(f"The container ended before {what}.\n{self.said()}")
+            if time.monotonic() > end:
+                raise NotProven(f"Not within {seconds} s: {what}.\n{self.said()}")
+            time.sleep(0.5)
+
+
+@contextmanager
+def started(
+    root: Path, entry: Sequence[str], options: DockerRun, work: Path, network: Network
+) -> Iterator[Container]:
+    """A container of the image with this root directory and entry point, while the block runs."""
+    work.mkdir()
+    with layer(root, work) as own:
+        volumes = [str(part) for volume in options.volumes for part in volume]
+        env = [f"{name}={value}" for name, value in options.env.items()]
+        inside = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *env, *entry]
+        limited = () if options.privileged else _LIMITED
+        script = ["sh", "-c", _START, "container", str(own), *volumes, "--", *limited, *inside]
+        room = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation=private"]
+        log = work / "log"
+        with run.background(network.argv([*room, *script]), log=log, env=run.environment()) as process:
+            yield Container(process, log)

@@ -1,0 +1,107 @@
+"""`worker run`: what can be decided without a container."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from worker_runtime import condor, container, life, runtimes, user
+from worker_runtime.conf import Conf
+from worker_runtime.container import Asked
+from worker_runtime.life import Memory
+
+from tests.unit.guest.conftest import PROMINENCE
+
+
+@pytest.mark.parametrize(
+    ("asked", "now", "step"),
+    [
+        (Asked(1, 100), 100, "stop"),
+        (Asked(1, 100), 159, "stop"),
+        (Asked(1, 100), 160, "fast"),
+        (Asked(2, 100), 101, "fast"),
+        (Asked(3, 100), 190, "kill"),
+    ],
+)
+def test_who_asks_for_the_end_gets_it_within_a_limit(asked: Asked, now: float, step: str) -> None:
+    assert container.next_step(asked, now) == step
+
+
+def test_only_what_a_container_cannot_is_overridden() -> None:
+    given = {"OnIdle": "poweroff", "ExecuteDisk": "yes", "IdleTimeout": "20"}
+    assert container.overridden(given) == {"OnIdle": "exit", "ExecuteDisk": "no", "IdleTimeout": "20"}
+    assert container.overridden({"OnIdle": "none"}) == {"OnIdle": "none"}
+
+
+def test_without_the_right_to_mount_jobs_share_tmp() -> None:
+    assert "MOUNT_UNDER_SCRATCH" not in container.config(mounts=True)
+    assert container.config(mounts=False).endswith("\nMOUNT_UNDER_SCRATCH =\n")
+
+
+@pytest.mark.parametrize(
+    ("memory", "fulfilled"),
+    [
+        (Memory(joined=5, going=9, reason="HTCondor was idle for long enough"), True),
+        (Memory(going=9, reason="JoinTimeout is over, and it is not in the pool"), False),
+        (Memory(joined=5, going=9, reason="WatchdogTimeout is over, and HTCondor does not answer"), False),
+    ],
+)
+def test_a_container_ends_well_if_it_was_of_use(memory: Memory, fulfilled: bool) -> None:
+    assert life.fulfilled(memory) is fulfilled
+
+
+def test_the_environment_comes_before_the_file_and_names_its_own_problems(tmp_path: Path) -> None:
+    kind = PROMINENCE._replace(file=str(tmp_path / "worker.conf"))
+    said = container.configured(kind, {}, condor.Place(0, {}))
+    assert "PROMINENCE_CLOUD is missing" in said.problems
+    Path(kind.file).write_text("PROMINENCE_CLOUD='a b'\n")
+    said = container.configured(kind, {}, condor.Place(0, {}))
+    assert f"{kind.file}: PROMINENCE_REGION is missing" in said.problems
+    said = container.configured(kind, {"PROMINENCE_REGION": "x"}, condor.Place(0, {}))
+    assert "PROMINENCE_CLOUD is missing" in said.problems
+
+
+def test_a_token_in_the_environment_is_warned_of() -> None:
+    said = container.configured(PROMINENCE, {"PROMINENCE_WORKER_TOKEN": "a.b.c"}, condor.Place(0, {}))
+    assert any("docker inspect shows" in warning for warning in said.warnings)
+    assert not any("a.b.c" in text for text in (*said.warnings, *said.problems))
+
+
+def test_a_token_file_that_others_can_read_is_said(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("")
+    for mode, warned in ((0o644, 1), (0o640, 1), (0o600, 0)):
+        token.chmod(mode)
+        said = container.with_open_token_said(PROMINENCE, Conf({"TokenFile": str(token)}, (), ()))
+        assert len(said.warnings) == warned
+
+
+def test_a_user_s_folder_is_his_own_and_closed(tmp_path: Path) -> None:
+    home = tmp_path / "a/b"
+    assert user.made(str(home)) is None
+    assert home.stat().st_mode & 0o777 == 0o700
+    link = tmp_path / "link"
+    link.symlink_to(home)
+    assert user.made(str(link)) == "is somebody else's"
+    assert user.default("/scratch/1", 7) == "/scratch/1/worker-bakery-7"
+
+
+def test_a_user_s_htcondor_writes_in_his_folder_only() -> None:
+    rows = dict(row.split(" =", 1) for row in user.config("/h", "/w", 4, "").splitlines() if row[0] != "#")
+    for name in ("LOG", "SPOOL", "EXECUTE", "LOCK", "RUN", "SEC_TOKEN_DIRECTORY", "LOCAL_DIR"):
+        assert rows[name].startswith(" /h"), name
+    assert rows["NUM_CPUS"] == " 4"
+    assert "MEMORY" not in rows
+    assert "\nMEMORY = 4000\n" in user.config("/h", "/w", 4, "4000")
+
+
+def test_what_was_tried_is_advertised_and_why_not() -> None:
+    assert runtimes.advertised(None) == "HasUdocker = True\n"
+    assert runtimes.advertised('no "proot"\x1b') == (
+        'HasUdocker = False\nUdockerOfflineReason = "no \\"proot\\"?"\n'
+    )
+
+
+def test_capabilities_are_read_from_the_kernel() -> None:
+    assert container.may(0) is (os.geteuid() == 0)

@@ -1,0 +1,15 @@
+"""Where things are: on a machine or in a container, which are the worker's own; or an ordinary user's.
+
+HOME is in the environment of all that `worker run --user` starts, HTCondor's probes included.
+"""
+
+import os
+
+HOME = os.environ.get("WORKER_BAKERY_HOME", "")  # "": nothing is in the way of the usual places
+RUN = HOME + "/run" if HOME else "/run/worker-bakery"
+CONDOR = HOME + "/condor" if HOME else "/etc/condor"
+LOG = HOME + "/log" if HOME else "/var/log/condor"
+EXECUTE = HOME + "/execute"  # a user's; else `worker storage` finds the place
+CONFIG_DIR = CONDOR + "/config.d"
+ROOT_CONFIG = CONDOR + "/condor_config"
+TOKENS = CONDOR + "/tokens.d"
