@@ -43,7 +43,7 @@ class Limits:
 
     connect: float = 10.0
     silence: float = 60.0  # of a server that has answered
-    unanswered: float = 10.0  # until the first answer; to have no network costs nobody half a minute
+    unanswered: float = 6.0  # until the first answer; whoever has no network is told soon
     failures: int = 5
     pause: float = 1.0  # before the second attempt; doubled from one to the next
 
