@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+# A layout's files, and no other name that an archive of somebody's may hold.
+_NAMES = re.compile(r"oci-layout|index\.json|manifest\.json|blobs/sha256/[0-9a-f]{64}")
 _REF_NAME = "org.opencontainers.image.ref.name"
 
 
@@ -113,5 +116,5 @@ def unpack(archive: Path, folder: Path) -> None:
 def _members(archive: Path) -> Iterator[tuple[str, Any]]:
     with tarfile.open(archive, "r:") as members:
         for member in members:
-            if member.isfile():
+            if member.isfile() and _NAMES.fullmatch(member.name):
                 yield member.name, members.extractfile(member)

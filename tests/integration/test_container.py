@@ -6,7 +6,9 @@ tests/golden/container/docker-run.sh is the command of their documentation, word
 from __future__ import annotations
 
 import json
+import os
 import signal
+import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 
 from bakery.machines.network import Network, isolated
+from bakery.oci import layer
 from bakery.verify import pool as pools
 from bakery.verify.pool import ADDRESS, Pool
 from provisioner import run
@@ -126,6 +129,33 @@ def wait_job(pool: Pool, container: Container, job: str) -> None:
 
 def of_cluster(name: str) -> Mapping[str, str]:
     return {"+ProminenceWantCluster": f'"{name}"'}
+
+
+def test_a_layer_is_the_same_whenever_it_is_written_and_keeps_owners_and_capabilities(
+    tmp_path: Path,
+) -> None:
+    digests = set()
+    for day in (1_800_000_000, 1_900_000_000):
+        root, work = tmp_path / f"root-{day}", tmp_path / f"work-{day}"
+        for folder in (root / "usr/bin", root / "dev", work):
+            folder.mkdir(parents=True)
+        for path in (root / "usr/bin/b", root / "usr/bin/a", root / "dev/left"):
+            path.write_text(path.name)
+        os.chown(root / "usr/bin/a", 4711, 4712)
+        run.call(["setcap", "cap_net_raw=ep", str(root / "usr/bin/b")])
+        os.link(root / "usr/bin/a", root / "usr/bin/hard")
+        for path in (root, *root.rglob("*")):
+            os.utime(path, (day, day))
+        made = layer.write(root, work, 1_700_000_000)
+        digests.add((made.digest, made.diff_id))
+        with tarfile.open(made.path) as members:
+            found = {member.name: member for member in members}
+        assert (found["./usr/bin/a"].uid, found["./usr/bin/a"].gid) == (4711, 4712)
+        assert found["./usr/bin/hard"].islnk()
+        assert "SCHILY.xattr.security.capability" in found["./usr/bin/b"].pax_headers
+        assert "./dev" in found
+        assert "./dev/left" not in found
+    assert len(digests) == 1
 
 
 def test_buildah_and_docker_find_what_they_look_for(image: Image, buildah: Buildah, tmp_path: Path) -> None:

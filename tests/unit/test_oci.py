@@ -1,0 +1,134 @@
+"""Formats, the plan of a container, and the files of a layout."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from bakery import bake, bases, formats, recipe, udocker
+from bakery.formats import FORMATS
+from bakery.oci import config, layout, root
+from bakery.oci.config import About
+from bakery.oci.layer import Layer
+from bakery.store import Store
+from provisioner.actions import Put, Run
+from provisioner.errors import BadInput
+from provisioner.monitor import Silent
+from provisioner.plan import Plan
+
+BASE = bases.find("debian13")
+
+
+def planned(kind: str = "prominence") -> Plan:
+    return recipe.plan(BASE, kind, boots=False)
+
+
+def made(folder: Path, content: bytes = b"a layer") -> Layer:
+    path = folder / "layer.tar.gz"
+    path.write_bytes(content)
+    return Layer(path, hashlib.sha256(content).hexdigest(), "d" * 64, len(content))
+
+
+def archive(folder: Path, name: str = "image.tar") -> Path:
+    plan, layer = planned(), made(folder)
+    said = config.config(plan, layer, About("x86-64", 1_700_000_000))
+    layout.write_archive(layout.entries(said, layer, config.tag(plan)), folder / name)
+    return folder / name
+
+
+@pytest.mark.parametrize("kind", ["osg", "prominence"])
+def test_a_container_shares_what_comes_before_it_with_a_machine(kind: str) -> None:
+    machine, container = recipe.plan(BASE, kind), planned(kind)
+    same = {a.role for a, b in zip(machine.steps, container.steps, strict=False) if a.id == b.id}
+    assert same == {"base", "condor"}
+    roles = list(dict.fromkeys(step.role for step in container.steps))
+    assert roles == ["base", "condor", "udocker", "container", f"{kind}_worker", "seal"]
+
+
+def test_nothing_of_a_container_is_for_systemd_once_that_is_gone() -> None:
+    steps = list(planned().steps)
+    after = steps[[step.role for step in steps].index("container") + 1 :]
+    actions = [action for step in after for action in step.actions]
+    assert not [a for a in actions if isinstance(a, Run) and a.argv[0] == "systemctl"]
+    put = [a.path for a in actions if isinstance(a, Put)]
+    assert "/usr/lib/worker-bakery/worker" in put
+    assert not [path for path in put if path.startswith(("/usr/lib/systemd", "/usr/lib/tmpfiles.d"))]
+
+
+def test_udocker_is_the_pinned_one_whole_and_with_its_licence() -> None:
+    files = {file.path: file.data for file in udocker.files()}
+    assert "/usr/lib/udocker/udocker/maincmd.py" in files
+    assert "/usr/lib/udocker/udocker/engine/proot.py" in files
+    assert b"Apache License" in files["/usr/lib/udocker/LICENSE"]
+    assert all(path.endswith((".py", "LICENSE")) for path in files)
+
+
+def test_what_a_container_cannot_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot mount CVMFS"):
+        recipe.plan(BASE, "osg", optional=["cvmfs"], boots=False)
+    with pytest.raises(BadInput, match="cannot be proven to level boot"):
+        bake.bake(bake.Options(format="oci", level="boot"), Store(tmp_path), Silent())
+    (tmp_path / "there").mkdir()
+    with pytest.raises(BadInput, match="exists already"):
+        formats.check_output(FORMATS["oci"], tmp_path / "there")
+
+
+def test_the_configuration_says_how_to_run_it(tmp_path: Path) -> None:
+    said = config.config(planned(), made(tmp_path), About("x86-64", 0))
+    assert (said["architecture"], said["os"], said["created"]) == ("amd64", "linux", "1970-01-01T00:00:00Z")
+    assert said["config"]["Entrypoint"] == ["/usr/lib/worker-bakery/worker", "run"]
+    assert said["rootfs"]["diff_ids"] == ["sha256:" + "d" * 64]
+    assert not any("TOKEN" in variable for variable in said["config"]["Env"])
+    assert said["config"]["Labels"]["worker-bakery.plan"] == planned().id
+
+
+def test_an_archive_is_the_same_bytes_each_time_and_both_manifests_name_the_same_blobs(
+    tmp_path: Path,
+) -> None:
+    one, other = archive(tmp_path), archive(tmp_path, "other.tar")
+    assert one.read_bytes() == other.read_bytes()
+    layout.unpack(one, tmp_path / "layout")
+    [index] = json.loads((tmp_path / "layout/index.json").read_text())["manifests"]
+    for blob in (tmp_path / "layout/blobs/sha256").iterdir():
+        assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name
+    manifest = json.loads((tmp_path / "layout/blobs/sha256" / index["digest"][7:]).read_text())
+    [docker] = json.loads((tmp_path / "layout/manifest.json").read_text())
+    assert docker["Config"] == "blobs/sha256/" + manifest["config"]["digest"][7:]
+    assert docker["Layers"] == ["blobs/sha256/" + manifest["layers"][0]["digest"][7:]]
+    assert docker["RepoTags"] == [config.tag(planned())]
+
+
+def test_what_is_no_image_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.tar"
+    with tarfile.open(other, "w"):
+        pass
+    assert root.is_archive(other)
+    with pytest.raises(BadInput, match="no archive of a container image"):
+        root.open_archive(other, tmp_path / "a", tmp_path / "root")
+    whole = archive(tmp_path)
+    whole.write_bytes(whole.read_bytes().replace(b"a layer", b"another"))
+    (tmp_path / "b").mkdir()
+    with pytest.raises(BadInput, match="is damaged"):
+        root.open_archive(whole, tmp_path / "b", tmp_path / "root")
+
+
+def test_an_archive_of_somebody_s_writes_nowhere_else(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.tar"
+    with tarfile.open(bad, "w") as members:
+        for name in ("../outside", "/tmp/outside", "blobs/sha256/../../../outside", "index.json"):
+            members.addfile(tarfile.TarInfo(name))
+    layout.unpack(bad, tmp_path / "layout")
+    assert [path.name for path in (tmp_path / "layout").iterdir()] == ["index.json"]
+    assert not (tmp_path / "outside").exists()
+
+
+def test_a_layout_goes_where_it_is_asked_for(tmp_path: Path) -> None:
+    formats.output(FORMATS["oci"], archive(tmp_path), tmp_path / "mine")
+    assert (tmp_path / "mine/oci-layout").exists()
+    formats.output(FORMATS["oci"], archive(tmp_path), tmp_path / "mine.docker.tar")
+    assert (tmp_path / "mine.docker.tar").read_bytes() == archive(tmp_path).read_bytes()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
