@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bakery import apt_source, base_image, bases, cache, mirror, recipe
 from bakery.bases import Base
-from bakery.engines import chroot
+from bakery.engines import choice, chroot, packer
+from bakery.engines.choice import Engine
 from bakery.locks import in_use, turn
+from bakery.machines import probe
 from bakery.mkosi import Build
 from bakery.place import check as check_place
 from bakery.place import place
@@ -28,7 +31,6 @@ from bakery.store import (
 )
 from bakery.verify import ladder
 from provisioner import plan as plans
-from provisioner import run
 from provisioner.errors import BadInput, NotProven
 from provisioner.monitor import Monitor, note
 from provisioner.plan import Plan
@@ -45,6 +47,7 @@ class Options:
     keep_failed: bool = False
     rebuild_base: bool = False
     accelerator: str = "auto"
+    engine: choice.Wanted = "auto"
     optional: tuple[str, ...] = ()  # roles, by name
     cvmfs: CvmfsClient = NO_CVMFS
     apt_sources: tuple[Path, ...] = ()
@@ -76,6 +79,13 @@ class _Bake:
     more_sources: str  # deb822, for the optional roles
 
     @property
+    def repositories(self) -> chroot.Repositories:
+        source = self.base.source
+        release = source.release if isinstance(source, Build) else self.base.name
+        sources = mirror.find(self.options.mirror).sources(release)
+        return chroot.Repositories(release, sources, self.more_sources)
+
+    @property
     def stored(self) -> Path:
         return self.store.image(self.plan)
 
@@ -93,11 +103,17 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
         ready = _from_store(this)
         if ready:
             return ready
-    require_root()
+    _check_rights(this)
     baked = _in_turn(this)
     if not baked.from_store:
         cache.keep_within(limit, store, monitor)
     return baked
+
+
+def _check_rights(this: _Bake) -> None:
+    """Only the engine packer works for who is not root, and no proof does. Raises MissingHere."""
+    if this.options.engine == "chroot" or this.options.level != "none":
+        require_root()
 
 
 def _from_store(this: _Bake) -> Baked | None:
@@ -155,23 +171,30 @@ def _complete(this: _Bake, manifest: Manifest) -> Manifest:
 
 
 def _anew(this: _Bake) -> Manifest:
-    run.require(*chroot.TOOLS)
+    engine, why = choice.choose(this.options.engine, choice.obstacles())
+    if why:
+        note(this.monitor, why)
     with work_folder(this.store) as work:
-        image = _make(this, work)
-        manifest = _manifest(this.plan, image)
+        image = _make(this, engine, work)
+        manifest = {**_manifest(this.plan, image), "engine": engine}
         manifest = _prove(this, image, ladder.up_to(this.options.level), manifest, work)
         commit(image, this.stored, manifest)
     return manifest
 
 
-def _make(this: _Bake, work: Path) -> Path:
-    source, base, store, monitor = this.base.source, this.base, this.store, this.monitor
-    packages_from = mirror.find(this.options.mirror)
-    release = source.release if isinstance(source, Build) else base.name
-    repositories = chroot.Repositories(release, packages_from.sources(release), this.more_sources)
-    rebuild = this.options.rebuild_base
-    with base_image.ready(base, store, packages_from, work, monitor, rebuild=rebuild):
-        return chroot.bake(this.plan, store, repositories, work, monitor)
+def _make(this: _Bake, engine: Engine, work: Path) -> Path:
+    plan, store, monitor = this.plan, this.store, this.monitor
+    with _base(this, work):
+        if engine == "chroot":
+            return chroot.bake(plan, store, this.repositories, work, monitor)
+        accelerator = probe.choose(this.options.accelerator, store.base(plan.base_id), work, monitor)
+        return packer.bake(plan, store, this.repositories, accelerator, work, monitor)
+
+
+def _base(this: _Bake, work: Path) -> AbstractContextManager[None]:
+    """The base in the store, while the block runs."""
+    packages_from, rebuild = mirror.find(this.options.mirror), this.options.rebuild_base
+    return base_image.ready(this.base, this.store, packages_from, work, this.monitor, rebuild=rebuild)
 
 
 def _prove(

@@ -59,6 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--verify", default="boot", choices=levels, help="how far to prove it (%(default)s)"
     )
+    engines = ["auto", "chroot", "packer"]
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        choices=engines,
+        help="what bakes; auto: chroot where it can, else packer",
+    )
     parser.add_argument("--accel", default="auto", choices=["auto", "kvm", "tcg"], help="for booting it")
     parser.add_argument(
         "--mirror", default="", metavar="URL", help="Debian mirror instead of this machine's"
@@ -125,6 +132,7 @@ def _options(options: argparse.Namespace) -> Options:
         keep_failed=options.keep_failed,
         rebuild_base=options.rebuild_base,
         accelerator=options.accel,
+        engine=options.engine,
         optional=tuple(options.optional),
         cvmfs=_cvmfs(options),
         apt_sources=tuple(options.apt_sources),
