@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bakery import apt_source, base_image, bases, cache, mirror, recipe
 from bakery.bases import Base
-from bakery.engines import choice, chroot, packer
+from bakery.engines import choice, chroot, packer, packer_files
 from bakery.engines.choice import Engine
 from bakery.locks import in_use, turn
 from bakery.machines import probe
@@ -92,13 +92,10 @@ class _Bake:
 
 def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     """Raises every class of provisioner.errors."""
-    base, plan = make_plan(options)
-    if options.apt_sources and not options.optional:
-        raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
     if options.output:
         check_place(options.output)
     limit = cache.limit()
-    this = _Bake(options, base, plan, store, monitor, apt_source.read(options.apt_sources))
+    this = _of(options, store, monitor)
     with in_use(this.stored):
         ready = _from_store(this)
         if ready:
@@ -108,6 +105,13 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     if not baked.from_store:
         cache.keep_within(limit, store, monitor)
     return baked
+
+
+def _of(options: Options, store: Store, monitor: Monitor) -> _Bake:
+    base, plan = make_plan(options)
+    if options.apt_sources and not options.optional:
+        raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
+    return _Bake(options, base, plan, store, monitor, apt_source.read(options.apt_sources))
 
 
 def _check_rights(this: _Bake) -> None:
@@ -189,6 +193,26 @@ def _make(this: _Bake, engine: Engine, work: Path) -> Path:
             return chroot.bake(plan, store, this.repositories, work, monitor)
         accelerator = probe.choose(this.options.accelerator, store.base(plan.base_id), work, monitor)
         return packer.bake(plan, store, this.repositories, accelerator, work, monitor)
+
+
+def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> Path:
+    """Write all that `packer build` needs to bake without us, into a new folder; the file of variables.
+
+    Raises BadInput, and what the making of a base does.
+    """
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be made: {error.strerror}.", "Name a new folder.") from None
+    this = _of(options, store, monitor)
+    disk = store.base(this.plan.base_id)
+    with work_folder(store) as work, _base(this, work):
+        accelerator = probe.choose(options.accelerator, disk, work, monitor)
+        start = packer_files.Start(disk, 0)
+        files = packer_files.write(
+            folder.resolve(), this.plan, start, this.repositories, accelerator, marked=False
+        )
+    return files.variables
 
 
 def _base(this: _Bake, work: Path) -> AbstractContextManager[None]:

@@ -35,8 +35,9 @@ EVENT = "worker-bakery: "
 # The last event when all went well: the machine holds the image and is only to be switched off.
 DONE = "The machine holds the image."
 
-# What its first boot has made is known by its birth; nothing that the base has was changed by it but
-# what the seal removes anyway. What the running machine cannot do without goes before the seal.
+# What the boot has made is known by its birth. So is what it made anew, with the same content, of what the
+# base has (the linker's cache, the journal's catalog): that stays. What the running machine cannot do
+# without goes before the seal, or by it.
 _UNDO = r"""
 set -eu
 cloud-init status --wait >/dev/null 2>&1 || true
@@ -50,7 +51,10 @@ if [ "$(stat -c %W /etc/machine-id /root/.ssh/authorized_keys | sort -n | tail -
     exit 1
 fi
 find / -xdev ! -path '/root/.ssh*' ! -path '/etc/ssh/*' ! -path /etc/machine-id \
-    ! -path '/etc/netplan/*' ! -path '/var/tmp/*' -exec stat -c '%W %n' {} + |
+    ! -path '/etc/netplan/*' ! -path '/var/tmp/*' \
+    ! -path /etc/ld.so.cache ! -path '/var/cache/ldconfig/*' ! -path '/var/lib/systemd/catalog/*' \
+    ! -path /etc/passwd ! -path /etc/group ! -path /etc/shadow ! -path /etc/gshadow \
+    -exec stat -c '%W %n' {} + |
     awk -v boot="$boot" '/^[0-9]+ \// && $1 >= boot { print substr($0, index($0, " ") + 1) }' |
     sort -r | while read -r made; do
         if [ -d "$made" ] && [ ! -L "$made" ]; then
@@ -68,6 +72,9 @@ mkdir -p /{LENT}/archives/partial /{LENT}/lists/partial /{LENT}/sources.list.d
 """
 # cloud-init's file; networkd goes on with what netplan made of it.
 _UNDO_LATE = "rm -f -- /etc/netplan/50-cloud-init.yaml"
+# systemctl then changes files only, as it does in a chroot: no unit of the image is for this machine, and
+# each reload takes an emulated one ten seconds.
+_ENVIRONMENT = (f"APT_CONFIG=/{LENT}/apt.conf", "SYSTEMD_OFFLINE=1")
 _TRIM = "sync; fstrim /"
 
 
@@ -132,7 +139,7 @@ class Borrower:
     machine: Target
 
     def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
-        self.machine.run(("env", f"APT_CONFIG=/{LENT}/apt.conf", *argv), on_line)
+        self.machine.run(("env", *_ENVIRONMENT, *argv), on_line)
 
     def put(self, path: str, data: bytes, mode: int) -> None:
         self.machine.put(path, data, mode)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +45,8 @@ def _main(argv: Sequence[str]) -> int:
         return _explain(options)
     if options.dry_run:
         return _dry_run(options)
+    if options.packer_files:
+        return _packer_files(options)
     return _bake(options)
 
 
@@ -75,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
     parser.add_argument(
         "--explain", action="store_true", help="say what is cached and what changed, and touch nothing"
+    )
+    parser.add_argument(
+        "--packer-files",
+        type=Path,
+        metavar="DIR",
+        help="write what packer needs to bake by itself",
     )
     parser.add_argument("--list-bases", action="store_true", help="print the bases and end")
     parser.epilog = "bake-image cache list|prune shows and removes what is kept; each has --help."
@@ -117,6 +126,20 @@ def _bake(options: argparse.Namespace) -> int:
     print(baked.path)
     if not options.quiet:
         _show_proof(baked)
+    return 0
+
+
+def _packer_files(options: argparse.Namespace) -> int:
+    from bakery import bake, data, reports, store
+
+    with reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
+        cache = store.Store(store.default_root())
+        variables = bake.prepare(_options(options), options.packer_files, cache, monitor)
+    template = data.PACKER / "worker.pkr.hcl"
+    if options.json:
+        print(json.dumps({"variables": str(variables), "template": str(template)}))
+    else:
+        print(f"packer build -var-file={shlex.quote(str(variables))} {shlex.quote(str(template))}")
     return 0
 
 

@@ -31,7 +31,7 @@ from provisioner.scrub import scrub
 
 TOOLS = ("qemu-img", "qemu-system-x86_64", "ssh-keygen", "unshare", "setpriv")
 _PAUSE = 0.2  # seconds between two looks
-_LET_GO = 20  # seconds that packer may take to notice what we have noticed
+_LET_GO = 2  # seconds that packer may take to notice what we have noticed
 _BOOT = "boot the machine, until ssh lets us in"
 
 
@@ -212,11 +212,13 @@ def _cause(files: Files, heard: _Heard, status: int | None) -> BakeryError:
             f"The machine's ssh server refused the key of this bake. {_console(files)}",
             "The base's cloud-init did not take the seed: does it have the datasource NoCloud?",
         )
-    return run.failure(("packer", "build"), _status(status), told or _last(files))
-
-
-def _status(status: int | None) -> int:
-    return -9 if status is None else status
+    if not reasons:
+        last = f"Its last lines:\n{_last(files)}\n"
+        return BakeryError(
+            f"packer ended before the image was done, and did not say why. {last}",
+            "Was it killed, by somebody or for want of memory? The next bake starts afresh.",
+        )
+    return run.failure(("packer", "build"), status or 1, told)
 
 
 def _console(files: Files) -> str:

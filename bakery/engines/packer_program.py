@@ -28,7 +28,7 @@ OLDEST: Version = (1, 6, 6)
 WITHOUT_PLUGINS: Version = (1, 10, 0)
 _PLUGIN = Path("github.com/hashicorp/qemu")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
-_GET = "On Debian: apt install packer; or set PATH so that packer >= 1.6.6 is found."
+_GET = "Debian 12 has it (apt install packer), Debian 13 has not: then install HashiCorp's, 1.6.6 or later."
 
 
 @dataclass(frozen=True)

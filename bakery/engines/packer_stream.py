@@ -21,6 +21,8 @@ from provisioner.monitor import Event
 _COMMA = "%!(PACKER_COMMA)"
 # How packer begins each line of what one of its builds says.
 _PREFIX = re.compile(r"^(?:==>|-->|   ) ?(?:[\w.-]+)(?: \([\w.-]+\))?: ?")
+# Errors that only say that there is one.
+_HEADINGS = ("Build '", "==> Some builds")
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,10 @@ def _own(text: str) -> Event | None:
 
 
 def errors(lines: list[Said]) -> list[str]:
-    """What packer calls the reason: of each build, without its prefixes, each told once."""
-    found = [
-        _PREFIX.sub("", said.data[-1].strip()).strip() for said in lines if said.is_error and said.data
-    ]
-    return list(dict.fromkeys(text for text in found if text and not text.startswith("Build '")))
+    """What packer calls the reasons, without its prefixes and headings, each told once."""
+    texts = [said.data[-1].strip() for said in lines if said.is_error and said.data]
+    reasons = [_PREFIX.sub("", text) for text in texts if not text.startswith(_HEADINGS)]
+    return list(dict.fromkeys(reason for reason in reasons if reason))
 
 
 def artifacts(lines: list[Said]) -> list[Artifact]:
