@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bakery import apt_source, base_image, bases, cache, mirror, recipe
 from bakery.bases import Base
 from bakery.engines import choice, chroot, packer, packer_files
-from bakery.engines.choice import Engine
+from bakery.engines.choice import Engine, Obstacles
 from bakery.locks import in_use, turn
 from bakery.machines import probe
 from bakery.mkosi import Build
@@ -175,24 +175,40 @@ def _complete(this: _Bake, manifest: Manifest) -> Manifest:
 
 
 def _anew(this: _Bake) -> Manifest:
-    engine, why = choice.choose(this.options.engine, choice.obstacles())
-    if why:
-        note(this.monitor, why)
+    found = choice.obstacles()
+    choice.choose(this.options.engine, found)  # before a base is made for nothing
     with work_folder(this.store) as work:
-        image = _make(this, engine, work)
+        image, engine = _make(this, found, work)
         manifest = {**_manifest(this.plan, image), "engine": engine}
         manifest = _prove(this, image, ladder.up_to(this.options.level), manifest, work)
         commit(image, this.stored, manifest)
     return manifest
 
 
-def _make(this: _Bake, engine: Engine, work: Path) -> Path:
+def _make(this: _Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
     plan, store, monitor = this.plan, this.store, this.monitor
     with _base(this, work):
+        disk = store.base(plan.base_id)
+        engine, why = choice.choose(this.options.engine, _with_mount(this, found, disk, work))
+        if why:
+            note(monitor, why)
         if engine == "chroot":
-            return chroot.bake(plan, store, this.repositories, work, monitor)
-        accelerator = probe.choose(this.options.accelerator, store.base(plan.base_id), work, monitor)
-        return packer.bake(plan, store, this.repositories, accelerator, work, monitor)
+            return chroot.bake(plan, store, this.repositories, work, monitor), engine
+        accelerator = probe.choose(this.options.accelerator, disk, work, monitor)
+        return packer.bake(plan, store, this.repositories, accelerator, work, monitor), engine
+
+
+def _with_mount(this: _Bake, found: Obstacles, disk: Path, work: Path) -> Obstacles:
+    """And whether the kernel mounts the base; a base that was built here it does."""
+    if this.options.engine != "auto" or found.chroot or isinstance(this.base.source, Build):
+        return found
+    return replace(found, chroot=probe.mount_problem(disk, work, this.monitor))
+
+
+def _base(this: _Bake, work: Path) -> AbstractContextManager[None]:
+    """The base in the store, while the block runs."""
+    packages_from, rebuild = mirror.find(this.options.mirror), this.options.rebuild_base
+    return base_image.ready(this.base, this.store, packages_from, work, this.monitor, rebuild=rebuild)
 
 
 def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> Path:
@@ -213,12 +229,6 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
             folder.resolve(), this.plan, start, this.repositories, accelerator, marked=False
         )
     return files.variables
-
-
-def _base(this: _Bake, work: Path) -> AbstractContextManager[None]:
-    """The base in the store, while the block runs."""
-    packages_from, rebuild = mirror.find(this.options.mirror), this.options.rebuild_base
-    return base_image.ready(this.base, this.store, packages_from, work, this.monitor, rebuild=rebuild)
 
 
 def _prove(
