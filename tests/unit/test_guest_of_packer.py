@@ -17,7 +17,7 @@ from bakery.engines.packer_files import Files, Start
 from bakery.machines.accelerator import KVM, TCG, Accelerator
 from provisioner import guest
 from provisioner.actions import Put, Run
-from provisioner.errors import CommandFailed
+from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
 from provisioner.guest import Task
 from provisioner.monitor import Silent
 from provisioner.targets import OnLine
@@ -128,6 +128,25 @@ def test_a_failed_command_is_not_tried_again(task: Task) -> None:
     with pytest.raises(CommandFailed):
         guest.make(task, target, Silent())
     assert target.tries == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (ConnectionLost("The connection was lost."), Unreachable, "7 tries"),
+        (Unreachable("A package mirror did not answer.", "the machine's own"), Unreachable, "--mirror"),
+        (
+            DiskFull("The disk of 127.0.0.1 is full: x", ""),
+            DiskFull,
+            "The image's disk is full: x",
+        ),
+        (CommandFailed("dpkg", 1, "tail"), CommandFailed, "tail"),
+    ],
+)
+def test_errors_are_told_of_an_image(error: BakeryError, kind: type[BakeryError], says: str) -> None:
+    told = guest.of_image(error)
+    assert type(told) is kind
+    assert says in str(told)
 
 
 # --- what packer is told -----------------------------------------------------------------------
