@@ -5,15 +5,18 @@ from __future__ import annotations
 import datetime
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bakery import apt_source, base_image, bases, cache, formats, logs, mirror, qemu, recipe
 from bakery.bases import Base, VendorImage
-from bakery.engines import chroot
+from bakery.engines import choice, chroot, packer, packer_files
+from bakery.engines.choice import Engine, Obstacles
 from bakery.formats import FORMATS, Format
 from bakery.locks import in_use, turn
+from bakery.machines import probe
+from bakery.mkosi import Build
 from bakery.place import place
 from bakery.repositories import NOTHING, Replaced
 from bakery.rights import require_root
@@ -30,7 +33,6 @@ from bakery.store import (
 )
 from bakery.verify import ladder
 from provisioner import plan as plans
-from provisioner import run
 from provisioner.disk import wait_unmounted
 from provisioner.errors import BadInput, BakeryError, Interrupted, MissingHere
 from provisioner.monitor import Monitor, note, warn
@@ -52,6 +54,7 @@ class Options:
     keep_failed: bool = False
     rebuild_base: bool = False
     accelerator: str = "auto"
+    engine: choice.Wanted = "auto"
     optional: tuple[str, ...] = ()  # roles, by name
     cvmfs: CvmfsClient = NO_CVMFS
     apt_sources: tuple[Path, ...] = ()
@@ -83,13 +86,13 @@ class Baked:
 
 
 def make_plan(options: Options) -> tuple[Base, Plan]:
-    base, client, replaced = _base(options), options.cvmfs, options.replaced
+    base, client, replaced = _base_of(options), options.cvmfs, options.replaced
     boots, roles = FORMATS[options.format].boots, options.optional
     plan = recipe.plan(base, options.kind, optional=roles, client=client, replaced=replaced, boots=boots)
     return base, plan
 
 
-def _base(options: Options) -> Base:
+def _base_of(options: Options) -> Base:
     own = options.base_image
     if own is None:
         base = bases.find(options.base, options.architecture)
@@ -115,6 +118,13 @@ class _Bake:
     more_sources: str  # deb822, for the optional roles
 
     @property
+    def repositories(self) -> chroot.Repositories:
+        release = self.base.release
+        # Other systems' package managers read the base's own definitions.
+        ours = mirror.find(self.options.mirror).sources(release) if self.base.family == "debian" else ""
+        return chroot.Repositories(release, ours, self.more_sources, self.options.replaced.lent)
+
+    @property
     def stored(self) -> Path:
         return self.store.image(self.plan, self.form.suffix)
 
@@ -125,36 +135,49 @@ class _Bake:
 
 def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     """Raises every class of provisioner.errors."""
-    base, plan = make_plan(options)
-    if options.apt_sources and not options.optional:
-        raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
     form = FORMATS[options.format]
     if options.level not in form.levels:
         hint = f"Choose --verify {' or '.join(form.levels)}."
         raise BadInput(f"The format {form.name} cannot be proven to level {options.level}.", hint)
     if options.output:
         formats.check_output(form, options.output)
-    ended = bases.warning(base, datetime.date.today())
+    limit = cache.limit()
+    this = _of(options, store, monitor)
+    ended = bases.warning(this.base, datetime.date.today())
     if ended:
         warn(monitor, ended)
-    limit = cache.limit()
-    more_sources = apt_source.read(options.apt_sources)
-    with logs.kept(store, f"bake-{plan.image}", monitor) as log:
-        this = _Bake(options, base, plan, store, log, more_sources)
-        with in_use(this.stored):
-            ready = _from_store(this)
-            if ready:
-                return ready
-        require_root()
-        _require_architecture(base)
-        baked = _in_turn(this)
-        if not baked.from_store:
-            cache.keep_within(limit, store, log)
+    with logs.kept(store, f"bake-{this.plan.image}", monitor) as log:
+        return _bake(replace(this, monitor=log), limit)
+
+
+def _of(options: Options, store: Store, monitor: Monitor) -> _Bake:
+    base, plan = make_plan(options)
+    if options.apt_sources and not options.optional:
+        raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
+    return _Bake(options, base, plan, store, monitor, apt_source.read(options.apt_sources))
+
+
+def _bake(this: _Bake, limit: float) -> Baked:
+    with in_use(this.stored):
+        ready = _from_store(this)
+        if ready:
+            return ready
+    _check_rights(this)
+    _require_architecture(this.base)
+    baked = _in_turn(this)
+    if not baked.from_store:
+        cache.keep_within(limit, this.store, this.monitor)
     return baked
 
 
+def _check_rights(this: _Bake) -> None:
+    """Only the engine packer works for who is not root, and no proof does. Raises MissingHere."""
+    if this.options.engine == "chroot" or this.options.level != "none":
+        require_root()
+
+
 def _require_architecture(base: Base) -> None:
-    """The chroot engine runs the image's own programs."""
+    """The image's own programs run, in a chroot or in a machine that is not an emulated foreign one."""
     if base.architecture != bases.host():
         raise MissingHere(
             f"{base.name} is for {base.architecture}, and this machine is {bases.host()}.",
@@ -217,10 +240,11 @@ def _complete(this: _Bake, manifest: Manifest) -> Manifest:
 
 
 def _anew(this: _Bake) -> Manifest:
-    run.require(*chroot.TOOLS)
+    found = choice.obstacles()
+    choice.choose(this.options.engine, found)  # before a base is made for nothing
     with work_folder(this.store) as work, _keeping(this, *(work / name for name in _DISKS)):
-        image = _make(this, work)
-        manifest = _manifest(this.plan, image)
+        image, engine = _make(this, found, work)
+        manifest = {**_manifest(this.plan, image), "engine": engine}
         manifest = _prove(this, image, ladder.up_to(this.options.level), manifest, work)
         commit(image, this.stored, manifest)
     return manifest
@@ -263,19 +287,61 @@ def _as_qcow2(disk: Path) -> Path:
     return made
 
 
-def _make(this: _Bake, work: Path) -> Path:
-    base, store, monitor = this.base, this.store, this.monitor
-    packages_from, release = mirror.find(this.options.mirror), base.release
-    # Other systems' package managers read the base's own definitions.
-    apt = packages_from.sources(release) if base.family == "debian" else ""
-    repositories = chroot.Repositories(release, apt, this.more_sources, this.options.replaced.lent)
-    rebuild = this.options.rebuild_base
-    sources = base_image.Sources(packages_from, this.options.base_urls, this.options.offline)
-    with base_image.ready(base, store, sources, work, monitor, rebuild=rebuild):
-        disk = chroot.bake(this.plan, store, repositories, work, monitor)
-        image = formats.write(this.form, disk, this.plan, base, work, monitor)
-        disk.unlink()
-        return image
+def _make(this: _Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
+    """The image in its format, and the engine that made it."""
+    with _base(this, work):
+        disk = this.store.base(this.plan.base_id)
+        engine, why = choice.choose(this.options.engine, _with_mount(this, found, disk, work))
+        if why:
+            note(this.monitor, why)
+        made = _raw_disk(this, engine, disk, work)
+        image = formats.write(this.form, made, this.plan, this.base, work, this.monitor)
+        made.unlink()
+        return image, engine
+
+
+def _raw_disk(this: _Bake, engine: Engine, base: Path, work: Path) -> Path:
+    plan, store, monitor = this.plan, this.store, this.monitor
+    if engine == "chroot":
+        return chroot.bake(plan, store, this.repositories, work, monitor)
+    accelerator = probe.choose(this.options.accelerator, base, work, monitor)
+    return packer.bake(plan, store, this.repositories, accelerator, work, monitor)
+
+
+def _with_mount(this: _Bake, found: Obstacles, disk: Path, work: Path) -> Obstacles:
+    """And whether the kernel mounts the base; a base that was built here it does."""
+    if this.options.engine != "auto" or found.chroot or isinstance(this.base.source, Build):
+        return found
+    return replace(found, chroot=probe.mount_problem(disk, work, this.monitor))
+
+
+def _base(this: _Bake, work: Path) -> AbstractContextManager[None]:
+    """The base in the store, while the block runs."""
+    options = this.options
+    sources = base_image.Sources(mirror.find(options.mirror), options.base_urls, options.offline)
+    return base_image.ready(
+        this.base, this.store, sources, work, this.monitor, rebuild=options.rebuild_base
+    )
+
+
+def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> Path:
+    """Write all that `packer build` needs to bake without us, into a new folder; the file of variables.
+
+    Raises BadInput, and what the making of a base does.
+    """
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be made: {error.strerror}.", "Name a new folder.") from None
+    this = _of(options, store, monitor)
+    disk = store.base(this.plan.base_id)
+    with work_folder(store) as work, _base(this, work):
+        accelerator = probe.choose(options.accelerator, disk, work, monitor)
+        start = packer_files.Start(disk, 0)
+        files = packer_files.write(
+            folder.resolve(), this.plan, start, this.repositories, accelerator, marked=False
+        )
+    return files.variables
 
 
 def _prove(

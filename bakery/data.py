@@ -7,9 +7,10 @@ from pathlib import Path
 _INSTALLED = Path(__file__).parent / "_data"
 ROOT = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent
 
-BASES = ROOT / "packer" / "bases"
-REPOSITORIES = ROOT / "packer" / "repositories.toml"
-KEYS = ROOT / "packer" / "keys"
+PACKER = ROOT / "packer"
+BASES = PACKER / "bases"
+REPOSITORIES = PACKER / "repositories.toml"
+KEYS = PACKER / "keys"
 CLOUD_INIT = ROOT / "cloud-init"
 WORKER = ROOT / "worker"
 IMAGE_TESTS = ROOT / "tests" / "image"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -53,6 +54,8 @@ def _main(argv: Sequence[str]) -> int:
         return _explain(options)
     if options.dry_run:
         return _dry_run(options)
+    if options.packer_files:
+        return _packer_files(options)
     return _bake(options)
 
 
@@ -73,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--verify", choices=levels, help="how far to prove it (boot; of a container image, offline)"
     )
+    engines = ["auto", "chroot", "packer"]
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        choices=engines,
+        help="what bakes; auto: chroot where it can, else packer",
+    )
     parser.add_argument("--accel", default="auto", choices=["auto", "kvm", "tcg"], help="for booting it")
     parser.add_argument(
         "--mirror", default="", metavar="URL", help="Debian mirror instead of this machine's"
@@ -82,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
     parser.add_argument(
         "--explain", action="store_true", help="say what is cached and what changed, and touch nothing"
+    )
+    parser.add_argument(
+        "--packer-files",
+        type=Path,
+        metavar="DIR",
+        help="write what packer needs to bake by itself",
     )
     parser.epilog = (
         "bake-image cache list|prune shows and removes what is kept, bake-image shell IMAGE opens a shell"
@@ -181,6 +197,20 @@ def _bake(options: argparse.Namespace) -> int:
     return 0
 
 
+def _packer_files(options: argparse.Namespace) -> int:
+    from bakery import bake, data, reports, store
+
+    with reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
+        cache = store.Store(store.default_root())
+        variables = bake.prepare(_options(options), options.packer_files, cache, monitor)
+    template = data.PACKER / "worker.pkr.hcl"
+    if options.json:
+        print(json.dumps({"variables": str(variables), "template": str(template)}))
+    else:
+        print(f"packer build -var-file={shlex.quote(str(variables))} {shlex.quote(str(template))}")
+    return 0
+
+
 def _options(options: argparse.Namespace) -> Options:
     from bakery import bases, repositories
     from bakery.bake import Options
@@ -195,6 +225,7 @@ def _options(options: argparse.Namespace) -> Options:
         keep_failed=options.keep_failed,
         rebuild_base=options.rebuild_base,
         accelerator=options.accel,
+        engine=options.engine,
         optional=tuple(options.optional),
         cvmfs=_cvmfs(options),
         apt_sources=tuple(options.apt_sources),

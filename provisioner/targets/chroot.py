@@ -16,19 +16,19 @@ from provisioner import repository_files, run
 from provisioner.roles.repositories import APT, YUM
 from provisioner.targets import OnLine
 
-_LENT = "run/worker-bakery"
+LENT = "run/worker-bakery"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
     "HOME": "/root",
 }
-_APT_CONF = f"""\
-Dir::Etc::SourceList "/{_LENT}/bake.sources.list";
-Dir::Etc::SourceParts "/{_LENT}/sources.list.d";
-Dir::Etc::Preferences "/{_LENT}/preferences";
-Dir::Cache::Archives "/{_LENT}/archives";
-Dir::State::Lists "/{_LENT}/lists";
+APT_CONF = f"""\
+Dir::Etc::SourceList "/{LENT}/bake.sources.list";
+Dir::Etc::SourceParts "/{LENT}/sources.list.d";
+Dir::Etc::Preferences "/{LENT}/preferences";
+Dir::Cache::Archives "/{LENT}/archives";
+Dir::State::Lists "/{LENT}/lists";
 Acquire::Retries "3";
 APT::Sandbox::User "root";
 APT::Update::Error-Mode "any";
@@ -37,8 +37,8 @@ APT::Keep-Downloaded-Packages "true";
 _MIRROR = "bake.sources"
 _APT_SOURCES = str(PurePosixPath(APT).parent)
 _RPM_SETTINGS = {
-    "reposdir": f"/{_LENT}/yum.repos.d",
-    "cachedir": f"/{_LENT}/rpm",
+    "reposdir": f"/{LENT}/yum.repos.d",
+    "cachedir": f"/{LENT}/rpm",
     "keepcache": "1",
 }
 
@@ -67,7 +67,7 @@ class Chroot:
         run.stream(
             ["chroot", str(self._root), *argv],
             on_line,
-            env={**ENVIRONMENT, "APT_CONFIG": f"/{_LENT}/apt.conf"},
+            env={**ENVIRONMENT, "APT_CONFIG": f"/{LENT}/apt.conf"},
         )
 
     def put(self, path: str, data: bytes, mode: int) -> None:
@@ -132,7 +132,7 @@ def mount_kernel_file_systems(root: Path) -> None:
 
 
 def _lend(root: Path, loan: Loan) -> None:
-    lent = root / _LENT
+    lent = root / LENT
     for name in ("archives", "lists"):
         (loan.package_cache / name / "partial").mkdir(parents=True, exist_ok=True)
         (lent / name).mkdir(parents=True)
@@ -144,14 +144,14 @@ def _lend(root: Path, loan: Loan) -> None:
     elif own.is_file():
         shutil.copyfile(own, lent / "bake.sources.list")
     (lent / "preferences").write_text(loan.apt_preferences)
-    (lent / "apt.conf").write_text(_APT_CONF)
+    (lent / "apt.conf").write_text(APT_CONF)
     _lend_rpm_settings(root, loan.package_cache)
     _lend_resolver(root)
 
 
 def _lend_rpm_settings(root: Path, package_cache: Path) -> None:
     """yum and dnf read and cache elsewhere, by settings that are in their files only for now."""
-    lent = root / _LENT
+    lent = root / LENT
     (lent / "yum.repos.d").mkdir()
     (package_cache / "rpm").mkdir(exist_ok=True)
     (lent / "rpm").mkdir()
@@ -166,7 +166,7 @@ def _lend_rpm_settings(root: Path, package_cache: Path) -> None:
 def _lend_repositories(root: Path, urls: Mapping[str, str]) -> None:
     """What the guest defines, by the URLs that are lent. Its own files stay as they are."""
     for folder in (_APT_SOURCES, YUM):
-        into = root / _LENT / PurePosixPath(folder).name
+        into = root / LENT / PurePosixPath(folder).name
         mirror = (into / _MIRROR).exists()
         for old in into.iterdir():
             if old.name != _MIRROR:
