@@ -19,7 +19,7 @@ from provisioner import run
 from provisioner.errors import NotProven
 from provisioner.monitor import Event
 from tests.conftest import BASE
-from tests.integration.test_kill import nothing_stays, processes_of
+from tests.integration.test_kill import ends_in_order, nothing_stays, processes_of, start_until
 
 ESP = 1 << 20  # bytes, where mkosi puts the first partition
 GRUB = "::/grub/grub.cfg"
@@ -100,3 +100,12 @@ def test_a_machine_that_does_not_answer_in_time_is_told_with_its_console(
     assert "The last lines of its serial console:" in error.message
     assert {path.name for path in Path(error.log).iterdir()} == {"events.log", "serial.log", "qemu.log"}
     assert "error: The machine did not answer" in log(error, "events.log")
+
+
+def test_stopped_while_the_machine_boots(worker_image: Image, own: Store) -> None:
+    argv = ("verify-image", "--json", "--level", "boot", "--accel", "tcg", str(worker_image.path))
+    killed = start_until(BOOTED, own.root, *argv)
+    killed.kill()
+    killed.communicate()
+    nothing_stays(own.root)
+    ends_in_order(start_until(BOOTED, own.root, *argv), signal.SIGINT, own.root)
