@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bakery import apt_source, base_image, bases, cache, logs, mirror, qemu, recipe
 from bakery.bases import Base
-from bakery.engines import chroot
+from bakery.engines import choice, chroot, packer, packer_files
+from bakery.engines.choice import Engine
 from bakery.locks import in_use, turn
+from bakery.machines import probe
 from bakery.mkosi import Build
 from bakery.place import check as check_place
 from bakery.place import place
@@ -30,7 +32,6 @@ from bakery.store import (
 )
 from bakery.verify import ladder
 from provisioner import plan as plans
-from provisioner import run
 from provisioner.disk import wait_unmounted
 from provisioner.errors import BadInput, BakeryError, Interrupted
 from provisioner.monitor import Monitor, note
@@ -51,6 +52,7 @@ class Options:
     keep_failed: bool = False
     rebuild_base: bool = False
     accelerator: str = "auto"
+    engine: choice.Wanted = "auto"
     optional: tuple[str, ...] = ()  # roles, by name
     cvmfs: CvmfsClient = NO_CVMFS
     apt_sources: tuple[Path, ...] = ()
@@ -82,30 +84,50 @@ class _Bake:
     more_sources: str  # deb822, for the optional roles
 
     @property
+    def repositories(self) -> chroot.Repositories:
+        source = self.base.source
+        release = source.release if isinstance(source, Build) else self.base.name
+        sources = mirror.find(self.options.mirror).sources(release)
+        return chroot.Repositories(release, sources, self.more_sources)
+
+    @property
     def stored(self) -> Path:
         return self.store.image(self.plan)
 
 
 def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     """Raises every class of provisioner.errors."""
-    base, plan = make_plan(options)
-    if options.apt_sources and not options.optional:
-        raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
     if options.output:
         check_place(options.output)
     limit = cache.limit()
-    more_sources = apt_source.read(options.apt_sources)
-    with logs.kept(store, f"bake-{plan.image}", monitor) as log:
-        this = _Bake(options, base, plan, store, log, more_sources)
-        with in_use(this.stored):
-            ready = _from_store(this)
-            if ready:
-                return ready
-        require_root()
-        baked = _in_turn(this)
-        if not baked.from_store:
-            cache.keep_within(limit, store, log)
+    this = _of(options, store, monitor)
+    with logs.kept(store, f"bake-{this.plan.image}", monitor) as log:
+        return _bake(replace(this, monitor=log), limit)
+
+
+def _bake(this: _Bake, limit: float) -> Baked:
+    with in_use(this.stored):
+        ready = _from_store(this)
+        if ready:
+            return ready
+    _check_rights(this)
+    baked = _in_turn(this)
+    if not baked.from_store:
+        cache.keep_within(limit, this.store, this.monitor)
     return baked
+
+
+def _of(options: Options, store: Store, monitor: Monitor) -> _Bake:
+    base, plan = make_plan(options)
+    if options.apt_sources and not options.optional:
+        raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
+    return _Bake(options, base, plan, store, monitor, apt_source.read(options.apt_sources))
+
+
+def _check_rights(this: _Bake) -> None:
+    """Only the engine packer works for who is not root, and no proof does. Raises MissingHere."""
+    if this.options.engine == "chroot" or this.options.level != "none":
+        require_root()
 
 
 def _from_store(this: _Bake) -> Baked | None:
@@ -163,10 +185,12 @@ def _complete(this: _Bake, manifest: Manifest) -> Manifest:
 
 
 def _anew(this: _Bake) -> Manifest:
-    run.require(*chroot.TOOLS)
+    engine, why = choice.choose(this.options.engine, choice.obstacles())
+    if why:
+        note(this.monitor, why)
     with work_folder(this.store) as work, _keeping(this, *(work / name for name in _DISKS)):
-        image = _make(this, work)
-        manifest = _manifest(this.plan, image)
+        image = _make(this, engine, work)
+        manifest = {**_manifest(this.plan, image), "engine": engine}
         manifest = _prove(this, image, ladder.up_to(this.options.level), manifest, work)
         commit(image, this.stored, manifest)
     return manifest
@@ -208,14 +232,39 @@ def _as_qcow2(disk: Path) -> Path:
     return made
 
 
-def _make(this: _Bake, work: Path) -> Path:
-    source, base, store, monitor = this.base.source, this.base, this.store, this.monitor
-    packages_from = mirror.find(this.options.mirror)
-    release = source.release if isinstance(source, Build) else base.name
-    repositories = chroot.Repositories(release, packages_from.sources(release), this.more_sources)
-    rebuild = this.options.rebuild_base
-    with base_image.ready(base, store, packages_from, work, monitor, rebuild=rebuild):
-        return chroot.bake(this.plan, store, repositories, work, monitor)
+def _make(this: _Bake, engine: Engine, work: Path) -> Path:
+    plan, store, monitor = this.plan, this.store, this.monitor
+    with _base(this, work):
+        if engine == "chroot":
+            return chroot.bake(plan, store, this.repositories, work, monitor)
+        accelerator = probe.choose(this.options.accelerator, store.base(plan.base_id), work, monitor)
+        return packer.bake(plan, store, this.repositories, accelerator, work, monitor)
+
+
+def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> Path:
+    """Write all that `packer build` needs to bake without us, into a new folder; the file of variables.
+
+    Raises BadInput, and what the making of a base does.
+    """
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be made: {error.strerror}.", "Name a new folder.") from None
+    this = _of(options, store, monitor)
+    disk = store.base(this.plan.base_id)
+    with work_folder(store) as work, _base(this, work):
+        accelerator = probe.choose(options.accelerator, disk, work, monitor)
+        start = packer_files.Start(disk, 0)
+        files = packer_files.write(
+            folder.resolve(), this.plan, start, this.repositories, accelerator, marked=False
+        )
+    return files.variables
+
+
+def _base(this: _Bake, work: Path) -> AbstractContextManager[None]:
+    """The base in the store, while the block runs."""
+    packages_from, rebuild = mirror.find(this.options.mirror), this.options.rebuild_base
+    return base_image.ready(this.base, this.store, packages_from, work, this.monitor, rebuild=rebuild)
 
 
 def _prove(

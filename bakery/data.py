@@ -7,7 +7,8 @@ from pathlib import Path
 _INSTALLED = Path(__file__).parent / "_data"
 ROOT = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent
 
-BASES = ROOT / "packer" / "bases"
+PACKER = ROOT / "packer"
+BASES = PACKER / "bases"
 CLOUD_INIT = ROOT / "cloud-init"
 WORKER = ROOT / "worker"
 IMAGE_TESTS = ROOT / "tests" / "image"

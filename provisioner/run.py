@@ -16,7 +16,7 @@ import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,8 +103,9 @@ def stream(
     lines = Lines(heard, longest)
     with _child(argv, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
         assert child.stdin and child.stdout
-        child.stdin.write(stdin)
-        child.stdin.close()
+        with suppress(BrokenPipeError):  # it ended before it had read all; its status says the rest
+            child.stdin.write(stdin)
+            child.stdin.close()
         while data := os.read(child.stdout.fileno(), _CHUNK):
             lines.feed(data)
         lines.close()
@@ -115,12 +116,12 @@ def stream(
 
 @contextmanager
 def background(
-    argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
+    argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program that runs while the block does; its output goes, unread, to the 0600 file `log`."""
     with (
         os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as out,
-        _child(argv, env=env, cwd=None, stdout=out, stderr=subprocess.STDOUT) as process,
+        _child(argv, env=env, cwd=cwd, stdout=out, stderr=subprocess.STDOUT) as process,
     ):
         yield process
 
@@ -140,10 +141,14 @@ def attached(argv: Sequence[str]) -> int:
 
 
 def room_argv(command: Sequence[str], *, private_network: bool = False) -> list[str]:
-    """`command` in mount and PID namespaces of its own: when it or we die, nothing of it stays."""
+    """`command` in mount and PID namespaces of its own: when it or we die, nothing of it stays.
+
+    Who is not root needs a user namespace for that, in which he is who he is.
+    """
+    user = [] if os.geteuid() == 0 else ["--user", "--map-current-user"]
     network = ["--net"] if private_network else []
     flags = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=private"]
-    return ["unshare", *flags, *network, "--", *command]
+    return ["unshare", *user, *flags, *network, "--", *command]
 
 
 def environment(**more: str) -> dict[str, str]:

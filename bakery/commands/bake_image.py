@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +49,8 @@ def _main(argv: Sequence[str]) -> int:
         return _explain(options)
     if options.dry_run:
         return _dry_run(options)
+    if options.packer_files:
+        return _packer_files(options)
     return _bake(options)
 
 
@@ -63,6 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--verify", default="boot", choices=levels, help="how far to prove it (%(default)s)"
     )
+    engines = ["auto", "chroot", "packer"]
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        choices=engines,
+        help="what bakes; auto: chroot where it can, else packer",
+    )
     parser.add_argument("--accel", default="auto", choices=["auto", "kvm", "tcg"], help="for booting it")
     parser.add_argument(
         "--mirror", default="", metavar="URL", help="Debian mirror instead of this machine's"
@@ -72,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
     parser.add_argument(
         "--explain", action="store_true", help="say what is cached and what changed, and touch nothing"
+    )
+    parser.add_argument(
+        "--packer-files",
+        type=Path,
+        metavar="DIR",
+        help="write what packer needs to bake by itself",
     )
     parser.add_argument("--list-bases", action="store_true", help="print the bases and end")
     parser.epilog = (
@@ -120,6 +136,20 @@ def _bake(options: argparse.Namespace) -> int:
     return 0
 
 
+def _packer_files(options: argparse.Namespace) -> int:
+    from bakery import bake, data, reports, store
+
+    with reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
+        cache = store.Store(store.default_root())
+        variables = bake.prepare(_options(options), options.packer_files, cache, monitor)
+    template = data.PACKER / "worker.pkr.hcl"
+    if options.json:
+        print(json.dumps({"variables": str(variables), "template": str(template)}))
+    else:
+        print(f"packer build -var-file={shlex.quote(str(variables))} {shlex.quote(str(template))}")
+    return 0
+
+
 def _options(options: argparse.Namespace) -> Options:
     from bakery.bake import Options
 
@@ -132,6 +162,7 @@ def _options(options: argparse.Namespace) -> Options:
         keep_failed=options.keep_failed,
         rebuild_base=options.rebuild_base,
         accelerator=options.accel,
+        engine=options.engine,
         optional=tuple(options.optional),
         cvmfs=_cvmfs(options),
         apt_sources=tuple(options.apt_sources),

@@ -14,19 +14,19 @@ from pathlib import Path, PurePosixPath
 from provisioner import run
 from provisioner.targets import OnLine
 
-_LENT = "run/worker-bakery"
+LENT = "run/worker-bakery"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
     "HOME": "/root",
 }
-_APT_CONF = f"""\
-Dir::Etc::SourceList "/{_LENT}/bake.sources.list";
-Dir::Etc::SourceParts "/{_LENT}/sources.list.d";
-Dir::Etc::Preferences "/{_LENT}/preferences";
-Dir::Cache::Archives "/{_LENT}/archives";
-Dir::State::Lists "/{_LENT}/lists";
+APT_CONF = f"""\
+Dir::Etc::SourceList "/{LENT}/bake.sources.list";
+Dir::Etc::SourceParts "/{LENT}/sources.list.d";
+Dir::Etc::Preferences "/{LENT}/preferences";
+Dir::Cache::Archives "/{LENT}/archives";
+Dir::State::Lists "/{LENT}/lists";
 Acquire::Retries "3";
 APT::Sandbox::User "root";
 APT::Update::Error-Mode "any";
@@ -53,7 +53,7 @@ class Chroot:
         run.stream(
             ["chroot", str(self._root), *argv],
             on_line,
-            env={**ENVIRONMENT, "APT_CONFIG": f"/{_LENT}/apt.conf"},
+            env={**ENVIRONMENT, "APT_CONFIG": f"/{LENT}/apt.conf"},
         )
 
     def put(self, path: str, data: bytes, mode: int) -> None:
@@ -118,7 +118,7 @@ def mount_kernel_file_systems(root: Path) -> None:
 
 
 def _lend(root: Path, loan: Loan) -> None:
-    lent = root / _LENT
+    lent = root / LENT
     for name in ("archives", "lists"):
         (loan.package_cache / name / "partial").mkdir(parents=True, exist_ok=True)
         (lent / name).mkdir(parents=True)
@@ -126,7 +126,7 @@ def _lend(root: Path, loan: Loan) -> None:
     (lent / "sources.list.d").mkdir()
     (lent / "sources.list.d" / "bake.sources").write_text(loan.apt_sources)
     (lent / "preferences").write_text(loan.apt_preferences)
-    (lent / "apt.conf").write_text(_APT_CONF)
+    (lent / "apt.conf").write_text(APT_CONF)
     _lend_resolver(root)
 
 

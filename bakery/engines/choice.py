@@ -1,0 +1,66 @@
+"""Which engine bakes: `auto` takes chroot where it can, as it is many times quicker, else packer."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from bakery.engines import chroot, packer, packer_program
+from provisioner import run
+from provisioner.errors import MissingHere
+
+Engine = Literal["chroot", "packer"]
+Wanted = Literal["auto", "chroot", "packer"]
+ENGINES: tuple[Wanted, ...] = get_args(Wanted)
+
+
+@dataclass(frozen=True)
+class Obstacles:
+    """Why an engine cannot work here, in words; "" if it can."""
+
+    chroot: str
+    packer: str
+
+
+def choose(wanted: str, found: Obstacles) -> tuple[Engine, str]:
+    """The engine, and a sentence that says why if it was not asked for by name. Raises MissingHere."""
+    if wanted == "chroot" or (wanted == "auto" and not found.chroot):
+        if found.chroot:
+            raise MissingHere(f"The engine chroot cannot work here: {found.chroot}", "Try --engine packer.")
+        return "chroot", "" if wanted == "chroot" else "Engine chroot: it boots nothing."
+    if found.packer and wanted == "packer":
+        raise MissingHere(f"The engine packer cannot work here: {found.packer}")
+    if found.packer:
+        raise MissingHere(
+            f"No engine can work here. chroot: {found.chroot} packer: {found.packer}",
+            "Run the same command as root, or install packer.",
+        )
+    return "packer", "" if wanted == "packer" else f"Engine packer, as chroot cannot work: {found.chroot}"
+
+
+def obstacles() -> Obstacles:
+    """What is missing of either on this machine."""
+    return Obstacles(_of_chroot(), _of_packer())
+
+
+def _of_chroot() -> str:
+    if os.geteuid() != 0:
+        return "only root can mount disks."
+    return _missing(chroot.TOOLS)
+
+
+def _of_packer() -> str:
+    try:
+        packer_program.find()
+    except MissingHere as error:
+        return str(error)
+    return _missing(packer.TOOLS)
+
+
+def _missing(tools: tuple[str, ...]) -> str:
+    try:
+        run.require(*tools)
+    except MissingHere as error:
+        return str(error)
+    return ""

@@ -1,0 +1,240 @@
+"""The engine that boots: packer runs a virtual machine of the base, and our provisioner works in it by ssh.
+
+No disk is mounted here, so that it works for who is not root, and for file systems that this kernel does
+not know. It starts from a checkpoint of the store, whichever engine wrote it, and writes none itself: the
+disk of a machine that runs holds the way in, and what its boot has made, until the seal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
+
+from bakery import qemu
+from bakery.engines import packer_files, packer_program, packer_stream
+from bakery.engines.chroot import Repositories
+from bakery.engines.packer_files import Files, Start
+from bakery.engines.packer_stream import Said
+from bakery.locks import in_use
+from bakery.machines import serial
+from bakery.machines.accelerator import Accelerator
+from bakery.store import Store, is_whole, set_aside, used
+from provisioner import errors, run
+from provisioner.errors import BakeryError, CommandFailed, Unreachable
+from provisioner.monitor import Event, Monitor, keep_log, line, note, phase
+from provisioner.plan import Plan
+from provisioner.scrub import scrub
+
+TOOLS = ("qemu-img", "qemu-system-x86_64", "ssh-keygen", "unshare", "setpriv")
+_PAUSE = 0.2  # seconds between two looks
+_LET_GO = 2  # seconds that packer may take to notice what we have noticed
+_BOOT = "boot the machine, until ssh lets us in"
+
+
+def bake(
+    plan: Plan,
+    store: Store,
+    repositories: Repositories,
+    accelerator: Accelerator,
+    work: Path,
+    monitor: Monitor,
+) -> Path:
+    """The finished, sealed qcow2 in `work`. The base must be in the store, and stay there."""
+    run.require(*TOOLS)
+    program = packer_program.find()
+    while True:
+        start = nearest(plan, store, monitor)
+        with in_use(start.disk) as there:  # not there: it was removed in between
+            if there or not start.done:
+                return _from(start, program, plan, repositories, accelerator, work, monitor)
+
+
+def nearest(plan: Plan, store: Store, monitor: Monitor) -> Start:
+    """The latest checkpoint that is whole, else the base."""
+    for _, path in store.checkpoints_of(plan):
+        if path.exists() and not is_whole(path):
+            set_aside(path, "checkpoint", monitor)
+    done, disk = store.nearest_checkpoint(plan)
+    return Start(disk, done)
+
+
+def _from(
+    start: Start,
+    program: packer_program.Program,
+    plan: Plan,
+    repositories: Repositories,
+    accelerator: Accelerator,
+    work: Path,
+    monitor: Monitor,
+) -> Path:
+    if start.done:
+        note(monitor, f"Starting from the checkpoint after {plan.steps[start.done - 1].role}.")
+    used(start.disk)
+    files = packer_files.write(work / "packer", plan, start, repositories, accelerator, marked=True)
+    build(files, monitor)
+    with phase(monitor, "compress the image"):
+        qemu.to_raw(files.disk, work / "disk.raw")
+        qemu.to_zstd(work / "disk.raw", work / "image.qcow2")
+    (work / "disk.raw").unlink()
+    return work / "image.qcow2"
+
+
+def build(files: Files, monitor: Monitor) -> None:
+    """One `packer build`, in a room: when we die, so do packer, its plugins and QEMU.
+
+    Raises what our provisioner reported, and for all else what `_cause` makes of it.
+    """
+    argv = [
+        "packer",
+        "build",
+        "-machine-readable",
+        f"-var-file={files.variables}",
+        str(packer_files.TEMPLATE),
+    ]
+    env = packer_program.settings(
+        {
+            "PACKER_CACHE_DIR": str(files.folder / "cache"),
+            "PACKER_LOG": "1",
+            "PACKER_LOG_PATH": str(files.log),
+            "TMPDIR": ".",  # short: there are sockets in it
+        }
+    )
+    files.log.touch(0o600)
+    heard = _Heard(monitor)
+    with run.background(run.room_argv(argv), log=files.stream, env=env, cwd=files.folder) as process:
+        status = _listen(process, files, heard)
+    if status != 0 or not heard.done:
+        for log in (files.serial, files.stream, files.log, files.qemu_log):
+            keep_log(monitor, log)
+        raise _cause(files, heard, status)
+
+
+def _listen(process: Popen[bytes], files: Files, heard: _Heard) -> int | None:
+    """Until packer ends; its status, or None if QEMU had ended and packer did not notice."""
+    until = float("inf")
+    with closing(_Stream(files.stream)) as stream:
+        while time.monotonic() < until:
+            status = process.poll()  # before the look: nothing is written after it
+            heard.rows(stream.rows())
+            if status is not None:
+                return status
+            if until == float("inf") and not heard.done and files.qemu_status.exists():
+                until = time.monotonic() + _LET_GO
+            time.sleep(_PAUSE)
+    return None
+
+
+@dataclass
+class _Heard:
+    """What packer said, with all of it that is for the user passed on."""
+
+    monitor: Monitor
+    lines: list[Said] = field(default_factory=list)
+    error: Event | None = None  # of our provisioner
+    done: bool = False
+    began: float = 0.0  # when it began to wait for ssh
+    let_in: bool = False
+
+    def rows(self, rows: Iterator[str]) -> None:
+        for row in rows:
+            said = packer_stream.parse(row)
+            if said is None:
+                line(self.monitor, row)
+                continue
+            self._hear(said)
+
+    def _hear(self, said: Said) -> None:
+        if said.kind != "ui" or said.is_error:
+            self.lines.append(said)
+        for event in packer_stream.events(said):
+            match event:
+                case {"event": "error"}:
+                    self.error = event
+                case {"event": "result"}:
+                    self.done = True
+                case {"event": "line", "text": text}:
+                    self._output(str(text))
+                case _:
+                    self.monitor.tell(event)
+
+    def _output(self, text: str) -> None:
+        """The time until root is let in is a phase like others; packer says when it begins and ends."""
+        if text.startswith("Waiting for SSH"):
+            self.began = time.monotonic()
+            self.monitor.tell({"event": "begin", "name": _BOOT})
+        elif text.startswith("Connected to SSH") and self.began:
+            self.let_in = True
+            seconds = round(time.monotonic() - self.began, 1)
+            self.monitor.tell({"event": "end", "name": _BOOT, "seconds": seconds})
+        else:
+            line(self.monitor, text)
+
+
+class _Stream:
+    """A file that grows, line by line; scrubbed, as nobody else has read what packer writes."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("r", encoding="utf-8", errors="replace")
+        self._begun = ""
+
+    def rows(self) -> Iterator[str]:
+        """The lines that are whole and were not handed out yet."""
+        while True:
+            self._begun += self._file.readline()
+            if not self._begun.endswith("\n"):
+                return
+            row, self._begun = self._begun.rstrip("\n"), ""
+            yield scrub(row)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _cause(files: Files, heard: _Heard, status: int | None) -> BakeryError:
+    """Why there is no image, as one of our errors. The one place that knows packer's words for things."""
+    if heard.error:
+        return errors.from_event(heard.error)
+    qemu_said = _text(files.qemu_log)
+    if files.qemu_status.exists() and not heard.done:
+        ended = int(_text(files.qemu_status) or "-1")
+        return CommandFailed("qemu-system-x86_64", ended, f"{qemu_said}\n{_console(files)}".strip())
+    reasons = packer_stream.errors(heard.lines)
+    told = "\n".join(reasons)
+    if "Timeout waiting for SSH" in told:
+        return Unreachable(
+            f"The machine did not let us in by ssh in time. {_console(files)}",
+            "Its console says how far it came. The base must have cloud-init with NoCloud, and sshd.",
+        )
+    if "authentication" in told or "unable to authenticate" in told:
+        return Unreachable(
+            f"The machine's ssh server refused the key of this bake. {_console(files)}",
+            "The base's cloud-init did not take the seed: does it have the datasource NoCloud?",
+        )
+    if not reasons:
+        last = f"Its last lines:\n{_last(files)}\n"
+        return BakeryError(
+            f"packer ended before the image was done, and did not say why. {last}",
+            "Was it killed, by somebody or for want of memory? The next bake starts afresh.",
+        )
+    return run.failure(("packer", "build"), status or 1, told)
+
+
+def _console(files: Files) -> str:
+    seen = _text(files.serial)
+    found = serial.diagnose(seen)
+    last = f"The last lines of its console:\n{serial.last_lines(seen, run.TAIL_LINES)}\n" if seen else ""
+    return f"{found} {found.hint} {last}" if found else last
+
+
+def _last(files: Files) -> str:
+    return "\n".join(_text(files.stream).splitlines()[-run.TAIL_LINES :])
+
+
+def _text(path: Path) -> str:
+    with suppress(FileNotFoundError):
+        return scrub(path.read_text("utf-8", "replace")).strip()
+    return ""

@@ -1,0 +1,212 @@
+"""`python -m provisioner.guest TASK PORT`: a plan applied to a machine that was booted to become an image.
+
+packer/worker.pkr.hcl runs this as its one provisioner. TASK is a file that holds a `Task`, PORT is where
+the machine's ssh server is to be reached on 127.0.0.1. What is done is what the chroot engine does, and
+in the end the disk holds the same: what the boot itself made is removed before the first step, package
+sources are lent by APT_CONFIG and lie in memory, and the plan's seal removes the way in.
+
+With `marked`, events go to stdout as lines that begin with EVENT, else as text for people.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from provisioner import errors
+from provisioner import plan as plans
+from provisioner.apply import perform
+from provisioner.existing import WAITS
+from provisioner.monitor import Event, Monitor, line, phase, warn
+from provisioner.plan import Plan, PlannedStep
+from provisioner.scrub import scrub
+from provisioner.targets import OnLine, Target
+from provisioner.targets.chroot import APT_CONF, LENT
+from provisioner.targets.host_keys import Trust
+from provisioner.targets.ssh import Address, ConnectionLost, Login, Ssh
+
+EVENT = "worker-bakery: "
+# The last event when all went well: the machine holds the image and is only to be switched off.
+DONE = "The machine holds the image."
+
+# What the boot has made is known by its birth. So is what it made anew, with the same content, of what the
+# base has (the linker's cache, the journal's catalog): that stays. What the running machine cannot do
+# without goes before the seal, or by it.
+_UNDO = r"""
+set -eu
+cloud-init status --wait >/dev/null 2>&1 || true
+systemctl is-system-running --wait >/dev/null 2>&1 || true
+# Whatever would go on writing to the disk by itself.
+systemctl stop '*.timer' systemd-timesyncd.service 2>/dev/null || true
+journalctl --relinquish-var
+boot=$(awk '$1 == "btime" { print $2 }' /proc/stat)
+if [ "$(stat -c %W /etc/machine-id /root/.ssh/authorized_keys | sort -n | tail -1)" -lt "$boot" ]; then
+    echo 'The root file system, or stat, does not tell when a file was made.'
+    exit 1
+fi
+find / -xdev ! -path '/root/.ssh*' ! -path '/etc/ssh/*' ! -path /etc/machine-id \
+    ! -path '/etc/netplan/*' ! -path '/var/tmp/*' \
+    ! -path /etc/ld.so.cache ! -path '/var/cache/ldconfig/*' ! -path '/var/lib/systemd/catalog/*' \
+    ! -path /etc/passwd ! -path /etc/group ! -path /etc/shadow ! -path /etc/gshadow \
+    -exec stat -c '%W %n' {} + |
+    awk -v boot="$boot" '/^[0-9]+ \// && $1 >= boot { print substr($0, index($0, " ") + 1) }' |
+    sort -r | while read -r made; do
+        if [ -d "$made" ] && [ ! -L "$made" ]; then
+            rmdir --ignore-fail-on-non-empty -- "$made"
+        else
+            rm -f -- "$made"
+        fi
+    done
+"""
+_LEND = f"""
+set -eu
+mkdir -p /{LENT}
+mountpoint -q /{LENT} || mount -t tmpfs -o mode=0755,size=75% tmpfs /{LENT}
+mkdir -p /{LENT}/archives/partial /{LENT}/lists/partial /{LENT}/sources.list.d
+"""
+# cloud-init's file; networkd goes on with what netplan made of it.
+_UNDO_LATE = "rm -f -- /etc/netplan/50-cloud-init.yaml"
+# systemctl then changes files only, as it does in a chroot: no unit of the image is for this machine, and
+# each reload takes an emulated one ten seconds.
+_ENVIRONMENT = (f"APT_CONFIG=/{LENT}/apt.conf", "SYSTEMD_OFFLINE=1")
+_TRIM = "sync; fstrim /"
+
+
+@dataclass(frozen=True)
+class Task:
+    """`first` and `last` are of the plan's steps; `sources` is deb822, by the role that it is lent to."""
+
+    plan: Plan
+    first: int
+    last: int
+    key: str  # path of the private key that root lets in
+    host_key: str  # path of the machine's public key
+    preferences: str  # of apt
+    sources: dict[str, str]
+    marked: bool
+
+
+def to_json(task: Task) -> dict[str, Any]:
+    return {**asdict(task), "plan": plans.to_json(task.plan)}
+
+
+def from_json(data: dict[str, Any]) -> Task:
+    return Task(**{**data, "plan": plans.from_json(data["plan"])})
+
+
+def main() -> int:
+    task = from_json(json.loads(Path(sys.argv[1]).read_text("utf-8")))
+    monitor: Monitor = Marked() if task.marked else Plain()
+    address = Address("root", "127.0.0.1", int(sys.argv[2]))
+    login = Login(address, Path(task.key), Trust(file=Path(task.host_key)))
+    try:
+        with Ssh(login, lambda text: warn(monitor, text)) as ssh:
+            make(task, ssh, monitor)
+    except errors.BakeryError as error:
+        monitor.tell(errors.to_event(error))
+        return error.exit_code
+    monitor.tell({"event": "result", "text": DONE})
+    return 0
+
+
+def make(task: Task, machine: Target, monitor: Monitor) -> None:
+    """Raises what the target does; ConnectionLost when it stays lost."""
+    steps = task.plan.steps[task.first : task.last]
+    with phase(monitor, "undo what the boot has changed"):
+        _script(_UNDO, machine, monitor)
+    lend(task, machine, monitor)
+    _apply(steps, task, Borrower(machine), monitor)
+    with phase(monitor, "give free space back"):
+        _script(_TRIM, machine, monitor)
+
+
+def lend(task: Task, machine: Target, monitor: Monitor) -> None:
+    _script(_LEND, machine, monitor)
+    machine.put(f"/{LENT}/apt.conf", APT_CONF.encode(), 0o644)
+    machine.put(f"/{LENT}/preferences", task.preferences.encode(), 0o644)
+
+
+@dataclass(frozen=True)
+class Borrower:
+    """A target whose programs use what was lent."""
+
+    machine: Target
+
+    def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
+        self.machine.run(("env", *_ENVIRONMENT, *argv), on_line)
+
+    def put(self, path: str, data: bytes, mode: int) -> None:
+        self.machine.put(path, data, mode)
+
+
+def _apply(steps: Sequence[PlannedStep], task: Task, target: Target, monitor: Monitor) -> None:
+    before = ""
+    for step in steps:
+        if step.role != before:
+            before = step.role
+            _begin(before, task, target, monitor)
+        with phase(monitor, f"{step.role}: {step.title}"):
+            _perform(step, target, monitor)
+
+
+def _begin(role: str, task: Task, target: Target, monitor: Monitor) -> None:
+    target.put(f"/{LENT}/sources.list.d/bake.sources", task.sources[role].encode(), 0o644)
+    if role == "seal":
+        _script(_UNDO_LATE, target, monitor)
+
+
+def _perform(step: PlannedStep, target: Target, monitor: Monitor) -> None:
+    """Again after a lost connection, as steps are safe to run twice."""
+    for wait in WAITS:
+        try:
+            return perform(step, target, monitor)
+        except ConnectionLost as lost:
+            warn(monitor, f"{lost.message} In {wait} s it is made again, and the step repeated.")
+            time.sleep(wait)
+    return perform(step, target, monitor)
+
+
+def _script(text: str, target: Target, monitor: Monitor) -> None:
+    target.run(("sh", "-c", text), lambda row: line(monitor, row))
+
+
+# --- what is told ------------------------------------------------------------------------------
+
+
+class Marked:
+    """An event a line, in a form that packer's own escapes leave as it is."""
+
+    def tell(self, event: Event) -> None:
+        print(EVENT + armored(scrub(json.dumps(event))), flush=True)
+
+
+class Plain:
+    def tell(self, event: Event) -> None:
+        match event["event"]:
+            case "begin":
+                print(event["name"], flush=True)
+            case "error":
+                print(scrub(f"error: {event['message']} {event['hint']}".strip()), flush=True)
+            case "end":
+                return
+            case _:
+                print(scrub(f"  {event['text']}"), flush=True)
+
+
+def armored(text: str) -> str:
+    """Without backslashes, which packer does not tell from its own."""
+    return text.replace("%", "%25").replace("\\", "%5C")
+
+
+def unarmored(text: str) -> str:
+    return unquote(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

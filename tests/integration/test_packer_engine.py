@@ -1,0 +1,186 @@
+"""The engine packer where no machine comes up: the real packer, with a stand-in where QEMU would be."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from bakery import bake, data
+from bakery.base_image import sha256
+from bakery.engines import packer_files
+from bakery.store import Store, commit
+from provisioner import run
+from provisioner.errors import Unreachable
+from provisioner.monitor import Silent
+from tests.conftest import BASE, BIN, command
+from tests.integration.test_kill import nothing_stays
+
+
+@pytest.fixture
+def small_store(tmp_path: Path) -> Store:
+    """A store whose base is an empty disk: nothing here gets as far as to look into it."""
+    own, disk = Store(tmp_path / "cache"), tmp_path / "base.qcow2"
+    run.call(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "16M"])
+    manifest = {"base": BASE.name, "sha256": sha256(disk), "size": disk.stat().st_size}
+    commit(disk, own.base(BASE.id), {**manifest, "made": "2026-01-01T00:00:00+00:00"})
+    return own
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """A folder that goes before all others on PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    return folder
+
+
+def stand_in(programs: Path, name: str, script: str) -> None:
+    path = programs / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+
+
+def environment(store: Store, programs: Path) -> dict[str, str]:
+    return {"WORKER_BAKERY_CACHE": str(store.root), "PATH": f"{programs}:{os.environ['PATH']}"}
+
+
+QEMU_VERSION = 'case "$1" in -version|--version) echo "QEMU emulator version 10.0.2"; exit ;; esac\n'
+ARGV = ("--engine", "packer", "--accel", "tcg", "--verify", "none")
+
+
+def fails(store: Store, programs: Path, status: int, *says: str) -> str:
+    done = command("bake-image", "-q", *ARGV, env=environment(store, programs))
+    assert (done.status, done.out) == (status, ""), done.err
+    assert done.err.startswith("error: ")
+    assert "Traceback" not in done.err
+    for text in says:
+        assert text in done.err
+    nothing_stays(store.root)
+    assert list((store.root / "work").glob("*")) == []
+    return done.err
+
+
+def test_qemu_that_ends_is_noticed_with_its_words(small_store: Store, programs: Path) -> None:
+    stand_in(programs, "qemu-system-x86_64", QEMU_VERSION + "echo 'no such machine type' >&2; exit 3")
+    fails(small_store, programs, 1, "qemu-system-x86_64", "status 3", "no such machine type")
+
+
+def test_qemu_that_ends_later_is_noticed_at_once(small_store: Store, programs: Path) -> None:
+    """packer by itself would wait for ssh until its time is over, twenty minutes."""
+    stand_in(programs, "qemu-system-x86_64", QEMU_VERSION + "sleep 4; echo 'out of memory' >&2; exit 1")
+    fails(small_store, programs, 1, "status 1", "out of memory")
+
+
+def test_a_machine_that_never_answers(
+    small_store: Store, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "Kernel panic - not syncing"
+    serial = 'for word; do case "$word" in file:*) file=${word#file:} ;; esac; done\n'
+    stand_in(
+        programs, "qemu-system-x86_64", f'{QEMU_VERSION}{serial}echo "{said}" >"$file"; exec sleep 600'
+    )
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setattr(packer_files, "SSH_LIMIT", 1)
+    options = bake.Options(engine="packer", accelerator="tcg", level="none")
+    with pytest.raises(Unreachable, match="did not let us in by ssh in time") as caught:
+        bake.bake(options, small_store, Silent())
+    assert said in caught.value.message
+    nothing_stays(small_store.root)
+
+
+def booting(store: Store, programs: Path) -> subprocess.Popen[str]:
+    """A bake that waits for a machine which never answers."""
+    stand_in(programs, "qemu-system-x86_64", QEMU_VERSION + "exec sleep 600")
+    process = subprocess.Popen(
+        [BIN / "bake-image", "--json", *ARGV],
+        env={**os.environ, **environment(store, programs)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    for row in process.stderr:
+        if json.loads(row).get("name", "").startswith("boot the machine"):
+            return process
+    pytest.fail("it did not begin to boot")
+
+
+def test_packer_that_is_killed(small_store: Store, programs: Path) -> None:
+    process = booting(small_store, programs)
+    named = (str(small_store.root) + "/").encode()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended while we looked
+            arguments = path.read_bytes()
+            if b"packer\0build\0" in arguments and named in arguments and b"unshare" not in arguments:
+                os.kill(int(path.parent.name), signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "packer ended before the image was done, and did not say why" in err
+    nothing_stays(small_store.root)
+
+
+def test_no_packer(small_store: Store, tmp_path: Path) -> None:
+    """Nor the chroot engine, for who is not root: both are said."""
+    small_store.root.chmod(0o755)
+    env = {"WORKER_BAKERY_CACHE": str(small_store.root), "PATH": str(tmp_path)}
+    done = command("bake-image", "-q", *ARGV, env=env)
+    assert done.status == 3
+    assert "no packer" in done.err
+
+
+@pytest.mark.parametrize(
+    ("says", "error"),
+    [
+        ("1795340002,,version,1.5.1", "packer 1.5.1 is too old; 1.6.6 is needed"),
+        ("0 0", "is not HashiCorp's packer"),
+        ("1795340002,,version,1.16.0", "packer has no qemu plugin: there is no "),
+    ],
+)
+def test_another_packer(says: str, error: str, small_store: Store, programs: Path, tmp_path: Path) -> None:
+    stand_in(programs, "packer", f"echo '{says}'")
+    env = {**environment(small_store, programs), "PACKER_PLUGIN_PATH": str(tmp_path / "plugins")}
+    done = command("bake-image", "-q", *ARGV, env=env)
+    assert (done.status, done.out) == (3, "")
+    assert error in done.err
+
+
+def test_killed(small_store: Store, programs: Path) -> None:
+    """kill -9 of bake-image alone: packer, its plugins and QEMU end with it."""
+    process = booting(small_store, programs)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    nothing_stays(small_store.root)
+
+
+def test_interrupted(small_store: Store, programs: Path) -> None:
+    process = booting(small_store, programs)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    nothing_stays(small_store.root)
+    assert list((small_store.root / "work").iterdir()) == []
+
+
+# --- packer alone ------------------------------------------------------------------------------
+
+
+def test_the_files_for_packer_alone(small_store: Store, tmp_path: Path) -> None:
+    folder, env = tmp_path / "it's alone", {"WORKER_BAKERY_CACHE": str(small_store.root)}
+    done = command("bake-image", "--packer-files", str(folder), "--accel", "tcg", "--json", env=env)
+    told = json.loads(done.out)
+    assert told == {
+        "variables": str(folder / "worker.pkrvars.json"),
+        "template": str(data.PACKER / "worker.pkr.hcl"),
+    }
+    secret = [path for path in (folder, *folder.rglob("*")) if path.suffix != ".pub"]
+    assert {path.stat().st_mode & 0o77 for path in secret} == {0}
+    run.call(["packer", "validate", f"-var-file={told['variables']}", told["template"]])
+    again = command("bake-image", "--packer-files", str(folder), "--accel", "tcg", env=env)
+    assert (again.status, again.out) == (2, "")

@@ -1,0 +1,118 @@
+"""packer's -machine-readable lines, of 1.6.6 and of 1.16; tests/golden/packer says where they are from."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bakery.engines import packer_stream
+from bakery.engines.packer_stream import Artifact, Said, parse
+from provisioner import guest
+from provisioner.monitor import Event
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "packer"
+
+
+def said(name: str) -> list[Said]:
+    lines = [parse(row) for row in (GOLDEN / name).read_text().splitlines()]
+    assert None not in lines
+    return [line for line in lines if line]
+
+
+def events(name: str) -> list[Event]:
+    return [event for line in said(name) for event in packer_stream.events(line)]
+
+
+BUILT = ["1.6.6-built.txt", "1.16-built.txt"]
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_what_was_built_is_named(name: str) -> None:
+    assert packer_stream.artifacts(said(name)) == [
+        Artifact("transcend.qemu", ("/images/output/disk.qcow2",))
+    ]
+    assert packer_stream.errors(said(name)) == []
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_our_provisioner_s_events_come_through_whole(name: str) -> None:
+    assert [event for event in events(name) if event["event"] != "line"] == [
+        {"event": "note", "text": "100% of C:\\n, two\nlines"}
+    ]
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_everything_else_is_output_without_packer_s_prefixes(name: str) -> None:
+    texts = [event["text"] for event in events(name) if event["event"] == "line"]
+    assert "Starting VM, booting disk image" in texts
+    assert "view the screen of the VM, connect via VNC without a password to" in texts
+    assert "Connected to SSH!" in texts
+    assert not [text for text in texts if "\n" in text or (re.match("==>|-->", text) and "qemu" in text)]
+
+
+@pytest.mark.parametrize(
+    ("name", "reasons"),
+    [
+        (
+            "1.6.6-qemu-failed.txt",
+            [
+                "Error launching VM: Qemu failed to start. Please run with PACKER_LOG=1 to get more info.",
+                "Build was halted.",
+            ],
+        ),
+        ("1.16-timeout.txt", ["Timeout waiting for SSH."]),
+    ],
+)
+def test_a_failure_has_its_reasons_once_each(name: str, reasons: list[str]) -> None:
+    assert packer_stream.errors(said(name)) == reasons
+    assert packer_stream.artifacts(said(name)) == []
+
+
+def test_escapes_are_undone() -> None:
+    line = parse("1,b,ui,say,a%!(PACKER_COMMA)b\\nc\\rd,second")
+    assert line == Said("b", "ui", ("say", "a,b\nc\rd", "second"))
+
+
+@pytest.mark.parametrize("text", ["", "panic: runtime error", "a,b,c,d", "1,2"])
+def test_what_is_no_such_line_is_none(text: str) -> None:
+    assert parse(text) is None
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", '{"text": "no event"}'])
+def test_what_only_looks_like_an_event_is_output(broken: str) -> None:
+    row = Said("", "ui", ("say", f"==> qemu.worker: {guest.EVENT}{broken}"))
+    assert list(packer_stream.events(row)) == [{"event": "line", "text": guest.EVENT + broken}]
+
+
+def through_packer(text: str) -> str:
+    """What packer/ui.go makes of a line that a provisioner prints."""
+    escaped = f"    qemu.worker: {text}".replace(",", "%!(PACKER_COMMA)")
+    return "1,,ui,message," + escaped.replace("\r", "\\r").replace("\n", "\\n")
+
+
+@given(st.text())
+def test_any_text_of_an_event_survives_packer(text: str) -> None:
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        guest.Marked().tell({"event": "line", "text": text})
+    line = parse(through_packer(printed.getvalue().rstrip("\n")))
+    assert line
+    assert list(packer_stream.events(line)) == [{"event": "line", "text": text}]
+
+
+def test_a_token_does_not_leave_the_provisioner() -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        for monitor in (guest.Marked(), guest.Plain()):
+            monitor.tell({"event": "line", "text": f"said {token}"})
+            monitor.tell({"event": "error", "message": json.dumps(token), "hint": ""})
+    assert "c2lnbmF0dXJl" not in printed.getvalue()
+    assert printed.getvalue().count("[token]") == 4
