@@ -16,7 +16,7 @@ import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,8 +104,9 @@ def stream(
     lines = Lines(heard, longest)
     with _child(argv, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
         assert child.stdin and child.stdout
-        child.stdin.write(stdin)
-        child.stdin.close()
+        with suppress(BrokenPipeError):  # it ended before it had read all; its status says the rest
+            child.stdin.write(stdin)
+            child.stdin.close()
         while data := os.read(child.stdout.fileno(), _CHUNK):
             lines.feed(data)
         lines.close()

@@ -110,6 +110,8 @@ def build(files: Files, monitor: Monitor) -> None:
     with run.background(run.room_argv(argv), log=files.stream, env=env, cwd=files.folder) as process:
         status = _listen(process, files, heard)
     if status != 0 or not heard.done:
+        for log in (files.serial, files.stream, files.log, files.qemu_log):
+            keep_log(monitor, log)
         raise _cause(files, heard, status)
 
 

@@ -134,7 +134,7 @@ class VirtualMachine(Machine):
 @contextmanager
 def boot(settings: Settings, work: Path) -> Iterator[VirtualMachine]:
     """A machine on a throw-away overlay of the image; off, one way or another, when the block ends."""
-    disk, console, port = work / DISK, work / SERIAL, _free_port()
+    disk, console, port = work / DISK, work / SERIAL, free_port()
     qemu.overlay(settings.image, disk, DISK_SIZE)
     console.touch(0o600)
     argv = command(settings, disk, console, port, _firmware(settings.firmware, work))
@@ -179,7 +179,7 @@ def _firmware(kind: str, work: Path) -> tuple[str, ...]:
     raise MissingHere("There is no OVMF firmware for EFI machines here.", "On Debian: apt install ovmf.")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port

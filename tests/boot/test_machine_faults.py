@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from bakery import qemu
+from bakery.machines import vm
+from bakery.machines.accelerator import KVM
 from bakery.machines.needs import Image
 from bakery.store import Store
 from bakery.verify import ladder
@@ -19,7 +22,7 @@ from provisioner import run
 from provisioner.errors import NotProven
 from provisioner.monitor import Event
 from tests.conftest import BASE
-from tests.integration.test_kill import nothing_stays, processes_of
+from tests.integration.test_kill import ends_in_order, nothing_stays, processes_of, start_until
 
 ESP = 1 << 20  # bytes, where mkosi puts the first partition
 GRUB = "::/grub/grub.cfg"
@@ -100,3 +103,38 @@ def test_a_machine_that_does_not_answer_in_time_is_told_with_its_console(
     assert "The last lines of its serial console:" in error.message
     assert {path.name for path in Path(error.log).iterdir()} == {"events.log", "serial.log", "qemu.log"}
     assert "error: The machine did not answer" in log(error, "events.log")
+
+
+# The image's own ssh server, with what it needs; in a room, so that all of it goes again.
+SSHD = (
+    'mount -t tmpfs none "$0/run"; mkdir "$0/run/sshd"; mount -t tmpfs none "$0/dev"; '
+    'for node in null urandom; do touch "$0/dev/$node"; mount --bind "/dev/$node" "$0/dev/$node"; done; '
+    'ssh-keygen -q -t ed25519 -N "" -f "$0/run/key"; '
+    'exec chroot "$0" /usr/sbin/sshd -D -e -h /run/key -o ListenAddress=127.0.0.1 -p "$1"'
+)
+
+
+def test_a_refused_key_is_named(worker_root: Path, tmp_path: Path) -> None:
+    """By a real ssh server, which does not know the key; no machine is booted for it."""
+    port = vm.free_port()
+    console = tmp_path / vm.SERIAL
+    console.write_text("ci-info: no authorized SSH keys fingerprints found for user debian.\n")
+    argv = run.room_argv(["sh", "-ec", SSHD, str(worker_root), str(port)])
+    with run.background(argv, log=tmp_path / vm.QEMU_LOG) as process:
+        login = vm.Login(BASE.login, vm.new_key(tmp_path))
+        settings = vm.Settings(tmp_path / "none", tmp_path / "none", login, KVM)
+        machine = vm.VirtualMachine(console, process, settings, port, time.monotonic())
+        machine.wait_ssh(60)
+        with pytest.raises(NotProven) as caught:
+            machine.wait_login(2)
+    assert "The machine did not let debian log in within 2 s. ssh said: " in caught.value.message
+    assert "Permission denied (publickey" in caught.value.message
+
+
+def test_stopped_while_the_machine_boots(worker_image: Image, own: Store) -> None:
+    argv = ("verify-image", "--json", "--level", "boot", "--accel", "tcg", str(worker_image.path))
+    killed = start_until(BOOTED, own.root, *argv)
+    killed.kill()
+    killed.communicate()
+    nothing_stays(own.root)
+    ends_in_order(start_until(BOOTED, own.root, *argv), signal.SIGINT, own.root)

@@ -144,26 +144,6 @@ def test_a_missing_tool(private_store: Store, tmp_path: Path) -> None:
     fails(3, "qemu-img, fstrim", "setup", argv=(), env=env)
 
 
-def test_a_full_disk(private_store: Store, tmp_path: Path) -> None:
-    small = "mount -t tmpfs -o size=900M tmpfs $0; cp -a $1/bases $0; ln -s $1/packages $0; shift; exec $@"
-    (tmp_path / "small").mkdir()
-    where = [str(tmp_path / "small"), str(private_store.root)]
-    env = {"WORKER_BAKERY_CACHE": where[0]}
-    prefix = ["unshare", "--mount", "sh", "-c", small, *where]
-    fails(6, "disk is full", "WORKER_BAKERY_CACHE", argv=(), env=env, prefix=prefix)
-
-
-def test_an_unreachable_mirror(private_store: Store) -> None:
-    env = {"WORKER_BAKERY_CACHE": str(private_store.root)}
-    argv = ("--mirror", "http://127.0.0.1:9/debian")
-    fails(5, "127.0.0.1", "--mirror", argv=argv, env=env)
-
-
-def test_an_unreachable_mirror_for_the_base(tmp_path: Path) -> None:
-    env = {"WORKER_BAKERY_CACHE": str(tmp_path)}
-    fails(5, "127.0.0.1", "--mirror", argv=("--mirror", "http://127.0.0.1:9/debian"), env=env)
-
-
 def vendor(tmp_path: Path, url: str, digest: str = "ab" * 32) -> tuple[str, ...]:
     (tmp_path / "mine.toml").write_text(VENDOR.format(url=url, digest=digest))
     return ("--base", str(tmp_path / "mine.toml"))

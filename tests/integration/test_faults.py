@@ -3,7 +3,8 @@
 The faults are what a user meets: mirrors, packages and disks that fail. A package made here fails as
 it is installed, so that a step of a real plan does. What is shown elsewhere: kill -9 and signals in
 test_kill.py, a truncated image or checkpoint in test_cache_in_use.py, missing tools in test_bake.py,
-machines that do not come up in tests/boot/test_machine_faults.py.
+a packer that is missing, too old or killed in test_packer_engine.py, a connection cut in a step in
+test_provision_ssh.py, machines that do not come up in tests/boot/test_machine_faults.py.
 """
 
 from __future__ import annotations

@@ -138,12 +138,64 @@ def test_a_comparison_killed(moment: str, baked: dict[str, Any], tmp_path: Path)
     assert sum(file.stat().st_size for file in cache.rglob("*.raw")) == 0 or moment == "open both"
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_interrupted(number: signal.Signals, status: int, private_store: Store, tmp_path: Path) -> None:
-    process = bake_until("condor: install condor", private_store.root, tmp_path / "worker.qcow2")
+INSTALL = "condor: install condor"
+BUILD = "build the base"
+
+
+@pytest.mark.parametrize(
+    ("number", "moments"),
+    [
+        (signal.SIGTERM, (INSTALL, "image tests on the mounted root")),
+        (signal.SIGINT, ("compress the image",)),
+    ],
+)
+def test_interrupted(
+    number: signal.Signals, moments: tuple[str, ...], private_store: Store, tmp_path: Path
+) -> None:
+    for moment in moments:
+        process = bake_until(moment, private_store.root, tmp_path / "worker.qcow2")
+        ends_in_order(process, number, private_store.root)
+
+
+def ends_in_order(process: subprocess.Popen[str], number: signal.Signals, cache: Path) -> None:
+    """Within ten seconds; a machine that is busy with other things gets more."""
+    time.sleep(0.4)
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == status
+    assert process.returncode == 128 + number
     assert "Traceback" not in err
-    nothing_stays(private_store.root)
-    assert list((private_store.root / "work").iterdir()) == []
+    told = json.loads(err.splitlines()[-1])
+    assert (told["message"], Path(told["log"]).parent) == ("Interrupted.", cache / "logs")
+    nothing_stays(cache)
+    assert list((cache / "work").iterdir()) == []
+
+
+def test_interrupted_twice_it_ends_at_once_and_the_next_one_sweeps(
+    private_store: Store, tmp_path: Path
+) -> None:
+    """The second signal comes while the first one's work is being done."""
+    cache, output = private_store.root, tmp_path / "worker.qcow2"
+    process = bake_until(INSTALL, cache, output)
+    process.send_signal(signal.SIGSTOP)  # so that both are there when it goes on
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 143  # of the second one; in order it would be 130
+    assert "Traceback" not in err
+    nothing_stays(cache)
+    ends_in_order(bake_until("copy the", cache, output), signal.SIGINT, cache)
+
+
+def test_stopped_while_it_builds_the_base(tmp_path: Path) -> None:
+    """mkosi and all that it starts: interrupted, and killed; what is left then, the second one removes."""
+    cache, output = tmp_path / "cache", tmp_path / "worker.qcow2"
+    killed = bake_until(BUILD, cache, output)
+    time.sleep(4)
+    killed.kill()
+    killed.communicate()
+    nothing_stays(cache)
+    process = bake_until(BUILD, cache, output)
+    time.sleep(4)
+    ends_in_order(process, signal.SIGINT, cache)
+    assert not list((cache / "bases").glob("*")) and not output.exists()
