@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,27 +76,22 @@ def vendor(
     run.call(["cp", "--sparse=always", str(standin.disk), str(disk)])
     with el_standin.mounted(disk, folder / "root") as root:
         el_standin.become(root, release, standin)
-    digest = keep(disk, name, store) if release == BY_COMMAND else "9" * 64
+    digest = keep(disk, store) if release == BY_COMMAND else "9" * 64
     text = VENDOR.format(url="http://nowhere.invalid/image.qcow2", digest=digest)
-    text = text.replace('name = "mine"', f'name = "{name}"').replace(
-        '"debian"\narch', f'"el{release}"\narch'
-    )
+    changes = {'name = "mine"': f'name = "{name}"', 'family = "debian"': f'family = "el{release}"'}
+    for old, new in changes.items():
+        text = text.replace(old, new)
     (folder / f"{name}.toml").write_text(text)
     return Vendor(release, standin, disk, folder / f"{name}.toml", store)
 
 
-def keep(disk: Path, name: str, store: Store) -> str:
+def keep(disk: Path, store: Store) -> str:
     """Have it in the store as a base that was fetched already; its digest."""
     kept = disk.with_suffix(".qcow2")
     qemu.to_qcow2(disk, kept)
     digest = base_image.sha256(kept)
-    said = {
-        "base": name,
-        "sha256": digest,
-        "size": kept.stat().st_size,
-        "made": "2026-01-01T00:00:00+00:00",
-    }
-    commit(kept, store.base(digest), said)
+    made = "2026-01-01T00:00:00+00:00"
+    commit(kept, store.base(digest), {"sha256": digest, "size": kept.stat().st_size, "made": made})
     return digest
 
 
