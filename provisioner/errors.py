@@ -7,7 +7,7 @@
     ├── NotProven              4  the image was built, but its verification failed
     ├── Unreachable            5  a mirror, a base, a pool or a machine did not answer
     ├── DiskFull               6  no space left where the work is done
-    ├── WrongChecksum          7  a base or a package is not the one its digest names
+    ├── WrongChecksum          7  a base, or a package, is not what its digest, or signature, says
     ├── Different              8  two images do not hold the same
     └── Interrupted          130  SIGINT (143: SIGTERM)
 

@@ -17,8 +17,8 @@ _UNTRUSTED = re.compile(
 )
 _AWAY = re.compile(
     r".*(Failed to download metadata for repo|Cannot prepare internal mirrorlist|"
-    r"Cannot find a valid baseurl|Cannot retrieve (?:repository metadata|metalink)|Cannot download repomd|"
-    r"No more mirrors to try|All mirrors were tried|Curl error \(|Errno 14\]).*"
+    r"Cannot find a valid baseurl|Cannot retrieve (?:repository metadata|metalink)|"
+    r"Cannot download repomd|No more mirrors to try|All mirrors were tried|Curl error \(|Errno 14\]).*"
 )
 _REPOSITORY = (
     r"for repo '([^']+)'",

@@ -19,6 +19,8 @@ from bakery.machines.layer import layer
 from bakery.store import Store, default_root
 from provisioner import run
 from provisioner.disk import mount_root
+from tests.integration import el_standin
+from tests.integration.el_standin import Standin
 
 BASE = bases.find(bases.DEFAULT)
 
@@ -125,6 +127,12 @@ def mounted(image: Path, folder: Path) -> Iterator[Path]:
     yield root
     run.call(["umount", str(root)])
     disk.unlink()
+
+
+@pytest.fixture(scope="session")
+def standin(baked: dict[str, Any], store: Store, tmp_path_factory: pytest.TempPathFactory) -> Standin:
+    """An EL stand-in; `baked` sees to it that the store has the base it is made of."""
+    return el_standin.build(store, tmp_path_factory.mktemp("standin"))
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ printf 'root=%s %s\\n' "$root" "$arguments" >/etc/kernel/cmdline
 # The rescue kernel is the oldest that was ever installed.
 _NEWEST_KERNEL = """\
 newest=$(ls -v /boot/vmlinuz-* | grep -v rescue | tail -n 1)
+test -n "$newest"
 grubby --set-default="$newest"
 test "$(grubby --default-kernel)" = "$newest"
 """

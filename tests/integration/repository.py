@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import hashlib
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 from provisioner import run
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: the test's output is not the place."""
 
@@ -22,10 +23,19 @@ class _Quiet(SimpleHTTPRequestHandler):
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The URL of a folder while the block runs."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder))
+    with listening(folder, socket.create_server(("127.0.0.1", 0))) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def listening(folder: Path, listener: socket.socket) -> Iterator[int]:
+    """The port at which a folder is served while the block runs; `listener` listens already."""
+    server = ThreadingHTTPServer(("", 0), partial(Quiet, directory=folder), bind_and_activate=False)
+    server.socket.close()
+    server.socket = listener
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield int(listener.getsockname()[1])
     finally:
         server.shutdown()
         server.server_close()

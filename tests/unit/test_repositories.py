@@ -181,3 +181,9 @@ def test_settings_of_yum_are_lent_in_its_own_section() -> None:
     lent = repository_files.with_main(own, {"cachedir": "/run/x", "keepcache": "1"})
     assert lent == "[main]\ncachedir=/run/x\nkeepcache=1\ngpgcheck=1\n"
     assert repository_files.with_main("", {"a": "1"}) == "[main]\na=1\n"
+
+
+def test_every_option_of_theirs_is_in_the_readme() -> None:
+    readme = (data.ROOT / "README.md").read_text()
+    for option in ("--repository-url", "--keep-repository-urls", "--repository-key"):
+        assert f"| `{option}" in readme

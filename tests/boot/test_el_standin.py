@@ -1,0 +1,278 @@
+"""The plans for EL7 and EL9 on an EL stand-in, which is what its module says, and no more.
+
+Baked by the command through chroot, and applied over ssh to a machine that runs; rpm checks signatures;
+the worker boots in namespaces, joins a pool and runs a job.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bakery import base_image, qemu, rooms
+from bakery.machines import namespace
+from bakery.machines.layer import layer
+from bakery.machines.machine import Machine
+from bakery.machines.needs import Image, Needs, boot
+from bakery.machines.network import GATEWAY, isolated
+from bakery.store import Store, commit
+from bakery.verify import pool as pools
+from bakery.verify import suite
+from provisioner import plan as plans
+from provisioner import run
+from provisioner.disk import mount_root
+from provisioner.monitor import Silent
+from provisioner.plan import Plan
+from provisioner.roles.seal import machine_id
+from tests.boot.life import conf, configure, submitted, wait_job, wait_joined
+from tests.conftest import VENDOR, command
+from tests.integration import el_standin
+from tests.integration.el_standin import NOTES, RELEASES, Release, Standin
+from tests.integration.repository import listening, served
+from tests.integration.test_provision_ssh import Site, made_ready, new_key
+
+BY_COMMAND = "7"
+NAMES: dict[Release, str] = {"7": "centos7", "9": "almalinux9"}
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """A vendor's image of the stand-in: its disk, and the TOML file of the base that it is."""
+
+    release: Release
+    standin: Standin
+    disk: Path  # raw
+    toml: Path
+    store: Store
+
+    def urls(self, server: str) -> dict[str, str]:
+        return self.standin.urls(self.release, server)
+
+    def keys(self) -> list[str]:
+        """The options of a site that has signed packages itself."""
+        return [f"--repository-key={name}={self.standin.key(name)}" for name in ("epel", "htcondor")]
+
+    def options(self) -> list[str]:
+        return ["--base", str(self.toml), *self.keys()]
+
+    def plan(self, *more: str) -> Plan:
+        done = command("bake-image", "--dry-run", "--json", *self.options(), *more)
+        assert done.status == 0, done.err
+        return plans.from_json(json.loads(done.out))
+
+
+@pytest.fixture(scope="module", params=RELEASES, ids=[f"el{release}" for release in RELEASES])
+def vendor(
+    request: pytest.FixtureRequest, standin: Standin, tmp_path_factory: pytest.TempPathFactory
+) -> Vendor:
+    folder, release = tmp_path_factory.mktemp("vendor"), request.param
+    name, disk, store = NAMES[release], folder / "vendor.raw", Store(folder / "cache")
+    run.call(["cp", "--sparse=always", str(standin.disk), str(disk)])
+    with el_standin.mounted(disk, folder / "root") as root:
+        el_standin.become(root, release, standin)
+    digest = keep(disk, store) if release == BY_COMMAND else "9" * 64
+    text = VENDOR.format(url="http://nowhere.invalid/image.qcow2", digest=digest)
+    changes = {'name = "mine"': f'name = "{name}"', 'family = "debian"': f'family = "el{release}"'}
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    (folder / f"{name}.toml").write_text(text)
+    return Vendor(release, standin, disk, folder / f"{name}.toml", store)
+
+
+def keep(disk: Path, store: Store) -> str:
+    """Have it in the store as a base that was fetched already; its digest."""
+    kept = disk.with_suffix(".qcow2")
+    qemu.to_qcow2(disk, kept)
+    digest = base_image.sha256(kept)
+    made = "2026-01-01T00:00:00+00:00"
+    commit(kept, store.base(digest), {"sha256": digest, "size": kept.stat().st_size, "made": made})
+    return digest
+
+
+@dataclass(frozen=True)
+class Baked:
+    vendor: Vendor
+    image: Image
+    id: str
+
+
+@pytest.fixture(scope="module")
+def baked_el(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Baked]:
+    """The image, proven offline, of which seal and hygiene are a part. What is lent is a site's mirror.
+
+    One by the command; one by what the command's engine runs, which spares copies of the disk.
+    """
+    folder = tmp_path_factory.mktemp("baked")
+    disk, root = folder / "disk.raw", folder / "root"
+    root.mkdir()
+    with served(vendor.standin.repositories) as server:
+        lent = [f"--repository-url={name}={url}" for name, url in vendor.urls(server).items()]
+        made = by_command if vendor.release == BY_COMMAND else by_engine
+        made_id = made(vendor, lent, disk)
+    mount_root(disk, root, read_only=True)
+    if vendor.release != BY_COMMAND:
+        assert suite.on_root(root, folder, Silent()).passed > 50
+    yield Baked(vendor, Image(disk, root, "cloud"), made_id)
+    run.call(["umount", str(root)])
+    disk.unlink()
+
+
+def by_command(vendor: Vendor, lent: list[str], disk: Path) -> str:
+    env = {"WORKER_BAKERY_CACHE": str(vendor.store.root)}
+    done = command("bake-image", "--verify", "offline", "--json", *vendor.options(), *lent, env=env)
+    assert done.status == 0, done.err[-4000:]
+    told = json.loads(done.out)
+    qemu.to_raw(Path(told["path"]), disk)
+    return str(told["id"])
+
+
+def by_engine(vendor: Vendor, lent: list[str], disk: Path) -> str:
+    run.call(["cp", "--sparse=always", str(vendor.disk), str(disk)])
+    plan, nothing = vendor.plan(), disk.with_name("nothing")
+    nothing.touch()
+    module = [sys.executable, "-P", "-m", "provisioner", "apply", "--disk", str(disk)]
+    texts = ["--sources", str(nothing), "--preferences", str(nothing)]
+    (disk.parent / "packages").mkdir()
+    argv = [*module, *texts, "--package-cache", str(disk.parent / "packages"), *lent]
+    rooms.relay(argv, json.dumps(plans.to_json(plan)).encode(), Silent())
+    return plan.id
+
+
+def text(root: Path, path: str) -> str:
+    return (root / path[1:]).read_text()
+
+
+def rpm(root: Path, *query: str) -> list[str]:
+    return run.call(["chroot", str(root), "rpm", "-q", *query]).stdout.splitlines()
+
+
+def test_rpm_has_checked_what_it_installed_and_brought_the_base_up_to_date(baked_el: Baked) -> None:
+    root = baked_el.image.root
+    [signature] = rpm(root, "--qf", "%{RSAHEADER:pgpsig}\n", "condor")
+    assert signature.startswith("RSA/")
+    assert rpm(root, "e2fsprogs") == ["e2fsprogs-2-1.x86_64"]
+    keys = rpm(root, "gpg-pubkey", "--qf", "%{SUMMARY}\n")
+    assert sorted(key.split("@")[0] for key in keys) == ["epel", "htcondor", "vendor"]
+
+
+def test_the_image_has_the_public_repositories_and_its_id_nothing_of_the_lent_ones(baked_el: Baked) -> None:
+    root, vendor = baked_el.image.root, baked_el.vendor
+    assert "baseurl=https://htcss-downloads." in text(root, "/etc/yum.repos.d/htcondor.repo")
+    if vendor.release == "7":
+        base = text(root, "/etc/yum.repos.d/CentOS-Base.repo")
+        assert (base.count("baseurl=http://vault.centos.org/7.9.2009/"), "mirrorlist" in base) == (3, False)
+    else:
+        assert text(root, "/etc/yum.repos.d/almalinux.repo").count("enabled=1") == 3  # crb is one of them
+    assert vendor.plan().id == baked_el.id
+    assert text(root, "/etc/dnf/dnf.conf") == el_standin.DNF_CONF
+
+
+def test_the_newest_kernel_is_booted_and_selinux_has_been_told(baked_el: Baked) -> None:
+    root, release = baked_el.image.root, baked_el.vendor.release
+    told = text(root, f"{NOTES}/told")
+    assert "grubby --set-default=/boot/vmlinuz-3.10.0-10\n" in told
+    assert "semodule --noreload -i /usr/share/condor/htcondor.pp\n" in told
+    assert ("condor_domain_can_network_connect" in told) == (release == "7")
+    if release == "9":
+        assert text(root, "/etc/kernel/cmdline") == "root=UUID=stand-in ro console=ttyS0\n"
+
+
+def test_setfiles_has_labelled_all_files(baked_el: Baked) -> None:
+    root = baked_el.image.root
+
+    def label(path: str) -> str:
+        return os.getxattr(root / path[1:], "security.selinux").decode().rstrip("\0").split(":")[2]
+
+    assert label("/etc/condor/config.d/10-worker.config") == "etc_t"
+    assert label("/usr/lib/worker-bakery/worker") == "bin_t"
+    assert label("/var/lib/condor") == "default_t"
+
+
+def test_machine_id_is_what_its_systemd_takes_for_a_first_boot(baked_el: Baked) -> None:
+    wanted = machine_id("el7" if baked_el.vendor.release == "7" else "el9")
+    assert text(baked_el.image.root, "/etc/machine-id") == wanted
+
+
+def test_it_boots_joins_the_pool_and_runs_a_job(baked_el: Baked, tmp_path: Path) -> None:
+    for name in ("pool", "machine", "network"):
+        (tmp_path / name).mkdir()
+    group, project = f"EL{baked_el.vendor.release}", "TG-EL"
+    root = baked_el.image.root
+    # A network of its own, as the other tests' pool has its address on theirs.
+    with (
+        isolated(tmp_path / "network") as network,
+        pools.beside(root, tmp_path / "pool", network) as pool,
+    ):
+        needs = Needs(network=network, hostname=f"el{baked_el.vendor.release}")
+        with boot(needs, baked_el.image, tmp_path / "machine") as machine:
+            machine.wait_up()
+            assert complaints(machine) == []
+            configure(machine, conf(pool, group, project))
+            wait_joined(machine, pool, group)
+            with submitted(
+                pool, "says", project, "#!/bin/sh\n. /etc/os-release; echo $ID $(id -un)\n"
+            ) as job:
+                wait_job(machine, pool, job)
+            name = "centos" if baked_el.vendor.release == "7" else "almalinux"
+            assert pool.output("says").split() == [name, "slot1"]
+
+
+def complaints(machine: Machine) -> list[str]:
+    """What systemd has to say against our units. It is Debian's; for EL7's there is a unit test."""
+    units = ("condor.service", "osg-worker.service", "osg-worker.path", "worker-life.service")
+    done = machine.run(["systemd-analyze", "verify", "--man=no", *units], expect=range(256))
+    return [row for row in done.stderr.splitlines() if "worker" in row or "condor" in row]
+
+
+@pytest.fixture(scope="module")
+def site(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, str]]:
+    """A machine of the vendor's image that runs already, and the URL of its site's mirror."""
+    home, work = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("site")
+    new_key(home / "key")
+    with (
+        el_standin.mounted(vendor.disk, work / "vendor") as below,
+        layer(below, work) as root,
+        isolated(work) as network,
+        listening(vendor.standin.repositories, network.listen(GATEWAY, 0)) as port,
+        namespace.boot(
+            root, console=work / "console", network=network, arguments=["cloud-init=disabled"]
+        ) as machine,
+    ):
+        machine.wait_up()
+        address = machine.run(["hostname", "-I"]).stdout.split()[0]
+        yield made_ready(Site(machine, network, home, address)), f"http://{GATEWAY}:{port}"
+
+
+def test_the_same_plan_over_ssh(vendor: Vendor, site: tuple[Site, str]) -> None:
+    """The plan has the site's URLs, as nothing is lent to a machine that runs; its files have them too."""
+    machine, server = site
+    use_mirror(machine, vendor.urls(server))
+    urls = {name: url for name, url in vendor.urls(server).items() if is_of_the_plan(vendor, name)}
+    given = [f"--repository-url={name}={url}" for name, url in urls.items()]
+    plan = vendor.plan("--keep-repository-urls", *given)
+    first = machine.apply(plan)
+    assert first.status == 0, first.err[-4000:]
+    assert "Left out, as they are for images only (--seal): seal: remove traces" in first.err
+    assert machine.says("rpm", "-q", "condor", "e2fsprogs").split() == [
+        "condor-1-1.x86_64",
+        "e2fsprogs-2-1.x86_64",
+    ]
+    assert machine.says("systemctl", "is-enabled", "chronyd") == "enabled"
+    assert machine.apply(plan).out.startswith("nothing to do: all ")
+
+
+def is_of_the_plan(vendor: Vendor, repository: str) -> bool:
+    return vendor.release == "7" or repository in ("epel", "htcondor")
+
+
+def use_mirror(site: Site, urls: dict[str, str]) -> None:
+    """In the definitions of the machine's own, as whoever looks after it would."""
+    for name, url in urls.items():
+        script = f"s,^mirrorlist=.*repo={name}$,baseurl={url},"
+        site.machine.run(["sh", "-ec", 'sed -i "$1" /etc/yum.repos.d/*.repo', "sed", script])

@@ -1,0 +1,340 @@
+"""An EL stand-in: real rpm, dnf and systemd where no Enterprise Linux can be reached.
+
+It is the default base with rpm and dnf of Debian's packages, and with what makes an EL of it for a plan:
+os-release, a release package with repositories that are gone, kernel tools, SELinux's configuration.
+Beside it are repositories made by rpmbuild and createrepo_c, all packages signed with keys made here;
+`condor` is the distribution's HTCondor, repacked. rpm and dnf really resolve, check and install.
+
+What is not EL's: the kernel, systemd (257, not 219 or 252), dnf 4 under the name of EL7's yum, and these
+stand-ins, which only note what they were told: grubby, semanage, semodule. No SELinux runs here.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bakery import bases, mirror, qemu
+from bakery.locks import alone
+from bakery.store import Store
+from provisioner import run
+from provisioner.disk import mount_root
+from provisioner.targets.chroot import Chroot, Loan
+
+BASE = bases.find(bases.DEFAULT)
+Release = Literal["7", "9"]
+RELEASES: tuple[Release, ...] = ("7", "9")
+NOTES = "/var/lib/stand-in"  # what the stand-in programs were told
+OURS = "/srv/workshop"  # of the root where packages are made
+KEYS = ("vendor", "epel", "htcondor", "stranger")
+
+# Part of systemd on EL, packages of their own on Debian.
+_OF_SYSTEMD = ("libnss-myhostname", "libpam-systemd")
+_TOOLS = ("rpm", "dnf", "createrepo-c", "gnupg", "policycoreutils", "selinux-utils")
+_HIDDEN = ("apt", "apt-get", "dpkg")
+DNF_CONF = """\
+[main]
+gpgcheck=1
+installonly_limit=3
+clean_requirements_on_remove=True
+best=True
+skip_if_unavailable=False
+"""
+_NOTE = f'#!/bin/sh\nmkdir -p {NOTES}\necho "${{0##*/}} $*" >>{NOTES}/told\n'
+_GRUBBY = f"""{_NOTE}\
+case $1 in
+--info=DEFAULT) printf 'index=0\\nargs="ro console=ttyS0"\\nroot="UUID=stand-in"\\n' ;;
+--set-default=*) echo "${{1#*=}}" >{NOTES}/default ;;
+--default-kernel) cat {NOTES}/default ;;
+esac
+"""
+_CONTEXTS = """\
+/.* system_u:object_r:default_t:s0
+/etc(/.*)? system_u:object_r:etc_t:s0
+/usr/lib/worker-bakery/worker -- system_u:object_r:bin_t:s0
+"""
+_SELINUX = {
+    "/etc/selinux/config": ("SELINUX=enforcing\nSELINUXTYPE=targeted\n", 0o644),
+    "/etc/selinux/targeted/contexts/files/file_contexts": (_CONTEXTS, 0o644),
+}
+# Debian's HTCondor in a package of EL's kind.
+_CONDOR_PRE = (
+    "getent passwd condor >/dev/null || useradd -r -M -d /var/lib/condor -s /usr/sbin/nologin condor\n"
+)
+_CONDOR_POST = """\
+for folder in /var/lib/condor /var/lib/condor/spool /var/lib/condor/execute /var/log/condor; do
+    install -d -m 0755 -o condor -g condor $folder
+done
+"""
+# Kernels of a vendor's image, names without content. The newest is not the last by its letters.
+_KERNELS = ("3.10.0-9", "3.10.0-10", "0-rescue-stand-in")
+Files = Mapping[str, tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Standin:
+    """`disk` is raw; `repositories` has a folder for each repository, `keys` their armored keys."""
+
+    disk: Path
+    repositories: Path
+    keys: Path
+
+    def key(self, name: str) -> Path:
+        return self.keys / f"{name}.asc"
+
+    def ids(self, release: Release) -> tuple[str, ...]:
+        return _OF_RELEASE[release]
+
+    def urls(self, release: Release, server: str) -> dict[str, str]:
+        """Of all repositories that a plan for this release reads."""
+        return {name: f"{server}/{_FOLDERS.get(name, name)}/" for name in self.ids(release)}
+
+
+_OF_RELEASE: dict[Release, tuple[str, ...]] = {
+    "7": ("base", "updates", "extras", "epel", "htcondor"),
+    "9": ("baseos", "appstream", "crb", "epel", "htcondor"),
+}
+_FOLDERS = {"baseos": "base", "appstream": "updates", "crb": "extras"}
+
+
+def build(store: Store, work: Path) -> Standin:
+    """Some forty seconds; what is downloaded is kept among the store's packages."""
+    made = Standin(work / "standin.raw", work / "repositories", work / "keys")
+    qemu.to_raw(store.base(BASE.id), made.disk)
+    with mounted(made.disk, work / "building") as root:
+        with _workshop(root, store) as workshop:
+            workshop.install(*_TOOLS, *_OF_SYSTEMD)
+            _make_keys(workshop, made)
+            _make_packages(workshop)
+            _make_repositories(workshop, made)
+        shutil.rmtree(root / OURS[1:])
+    return made
+
+
+def become(root: Path, release: Release, made: Standin) -> None:
+    """Make an EL of this release of the stand-in's root, as a vendor's image would be."""
+    for name in _HIDDEN:  # so that nothing is done by them unseen
+        (root / "usr/bin" / name).unlink()
+    (root / "etc/dnf/dnf.conf").write_text(DNF_CONF)
+    if release == "7":
+        (root / "usr/bin/yum").symlink_to("dnf-3")
+    unit = root / "usr/lib/systemd/system"
+    (unit / "ssh.service").rename(unit / "sshd.service")
+    (root / "etc/systemd/system/sshd.service").unlink()
+    (root / "etc/systemd/system/multi-user.target.wants/ssh.service").unlink()
+    (root / "etc/os-release").unlink()
+    (root / "etc/dnf/vars/releasever").write_text(f"{release}\n")
+    for kernel in _KERNELS:
+        (root / f"boot/vmlinuz-{kernel}").touch()
+    for path, (text, mode) in (_release_files(release, made) | _SELINUX).items():
+        put(root, path, text, mode)
+    packages = made.repositories / "vendor"
+    shutil.copytree(packages, root / "root/vendor")
+    inside = ["chroot", str(root)]
+    run.call([*inside, "sh", "-ec", "rpm -i --excludedocs /root/vendor/*.rpm"])
+    run.call([*inside, "systemctl", "enable", "sshd.service"])
+    shutil.rmtree(root / "root/vendor")
+
+
+def _release_files(release: Release, made: Standin) -> dict[str, tuple[str, int]]:
+    name, title = ("centos", "CentOS Linux 7 (Core)") if release == "7" else ("almalinux", "AlmaLinux 9")
+    version = "7" if release == "7" else "9.6"
+    said = f'NAME="{title}"\nID="{name}"\nVERSION_ID="{version}"\nPRETTY_NAME="{title}, stand-in"\n'
+    key = "RPM-GPG-KEY-CentOS-7" if release == "7" else "RPM-GPG-KEY-AlmaLinux-9"
+    file = "CentOS-Base" if release == "7" else "almalinux"
+    definitions = "\n".join(
+        f"[{repository}]\nname={repository}\nmirrorlist=http://mirrorlist.invalid/?repo={repository}\n"
+        f"enabled={int(repository != 'crb')}\ngpgcheck=1\ngpgkey=file:///etc/pki/rpm-gpg/{key}\n"
+        for repository in _OF_RELEASE[release][:3]
+    )
+    return {
+        "/etc/os-release": (said, 0o644),
+        f"/etc/yum.repos.d/{file}.repo": (definitions, 0o644),
+        f"/etc/pki/rpm-gpg/{key}": (made.key("vendor").read_text(), 0o644),
+    }
+
+
+def put(root: Path, path: str, text: str, mode: int = 0o644) -> None:
+    target = root / path[1:]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text)
+    target.chmod(mode)
+
+
+@contextmanager
+def mounted(disk: Path, where: Path) -> Iterator[Path]:
+    where.mkdir()
+    mount_root(disk, where)
+    try:
+        yield where
+    finally:
+        run.call(["umount", str(where)])
+        where.rmdir()
+
+
+# --- the workshop: the same root, before it looks like an EL -------------------------------------
+
+
+@dataclass(frozen=True)
+class _Workshop:
+    root: Path
+    target: Chroot
+
+    def run(self, script: str) -> str:
+        rows: list[str] = []
+        self.target.run(("sh", "-ec", f"export GNUPGHOME={OURS}/gnupg; cd {OURS}\n{script}"), rows.append)
+        return "\n".join(rows)
+
+    def install(self, *names: str) -> None:
+        apt = "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends"
+        self.run(f"{apt} update")
+        self.run(f"{apt} install {' '.join(names)}")
+
+    def satisfy(self, name: str) -> None:
+        apt = "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends"
+        self.run(f'{apt} satisfy "$(dpkg-deb -f {name}_*.deb Depends)"')
+
+    def path(self, name: str) -> Path:
+        return self.root / OURS[1:] / name
+
+
+@contextmanager
+def _workshop(root: Path, store: Store) -> Iterator[_Workshop]:
+    packages = store.packages("trixie")
+    with alone(packages):  # apt allows one writer
+        loan = Loan(mirror.find().sources("trixie"), mirror.preferences("trixie"), packages)
+        (root / OURS[1:]).mkdir(mode=0o755)
+        target = Chroot(root, loan)
+        try:
+            yield _Workshop(root, target)
+        finally:
+            target.close()
+
+
+def _make_keys(workshop: _Workshop, made: Standin) -> None:
+    made.keys.mkdir()
+    workshop.run("mkdir -m 700 gnupg")
+    for name in KEYS:
+        workshop.run(
+            f"gpg --batch -q --passphrase '' --quick-generate-key {name}@invalid rsa3072 sign never"
+        )
+        armored = workshop.run(f"gpg --armor --export {name}@invalid")
+        made.key(name).write_text(f"{armored}\n")
+    workshop.run("gpgconf --kill gpg-agent")
+
+
+_PLAIN = ("bash", "cloud-init", "e2fsprogs", "procps-ng", "python3", "util-linux")
+
+
+def _make_packages(workshop: _Workshop) -> None:
+    """Those the plans name. What Debian has brought already is a name in rpm's database only."""
+    for name in _PLAIN:
+        package(workshop, "vendor", name, {})
+    package(workshop, "vendor", "grubby", {"/usr/sbin/grubby": (_GRUBBY, 0o755)})
+    for name in ("iptables", "nftables", "chrony"):
+        _unpack(workshop, name)
+    tools = " ".join(f"{program}{verb}" for program in ("iptables", "ip6tables") for verb in _VERBS)
+    workshop.run(
+        f"cd trees/iptables/usr/sbin; for name in {tools}; do ln -s xtables-legacy-multi $name; done"
+    )
+    workshop.run("cd trees/chrony/usr/lib/systemd/system; mv chrony.service chronyd.service")
+    for name in ("iptables", "nftables", "chrony"):
+        _pack(workshop, "base", name)
+    labelling = "/usr/sbin/setfiles /usr/sbin/restorecon /usr/sbin/selinuxenabled"
+    workshop.run(f"for file in {labelling}; do install -D $file trees/policycoreutils$file; done")
+    _pack(workshop, "base", "policycoreutils")
+    for name in ("policycoreutils-python", "policycoreutils-python-utils"):
+        noted = {f"/usr/sbin/{tool}": (_NOTE, 0o755) for tool in ("semanage", "semodule")}
+        package(workshop, "base", name, noted)
+    package(workshop, "updates", "e2fsprogs", {}, version="2")
+    package(workshop, "extras", "stand-in-extra", {})
+    package(workshop, "epel", "squashfuse-stand-in", {})
+    _unpack(workshop, "condor")
+    # Its module of policy is not in Debian's package.
+    workshop.run("install -D /dev/null trees/condor/usr/share/condor/htcondor.pp")
+    _pack(workshop, "htcondor", "condor", pre=_CONDOR_PRE, post=_CONDOR_POST)
+
+
+_VERBS = ("", "-save", "-restore")  # which Debian links to one of two kinds
+
+
+def _unpack(workshop: _Workshop, name: str) -> None:
+    """The files of a package of Debian's; what they need is installed as Debian's package."""
+    workshop.run(f"apt-get -q download {name}; dpkg-deb -x {name}_*.deb trees/{name}")
+    workshop.satisfy(name)
+
+
+def package(workshop: _Workshop, repository: str, name: str, files: Files, version: str = "1") -> None:
+    for path, (text, mode) in files.items():
+        put(workshop.path(f"trees/{name}"), path, text, mode)
+    workshop.path(f"trees/{name}").mkdir(parents=True, exist_ok=True)
+    _pack(workshop, repository, name, version)
+
+
+def _pack(
+    workshop: _Workshop, repository: str, name: str, version: str = "1", pre: str = "", post: str = ""
+) -> None:
+    tree = workshop.path(f"trees/{name}")
+    spec = _spec(name, version, pre, post, _listed(tree))
+    workshop.path(f"{name}.spec").write_text(spec)
+    defines = {
+        "_topdir": f"{OURS}/build",
+        "_rpmdir": f"{OURS}/repositories/{repository}",
+        "_rpmfilename": "%{NAME}-%{VERSION}.rpm",
+        "_binary_payload": "w1.gzdio",
+    }
+    told = " ".join(f"--define {shlex.quote(f'{key} {value}')}" for key, value in defines.items())
+    workshop.run(f"rpmbuild --quiet -bb {told} {name}.spec")
+    shutil.rmtree(tree)
+
+
+def _listed(tree: Path) -> Iterable[str]:
+    found = sorted(path for path in tree.rglob("*") if path.is_symlink() or not path.is_dir())
+    return (f'"/{path.relative_to(tree)}"' for path in found)
+
+
+def _spec(name: str, version: str, pre: str, post: str, files: Iterable[str]) -> str:
+    listed = "\n".join(files)
+    return f"""\
+%global debug_package %{{nil}}
+%global __os_install_post %{{nil}}
+Name: {name}
+Version: {version}
+Release: 1
+Summary: Made for a test
+License: none
+AutoReqProv: no
+{"Provides: /bin/sh" if name == "bash" else ""}
+%description
+Made for a test.
+%install
+mkdir -p %{{buildroot}}
+cp -a {OURS}/trees/{name}/. %{{buildroot}}/
+{f"%pre{chr(10)}{pre}" if pre else ""}
+{f"%post{chr(10)}{post}" if post else ""}
+%files
+%defattr(-,root,root)
+{listed}
+"""
+
+
+_OF_VENDOR = ("base", "updates", "extras")
+_SIGNED_BY = {**dict.fromkeys(_OF_VENDOR, "vendor"), "epel": "epel", "htcondor": "htcondor"}
+
+
+def _make_repositories(workshop: _Workshop, made: Standin) -> None:
+    for name in ("stranger", "unsigned"):
+        workshop.run(f"cp -r repositories/htcondor repositories/{name}")
+    for repository, key in (_SIGNED_BY | {"stranger": "stranger"}).items():
+        workshop.run(
+            f"rpmsign --define '_gpg_name {key}@invalid' --addsign repositories/{repository}/*.rpm"
+        )
+    for repository in (*_SIGNED_BY, "stranger", "unsigned"):
+        workshop.run(f"createrepo_c -q repositories/{repository}")
+    workshop.run("gpgconf --kill gpg-agent")
+    shutil.copytree(workshop.path("repositories"), made.repositories)
