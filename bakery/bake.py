@@ -55,6 +55,7 @@ class Options:
     rebuild_base: bool = False
     accelerator: str = "auto"
     engine: choice.Wanted = "auto"
+    checkpoints: chroot.Checkpoints = "auto"
     optional: tuple[str, ...] = ()  # roles, by name
     cvmfs: CvmfsClient = NO_CVMFS
     apt_sources: tuple[Path, ...] = ()
@@ -303,7 +304,7 @@ def _make(this: _Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
 def _raw_disk(this: _Bake, engine: Engine, base: Path, work: Path) -> Path:
     plan, store, monitor = this.plan, this.store, this.monitor
     if engine == "chroot":
-        return chroot.bake(plan, store, this.repositories, work, monitor)
+        return chroot.bake(plan, store, this.repositories, work, monitor, this.options.checkpoints)
     accelerator = probe.choose(this.options.accelerator, base, work, monitor)
     return packer.bake(plan, store, this.repositories, accelerator, work, monitor)
 

@@ -85,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--accel", default="auto", choices=["auto", "kvm", "tcg"], help="for booting it")
     parser.add_argument(
+        "--checkpoints",
+        default="auto",
+        choices=["auto", "all", "none"],
+        help="after which roles to keep the disk as it is then; auto: where it saves time",
+    )
+    parser.add_argument(
         "--mirror", default="", metavar="URL", help="Debian mirror instead of this machine's"
     )
     parser.add_argument("--keep-failed", action="store_true", help="keep the disk of a bake that failed")
@@ -226,6 +232,7 @@ def _options(options: argparse.Namespace) -> Options:
         rebuild_base=options.rebuild_base,
         accelerator=options.accel,
         engine=options.engine,
+        checkpoints=options.checkpoints,
         optional=tuple(options.optional),
         cvmfs=_cvmfs(options),
         apt_sources=tuple(options.apt_sources),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 from bakery import mirror, qemu, rooms
 from bakery.locks import alone, in_use
@@ -19,6 +20,8 @@ from bakery.store import Store, commit, is_whole, set_aside, used
 from provisioner import plan as plans
 from provisioner.monitor import Monitor, note, phase
 from provisioner.plan import Plan
+
+Checkpoints = Literal["auto", "all", "none"]  # after which roles; auto: where one pays
 
 TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk", "fstrim", "blkid")
 
@@ -36,7 +39,14 @@ class Repositories:
         return f"{self.distribution}\n{self.more}" if role in OPTIONAL else self.distribution
 
 
-def bake(plan: Plan, store: Store, repositories: Repositories, work: Path, monitor: Monitor) -> Path:
+def bake(
+    plan: Plan,
+    store: Store,
+    repositories: Repositories,
+    work: Path,
+    monitor: Monitor,
+    checkpoints: Checkpoints = "auto",
+) -> Path:
     """The finished, sealed raw disk in `work`. The base must be in the store, and stay there."""
     disk, release = work / "disk.raw", repositories.release
     (work / "apt.preferences").write_text(mirror.preferences(release))
@@ -47,17 +57,18 @@ def bake(plan: Plan, store: Store, repositories: Repositories, work: Path, monit
         os.utime(packages)
         started = time.monotonic()
         done = _copy_nearest(plan, store, disk, monitor)
-        _apply_from(done, time.monotonic() - started, plan, store, repositories, work, monitor)
+        copying = time.monotonic() - started
+        _apply_from(done, copying, checkpoints, plan, store, repositories, work, monitor)
     return disk
 
 
-def is_worth_keeping(steps: float, writing: float) -> bool:
+def is_worth_keeping(wanted: Checkpoints, steps: float, writing: float) -> bool:
     """Whether a checkpoint pays. Seconds: the steps since the last one took, writing one takes.
 
     Each bake pays for the writing, and only one after a change has the steps for nothing. What takes
     a few seconds, most of them for mounting, is not worth the third of a GiB.
     """
-    return steps > max(3.0, 2 * writing)
+    return wanted == "all" or (wanted == "auto" and steps > max(3.0, 2 * writing))
 
 
 def _copy_nearest(plan: Plan, store: Store, disk: Path, monitor: Monitor) -> int:
@@ -84,6 +95,7 @@ def _copy(plan: Plan, done: int, start: Path, disk: Path, monitor: Monitor) -> N
 def _apply_from(
     done: int,
     copying: float,
+    wanted: Checkpoints,
     plan: Plan,
     store: Store,
     repositories: Repositories,
@@ -99,7 +111,7 @@ def _apply_from(
         (work / "apt.sources").write_text(repositories.of(plan.steps[first].role))
         _apply(plan, first, last, repositories.urls, work, store.packages(repositories.release), monitor)
         finished = time.monotonic()
-        if last < len(plan.steps) and is_worth_keeping(finished - since, writing):
+        if last < len(plan.steps) and is_worth_keeping(wanted, finished - since, writing):
             _keep_checkpoint(plan, last, store, work, monitor)
             since = time.monotonic()
             writing = since - finished

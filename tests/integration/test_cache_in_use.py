@@ -48,7 +48,7 @@ def start(own: Store, checkout: Path | None = None) -> Process:
     argv = [sys.executable, "-P", "-m", "bakery.commands.bake_image"] if checkout else [BIN / "bake-image"]
     more = {"PYTHONPATH": str(checkout)} if checkout else {}
     return subprocess.Popen(
-        [*argv, "--json", "--verify", "none"],
+        [*argv, "--json", "--verify", "none", "--checkpoints", "all"],
         env={**os.environ, "WORKER_BAKERY_CACHE": str(own.root), **more},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

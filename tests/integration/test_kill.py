@@ -19,7 +19,7 @@ from tests.conftest import BIN, command
 MOMENTS = (
     "copy the base",
     "condor: install condor",
-    "keep a checkpoint",  # after whichever role it pays here
+    "keep a checkpoint",
     "compress the image",
     "image tests on the mounted root",
 )
@@ -67,7 +67,18 @@ def loops_of(cache: Path) -> list[str]:
 
 
 def bake_until(moment: str, cache: Path, output: Path) -> subprocess.Popen[str]:
-    return start_until(moment, cache, "bake-image", "--json", "--verify", "offline", "-o", str(output))
+    return start_until(
+        moment,
+        cache,
+        "bake-image",
+        "--json",
+        "--verify",
+        "offline",
+        "--checkpoints",
+        "all",
+        "-o",
+        str(output),
+    )
 
 
 def start_until(moment: str, cache: Path, name: str, *argv: str) -> subprocess.Popen[str]:
