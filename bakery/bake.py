@@ -113,6 +113,10 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     base, plan = make_plan(options)
     if options.apt_sources and not options.optional:
         raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
+    if options.offline and options.rebuild_base:
+        raise BadInput(
+            "--rebuild-base gets the base anew, which --offline forbids.", "Leave one of them out."
+        )
     if options.output:
         check_place(options.output)
     ended = bases.warning(base, datetime.date.today())
