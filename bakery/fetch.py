@@ -162,7 +162,7 @@ def read(url: str, most: int = 4 << 20, limits: Limits = Limits()) -> bytes:
                 raise _gave_up(url, f"the server says {answer.status}")
             content = answer.read(most + 1)
     except HTTPError as error:
-        raise _gave_up(url, _reason(error)) from None
+        raise _gave_up(url, _reason(_cause(error))) from None
     if len(content) > most:
         raise _gave_up(url, f"it is larger than {most} bytes")
     return content
@@ -268,7 +268,7 @@ def _refused(url: str, answer: urllib3.BaseHTTPResponse) -> Exception:
 
 
 def _failed(url: str, error: HTTPError) -> Exception:
-    cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+    cause = _cause(error)
     if isinstance(cause, SSLError):
         return Unreachable(
             f"{url} could not be fetched: the server's certificate is not to be trusted: {_reason(cause)}.",
@@ -277,6 +277,10 @@ def _failed(url: str, error: HTTPError) -> Exception:
     if "redirect" in str(cause):
         return _gave_up(url, "it redirects without end")
     return _Broken(_reason(cause), answered=False)
+
+
+def _cause(error: HTTPError) -> Exception:
+    return error.reason if isinstance(error, MaxRetryError) and error.reason else error
 
 
 def _reason(error: BaseException) -> str:
