@@ -155,6 +155,10 @@ def _of(options: Options, store: Store, monitor: Monitor) -> _Bake:
     base, plan = make_plan(options)
     if options.apt_sources and not options.optional:
         raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
+    if options.offline and options.rebuild_base:
+        raise BadInput(
+            "--rebuild-base gets the base anew, which --offline forbids.", "Leave one of them out."
+        )
     return _Bake(options, base, plan, store, monitor, apt_source.read(options.apt_sources))
 
 

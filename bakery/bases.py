@@ -123,16 +123,17 @@ def read(path: Path, architecture: str = "") -> Base:
 
 def local(path: Path, family: str, sha256: str = "", login: str = "", architecture: str = "") -> Base:
     """A base that is a file of the user's. Reads all of it. Raises BadInput, WrongChecksum."""
+    machine = architecture or host()
     if family not in FAMILIES:
         raise BadInput(f"There is no family {family!r}.", f"--family is one of {', '.join(FAMILIES)}.")
     return Base(
-        name=re.sub(r"[^A-Za-z0-9.]+", "-", path.stem).strip("-.") or "local",
+        name=re.sub(r"[^A-Za-z0-9.]+", "-", path.stem)[:60].strip("-.") or "local",
         title=str(path),
         family=family,
-        architecture=architecture or host(),
+        architecture=machine,
         end_of_life="",
         login=login or _LOGINS.get(family, "cloud-user"),
-        firmware=("bios", "efi"),
+        firmware=("efi",) if machine == "aarch64" else ("bios", "efi"),
         tested=False,
         source=LocalImage(path.absolute(), _digest(path, sha256)),
         proof="none: it is the user's own",

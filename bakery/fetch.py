@@ -14,7 +14,7 @@ import ssl
 import time
 import urllib.request
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -86,15 +86,17 @@ def fetch(wanted: Wanted, part: Path, monitor: Monitor, limits: Limits = Limits(
 
 
 def _from(url: str, wanted: Wanted, part: Path, monitor: Monitor, limits: Limits) -> None:
-    kept = _size(part) > 0
-    _download(url, wanted, part, monitor, limits)
-    if not wanted.is_in(part) and kept:
-        # What was kept may be of another file: a vendor's new one, or a mirror's.
-        note(monitor, "What was kept of an earlier attempt does not fit; all of it is fetched anew.")
+    joined = _download(url, wanted, part, monitor, limits)
+    if wanted.is_in(part):
+        return
+    if joined:
+        # The pieces may be of several files: a vendor's old and new one, or a mirror's.
+        note(monitor, "What came in pieces does not fit together; all of it is fetched anew.")
         _forget(part)
         _download(url, wanted, part, monitor, limits)
-    if not wanted.is_in(part):
-        raise _wrong(url, wanted, part)
+        if wanted.is_in(part):
+            return
+    raise _wrong(url, wanted, part)
 
 
 def _wrong(url: str, wanted: Wanted, part: Path) -> WrongChecksum:
@@ -109,13 +111,18 @@ def _wrong(url: str, wanted: Wanted, part: Path) -> WrongChecksum:
     )
 
 
-def _download(url: str, wanted: Wanted, part: Path, monitor: Monitor, limits: Limits) -> None:
-    """All of it, in as many attempts as bring something. Raises Unreachable, DiskFull."""
+def _download(url: str, wanted: Wanted, part: Path, monitor: Monitor, limits: Limits) -> bool:
+    """All of it, in as many attempts as bring something; whether it is joined of several pieces.
+
+    Raises Unreachable, DiskFull.
+    """
     pool, started = _pool(url, limits), time.monotonic()
     failures, most, answered = 0, _size(part), False
     while True:
+        pieces = _size(part) > 0
         try:
-            return _attempt(pool, url, part, monitor)
+            _attempt(pool, url, part, monitor)
+            return pieces
         except _Broken as broken:
             failures = 1 if _size(part) > most else failures + 1
             most, answered = max(most, _size(part)), answered or broken.answered
@@ -123,7 +130,7 @@ def _download(url: str, wanted: Wanted, part: Path, monitor: Monitor, limits: Li
             late = not answered and time.monotonic() - started + pause > limits.unanswered
             if failures > limits.failures or late:
                 if _size(part) == most > 0 and wanted.is_in(part):
-                    return None  # the server said that it is longer than it is
+                    return True  # the server said that it is longer than it is
                 raise _gave_up(url, broken) from None
             line(monitor, f"{broken}; again in {pause:.0f} s")
             time.sleep(pause)
@@ -150,11 +157,12 @@ def read(url: str, most: int = 4 << 20, limits: Limits = Limits()) -> bytes:
         headers = {"User-Agent": _AGENT}
         pool = _pool(url, limits)
         answer = pool.request("GET", url, headers=headers, preload_content=False, retries=_REDIRECTS)
-        if answer.status != 200:
-            raise _gave_up(url, f"the server says {answer.status}")
-        content = answer.read(most + 1)
+        with closing(answer):
+            if answer.status != 200:
+                raise _gave_up(url, f"the server says {answer.status}")
+            content = answer.read(most + 1)
     except HTTPError as error:
-        raise _gave_up(url, _reason(error)) from None
+        raise _gave_up(url, _reason(_cause(error))) from None
     if len(content) > most:
         raise _gave_up(url, f"it is larger than {most} bytes")
     return content
@@ -174,7 +182,7 @@ def _attempt(pool: urllib3.PoolManager, url: str, part: Path, monitor: Monitor) 
         total = _begin(answer, url, part)
         if total is None or _size(part) < total:
             _append(answer, part, total, monitor, url)
-    except HTTPError as error:
+    except (HTTPError, ConnectionError, TimeoutError, ssl.SSLError) as error:
         raise _Broken(f"the answer broke off: {_reason(error)}", answered=True) from None
     finally:
         answer.close()
@@ -260,7 +268,7 @@ def _refused(url: str, answer: urllib3.BaseHTTPResponse) -> Exception:
 
 
 def _failed(url: str, error: HTTPError) -> Exception:
-    cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+    cause = _cause(error)
     if isinstance(cause, SSLError):
         return Unreachable(
             f"{url} could not be fetched: the server's certificate is not to be trusted: {_reason(cause)}.",
@@ -269,6 +277,10 @@ def _failed(url: str, error: HTTPError) -> Exception:
     if "redirect" in str(cause):
         return _gave_up(url, "it redirects without end")
     return _Broken(_reason(cause), answered=False)
+
+
+def _cause(error: HTTPError) -> Exception:
+    return error.reason if isinstance(error, MaxRetryError) and error.reason else error
 
 
 def _reason(error: BaseException) -> str:

@@ -186,7 +186,7 @@ def entries(fstab: str) -> Iterator[Entry]:
     """What is to be mounted below the root, the outer before the inner."""
     rows = [row.split() for row in fstab.splitlines() if not row.lstrip().startswith("#")]
     usual = [Entry(_plain(row[0]), _plain(row[1])) for row in rows if len(row) >= 3 and row[2] != "swap"]
-    below = [entry for entry in usual if re.fullmatch(r"(/[^/]+)+", entry.where)]
+    below = [each for each in usual if re.fullmatch(r"(/[^/]+)+/?", each.where) and ".." not in each.where]
     yield from sorted(below, key=lambda entry: entry.where.count("/"))
 
 

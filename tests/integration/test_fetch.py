@@ -190,6 +190,16 @@ def test_another_file_that_nobody_tells_of_is_noticed(servers: ExitStack, part: 
     assert any("anew" in event.get("text", "") for event in heard.events)
 
 
+def test_a_file_replaced_between_two_attempts_is_noticed(servers: ExitStack, part: Path) -> None:
+    def replaced(request: Request) -> None:
+        request.origin.content = CONTENT
+        whole(request)
+
+    server = origin(servers, cut_after(THIRD), replaced, content=OTHER, tag="")
+    assert got(part, server)
+    assert server.ranges() == ["", f"bytes={THIRD}-", ""]
+
+
 def test_the_next_mirror_continues_what_the_first_began(servers: ExitStack, part: Path) -> None:
     first, second = origin(servers, cut_after(THIRD), says(404)), origin(servers, whole, tag='"2nd"')
     assert got(part, first, second)

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from bakery import bases, data, mkosi
-from bakery.bake import Options, make_plan
+from bakery.bake import Options, bake, make_plan
 from bakery.bases import VendorImage
 from bakery.commands import bake_image
 from bakery.mirror import Mirror
 from bakery.mkosi import Build
+from bakery.store import Store
 from provisioner.errors import BadInput
+from provisioner.monitor import Silent
 from tests.conftest import VENDOR
 
 
@@ -148,6 +150,11 @@ def test_another_mirror_is_for_what_is_fetched() -> None:
 def test_options_that_do_not_fit(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert bake_image.main(["--dry-run", *argv]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_base_is_not_thrown_away_where_it_cannot_be_had_again(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="--offline"):
+        bake(Options(offline=True, rebuild_base=True), Store(tmp_path), Silent())
 
 
 def test_the_list_of_bases_names_all_and_which_has_ended(capsys: pytest.CaptureFixture[str]) -> None:

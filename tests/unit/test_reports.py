@@ -46,6 +46,30 @@ def test_json_lines_are_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert events == ["begin", "line", "end", "note", "warning"]
 
 
+@pytest.mark.parametrize(
+    ("done", "total", "text"),
+    [
+        (300 << 20, 900 << 20, "x.qcow2: 300 of 900 MiB, 33 %"),
+        (5 << 20, None, "x.qcow2: 5 MiB"),
+        (0, 0, "x.qcow2: 0 of 0 MiB, 100 %"),
+    ],
+)
+def test_how_far_a_download_is(done: int, total: int | None, text: str) -> None:
+    event = {"event": "progress", "name": "x.qcow2", "done": done, "total": total}
+    assert reports.progress_text(event) == text
+
+
+def test_a_log_hears_of_progress_now_and_then_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 10_000, 4))
+    monkeypatch.setattr("bakery.reports.time.monotonic", lambda: next(clock))
+    lines = reports.Lines()
+    for done in range(30):
+        lines.tell({"event": "progress", "name": "x", "done": done << 20, "total": 30 << 20})
+    assert 1 < len(capsys.readouterr().err.splitlines()) < 15
+
+
 def test_a_failed_phase_never_ends() -> None:
     told: list[str] = []
 
