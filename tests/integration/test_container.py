@@ -127,6 +127,10 @@ def wait_job(pool: Pool, container: Container, job: str) -> None:
     container.wait_until(f"job {job} is done", lambda: pool.about(job, "JobStatus") == [COMPLETED], 300)
 
 
+def unburied(container: Container) -> bool:
+    return "Z" in container.exec(["ps", "-eo", "stat="]).stdout
+
+
 def of_cluster(name: str) -> Mapping[str, str]:
     return {"+ProminenceWantCluster": f'"{name}"'}
 
@@ -261,6 +265,7 @@ def test_without_privilege_a_job_runs_a_container_and_a_signal_ends_the_worker(
     with worker(image, unprivileged, tmp_path, network) as container:
         wait_job(pool, container, job)
         assert pool.output("contained").splitlines()[-3:] == IN_THE_IMAGE
+        container.wait_until("nobody dead is left", lambda: not unburied(container), 60)
         container.kill(signal.SIGTERM)
         assert container.wait(180) == 0
         log = container.said()

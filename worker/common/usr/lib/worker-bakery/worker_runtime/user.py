@@ -67,7 +67,7 @@ def started(home: str, system: str) -> int:
         files.put(places.ROOT_CONFIG, root.encode("utf-8"), 0o600)
         for name in sorted(os.listdir(OWN_CONFIG)):
             link = os.path.join(places.CONFIG_DIR, name)
-            if name.split("-")[1:2] == ["worker"] and not os.path.lexists(link):
+            if "-worker" in name and not os.path.lexists(link):
                 os.symlink(os.path.join(OWN_CONFIG, name), link)
         cpus, memory = len(os.sched_getaffinity(0)), os.environ.get("SLURM_MEM_PER_NODE", "")
         text = config(home, os.path.realpath(sys.argv[0]), cpus, memory)
