@@ -285,7 +285,7 @@ def test_an_ordinary_user_runs_a_worker_of_his_own(
     token.write_text(pool.worker_token())
     token.chmod(0o600)
     run.call(["chown", "-R", "65534:65534", str(home), str(scratch)])
-    env = {**docker_run(pool, tmp_path, idle_timeout="20").env, "HOME": "/home/alice", "TMPDIR": "/scratch"}
+    env = {**docker_run(pool, tmp_path, idle_timeout="90").env, "HOME": "/home/alice", "TMPDIR": "/scratch"}
     options = DockerRun(env, ((home, "/home/alice"), (scratch, "/scratch")))
     as_alice = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
     entry = [*as_alice, *image.entry, "--user"]
@@ -293,6 +293,7 @@ def test_an_ordinary_user_runs_a_worker_of_his_own(
     with started(image.root, entry, options, tmp_path / "cluster", network) as container:
         wait_job(pool, container, job)
         assert pool.output("of-alice").splitlines()[-3:] == IN_THE_IMAGE
+        container.kill(signal.SIGTERM)
         assert container.wait(180) == 0
         assert "jobs run as nobody, in /scratch/worker-bakery-65534/execute" in container.said()
         assert "eyJ" not in container.said()
