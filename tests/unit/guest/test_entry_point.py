@@ -107,3 +107,16 @@ def test_what_was_tried_is_advertised_and_why_not() -> None:
 
 def test_capabilities_are_read_from_the_kernel() -> None:
     assert container.may(0) is (os.geteuid() == 0)
+
+
+def test_a_user_s_probes_are_told_both_folders_in_htcondor_s_quotes() -> None:
+    said = ordinary.config("/h", "/w", 4, "")
+    assert "STARTD_CRON_HEALTH_ENV = \"'WORKER_EXECUTE=$(EXECUTE)' 'WORKER_BAKERY_HOME=/h'\"" in said
+
+
+def test_a_user_s_files_are_where_htcondor_s_own_programs_look() -> None:
+    kind = ordinary.of_user(PROMINENCE)
+    found = {key.setting: key.default for key in kind.keys}
+    assert found["TokenFile"] == str(Path("~/.condor/tokens.d/token.jwt").expanduser())
+    assert kind.file == str(Path("~/.condor/prominence-worker.conf").expanduser())
+    assert found["IdleTimeout"] == "0"
