@@ -74,6 +74,8 @@ def climb(request: Request, work: Path, monitor: Monitor) -> Proof:
     """Raises NotProven where a rung does not hold."""
     if not request.image.is_file():
         raise BadInput(f"{request.image} is no file.")
+    if is_archive(request.image) and set(request.levels) - {"offline"}:
+        raise BadInput("A container image does not boot.", "Verify it with --level offline.")
     with phase(monitor, "open the image"):
         root = _open(request.image, work)
     setting = Setting(request, root, work, monitor)

@@ -13,8 +13,11 @@ HOME = "/usr/lib/udocker"
 PROGRAM = "/usr/bin/udocker"
 _PROGRAM = f"""\
 #!/usr/bin/python3 -IB
+import os
 import sys
 
+# HTCondor's jobs have none, and udocker fails without.
+os.environ.setdefault("PATH", "/usr/bin:/bin")
 sys.path.insert(0, "{HOME}")
 
 from udocker.maincmd import main

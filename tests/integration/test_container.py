@@ -127,6 +127,10 @@ def wait_job(pool: Pool, container: Container, job: str) -> None:
     container.wait_until(f"job {job} is done", lambda: pool.about(job, "JobStatus") == [COMPLETED], 300)
 
 
+def unburied(container: Container) -> bool:
+    return "Z" in container.exec(["ps", "-eo", "stat="]).stdout
+
+
 def of_cluster(name: str) -> Mapping[str, str]:
     return {"+ProminenceWantCluster": f'"{name}"'}
 
@@ -261,6 +265,7 @@ def test_without_privilege_a_job_runs_a_container_and_a_signal_ends_the_worker(
     with worker(image, unprivileged, tmp_path, network) as container:
         wait_job(pool, container, job)
         assert pool.output("contained").splitlines()[-3:] == IN_THE_IMAGE
+        container.wait_until("nobody dead is left", lambda: not unburied(container), 60)
         container.kill(signal.SIGTERM)
         assert container.wait(180) == 0
         log = container.said()
@@ -280,7 +285,7 @@ def test_an_ordinary_user_runs_a_worker_of_his_own(
     token.write_text(pool.worker_token())
     token.chmod(0o600)
     run.call(["chown", "-R", "65534:65534", str(home), str(scratch)])
-    env = {**docker_run(pool, tmp_path, idle_timeout="20").env, "HOME": "/home/alice", "TMPDIR": "/scratch"}
+    env = {**docker_run(pool, tmp_path, idle_timeout="90").env, "HOME": "/home/alice", "TMPDIR": "/scratch"}
     options = DockerRun(env, ((home, "/home/alice"), (scratch, "/scratch")))
     as_alice = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
     entry = [*as_alice, *image.entry, "--user"]
@@ -288,6 +293,7 @@ def test_an_ordinary_user_runs_a_worker_of_his_own(
     with started(image.root, entry, options, tmp_path / "cluster", network) as container:
         wait_job(pool, container, job)
         assert pool.output("of-alice").splitlines()[-3:] == IN_THE_IMAGE
+        container.kill(signal.SIGTERM)
         assert container.wait(180) == 0
         assert "jobs run as nobody, in /scratch/worker-bakery-65534/execute" in container.said()
         assert "eyJ" not in container.said()

@@ -2,6 +2,8 @@
 # An image is made here, of two of this machine's programs, with their libraries.
 set -eu
 exec 2>&1
+# Whoever is left without a parent is the first process's to bury.
+(setsid sleep 2 &)
 export HOME="$PWD" UDOCKER_DIR="$PWD/udocker"
 root="$PWD/root"
 mkdir -p "$root/bin" "$root/etc" "$root/proc" "$root/dev" "$root/tmp"

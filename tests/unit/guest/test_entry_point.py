@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from worker_runtime import condor, container, life, runtimes, user
+from worker_runtime import condor, container, life, ordinary, runtimes, user
 from worker_runtime.conf import Conf
 from worker_runtime.container import Asked
 from worker_runtime.life import Memory
@@ -88,12 +88,14 @@ def test_a_user_s_folder_is_his_own_and_closed(tmp_path: Path) -> None:
 
 
 def test_a_user_s_htcondor_writes_in_his_folder_only() -> None:
-    rows = dict(row.split(" =", 1) for row in user.config("/h", "/w", 4, "").splitlines() if row[0] != "#")
+    rows = dict(
+        row.split(" =", 1) for row in ordinary.config("/h", "/w", 4, "").splitlines() if row[0] != "#"
+    )
     for name in ("LOG", "SPOOL", "EXECUTE", "LOCK", "RUN", "SEC_TOKEN_DIRECTORY", "LOCAL_DIR"):
         assert rows[name].startswith(" /h"), name
     assert rows["NUM_CPUS"] == " 4"
     assert "MEMORY" not in rows
-    assert "\nMEMORY = 4000\n" in user.config("/h", "/w", 4, "4000")
+    assert "\nMEMORY = 4000\n" in ordinary.config("/h", "/w", 4, "4000")
 
 
 def test_what_was_tried_is_advertised_and_why_not() -> None:
@@ -105,3 +107,16 @@ def test_what_was_tried_is_advertised_and_why_not() -> None:
 
 def test_capabilities_are_read_from_the_kernel() -> None:
     assert container.may(0) is (os.geteuid() == 0)
+
+
+def test_a_user_s_probes_are_told_both_folders_in_htcondor_s_quotes() -> None:
+    said = ordinary.config("/h", "/w", 4, "")
+    assert "STARTD_CRON_HEALTH_ENV = \"'WORKER_EXECUTE=$(EXECUTE)' 'WORKER_BAKERY_HOME=/h'\"" in said
+
+
+def test_a_user_s_files_are_where_htcondor_s_own_programs_look() -> None:
+    kind = ordinary.of_user(PROMINENCE)
+    found = {key.setting: key.default for key in kind.keys}
+    assert found["TokenFile"] == str(Path("~/.condor/tokens.d/token.jwt").expanduser())
+    assert kind.file == str(Path("~/.condor/prominence-worker.conf").expanduser())
+    assert found["IdleTimeout"] == "0"

@@ -31,7 +31,8 @@
     places.py      where things are
 
     container.py   `worker run`: all of it where there is no systemd, in a container
-    user.py        `worker run --user`: the same as an ordinary user, on a cluster
+    user.py        `worker run --user`: the same as an ordinary user, on a cluster: his folder,
+    ordinary.py    and what is in it
     first.py       a container's first process
     master.py      condor_master as a child of ours
 

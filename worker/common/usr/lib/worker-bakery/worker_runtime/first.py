@@ -26,6 +26,8 @@ def process(worker: Callable[[], int]) -> int:
     for number in PASSED_ON:
         signal.signal(number, lambda number, _: os.kill(child, number))
     status = waited(child)
+    for number in PASSED_ON:
+        signal.signal(number, signal.SIG_IGN)  # there is nobody left to pass it on to
     end_others()
     return status
 

@@ -1,7 +1,7 @@
 """`worker runtimes`: what can run a container for jobs here. HTCondor's startd asks, as its user condor.
 
-HTCondor itself tries apptainer and says HasSingularity. udocker is tried here, with the same image that HTCondor
-has for its own test: a program that does nothing but end with status 37.
+HTCondor itself tries apptainer and says HasSingularity. udocker is tried here, with the same image that
+HTCondor has for its own test: a program that does nothing but end with status 37.
 """
 
 import os

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from worker_runtime.watch import Seen
 
 PUBLISHED = settings.RUN + "/status.json"
+_ENDS = {"poweroff": "powers off", "exit": "ends", "stop": "stops HTCondor", "none": "nothing"}
 STALE = 120  # seconds without a look
 HEALTH = settings.RUN + "/health/health.json"
 
@@ -58,7 +59,7 @@ def named(mine: Kind, values: Mapping[str, str]) -> str:
 
 
 def alive() -> int:
-    """`worker alive`, for a container's health check: 0 unless HTCondor does not answer, or nobody looks."""
+    """`worker alive`, for a container's health check: 1 if HTCondor does not answer, or nobody looks."""
     found = machine.read(PUBLISHED)
     if not found or time.time() - found["at"] > STALE or found["state"] in ("silent", "stopped"):
         print(found.get("why", "there is no state yet"))
@@ -106,7 +107,7 @@ def lines(found: Mapping[str, Any], now: float) -> List[str]:
 def _next(found: Mapping[str, Any], now: float) -> str:
     if not found["deadline"]:
         return "nothing by itself"
-    end = {"poweroff": "powers off", "exit": "ends", "stop": "stops HTCondor", "none": "nothing"}[found["on_idle"]]
+    end = _ENDS[found["on_idle"]]
     return "%s %s, unless things change" % (end, _at(found["deadline"], now))
 
 
