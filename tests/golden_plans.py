@@ -28,7 +28,7 @@ SYSTEMS: dict[str, Family] = {
     "ubuntu22.04": "ubuntu",
     "ubuntu24.04": "ubuntu",
 }
-_CLIENT = CvmfsClient(("cms.example.org",), "http://squid.example.org:3128")
+CLIENT = CvmfsClient(("cms.example.org",), "http://squid.example.org:3128")
 
 
 def base(name: str) -> Base:
@@ -39,7 +39,7 @@ def base(name: str) -> Base:
 
 def text(name: str) -> str:
     """The plan of this base with all optional roles that there are."""
-    return "".join(_rows(recipe.plan(base(name), "osg", optional=recipe.OPTIONAL, client=_CLIENT)))
+    return "".join(_rows(recipe.plan(base(name), "osg", optional=recipe.OPTIONAL, client=CLIENT)))
 
 
 def _rows(plan: Plan) -> Iterator[str]:
