@@ -54,7 +54,7 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     mounted = mount_root(options.disk, root)
     lent = options.sources.read_text(), options.preferences.read_text()
     urls = dict(entry.split("=", 1) for entry in options.repository_url)
-    _check_ids(urls, planned, root)
+    check_ids(urls, planned, root)
     loan = Loan(*lent, options.package_cache, urls)
     try:
         target = Chroot(root, loan)
@@ -70,7 +70,7 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     root.rmdir()
 
 
-def _check_ids(urls: Mapping[str, str], planned: Plan, root: Path) -> None:
+def check_ids(urls: Mapping[str, str], planned: Plan, root: Path) -> None:
     """A name that is spelled wrong must not mean that the public repository is used. Raises BadInput."""
     put = [action for step in planned.steps for action in step.actions if isinstance(action, Put)]
     defined = (repository_files.ids(put.path, put.data.decode("utf-8", "replace")) for put in put)

@@ -20,7 +20,7 @@ from provisioner.roles.udocker import HOME as UDOCKER
 FOLDER = Path(__file__).parent / "golden" / "plans"
 ARCHITECTURE = "x86_64"
 SYSTEMS = tuple(base.name for base in bases.known())
-_CLIENT = CvmfsClient(("cms.example.org",), "http://squid.example.org:3128")
+CLIENT = CvmfsClient(("cms.example.org",), "http://squid.example.org:3128")
 
 
 def base(name: str) -> Base:
@@ -29,7 +29,7 @@ def base(name: str) -> Base:
 
 def text(name: str) -> str:
     """The plan of this base with all optional roles that there are."""
-    return "".join(_rows(recipe.plan(base(name), "osg", optional=recipe.OPTIONAL, client=_CLIENT)))
+    return "".join(_rows(recipe.plan(base(name), "osg", optional=recipe.OPTIONAL, client=CLIENT)))
 
 
 def _rows(plan: Plan) -> Iterator[str]:

@@ -26,7 +26,15 @@ import paramiko
 from paramiko.pkey import UnknownKeyType
 
 from provisioner import run
-from provisioner.errors import BadInput, BakeryError, CommandFailed, DiskFull, MissingHere, Unreachable
+from provisioner.errors import (
+    BadInput,
+    BakeryError,
+    CommandFailed,
+    DiskFull,
+    MissingHere,
+    Unreachable,
+    WrongChecksum,
+)
 from provisioner.lines import Lines
 from provisioner.targets import OnLine, host_keys
 from provisioner.targets.host_keys import Trust
@@ -219,6 +227,8 @@ class Ssh:
                 )
             case Unreachable():
                 return Unreachable(error.message, "The machine's own package sources are used: check them.")
+            case WrongChecksum():
+                return error
             case _:
                 return CommandFailed(run.shown(argv), status, tail)
 

@@ -10,6 +10,7 @@ import pytest
 
 from bakery import bake, data, recipe, repositories
 from bakery.repositories import Replaced
+from provisioner import __main__ as provisioner_main
 from provisioner import repository_files
 from provisioner.actions import Put
 from provisioner.errors import BadInput
@@ -50,7 +51,7 @@ def texts(plan: Plan) -> dict[str, str]:
 
 def planned(name: str, replaced: Replaced = repositories.NOTHING) -> Plan:
     base = golden_plans.base(name)
-    client = golden_plans._CLIENT
+    client = golden_plans.CLIENT
     return recipe.plan(base, "osg", optional=["cvmfs"], client=client, replaced=replaced)
 
 
@@ -187,3 +188,14 @@ def test_every_option_of_theirs_is_in_the_readme() -> None:
     readme = (data.ROOT / "README.md").read_text()
     for option in ("--repository-url", "--keep-repository-urls", "--repository-key"):
         assert f"| `{option}" in readme
+
+
+def test_a_name_spelled_wrong_does_not_mean_the_public_repository(tmp_path: Path) -> None:
+    (tmp_path / "etc/yum.repos.d").mkdir(parents=True)
+    (tmp_path / "etc/yum.repos.d/almalinux.repo").write_text(VENDOR)
+    plan = planned("almalinux9")
+    known = dict.fromkeys(("baseos", "crb", "epel", "htcondor", "cernvm"), MIRROR)
+    provisioner_main.check_ids(known, plan, tmp_path)
+    with pytest.raises(BadInput, match="defines a repository htcondr") as caught:
+        provisioner_main.check_ids({"htcondr": MIRROR}, plan, tmp_path)
+    assert "baseos, cernvm, crb, epel, htcondor" in caught.value.hint
