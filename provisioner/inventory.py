@@ -14,7 +14,10 @@ from provisioner.plan import PlannedStep
 
 FOLDER = "/var/lib/worker-bakery/before"
 # What HTCondor and the worker make as they run, and no step writes; a folder as a whole.
-MADE = ("/etc/condor", "/var/lib/condor", "/var/log/condor", "/usr/lib/worker-bakery", "/home/prominence")
+MADE = (
+    *("/etc/condor", "/usr/share/condor", "/var/lib/condor", "/var/log/condor", "/var/spool/condor"),
+    *("/usr/lib/worker-bakery", "/home/prominence"),
+)
 # The worker's own file, with its token: of one who no longer is.
 TOLD = ("/etc/osg-worker.conf", "/etc/prominence-worker.conf", "/etc/worker-defaults.conf")
 
@@ -27,7 +30,7 @@ if [ -e "$folder/../applied.json" ] && [ ! -e "$folder/packages" ]; then exit 0;
 if [ ! -e "$folder/packages" ]; then
     install -d -m 0700 "$folder" "$folder/files"
     getent passwd | cut -d: -f1 | sort >"$folder/users"
-    systemctl list-unit-files --no-legend | awk '{print $1, $2}' | sort >"$folder/units"
+    systemctl list-unit-files --no-legend | awk '$2 != "transient" {print $1, $2}' | sort >"$folder/units"
     dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | sed -n 's/^ii *//p' | sort >"$folder/packages.new"
     mv "$folder/packages.new" "$folder/packages"
 fi
@@ -53,7 +56,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # Nothing of the worker's runs any more.
-systemctl list-unit-files --no-legend | awk '{print $1, $2}' | sort >"$work/units"
+systemctl list-unit-files --no-legend | awk '$2 != "transient" {print $1, $2}' | sort >"$work/units"
 for unit in $(new units "$work/units" | awk '{print $1}'); do
     before=$(awk -v unit="$unit" '$1 == unit {print $2}' "$folder/units")
     case $before in
@@ -98,7 +101,7 @@ for user in $(new users "$work/users" | grep -xE 'slot[0-9]+|condor' || true); d
     userdel "$user"
 done
 systemctl daemon-reload
-rm -rf "$(dirname "$folder")"
+rm -rf /run/worker-bakery "$(dirname "$folder")"
 echo "= given back"
 """
 

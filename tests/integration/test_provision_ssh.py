@@ -473,10 +473,12 @@ def test_it_becomes_a_worker(site: Site) -> None:
 LISTS = {
     "packages": "dpkg-query -W -f '${db:Status-Abbrev}${Package}\\n'",
     "users": "getent passwd; getent group",
-    "units": "systemctl list-unit-files --no-legend | awk '{print $1, $2}'",
-    # Logs, and what packages keep of themselves, come and go by themselves.
-    "files": "find /etc /usr /opt /home /root /srv -xdev -not -path '*/__pycache__*'"
-    " -printf '%p %y %m %u %l\\n' | grep -vE '^/etc/(group|passwd|shadow|gshadow|subuid|subgid)-|^/etc/ld.so.cache|/mandb|^/root/.ssh'",
+    "units": "systemctl list-unit-files --no-legend | awk '$2 != \"transient\" {print $1, $2}'",
+    # Backups and caches come and go by themselves.
+    "files": "find /etc /usr /opt /home /root /srv /var/lib/condor /var/lib/worker-bakery -xdev"
+    " -not -path '*/__pycache__*'"
+    " -printf '%p %y %m %u %l\\n' 2>&1"
+    " | grep -vE '^/etc/(group|passwd|shadow|gshadow|subuid|subgid)-|^/etc/ld.so.cache|/mandb|^/root/.ssh'",
 }
 
 
