@@ -38,6 +38,7 @@ from provisioner.monitor import Monitor, note
 from provisioner.plan import Plan
 from provisioner.roles import NO_CVMFS, CvmfsClient
 
+_AGAIN = "When its cause is gone, the same command goes on from the last checkpoint."
 # In a work folder, the finished one first.
 _DISKS = ("image.qcow2", "disk.raw")
 
@@ -206,7 +207,7 @@ def _keeping(this: _Bake, *disks: Path) -> Iterator[None]:
     except BakeryError as error:
         disk = next((disk for disk in disks if disk.exists()), None)
         if disk:
-            error.hint = f"{error.hint} {_keep(this, disk)}".strip()
+            error.hint = f"{error.hint or _AGAIN} {_keep(this, disk)}"
         raise
 
 

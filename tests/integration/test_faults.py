@@ -158,7 +158,7 @@ def full_for_the_step(bench: Bench, place: Path) -> Case:
 FAULTS = {
     "a step fails": Fault(
         1,
-        ("the reason of it", STEP, "status 100", "--keep-failed"),
+        ("the reason of it", STEP, "status 100", "from the last checkpoint", "--keep-failed"),
         installing("echo the reason of it >&2; exit 3"),
     ),
     "the image's disk is full": Fault(
