@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bakery import apt_source, base_image, bases, cache, logs, mirror, qemu, recipe
+from bakery import apt_source, base_image, bases, cache, failed, logs, mirror, recipe
 from bakery.bases import Base
 from bakery.engines import choice, chroot, packer, packer_files
-from bakery.engines.choice import Engine
+from bakery.engines.choice import Engine, Obstacles
 from bakery.locks import in_use, turn
 from bakery.machines import probe
 from bakery.mkosi import Build
@@ -32,15 +31,10 @@ from bakery.store import (
 )
 from bakery.verify import ladder
 from provisioner import plan as plans
-from provisioner.disk import wait_unmounted
-from provisioner.errors import BadInput, BakeryError, Interrupted
+from provisioner.errors import BadInput
 from provisioner.monitor import Monitor, note
 from provisioner.plan import Plan
 from provisioner.roles import NO_CVMFS, CvmfsClient
-
-_AGAIN = "When its cause is gone, the same command goes on from the last checkpoint."
-# In a work folder, the finished one first.
-_DISKS = ("image.qcow2", "disk.raw")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,67 +173,52 @@ def _complete(this: _Bake, manifest: Manifest) -> Manifest:
     _note_known(this)
     missing = _missing(this, manifest)
     if missing:
-        with in_use(this.stored), work_folder(this.store) as work, _keeping(this, this.stored):
+        with in_use(this.stored), work_folder(this.store) as work, _keeping(this, [this.stored]):
             manifest = _prove(this, this.stored, missing, manifest, work)
             write_manifest(this.stored, manifest)
     return manifest
 
 
 def _anew(this: _Bake) -> Manifest:
-    engine, why = choice.choose(this.options.engine, choice.obstacles())
-    if why:
-        note(this.monitor, why)
-    with work_folder(this.store) as work, _keeping(this, *(work / name for name in _DISKS)):
-        image = _make(this, engine, work)
+    found = choice.obstacles()
+    choice.choose(this.options.engine, found)  # before a base is made for nothing
+    with work_folder(this.store) as work, _keeping(this, failed.disks_in(work)):
+        image, engine = _make(this, found, work)
         manifest = {**_manifest(this.plan, image), "engine": engine}
         manifest = _prove(this, image, ladder.up_to(this.options.level), manifest, work)
         commit(image, this.stored, manifest)
     return manifest
 
 
-@contextmanager
-def _keeping(this: _Bake, *disks: Path) -> Iterator[None]:
-    """If the block fails, keep the first of the disks that exists, or say that one can."""
-    try:
-        yield
-    except Interrupted:
-        raise
-    except BakeryError as error:
-        disk = next((disk for disk in disks if disk.exists()), None)
-        if disk:
-            error.hint = f"{error.hint or _AGAIN} {_keep(this, disk)}"
-        raise
+def _keeping(this: _Bake, disks: list[Path]) -> AbstractContextManager[None]:
+    image = this.options.output or Path.cwd() / f"{this.plan.kind}-{this.plan.base}.qcow2"
+    return failed.keeping(disks, image, wanted=this.options.keep_failed)
 
 
-def _keep(this: _Bake, disk: Path) -> str:
-    """What to say of the disk of a failed bake, which is bootable like the base it came from."""
-    if not this.options.keep_failed:
-        return "To keep the disk and look into it, add --keep-failed."
-    wanted = this.options.output or Path.cwd() / f"{this.plan.kind}-{this.plan.base}.qcow2"
-    kept = wanted.with_name(f"{wanted.stem}.failed{wanted.suffix}")
-    try:
-        place(_as_qcow2(disk), kept)
-    except BakeryError as problem:
-        return f"The disk could not be kept: {problem}"
-    return f"The disk was kept; a shell in it: bake-image shell {shlex.quote(str(kept))}"
-
-
-def _as_qcow2(disk: Path) -> Path:
-    if disk.suffix == ".qcow2":
-        return disk
-    wait_unmounted(disk)
-    made = disk.with_name("failed.qcow2")
-    qemu.to_qcow2(disk, made)
-    return made
-
-
-def _make(this: _Bake, engine: Engine, work: Path) -> Path:
+def _make(this: _Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
     plan, store, monitor = this.plan, this.store, this.monitor
     with _base(this, work):
+        disk = store.base(plan.base_id)
+        engine, why = choice.choose(this.options.engine, _with_mount(this, found, disk, work))
+        if why:
+            note(monitor, why)
         if engine == "chroot":
-            return chroot.bake(plan, store, this.repositories, work, monitor)
-        accelerator = probe.choose(this.options.accelerator, store.base(plan.base_id), work, monitor)
-        return packer.bake(plan, store, this.repositories, accelerator, work, monitor)
+            return chroot.bake(plan, store, this.repositories, work, monitor), engine
+        accelerator = probe.choose(this.options.accelerator, disk, work, monitor)
+        return packer.bake(plan, store, this.repositories, accelerator, work, monitor), engine
+
+
+def _with_mount(this: _Bake, found: Obstacles, disk: Path, work: Path) -> Obstacles:
+    """And whether the kernel mounts the base; a base that was built here it does."""
+    if this.options.engine != "auto" or found.chroot or isinstance(this.base.source, Build):
+        return found
+    return replace(found, chroot=probe.mount_problem(disk, work, this.monitor))
+
+
+def _base(this: _Bake, work: Path) -> AbstractContextManager[None]:
+    """The base in the store, while the block runs."""
+    packages_from, rebuild = mirror.find(this.options.mirror), this.options.rebuild_base
+    return base_image.ready(this.base, this.store, packages_from, work, this.monitor, rebuild=rebuild)
 
 
 def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> Path:
@@ -260,12 +239,6 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
             folder.resolve(), this.plan, start, this.repositories, accelerator, marked=False
         )
     return files.variables
-
-
-def _base(this: _Bake, work: Path) -> AbstractContextManager[None]:
-    """The base in the store, while the block runs."""
-    packages_from, rebuild = mirror.find(this.options.mirror), this.options.rebuild_base
-    return base_image.ready(this.base, this.store, packages_from, work, this.monitor, rebuild=rebuild)
 
 
 def _prove(

@@ -88,6 +88,7 @@ source "qemu" "worker" {
   # What stands here takes the place of packer's own arguments of the same name.
   qemuargs = [
     ["-machine", "type=q35"],
+    ["-nodefaults", ""], # no empty drives, which an emulated kernel takes seconds to find empty
     ["-accel", var.accelerator],
     ["-cpu", var.cpu],
     ["-smp", "2"],
@@ -96,8 +97,9 @@ source "qemu" "worker" {
     ["-vnc", "none"],
     # To a file: whoever does not read a pty keeps the machine from booting.
     ["-serial", "file:${var.serial}"],
-    ["-drive", "file=${var.output}/disk.qcow2,if=virtio,format=qcow2,cache=unsafe,discard=unmap"],
-    ["-drive", "file=${var.seed},media=cdrom,format=raw,readonly=on"],
+    # werror: if there is no space left here, the machine is told so; by default it would just stand still.
+    ["-drive", "file=${var.output}/disk.qcow2,if=virtio,format=qcow2,cache=unsafe,discard=unmap,werror=report"],
+    ["-drive", "file=${var.seed},if=virtio,format=raw,readonly=on"],
     # packer's own forward listens on all addresses of this machine.
     ["-netdev", "user,id=user.0,hostfwd=tcp:127.0.0.1:{{ .SSHHostPort }}-:22"],
     ["-device", "virtio-net-pci,netdev=user.0"],

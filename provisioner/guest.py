@@ -22,6 +22,7 @@ from urllib.parse import unquote
 from provisioner import errors
 from provisioner import plan as plans
 from provisioner.apply import perform
+from provisioner.errors import BakeryError, DiskFull, Unreachable
 from provisioner.existing import WAITS
 from provisioner.monitor import Event, Monitor, line, phase, warn
 from provisioner.plan import Plan, PlannedStep
@@ -108,11 +109,27 @@ def main() -> int:
     try:
         with Ssh(login, lambda text: warn(monitor, text)) as ssh:
             make(task, ssh, monitor)
-    except errors.BakeryError as error:
-        monitor.tell(errors.to_event(error))
-        return error.exit_code
+    except BakeryError as error:
+        told = of_image(error)
+        monitor.tell(errors.to_event(told))
+        return told.exit_code
     monitor.tell({"event": "result", "text": DONE})
     return 0
+
+
+def of_image(error: BakeryError) -> BakeryError:
+    """What the ssh target says of somebody's machine, as it is to be said of one that becomes an image."""
+    match error:
+        case ConnectionLost():
+            return Unreachable(f"{error.message} {len(WAITS) + 1} tries were made.", "Bake again.")
+        case Unreachable():
+            hint = "The machine asks the mirror itself: name one that it reaches with --mirror http://MIRROR/debian."
+            return Unreachable(error.message, hint)
+        case DiskFull():
+            hint = "Its root needs more room: root_size in the base's TOML file, or a larger vendor image."
+            return DiskFull(error.message.replace("The disk of 127.0.0.1", "The image's disk"), hint)
+        case _:
+            return error
 
 
 def make(task: Task, machine: Target, monitor: Monitor) -> None:

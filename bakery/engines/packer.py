@@ -7,6 +7,7 @@ disk of a machine that runs holds the way in, and what its boot has made, until 
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -24,7 +25,7 @@ from bakery.machines import serial
 from bakery.machines.accelerator import Accelerator
 from bakery.store import Store, is_whole, set_aside, used
 from provisioner import errors, run
-from provisioner.errors import BakeryError, CommandFailed, Unreachable
+from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
 from provisioner.monitor import Event, Monitor, keep_log, line, note, phase
 from provisioner.plan import Plan
 from provisioner.scrub import scrub
@@ -32,6 +33,7 @@ from provisioner.scrub import scrub
 TOOLS = ("qemu-img", "qemu-system-x86_64", "ssh-keygen", "unshare", "setpriv")
 _PAUSE = 0.2  # seconds between two looks
 _LET_GO = 2  # seconds that packer may take to notice what we have noticed
+_FULL = 4 << 20  # bytes left of a disk that QEMU could not write to any more
 _BOOT = "boot the machine, until ssh lets us in"
 
 
@@ -45,12 +47,12 @@ def bake(
 ) -> Path:
     """The finished, sealed qcow2 in `work`. The base must be in the store, and stay there."""
     run.require(*TOOLS)
-    program = packer_program.find()
+    packer_program.find()
     while True:
         start = nearest(plan, store, monitor)
         with in_use(start.disk) as there:  # not there: it was removed in between
             if there or not start.done:
-                return _from(start, program, plan, repositories, accelerator, work, monitor)
+                return _from(start, plan, repositories, accelerator, work, monitor)
 
 
 def nearest(plan: Plan, store: Store, monitor: Monitor) -> Start:
@@ -64,7 +66,6 @@ def nearest(plan: Plan, store: Store, monitor: Monitor) -> Start:
 
 def _from(
     start: Start,
-    program: packer_program.Program,
     plan: Plan,
     repositories: Repositories,
     accelerator: Accelerator,
@@ -137,7 +138,6 @@ class _Heard:
     error: Event | None = None  # of our provisioner
     done: bool = False
     began: float = 0.0  # when it began to wait for ssh
-    let_in: bool = False
 
     def rows(self, rows: Iterator[str]) -> None:
         for row in rows:
@@ -167,7 +167,6 @@ class _Heard:
             self.began = time.monotonic()
             self.monitor.tell({"event": "begin", "name": _BOOT})
         elif text.startswith("Connected to SSH") and self.began:
-            self.let_in = True
             seconds = round(time.monotonic() - self.began, 1)
             self.monitor.tell({"event": "end", "name": _BOOT, "seconds": seconds})
         else:
@@ -195,15 +194,30 @@ class _Stream:
 
 
 def _cause(files: Files, heard: _Heard, status: int | None) -> BakeryError:
-    """Why there is no image, as one of our errors. The one place that knows packer's words for things."""
+    """Why there is no image, as one of our errors."""
+    if shutil.disk_usage(files.folder).free < _FULL:
+        return DiskFull(
+            f"The disk is full: the machine's own disk grew in {files.folder}.",
+            "Free some space, or set WORKER_BAKERY_CACHE to a folder on a larger disk.",
+        )
     if heard.error:
         return errors.from_event(heard.error)
-    qemu_said = _text(files.qemu_log)
     if files.qemu_status.exists() and not heard.done:
         ended = int(_text(files.qemu_status) or "-1")
-        return CommandFailed("qemu-system-x86_64", ended, f"{qemu_said}\n{_console(files)}".strip())
-    reasons = packer_stream.errors(heard.lines)
-    told = "\n".join(reasons)
+        return CommandFailed(
+            "qemu-system-x86_64", ended, f"{_text(files.qemu_log)}\n{_console(files)}".strip()
+        )
+    told = "\n".join(packer_stream.errors(heard.lines))
+    if not told:
+        return BakeryError(
+            f"packer ended before the image was done, and did not say why. {_last(files)}",
+            "Was it killed, by somebody or for want of memory? The next bake starts afresh.",
+        )
+    return _of_ssh(told, files) or run.failure(("packer", "build"), status or 1, told)
+
+
+def _of_ssh(told: str, files: Files) -> BakeryError | None:
+    """If nobody was let in. The one place that knows packer's words for it."""
     if "Timeout waiting for SSH" in told:
         return Unreachable(
             f"The machine did not let us in by ssh in time. {_console(files)}",
@@ -214,13 +228,7 @@ def _cause(files: Files, heard: _Heard, status: int | None) -> BakeryError:
             f"The machine's ssh server refused the key of this bake. {_console(files)}",
             "The base's cloud-init did not take the seed: does it have the datasource NoCloud?",
         )
-    if not reasons:
-        last = f"Its last lines:\n{_last(files)}\n"
-        return BakeryError(
-            f"packer ended before the image was done, and did not say why. {last}",
-            "Was it killed, by somebody or for want of memory? The next bake starts afresh.",
-        )
-    return run.failure(("packer", "build"), status or 1, told)
+    return None
 
 
 def _console(files: Files) -> str:
@@ -231,7 +239,8 @@ def _console(files: Files) -> str:
 
 
 def _last(files: Files) -> str:
-    return "\n".join(_text(files.stream).splitlines()[-run.TAIL_LINES :])
+    last = "\n".join(_text(files.stream).splitlines()[-run.TAIL_LINES :])
+    return f"Its last lines:\n{last}\n"
 
 
 def _text(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""`python -m bakery.machines.probe WORK < '{"disk": …, "wanted": …}'`, in a room: what QEMU can run on.
+"""`python -m bakery.machines.probe WORK < '{"disk": …, "wanted": …}'`, in a room: a disk is tried.
 
-Asked before a disk is booted whose kernel nobody has mounted yet.
+Asked of a disk that nobody has mounted yet: whether that can be done, and what its kernel runs on.
 """
 
 from __future__ import annotations
@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 from bakery import qemu, rooms
 from bakery.machines import accelerator as accelerators
 from bakery.machines.accelerator import KVM, TCG, Accelerator
-from provisioner import errors
+from provisioner import errors, run
 from provisioner.disk import mount_root
+from provisioner.errors import BakeryError
 from provisioner.monitor import JsonLines, Monitor, warn
-
-_ROOT, _DISK = "probe-root", "probe.raw"
 
 
 def choose(wanted: str, disk: Path, work: Path, monitor: Monitor) -> Accelerator:
@@ -26,9 +27,22 @@ def choose(wanted: str, disk: Path, work: Path, monitor: Monitor) -> Accelerator
         return TCG
     if os.geteuid() != 0:
         return _untried(wanted, monitor)
-    command = [sys.executable, "-P", "-m", "bakery.machines.probe", str(work)]
-    told = rooms.relay(command, json.dumps({"disk": str(disk), "wanted": wanted}).encode(), monitor)
+    told = _ask({"disk": str(disk), "wanted": wanted}, work, monitor)
     return KVM if told["accelerator"] == KVM.name else TCG
+
+
+def mount_problem(disk: Path, work: Path, monitor: Monitor) -> str:
+    """Why the root of a disk (qcow2) cannot be mounted here; "" if it can."""
+    try:
+        _ask({"disk": str(disk), "wanted": ""}, work, monitor)
+    except BakeryError as error:
+        return str(error)
+    return ""
+
+
+def _ask(question: dict[str, str], work: Path, monitor: Monitor) -> dict[str, Any]:
+    command = [sys.executable, "-P", "-m", "bakery.machines.probe", str(work)]
+    return rooms.relay(command, json.dumps(question).encode(), monitor)
 
 
 def _untried(wanted: str, monitor: Monitor) -> Accelerator:
@@ -49,21 +63,27 @@ def main() -> int:
     work, monitor = Path(sys.argv[1]), JsonLines(sys.stdout)
     try:
         asked = json.load(sys.stdin)
-        chosen = _in_room(Path(asked["disk"]), asked["wanted"], work, monitor)
-    except errors.BakeryError as error:
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            name = _in_room(Path(asked["disk"]), asked["wanted"], Path(folder), monitor)
+    except BakeryError as error:
         monitor.tell(errors.to_event(error))
         return error.exit_code
-    monitor.tell({"event": "result", "accelerator": chosen.name})
+    monitor.tell({"event": "result", "accelerator": name})
     return 0
 
 
-def _in_room(disk: Path, wanted: str, work: Path, monitor: Monitor) -> Accelerator:
-    root, raw = work / _ROOT, work / _DISK
+def _in_room(disk: Path, wanted: str, folder: Path, monitor: Monitor) -> str:
+    """The name of the accelerator, if one is wanted; that the root can be mounted is an answer, too."""
+    root, raw = folder / "root", folder / "disk.raw"
     root.mkdir()
     qemu.to_raw(disk, raw)
     mount_root(raw, root, read_only=True)
-    raw.unlink()
-    return accelerators.choose(wanted, accelerators.kernel(root), work, monitor)
+    try:
+        return (
+            accelerators.choose(wanted, accelerators.kernel(root), folder, monitor).name if wanted else ""
+        )
+    finally:
+        run.call(["umount", str(root)])
 
 
 if __name__ == "__main__":

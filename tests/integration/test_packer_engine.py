@@ -19,7 +19,8 @@ from bakery.store import Store, commit
 from provisioner import run
 from provisioner.errors import Unreachable
 from provisioner.monitor import Silent
-from tests.conftest import BASE, BIN, command
+from tests.conftest import BASE, BIN, VENDOR, command
+from tests.integration.test_bake import NOT_ROOT
 from tests.integration.test_kill import nothing_stays
 
 
@@ -184,3 +185,34 @@ def test_the_files_for_packer_alone(small_store: Store, tmp_path: Path) -> None:
     run.call(["packer", "validate", f"-var-file={told['variables']}", told["template"]])
     again = command("bake-image", "--packer-files", str(folder), "--accel", "tcg", env=env)
     assert (again.status, again.out) == (2, "")
+
+
+# --- the choice --------------------------------------------------------------------------------
+
+
+def test_auto_takes_packer_where_the_base_does_not_mount(
+    small_store: Store, programs: Path, tmp_path: Path
+) -> None:
+    """A vendor's image without a partition table stands for a file system that this kernel lacks."""
+    stand_in(programs, "qemu-system-x86_64", QEMU_VERSION + "exit 3")
+    disk = small_store.base(BASE.id)
+    vendor = tmp_path / "mine.toml"
+    vendor.write_text(VENDOR.format(url="http://127.0.0.1:9/not-fetched", digest=sha256(disk)))
+    commit(disk, small_store.base(sha256(disk)), json.loads(disk.with_suffix(".json").read_text()))
+    argv = ("--base", str(vendor), "--accel", "tcg", "--verify", "none")
+    done = command("bake-image", *argv, env=environment(small_store, programs))
+    assert done.status == 1
+    assert "Engine packer, as chroot cannot work: The image has no partition table." in done.err
+
+
+def test_who_is_not_root_has_packer(small_store: Store, programs: Path) -> None:
+    """packer itself then fails: its room does not have the right of this user to read our folders."""
+    for path in (small_store.root, *small_store.root.rglob("*")):
+        os.chown(path, 65534, 65534)
+    env = environment(small_store, programs)
+    done = command("bake-image", "--accel", "tcg", "--verify", "none", env=env, prefix=NOT_ROOT)
+    assert (done.status, "Traceback" in done.err) == (1, False), done.err
+    assert "Engine packer, as chroot cannot work: only root can mount disks." in done.err
+    nothing_stays(small_store.root)
+    done = command("bake-image", "-q", env=env, prefix=NOT_ROOT)
+    assert (done.status, "only root" in done.err) == (3, True)

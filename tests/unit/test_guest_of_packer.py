@@ -1,0 +1,186 @@
+"""What is done on packer's machine, in its order, and what packer is told: no process, no machine."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bakery import data, mirror, recipe
+from bakery.engines import packer_files
+from bakery.engines.chroot import Repositories
+from bakery.engines.packer_files import Files, Start
+from bakery.machines.accelerator import KVM, TCG, Accelerator
+from provisioner import guest
+from provisioner.actions import Put, Run
+from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
+from provisioner.guest import Task
+from provisioner.monitor import Silent
+from provisioner.targets import OnLine
+from provisioner.targets.recorder import Recorder
+from provisioner.targets.ssh import ConnectionLost
+from tests.conftest import BASE
+
+PLAN = recipe.plan(BASE, "osg", optional=("apptainer",))
+MIRROR, MORE = "http://mirror.invalid/debian", "URIs: http://more.invalid/"
+REPOSITORIES = Repositories("trixie", mirror.Mirror(MIRROR, "").sources("trixie"), MORE)
+
+
+@pytest.fixture
+def task() -> Task:
+    sources = {step.role: REPOSITORIES.of(step.role) for step in PLAN.steps}
+    return Task(PLAN, 0, len(PLAN.steps), "key", "host.pub", "preferences", sources, True)
+
+
+def test_a_task_crosses_a_file(task: Task) -> None:
+    assert guest.from_json(json.loads(json.dumps(guest.to_json(task)))) == task
+
+
+def test_each_step_is_applied_as_planned_with_what_is_lent(task: Task) -> None:
+    target = Recorder()
+    guest.make(task, target, Silent())
+    steps = [action for step in PLAN.steps for action in step.actions]
+    done = [_planned(action) for action in target.actions]
+    assert [action for action in done if action in steps] == steps
+    lent = [a for a in target.actions if isinstance(a, Run) and a.argv[:1] == ("env",)]
+    assert all("APT_CONFIG=/run/worker-bakery/apt.conf" in action.argv for action in lent)
+
+
+def _planned(action: Run | Put) -> Run | Put:
+    """As the plan has it, without what the machine borrows."""
+    if isinstance(action, Run) and action.argv[0] == "env" and action.argv[1].startswith("APT_CONFIG="):
+        return Run(action.argv[3:])
+    return action
+
+
+def test_what_is_lent_lies_in_memory_and_only_optional_roles_see_their_sources(task: Task) -> None:
+    target = Recorder()
+    guest.make(task, target, Silent())
+    puts = [action for action in target.actions if isinstance(action, Put)]
+    mentions = [put for put in puts if b"mirror.invalid" in put.data]
+    assert {put.path for put in mentions} == {"/run/worker-bakery/sources.list.d/bake.sources"}
+    assert [MORE.encode() in put.data for put in mentions] == [
+        role == "apptainer" for role in dict.fromkeys(step.role for step in PLAN.steps)
+    ]
+    assert not [run for run in target.actions if isinstance(run, Run) and "mirror.invalid" in str(run.argv)]
+
+
+def test_the_boot_is_undone_first_and_space_given_back_last(task: Task) -> None:
+    target = Recorder()
+    guest.make(task, target, Silent())
+    texts = [str(action.argv) if isinstance(action, Run) else "" for action in target.actions]
+    assert "journalctl --relinquish-var" in texts[0]
+    assert "fstrim /" in texts[-1]
+    late = next(n for n, text in enumerate(texts) if "/etc/netplan" in text and n)
+    traces = next(n for n, text in enumerate(texts) if "/etc/ssh/ssh_host_*" in text)
+    assert late < traces
+
+
+def test_only_the_steps_of_the_task_are_applied(task: Task) -> None:
+    target = Recorder()
+    guest.make(replace(task, first=len(PLAN.steps) - 1), target, Silent())
+    assert [put.path for put in target.actions if isinstance(put, Put)][-1] == recipe.IMAGE
+    assert not [run for run in target.actions if isinstance(run, Run) and "install" in run.argv]
+
+
+class Fails(Recorder):
+    """Loses its connection at the first installation, for good if so often; else fails at it."""
+
+    def __init__(self, lost: int) -> None:
+        super().__init__()
+        self.left = lost
+        self.tries = 0
+
+    def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
+        if "install" in argv and "apt-get" in argv:
+            self.tries += 1
+            self.left -= 1
+            if self.left >= 0:
+                raise ConnectionLost("The connection was lost.")
+            if self.left < -100:
+                raise CommandFailed("apt-get install", 100, "")
+        super().run(argv, on_line)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("provisioner.guest.time.sleep", lambda _: None)
+    yield
+
+
+def test_a_lost_connection_is_made_again_and_the_step_repeated(task: Task) -> None:
+    target = Fails(lost=2)
+    guest.make(task, target, Silent())
+    assert target.tries > 2
+
+
+def test_a_connection_that_stays_lost_ends_it(task: Task) -> None:
+    with pytest.raises(ConnectionLost):
+        guest.make(task, Fails(lost=99), Silent())
+
+
+def test_a_failed_command_is_not_tried_again(task: Task) -> None:
+    target = Fails(lost=-101)
+    with pytest.raises(CommandFailed):
+        guest.make(task, target, Silent())
+    assert target.tries == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (ConnectionLost("The connection was lost."), Unreachable, "7 tries"),
+        (Unreachable("A package mirror did not answer.", "the machine's own"), Unreachable, "--mirror"),
+        (
+            DiskFull("The disk of 127.0.0.1 is full: x", ""),
+            DiskFull,
+            "The image's disk is full: x",
+        ),
+        (CommandFailed("dpkg", 1, "tail"), CommandFailed, "tail"),
+    ],
+)
+def test_errors_are_told_of_an_image(error: BakeryError, kind: type[BakeryError], says: str) -> None:
+    told = guest.of_image(error)
+    assert type(told) is kind
+    assert says in str(told)
+
+
+# --- what packer is told -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("accelerator", "cpu"), [(KVM, "host"), (TCG, "max")])
+def test_every_variable_of_the_template_is_given(
+    accelerator: Accelerator, cpu: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("bakery.engines.packer_files.qemu.virtual_size", lambda _: 4096)
+    told = packer_files._variables(
+        Files(tmp_path), Start(tmp_path / "base", 0), tmp_path / "key", accelerator, watched=False
+    )
+    template = packer_files.TEMPLATE.read_text()
+    assert set(told) == set(re.findall(r'^variable "(\w+)"', template, re.MULTILINE))
+    assert (told["cpu"], told["disk_size"], told["qemu"]) == (cpu, "4096b", "qemu-system-x86_64")
+
+
+def test_the_template_serves_packer_1_6_6_and_does_not_listen_to_the_world() -> None:
+    template = (data.PACKER / "worker.pkr.hcl").read_text()
+    code = "\n".join(row.partition("#")[0] for row in template.splitlines())
+    assert "required_plugins" not in code
+    assert "hostfwd=tcp:127.0.0.1:" in code
+    assert not re.search(r"ssh_password|cd_content|efi_boot|cpu_model", code)
+
+
+def test_the_seed_lets_in_root_by_key_and_makes_no_account(tmp_path: Path) -> None:
+    login, host = tmp_path / "login", tmp_path / "host"
+    for path in (login, host):
+        path.write_text(f"PRIVATE {path.name}\n")
+        path.with_suffix(".pub").write_text(f"ssh-ed25519 {path.name}\n")
+    files = packer_files._seed(login, host)
+    told = json.loads(files["user-data"].removeprefix(b"#cloud-config\n"))
+    assert (told["users"], told["disable_root"], told["ssh_pwauth"]) == ([], False, False)
+    assert told["cloud_init_modules"] == ["ssh"]
+    assert b"PRIVATE login" not in files["user-data"] + files["meta-data"]
+    assert json.loads(files["meta-data"])["public-keys"] == ["ssh-ed25519 login"]
