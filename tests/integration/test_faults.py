@@ -151,7 +151,7 @@ def full_for_the_copy(bench: Bench, place: Path) -> Case:
 
 def full_for_the_step(bench: Bench, place: Path) -> Case:
     """The copy fits, and what the step writes does not."""
-    fill = "head -c 600M /dev/urandom >/var/fill; sync /var/fill"
+    fill = "head -c 600M /dev/zero >/var/fill; sync /var/fill"
     return small("1200M", bench.lent(place.name, fill), bench.store, place)
 
 
