@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bakery import apt_source, base_image, bases, cache, formats, logs, mirror, qemu, recipe
+from bakery import apt_source, base_image, bases, cache, failed, formats, logs, mirror, recipe
 from bakery.bases import Base, VendorImage
 from bakery.engines import choice, chroot, packer, packer_files
 from bakery.engines.choice import Engine, Obstacles
@@ -17,7 +16,6 @@ from bakery.formats import FORMATS, Format
 from bakery.locks import in_use, turn
 from bakery.machines import probe
 from bakery.mkosi import Build
-from bakery.place import place
 from bakery.repositories import NOTHING, Replaced
 from bakery.rights import require_root
 from bakery.store import (
@@ -33,14 +31,10 @@ from bakery.store import (
 )
 from bakery.verify import ladder
 from provisioner import plan as plans
-from provisioner.disk import wait_unmounted
-from provisioner.errors import BadInput, BakeryError, Interrupted, MissingHere
+from provisioner.errors import BadInput, MissingHere
 from provisioner.monitor import Monitor, note, warn
 from provisioner.plan import Plan
 from provisioner.roles import NO_CVMFS, CvmfsClient
-
-# In a work folder, the finished one first.
-_DISKS = ("image.qcow2", "image.tar", "disk.raw")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +232,7 @@ def _complete(this: _Bake, manifest: Manifest) -> Manifest:
     _note_known(this)
     missing = _missing(this, manifest)
     if missing:
-        with in_use(this.stored), work_folder(this.store) as work, _keeping(this, this.stored):
+        with in_use(this.stored), work_folder(this.store) as work, _keeping(this, [this.stored]):
             manifest = _prove(this, this.stored, missing, manifest, work)
             write_manifest(this.stored, manifest)
     return manifest
@@ -247,7 +241,7 @@ def _complete(this: _Bake, manifest: Manifest) -> Manifest:
 def _anew(this: _Bake) -> Manifest:
     found = choice.obstacles()
     choice.choose(this.options.engine, found)  # before a base is made for nothing
-    with work_folder(this.store) as work, _keeping(this, *(work / name for name in _DISKS)):
+    with work_folder(this.store) as work, _keeping(this, failed.disks_in(work)):
         image, engine = _make(this, found, work)
         manifest = {**_manifest(this.plan, image), "engine": engine}
         manifest = _prove(this, image, ladder.up_to(this.options.level), manifest, work)
@@ -255,41 +249,10 @@ def _anew(this: _Bake) -> Manifest:
     return manifest
 
 
-@contextmanager
-def _keeping(this: _Bake, *disks: Path) -> Iterator[None]:
-    """If the block fails, keep the first of the disks that exists, or say that one can."""
-    try:
-        yield
-    except Interrupted:
-        raise
-    except BakeryError as error:
-        disk = next((disk for disk in disks if disk.exists()), None)
-        if disk:
-            error.hint = f"{error.hint} {_keep(this, disk)}".strip()
-        raise
-
-
-def _keep(this: _Bake, disk: Path) -> str:
-    """What to say of the disk of a failed bake, which is bootable like the base it came from."""
-    if not this.options.keep_failed:
-        return "To keep the disk and look into it, add --keep-failed."
-    suffix = ".tar" if disk.suffix == ".tar" else ".qcow2"
-    wanted = this.options.output or Path.cwd() / f"{this.plan.kind}-{this.plan.base}{suffix}"
-    kept = wanted.with_name(f"{wanted.stem}.failed{suffix}")
-    try:
-        place(disk if suffix == disk.suffix else _as_qcow2(disk), kept)
-    except BakeryError as problem:
-        return f"The disk could not be kept: {problem}"
-    if suffix == ".tar":
-        return f"The image was kept: {kept}"
-    return f"The disk was kept; a shell in it: bake-image shell {shlex.quote(str(kept))}"
-
-
-def _as_qcow2(disk: Path) -> Path:
-    wait_unmounted(disk)
-    made = disk.with_name("failed.qcow2")
-    qemu.to_qcow2(disk, made)
-    return made
+def _keeping(this: _Bake, disks: list[Path]) -> AbstractContextManager[None]:
+    name = f"{this.plan.kind}-{this.plan.base}{this.form.suffix}"
+    image = this.options.output or Path.cwd() / name
+    return failed.keeping(disks, image, wanted=this.options.keep_failed)
 
 
 def _make(this: _Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:

@@ -7,6 +7,7 @@
     packages/<release>/        downloaded packages and lists
     work/<random>/             one bake or verification; locked while its process lives
     locks/<name>               held by whoever makes the image or base of that name
+    logs/<time>-<name>/        what a bake or a verification told, the newest few: bakery/logs.py
 
 Files appear by rename only, so a kill leaves nothing half under a name. A crash of the machine or
 a full disk elsewhere may: a manifest says how large its disk is, and what differs is set aside as

@@ -35,7 +35,8 @@ class BakeryError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        said = f"{self.message} {self.hint}".strip()
+        between = "" if self.message.endswith("\n") else " "
+        said = f"{self.message}{between}{self.hint}".strip()
         where = [f"Where: {self.where}"] if self.where else []
         log = [f"Logs: {self.log}"] if self.log else []
         return "\n".join([said, *where, *log])

@@ -123,6 +123,12 @@ class VirtualMachine(Machine):
                 raise NotProven(f"The machine did not {what} within {seconds:.0f} s.")
             time.sleep(self.pause)
 
+    def _last_words(self) -> str:
+        found = serial.diagnose(self.console_text())
+        said = [str(found)] if found else []
+        ended = [] if self.is_on() else [self.end()]
+        return "\n".join([*ended, *said, super()._last_words()])
+
     def end(self) -> str:
         """How QEMU ended, and what it said."""
         status = self.process.wait()

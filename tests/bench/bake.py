@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +34,6 @@ from provisioner.disk import mount_root
 from provisioner.monitor import Silent
 
 BASE = bases.find(bases.DEFAULT)
-BIN = Path(sys.executable).parent
 CHANGED = "worker/osg/etc/motd.d/changed"
 
 
@@ -42,15 +41,11 @@ CHANGED = "worker/osg/etc/motd.d/changed"
 class Took:
     name: str
     seconds: float
-    image: Path | None  # whose size is shown
-
-    @property
-    def mib(self) -> str:
-        return f"{self.image.stat().st_size / 2**20:.0f}" if self.image else "-"
+    mib: float  # of the image
 
 
 def main() -> None:
-    bake({"WORKER_BAKERY_CACHE": str(default_root())}, "--verify", "none")  # whatever it takes: the base
+    bake({})  # into the user's own cache, for the base
     with TemporaryDirectory(prefix="bench-bake-", dir=os.environ.get("TMPDIR")) as name:
         folder = Path(name)
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
@@ -59,7 +54,7 @@ def main() -> None:
             rows.append(took)
             times = took.seconds / rows[0].seconds
             print(
-                f"{took.name:<34} {took.seconds:8.1f} s  {times:6.2f}  {took.mib:>5} MiB"
+                f"{took.name:<34} {took.seconds:8.1f} s  {times:6.2f}  {took.mib:5.0f} MiB"
                 f"  load {os.getloadavg()[0]:.1f}",
                 flush=True,
             )
@@ -67,14 +62,11 @@ def main() -> None:
 
 def all_of(folder: Path) -> Iterator[Took]:
     """The first is what the others are measured by."""
-    store = store_with_base(folder / "cache")
-    env = {"WORKER_BAKERY_CACHE": str(store.root)}
-    out = folder / "ours.qcow2"
-    ours = "--verify", "none", "-o", str(out)
-    yield timed("bake-image, chroot, cold", lambda: bake(env, *ours), out)
-    yield timed("bake-image, unchanged", lambda: bake(env, *ours), out)
-    changed = changed_checkout(folder / "changed")
-    yield timed("bake-image, last role changed", lambda: bake({**env, "PYTHONPATH": changed}, *ours), out)
+    env = {"WORKER_BAKERY_CACHE": str(store_with_base(folder / "cache").root)}
+    yield timed("bake-image, chroot, cold", lambda: bake(env, "--engine", "chroot"))
+    yield timed("bake-image, unchanged", lambda: bake(env))
+    changed = {**env, "PYTHONPATH": changed_checkout(folder / "changed")}
+    yield timed("bake-image, last role changed", lambda: bake(changed, "--engine", "chroot"))
     yield mkosi_alone(folder)
     if shutil.which("packer"):
         yield from packers(folder)
@@ -82,31 +74,33 @@ def all_of(folder: Path) -> Iterator[Took]:
 
 def packers(folder: Path) -> Iterator[Took]:
     accelerator = best(folder)
-    if "--engine" in processes.call([str(BIN / "bake-image"), "--help"]).stdout:
-        store = store_with_base(folder / "cache-packer")
-        env = {"WORKER_BAKERY_CACHE": str(store.root)}
-        out = folder / "by-packer.qcow2"
-        ours = "--engine", "packer", "--accel", accelerator.name, "--verify", "none", "-o", str(out)
-        yield timed("bake-image, packer, cold", lambda: bake(env, *ours), out)
+    env = {"WORKER_BAKERY_CACHE": str(store_with_base(folder / "cache-packer").root)}
+    ours = "--engine", "packer", "--accel", accelerator.name
+    yield timed("bake-image, packer, cold", lambda: bake(env, *ours))
     yield plain_packer(folder, accelerator)
 
 
-def timed(name: str, work: Callable[[], object], image: Path | None) -> Took:
+def timed(name: str, work: Callable[[], Path]) -> Took:
+    """Of work that leaves an image."""
     started = time.perf_counter()
-    work()
-    return Took(name, time.perf_counter() - started, image)
+    image = work()
+    return Took(name, time.perf_counter() - started, image.stat().st_size / 2**20)
 
 
-def run(argv: Sequence[str], env: dict[str, str] | None = None) -> None:
+def run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
         argv, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(f"{argv[0]} ended with {done.returncode}: {(done.stdout + done.stderr)[-3000:]}")
+    return done.stdout.strip()
 
 
-def bake(env: dict[str, str], *argv: str) -> None:
-    run([sys.executable, "-P", "-m", "bakery.commands.bake_image", *argv], env)
+def bake(env: Mapping[str, str], *argv: str) -> Path:
+    """The image in the store."""
+    return Path(
+        run([sys.executable, "-P", "-m", "bakery.commands.bake_image", "--verify", "none", *argv], env)
+    )
 
 
 def store_with_base(root: Path) -> Store:
@@ -151,11 +145,12 @@ def mkosi_alone(folder: Path) -> Took:
         (where / name).parent.mkdir(parents=True, exist_ok=True)
         (where / name).write_text(text)
 
-    def work() -> None:
+    def work() -> Path:
         run(processes.room_argv(["mkosi", "--directory", str(where), "--force", "build"]))
         qemu.to_zstd(where / "out" / "base.raw", image)
+        return image
 
-    return timed("mkosi, the same packages", work, image)
+    return timed("mkosi, the same packages", work)
 
 
 # --- packer, as one uses it without us -----------------------------------------------------------
@@ -187,13 +182,14 @@ def plain_packer(folder: Path, accelerator: Accelerator) -> Took:
     template, image = folder / "plain.json", folder / "plain.qcow2"
     template.write_text(json.dumps(plain_template(folder, key, seed, built, accelerator)))
 
-    def work() -> None:
+    def work() -> Path:
         env = {"CHECKPOINT_DISABLE": "1", "PACKER_CACHE_DIR": str(folder / "packer-cache")}
         run(["packer", "build", str(template)], env)
         options = ["-c", "-o", "compression_type=zstd"]
         run(["qemu-img", "convert", "-O", "qcow2", *options, str(built / "plain"), str(image)])
+        return image
 
-    return timed("packer build, a shell script", work, image)
+    return timed("packer build, a shell script", work)
 
 
 def script() -> str:

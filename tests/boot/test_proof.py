@@ -135,5 +135,5 @@ def test_a_worker_joins_runs_only_its_jobs_and_leaves_and_its_token_is_seen_nowh
     assert hashlib.sha256(image.read_bytes()).hexdigest() == before
     qemu.to_raw(image, tmp_path / "disk.raw")
     assert files_with(signature.encode(), tmp_path) == []
-    for folder in ("images", "work"):
+    for folder in ("images", "work", "logs"):
         assert files_with(signature.encode(), store.root / folder) == []

@@ -151,14 +151,14 @@ def full_for_the_copy(bench: Bench, place: Path) -> Case:
 
 def full_for_the_step(bench: Bench, place: Path) -> Case:
     """The copy fits, and what the step writes does not."""
-    fill = "head -c 600M /dev/urandom >/var/fill; sync /var/fill"
+    fill = "head -c 600M /dev/zero >/var/fill; sync /var/fill"
     return small("1200M", bench.lent(place.name, fill), bench.store, place)
 
 
 FAULTS = {
     "a step fails": Fault(
         1,
-        ("the reason of it", STEP, "status 100", "--keep-failed"),
+        ("the reason of it", STEP, "status 100", "from the last checkpoint", "--keep-failed"),
         installing("echo the reason of it >&2; exit 3"),
     ),
     "the image's disk is full": Fault(

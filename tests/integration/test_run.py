@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from provisioner import run
-from provisioner.errors import CommandFailed, DiskFull, MissingHere, Unreachable
+from provisioner.errors import CommandFailed, DiskFull, MissingHere, Unreachable, WrongChecksum
+from provisioner.lines import LONGEST
 
 
 def test_both_pipes_are_read_however_much_comes() -> None:
@@ -40,11 +41,33 @@ def test_lines_come_as_they_are_written() -> None:
     assert seen[1][1] - seen[0][1] > 0.3
 
 
+def test_a_line_that_never_ends_is_cut() -> None:
+    seen: list[str] = []
+    run.stream(["sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo next"], seen.append)
+    assert [len(text) for text in seen] == [LONGEST + len(" …"), len("next")]
+
+
+def test_a_program_that_does_not_read_is_judged_by_its_end() -> None:
+    with pytest.raises(CommandFailed) as caught:
+        run.stream(["sh", "-c", "echo no; exit 3"], lambda _: None, stdin=b"x" * 3_000_000)
+    assert (caught.value.status, caught.value.tail) == (3, "no")
+
+
+def test_what_is_attached_has_our_streams_and_our_ctrl_c_is_its_own() -> None:
+    script = "from provisioner import run; print(run.attached(['sh', '-c', 'cat; kill -INT $PPID $$']))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], input="typed\n", text=True, capture_output=True, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("typed\n-2\n", "", 0)
+
+
 @pytest.mark.parametrize(
     ("says", "cause"),
     [
         ("dd: error writing: No space left on device", DiskFull),
         ("E: Failed to fetch http://m.invalid/x  Could not connect to m.invalid:80", Unreachable),
+        ("E: Failed to fetch http://m.invalid/x.deb  Hash Sum mismatch", WrongChecksum),
+        ("E: Failed to fetch http://m.invalid/x.deb  File has unexpected size (5 != 4)", WrongChecksum),
         ("E: something else", CommandFailed),
     ],
 )
