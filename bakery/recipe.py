@@ -19,6 +19,7 @@ from provisioner.roles.apptainer import apptainer
 from provisioner.roles.base import base as base_role
 from provisioner.roles.condor import condor
 from provisioner.roles.cvmfs import cvmfs
+from provisioner.roles.nvidia import nvidia
 from provisioner.roles.osg_worker import osg_worker
 from provisioner.roles.seal import seal
 from provisioner.steps import File, Step, lower
@@ -33,7 +34,7 @@ ROLES: dict[str, tuple[tuple[str, Role], ...]] = {
     "osg": (("base", base_role), ("condor", condor), ("osg_worker", osg_worker), ("seal", seal)),
 }
 # What an image may have besides, in this order, after condor.
-OPTIONAL: dict[str, Role] = {"apptainer": apptainer, "cvmfs": cvmfs}
+OPTIONAL: dict[str, Role] = {"nvidia": nvidia, "apptainer": apptainer, "cvmfs": cvmfs}
 
 
 def plan(

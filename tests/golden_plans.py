@@ -28,6 +28,7 @@ SYSTEMS: dict[str, Family] = {
     "ubuntu22.04": "ubuntu",
     "ubuntu24.04": "ubuntu",
 }
+WITH_NVIDIA: tuple[Family, ...] = ("el8", "el9", "debian")
 CLIENT = CvmfsClient(("cms.example.org",), "http://squid.example.org:3128")
 
 
@@ -39,7 +40,8 @@ def base(name: str) -> Base:
 
 def text(name: str) -> str:
     """The plan of this base with all optional roles that there are."""
-    return "".join(_rows(recipe.plan(base(name), "osg", optional=recipe.OPTIONAL, client=CLIENT)))
+    roles = [role for role in recipe.OPTIONAL if role != "nvidia" or SYSTEMS[name] in WITH_NVIDIA]
+    return "".join(_rows(recipe.plan(base(name), "osg", optional=roles, client=CLIENT)))
 
 
 def _rows(plan: Plan) -> Iterator[str]:
