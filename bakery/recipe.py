@@ -19,6 +19,7 @@ from provisioner.roles.base import base as base_role
 from provisioner.roles.condor import condor
 from provisioner.roles.container import container
 from provisioner.roles.cvmfs import cvmfs
+from provisioner.roles.nvidia import nvidia
 from provisioner.roles.osg_worker import osg_worker
 from provisioner.roles.prominence_worker import prominence_worker
 from provisioner.roles.seal import seal
@@ -41,7 +42,12 @@ ROLES: dict[str, tuple[tuple[str, Role], ...]] = {
     "prominence": (*_BEFORE, ("prominence_worker", prominence_worker), *_AFTER),
 }
 # What an image may have besides, in this order, after condor.
-OPTIONAL: dict[str, Role] = {"apptainer": apptainer, "cvmfs": cvmfs, "udocker": udocker_role}
+OPTIONAL: dict[str, Role] = {
+    "nvidia": nvidia,
+    "apptainer": apptainer,
+    "cvmfs": cvmfs,
+    "udocker": udocker_role,
+}
 # Where nobody may mount or has root, it is the only one that runs.
 CONTAINERS_HAVE = frozenset({"udocker"})
 

@@ -58,17 +58,17 @@ def _repository(row: Mapping[str, Any], system: str) -> Repository:
     def text(name: str) -> str:
         return str(row.get(name, "")).replace("{release}", release)
 
-    keys = tuple(_key(name.replace("{release}", release)) for name in row["keys"])
+    keys = tuple(_key(name.replace("{release}", release), row) for name in row["keys"])
     texts = {name: text(name) for name in ("id", "role", "file", "title", "url", "suite", "exclude")}
     return Repository(keys=keys, **texts)
 
 
-def _key(name: str) -> Key:
-    return (
-        Key(name)
-        if name.startswith("/")
-        else Key(name, (data.KEYS / "packages" / f"{name}.asc").read_bytes())
-    )
+def _key(name: str, row: Mapping[str, Any]) -> Key:
+    if name.startswith("/"):
+        return Key(name)
+    if "key_url" in row:
+        return Key(name, url=row["key_url"], fingerprint=row["key_fingerprint"])
+    return Key(name, (data.KEYS / "packages" / f"{name}.asc").read_bytes())
 
 
 def _check(public: Sequence[Repository], replaced: Replaced) -> None:

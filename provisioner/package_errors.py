@@ -12,7 +12,7 @@ from provisioner.errors import BadInput, BakeryError, Unreachable, WrongChecksum
 # Signatures and digests first: what follows from them reads like a repository that is away.
 _UNTRUSTED = re.compile(
     r".*(GPG check FAILED|is not signed|[Bb]ad GPG signature|Public key for .* is not installed|"
-    r"Public key is not installed|GPG key retrieval failed|"
+    r"has the fingerprint .*, pinned is|Public key is not installed|GPG key retrieval failed|"
     r"(?:key|keys) (?:listed for|already installed but)).*"
 )
 _AWAY = re.compile(

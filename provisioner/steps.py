@@ -82,6 +82,40 @@ class Packages:
                 return (Run((*_DNF, "install", *names)),)
 
 
+# $1 URL, $2 path, $3 fingerprint. gpg of EL7 has no --show-keys.
+_FETCH_KEY = """\
+GNUPGHOME=$(mktemp -d)
+export GNUPGHOME
+file=$GNUPGHOME/key
+curl -fsSL --retry 3 -o "$file" "$1"
+found=$(gpg --batch --quiet --with-colons --with-fingerprint "$file" 2>/dev/null |
+    sed -n 's/^fpr:*\\([0-9A-F]*\\):.*/\\1/p' | head -n 1)
+if [ "$found" != "$3" ]; then
+    echo "The key at $1 has the fingerprint ${found:-of no key}, pinned is $3"
+    exit 1
+fi
+install -D -m 0644 "$file" "$2"
+rm -rf "$GNUPGHOME"
+"""
+
+
+@dataclass(frozen=True)
+class FetchKey:
+    """Download an armored OpenPGP key, and refuse any but the one with this fingerprint (40 digits)."""
+
+    url: str
+    path: str
+    fingerprint: str
+
+    @property
+    def title(self) -> str:
+        return f"fetch the key {self.fingerprint[-8:]}"
+
+    def actions(self) -> tuple[Action, ...]:
+        argv = ("sh", "-ec", _FETCH_KEY, "fetch", self.url, self.path, self.fingerprint)
+        return (Run(argv),)
+
+
 @dataclass(frozen=True)
 class TrustKeys:
     """Let rpm take packages signed with these keys: paths of armored files on the machine."""

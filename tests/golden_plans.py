@@ -14,12 +14,13 @@ from bakery import bases, data, recipe
 from bakery.bases import Base
 from provisioner.actions import Action, Put, Run
 from provisioner.plan import STAMP, Plan
-from provisioner.roles import CvmfsClient
+from provisioner.roles import CvmfsClient, Family
 from provisioner.roles.udocker import HOME as UDOCKER
 
 FOLDER = Path(__file__).parent / "golden" / "plans"
 ARCHITECTURE = "x86_64"
 SYSTEMS = tuple(base.name for base in bases.known())
+WITH_NVIDIA: tuple[Family, ...] = ("el8", "el9", "debian")
 CLIENT = CvmfsClient(("cms.example.org",), "http://squid.example.org:3128")
 
 
@@ -29,7 +30,9 @@ def base(name: str) -> Base:
 
 def text(name: str) -> str:
     """The plan of this base with all optional roles that there are."""
-    return "".join(_rows(recipe.plan(base(name), "osg", optional=recipe.OPTIONAL, client=CLIENT)))
+    found = base(name)
+    roles = [role for role in recipe.OPTIONAL if role != "nvidia" or found.family in WITH_NVIDIA]
+    return "".join(_rows(recipe.plan(found, "osg", optional=roles, client=CLIENT)))
 
 
 def _rows(plan: Plan) -> Iterator[str]:

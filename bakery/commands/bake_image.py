@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _KINDS = ("osg", "prominence")
 # The optional roles of recipe.OPTIONAL, here because --help imports nothing.
 _OPTIONAL = {
+    "nvidia": "NVIDIA's driver (el8, el9, debian; declared, not tried)",
     "apptainer": "containers for jobs, without set-user-ID",
     "cvmfs": "CVMFS's client, for the repositories of --cvmfs-repositories",
     "udocker": "containers for jobs, without any privilege",

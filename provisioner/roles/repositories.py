@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from provisioner.steps import File, Files, Manager, PackageLists, Step, TrustKeys
+from provisioner.steps import FetchKey, File, Files, Manager, PackageLists, Step, TrustKeys
 
 YUM = "/etc/yum.repos.d"
 # The seal removes other people's sources; ours are known by the beginning of their names.
@@ -21,13 +21,18 @@ _APT_KEYS = "/etc/apt/keyrings/"
 
 @dataclass(frozen=True)
 class Key:
-    """An armored OpenPGP key. Of one that the vendor's image brings, `name` is its absolute path."""
+    """An OpenPGP key: `armored`, or fetched from `url` and known by its fingerprint.
+
+    Of one that the vendor's image brings, `name` is its absolute path, and nothing else is given.
+    """
 
     name: str
     armored: bytes = b""
+    url: str = ""
+    fingerprint: str = ""
 
     def path(self, manager: Manager) -> str:
-        if not self.armored:
+        if self.name.startswith("/"):
             return self.name
         return f"{_APT_KEYS}{self.name}.asc" if manager == "apt" else f"{_RPM_KEYS}{self.name}"
 
@@ -61,6 +66,7 @@ def add(repositories: Sequence[Repository], role: str, manager: Manager) -> tupl
     files = _apt_files(needed) if manager == "apt" else _yum_files(needed)
     return (
         *((Files(f"bring the keys of {names}", brought),) if brought else ()),
+        *(FetchKey(key.url, key.path(manager), key.fingerprint) for key in keys if key.url),
         *((TrustKeys(paths),) if manager != "apt" else ()),
         Files(f"define the repositories {names}", tuple(files)),
         *(() if role == "base" else (PackageLists(manager),)),  # which refreshes them anyway

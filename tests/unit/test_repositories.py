@@ -199,3 +199,8 @@ def test_a_name_spelled_wrong_does_not_mean_the_public_repository(tmp_path: Path
     with pytest.raises(BadInput, match="defines a repository htcondr") as caught:
         provisioner_main.check_ids({"htcondr": MIRROR}, plan, tmp_path)
     assert "baseos, cernvm, crb, epel, htcondor" in caught.value.hint
+
+
+def test_a_driver_is_refused_where_no_key_is_pinned() -> None:
+    with pytest.raises(BadInput, match="no driver for el10"):
+        recipe.plan(golden_plans.base("almalinux10"), "osg", optional=["nvidia"])

@@ -1,0 +1,37 @@
+"""A key that a plan fetches: taken if it is the one that is pinned, by real curl and gpg."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bakery import data
+from provisioner import run
+from provisioner.actions import Run
+from provisioner.errors import WrongChecksum
+from provisioner.steps import FetchKey
+from tests.integration.repository import served
+
+PINNED = tomllib.loads(data.REPOSITORIES.read_text())["fingerprints"]
+
+
+def fetch(name: str, fingerprint: str, into: Path) -> None:
+    with served(data.KEYS) as url:
+        [action] = FetchKey(f"{url}/{name}.asc", str(into), fingerprint).actions()
+        assert isinstance(action, Run)
+        run.call(action.argv)
+
+
+def test_the_pinned_one_is_taken(tmp_path: Path) -> None:
+    fetch("epel-9", PINNED["epel-9"], tmp_path / "a folder/key")
+    assert (tmp_path / "a folder/key").read_bytes() == (data.KEYS / "epel-9.asc").read_bytes()
+
+
+def test_another_is_not(tmp_path: Path) -> None:
+    with pytest.raises(WrongChecksum) as caught:
+        fetch("epel-8", PINNED["epel-9"], tmp_path / "key")
+    assert PINNED["epel-8"] in caught.value.message
+    assert PINNED["epel-9"] in caught.value.message
+    assert not (tmp_path / "key").exists()
