@@ -4,6 +4,7 @@ HTCondor itself tries apptainer and says HasSingularity. udocker is tried here, 
 HTCondor has for its own test: a program that does nothing but end with status 37.
 """
 
+import io
 import os
 import shutil
 import sys
@@ -18,6 +19,8 @@ from worker_runtime.program import ended
 UDOCKER = "/usr/bin/udocker"
 SANDBOX = "/usr/libexec/condor/singularity_test_sandbox"
 PROGRAM, EXPECTED = "/exit_37", 37
+# As any image has them; without, udocker 1.3.17 fails for a user whose group this machine knows.
+ACCOUNTS = {"./etc/passwd": b"root:x:0:0::/:/bin/sh\n", "./etc/group": b"root:x:0:\n"}
 SECONDS = 60  # for each of its steps
 _NAME = "worker-test"
 
@@ -59,6 +62,10 @@ def tried(scratch: str) -> None:
     image = os.path.join(scratch, "image.tar")
     with tarfile.open(image, "w") as archive:
         archive.add(SANDBOX, arcname=".")
+        for name, content in ACCOUNTS.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
     env = {"HOME": scratch, "UDOCKER_DIR": scratch + "/repository", "PROOT_TMP_DIR": scratch}
     step(env, 0, "import", image, _NAME + ":1")
     step(env, 0, "create", "--name=" + _NAME, _NAME + ":1")
