@@ -21,6 +21,7 @@ from provisioner.targets.chroot import Chroot, Loan
 from tests.conftest import BASE, VENDOR, Ended, command
 from tests.shapes import ESP, LINUX, Part, call, make
 
+pytestmark = pytest.mark.vm
 FSTAB = """\
 LABEL=root / xfs defaults 0 0
 LABEL=boot /boot ext4 defaults 0 2

@@ -17,6 +17,7 @@ import pytest
 
 from bakery import bases, qemu, recipe
 from bakery.store import Store, read_manifest, write_manifest
+from tests.boot.conftest import Seen
 from tests.conftest import Ended, command
 
 pytestmark = pytest.mark.vm
@@ -113,8 +114,10 @@ def files_with(needle: bytes, root: Path) -> list[Path]:
 
 
 def test_a_worker_joins_runs_only_its_jobs_and_leaves_and_its_token_is_seen_nowhere(
-    image: Path, store: Store, tmp_path: Path
+    packer_baked: Seen, store: Store, tmp_path: Path
 ) -> None:
+    """The image that packer baked; the chroot engine's joins a pool in test_life_vm.py."""
+    image = Path(packer_baked.result["path"])
     before = hashlib.sha256(image.read_bytes()).hexdigest()
     with watched(store) as watch:
         done = command("verify-image", str(image), "--level", "pool", "--firmware", "efi", "--json", "-v")

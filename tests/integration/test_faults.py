@@ -36,7 +36,9 @@ NOBODY = "http://127.0.0.1:9"
 MEGABYTE = 1 << 20
 STEP = "Where: apptainer: install apptainer, squashfuse"
 # Half of it in lines and half in one line without an end.
-MUCH = "head -c 20M /dev/zero | tr '\\0' x | fold -w 499 >&2; head -c 20M /dev/zero | tr '\\0' y >&2; exit 3"
+MUCH = (
+    "head -c 20M /dev/zero | tr '\\0' x | fold -w 499 >&2; head -c 20M /dev/zero | tr '\\0' y >&2; exit 3"
+)
 
 
 @dataclass(frozen=True)
