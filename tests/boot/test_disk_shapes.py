@@ -21,10 +21,11 @@ from provisioner.targets.chroot import Chroot, Loan
 from tests.conftest import BASE, VENDOR, Ended, command
 from tests.shapes import ESP, LINUX, Part, call, make
 
+# Emulated on a busy machine, udev finds a disk later than the 90 s that systemd waits for one.
 FSTAB = """\
 LABEL=root / xfs defaults 0 0
-LABEL=boot /boot ext4 defaults 0 2
-LABEL=EFI /boot/efi vfat umask=0077 0 2
+LABEL=boot /boot ext4 x-systemd.device-timeout=900 0 2
+LABEL=EFI /boot/efi vfat umask=0077,x-systemd.device-timeout=900 0 2
 """
 EARLY = """\
 search --no-floppy --set=root --label boot
