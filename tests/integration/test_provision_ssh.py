@@ -527,4 +527,4 @@ def test_a_prominence_worker_is_given_back(fresh_site: Site) -> None:
     assert site.says("cat", theirs) == "# somebody's"
     assert not site.machine.succeeds("systemctl", "is-active", "worker-life.service")
     again = command("provision", "remove", *where, env=site.env, prefix=prefix)
-    assert again == Ended(0, "nothing to remove: no plan was applied\n", again.err)
+    assert (again.status, again.out) == (0, "nothing to remove: no plan was applied\n"), again.err
