@@ -475,7 +475,8 @@ LISTS = {
     "users": "getent passwd; getent group",
     "units": "systemctl list-unit-files --no-legend | awk '$2 != \"transient\" {print $1, $2}'",
     # Backups and caches come and go by themselves.
-    "files": "find /etc /usr /opt /home /root /srv /var/lib/condor /var/lib/worker-bakery -xdev"
+    "files": "find / -maxdepth 1 -printf '%p %y %m %u %l\\n';"
+    " find /etc /usr /opt /home /root /srv /var/lib/condor /var/lib/worker-bakery -xdev"
     " -not -path '*/__pycache__*'"
     " -printf '%p %y %m %u %l\\n' 2>&1"
     " | grep -vE '^/etc/(group|passwd|shadow|gshadow|subuid|subgid)-|^/etc/ld.so.cache|/mandb|^/root/.ssh'",
