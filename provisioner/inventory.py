@@ -38,7 +38,7 @@ touch "$folder/kept" "$folder/absent" "$folder/folders"
 for path; do
     grep -qxF -e "$path" "$folder/kept" "$folder/absent" && continue
     if [ -e "$path" ] || [ -L "$path" ]; then
-        [ -d "$path" ] || cp -a --parents "$path" "$folder/files"
+        [ -d "$path" ] && [ ! -L "$path" ] || cp -a --parents "$path" "$folder/files"
         echo "$path" >>"$folder/kept"
     else
         echo "$path" >>"$folder/absent"
@@ -94,7 +94,12 @@ done
 sort -ru "$folder/folders" | while read -r path; do
     [ ! -d "$path" ] || rmdir --ignore-fail-on-non-empty -- "$path"
 done
-cp -a "$folder/files/." /
+while read -r path; do
+    if [ -e "$folder/files$path" ] || [ -L "$folder/files$path" ]; then
+        mkdir -p "$(dirname "$path")"
+        cp -a --remove-destination -T "$folder/files$path" "$path"
+    fi
+done <"$folder/kept"
 
 getent passwd | cut -d: -f1 | sort >"$work/users"
 for user in $(new users "$work/users" | grep -xE 'slot[0-9]+|condor' || true); do

@@ -171,9 +171,10 @@ def _files(entries: Any, context: Context) -> Iterator[Finding]:
         if content is None:
             yield error("bad-encoding", "The content is not encoded as it says.", "Use b64 or none.", where)
         yield from _mode(entry.get("permissions"), path, content or "", where)
-        if path == conf.PATH:
-            yield from _late(entry, where)
-            yield from conf.check(content or "", context) if content is not None else ()
+        if path in conf.paths():
+            yield from _late(entry, path, where)
+            if content is not None:
+                yield from conf.check(content, context, conf.paths()[path])
 
 
 def _content(entry: Mapping[Any, Any]) -> str | None:
@@ -205,7 +206,7 @@ def _mode(permissions: Any, path: str, content: str, where: str) -> Iterator[Fin
         yield error(
             "bad-mode", f"The permissions of {path[:80]} are no octal number.", "Write '0600'.", where
         )
-    elif int(text.replace("o", ""), 8) & 0o077 and (path == conf.PATH or TOKEN.search(content)):
+    elif int(text.replace("o", ""), 8) & 0o077 and (path in conf.paths() or TOKEN.search(content)):
         yield error(
             "world-readable",
             f"{path[:80]} holds a token and would be readable by others (mode {text}).",
@@ -214,11 +215,11 @@ def _mode(permissions: Any, path: str, content: str, where: str) -> Iterator[Fin
         )
 
 
-def _late(entry: Mapping[Any, Any], where: str) -> Iterator[Finding]:
+def _late(entry: Mapping[Any, Any], path: str, where: str) -> Iterator[Finding]:
     if entry.get("defer"):
         yield warning(
             "late-conf",
-            f"defer writes {conf.PATH} at the very end, long after the worker looked for it.",
+            f"defer writes {path} at the very end, long after the worker looked for it.",
             "Leave defer away.",
             where,
         )

@@ -49,8 +49,8 @@ def check(text: str, context: Context) -> Iterator[Finding]:
         yield from _syntax(text, context.where)
     yield from _told(text, words, context.where)
     for document in heredocs(text):
-        if conf.PATH in document.command:
-            yield from _written(document, text, context)
+        if path := conf.path_in(document.command):
+            yield from _written(document, path, text, context)
 
 
 def heredocs(text: str) -> list[Heredoc]:
@@ -114,7 +114,7 @@ def _told(text: str, words: str, where: str) -> Iterator[Finding]:
         )
 
 
-def _written(document: Heredoc, text: str, context: Context) -> Iterator[Finding]:
+def _written(document: Heredoc, path: str, text: str, context: Context) -> Iterator[Finding]:
     if not document.quoted and re.search(r"[$`\\]", document.body):
         yield error(
             "unquoted-heredoc",
@@ -125,8 +125,8 @@ def _written(document: Heredoc, text: str, context: Context) -> Iterator[Finding
     if not (_PRIVATE.search(text) or _INSTALLED.search(text)):
         yield warning(
             "world-readable",
-            f"{conf.PATH} would be readable by every job on the worker.",
+            f"{path} would be readable by every job on the worker.",
             "Say umask 077 before.",
             context.where,
         )
-    yield from conf.check(document.body, context)
+    yield from conf.check(document.body, context, conf.paths()[path])

@@ -138,7 +138,7 @@ def _of_kind(text: str, kind: str, context: Context) -> Iterator[Finding]:
 
 def _template(text: str, context: Context) -> Iterator[Finding]:
     rest = text.partition("\n")[2]
-    if conf.PATH in rest:
+    if conf.path_in(rest):
         yield warning(
             "templated-conf",
             "A Jinja template writes the worker's file: {{ and {% in a value would be replaced.",
@@ -180,8 +180,8 @@ def _urls(text: str, where: str) -> Iterator[Finding]:
 
 
 def _without_header(text: str, context: Context) -> Iterator[Finding]:
-    if conf.looks_like(text):
-        yield from conf.check(text, context)
+    if kind := conf.looks_like(text):
+        yield from conf.check(text, context, kind)
         return
     stripped = text.lstrip()
     if stripped != text and multipart.kind_of(stripped.encode()):

@@ -107,3 +107,24 @@ def test_many_at_once(argv: list[str], tmp_path: Path, capsys: Captured) -> None
     assert json.loads(capsys.readouterr().out)["written"] == 2
     read = [guest.read((tmp_path / "out" / name).read_bytes(), "prominence") for name in "ab"]
     assert [(one.problems, one.values["JobId"]) for one in read] == [((), "1"), ((), "")]
+
+
+@pytest.mark.parametrize("form", ["cloud-config", "mime", "conf"])
+def test_check_finds_nothing_in_what_is_generated_and_names_what_is_wrong(
+    form: str, argv: list[str], tmp_path: Path, capsys: Captured
+) -> None:
+    assert main([*argv, *PLACE, "--format", form, "-q", "--schedd-name", "s"]) == 0
+    made = capsys.readouterr().out
+    path = tmp_path / "user-data"
+    path.write_text(made)
+    assert (main(["--check", str(path)]), capsys.readouterr().out) == (0, "")
+    if form == "mime":
+        return
+    path.write_text(
+        made.replace("PROMINENCE_REGION=r", "PROMINENCE_REGON=$r").replace("SCHEDD_NAME=s", "X=s")
+    )
+    assert main(["--check", str(path)]) == 2
+    said = capsys.readouterr().out
+    assert "can be read in two ways. Write one Key = value per line. (broken-line)" in said
+    assert "PROMINENCE_REGION is missing. Generate it again" in said
+    assert "unknown key, ignored: PROMINENCE_X." in said
