@@ -17,11 +17,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from provisioner import record
+from provisioner import inventory, record
 from provisioner.actions import Put
 from provisioner.apply import perform
 from provisioner.errors import BakeryError, Interrupted, Unreachable
-from provisioner.monitor import Monitor, note, phase, warn
+from provisioner.monitor import Monitor, line, note, phase, warn
 from provisioner.plan import Plan, PlannedStep
 from provisioner.roles.base import POLICY
 from provisioner.targets import Target
@@ -77,6 +77,16 @@ def is_ban(step: PlannedStep) -> bool:
     return any(isinstance(action, Put) and action.path == POLICY for action in step.actions)
 
 
+def remove(target: Target, monitor: Monitor, sleep: Callable[[float], None] = time.sleep) -> bool:
+    """The machine as it was before plans were applied to it; False if there is nothing to undo.
+
+    Raises what the target does; CommandFailed as well where packages of others need those of the plan.
+    """
+    machine = _Machine(target, monitor, WAITS, sleep)
+    with phase(monitor, "give the machine back"):
+        return "= given back" in machine.told(inventory.remove())
+
+
 def provision(
     plan: Plan,
     target: Target,
@@ -115,6 +125,21 @@ class _Machine:
 
         return self._again(show)
 
+    def told(self, argv: tuple[str, ...]) -> list[str]:
+        """What the command prints."""
+
+        def run() -> list[str]:
+            rows: list[str] = []
+
+            def heard(text: str) -> None:
+                rows.append(text.rstrip())
+                line(self.monitor, text)
+
+            self.target.run(argv, heard)
+            return rows
+
+        return self._again(run)
+
     def put(self, path: str, data: bytes, mode: int) -> None:
         self._again(lambda: self.target.put(path, data, mode))
 
@@ -147,7 +172,8 @@ def _announce(monitor: Monitor, steps: Sequence[PlannedStep], before: int, left_
 
 
 def _go_on(steps: Sequence[PlannedStep], before: int, machine: _Machine) -> None:
-    # First of all the record forgets what is to be done again.
+    machine.told(inventory.save(steps[before:]))
+    # Then the record forgets what is to be done again.
     machine.put(record.PATH, record.text(steps[:before]), 0o644)
     for number, step in enumerate(steps[before:], before + 1):
         with phase(machine.monitor, f"{step.role}: {step.title}"):

@@ -25,8 +25,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = shell.parser("provision", "Make a worker of a machine that runs already, over ssh.")
-    parser.add_argument("verb", choices=["apply"], help="apply the steps of PLAN not applied before")
-    parser.add_argument("plan", metavar="PLAN", help=f"a plan, - for standard input; {HOW_TO_PLAN}")
+    parser.add_argument(
+        "verb",
+        choices=["apply", "remove"],
+        help="apply the steps of PLAN not applied before; remove what plans did, and give the machine back",
+    )
+    parser.add_argument(
+        "plan", nargs="?", metavar="PLAN", help=f"to apply: a plan, - for standard input; {HOW_TO_PLAN}"
+    )
     parser.add_argument(
         "--ssh", required=True, metavar="USER@HOST[:PORT]", help="root, or who has sudo without a password"
     )
@@ -53,6 +59,9 @@ def _main(options: argparse.Namespace) -> int:
     from provisioner.monitor import note, warn
     from provisioner.targets.ssh import Ssh
 
+    _check(options)
+    if options.verb == "remove":
+        return _remove(options)
     login, plan = _login(options), read_plan(options.plan)
     how = existing.Options(seal=options.seal, from_scratch=options.from_scratch)
     with (
@@ -63,6 +72,34 @@ def _main(options: argparse.Namespace) -> int:
         if outcome.before < len(outcome.steps):
             note(monitor, "What was installed starts when the machine is started anew.")
     _show(options, plan, outcome)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    from provisioner.errors import BadInput
+
+    if options.verb == "apply" and options.plan is None:
+        raise BadInput("There is no plan to apply.", HOW_TO_PLAN)
+    if options.verb == "remove" and (options.plan or options.seal or options.from_scratch):
+        raise BadInput("remove undoes all plans; it takes neither a plan nor --seal, --from-scratch.")
+
+
+def _remove(options: argparse.Namespace) -> int:
+    from bakery import reports
+    from provisioner import existing
+    from provisioner.monitor import warn
+    from provisioner.targets.ssh import Ssh
+
+    login = _login(options)
+    with (
+        reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor,
+        Ssh(login, lambda text: warn(monitor, text)) as target,
+    ):
+        removed = existing.remove(target, monitor)
+    if options.json:
+        print(json.dumps({"machine": options.ssh, "removed": removed}))
+    else:
+        print("the machine is given back" if removed else "nothing to remove: no plan was applied")
     return 0
 
 

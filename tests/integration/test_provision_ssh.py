@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -35,6 +35,7 @@ from tests.conftest import BASE, BIN, Ended, command
 
 SECRET = "not-for-any-argument-4711"
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
+DOWNLOADED = "/etc/apt/sources.list.d/x.list"
 MASKED = tuple(unit for unit in namespace.MASKED if unit != "ssh.service")
 # Its service says when it is started, which the installation of a package tries.
 UNIT = "[Service]\nType=oneshot\nExecStart=/usr/bin/touch /run/greeter-was-started\n"
@@ -104,7 +105,16 @@ def base_root(
 
 @pytest.fixture(scope="module")
 def site(base_root: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    home, work = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("machine")
+    folder = tmp_path_factory.mktemp("site")
+    with made_site(base_root, store, folder / "home", folder / "machine") as made:
+        yield made
+
+
+@contextmanager
+def made_site(base_root: Path, store: Store, home: Path, work: Path) -> Iterator[Site]:
+    """A machine in its folder `work`, and whoever provisions it in `home`; both are made."""
+    home.mkdir()
+    work.mkdir()
     with layer(base_root, work) as root, isolated(work) as network:
         new_key(home / "key")
         prepare_apt(root, work, store.packages("trixie") / "archives")
@@ -435,7 +445,7 @@ def test_a_record_that_cannot_be_read(site: Site) -> None:
 
 def test_it_becomes_a_worker(site: Site) -> None:
     """The very plan of the image, as a user gives it; packages are those that its bake downloaded."""
-    site.machine.put("/etc/apt/sources.list.d/x.list", b"deb [trusted=yes] file:/srv/downloaded ./\n")
+    site.machine.put(DOWNLOADED, b"deb [trusted=yes] file:/srv/downloaded ./\n")
     planned = command("bake-image", "--dry-run", "--json").out
     argv = ["apply", "-", "--ssh", f"maintainer@{site.host}", "--key", str(site.home / "key"), "-v"]
     prefix = site.network.argv([])
@@ -456,3 +466,65 @@ def test_it_becomes_a_worker(site: Site) -> None:
     assert "DAEMON_LIST" in site.says("condor_config_val", "-dump", "DAEMON_LIST")
     # Still the machine it was.
     assert [site.has(path) for path in (HOST_KEY, "/home/maintainer/.ssh", POLICY)] == [True, True, False]
+
+
+# --- and is given back -------------------------------------------------------------------------
+
+LISTS = {
+    "packages": "dpkg-query -W -f '${db:Status-Abbrev}${Package}\\n'",
+    "users": "getent passwd; getent group",
+    "units": "systemctl list-unit-files --no-legend | awk '$2 != \"transient\" {print $1, $2}'",
+    # Backups and caches come and go by themselves.
+    "files": "find /etc /usr /opt /home /root /srv /var/lib/condor /var/lib/worker-bakery -xdev"
+    " -not -path '*/__pycache__*'"
+    " -printf '%p %y %m %u %l\\n' 2>&1"
+    " | grep -vE '^/etc/(group|passwd|shadow|gshadow|subuid|subgid)-|^/etc/ld.so.cache|/mandb|^/root/.ssh'",
+}
+
+
+def listed(site: Site) -> dict[str, set[str]]:
+    return {
+        name: set(site.machine.run(["sh", "-c", script]).stdout.splitlines())
+        for name, script in LISTS.items()
+    }
+
+
+@pytest.fixture
+def fresh_site(base_root: Path, store: Store, tmp_path: Path) -> Iterator[Site]:
+    """A machine that no plan has seen, with packages to install."""
+    with made_site(base_root, store, tmp_path / "home", tmp_path / "machine") as made:
+        made.machine.put(DOWNLOADED, b"deb [trusted=yes] file:/srv/downloaded ./\n")
+        yield made
+
+
+def test_a_prominence_worker_is_given_back(fresh_site: Site) -> None:
+    site = fresh_site
+    theirs = "/etc/cloud/cloud.cfg.d/50-worker.cfg"
+    site.machine.put(theirs, b"# somebody's\n", 0o640)
+    site.machine.run(["systemctl", "mask", "apt-daily.timer"])
+    before = listed(site)
+    planned = command("bake-image", "--worker", "prominence", "--dry-run", "--json").out
+    where = ["--ssh", f"maintainer@{site.host}", "--key", str(site.home / "key")]
+    prefix = site.network.argv([])
+    done = command("provision", "apply", "-", *where, env=site.env, prefix=prefix, stdin=planned)
+    assert done.status == 0, done.err
+    # As a worker that has lived for a while.
+    site.machine.run(["/usr/lib/worker-bakery/worker", "storage"])
+    site.machine.run(["/usr/lib/worker-bakery/worker", "resources"])
+    site.machine.run(["systemctl", "start", "worker-life.service"])
+    site.machine.put("/etc/prominence-worker.conf", b"PROMINENCE_WORKER_TOKEN=x\n", 0o600)
+    site.machine.put("/etc/condor/tokens.d/prominence-worker.token", b"x\n", 0o600)
+    site.machine.run(["mkdir", "/etc/somebody-else-s"])
+    assert site.has("/home/prominence/condor")
+    assert b"somebody" not in site.machine.run(["cat", theirs]).stdout.encode()
+
+    removed = command("provision", "remove", *where, env=site.env, prefix=prefix)
+    assert (removed.status, removed.out) == (0, "the machine is given back\n"), removed.err
+    after = listed(site)
+    after["files"] = {row for row in after["files"] if not row.startswith("/etc/somebody-else-s ")}
+    for name in LISTS:
+        assert (name, after[name] - before[name], before[name] - after[name]) == (name, set(), set())
+    assert site.says("cat", theirs) == "# somebody's"
+    assert not site.machine.succeeds("systemctl", "is-active", "worker-life.service")
+    again = command("provision", "remove", *where, env=site.env, prefix=prefix)
+    assert again == Ended(0, "nothing to remove: no plan was applied\n", again.err)

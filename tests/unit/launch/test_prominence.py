@@ -1,0 +1,109 @@
+"""gen-userdata --worker prominence: its variables, its refusals, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bakery import idtoken
+from bakery.commands.gen_userdata import main
+from bakery.launch import guest
+from bakery.userdata import carried
+
+TOKEN = idtoken.mint(
+    bytes(64),
+    "POOL",
+    issuer="pool.example",
+    subject="worker@cloud",
+    scopes=["ADVERTISE_STARTD", "ADVERTISE_MASTER"],
+    lifetime=90 * 86400,
+)
+PLACE = ("--cloud", 'my "cloud"', "--region", "r", "--node-group", "g", "--collector", "pool.example")
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def argv(tmp_path: Path) -> list[str]:
+    path = tmp_path / "token"
+    path.write_text(TOKEN)
+    path.chmod(0o600)
+    return ["--worker", "prominence", "--token-file", str(path)]
+
+
+@pytest.mark.parametrize("form", ["script", "cloud-config", "mime", "conf"])
+def test_the_worker_reads_what_was_said(form: str, argv: list[str], capsys: Captured) -> None:
+    more = ["--schedd-name", "s", "--job-id", "a-1", "--idle-timeout", "600", "--format", form]
+    assert main([*argv, *PLACE, *more, "--set", "PROMINENCE_METADATA_GUARD=no"]) == 0
+    said = capsys.readouterr()
+    read = guest.read(carried(said.out).encode(), "prominence")
+    assert (read.problems, read.warnings) == ((), ())
+    named = (
+        "Cloud",
+        "Region",
+        "NodeGroup",
+        "CentralManager",
+        "ScheddName",
+        "JobId",
+        "IdleTimeout",
+        "Token",
+    )
+    assert [read.values[name] for name in named] == [
+        *('my "cloud"', "r", "g", "pool.example", "s", "a-1", "600", TOKEN)
+    ]
+    assert read.values["MetadataGuard"] == "no"
+    assert "note: The worker runs the job a-1 only, parallel ones of s as well." in said.err
+    assert "powers off after 10 min without a job" in said.err
+    assert """-const 'ProminenceCloud == "my \\"cloud\\"" && ProminenceRegion == "r" &&""" in said.err
+
+
+def test_without_a_time_it_stays(argv: list[str], capsys: Captured) -> None:
+    assert main([*argv, *PLACE]) == 0
+    said = capsys.readouterr().err
+    assert "note: The worker runs the jobs that the pool gives it." in said
+    assert "and stays on when it has no job." in said
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--cloud", "c"], "also needs --region, --node-group, --collector."),
+        ([*PLACE, "--project", "TG-A"], "--project, --owner, --start and --anyone say nothing to"),
+        ([*PLACE, "--group-name", "x"], "has no WorkerGroupName"),
+        ([*PLACE, "--idle-timeout", "9", "--idle-minutes", "9"], "--idle-timeout says again"),
+        ([*PLACE, "--job-id", '" || True'], 'PROMINENCE_JOB_ID contains a " or a backslash'),
+        ([*PLACE, "--set", "PROMINENCE_CLOUD=x"], "Use --cloud."),
+        ([*PLACE, "--region", "a\nb"], "PROMINENCE_REGION has a line break"),
+    ],
+)
+def test_refusals(more: list[str], said: str, argv: list[str], capsys: Captured) -> None:
+    assert main([*argv, *more]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_options_of_the_other_kind(capsys: Captured) -> None:
+    assert main(["--project", "TG-A", "--token", TOKEN, "--region", "r"]) == 2
+    assert "--region goes with --worker prominence" in capsys.readouterr().err
+    assert main(["--project", "TG-A", "--token", TOKEN, "--cloud", "nimbus"]) == 2
+    assert "--cloud does not know 'nimbus'" in capsys.readouterr().err
+
+
+def test_the_limits_of_a_cloud_that_is_known(argv: list[str], tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "own.sh").write_text("#!/bin/sh\n" + "# much\n" * 4000)
+    at_ec2 = [*argv, *PLACE, "--cloud", "ec2", "--include", str(tmp_path / "own.sh")]
+    assert main(at_ec2) == 2
+    assert "16384" in capsys.readouterr().err
+
+
+def test_many_at_once(argv: list[str], tmp_path: Path, capsys: Captured) -> None:
+    table = tmp_path / "workers.csv"
+    table.write_text(
+        "file,cloud,region,node_group,pool,job_id\na,c,r,g,pool.example,1\nb,c,r,g,pool.example,\n"
+    )
+    assert (
+        main([*argv, "--batch", str(table), "-o", str(tmp_path / "out"), "--format", "conf", "--json"]) == 0
+    )
+    assert json.loads(capsys.readouterr().out)["written"] == 2
+    read = [guest.read((tmp_path / "out" / name).read_bytes(), "prominence") for name in "ab"]
+    assert [(one.problems, one.values["JobId"]) for one in read] == [((), "1"), ((), "")]
