@@ -113,7 +113,7 @@ def configured(kind: Kind, environment: Mapping[str, str], place: condor.Place) 
         said = prefixed(said, kind.file)
     else:
         said = conf.of_environment(environment, kind.keys)
-        # An own terminal would show them to whoever asks ps; HTCondor and its jobs get none of them.
+        # HTCondor and its jobs get none of these variables; whoever may ask Docker sees them.
         if environment.get(kind.key("Token")):
             more = "the token is in the environment, which docker inspect shows; mount it as a file"
             said = said._replace(warnings=(*said.warnings, more))
