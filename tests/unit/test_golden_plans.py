@@ -19,7 +19,7 @@ def test_no_plan_is_kept_that_nobody_compares() -> None:
 
 @pytest.mark.parametrize("base", bases.known(), ids=lambda base: base.name)
 def test_every_base_is_of_a_system_whose_plan_was_looked_at(base: Base) -> None:
-    """By its code name outside of EL: one that packer/repositories.toml lacks would go without HTCondor's."""
+    """Outside of EL by its code name: one that the table lacks would go without HTCondor's packages."""
     systems = {
         (kind, recipe.release(golden_plans.base(name))) for name, kind in golden_plans.SYSTEMS.items()
     }

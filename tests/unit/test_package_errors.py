@@ -21,8 +21,8 @@ UNSIGNED = """\
 Package condor-23.9.6-1.x86_64.rpm is not signed
 Error: GPG check FAILED"""
 STRANGER = """\
-The GPG keys listed for the "HTCondor 23.0 for Enterprise Linux 7" repository are already installed but they \
-are not correct for this package.
+The GPG keys listed for the "HTCondor 23.0 for Enterprise Linux 7" repository are already installed \
+but they are not correct for this package.
 Check that the correct key URLs are configured for this repository.. Failing package is: condor-1-1.x86_64
  GPG Keys are configured as: file:///etc/pki/rpm-gpg/RPM-GPG-KEY-worker-htcondor
 Error: GPG check FAILED"""
