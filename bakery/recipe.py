@@ -49,7 +49,7 @@ def plan(
     if unknown:
         raise BadInput(f"No optional role is called {', '.join(unknown)}.", "See bake-image --list-roles.")
     found = repositories.of_base(base.family, release(base), replaced)
-    context = Context(base.family, tuple(worker_files(worker, kind)), client, found)
+    context = Context(base.family, tuple(worker_files(worker, kind)), client, repositories=found)
     steps: list[PlannedStep] = []
     before = base.id
     for role, make in roles(kind, optional):
