@@ -72,7 +72,7 @@ def plan(
     chosen = set(optional) | (CONTAINERS_HAVE if not boots else set())
     program = udocker.files() if "udocker" in chosen else ()
     found = repositories.of_base(base.family, base.release, replaced)
-    context = Context(base.family, files, client, found, program)
+    context = Context(base.family, files, client, repositories=found, udocker=program)
     steps: list[PlannedStep] = []
     before = base.id
     for role, make in roles(kind, chosen, boots=boots):

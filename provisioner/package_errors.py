@@ -13,7 +13,7 @@ from provisioner.errors import BadInput, BakeryError, Unreachable, WrongChecksum
 _UNTRUSTED = re.compile(
     r".*(GPG check FAILED|is not signed|[Bb]ad GPG signature|Public key for .* is not installed|"
     r"has the fingerprint .*, pinned is|Public key is not installed|GPG key retrieval failed|"
-    r"(?:key|keys) (?:listed for|already installed but)).*"
+    r"keys listed for|Failing package is).*"
 )
 _AWAY = re.compile(
     r".*(Failed to download metadata for repo|Cannot prepare internal mirrorlist|"
@@ -46,7 +46,7 @@ def _untrusted(tail: str) -> BakeryError | None:
         return None
     name = _repository(tail)
     of = f" of the repository {name}" if name else ""
-    name = name or "ID"
+    name = name if name and " " not in name else "ID"  # dnf tells the title where it means the id
     return WrongChecksum(
         f"What was downloaded{of} is not signed with a key that is trusted: {_all(tail, _UNTRUSTED)}",
         f"Nothing of it was installed. Its mirror is broken, or signs with a key of its own: name that with"

@@ -20,6 +20,12 @@ http://mirror.example.org/repodata/repomd.xml: [Errno 14] HTTP Error 404 - Not F
 UNSIGNED = """\
 Package condor-23.9.6-1.x86_64.rpm is not signed
 Error: GPG check FAILED"""
+STRANGER = """\
+The GPG keys listed for the "HTCondor 23.0 for Enterprise Linux 7" repository are already installed \
+but they are not correct for this package.
+Check that the correct key URLs are configured for this repository.. Failing package is: condor-1-1.x86_64
+ GPG Keys are configured as: file:///etc/pki/rpm-gpg/RPM-GPG-KEY-worker-htcondor
+Error: GPG check FAILED"""
 YUM_UNSIGNED = "Public key for condor-23.0.28-1.el7.x86_64.rpm is not installed"
 
 
@@ -30,6 +36,8 @@ YUM_UNSIGNED = "Public key for condor-23.0.28-1.el7.x86_64.rpm is not installed"
         (YUM_NO_LIST, Unreachable, "repository base could not be read"),
         (YUM_GONE, Unreachable, "repository htcondor could not be read: http://mirror"),
         (UNSIGNED, WrongChecksum, "condor-23.9.6-1.x86_64.rpm is not signed"),
+        (STRANGER, WrongChecksum, "Failing package is: condor-1-1"),
+        (STRANGER, WrongChecksum, "of the repository HTCondor 23.0 for"),
         (YUM_UNSIGNED, WrongChecksum, "Public key for condor-23.0.28"),
         ("Error: Unable to find a match: condor", BadInput, "offers the package condor."),
         ("package condor is not installed", BadInput, "offers the package condor."),
