@@ -26,13 +26,15 @@ from bakery.machines.accelerator import Accelerator
 from bakery.store import Store, is_whole, set_aside, used
 from provisioner import errors, run
 from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
-from provisioner.monitor import Event, Monitor, keep_log, line, note, phase
+from provisioner.monitor import Event, Monitor, keep_log, line, note, phase, warn
 from provisioner.plan import Plan
 from provisioner.scrub import scrub
 
 TOOLS = ("qemu-img", "qemu-system-x86_64", "ssh-keygen", "unshare", "setpriv")
 _PAUSE = 0.2  # seconds between two looks
 _LET_GO = 2  # seconds that packer may take to notice what we have noticed
+_MORE_PORTS = 3
+_PORT_TAKEN = "Could not set up host forwarding rule"  # as QEMU says it
 _FULL = 4 << 20  # bytes left of a disk that QEMU could not write to any more
 _BOOT = "boot the machine, until ssh lets us in"
 
@@ -85,10 +87,27 @@ def _from(
 
 
 def build(files: Files, monitor: Monitor) -> None:
-    """One `packer build`, in a room: when we die, so do packer, its plugins and QEMU.
+    """`packer build`, again if the port that packer has chosen was taken before QEMU had it.
 
     Raises what our provisioner reported, and for all else what `_cause` makes of it.
     """
+    cause = _once(files, monitor)
+    for _ in range(_MORE_PORTS):
+        if cause is None or _PORT_TAKEN not in _text(files.qemu_log):
+            break
+        warn(monitor, "Somebody else took the port that was to lead to the machine; another is tried.")
+        for left in (files.qemu_status, files.qemu_log, files.stream):
+            left.unlink(missing_ok=True)
+        shutil.rmtree(files.disk.parent, ignore_errors=True)
+        cause = _once(files, monitor)
+    if cause:
+        for log in (files.serial, files.stream, files.log, files.qemu_log):
+            keep_log(monitor, log)
+        raise cause
+
+
+def _once(files: Files, monitor: Monitor) -> BakeryError | None:
+    """In a room: when we die, so do packer, its plugins and QEMU."""
     argv = [
         "packer",
         "build",
@@ -108,10 +127,7 @@ def build(files: Files, monitor: Monitor) -> None:
     heard = _Heard(monitor)
     with run.background(run.room_argv(argv), log=files.stream, env=env, cwd=files.folder) as process:
         status = _listen(process, files, heard)
-    if status != 0 or not heard.done:
-        for log in (files.serial, files.stream, files.log, files.qemu_log):
-            keep_log(monitor, log)
-        raise _cause(files, heard, status)
+    return None if status == 0 and heard.done else _cause(files, heard, status)
 
 
 def _listen(process: Popen[bytes], files: Files, heard: _Heard) -> int | None:

@@ -59,7 +59,7 @@ ARGV = ("--engine", "packer", "--accel", "tcg", "--verify", "none")
 def fails(store: Store, programs: Path, status: int, *says: str) -> str:
     done = command("bake-image", "-q", *ARGV, env=environment(store, programs))
     assert (done.status, done.out) == (status, ""), done.err
-    assert done.err.startswith("error: ")
+    assert done.err.startswith("error: ") or " warning: " in done.err
     assert "Traceback" not in done.err
     for text in says:
         assert text in done.err
@@ -77,6 +77,14 @@ def test_qemu_that_ends_later_is_noticed_at_once(small_store: Store, programs: P
     """packer by itself would wait for ssh until its time is over, twenty minutes."""
     stand_in(programs, "qemu-system-x86_64", QEMU_VERSION + "sleep 4; echo 'out of memory' >&2; exit 1")
     fails(small_store, programs, 1, "status 1", "out of memory")
+
+
+def test_a_port_that_was_taken_meanwhile(small_store: Store, programs: Path) -> None:
+    taken = "echo \"-netdev user: Could not set up host forwarding rule 'tcp::1-:22'\" >&2; exit 1"
+    once = f"[ -e {programs}/again ] || {{ touch {programs}/again; {taken}; }}\n"
+    stand_in(programs, "qemu-system-x86_64", f"{QEMU_VERSION}{once}echo 'with another port' >&2; exit 3")
+    said = fails(small_store, programs, 1, "status 3", "with another port")
+    assert "forwarding" not in said
 
 
 def test_a_machine_that_never_answers(
