@@ -3,8 +3,9 @@
 The faults are what a user meets: mirrors, packages and disks that fail. A package made here fails as
 it is installed, so that a step of a real plan does. What is shown elsewhere: kill -9 and signals in
 test_kill.py, a truncated image or checkpoint in test_cache_in_use.py, missing tools in test_bake.py,
-a packer that is missing, too old or killed in test_packer_engine.py, a connection cut in a step in
-test_provision_ssh.py, machines that do not come up in tests/boot/test_machine_faults.py.
+a packer that is missing, too old or killed, or finds its port taken, in test_packer_engine.py, a
+connection cut in a step in test_provision_ssh.py, and machines that do not come up in
+tests/boot/test_machine_faults.py.
 """
 
 from __future__ import annotations
@@ -36,9 +37,7 @@ NOBODY = "http://127.0.0.1:9"
 MEGABYTE = 1 << 20
 STEP = "Where: apptainer: install apptainer, squashfuse"
 # Half of it in lines and half in one line without an end.
-MUCH = (
-    "head -c 20M /dev/zero | tr '\\0' x | fold -w 499 >&2; head -c 20M /dev/zero | tr '\\0' y >&2; exit 3"
-)
+MUCH = "f() { head -c 20M /dev/zero | tr '\\0' $1; }; f x | fold -w 499 >&2; f y >&2; exit 3"
 
 
 @dataclass(frozen=True)
