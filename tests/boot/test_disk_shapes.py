@@ -1,4 +1,4 @@
-"""A disk as EL's are, an EFI partition, /boot and a root of xfs, baked by the chroot engine.
+"""A disk as EL's are, an EFI partition, /boot and a root of xfs, baked by the chroot engine and booted.
 
 The disk is made here, of the embedded base's own files and packages; no vendor's image can be reached.
 """
@@ -147,3 +147,9 @@ def test_it_is_baked_in_place_with_its_boot_and_efi_partitions(
     finally:
         call("umount", "-R", where)
         (folder / "baked.raw").unlink()
+
+
+def test_it_boots_by_efi_with_all_its_file_systems_and_grows(base: Path, store: Store) -> None:
+    """A file system that is not mounted would be a failed unit, which the image's tests see."""
+    proof = json.loads(bake(base, store, "boot").out)["proof"]["boot"]
+    assert proof["checks"][0]["what"] == "booted (efi), ssh answered"

@@ -61,7 +61,7 @@ def test_settled_reads_no_file_as_none(tmp_path: Path) -> None:
 def test_settled_waits_for_a_writer_and_closes_the_file_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "SETTLED", 0.2)
+    monkeypatch.setattr(files, "SETTLED", 1.0)
     path = tmp_path / "conf"
     path.write_text("")
     path.chmod(0o644)

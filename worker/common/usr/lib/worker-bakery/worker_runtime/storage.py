@@ -291,14 +291,16 @@ def mounted_at(place: str) -> Optional[str]:
 
 
 def settled_in(home: str, chosen: Optional[str]) -> Optional[str]:
-    """`moved_in` with the chosen folder, or else without; which it was."""
-    try:
-        moved_in(home, chosen)
-    except (Unsuitable, OSError) as why:
-        say("warning: cannot have %s at %s: %s" % (chosen, home, _words(why)))
-        moved_in(home, None)
-        return None
-    return chosen
+    """`moved_in` with the chosen folder, or else without; which it was. Raises Unsuitable."""
+    last = ""
+    for tried in (chosen, None):
+        try:
+            moved_in(home, tried)
+            return tried
+        except (Unsuitable, OSError) as why:
+            last = _words(why)
+            say("warning: cannot have %s at %s: %s" % (tried or "jobs' files", home, last))
+    raise Unsuitable(last)
 
 
 def main() -> int:
@@ -311,8 +313,10 @@ def main() -> int:
         if home:
             chosen = settled_in(home, chosen)
         files.put(CONFIG_FILE, config(chosen, home).encode("ascii"), 0o644)
-    except (Unsuitable, OSError) as why:
-        say("cannot prepare a place for the files of jobs: %s" % _words(why))
+    except Unsuitable:
+        return 1
+    except OSError as why:
+        say("cannot write %s: %s" % (CONFIG_FILE, _words(why)))
         return 1
     say("the files of jobs go to %s" % (chosen or home or "HTCondor's default place"))
     return 0
