@@ -8,15 +8,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bakery import apt_source, base_image, bases, cache, failed, formats, logs, mirror, recipe
-from bakery.bases import Base, VendorImage
+from bakery import apt_source, base_image, bases, cache, failed, formats, logs, mirror
+from bakery.bases import Base
 from bakery.engines import choice, chroot, packer, packer_files
 from bakery.engines.choice import Engine, Obstacles
 from bakery.formats import FORMATS, Format
 from bakery.locks import in_use, turn
 from bakery.machines import probe
 from bakery.mkosi import Build
-from bakery.repositories import NOTHING, Replaced
+from bakery.options import Options, make_plan
 from bakery.rights import require_root
 from bakery.store import (
     Manifest,
@@ -34,41 +34,6 @@ from provisioner import plan as plans
 from provisioner.errors import BadInput, MissingHere
 from provisioner.monitor import Monitor, note, warn
 from provisioner.plan import Plan
-from provisioner.roles import NO_CVMFS, CvmfsClient
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    base: str = bases.DEFAULT
-    kind: str = "osg"
-    format: formats.Name = "qcow2"
-    output: Path | None = None
-    level: ladder.Level = "boot"
-    mirror: str = ""
-    keep_failed: bool = False
-    rebuild_base: bool = False
-    accelerator: str = "auto"
-    engine: choice.Wanted = "auto"
-    checkpoints: chroot.Checkpoints = "auto"
-    optional: tuple[str, ...] = ()  # roles, by name
-    cvmfs: CvmfsClient = NO_CVMFS
-    apt_sources: tuple[Path, ...] = ()
-    architecture: str = ""  # of the base; this machine's by default
-    base_image: LocalBase | None = None  # instead of `base`
-    base_urls: tuple[str, ...] = ()
-    offline: bool = False
-    forbid_eol: bool = False
-    replaced: Replaced = NOTHING
-
-
-@dataclass(frozen=True)
-class LocalBase:
-    """A disk image of the user's own, and what has to be known of it; "" is whatever is usual."""
-
-    path: Path
-    family: str
-    sha256: str = ""
-    login: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,27 +43,6 @@ class Baked:
     path: Path
     manifest: Manifest
     from_store: bool
-
-
-def make_plan(options: Options) -> tuple[Base, Plan]:
-    base, client, replaced = _base_of(options), options.cvmfs, options.replaced
-    boots, roles = FORMATS[options.format].boots, options.optional
-    plan = recipe.plan(base, options.kind, optional=roles, client=client, replaced=replaced, boots=boots)
-    return base, plan
-
-
-def _base_of(options: Options) -> Base:
-    own = options.base_image
-    if own is None:
-        base = bases.find(options.base, options.architecture)
-    else:
-        base = bases.local(own.path, own.family, own.sha256, own.login, options.architecture)
-    if options.base_urls and not isinstance(base.source, VendorImage):
-        raise BadInput(f"--base-url is for a vendor's image, which {base.name} is not.")
-    ended = bases.warning(base, datetime.date.today())
-    if ended and options.forbid_eol:
-        raise BadInput(ended, "Or leave --forbid-eol out.")
-    return base
 
 
 @dataclass(frozen=True)
@@ -285,8 +229,9 @@ def _with_mount(this: _Bake, found: Obstacles, disk: Path, work: Path) -> Obstac
 
 def _base(this: _Bake, work: Path) -> AbstractContextManager[None]:
     """The base in the store, while the block runs."""
-    options = this.options
-    sources = base_image.Sources(mirror.find(options.mirror), options.base_urls, options.offline)
+    options, is_built = this.options, isinstance(this.base.source, Build)
+    packages_from = mirror.find(options.mirror) if is_built else mirror.Mirror("", "")
+    sources = base_image.Sources(packages_from, options.base_urls, options.offline)
     return base_image.ready(
         this.base, this.store, sources, work, this.monitor, rebuild=options.rebuild_base
     )

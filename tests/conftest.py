@@ -41,6 +41,7 @@ sha256 = "{digest}"
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Lanes for pytest-xdist: virtual machines are one, which begins first; else a file is one."""
     items.sort(key=lambda item: item.get_closest_marker("vm") is None)

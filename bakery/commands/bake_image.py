@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from bakery.commands import shell
 
 if TYPE_CHECKING:
-    from bakery.bake import Baked, LocalBase, Options
+    from bakery.bake import Baked
     from bakery.bases import Base
+    from bakery.options import LocalBase, Options
     from bakery.verify.ladder import Level
     from provisioner.plan import Plan
     from provisioner.roles import CvmfsClient
@@ -220,7 +221,7 @@ def _packer_files(options: argparse.Namespace) -> int:
 
 def _options(options: argparse.Namespace) -> Options:
     from bakery import bases, repositories
-    from bakery.bake import Options
+    from bakery.options import Options
 
     return Options(
         base=options.base,
@@ -258,7 +259,7 @@ def _checked(option: str, parse: Callable[[str], str], text: str) -> str:
 
 
 def _base_image(options: argparse.Namespace) -> LocalBase | None:
-    from bakery.bake import LocalBase
+    from bakery.options import LocalBase
     from provisioner.errors import BadInput
 
     about = {name: getattr(options, name) for name in ("family", "sha256", "login")}
@@ -300,10 +301,10 @@ def _show_proof(baked: Baked) -> None:
 
 
 def _dry_run(options: argparse.Namespace) -> int:
-    from bakery import bake
+    from bakery.options import make_plan
     from provisioner import plan
 
-    _, planned = bake.make_plan(_options(options))
+    _, planned = make_plan(_options(options))
     if options.json:
         print(json.dumps(plan.to_json(planned), indent=1))
     else:
@@ -312,10 +313,11 @@ def _dry_run(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from bakery import bake, store
+    from bakery import store
     from bakery.explain import explain, to_json, to_text
+    from bakery.options import make_plan
 
-    _, planned = bake.make_plan(_options(options))
+    _, planned = make_plan(_options(options))
     found = explain(planned, store.Store(store.default_root()))
     if options.json:
         print(json.dumps(to_json(found), indent=1))

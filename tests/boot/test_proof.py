@@ -140,3 +140,17 @@ def test_a_worker_joins_runs_only_its_jobs_and_leaves_and_its_token_is_seen_nowh
     assert files_with(signature.encode(), tmp_path) == []
     for folder in ("images", "work", "logs"):
         assert files_with(signature.encode(), store.root / folder) == []
+
+
+def test_a_prominence_worker_joins_by_its_user_data_and_runs_the_job_it_is_for(
+    baked_prominence: dict[str, Any],
+) -> None:
+    done = command("verify-image", baked_prominence["path"], "--level", "pool", "--json", "-v")
+    assert done.status == 0, done.err[-5000:]
+    seen, *rest = shown(json.loads(done.out)["proof"], "pool")
+    assert seen.startswith("seen in the collector, power-on to ")
+    assert [re.sub("of .* (ran|stayed)", r"\1", text) for text in rest] == [
+        "a job ran on it, its output came back",
+        "powered itself off after 120 s without a job",
+        "a job stayed idle all the while",
+    ]

@@ -13,6 +13,7 @@ import pytest
 from bakery import bake, recipe
 from bakery.engines import chroot
 from bakery.mirror import find as find_mirror
+from bakery.options import Options
 from bakery.store import Store, work_folder
 from provisioner import plan as plans
 from provisioner.errors import NotProven
@@ -105,7 +106,7 @@ def test_a_dirty_image_is_refused_and_kept_only_when_asked(
 ) -> None:
     """An image that still holds a token and a host key after its seal."""
     monkeypatch.setitem(recipe.ROLES, "osg", (*recipe.ROLES["osg"], ("dirt", dirty)))
-    options = bake.Options(output=tmp_path / "out.qcow2", level="offline", keep_failed=True)
+    options = Options(output=tmp_path / "out.qcow2", level="offline", keep_failed=True)
     with pytest.raises(NotProven) as caught:
         bake.bake(options, store, Silent())
     for complaint in ("a worker's token and Start left", "ssh host keys left", "JSON web token is in"):

@@ -15,6 +15,7 @@ import pytest
 from bakery import bake, data
 from bakery.base_image import sha256
 from bakery.engines import packer_files
+from bakery.options import Options
 from bakery.store import Store, commit
 from provisioner import run
 from provisioner.errors import Unreachable
@@ -97,7 +98,7 @@ def test_a_machine_that_never_answers(
     )
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setattr(packer_files, "SSH_LIMIT", 1)
-    options = bake.Options(engine="packer", accelerator="tcg", level="none")
+    options = Options(engine="packer", accelerator="tcg", level="none")
     with pytest.raises(Unreachable, match="did not let us in by ssh in time") as caught:
         bake.bake(options, small_store, Silent())
     assert said in caught.value.message

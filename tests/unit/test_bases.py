@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from bakery import bases, data, mkosi
-from bakery.bake import Options, bake, make_plan
+from bakery.bake import bake
 from bakery.bases import VendorImage
 from bakery.commands import bake_image
 from bakery.mirror import Mirror
 from bakery.mkosi import Build
+from bakery.options import Options, make_plan
 from bakery.store import Store
 from provisioner.errors import BadInput
 from provisioner.monitor import Silent

@@ -14,6 +14,7 @@ from bakery.formats import FORMATS
 from bakery.oci import config, layout, root
 from bakery.oci.config import About
 from bakery.oci.layer import Layer
+from bakery.options import Options
 from bakery.store import Store
 from provisioner.actions import Put, Run
 from provisioner.errors import BadInput
@@ -71,7 +72,7 @@ def test_what_a_container_cannot_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot mount CVMFS"):
         recipe.plan(BASE, "osg", optional=["cvmfs"], boots=False)
     with pytest.raises(BadInput, match="cannot be proven to level boot"):
-        bake.bake(bake.Options(format="oci", level="boot"), Store(tmp_path), Silent())
+        bake.bake(Options(format="oci", level="boot"), Store(tmp_path), Silent())
     (tmp_path / "there").mkdir()
     with pytest.raises(BadInput, match="exists already"):
         formats.check_output(FORMATS["oci"], tmp_path / "there")

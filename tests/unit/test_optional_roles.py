@@ -9,6 +9,7 @@ import pytest
 
 from bakery import bake, bases, cvmfs, data, mirror, recipe
 from bakery.commands import bake_image
+from bakery.options import Options
 from bakery.store import Store
 from provisioner import run
 from provisioner.errors import BadInput
@@ -65,7 +66,7 @@ def test_sources_are_no_part_of_a_plan(capsys: pytest.CaptureFixture[str]) -> No
 def test_what_would_have_no_effect_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="No optional role is called docker"):
         planned("docker")
-    options = bake.Options(apt_sources=(tmp_path / "x.sources",))
+    options = Options(apt_sources=(tmp_path / "x.sources",))
     with pytest.raises(BadInput, match="--apt-source is for optional roles"):
         bake.bake(options, Store(tmp_path), Silent())
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bakery import bake, data, recipe, repositories
+from bakery import data, recipe, repositories
+from bakery.options import Options
 from bakery.repositories import Replaced
 from provisioner import __main__ as provisioner_main
 from provisioner import repository_files
@@ -131,7 +132,7 @@ def test_what_would_have_no_effect_is_refused() -> None:
         planned("almalinux9", Replaced({"baseos": MIRROR}, keep=True))
     with pytest.raises(BadInput, match="defines no repository htcondr"):
         planned("almalinux9", Replaced(keys={"htcondr": Key("x", b"y")}))
-    assert bake.Options().replaced == repositories.NOTHING
+    assert Options().replaced == repositories.NOTHING
 
 
 VENDOR = """\

@@ -1,0 +1,72 @@
+"""What bake-image is asked for, and the plan that this means."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakery import bases, formats, recipe
+from bakery.bases import Base, VendorImage
+from bakery.engines import choice, chroot
+from bakery.formats import FORMATS
+from bakery.repositories import NOTHING, Replaced
+from bakery.verify import ladder
+from provisioner.errors import BadInput
+from provisioner.plan import Plan
+from provisioner.roles import NO_CVMFS, CvmfsClient
+
+
+@dataclass(frozen=True)
+class LocalBase:
+    """A disk image of the user's own, and what has to be known of it; "" is whatever is usual."""
+
+    path: Path
+    family: str
+    sha256: str = ""
+    login: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    base: str = bases.DEFAULT
+    kind: str = "osg"
+    format: formats.Name = "qcow2"
+    output: Path | None = None
+    level: ladder.Level = "boot"
+    mirror: str = ""
+    keep_failed: bool = False
+    rebuild_base: bool = False
+    accelerator: str = "auto"
+    engine: choice.Wanted = "auto"
+    checkpoints: chroot.Checkpoints = "auto"
+    optional: tuple[str, ...] = ()  # roles, by name
+    cvmfs: CvmfsClient = NO_CVMFS
+    apt_sources: tuple[Path, ...] = ()
+    architecture: str = ""  # of the base; this machine's by default
+    base_image: LocalBase | None = None  # instead of `base`
+    base_urls: tuple[str, ...] = ()
+    offline: bool = False
+    forbid_eol: bool = False
+    replaced: Replaced = NOTHING
+
+
+def make_plan(options: Options) -> tuple[Base, Plan]:
+    base, client, replaced = _base_of(options), options.cvmfs, options.replaced
+    boots, roles = FORMATS[options.format].boots, options.optional
+    plan = recipe.plan(base, options.kind, optional=roles, client=client, replaced=replaced, boots=boots)
+    return base, plan
+
+
+def _base_of(options: Options) -> Base:
+    own = options.base_image
+    if own is None:
+        base = bases.find(options.base, options.architecture)
+    else:
+        base = bases.local(own.path, own.family, own.sha256, own.login, options.architecture)
+    if options.base_urls and not isinstance(base.source, VendorImage):
+        raise BadInput(f"--base-url is for a vendor's image, which {base.name} is not.")
+    ended = bases.warning(base, datetime.date.today())
+    if ended and options.forbid_eol:
+        raise BadInput(ended, "Or leave --forbid-eol out.")
+    return base
