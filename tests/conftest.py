@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from bakery import bases, qemu
 from bakery.machines.layer import layer
@@ -41,13 +42,23 @@ sha256 = "{digest}"
 """
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+VIRTUAL = "tests/boot/vm/"
+
+
+class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """For pytest-xdist: virtual machines are one lane, so that there is one at a time; else a file is."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return VIRTUAL if nodeid.startswith(VIRTUAL) else nodeid.split("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+    return Lanes(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Lanes for pytest-xdist: virtual machines are one, which begins first; else a file is one."""
-    items.sort(key=lambda item: item.get_closest_marker("vm") is None)
-    for item in items:
-        lane = "vm" if item.get_closest_marker("vm") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(lane))
+    """The longest lane begins first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(VIRTUAL))
 
 
 @dataclass(frozen=True)

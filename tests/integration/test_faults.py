@@ -5,7 +5,7 @@ it is installed, so that a step of a real plan does. What is shown elsewhere: ki
 test_kill.py, a truncated image or checkpoint in test_cache_in_use.py, missing tools in test_bake.py,
 a packer that is missing, too old or killed, or finds its port taken, in test_packer_engine.py, a
 connection cut in a step in test_provision_ssh.py, and machines that do not come up in
-tests/boot/test_machine_faults.py.
+tests/boot/vm/test_machine_faults.py.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ from tests.boot import metadata
 from tests.boot.life import COMPLETED, HELD, JOIN, conf, submitted, wait_job
 from tests.boot.test_life_jobs import attempts, source
 
-pytestmark = pytest.mark.vm
 GROUP, PROJECT, IDLE = "Virtual", "TG-VIRTUAL", 90
 DISK, WORD = 10 << 30, b"somebody's only copy".ljust(512)
 

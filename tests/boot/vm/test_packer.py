@@ -6,12 +6,9 @@ import json
 import re
 from typing import Any
 
-import pytest
-
 from tests.boot.conftest import Seen
 from tests.conftest import command
 
-pytestmark = pytest.mark.vm
 _KEY = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----\n(.+?)-----END", re.DOTALL)
 
 

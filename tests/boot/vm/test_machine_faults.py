@@ -24,7 +24,6 @@ from provisioner.monitor import Event
 from tests.conftest import BASE
 from tests.integration.test_kill import ends_in_order, nothing_stays, processes_of, start_until
 
-pytestmark = pytest.mark.vm
 ESP = 1 << 20  # bytes, where mkosi puts the first partition
 GRUB = "::/grub/grub.cfg"
 BOOTED = "booted (bios), ssh answered"

@@ -21,7 +21,6 @@ from provisioner.targets.chroot import Chroot, Loan
 from tests.conftest import BASE, VENDOR, Ended, command
 from tests.shapes import ESP, LINUX, Part, call, make
 
-pytestmark = pytest.mark.vm
 # Emulated on a busy machine, udev finds a disk later than the 90 s that systemd waits for one.
 FSTAB = """\
 LABEL=root / xfs defaults 0 0
