@@ -83,7 +83,7 @@ def _in_room(disk: Path, wanted: str, folder: Path, monitor: Monitor) -> str:
             accelerators.choose(wanted, accelerators.kernel(root), folder, monitor).name if wanted else ""
         )
     finally:
-        run.call(["umount", str(root)])
+        run.call(["umount", "--recursive", str(root)])
 
 
 if __name__ == "__main__":
