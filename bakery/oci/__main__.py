@@ -1,6 +1,6 @@
 """`python -m bakery.oci DISK TARGET WORK < about.json`, in a room of its own: the disk is mounted there.
 
-`about.json` is {"plan": …, "architecture": "x86-64"}; events go to stdout, an error as the last of them.
+`about.json` is {"plan": …, "architecture": "x86_64"}; events go to stdout, an error as the last of them.
 """
 
 from __future__ import annotations

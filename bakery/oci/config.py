@@ -15,7 +15,7 @@ from bakery.oci.layer import Layer
 from provisioner.plan import Plan
 
 # Docker's and Go's names of the base's architectures.
-ARCHITECTURES = {"x86-64": "amd64", "arm64": "arm64"}
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as OCI spells them
 _WORKER = "/usr/lib/worker-bakery/worker"
 _ENV = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8")
 # What is written a lot, or is to outlive the container.

@@ -36,7 +36,7 @@ def made(folder: Path, content: bytes = b"a layer") -> Layer:
 
 def archive(folder: Path, name: str = "image.tar") -> Path:
     plan, layer = planned(), made(folder)
-    said = config.config(plan, layer, About("x86-64", 1_700_000_000))
+    said = config.config(plan, layer, About("x86_64", 1_700_000_000))
     layout.write_archive(layout.entries(said, layer, config.tag(plan)), folder / name)
     return folder / name
 
@@ -79,7 +79,7 @@ def test_what_a_container_cannot_have_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_configuration_says_how_to_run_it(tmp_path: Path) -> None:
-    said = config.config(planned(), made(tmp_path), About("x86-64", 0))
+    said = config.config(planned(), made(tmp_path), About("x86_64", 0))
     assert (said["architecture"], said["os"], said["created"]) == ("amd64", "linux", "1970-01-01T00:00:00Z")
     assert said["config"]["Entrypoint"] == ["/usr/lib/worker-bakery/worker", "run"]
     assert said["rootfs"]["diff_ids"] == ["sha256:" + "d" * 64]
