@@ -184,9 +184,6 @@ def failure(argv: Sequence[str], status: int, tail: str) -> BakeryError:
             f"The disk is full: `{shown(argv)}` said: {_NO_SPACE}.",
             "Free some space, or set WORKER_BAKERY_CACHE to a folder on a larger disk.",
         )
-    of_rpm = package_errors.cause(tail)
-    if of_rpm:
-        return of_rpm
     corrupt = _CORRUPT.search(tail)
     if corrupt:
         return WrongChecksum(
@@ -194,6 +191,9 @@ def failure(argv: Sequence[str], status: int, tail: str) -> BakeryError:
             "A mirror that is being updated does so for some minutes: try again later, or name another:"
             " --mirror http://MIRROR/debian, or in --apt-source.",
         )
+    of_rpm = package_errors.cause(tail)
+    if of_rpm:
+        return of_rpm
     unreachable = _UNREACHABLE.search(tail)
     if unreachable:
         return Unreachable(

@@ -18,7 +18,7 @@ PINNED = tomllib.loads(data.REPOSITORIES.read_text())["fingerprints"]
 
 
 def fetch(name: str, fingerprint: str, into: Path) -> None:
-    with served(data.KEYS) as url:
+    with served(data.KEYS / "packages") as url:
         [action] = FetchKey(f"{url}/{name}.asc", str(into), fingerprint).actions()
         assert isinstance(action, Run)
         run.call(action.argv)
@@ -26,7 +26,7 @@ def fetch(name: str, fingerprint: str, into: Path) -> None:
 
 def test_the_pinned_one_is_taken(tmp_path: Path) -> None:
     fetch("epel-9", PINNED["epel-9"], tmp_path / "a folder/key")
-    assert (tmp_path / "a folder/key").read_bytes() == (data.KEYS / "epel-9.asc").read_bytes()
+    assert (tmp_path / "a folder/key").read_bytes() == (data.KEYS / "packages" / "epel-9.asc").read_bytes()
 
 
 def test_another_is_not(tmp_path: Path) -> None:
