@@ -86,22 +86,22 @@ def packer_baked(
 
 def bake_by_packer(own: Store, accelerator: Accelerator) -> Seen:
     argv = ["--engine", "packer", "--accel", accelerator.name, "--verify", "offline", "--json"]
-    process = subprocess.Popen(
+    events: list[dict[str, Any]] = []
+    looked: dict[str, Any] = {}
+    with subprocess.Popen(
         [BIN / "bake-image", *argv],
         env={**os.environ, "WORKER_BAKERY_CACHE": str(own.root)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stderr and process.stdout
-    events: list[dict[str, Any]] = []
-    looked: dict[str, Any] = {}
-    for row in process.stderr:
-        events.append(json.loads(row))
-        if events[-1].get("name", "").startswith("condor: ") and not looked:
-            looked = _look(own, events)
-    result = process.stdout.read()
-    assert process.wait() == 0, events[-30:]
+    ) as process:
+        assert process.stderr and process.stdout
+        for row in process.stderr:
+            events.append(json.loads(row))
+            if events[-1].get("name", "").startswith("condor: ") and not looked:
+                looked = _look(own, events)
+        result = process.stdout.read()
+    assert process.returncode == 0, events[-30:]
     return Seen(json.loads(result), events, **looked, store=own)
 
 

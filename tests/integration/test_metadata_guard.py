@@ -24,7 +24,7 @@ from bakery.machines.namespace import MASKED, boot
 from provisioner.run import Completed, background, call, require, room_argv
 from tests.boot.test_guest_life import conf, master, shell, state, wait_for_startd, write
 
-RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"
+RUNTIME = "usr/lib/worker-bakery"
 PYTHON = "/usr/bin/python3"  # one that every user may execute
 AMAZON, AMAZON6, OPENSTACK6 = "169.254.169.254", "fd00:ec2::254", "fe80::a9fe:a9fe%cloud"
 MAPPED = "::ffff:169.254.169.254"  # IPv4 by an IPv6 socket
@@ -98,6 +98,7 @@ class Places:
     cloud: Space
     worker: Space
     container: Space
+    runtime: Path  # as it lies in an image
 
     def guard(
         self, on: bool = True, *, path: str, expect: Sequence[int] = (0,), ipv6: bool | None = None
@@ -105,9 +106,9 @@ class Places:
         """Run `worker guard`, or its part for a kernel with or without IPv6; tools only from `path`."""
         settings = json.dumps({"MetadataGuard": "yes" if on else "no"})
         self.worker.run("sh", "-c", "cat >/run/worker-bakery/settings.json", stdin=settings.encode())
-        command = [str(RUNTIME / "worker"), "guard"]
+        command = [str(self.runtime / "worker"), "guard"]
         if ipv6 is not None:
-            part = f"sys.path.insert(0, {str(RUNTIME)!r}); from worker_runtime import guard; "
+            part = f"sys.path.insert(0, {str(self.runtime)!r}); from worker_runtime import guard; "
             command = [PYTHON, "-IBc", f"import sys; {part}guard.switch({on}, {ipv6})"]
         return self.worker.run("env", f"PATH={path}", *command, expect=expect)
 
@@ -149,7 +150,10 @@ def places(tmp_path: Path) -> Iterator[Places]:
         made[1].run("mkdir", "/run/worker-bakery")
         server = ["nsenter", f"--target={made[0].pid}", "--net", "--", PYTHON, "-c", SERVER]
         stack.enter_context(background(server, log=tmp_path / "server"))
-        places = Places(*made)
+        for part in ("common", "osg"):
+            shutil.copytree(data.WORKER / part / RUNTIME, tmp_path / RUNTIME, dirs_exist_ok=True)
+        cloud, worker, container = made
+        places = Places(cloud, worker, container, tmp_path / RUNTIME)
         _wait_for_server(places.worker)
         yield places
 
@@ -240,7 +244,7 @@ def test_only_root_reaches_the_metadata_service(places: Places, path: str) -> No
     assert places.rules() == once
 
     off = places.guard(on=False, path=path)
-    assert "MetadataGuard = no: jobs can read" in off.stderr
+    assert "MetadataGuard is no: jobs can read" in off.stderr
     assert worker.ask(NOBODY, AMAZON) == worker.ask(NOBODY, AMAZON6) == {ANSWER}
     assert container.ask(NOBODY, AMAZON) == {ANSWER}
     for word in ("169.254", "WORKER", "worker"):

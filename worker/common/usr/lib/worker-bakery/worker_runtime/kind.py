@@ -6,7 +6,7 @@ from typing import Any, Dict, Mapping, NamedTuple, Tuple
 
 from worker_runtime import places
 
-FOLDER = "/usr/lib/worker-bakery"
+FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # /usr/lib/worker-bakery
 
 
 class Key(NamedTuple):
