@@ -19,7 +19,7 @@ def test_the_cloud_tells_it_what_to_do(host: Any) -> None:
 
 
 @pytest.mark.machine
-@pytest.mark.parametrize("unit", ["{name}.path", "{name}.service", "worker-life.service", "ssh.service"])
+@pytest.mark.parametrize("unit", ["{name}.path", "{name}.service", "worker-life.service"])
 def test_unit_starts_at_boot(host: Any, unit: str, kind: dict[str, Any]) -> None:
     assert host.check_output("systemctl is-enabled %s", unit.format(**kind)) == "enabled"
 
