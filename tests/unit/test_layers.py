@@ -52,3 +52,10 @@ def test_one_module_starts_processes(path: Path) -> None:
 def test_plans_are_made_without_input_or_output(name: str) -> None:
     forbidden = {"os", "subprocess", "socket", "shutil", "time", "random", "pathlib"}
     assert not {module.split(".")[0] for module in imports(ROOT / name)} & forbidden
+
+
+def test_no_two_files_of_tests_that_run_together_have_one_name() -> None:
+    """pytest imports a file by its name alone, and would leave the second one out."""
+    tiers = [ROOT / "tests" / tier for tier in ("unit", "integration", "boot")]
+    names = [path.name for tier in tiers for path in tier.rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
