@@ -12,9 +12,11 @@ from bakery.engines import choice, chroot
 from bakery.formats import FORMATS
 from bakery.repositories import NOTHING, Replaced
 from bakery.verify import ladder
+from provisioner.actions import Put
 from provisioner.errors import BadInput
 from provisioner.plan import Plan
 from provisioner.roles import NO_CVMFS, CvmfsClient
+from provisioner.scrub import scrub
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,21 @@ def make_plan(options: Options) -> tuple[Base, Plan]:
     base, client, replaced = _base_of(options), options.cvmfs, options.replaced
     boots, roles = FORMATS[options.format].boots, options.optional
     plan = recipe.plan(base, options.kind, optional=roles, client=client, replaced=replaced, boots=boots)
+    refuse_tokens(plan)
     return base, plan
+
+
+def refuse_tokens(plan: Plan) -> None:
+    """An image is for everybody, and a token is not. Raises BadInput."""
+    for step in plan.steps:
+        for action in step.actions:
+            if not isinstance(action, Put):
+                continue
+            text = action.data.decode("utf-8", "replace")
+            if scrub(text) != text:
+                raise BadInput(
+                    f"{action.path} would bring a token into the image.", "Give it to the worker."
+                )
 
 
 def _base_of(options: Options) -> Base:

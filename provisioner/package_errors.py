@@ -55,11 +55,11 @@ def _untrusted(tail: str) -> BakeryError | None:
 
 
 def _away(tail: str) -> BakeryError | None:
-    if not _AWAY.search(tail):
+    away = _AWAY.search(tail)
+    if away is None:
         return None
     name = _repository(tail)
-    why = _WHY.search(tail)
-    said = (why or _AWAY.search(tail))[0].strip(" -")  # type: ignore[index]  # one of them was found
+    said = (_WHY.search(tail) or away)[0].strip(" -")
     return Unreachable(
         f"The package repository {name or '(no name given)'} could not be read: {said}",
         f"Check network, clock and address; --repository-url {name or 'ID'}=URL names a mirror of it.",

@@ -73,6 +73,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_roles(parser)
     _add_repositories(parser)
+    _add_work(parser)
+    _add_instead(parser)
+    parser.epilog = (
+        "bake-image cache list|prune shows and removes what is kept, bake-image shell IMAGE opens a shell"
+        " in an image; each has --help."
+    )
+    return parser
+
+
+def _add_work(parser: argparse.ArgumentParser) -> None:
+    """How the image is made and proven."""
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="where the image goes")
     levels = ["none", "offline", "boot", "pool"]
     parser.add_argument(
@@ -97,6 +108,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--keep-failed", action="store_true", help="keep the disk of a bake that failed")
     parser.add_argument("--rebuild-base", action="store_true", help="make the base and the image anew")
+
+
+def _add_instead(parser: argparse.ArgumentParser) -> None:
+    """What is done instead of a bake."""
     parser.add_argument("--dry-run", action="store_true", help="print the plan and touch nothing")
     parser.add_argument(
         "--explain", action="store_true", help="say what is cached and what changed, and touch nothing"
@@ -107,11 +122,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="write what packer needs to bake by itself",
     )
-    parser.epilog = (
-        "bake-image cache list|prune shows and removes what is kept, bake-image shell IMAGE opens a shell"
-        " in an image; each has --help."
-    )
-    return parser
 
 
 def _add_bases(parser: argparse.ArgumentParser) -> None:

@@ -48,7 +48,8 @@ def system(host: Any) -> System:
     told = {name: value.strip('"') for name, _, value in (row.partition("=") for row in rows)}
     if told["ID"] in ("debian", "ubuntu"):
         return SYSTEMS[told["ID"]]
-    return SYSTEMS[f"el{told['VERSION_ID'].split('.')[0]}"]  # type: ignore[index]  # or it is none of ours
+    [family] = [family for family in SYSTEMS if family == f"el{told['VERSION_ID'].split('.')[0]}"]
+    return SYSTEMS[family]
 
 
 @pytest.fixture(scope="module")

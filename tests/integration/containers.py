@@ -14,7 +14,7 @@ import signal
 import string
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -122,9 +122,9 @@ class Container:
         ]
         return run.call([*inside, *argv], expect=expect, seconds=60)
 
-    def wait_until(self, what: str, seen: object, seconds: float) -> None:
+    def wait_until(self, what: str, seen: Callable[[], bool], seconds: float) -> None:
         end = time.monotonic() + seconds
-        while not seen():  # type: ignore[operator]  # a callable
+        while not seen():
             if self.process.poll() is not None:
                 raise NotProven(f"The container ended before {what}.\n{self.said()}")
             if time.monotonic() > end:

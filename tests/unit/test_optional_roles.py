@@ -9,12 +9,13 @@ import pytest
 
 from bakery import bake, bases, cvmfs, data, mirror, recipe
 from bakery.commands import bake_image
-from bakery.options import Options
+from bakery.options import Options, refuse_tokens
 from bakery.store import Store
 from provisioner import run
+from provisioner.actions import Put
 from provisioner.errors import BadInput
 from provisioner.monitor import Silent
-from provisioner.plan import Plan
+from provisioner.plan import Plan, PlannedStep
 from provisioner.roles import CvmfsClient
 from provisioner.roles.cvmfs import settings
 
@@ -153,3 +154,11 @@ def test_every_option_of_theirs_is_in_the_readme() -> None:
     group = next(g for g in bake_image._parser()._action_groups if g.title == "optional roles")
     options = {word for action in group._group_actions for word in action.option_strings}
     assert {word for word in options if f"| `{word}" not in table} == set()
+
+
+def test_a_token_in_a_file_of_the_plan_is_refused_and_not_told() -> None:
+    secret = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ3b3JrZXIifQ.c2lnbmF0dXJl"
+    step = PlannedStep("base", "write", (Put("/etc/x", f"token={secret}\n".encode(), 0o600),), "0" * 64)
+    with pytest.raises(BadInput, match="/etc/x would bring a token") as caught:
+        refuse_tokens(Plan("debian13", "0" * 64, "osg", (step,)))
+    assert secret not in str(caught.value)
