@@ -12,7 +12,7 @@ from bakery.engines import choice, chroot
 from bakery.formats import FORMATS
 from bakery.repositories import NOTHING, Replaced
 from bakery.verify import ladder
-from provisioner.actions import Put
+from provisioner.actions import Action, Put, Run
 from provisioner.errors import BadInput
 from provisioner.plan import Plan
 from provisioner.roles import NO_CVMFS, CvmfsClient
@@ -65,13 +65,18 @@ def refuse_tokens(plan: Plan) -> None:
     """An image is for everybody, and a token is not. Raises BadInput."""
     for step in plan.steps:
         for action in step.actions:
-            if not isinstance(action, Put):
-                continue
-            text = action.data.decode("utf-8", "replace")
+            what, text = _shown(action)
             if scrub(text) != text:
-                raise BadInput(
-                    f"{action.path} would bring a token into the image.", "Give it to the worker."
-                )
+                raise BadInput(f"{what} would bring a token into the image.", "Give it to the worker.")
+
+
+def _shown(action: Action) -> tuple[str, str]:
+    """A name for it, and all of its text."""
+    match action:
+        case Run(argv):
+            return f"A command of {argv[0]}", "\n".join(argv)
+        case Put(path, data):
+            return path, data.decode("utf-8", "replace")
 
 
 def _base_of(options: Options) -> Base:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -24,6 +25,7 @@ from tests.boot.life import CONF, wait_job
 
 Boot = Callable[[str], Machine]
 OFF = 90  # seconds; the deadlines below are 10 to 20
+LIFETIME = 1800  # seconds
 
 
 @pytest.fixture
@@ -167,10 +169,14 @@ def nothing_is_taken_that_cannot_end_in_time(start: Boot, pool: Pool) -> None:
     quick = pool.submit(
         "takes-a-little", "TG-SHORT", "#!/bin/sh\necho quick\n", {"allowed_job_duration": "20"}
     )
-    configure(machine, told(pool, MaxLifetime=80, **wanted))
+    # Long enough for the slowest machine to boot and join, and too short for an hour's job.
+    configure(machine, told(pool, MaxLifetime=LIFETIME, **wanted))
     wait_job(machine, pool, quick)
     assert pool.about(long, "JobStatus", "NumShadowStarts") == ["1", "undefined"]
     pool.remove(long)
+    # And now as if it had been told so little from its beginning that the end is near.
+    age = LIFETIME - (int(str(status(machine)["ends"])) - int(time.time()))
+    configure(machine, told(pool, MaxLifetime=age + 60, **wanted))
     machine.wait_off(600)
     assert "stopping: its MaxLifetime is near and no job runs" in machine.console_text()
 

@@ -20,7 +20,7 @@ from provisioner.errors import NotProven
 from provisioner.monitor import Event, Silent
 from provisioner.plan import Plan, PlannedStep, chained_id
 from provisioner.roles import Context
-from provisioner.steps import File, Step
+from provisioner.steps import Command, File, Step
 from tests.conftest import BASE, VENDOR, command
 
 # Another user, who may read this checkout and write where the test says, wherever they are. (A user
@@ -97,8 +97,11 @@ def test_a_changed_late_step_starts_from_the_checkpoint_before_it(
 
 
 def dirty(context: Context) -> tuple[Step, ...]:
-    token = b"Token = eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl\n"
-    return (File("/etc/osg-worker.conf", token), File("/etc/ssh/ssh_host_rsa_key", b"", 0o600))
+    """A token that no plan holds, as a program would leave it: one in a plan is refused before."""
+    program = 'printf "Token = eyJ%s.eyJ%s.%s\\n" "$@" > /etc/osg-worker.conf'
+    parts = ("hbGciOiJIUzI1NiJ9", "zdWIiOiJhQGIifQ", "c2lnbmF0dXJl")
+    token = Command("leave a token", ("/bin/sh", "-c", program, "sh", *parts))
+    return (token, File("/etc/ssh/ssh_host_rsa_key", b"", 0o600))
 
 
 def test_a_dirty_image_is_refused_and_kept_only_when_asked(

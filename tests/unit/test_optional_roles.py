@@ -12,7 +12,7 @@ from bakery.commands import bake_image
 from bakery.options import Options, refuse_tokens
 from bakery.store import Store
 from provisioner import run
-from provisioner.actions import Put
+from provisioner.actions import Action, Put, Run
 from provisioner.errors import BadInput
 from provisioner.monitor import Silent
 from provisioner.plan import Plan, PlannedStep
@@ -156,9 +156,18 @@ def test_every_option_of_theirs_is_in_the_readme() -> None:
     assert {word for word in options if f"| `{word}" not in table} == set()
 
 
-def test_a_token_in_a_file_of_the_plan_is_refused_and_not_told() -> None:
-    secret = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ3b3JrZXIifQ.c2lnbmF0dXJl"
-    step = PlannedStep("base", "write", (Put("/etc/x", f"token={secret}\n".encode(), 0o600),), "0" * 64)
-    with pytest.raises(BadInput, match="/etc/x would bring a token") as caught:
+SECRET = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ3b3JrZXIifQ.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        (Put("/etc/x", f"token={SECRET}\n".encode(), 0o600), "/etc/x would bring a token"),
+        (Run(("condor_store_token", SECRET)), "A command of condor_store_token would bring a token"),
+    ],
+)
+def test_a_token_in_a_plan_is_refused_and_not_told(action: Action, said: str) -> None:
+    step = PlannedStep("base", "write", (action,), "0" * 64)
+    with pytest.raises(BadInput, match=said) as caught:
         refuse_tokens(Plan("debian13", "0" * 64, "osg", (step,)))
-    assert secret not in str(caught.value)
+    assert SECRET not in str(caught.value)
