@@ -175,6 +175,7 @@ def nothing_is_taken_that_cannot_end_in_time(start: Boot, pool: Pool) -> None:
     assert pool.about(long, "JobStatus", "NumShadowStarts") == ["1", "undefined"]
     pool.remove(long)
     # And now as if it had been told so little from its beginning that the end is near.
+    machine.wait_until("it says when it ends", lambda: bool(status(machine)["ends"]), 120)
     age = LIFETIME - (int(str(status(machine)["ends"])) - int(time.time()))
     configure(machine, told(pool, MaxLifetime=age + 60, **wanted))
     machine.wait_off(600)
