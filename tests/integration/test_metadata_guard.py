@@ -130,7 +130,7 @@ def space(log: Path) -> Iterator[Space]:
 
 
 def _sleeper(parent: int) -> int:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         with suppress(OSError):
             for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
@@ -187,7 +187,7 @@ def _connect(cloud: Space, worker: Space, container: Space) -> None:
 
 def _wait_for_server(worker: Space) -> None:
     """Until everything answers: links of IPv6 take a moment to come up."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not all(worker.ask(ROOT, host) == {ANSWER} for host in (AMAZON, AMAZON6, OPENSTACK6)):
         assert time.monotonic() < end, "the metadata server does not answer"
         time.sleep(0.1)
@@ -287,9 +287,10 @@ def test_roots_connections_end_as_they_should(places: Places, path: str) -> None
     places.guard(path=path)
     for _ in range(5):
         assert places.worker.ask(ROOT, AMAZON) == {ANSWER}
-    time.sleep(0.5)
-    left = places.cloud.run("ss", "-Htan", "state", "last-ack", "state", "fin-wait-1").stdout
-    assert left == ""
+    end = time.monotonic() + 5  # a server that misses the packet waits for much longer
+    while left := places.cloud.run("ss", "-Htan", "state", "last-ack", "state", "fin-wait-1").stdout:
+        assert time.monotonic() < end, left
+        time.sleep(0.2)
 
 
 def test_a_broken_nft_is_said_and_iptables_used(places: Places, tmp_path: Path) -> None:

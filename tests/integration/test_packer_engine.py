@@ -129,7 +129,7 @@ def test_packer_that_is_killed(small_store: Store, programs: Path) -> None:
             arguments = path.read_bytes()
             if b"packer\0build\0" in arguments and named in arguments and b"unshare" not in arguments:
                 os.kill(int(path.parent.name), signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "packer ended before the image was done, and did not say why" in err
     nothing_stays(small_store.root)
@@ -171,7 +171,7 @@ def test_killed(small_store: Store, programs: Path) -> None:
 def test_interrupted(small_store: Store, programs: Path) -> None:
     process = booting(small_store, programs)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in err
     nothing_stays(small_store.root)

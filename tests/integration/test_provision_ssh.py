@@ -273,7 +273,7 @@ def test_a_connection_cut_in_the_middle_of_a_step(site: Site) -> None:
     process = site.start(plan, "-v", user="maintainer")
     site.machine.wait_until("the step began", lambda: site.has("/root/cut") and "begin" in cut(site), 120)
     cut_off(site, "maintainer")
-    out, err = process.communicate(timeout=40)
+    out, err = process.communicate(timeout=240)
     assert (process.returncode, out) == (0, "2 of 2 steps applied, 0 were done before\n"), err
     assert f"The connection to maintainer@{site.host}:22 was lost." in err
     assert "waiting for the end of what an earlier connection began" in err
@@ -383,7 +383,7 @@ def test_a_refused_key(site: Site, tmp_path: Path) -> None:
 def test_nobody_listens(site: Site) -> None:
     began = time.monotonic()
     fails(site.apply(SMALL, port=23), 5, f"root@{site.host}:23", "nobody listens", "Is sshd running there")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # at once; a retry would take longer
 
 
 def test_no_ssh_server(site: Site) -> None:
@@ -394,7 +394,7 @@ def test_no_ssh_server(site: Site) -> None:
         answer, _ = listening.accept()
         answer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         answer.close()
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     fails(Ended(process.returncode, out, err), 5, "Is it an ssh server that listens there?")
 
 

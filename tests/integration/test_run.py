@@ -90,7 +90,7 @@ def test_a_time_limit_ends_the_program() -> None:
 
 def test_a_background_program_ends_with_its_block(tmp_path: Path) -> None:
     with run.background(["sh", "-c", "echo up; sleep 60"], log=tmp_path / "log") as process:
-        time.sleep(0.3)
+        assert until(lambda: (tmp_path / "log").read_text() != "")
         assert process.poll() is None
     assert process.returncode == -signal.SIGKILL
     assert (tmp_path / "log").read_text() == "up\n"
@@ -119,7 +119,7 @@ def sleepers() -> list[str]:
     return found
 
 
-def until(seen: Callable[[], bool], seconds: float = 10) -> bool:
+def until(seen: Callable[[], bool], seconds: float = 60) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if seen():
