@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from bakery.commands import bake_image
 from bakery.machines import vm
 from bakery.machines.accelerator import KVM, TCG
 from bakery.machines.needs import Image, Needs, boot
@@ -28,6 +29,14 @@ def test_a_level_includes_those_below_it() -> None:
     assert ladder.up_to("none") == ()
     assert ladder.up_to("boot") == ("offline", "boot")
     assert ladder.up_to("pool") == ("offline", "boot", "pool")
+
+
+@pytest.mark.parametrize(
+    ("argv", "level"),
+    [([], "boot"), (["--format", "oci"], "offline"), (["--verify", "pool"], "pool")],
+)
+def test_how_far_bake_image_goes_by_itself(argv: list[str], level: str) -> None:
+    assert bake_image._options(bake_image._parser().parse_args(argv)).level == level
 
 
 def test_a_request_survives_its_way_into_the_room() -> None:

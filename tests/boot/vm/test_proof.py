@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import stat
 import threading
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bakery import bases, qemu, recipe
+from bakery import qemu
 from bakery.store import Store, read_manifest, write_manifest
 from tests.boot.conftest import Seen
 from tests.conftest import Ended, command
@@ -24,13 +23,9 @@ GROUP = 'WorkerGroupName == "Bakery\'s \\"proof\\" $(run)"'
 
 
 @pytest.fixture(scope="module")
-def image(store: Store) -> Path:
-    """The default image, proven to offline and no further, whatever an earlier run has shown."""
-    if os.geteuid() != 0:
-        pytest.fail("these tests mount disks and make namespaces: run them as root")
-    done = command("bake-image", "--verify", "offline", "--json")
-    assert done.status == 0, done.err[-3000:]
-    path = store.image(recipe.plan(bases.find(bases.DEFAULT), "osg"))
+def image(baked_prominence: dict[str, Any]) -> Path:
+    """A PROMINENCE worker's, proven to offline and no further, whatever an earlier run has shown."""
+    path = Path(baked_prominence["path"])
     manifest = read_manifest(path)
     assert manifest
     write_manifest(path, {**manifest, "proof": {"offline": manifest["proof"]["offline"]}})
@@ -44,20 +39,6 @@ def phases(done: Ended) -> list[str]:
 
 def shown(proof: dict[str, Any], level: str) -> list[str]:
     return [check["what"] for check in proof[level]["checks"]]
-
-
-def test_default_bake_proves_that_it_boots_and_only_what_is_missing(image: Path) -> None:
-    done = command("bake-image", "--json")
-    assert done.status == 0, done.err[-5000:]
-    result = json.loads(done.out)
-    assert result["path"] == str(image)
-    assert "image tests on the mounted root" not in phases(done)
-    assert shown(result["proof"], "boot")[0] == "booted (bios), ssh answered"
-    assert re.fullmatch(r"image tests over ssh: \d+ passed", shown(result["proof"], "boot")[1])
-    assert result["proof"]["boot"]["accelerator"] in ("kvm", "tcg")
-    again = command("bake-image", "--json")
-    assert json.loads(again.out)["from_store"]
-    assert phases(again) == []
 
 
 class Watch:
@@ -141,15 +122,25 @@ def test_a_worker_joins_runs_only_its_jobs_and_leaves_and_its_token_is_seen_nowh
         assert files_with(signature.encode(), store.root / folder) == []
 
 
-def test_a_prominence_worker_joins_by_its_user_data_and_runs_the_job_it_is_for(
-    baked_prominence: dict[str, Any],
-) -> None:
-    done = command("verify-image", baked_prominence["path"], "--level", "pool", "--json", "-v")
+def test_bake_image_proves_a_prominence_worker_and_only_what_is_missing(image: Path) -> None:
+    """It joins by its user-data, and runs the job it is for."""
+    wanted = ("--worker", "prominence", "--verify", "pool", "--json", "-v")
+    done = command("bake-image", *wanted)
     assert done.status == 0, done.err[-5000:]
-    seen, *rest = shown(json.loads(done.out)["proof"], "pool")
+    result = json.loads(done.out)
+    assert result["path"] == str(image)
+    assert "image tests on the mounted root" not in phases(done)
+    booted, tested = shown(result["proof"], "boot")
+    assert booted == "booted (bios), ssh answered"
+    assert re.fullmatch(r"image tests over ssh: \d+ passed", tested)
+    assert result["proof"]["boot"]["accelerator"] in ("kvm", "tcg")
+    seen, *rest = shown(result["proof"], "pool")
     assert seen.startswith("seen in the collector, power-on to ")
     assert [re.sub("the job .* (ran|stayed)", r"a job \1", text) for text in rest] == [
         "a job ran on it, its output came back",
         "powered itself off after 120 s without a job",
         "a job stayed idle all the while",
     ]
+    again = command("bake-image", *wanted)
+    assert json.loads(again.out)["from_store"]
+    assert phases(again) == []
