@@ -50,11 +50,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Policy:
-    """What goes beside the useless: unused for `older_than` seconds; all that is over `max_size` bytes."""
+    """What goes beside the useless: unused for `older_than` seconds; all that is over `max_size` bytes.
+
+    `everything` also takes what has no size, as the link to a user's own base.
+    """
 
     older_than: float | None = None
     max_size: float | None = None
     kinds: frozenset[Kind] | None = None  # None is every kind
+    everything: bool = False
 
 
 # --- what goes ---------------------------------------------------------------------------------
@@ -83,7 +87,7 @@ def _next(left: list[Entry], policy: Policy, now: float) -> Entry | None:
         if not entry.in_use
         and (policy.kinds is None or entry.kind in policy.kinds)
         and not (entry.kind == "base" and entry.of in needed)
-        and (too_much or (policy.older_than is not None and entry.used < until))
+        and (policy.everything or too_much or (policy.older_than is not None and entry.used < until))
     ]
     return min(free, key=lambda entry: (entry.used, entry.name), default=None)
 

@@ -140,7 +140,9 @@ def _prune(options: argparse.Namespace, kept: Store) -> int:
 def _policy(options: argparse.Namespace) -> Policy:
     from bakery.cache import DAY, GIB, Policy
 
-    days, size = options.older_than, 0.0 if options.all else options.max_size
+    days, size = options.older_than, options.max_size
     return Policy(
-        older_than=None if days is None else days * DAY, max_size=None if size is None else size * GIB
+        older_than=None if days is None else days * DAY,
+        max_size=None if size is None else size * GIB,
+        everything=options.all,
     )

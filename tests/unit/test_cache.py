@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,13 @@ def test_all_is_all_that_is_not_in_use() -> None:
     held = (*KEPT[:3], entry("checkpoint", "over new", 1, NEW, in_use=True), *KEPT[4:])
     assert set(names(Policy(max_size=0), held)) == {"over old", OLD, "image", "trixie"}
     assert len(names(Policy(max_size=0))) == len(KEPT)
+
+
+def test_everything_is_more_than_what_has_a_size() -> None:
+    link = replace(KEPT[0], name="link", size=0)
+    assert names(Policy(max_size=0), (link,)) == []
+    assert names(Policy(everything=True), (link,)) == ["link"]
+    assert len(names(Policy(everything=True))) == len(KEPT)
 
 
 def test_age_and_size_are_joined() -> None:
