@@ -154,7 +154,11 @@ def boot(
     _check(root)
     with _cgroup() as cgroup, _terminal(console) as terminal:
         script = ("bash", "-c", _OUTSIDE, "machine", cgroup, root, terminal, hostname)
-        own = {"INSIDE": _INSIDE, "MASKED": " ".join(masked), "LAY_CABLE": network.cable() if network else ""}
+        own = {
+            "INSIDE": _INSIDE,
+            "MASKED": " ".join(masked),
+            "LAY_CABLE": network.cable() if network else "",
+        }
         # A name in /etc/hostname would win over the one that the script sets.
         argv = [*map(str, script), f"systemd.hostname={hostname}", *arguments]
         with background(argv, log=console, env={**os.environ, **own}) as process:

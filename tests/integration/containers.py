@@ -75,6 +75,11 @@ class DockerRun:
     def told(self, **env: str) -> DockerRun:
         return replace(self, env={**self.env, **env})
 
+    def with_volume(self, here: Path, there: str) -> DockerRun:
+        """In the place of what was mounted there, or below it."""
+        kept = [volume for volume in self.volumes if not f"{volume[1]}/".startswith(f"{there}/")]
+        return replace(self, volumes=(*kept, (here, there)))
+
 
 def parse(text: str, variables: Mapping[str, str], root: Path) -> DockerRun:
     """Of a command line; folders of the host are in `root`. Variables that are not given are empty."""

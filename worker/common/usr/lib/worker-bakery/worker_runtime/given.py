@@ -28,7 +28,7 @@ class Look(NamedTuple):
 def sources(kind: Kind, values: Mapping[str, str]) -> List[str]:
     """The files that are there of all that may hold a token."""
     named = [values.get("TokenFile", ""), kind.file if holds_token(kind) else ""]
-    return sorted({path for path in [*named, *others(kind, values)] if path and os.path.exists(path)})
+    return sorted({path for path in [*named, *others(kind, values)] if os.path.isfile(path)})
 
 
 def holds_token(kind: Kind) -> bool:

@@ -53,6 +53,9 @@ def only_one(source: str, raw: bytes) -> str:
 def _content(path: str, private: bool) -> bytes:
     try:
         content = files.settled(path, private)
+    except IsADirectoryError:
+        # docker run makes one where there is no file to mount.
+        raise NoToken("TokenFile %s does not exist: it is a folder" % path) from None
     except OSError as error:
         if error.filename is None:  # it was open: fchmod, fchown
             raise NoToken("TokenFile %s can be read by others; chmod 600 it" % path) from None
