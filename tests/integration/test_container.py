@@ -349,7 +349,7 @@ def test_the_limits_of_a_container_are_htcondor_s(
         options = replace(docker_run(pool, tmp_path), privileged=False, groups=groups)
         with worker(image, options, tmp_path, network) as container:
             container.wait_until("it has joined", lambda: joined(pool, tmp_path.name), 180)
-            assert "this container has 1 CPUs and 1024 MiB" in container.said()
+            assert "this container has CPUs: 1, memory: 1024 MiB" in container.said()
             # A quarter of the memory is kept for HTCondor itself.
             shown = pool.ads(tmp_path.name, "TotalCpus", "TotalMemory", found_by=CLOUD)
             assert shown == ["1.0 768"]

@@ -126,7 +126,7 @@ def prepared(values: Mapping[str, str]) -> Optional[bool]:
         own_folder(path)
     os.chmod(places.LOG, 0o750)
     here = cgroup.share()
-    say("this container has %d CPUs and %d MiB" % here)
+    say("this container has CPUs: %d, memory: %d MiB" % here)
     files.put(SIZE_FILE, size(here).encode("ascii"), 0o644)
     files.put(CONFIG_FILE, config(may(_SYS_ADMIN)).encode("ascii"), 0o644)
     if not may(_SYS_ADMIN):
