@@ -285,7 +285,7 @@ def test_a_token_that_others_can_read_stays_as_it_is_and_jobs_read_no_copy(
     options = replace(options, volumes=(*options.volumes, (another, "/etc/condor/tokens.d/another")))
     copies = "/run/worker-bakery/tokens.d"
     with worker(image, options, tmp_path, network) as container:
-        container.wait_until("it runs", lambda: "starting: " in container.said(), 120)
+        container.wait_until("it runs", lambda: "starting: " in container.said(), 180)
         for name in ("token.jwt", "another"):
             path = f"/etc/condor/tokens.d/{name}"
             assert (
@@ -308,7 +308,8 @@ def test_a_token_that_changes_is_taken_up_and_jobs_go_on(
     options, folder = docker_run(pool, tmp_path, idle_timeout="200", job_id="goes-on"), tmp_path / "tokens"
     folder.mkdir(mode=0o700)
     put_token(folder / "token.jwt", replace(pool, signing_key=b"another").worker_token())
-    job = pool.submit("goes-on", "", "#!/bin/sh\nsleep 20\n", of_cluster("goes-on"))
+    until_told = "#!/bin/sh\nwhile [ ! -e /home/end ]; do sleep 1; done\n"
+    job = pool.submit("goes-on", "", until_told, of_cluster("goes-on"))
     in_a_folder = options.with_volume(folder, "/etc/condor/tokens.d")
     with worker(image, in_a_folder, tmp_path, network) as container:
         container.wait_until("it is rejected", lambda: "rejected the token" in container.said(), 180)
@@ -319,9 +320,10 @@ def test_a_token_that_changes_is_taken_up_and_jobs_go_on(
         container.wait_until("it has joined", lambda: joined(pool, tmp_path.name), 180)
         container.wait_until("its job runs", lambda: pool.about(job, "JobStatus") == ["2"], 180)
         put_token(folder / "token.jwt", pool.worker_token(lifetime=-60))
-        container.wait_until("it is told", lambda: "HTCondor goes on as before" in container.said(), 60)
+        container.wait_until("it is told", lambda: "HTCondor goes on as before" in container.said(), 180)
         put_token(folder / "token.jwt", pool.worker_token(lifetime=7200))
-        container.wait_until("it is told", lambda: container.said().count(TAKEN_UP) == 2, 60)
+        container.wait_until("it is told", lambda: container.said().count(TAKEN_UP) == 2, 180)
+        (tmp_path / "opt/prominence/end").touch()
         wait_job(pool, container, job)
         assert pool.about(job, "NumShadowStarts") == ["1"]
         assert (tmp_path / "var/log/condor/MasterLog").read_text().count("Got SIGHUP") == 2
@@ -335,9 +337,9 @@ def test_a_file_that_was_replaced_where_a_container_cannot_see_it(
 ) -> None:
     options, token = docker_run(pool, tmp_path, idle_timeout="200"), tmp_path / "root/token.jwt"
     with worker(image, options, tmp_path, network) as container:
-        container.wait_until("it runs", lambda: "starting: " in container.said(), 120)
+        container.wait_until("it runs", lambda: "starting: " in container.said(), 180)
         Path(shutil.copy(token, f"{token}.new")).replace(token)
-        container.wait_until("it is said", lambda: "was replaced by another file" in container.said(), 60)
+        container.wait_until("it is said", lambda: "was replaced by another file" in container.said(), 180)
         assert TAKEN_UP not in container.said()
 
 

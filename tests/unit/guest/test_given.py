@@ -69,6 +69,19 @@ def test_copies_follow_but_a_daemon_s_own_token_stays(kind: Kind) -> None:
     assert set(content(kind.tokens)) == {"prominence-worker.token", theirs.name}
 
 
+def test_another_token_that_cannot_be_read_is_said_and_left_out(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    def refused(path: str, private: bool) -> bytes:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("worker_runtime.files.settled", refused)
+    given.copied(kind, values(kind))
+    assert set(content(kind.tokens)) == {"prominence-worker.token"}
+    said = f"warning: {kind.given}/other: Permission denied; HTCondor does not get it\n"
+    assert said.encode() in capfdbinary.readouterr().err
+
+
 def test_what_holds_a_token_is_known(kind: Kind) -> None:
     both = [f"{kind.given}/other", f"{kind.given}/token.jwt"]
     assert given.sources(kind, values(kind)) == both

@@ -12,6 +12,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from worker_runtime import conf, files
 from worker_runtime.kind import Kind
+from worker_runtime.say import say
 
 _DAEMON_S = "_auto_generated_token"  # what a daemon of HTCondor's has asked its pool for
 _ACCOUNT = re.compile(r"slot\d+\Z")  # resources.ACCOUNT
@@ -54,7 +55,8 @@ def others(kind: Kind, values: Mapping[str, str]) -> List[str]:
 def copied(kind: Kind, values: Mapping[str, str]) -> bool:
     """HTCondor's copies are those of now; False if they were so already. Raises OSError."""
     files.private_folder(kind.tokens)
-    wanted = {os.path.basename(path): _content(path) for path in others(kind, values)}
+    found = ((os.path.basename(path), _content(path)) for path in others(kind, values))
+    wanted = {name: content for name, content in found if content is not None}
     wanted[os.path.basename(kind.token_file)] = values["Token"].encode("ascii") + b"\n"
     gone = [name for name in os.listdir(kind.tokens) if name not in wanted and not name.endswith(_DAEMON_S)]
     for name in gone:
@@ -63,8 +65,12 @@ def copied(kind: Kind, values: Mapping[str, str]) -> bool:
     return bool(gone) or any(new)
 
 
-def _content(path: str) -> bytes:
-    return files.settled(path, private=False) or b""
+def _content(path: str) -> Optional[bytes]:
+    try:
+        return files.settled(path, private=False)
+    except OSError as error:  # on a file system whose server does not trust this machine's root
+        say("warning: %s: %s; HTCondor does not get it" % (path, error.strerror))
+        return None
 
 
 def looked(paths: Iterable[str]) -> Dict[str, Look]:
