@@ -51,14 +51,25 @@ for name in null zero full random urandom tty; do
     touch "$root/dev/$name"; mount --bind "/dev/$name" "$root/dev/$name"
 done
 mkdir "$root/dev/shm"; mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+mkdir "$root/dev/pts"; mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
+for number in 0:stdin 1:stdout 2:stderr; do
+    ln -s "/proc/self/fd/${number%:*}" "$root/dev/${number#*:}"
+done
 while [ "$1" != -- ]; do
     if [ -d "$1" ]; then mkdir -p "$root$2"; else mkdir -p "$root${2%/*}"; touch "$root$2"; fi
     mount --bind "$1" "$root$2"
     shift 2
 done
 shift
-exec chroot "$root" "$@"
+# Not chroot, in which no user namespaces can be made.
+cd "$root"
+mkdir -p run/outside
+pivot_root . run/outside
+umount -l /run/outside
+rmdir /run/outside
+exec "$@"
 """
 
 

@@ -130,7 +130,7 @@ def prepared(values: Mapping[str, str]) -> Optional[bool]:
     files.put(SIZE_FILE, size(here).encode("ascii"), 0o644)
     files.put(CONFIG_FILE, config(may(_SYS_ADMIN)).encode("ascii"), 0o644)
     if not may(_SYS_ADMIN):
-        say("this container is not privileged: jobs share one /tmp, and there is no apptainer")
+        say("this container is not privileged: jobs share one /tmp, and apptainer needs user namespaces")
     if resources.provided(*here) or storage.main():
         return None
     if values["MetadataGuard"] == "yes" and not may(_NET_ADMIN):
