@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from bakery.machines.machine import ENVIRONMENT, Machine
-from bakery.machines.network import GATEWAY, Network
+from bakery.machines.network import Network
 from provisioner.errors import BadInput, MissingHere, NotProven
 from provisioner.run import Completed, background, call, require
 
@@ -62,14 +62,7 @@ _INSIDE = r"""
 set -eu
 root=$2; terminal=$3; name=$4; masked=$MASKED; shift 4
 ip link set lo up
-if [ -n "$NETWORK" ]; then
-    ip link add eth0 type veth peer name "$CABLE" netns "$NETWORK"
-    nsenter --net="$NETWORK" ip link set "$CABLE" up
-    nsenter --net="$NETWORK" ip route add "$ADDRESS/32" dev "$CABLE" src "$GATEWAY"
-    ip address add "$ADDRESS/24" dev eth0
-    ip link set eth0 up
-    ip route add default via "$GATEWAY"
-fi
+sh -euc "$LAY_CABLE"
 mount --rbind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --bind "$root/proc/sys" "$root/proc/sys"
@@ -161,24 +154,15 @@ def boot(
     _check(root)
     with _cgroup() as cgroup, _terminal(console) as terminal:
         script = ("bash", "-c", _OUTSIDE, "machine", cgroup, root, terminal, hostname)
-        env = {**os.environ, "INSIDE": _INSIDE, "MASKED": " ".join(masked), **_cable(network)}
+        own = {
+            "INSIDE": _INSIDE,
+            "MASKED": " ".join(masked),
+            "LAY_CABLE": network.cable() if network else "",
+        }
         # A name in /etc/hostname would win over the one that the script sets.
         argv = [*map(str, script), f"systemd.hostname={hostname}", *arguments]
-        with background(argv, log=console, env=env) as process:
+        with background(argv, log=console, env={**os.environ, **own}) as process:
             yield NamespaceMachine(console, process)
-
-
-def _cable(network: Network | None) -> dict[str, str]:
-    """What the script needs to know to lay one; it goes when either end's network does."""
-    if network is None:
-        return {"NETWORK": ""}
-    address = network.free_address()
-    return {
-        "NETWORK": str(network.namespace),
-        "ADDRESS": address,
-        "GATEWAY": GATEWAY,
-        "CABLE": f"to-{address}",
-    }
 
 
 def _check(root: Path) -> None:

@@ -2,7 +2,8 @@
 
 `docker run` of an image is its root directory under a writable layer, with the volumes mounted, in PID
 and mount namespaces of its own, with the capabilities that Docker leaves a container. The network is the
-host's (`--net=host`), and that of a test's pool is the host here.
+host's (`--net=host`), and that of a test's pool is the host here; a container with a host name of its own
+is on a host of its own, at the end of a cable to that network.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import shlex
 import signal
 import string
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,21 +36,40 @@ _LIMITED = ("setpriv", f"--bounding-set=-all,{_KEPT}", "--inh-caps=-all")
 _START = r"""
 set -eu
 root=$1; shift
+if [ -n "$HOST" ]; then hostname "$HOST"; ip link set lo up; fi
+sh -euc "$LAY_CABLE"
+for group in $GROUPS_OF_IT; do echo 0 >"$group/cgroup.procs"; done
 mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
 mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$root/sys"
+mount -t tmpfs -o mode=0755,nosuid tmpfs "$root/sys/fs/cgroup"
+for group in $GROUPS_OF_IT; do
+    own=$root/sys/fs/cgroup/$(basename "$(dirname "$group")")
+    mkdir "$own"; mount --bind "$group" "$own"; mount -o remount,bind,ro "$own"
+done
 mount -t tmpfs -o mode=0755,nosuid tmpfs "$root/dev"
 for name in null zero full random urandom tty; do
     touch "$root/dev/$name"; mount --bind "/dev/$name" "$root/dev/$name"
 done
 mkdir "$root/dev/shm"; mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+mkdir "$root/dev/pts"; mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
+for number in 0:stdin 1:stdout 2:stderr; do
+    ln -s "/proc/self/fd/${number%:*}" "$root/dev/${number#*:}"
+done
 while [ "$1" != -- ]; do
     if [ -d "$1" ]; then mkdir -p "$root$2"; else mkdir -p "$root${2%/*}"; touch "$root$2"; fi
     mount --bind "$1" "$root$2"
     shift 2
 done
 shift
-exec chroot "$root" "$@"
+# Not chroot, in which no user namespaces can be made.
+cd "$root"
+mkdir -p run/outside
+pivot_root . run/outside
+umount -l /run/outside
+rmdir /run/outside
+exec "$@"
 """
 
 
@@ -59,9 +80,16 @@ class DockerRun:
     env: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[tuple[Path, str], ...] = ()
     privileged: bool = False
+    hostname: str = ""  # "": the host's, and its network
+    groups: tuple[Path, ...] = ()  # control groups that it is in, and sees
 
     def told(self, **env: str) -> DockerRun:
         return replace(self, env={**self.env, **env})
+
+    def with_volume(self, here: Path, there: str) -> DockerRun:
+        """In the place of what was mounted there, or below it."""
+        kept = [volume for volume in self.volumes if not f"{volume[1]}/".startswith(f"{there}/")]
+        return replace(self, volumes=(*kept, (here, there)))
 
 
 def parse(text: str, variables: Mapping[str, str], root: Path) -> DockerRun:
@@ -116,6 +144,7 @@ class Container:
             "--mount",
             "--pid",
             "--net",
+            "--uts",
             "--root",
             "--wd",
             "--",
@@ -145,6 +174,49 @@ def started(
         limited = () if options.privileged else _LIMITED
         script = ["sh", "-c", _START, "container", str(own), *volumes, "--", *limited, *inside]
         room = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation=private"]
+        apart = ("--net", "--uts") if options.hostname else ()
+        argv = [*room, *apart, *script]
+        own_env = run.environment(
+            HOST=options.hostname,
+            LAY_CABLE=network.cable() if options.hostname else "",
+            GROUPS_OF_IT=" ".join(map(str, options.groups)),
+        )
         log = work / "log"
-        with run.background(network.argv([*room, *script]), log=log, env=run.environment()) as process:
+        where = argv if options.hostname else network.argv(argv)
+        with run.background(where, log=log, env=own_env) as process:
             yield Container(process, log)
+
+
+@contextmanager
+def limited(cpus: float, memory: int) -> Iterator[tuple[Path, ...]]:
+    """Control groups as `docker run --cpus --memory` makes them where version 1 has both; bytes."""
+    limits = {
+        "cpu": {"cpu.cfs_period_us": 100_000, "cpu.cfs_quota_us": int(cpus * 100_000)},
+        "memory": {"memory.limit_in_bytes": memory},
+    }
+    with ExitStack() as stack:
+        yield tuple(
+            stack.enter_context(_group(Path("/sys/fs/cgroup") / controller, files))
+            for controller, files in limits.items()
+        )
+
+
+@contextmanager
+def _group(above: Path, files: Mapping[str, int]) -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="worker-bakery.", dir=above))
+    try:
+        for name, value in files.items():
+            (made / name).write_text(str(value))
+        yield made
+    finally:
+        _removed(made)
+
+
+def _removed(group: Path) -> None:
+    """The kernel lets go of a dead process a moment after its end."""
+    for _ in range(100):
+        with suppress(OSError):
+            group.rmdir()
+            return
+        time.sleep(0.1)
+    group.rmdir()

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import tarfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,19 @@ import pytest
 from bakery.machines.network import Network, isolated
 from bakery.oci import layer
 from bakery.verify import pool as pools
-from bakery.verify.pool import ADDRESS, Pool
+from bakery.verify.pool import ADDRESS, TRUST_DOMAIN, Pool
 from provisioner import run
 from tests.conftest import command
-from tests.integration.containers import Container, DockerRun, parse, started
+from tests.integration.containers import Container, DockerRun, limited, parse, started
 
 DOCKER_RUN = Path(__file__).parent.parent / "golden/container/docker-run.sh"
 REQUIRED = ("PROMINENCE_CLOUD", "PROMINENCE_REGION", "PROMINENCE_NODE_GROUP", "PROMINENCE_COLLECTOR")
 JOB_ID = "5e1f-1700000000"
 COMPLETED = "4"
+CLOUD = "ProminenceCloud"
+CGROUP_V1 = all(Path("/sys/fs/cgroup", name).is_dir() for name in ("cpu", "memory"))
+TAKEN_UP = "HTCondor is told to take that up"
+AS_A_JOB = ("setpriv", "--reuid=slot1", "--regid=slot1", "--clear-groups")
 JOBS = Path(__file__).parent / "jobs"
 # A job that runs a container by udocker, and what the program in there says.
 CONTAINED = {"request_disk": "100000", "requirements": "TARGET.HasUdocker"}
@@ -106,9 +111,20 @@ def docker_run(pool: Pool, host: Path, **variables: str) -> DockerRun:
     }
     for folder in ("var/log/condor", "opt/prominence", "root"):
         (host / folder).mkdir(parents=True)
-    (host / "root/token.jwt").write_text(pool.worker_token() + "\n")
-    (host / "root/token.jwt").chmod(0o644)
+    put_token(host / "root/token.jwt", pool.worker_token())
     return parse(DOCKER_RUN.read_text(), {**given, **variables}, host)
+
+
+def put_token(path: Path, token: str) -> None:
+    """Some user's, and readable by all, as curl leaves it."""
+    path.write_text(token + "\n")
+    path.chmod(0o644)
+    os.chown(path, 1000, 1000)
+
+
+def owner_and_mode(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_uid, status.st_gid, status.st_mode & 0o7777
 
 
 @contextmanager
@@ -120,11 +136,11 @@ def worker(
 
 
 def joined(pool: Pool, cloud: str) -> bool:
-    return bool(pool.ads(cloud, "Name", found_by="ProminenceCloud"))
+    return bool(pool.ads(cloud, "Name", found_by=CLOUD))
 
 
-def wait_job(pool: Pool, container: Container, job: str) -> None:
-    container.wait_until(f"job {job} is done", lambda: pool.about(job, "JobStatus") == [COMPLETED], 300)
+def wait_job(pool: Pool, container: Container, job: str, seconds: float = 300) -> None:
+    container.wait_until(f"job {job} is done", lambda: pool.about(job, "JobStatus") == [COMPLETED], seconds)
 
 
 def unburied(container: Container) -> bool:
@@ -220,30 +236,176 @@ def test_values_and_tokens_that_cannot_be_used(
         assert container.wait(60) == 2
         assert "PROMINENCE_IDLE_TIMEOUT is not a whole number" in container.said()
         assert "PROMINENCE_COLLECTOR is not of the form" in container.said()
-    (tmp_path / "root/token.jwt").write_text(pool.worker_token(lifetime=-60))
-    with worker(image, options, tmp_path, network, "expired") as container:
-        assert container.wait(60) == 2
-        assert "the token expired on" in container.said()
-        assert "eyJ" not in container.said()
     assert not (tmp_path / "var/log/condor/MasterLog").exists()
+
+
+def test_a_token_file_that_is_absent(image: Image, pool: Pool, network: Network, tmp_path: Path) -> None:
+    options = docker_run(pool, tmp_path)
+    token = tmp_path / "root/token.jwt"
+    token.unlink()
+    token.mkdir()  # as docker run does then
+    said = "PROMINENCE_TOKEN_FILE /etc/condor/tokens.d/token.jwt does not exist: it is a folder\n"
+    assert said in refused(image, options, network, tmp_path)
+
+
+def test_a_token_that_has_expired(image: Image, pool: Pool, network: Network, tmp_path: Path) -> None:
+    options = docker_run(pool, tmp_path)
+    (tmp_path / "root/token.jwt").write_text(pool.worker_token(lifetime=-60))
+    assert "the token expired on" in refused(image, options, network, tmp_path)
+
+
+def test_a_token_that_jobs_could_read(image: Image, pool: Pool, network: Network, tmp_path: Path) -> None:
+    """A folder that is open to others takes the place of the image's, which is closed."""
+    folder = tmp_path / "tokens"
+    folder.mkdir(mode=0o755)
+    put_token(folder / "token.jwt", pool.worker_token())
+    options = docker_run(pool, tmp_path).with_volume(folder, "/etc/condor/tokens.d")
+    said = refused(image, options, network, tmp_path)
+    assert "jobs could read the token in /etc/condor/tokens.d/token.jwt; chmod 600 it" in said
+    assert owner_and_mode(folder / "token.jwt") == (1000, 1000, 0o644)
+    assert owner_and_mode(folder) == (0, 0, 0o755)
+
+
+def refused(image: Image, options: DockerRun, network: Network, folder: Path) -> str:
+    """What a container says that starts nothing."""
+    with worker(image, options, folder, network) as container:
+        assert container.wait(120) == 2
+        said = container.said()
+    assert "HTCondor was not started" in said
+    assert "eyJ" not in said
+    assert not (folder / "var/log/condor/MasterLog").exists()
+    return said
+
+
+def test_a_token_that_others_can_read_stays_as_it_is_and_jobs_read_no_copy(
+    image: Image, pool: Pool, network: Network, tmp_path: Path
+) -> None:
+    options, token = docker_run(pool, tmp_path), tmp_path / "root/token.jwt"
+    another = tmp_path / "root/another"
+    put_token(another, pool.worker_token())
+    options = replace(options, volumes=(*options.volumes, (another, "/etc/condor/tokens.d/another")))
+    copies = "/run/worker-bakery/tokens.d"
+    with worker(image, options, tmp_path, network) as container:
+        container.wait_until("it runs", lambda: "starting: " in container.said(), 180)
+        for name in ("token.jwt", "another"):
+            path = f"/etc/condor/tokens.d/{name}"
+            assert (
+                f"{path} can be read by others than its owner (mode 0644); chmod 600 it" in container.said()
+            )
+        listed = container.exec(["stat", "--format=%n %U %a", copies, f"{copies}/another"]).stdout
+        assert listed.splitlines() == [f"{copies} root 700", f"{copies}/another root 600"]
+        # The folder that it is mounted in is closed, the one with the copy, too.
+        for inside in ("/etc/condor/tokens.d/token.jwt", f"{copies}/prominence-worker.token"):
+            container.exec(["test", "-r", inside])
+            container.exec([*AS_A_JOB, "test", "-e", inside], expect=(1,))
+        container.kill(signal.SIGTERM)
+        assert container.wait(180) == 0
+    assert owner_and_mode(token) == owner_and_mode(another) == (1000, 1000, 0o644)
+
+
+def test_a_token_that_changes_is_taken_up_and_jobs_go_on(
+    image: Image, pool: Pool, network: Network, tmp_path: Path
+) -> None:
+    options, folder = docker_run(pool, tmp_path, idle_timeout="200", job_id="goes-on"), tmp_path / "tokens"
+    folder.mkdir(mode=0o700)
+    put_token(folder / "token.jwt", replace(pool, signing_key=b"another").worker_token())
+    until_told = "#!/bin/sh\nwhile [ ! -e /home/end ]; do sleep 1; done\n"
+    job = pool.submit("goes-on", "", until_told, of_cluster("goes-on"))
+    in_a_folder = options.with_volume(folder, "/etc/condor/tokens.d")
+    with worker(image, in_a_folder, tmp_path, network) as container:
+        container.wait_until("it is rejected", lambda: "rejected the token" in container.said(), 180)
+        assert not joined(pool, tmp_path.name)
+        # As whoever writes atomically does it.
+        put_token(folder / ".token.jwt", pool.worker_token())
+        (folder / ".token.jwt").rename(folder / "token.jwt")
+        container.wait_until("it has joined", lambda: joined(pool, tmp_path.name), 180)
+        container.wait_until("its job runs", lambda: pool.about(job, "JobStatus") == ["2"], 180)
+        put_token(folder / "token.jwt", pool.worker_token(lifetime=-60))
+        container.wait_until("it is told", lambda: "HTCondor goes on as before" in container.said(), 180)
+        put_token(folder / "token.jwt", pool.worker_token(lifetime=7200))
+        container.wait_until("it is told", lambda: container.said().count(TAKEN_UP) == 2, 180)
+        (tmp_path / "opt/prominence/end").touch()
+        wait_job(pool, container, job)
+        assert pool.about(job, "NumShadowStarts") == ["1"]
+        assert (tmp_path / "var/log/condor/MasterLog").read_text().count("Got SIGHUP") == 2
+        assert "eyJ" not in container.said()
+        container.kill(signal.SIGTERM)
+        assert container.wait(180) == 0
+
+
+def test_a_file_that_was_replaced_where_a_container_cannot_see_it(
+    image: Image, pool: Pool, network: Network, tmp_path: Path
+) -> None:
+    options, token = docker_run(pool, tmp_path, idle_timeout="200"), tmp_path / "root/token.jwt"
+    with worker(image, options, tmp_path, network) as container:
+        container.wait_until("it runs", lambda: "starting: " in container.said(), 180)
+        Path(shutil.copy(token, f"{token}.new")).replace(token)
+        container.wait_until("it is said", lambda: "was replaced by another file" in container.said(), 180)
+        assert TAKEN_UP not in container.said()
+
+
+@pytest.mark.skipif(not CGROUP_V1, reason="this machine has no control groups of version 1")
+def test_the_limits_of_a_container_are_htcondor_s(
+    image: Image, pool: Pool, network: Network, tmp_path: Path
+) -> None:
+    """docker run --cpus 1.5 --memory 1g"""
+    with limited(1.5, 1 << 30) as groups:
+        options = replace(docker_run(pool, tmp_path), privileged=False, groups=groups)
+        with worker(image, options, tmp_path, network) as container:
+            container.wait_until("it has joined", lambda: joined(pool, tmp_path.name), 180)
+            assert "this container has CPUs: 1, memory: 1024 MiB" in container.said()
+            # A quarter of the memory is kept for HTCondor itself.
+            shown = pool.ads(tmp_path.name, "TotalCpus", "TotalMemory", found_by=CLOUD)
+            assert shown == ["1.0 768"]
+
+
+def test_a_parallel_job_on_two_hosts(image: Image, pool: Pool, network: Network, tmp_path: Path) -> None:
+    """Each worker has a network and a name of its own, as without --net=host or on two hosts."""
+    small = tmp_path / "95-test.config"
+    # An ad that says that the worker is healthy does not take a minute.
+    small.write_text("NUM_CPUS = 1\nUPDATE_INTERVAL = 5\n")
+    told = {"schedd_name": TRUST_DOMAIN, "job_id": "two", "cloud": "two"}
+    with ExitStack() as stack:
+        nodes = []
+        for name in ("node0", "node1"):
+            (tmp_path / name).mkdir()
+            options = docker_run(pool, tmp_path / name, **told)
+            options = options.with_volume(small, f"/etc/condor/config.d/{small.name}")
+            own = replace(options, hostname=name)
+            nodes.append(stack.enter_context(worker(image, own, tmp_path / name, network)))
+        # All CPUs, so that two nodes of a job cannot be on one machine. By default a job ends with its
+        # first node, and what the others say may be lost.
+        both = {
+            "universe": "parallel", "machine_count": "2", "request_cpus": "1",
+            "output": "job.out.$(Node)", "+WantParallelSchedulingGroups": "True",
+            "+ParallelShutdownPolicy": '"WAIT_FOR_ALL"', **of_cluster("two"),
+        }  # fmt: skip
+        for node in nodes:
+            node.wait_until("it has joined", lambda: len(pool.ads("two", "Name", found_by=CLOUD)) == 2, 240)
+        job = pool.submit("two", "", "#!/bin/sh\nuname -n; sleep 2\n", both)
+        wait_job(pool, nodes[0], job, 600)
+        outputs = (pool.root / "home/submitter/two").glob("job.out.*")
+        assert sorted(path.read_text() for path in outputs) == ["node0\n", "node1\n"]
+        for node in nodes:
+            node.kill(signal.SIGTERM)
+        assert [node.wait(180) for node in nodes] == [0, 0]
 
 
 def test_the_documented_command_joins_runs_its_job_and_ends(
     image: Image, pool: Pool, network: Network, tmp_path: Path
 ) -> None:
     options = docker_run(pool, tmp_path, job_id=JOB_ID, idle_timeout="20", schedd_name="parallel")
-    script = "#!/bin/sh\nid -un; env; ls /etc/condor/tokens.d; cat /etc/condor/tokens.d/*; pwd\n"
+    script = "#!/bin/sh\nid -un; env; pwd; cat /etc/condor/tokens.d/* /run/worker-bakery/tokens.d/*\n"
     foreign = pool.submit("foreign", "", script, of_cluster("another"))
     mine = pool.submit("mine", "", script, of_cluster(JOB_ID))
     with worker(image, options, tmp_path, network) as container:
         wait_job(pool, container, mine)
         shown = ("ProminenceRegion", "ProminenceNodeGroup", "DedicatedScheduler")
-        [said, *_] = pool.ads(tmp_path.name, *shown, found_by="ProminenceCloud")
+        [said, *_] = pool.ads(tmp_path.name, *shown, found_by=CLOUD)
         assert said == '"Here" "Bakers" "DedicatedScheduler@parallel"'
         assert container.exec(["/usr/lib/worker-bakery/worker", "alive"]).status == 0
         assert container.wait(180) == 0
         log = container.said()
-    assert "could be read by others than its owner; it is made private" in log
     assert "HTCondor was idle for long enough: the container ends" in log
     out = pool.output("mine")
     assert out.startswith("slot1\n")
@@ -283,7 +445,7 @@ def test_an_ordinary_user_runs_a_worker_of_his_own(
         folder.mkdir(parents=True)
     token = home / ".condor/tokens.d/token.jwt"
     token.write_text(pool.worker_token())
-    token.chmod(0o600)
+    token.chmod(0o640)
     run.call(["chown", "-R", "65534:65534", str(home), str(scratch)])
     env = {**docker_run(pool, tmp_path, idle_timeout="90").env, "HOME": "/home/alice", "TMPDIR": "/scratch"}
     options = DockerRun(env, ((home, "/home/alice"), (scratch, "/scratch")))
@@ -296,7 +458,9 @@ def test_an_ordinary_user_runs_a_worker_of_his_own(
         container.kill(signal.SIGTERM)
         assert container.wait(180) == 0
         assert "jobs run as nobody, in /scratch/worker-bakery-65534/execute" in container.said()
+        assert "token.jwt can be read by others than its owner (mode 0640)" in container.said()
         assert "eyJ" not in container.said()
+    assert owner_and_mode(token) == (65534, 65534, 0o640)
     assert (scratch / "worker-bakery-65534").stat().st_mode & 0o777 == 0o700
 
 

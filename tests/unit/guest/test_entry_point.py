@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from worker_runtime import condor, container, life, ordinary, runtimes, user
-from worker_runtime.conf import Conf
+from worker_runtime import condor, container, life, ordinary, runtimes, told, user
+from worker_runtime.cgroup import Share
 from worker_runtime.container import Asked
 from worker_runtime.life import Memory
 
+from bakery import data
 from tests.unit.guest.conftest import PROMINENCE
 
 
@@ -30,13 +31,20 @@ def test_who_asks_for_the_end_gets_it_within_a_limit(asked: Asked, now: float, s
 
 def test_only_what_a_container_cannot_is_overridden() -> None:
     given = {"OnIdle": "poweroff", "ExecuteDisk": "yes", "IdleTimeout": "20"}
-    assert container.overridden(given) == {"OnIdle": "exit", "ExecuteDisk": "no", "IdleTimeout": "20"}
-    assert container.overridden({"OnIdle": "none"}) == {"OnIdle": "none"}
+    assert told.overridden(given) == {"OnIdle": "exit", "ExecuteDisk": "no", "IdleTimeout": "20"}
+    assert told.overridden({"OnIdle": "none"}) == {"OnIdle": "none"}
 
 
 def test_without_the_right_to_mount_jobs_share_tmp() -> None:
     assert "MOUNT_UNDER_SCRATCH" not in container.config(mounts=True)
     assert container.config(mounts=False).endswith("\nMOUNT_UNDER_SCRATCH =\n")
+    assert "SEC_TOKEN_SYSTEM_DIRECTORY = /run/worker-bakery/tokens.d\n" in container.config(mounts=True)
+
+
+def test_htcondor_is_told_of_the_container_s_size_where_any_other_file_can_say_otherwise() -> None:
+    assert container.size(Share(2, 4096)).splitlines()[1:] == ["NUM_CPUS = 2", "MEMORY = 4096"]
+    others = [path.name for path in (data.WORKER / "common/etc/condor/config.d").iterdir()]
+    assert Path(container.SIZE_FILE).name < min(others)
 
 
 @pytest.mark.parametrize(
@@ -53,28 +61,19 @@ def test_a_container_ends_well_if_it_was_of_use(memory: Memory, fulfilled: bool)
 
 def test_the_environment_comes_before_the_file_and_names_its_own_problems(tmp_path: Path) -> None:
     kind = PROMINENCE._replace(file=str(tmp_path / "worker.conf"))
-    said = container.configured(kind, {}, condor.Place(0, {}))
+    said = told.configured(kind, {}, condor.Place(0, {}))
     assert "PROMINENCE_CLOUD is missing" in said.problems
     Path(kind.file).write_text("PROMINENCE_CLOUD='a b'\n")
-    said = container.configured(kind, {}, condor.Place(0, {}))
+    said = told.configured(kind, {}, condor.Place(0, {}))
     assert f"{kind.file}: PROMINENCE_REGION is missing" in said.problems
-    said = container.configured(kind, {"PROMINENCE_REGION": "x"}, condor.Place(0, {}))
+    said = told.configured(kind, {"PROMINENCE_REGION": "x"}, condor.Place(0, {}))
     assert "PROMINENCE_CLOUD is missing" in said.problems
 
 
 def test_a_token_in_the_environment_is_warned_of() -> None:
-    said = container.configured(PROMINENCE, {"PROMINENCE_WORKER_TOKEN": "a.b.c"}, condor.Place(0, {}))
+    said = told.configured(PROMINENCE, {"PROMINENCE_WORKER_TOKEN": "a.b.c"}, condor.Place(0, {}))
     assert any("docker inspect shows" in warning for warning in said.warnings)
     assert not any("a.b.c" in text for text in (*said.warnings, *said.problems))
-
-
-def test_a_token_file_that_others_can_read_is_said(tmp_path: Path) -> None:
-    token = tmp_path / "token"
-    token.write_text("")
-    for mode, warned in ((0o644, 1), (0o640, 1), (0o600, 0)):
-        token.chmod(mode)
-        said = container.with_open_token_said(PROMINENCE, Conf({"TokenFile": str(token)}, (), ()))
-        assert len(said.warnings) == warned
 
 
 def test_a_user_s_folder_is_his_own_and_closed(tmp_path: Path) -> None:
@@ -89,13 +88,19 @@ def test_a_user_s_folder_is_his_own_and_closed(tmp_path: Path) -> None:
 
 def test_a_user_s_htcondor_writes_in_his_folder_only() -> None:
     rows = dict(
-        row.split(" =", 1) for row in ordinary.config("/h", "/w", 4, "").splitlines() if row[0] != "#"
+        row.split(" =", 1)
+        for row in ordinary.config("/h", "/w", Share(4, 8000)).splitlines()
+        if row[0] != "#"
     )
     for name in ("LOG", "SPOOL", "EXECUTE", "LOCK", "RUN", "SEC_TOKEN_DIRECTORY", "LOCAL_DIR"):
         assert rows[name].startswith(" /h"), name
     assert rows["NUM_CPUS"] == " 4"
-    assert "MEMORY" not in rows
-    assert "\nMEMORY = 4000\n" in ordinary.config("/h", "/w", 4, "4000")
+    assert rows["MEMORY"] == " 8000"
+
+
+def test_a_batch_system_may_grant_less_memory_than_there_is() -> None:
+    granted = [ordinary.granted(Share(4, 8000), said).memory for said in ("", "4000", "16000", "4G")]
+    assert granted == [8000, 4000, 8000, 8000]
 
 
 def test_what_was_tried_is_advertised_and_why_not() -> None:
@@ -110,7 +115,7 @@ def test_capabilities_are_read_from_the_kernel() -> None:
 
 
 def test_a_user_s_probes_are_told_both_folders_in_htcondor_s_quotes() -> None:
-    said = ordinary.config("/h", "/w", 4, "")
+    said = ordinary.config("/h", "/w", Share(4, 8000))
     assert "STARTD_CRON_HEALTH_ENV = \"'WORKER_EXECUTE=$(EXECUTE)' 'WORKER_BAKERY_HOME=/h'\"" in said
 
 
@@ -120,3 +125,4 @@ def test_a_user_s_files_are_where_htcondor_s_own_programs_look() -> None:
     assert found["TokenFile"] == str(Path("~/.condor/tokens.d/token.jwt").expanduser())
     assert kind.file == str(Path("~/.condor/prominence-worker.conf").expanduser())
     assert found["IdleTimeout"] == "0"
+    assert kind.given == str(Path("~/.condor/tokens.d").expanduser())

@@ -33,6 +33,9 @@
     container.py   `worker run`: all of it where there is no systemd, in a container
     user.py        `worker run --user`: the same as an ordinary user, on a cluster: his folder,
     ordinary.py    and what is in it
+    told.py        what it is told there, at the start and when files change
+    given.py       token files of a container's host: copied, never changed
+    cgroup.py      what a container has of its host's CPUs and memory
     first.py       a container's first process
     master.py      condor_master as a child of ours
 

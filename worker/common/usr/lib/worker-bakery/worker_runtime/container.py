@@ -13,14 +13,14 @@ import select
 import shutil
 import signal
 import time
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Iterable, List, Mapping, NamedTuple, Optional
 
 from worker_runtime import (
+    cgroup,
     condor,
-    conf,
-    configure,
     files,
     first,
+    given,
     guard,
     life,
     machine,
@@ -29,7 +29,6 @@ from worker_runtime import (
     resources,
     settings,
     storage,
-    token,
     watch,
 )
 from worker_runtime.clock import BOOTED
@@ -37,11 +36,13 @@ from worker_runtime.conf import Conf
 from worker_runtime.kind import Kind
 from worker_runtime.master import Master
 from worker_runtime.say import say
+from worker_runtime.told import Told
 
 BAD_INPUT = 2
-# What is different where there is no machine to power off, and whose disks are the host's.
-OVERRIDES = {"OnIdle": {"poweroff": "exit"}, "ExecuteDisk": {"yes": "no"}}
 CONFIG_FILE = places.CONFIG_DIR + "/85-worker-container.config"
+# Before all others, so that each may say otherwise.
+SIZE_FILE = places.CONFIG_DIR + "/00-worker-container.config"
+HEAD = "# Written by `worker run` at the container's start.\n"
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 _SYS_ADMIN, _NET_ADMIN = 21, 12  # <linux/capability.h>
 # After a first signal jobs have so long; then HTCondor is to end at once; then it is killed.
@@ -55,12 +56,14 @@ class Host(NamedTuple):
     laid_out: Callable[[], None]  # before HTCondor is asked anything
     prepared: Callable[[Mapping[str, str]], Optional[bool]]
     kind: Callable[[Kind], Kind]  # with its defaults for here
+    open_to_jobs: Callable[[Iterable[str]], Optional[str]]  # a file that jobs can read but must not
     environment: Mapping[str, str]  # HTCondor's, and not ours: that may hold the token
     limited: bool  # whether accounts of our own run the jobs
 
 
 def main() -> int:
-    return first.process(lambda: worker(Host(begin, prepared, lambda kind: kind, ENVIRONMENT, True)))
+    host = Host(begin, prepared, of_container, given.open_to_jobs, ENVIRONMENT, limited=True)
+    return first.process(lambda: worker(host))
 
 
 def worker(host: Host) -> int:
@@ -68,28 +71,40 @@ def worker(host: Host) -> int:
     table = settings.table()
     for complaint in table.complaints:
         say("warning: " + complaint)
-    kind, place = host.kind(table.kind), condor.Place(int(time.time()), machine.attributes())
-    said = configured(kind, os.environ, place)
+    place = condor.Place(int(time.time()), machine.attributes())
+    told = Told(host.kind(table.kind), place, host.open_to_jobs)
+    said = told.read()
     for warning in said.warnings:
         say("warning: " + warning)
-    if said.problems:
-        say("\n".join(said.problems))
-        say("HTCondor was not started. Correct that, and start the worker again.")
-        return BAD_INPUT
-    return run(kind, said, place, host)
+    return refused(said) if said.problems else run(told, said, host)
 
 
-def run(kind: Kind, said: Conf, place: condor.Place, host: Host) -> int:
+def run(told: Told, said: Conf, host: Host) -> int:
     """HTCondor with this configuration, to its end."""
     guarded = host.prepared(said.values)
     if guarded is None:
         return 1
-    install(kind, said, place)
     try:
-        return watched(Master(host.environment, limited=host.limited))
+        said = told.closed(said)
+        if said.problems:
+            return refused(said)
+        install(told.kind, said, told.place)
+        return watched(Master(host.environment, limited=host.limited), told)
     finally:
+        shutil.rmtree(told.kind.tokens, ignore_errors=True)
         if guarded:
             guard.switch(False, guard.has_ipv6())
+
+
+def refused(said: Conf) -> int:
+    say("\n".join(said.problems))
+    say("HTCondor was not started. Correct that, and start the worker again.")
+    return BAD_INPUT
+
+
+def of_container(plain: Kind) -> Kind:
+    """The usual folder of tokens is its host's."""
+    return plain._replace(tokens=places.CONTAINER_TOKENS, given=places.TOKENS)
 
 
 def begin() -> None:
@@ -101,58 +116,6 @@ def begin() -> None:
         os.unlink(observe.STARTD_ADDRESS)
 
 
-# --- the configuration -------------------------------------------------------------------------
-
-
-def configured(kind: Kind, environment: Mapping[str, str], place: condor.Place) -> Conf:
-    """What the user said, by the environment or the file, with all that is wrong with it."""
-    given = [key.name for key in kind.keys if environment.get(key.name)]
-    by_file = os.path.exists(kind.file) and not given
-    if by_file or kind.form != "environment":
-        said = conf.parse(files.settled(kind.file) or b"", kind.keys, kind.form)
-        said = prefixed(said, kind.file)
-    else:
-        said = conf.of_environment(environment, kind.keys)
-        # HTCondor and its jobs get none of these variables; whoever may ask Docker sees them.
-        if environment.get(kind.key("Token")):
-            more = "the token is in the environment, which docker inspect shows; mount it as a file"
-            said = said._replace(warnings=(*said.warnings, more))
-    said = said._replace(values=overridden(said.values))
-    said = with_open_token_said(kind, said)
-    return with_time(configure.checked(kind, said, place))
-
-
-def prefixed(said: Conf, path: str) -> Conf:
-    problems, warnings = (
-        tuple("%s: %s" % (path, text) for text in texts) for texts in (said.problems, said.warnings)
-    )
-    return Conf(said.values, problems, warnings)
-
-
-def overridden(values: Mapping[str, str]) -> Dict[str, str]:
-    return {name: OVERRIDES.get(name, {}).get(value, value) for name, value in values.items()}
-
-
-def with_open_token_said(kind: Kind, said: Conf) -> Conf:
-    """A token file that others can read, outside. Jobs cannot: its folder here is closed to them."""
-    path = said.values.get("TokenFile", "")
-    try:
-        is_open = bool(path) and os.stat(path).st_mode & 0o077
-    except OSError:
-        return said
-    if not is_open:
-        return said
-    text = "%s could be read by others than its owner; it is made private" % path
-    return said._replace(warnings=(*said.warnings, text))
-
-
-def with_time(said: Conf) -> Conf:
-    """An expired token is refused: the pool would, and say less."""
-    secret = said.values.get("Token", "")
-    problem = token.out_of_time(token.claims(secret), time.time()) if secret else None
-    return said._replace(problems=(*said.problems, problem)) if problem else said
-
-
 # --- the surroundings --------------------------------------------------------------------------
 
 
@@ -162,11 +125,13 @@ def prepared(values: Mapping[str, str]) -> Optional[bool]:
     for path in (*_FOLDERS, places.LOG, places.RUN + "/health"):
         own_folder(path)
     os.chmod(places.LOG, 0o750)
-    files.private_folder(places.TOKENS)
+    here = cgroup.share()
+    say("this container has CPUs: %d, memory: %d MiB" % here)
+    files.put(SIZE_FILE, size(here).encode("ascii"), 0o644)
     files.put(CONFIG_FILE, config(may(_SYS_ADMIN)).encode("ascii"), 0o644)
     if not may(_SYS_ADMIN):
-        say("this container is not privileged: jobs share one /tmp, and there is no apptainer")
-    if resources.main() or storage.main():
+        say("this container is not privileged: jobs share one /tmp, and apptainer needs user namespaces")
+    if resources.provided(*here) or storage.main():
         return None
     if values["MetadataGuard"] == "yes" and not may(_NET_ADMIN):
         say("warning: without --cap-add NET_ADMIN jobs are not kept from the cloud's metadata service")
@@ -189,17 +154,24 @@ def may(capability: int) -> bool:
 
 
 def config(mounts: bool) -> str:
-    """85-worker-container.config: what cannot be without the right to mount."""
-    head = "# Written by `worker run` at the container's start.\n"
+    """85-worker-container.config; `mounts`: whether there is the right to mount."""
+    head = HEAD + "SEC_TOKEN_SYSTEM_DIRECTORY = %s\n" % places.CONTAINER_TOKENS
     return head if mounts else head + "MOUNT_UNDER_SCRATCH =\n"
 
 
-def install(kind: Kind, said: Conf, place: condor.Place) -> None:
-    """The token and the configuration in their places."""
+def size(here: cgroup.Share) -> str:
+    """00-worker-container.config."""
+    return HEAD + "NUM_CPUS = %d\nMEMORY = %d\n" % here
+
+
+def install(kind: Kind, said: Conf, place: condor.Place) -> bool:
+    """The tokens and the configuration in their places; False if they were there already."""
     path = os.path.join(places.CONFIG_DIR, kind.config_name)
-    files.put(kind.token_file, said.values["Token"].encode("ascii") + b"\n", 0o600)
-    files.put(path, condor.render(kind, said.values, place).encode("utf-8"), 0o644)
-    settings.publish(said.values)
+    tokens_are_new = given.copied(kind, said.values)
+    config_is_new = files.put(path, condor.render(kind, said.values, place).encode("utf-8"), 0o644)
+    if tokens_are_new or config_is_new:
+        settings.publish(said.values)
+    return tokens_are_new or config_is_new
 
 
 # --- the life ----------------------------------------------------------------------------------
@@ -233,16 +205,20 @@ class Bell:
             os.read(self._ear, 1024)
 
 
-def watched(master: Master) -> int:
+def watched(master: Master, told: Told) -> int:
     """HTCondor's life to its end, and so the container's."""
     bell = Bell()
     master.start()
-    service = watch.Service(time.monotonic(), master.unit, master.order)
+    service = watch.Service(time.monotonic(), master.unit, master.order, told.kind.token_file)
     state = watch.State(life.Memory())
     while not bell.asked.times:
         state, seen = watch.turn(state, service)
         if state.order.what in ("off", "force"):
             return 0 if life.fulfilled(state.memory) else 1
+        said = told.changed()
+        if said and install(told.kind, said, told.place):
+            say("HTCondor is told to take that up")
+            master.order("reload")
         bell.wait(watch.pause(seen.limits))
     say("asked to end: jobs have %d s" % GRACE)
     return stopped(master, bell)

@@ -13,28 +13,29 @@ class Seen(NamedTuple):
     inode: int
 
 
-def settled(path: str) -> Optional[bytes]:
+def settled(path: str, private: bool = True) -> Optional[bytes]:
     """The content once it stays the same; None if there is no file.
 
-    `cat >file <<EOF` lets a reader see the file empty, then in parts.
+    `cat >file <<EOF` lets a reader see the file empty, then in parts. `private`: it is made root's, 0600.
     """
-    before = _seen(path)
+    before = _seen(path, private)
     while before is not None:
         time.sleep(SETTLED)
-        now = _seen(path)
+        now = _seen(path, private)
         if now == before:
             return now.content if now else None
         before = now
     return None
 
 
-def _seen(path: str) -> Optional[Seen]:
+def _seen(path: str, private: bool) -> Optional[Seen]:
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     with os.fdopen(file, "rb") as opened:
-        make_private(opened.fileno())
+        if private:
+            make_private(opened.fileno())
         content = opened.read()
         status = os.fstat(opened.fileno())
     return Seen(content, status.st_mtime_ns, status.st_ino)

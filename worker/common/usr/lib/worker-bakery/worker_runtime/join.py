@@ -5,7 +5,7 @@ import socket
 import time
 from typing import Optional
 
-from worker_runtime import files, kind, token
+from worker_runtime import files, token
 from worker_runtime.condor import without_port
 from worker_runtime.program import UNENDED, Ended, ended
 
@@ -14,9 +14,9 @@ SECONDS = 10
 _DENIED = re.compile(r'Received "DENIED" from server for user (\S+)')
 
 
-def problem(manager: str) -> Optional[str]:
+def problem(manager: str, token_file: str) -> Optional[str]:
     """What stands between this worker and the pool; None if nothing is to be seen."""
-    secret = files.text(kind.here().token_file).strip()
+    secret = files.text(token_file).strip()
     claimed = token.claims(secret)
     unreached = unreachable(manager)
     if unreached:

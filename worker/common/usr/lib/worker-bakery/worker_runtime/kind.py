@@ -30,6 +30,9 @@ class Kind(NamedTuple):
     restricted: Mapping[str, str]  # attributes of a worker that is not for everybody's jobs
     parallel_group: str  # the attribute by which machines belong together to a parallel job
     home: str  # where the jobs' files are; "": HTCondor's own place
+    tokens: str = places.TOKENS  # HTCondor's own folder of them
+    # Where the user has his, which stay as they are, like his other files; "": all of them are ours.
+    given: str = ""
 
     @property
     def unit(self) -> str:
@@ -37,7 +40,7 @@ class Kind(NamedTuple):
 
     @property
     def token_file(self) -> str:
-        return "%s/%s.token" % (places.TOKENS, self.name)
+        return "%s/%s.token" % (self.tokens, self.name)
 
     @property
     def config_name(self) -> str:

@@ -14,7 +14,8 @@ ARGV = ["condor_master", "-f"]
 # As the unit has it: nobody looks at a job's core; a job that forks without end stops here.
 _LIMITS = ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NPROC, 4096))
 RESTART_SECONDS = 5
-_SIGNALS = {"stop": signal.SIGTERM, "fast": signal.SIGQUIT, "kill": signal.SIGKILL}
+# "reload" is what the unit does: HTCondor reads its configuration and tokens again.
+_SIGNALS = {"reload": signal.SIGHUP, "stop": signal.SIGTERM, "fast": signal.SIGQUIT, "kill": signal.SIGKILL}
 _BY_ITSELF = (0, 99)  # 99: "do not start me again", after DAEMON_SHUTDOWN
 
 
@@ -61,9 +62,9 @@ class Master:
         return self._process.poll() if self._process else 0
 
     def order(self, what: str) -> None:
-        """ "stop": as soon as jobs have ended or were told to; "fast": at once; "kill"."""
+        """ "stop": as soon as jobs have ended or were told to; "fast": at once; "kill". "reload": go on."""
         if what in _SIGNALS and self._process and self.status() is None:
-            self._asked = self._asked or what != "stop"
+            self._asked = self._asked or what not in ("stop", "reload")
             self._process.send_signal(_SIGNALS[what])
 
     def never_again(self) -> None:

@@ -9,7 +9,7 @@ import pwd
 import sys
 from typing import Dict, List, Mapping, Optional
 
-from worker_runtime import container, files, first, places, settings
+from worker_runtime import cgroup, container, files, first, places, settings
 from worker_runtime.kind import Kind
 from worker_runtime.say import say
 from worker_runtime.user import CONFIG, HOME
@@ -31,7 +31,8 @@ def main(system_config: str) -> int:
 
     own = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     environment = dict(own, LANG="C.UTF-8")
-    host = container.Host(begin, prepared, of_user, environment, limited=False)
+    # Jobs are the user's own.
+    host = container.Host(begin, prepared, of_user, lambda _: None, environment, limited=False)
     return first.process(lambda: container.worker(host))
 
 
@@ -47,8 +48,8 @@ def laid_out(home: str, root_config: str) -> None:
         link = os.path.join(places.CONFIG_DIR, name)
         if "-worker" in name and not os.path.lexists(link):
             os.symlink(os.path.join(IMAGE_CONFIG, name), link)
-    cpus, memory = len(os.sched_getaffinity(0)), os.environ.get("SLURM_MEM_PER_NODE", "")
-    text = config(home, os.path.realpath(sys.argv[0]), cpus, memory)
+    share = granted(cgroup.share(), os.environ.get("SLURM_MEM_PER_NODE", ""))
+    text = config(home, os.path.realpath(sys.argv[0]), share)
     files.put(CONFIG_FILE, text.encode("utf-8"), 0o600)
 
 
@@ -70,17 +71,22 @@ def of_user(plain: Kind) -> Kind:
         key._replace(default=own(key.default, "tokens.d/token.jwt")) if key.setting == "TokenFile" else key
         for key in plain.keys
     )
-    return plain._replace(keys=keys, file=own(plain.file, os.path.basename(plain.file)))
+    file = own(plain.file, os.path.basename(plain.file))
+    return plain._replace(keys=keys, file=file, given=os.path.join(folder, "tokens.d"))
 
 
-def config(home: str, program: str, cpus: int, memory: str) -> str:
-    """85-worker-user.config; `memory` in MiB as the batch system says it, "": all that the machine has."""
+def granted(share: cgroup.Share, memory: str) -> cgroup.Share:
+    """`memory` in MiB as the batch system says it, "": it says nothing."""
+    return share._replace(memory=min(share.memory, int(memory))) if memory.isdigit() else share
+
+
+def config(home: str, program: str, share: cgroup.Share) -> str:
+    """85-worker-user.config."""
     rows: List[str] = ["# Written by `worker run --user` at each of its starts."]
     rows += ["%s = %s" % pair for pair in folders(home).items()]
     # What only root can: a /tmp of each job's own, control groups, accounts of slots.
-    rows += ["MOUNT_UNDER_SCRATCH =", "BASE_CGROUP =", "NOBODY_SLOT_USER =", "NUM_CPUS = %d" % cpus]
-    if memory.isdigit():
-        rows.append("MEMORY = " + memory)
+    rows += ["MOUNT_UNDER_SCRATCH =", "BASE_CGROUP =", "NOBODY_SLOT_USER ="]
+    rows += ["NUM_CPUS = %d" % share.cpus, "MEMORY = %d" % share.memory]
     for name in ("HEALTH", "RUNTIMES"):
         rows.append("STARTD_CRON_%s_EXECUTABLE = %s" % (name, program))
         # HTCondor's quotes, or the blank between them would be part of the first.

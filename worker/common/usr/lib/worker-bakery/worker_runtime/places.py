@@ -13,3 +13,5 @@ EXECUTE = HOME + "/execute"  # a user's; else `worker storage` finds the place
 CONFIG_DIR = CONDOR + "/config.d"
 ROOT_CONFIG = CONDOR + "/condor_config"
 TOKENS = CONDOR + "/tokens.d"
+# In a container that is the user's, and HTCondor has a folder of its own.
+CONTAINER_TOKENS = RUN + "/tokens.d"

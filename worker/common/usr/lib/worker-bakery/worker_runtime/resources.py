@@ -26,8 +26,12 @@ FOR_EACH_CPU = 32
 
 
 def main() -> int:
-    cpus = slots(os.cpu_count() or 1, ended(["condor_config_val", "NUM_CPUS"], SECONDS).out)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    return provided(os.cpu_count() or 1, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20)
+
+
+def provided(detected: int, memory: int) -> int:
+    """Accounts and reserve for so many CPUs, or as many as the site says, and so many MiB."""
+    cpus = slots(detected, ended(["condor_config_val", "NUM_CPUS"], SECONDS).out)
     try:
         for number in range(cpus + 1):
             provide(ACCOUNT % number)

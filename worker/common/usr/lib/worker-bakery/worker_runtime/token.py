@@ -31,7 +31,7 @@ def obtained(kind: Kind, values: Mapping[str, str]) -> str:
         return values["Token"]
     named = "TokenFile" if values["TokenFile"] else "TokenCommand"
     try:
-        found = _content(values[named]) if values["TokenFile"] else _printed(values[named])
+        found = _content(values[named], not kind.given) if values["TokenFile"] else _printed(values[named])
         return only_one(named, found)
     except NoToken as reason:
         # In the user's words.
@@ -50,9 +50,12 @@ def only_one(source: str, raw: bytes) -> str:
     return tokens[0]
 
 
-def _content(path: str) -> bytes:
+def _content(path: str, private: bool) -> bytes:
     try:
-        content = files.settled(path)
+        content = files.settled(path, private)
+    except IsADirectoryError:
+        # docker run makes one where there is no file to mount.
+        raise NoToken("TokenFile %s does not exist: it is a folder" % path) from None
     except OSError as error:
         if error.filename is None:  # it was open: fchmod, fchown
             raise NoToken("TokenFile %s can be read by others; chmod 600 it" % path) from None

@@ -44,6 +44,7 @@ class Service(NamedTuple):
     began: float  # time.monotonic()
     unit: Callable[[], Dict[str, str]]  # what observe.unit() says
     order: Callable[[str], None]  # carry out what life.way_out() says
+    token_file: str  # which HTCondor uses
 
 
 class State(NamedTuple):
@@ -55,7 +56,7 @@ class State(NamedTuple):
 
 
 def main() -> int:
-    systemd = Service(clock.boot(), observe.unit, by_systemd)
+    systemd = Service(clock.boot(), observe.unit, by_systemd, kind.here().token_file)
     state = State(remembered())
     token_changed = observe.changed_at(token_file())
     while True:
@@ -96,16 +97,18 @@ def look(memory: Memory, service: Service) -> Seen:
     )
     limits = life.limits(values, retirement(values))
     if configured and not life.remember(memory, here).joined:
-        here = asked(here, values["CentralManager"], mine)
+        here = asked(here, values["CentralManager"], mine, service.token_file)
     return Seen(here, limits, values)
 
 
-def asked(facts: Facts, manager: str, mine: Optional[observe.Slots]) -> Facts:
+def asked(
+    facts: Facts, manager: str, mine: Optional[observe.Slots], token_file: str
+) -> Facts:
     """Is it in the pool, and if not, why? A pool may show its workers to nobody but take them."""
     in_pool = observe.in_collector(manager, mine) if mine else False
     if in_pool:
         return facts._replace(in_pool=True)
-    obstacle = join.problem(manager) or ""
+    obstacle = join.problem(manager, token_file) or ""
     taken = in_pool is None and mine is not None and not obstacle
     return facts._replace(in_pool=taken, obstacle=obstacle)
 

@@ -1,0 +1,160 @@
+"""Files with tokens that are not the worker's own: read and copied, never changed."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from worker_runtime import condor, given, told
+from worker_runtime.conf import Conf
+from worker_runtime.kind import Kind
+from worker_runtime.told import Told
+
+from tests.unit.guest.conftest import PROMINENCE
+
+OTHER = b"other.token.of-another-pool\n"
+
+
+@pytest.fixture
+def kind(tmp_path: Path) -> Kind:
+    """With its folders here: the user's with two tokens."""
+    mine = tmp_path / "given"
+    mine.mkdir()
+    (mine / "token.jwt").write_bytes(b"a.b.c\n")
+    (mine / "other").write_bytes(OTHER)
+    (mine / ".unfinished").write_bytes(b"half")
+    (mine / "folder").mkdir()
+    return PROMINENCE._replace(
+        tokens=str(tmp_path / "run/tokens.d"), given=str(mine), file=str(tmp_path / "worker.conf")
+    )
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One that others can reach, as pytest's own cannot be."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def values(kind: Kind) -> dict[str, str]:
+    return {"Token": "a.b.c", "TokenFile": f"{kind.given}/token.jwt"}
+
+
+def content(folder: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def test_htcondor_gets_private_copies_of_all_tokens(kind: Kind) -> None:
+    before = given.looked(given.sources(kind, values(kind)))
+    assert given.copied(kind, values(kind))
+    assert content(kind.tokens) == {"prominence-worker.token": b"a.b.c\n", "other": OTHER}
+    assert Path(kind.tokens).stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in Path(kind.tokens).iterdir()} == {0o600}
+    assert not given.copied(kind, values(kind))
+    # ctime would tell of a chmod or chown.
+    assert given.looked(given.sources(kind, values(kind))) == before
+
+
+def test_copies_follow_but_a_daemon_s_own_token_stays(kind: Kind) -> None:
+    given.copied(kind, values(kind))
+    theirs = Path(kind.tokens, "STARTD_auto_generated_token")
+    theirs.write_text("x")
+    Path(kind.given, "other").unlink()
+    assert given.copied(kind, values(kind))
+    assert set(content(kind.tokens)) == {"prominence-worker.token", theirs.name}
+
+
+def test_another_token_that_cannot_be_read_is_said_and_left_out(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    def refused(path: str, private: bool) -> bytes:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("worker_runtime.files.settled", refused)
+    given.copied(kind, values(kind))
+    assert set(content(kind.tokens)) == {"prominence-worker.token"}
+    said = f"warning: {kind.given}/other: Permission denied; HTCondor does not get it\n"
+    assert said.encode() in capfdbinary.readouterr().err
+
+
+def test_what_holds_a_token_is_known(kind: Kind) -> None:
+    both = [f"{kind.given}/other", f"{kind.given}/token.jwt"]
+    assert given.sources(kind, values(kind)) == both
+    Path(kind.file).write_text("PROMINENCE_CLOUD=x\n")
+    assert given.sources(kind, values(kind)) == both
+    Path(kind.file).write_text("PROMINENCE_WORKER_TOKEN=a.b.c\n")
+    assert given.sources(kind, values(kind)) == [*both, kind.file]
+
+
+@pytest.mark.parametrize(("mode", "said"), [(0o644, 1), (0o640, 1), (0o600, 0), (0o400, 0)])
+def test_what_others_can_read_is_said_with_what_to_do(mode: int, said: int, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.touch()
+    token.chmod(mode)
+    found = given.warnings([str(token)])
+    assert len(found) == said
+    assert all(f"(mode {mode:04o}); chmod 600 it" in text for text in found)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can try as somebody else")
+def test_jobs_are_tried_by_their_own_number(open_folder: Path) -> None:
+    account = pwd.struct_passwd(("slot1", "x", 998, 997, "", "/", "/"))
+    token = open_folder / "token"
+    token.touch()
+    who = (os.geteuid(), os.getegid(), os.getgroups())
+    for owner, group, mode, read in (
+        (0, 0, 0o600, False),
+        (0, 0, 0o640, False),
+        (0, 997, 0o640, True),
+        (998, 0, 0o600, True),
+        (0, 0, 0o604, True),
+    ):
+        os.chown(token, owner, group)
+        token.chmod(mode)
+        assert given.read_by(account, [str(token)]) == (str(token) if read else None)
+    open_folder.chmod(0o700)
+    assert given.read_by(account, [str(token)]) is None
+    assert (os.geteuid(), os.getegid(), os.getgroups()) == who
+
+
+def test_a_change_is_taken_up_once_and_a_bad_one_not_at_all(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at: dict[str, str] = {
+        "TokenFile": f"{kind.given}/token.jwt",
+        "CentralManager": "cm",
+        "MetadataGuard": "yes",
+    }
+
+    def read(*_: object) -> Conf:
+        secret = Path(at["TokenFile"]).read_text().strip()
+        return Conf({**at, "Token": secret}, ("bad",) if secret == "bad" else (), ())
+
+    monkeypatch.setattr(told, "configured", read)
+    monkeypatch.setattr(told, "said", lambda *_: Conf(at, (), ()))
+    open_to_jobs: list[str | None] = [None]
+    one = Told(kind, condor.Place(0, {}), lambda _: open_to_jobs[0])
+    assert one.read().values["Token"] == "a.b.c"
+    assert one.changed() is None
+    token = Path(at["TokenFile"])
+    for text, taken in (("d.e.f", "d.e.f"), ("bad", None), ("g.h.i", "g.h.i")):
+        token.unlink()
+        token.write_text(text)
+        found = one.changed()
+        assert (found and found.values["Token"]) == taken
+        assert one.changed() is None
+    open_to_jobs[0] = str(token)
+    token.write_text("j.k.l")
+    assert one.changed() is None
+
+
+def test_what_cannot_be_followed_is_said_in_the_user_s_words() -> None:
+    before = {"CentralManager": "a", "MetadataGuard": "yes"}
+    found = told.fixed(PROMINENCE, before, Conf({**before, "CentralManager": "b"}, (), ()))
+    assert found.problems == ("another PROMINENCE_COLLECTOR needs a new start of the worker",)
+    assert not told.fixed(PROMINENCE, before, Conf(before, (), ())).problems

@@ -1,0 +1,113 @@
+"""What the user says where no systemd is: by variables or the worker's file, and by files that hold tokens.
+
+All that is wrong is found at once. What changes while the worker runs is taken up as on a machine, if
+nothing is wrong with it then.
+"""
+
+import os
+import time
+from typing import Callable, Dict, Iterable, Mapping, Optional
+
+from worker_runtime import condor, conf, configure, files, given, token
+from worker_runtime.conf import Conf
+from worker_runtime.kind import Kind
+from worker_runtime.say import say
+
+# What is different where there is no machine to power off, and whose disks are the host's.
+OVERRIDES = {"OnIdle": {"poweroff": "exit"}, "ExecuteDisk": {"yes": "no"}}
+# What was done about these at the start is not done again.
+FIXED = ("CentralManager", "MetadataGuard")
+
+
+class Told:
+    """What was said at the start, and since then."""
+
+    def __init__(
+        self, kind: Kind, place: condor.Place, open_to_jobs: Callable[[Iterable[str]], Optional[str]]
+    ) -> None:
+        self.kind = kind
+        self.place = place
+        self._open_to_jobs = open_to_jobs
+        # Before anything is read, so that no change is missed.
+        self._look = self._looked(said(kind, os.environ).values)
+        self._values: Mapping[str, str] = {}
+
+    def read(self) -> Conf:
+        found = configured(self.kind, os.environ, self.place)
+        self._values = self._values or found.values
+        return found
+
+    def closed(self, found: Conf) -> Conf:
+        """With a problem more if jobs could read a token."""
+        path = self._open_to_jobs(given.sources(self.kind, found.values))
+        if path is None:
+            return found
+        text = "jobs could read the token in %s; chmod 600 it, and have it be root's" % path
+        return found._replace(problems=(*found.problems, text))
+
+    def changed(self) -> Optional[Conf]:
+        """What is said now, if files have changed and nothing is wrong with them."""
+        look = self._looked(self._values)
+        if look == self._look:
+            return None
+        self._look = look
+        found = fixed(self.kind, self._values, self.closed(self.read()))
+        for warning in found.warnings:
+            say("warning: " + warning)
+        if not found.problems:
+            self._values = found.values
+            return found
+        say("\n".join(found.problems))
+        say("HTCondor goes on as before. The files are read again as soon as they change.")
+        return None
+
+    def _looked(self, values: Mapping[str, str]) -> Dict[str, given.Look]:
+        return given.looked({self.kind.file, *given.sources(self.kind, values)})
+
+
+def fixed(kind: Kind, before: Mapping[str, str], found: Conf) -> Conf:
+    """With a problem for each change that this worker cannot follow."""
+    late = [name for name in FIXED if found.values and found.values[name] != before[name]]
+    texts = ["another %s needs a new start of the worker" % kind.key(name) for name in late]
+    return found._replace(problems=(*found.problems, *texts))
+
+
+def configured(kind: Kind, environment: Mapping[str, str], place: condor.Place) -> Conf:
+    """What the user said, with the token, and with all that is wrong with it."""
+    found = said(kind, environment)
+    warnings = given.warnings(given.sources(kind, found.values))
+    found = found._replace(warnings=(*found.warnings, *warnings))
+    return with_time(configure.checked(kind, found, place))
+
+
+def said(kind: Kind, environment: Mapping[str, str]) -> Conf:
+    """By the environment, or by the file if none of the variables is set."""
+    by_file = os.path.exists(kind.file) and not any(environment.get(key.name) for key in kind.keys)
+    if by_file or kind.form != "environment":
+        raw = files.settled(kind.file, private=False) or b""
+        found = prefixed(conf.parse(raw, kind.keys, kind.form), kind.file)
+    else:
+        found = conf.of_environment(environment, kind.keys)
+        # HTCondor and its jobs get none of these variables; whoever may ask Docker sees them.
+        if environment.get(kind.key("Token")):
+            more = "the token is in the environment, which docker inspect shows; mount it as a file"
+            found = found._replace(warnings=(*found.warnings, more))
+    return found._replace(values=overridden(found.values))
+
+
+def prefixed(found: Conf, path: str) -> Conf:
+    problems, warnings = (
+        tuple("%s: %s" % (path, text) for text in texts) for texts in (found.problems, found.warnings)
+    )
+    return Conf(found.values, problems, warnings)
+
+
+def overridden(values: Mapping[str, str]) -> Dict[str, str]:
+    return {name: OVERRIDES.get(name, {}).get(value, value) for name, value in values.items()}
+
+
+def with_time(found: Conf) -> Conf:
+    """An expired token is refused: the pool would, and say less."""
+    secret = found.values.get("Token", "")
+    problem = token.out_of_time(token.claims(secret), time.time()) if secret else None
+    return found._replace(problems=(*found.problems, problem)) if problem else found
