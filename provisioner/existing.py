@@ -184,6 +184,7 @@ def _go_on(steps: Sequence[PlannedStep], before: int, machine: _Machine) -> None
         with phase(machine.monitor, f"{step.role}: {step.title}"):
             machine.perform(step)
             machine.put(record.PATH, record.text(steps[:number]), 0o644)
+    machine.told(inventory.saved())
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """What a running machine was before plans were applied to it, kept there, so that it can be given back.
 
 Before the first step ever, the machine's packages, users and enabled units are listed; before a step
-writes a file, what stands there is kept, or that nothing does. `remove` puts all that back. What is
+writes a file, what stands there is kept, or that nothing does; and after the last, which packages and
+units have come is noted, as somebody may install others later. `remove` puts all that back. What is
 not undone: packages that were there are left at the version to which a plan brought them, and so is
 what such a version has come to need.
 """
@@ -49,9 +50,13 @@ if [ ! -e "$folder/packages" ]; then
     users >"$folder/users"
     units >"$folder/units"
     keep
-    installed >"$folder/packages.new"
+    packages >"$folder/packages.new"
     mv "$folder/packages.new" "$folder/packages"
 fi
+# Where a plan failed, what it had brought is still its own.
+for list in packages units; do
+    [ -e "$folder/start-$list" ] || $list >"$folder/start-$list"
+done
 touch "$folder/kept" "$folder/absent" "$folder/folders"
 for path in "$@" $(edited); do
     grep -qxF -e "$path" "$folder/kept" "$folder/absent" && continue
@@ -64,21 +69,41 @@ for path in "$@" $(edited); do
     fi
 done
 """
-_REMOVE = rf"""{_SYSTEM}
+# What somebody installs later is no plan's.
+_NOTED = r"""
+noted() {
+    for list in packages units; do
+        [ -e "$folder/start-$list" ] || continue
+        $list | comm -13 "$folder/start-$list" - >>"$folder/brought-$list"
+        rm "$folder/start-$list"
+    done
+}
+"""
+_SAVED = f"{_SYSTEM}{_NOTED}noted\n"
+_REMOVE = rf"""{_SYSTEM}{_NOTED}
 if [ ! -e "$folder/packages" ]; then echo "= nothing"; exit 0; fi
 new() {{ sort "$folder/$1" | comm -13 - "$work/$1"; }}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+noted
+for list in packages units; do
+    $list >"$work/$list"
+    # A version that noted nothing brought all.
+    [ -e "$folder/brought-$list" ] || new $list >"$folder/brought-$list"
+    sort -u "$folder/brought-$list" >"$work/brought-$list"
+done
+
 # Nothing of the worker's runs any more.
-units >"$work/units"
 for unit in $(new units | awk '{{print $1}}'); do
     before=$(awk -v unit="$unit" '$1 == unit {{print $2}}' "$folder/units")
     case $before in
         enabled) systemctl unmask "$unit"; systemctl enable "$unit" ;;
         disabled) systemctl unmask "$unit"; systemctl disable "$unit" ;;
         masked) systemctl mask "$unit" ;;
-        "") for verb in unmask disable stop; do systemctl $verb "$unit" || true; done ;;
+        "")
+            grep -q "^$unit " "$work/brought-units" || continue
+            for verb in unmask disable stop; do systemctl $verb "$unit" || true; done ;;
         *) systemctl unmask "$unit" || true ;;
     esac
 done
@@ -92,8 +117,7 @@ while umount /home/prominence 2>/dev/null; do :; done
 umount /var/lib/condor/execute-disk 2>/dev/null || true
 
 # Only what was not there before; and if that would take anything else along, nothing at all.
-installed >"$work/packages"
-purge $(new packages)
+purge $(new packages | comm -12 - "$work/brought-packages")
 
 while read -r path; do
     [ -d "$path" ] || rm -f -- "$path"
@@ -126,6 +150,11 @@ def save(steps: Iterable[PlannedStep]) -> tuple[str, ...]:
     """The command that keeps what these steps write over. It is safe to run again."""
     written = [path for step in steps for action in step.actions for path in _written(action)]
     return ("sh", "-c", _SAVE, "save", FOLDER, *MADE, *TOLD, *written)
+
+
+def saved() -> tuple[str, ...]:
+    """The command that tells what these steps have brought, when they are done."""
+    return ("sh", "-c", _SAVED, "saved", FOLDER)
 
 
 def _written(action: Action) -> Iterator[str]:

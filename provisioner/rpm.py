@@ -23,7 +23,7 @@ UNNEEDED = r"""unneeded() {
 """
 _BUILDERS = "|".join(sorted(set(BUILDERS.values())))
 # A key is a package, too, and all are called gpg-pubkey. A module goes when its last package has gone.
-FUNCTIONS = rf"""{UNNEEDED}installed() {{
+FUNCTIONS = rf"""{UNNEEDED}packages() {{
     rpm -qa --qf '%{{NAME}} %{{ARCH}} %{{VERSION}}-%{{RELEASE}}\n' |
         awk '{{print $1 == "gpg-pubkey" ? $1 "-" $3 : $1 "." $2}}' | sort -u
 }}
@@ -39,9 +39,9 @@ edited() {{ grep -lsE '^\[({_BUILDERS})\]' /etc/yum.repos.d/*.repo || true; }}
 purge() {{
     case $system in *[a-z]7\ *) program=yum ;; *) program=dnf ;; esac
     keys=$(printf '%s\n' "$@" | grep '^gpg-pubkey-' || true)
-    printf '%s\n' "$@" | grep -v '^gpg-pubkey-' | sort -u >"$work/brought" || true
-    unneeded $(cat "$work/brought")
-    printf '%s\n' "$names" | comm -23 "$work/brought" - | sed 's/^/= stays: /'
+    printf '%s\n' "$@" | grep -v '^gpg-pubkey-' | sort -u >"$work/given" || true
+    unneeded $(cat "$work/given")
+    printf '%s\n' "$names" | comm -23 "$work/given" - | sed 's/^/= stays: /'
     # Where that was not all, rpm says who needs them.
     [ -z "$names" ] || rpm -e --test --allmatches $names
 {selinux.UNDO}
