@@ -59,7 +59,7 @@ class Site:
         """`provision VERB`, as this user of the machine."""
         where = ["--ssh", f"{user}@{self.host}", "--key", str(self.home / "key")]
         prefix = self.network.argv([])
-        return command("provision", verb, *where, *more, env=self.env, prefix=prefix, stdin=stdin)
+        return command("provision", verb, *more, *where, env=self.env, prefix=prefix, stdin=stdin)
 
     def start(
         self,
@@ -528,7 +528,7 @@ def test_a_prominence_worker_is_given_back(fresh_site: Site) -> None:
     assert (removed.status, removed.out) == (0, "the machine is given back\n"), removed.err
     after = listed(site)
     after["files"] = {row for row in after["files"] if not row.startswith("/etc/somebody-else-s ")}
-    theirs_too = {row for name in ("packages", "units", "files") for row in after[name] if "greeter" in row}
+    theirs_too = {row for name in LISTS for row in after[name] - before[name] if "greeter" in row}
     assert theirs_too
     after = {name: rows - theirs_too for name, rows in after.items()}
     for name in LISTS:
