@@ -95,7 +95,9 @@ for list in packages units; do
 done
 
 # Nothing of the worker's runs any more.
-for unit in $(new units | awk '{{print $1}}'); do
+# Each change of a unit's state is a reload, which takes its time: only those that are needed.
+new units >"$work/new-units"
+while read -r unit state; do
     before=$(awk -v unit="$unit" '$1 == unit {{print $2}}' "$folder/units")
     case $before in
         enabled) systemctl unmask "$unit"; systemctl enable "$unit" ;;
@@ -103,10 +105,15 @@ for unit in $(new units | awk '{{print $1}}'); do
         masked) systemctl mask "$unit" ;;
         "")
             grep -q "^$unit " "$work/brought-units" || continue
-            for verb in unmask disable stop; do systemctl $verb "$unit" || true; done ;;
+            case $state in
+                masked) systemctl unmask "$unit" ;;
+                enabled*) systemctl disable "$unit" ;;
+            esac
+            echo "$unit" >>"$work/to-stop" ;;
         *) systemctl unmask "$unit" || true ;;
     esac
-done
+done <"$work/new-units"
+[ ! -e "$work/to-stop" ] || systemctl stop $(cat "$work/to-stop") || true
 nft delete table inet worker_metadata 2>/dev/null || nft delete table ip worker_metadata 2>/dev/null || true
 unguard() {{ "$1" -D "$2" -j "$3" && "$1" -F "$3" && "$1" -X "$3"; }} 2>/dev/null
 for filter in iptables ip6tables; do
