@@ -13,7 +13,7 @@ from bakery.bases import Base
 from bakery.repositories import Replaced
 from provisioner.errors import BadInput
 from provisioner.plan import STAMP, Plan, PlannedStep, chained_id
-from provisioner.roles import NO_CVMFS, Context, CvmfsClient
+from provisioner.roles import NO_CVMFS, Context, CvmfsClient, Family
 from provisioner.roles.apptainer import apptainer
 from provisioner.roles.base import base as base_role
 from provisioner.roles.condor import condor
@@ -48,8 +48,6 @@ OPTIONAL: dict[str, Role] = {
     "cvmfs": cvmfs,
     "udocker": udocker_role,
 }
-# Where nobody may mount or has root, it is the only one that runs.
-CONTAINERS_HAVE = frozenset({"udocker"})
 
 
 def plan(
@@ -69,10 +67,10 @@ def plan(
     if not boots and "cvmfs" in optional:
         raise BadInput("A container cannot mount CVMFS.", "Bind-mount the host's: -v /cvmfs:/cvmfs:shared.")
     files = tuple(file for file in worker_files(worker, kind) if boots or not _is_for_systemd(file))
-    chosen = set(optional) | (CONTAINERS_HAVE if not boots else set())
+    chosen = set(optional) | (containers_have(base.family) if not boots else frozenset())
     program = udocker.files() if "udocker" in chosen else ()
     found = repositories.of_base(base.family, base.release, replaced)
-    context = Context(base.family, files, client, repositories=found, udocker=program)
+    context = Context(base.family, files, client, found, program, boots)
     steps: list[PlannedStep] = []
     before = base.id
     for role, make in roles(kind, chosen, boots=boots):
@@ -81,6 +79,14 @@ def plan(
             before = chained_id(before, actions)
             steps.append(PlannedStep(role, title, actions, before))
     return stamped(Plan(base.name, base.id, kind, tuple(steps)), base)
+
+
+def containers_have(family: Family) -> frozenset[str]:
+    """Where nobody may mount or has root, udocker is the only one that runs.
+
+    Of EL it is not known which repository has its engine, proot: there --with udocker has to ask for it.
+    """
+    return frozenset({"udocker"}) if family in ("debian", "ubuntu") else frozenset()
 
 
 def _possible(steps: tuple[Step, ...], without_systemd: bool) -> tuple[Step, ...]:

@@ -44,6 +44,7 @@ _T = TypeVar("_T")
 _MARK = "= "
 _SHOW = ("sh", "-c", f'if [ -e "$1" ]; then sed "s/^/{_MARK}/" "$1"; fi', "show")
 
+STAYS = f"{_MARK}stays: "  # inventory.remove's, a package after it
 _LIFT = ("rm", "-f", POLICY)
 
 
@@ -84,7 +85,11 @@ def remove(target: Target, monitor: Monitor, sleep: Callable[[float], None] = ti
     """
     machine = _Machine(target, monitor, WAITS, sleep)
     with phase(monitor, "give the machine back"):
-        return "= given back" in machine.told(inventory.remove())
+        rows = machine.told(inventory.remove())
+    stay = [row.removeprefix(STAYS) for row in rows if row.startswith(STAYS)]
+    if stay:
+        note(monitor, f"Of what plans have brought stays what other packages need: {', '.join(stay)}.")
+    return "= given back" in rows
 
 
 def provision(
@@ -179,6 +184,7 @@ def _go_on(steps: Sequence[PlannedStep], before: int, machine: _Machine) -> None
         with phase(machine.monitor, f"{step.role}: {step.title}"):
             machine.perform(step)
             machine.put(record.PATH, record.text(steps[:number]), 0o644)
+    machine.told(inventory.saved())
 
 
 @contextmanager

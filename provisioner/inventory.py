@@ -1,41 +1,64 @@
 """What a running machine was before plans were applied to it, kept there, so that it can be given back.
 
 Before the first step ever, the machine's packages, users and enabled units are listed; before a step
-writes a file, what stands there is kept, or that nothing does. `remove` puts all that back. What is
-not undone: packages that were there are left at the version to which a plan brought them.
+writes a file, what stands there is kept, or that nothing does; and after the last, which packages and
+units have come is noted, as somebody may install others later. `remove` puts all that back. What is
+not undone: packages that were there are left at the version to which a plan brought them, and so is
+what such a version has come to need.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from provisioner.actions import Put
+from provisioner import dpkg, rpm
+from provisioner.actions import Action, Put, Run
 from provisioner.plan import PlannedStep
+from provisioner.steps import FETCH_KEY
 
 FOLDER = "/var/lib/worker-bakery/before"
-# What HTCondor and the worker make as they run, and no step writes; a folder as a whole.
+# What HTCondor, the worker, chronyd and a plan's commands make as they run; a folder as a whole.
 MADE = (
     *("/etc/condor", "/usr/share/condor", "/var/lib/condor", "/var/log/condor", "/var/spool/condor"),
-    *("/usr/lib/worker-bakery", "/home/prominence"),
+    *("/usr/lib/worker-bakery", "/home/prominence", "/etc/kernel/cmdline"),
+    *("/etc/chrony.keys", "/var/lib/chrony", "/var/log/chrony"),
 )
 # The worker's own file, with its token: of one who no longer is.
 TOLD = ("/etc/osg-worker.conf", "/etc/prominence-worker.conf", "/etc/worker-defaults.conf")
 
-_SAVE = r"""
+# How the system's packages are listed and removed: the functions that differ, before all else.
+# comm wants one order, whoever logs in.
+_SYSTEM = rf"""
 set -e
+export LC_ALL=C
 folder=$1; shift
-command -v dpkg-query >/dev/null || exit 0
+system=$(. /etc/os-release; echo " $ID ${{ID_LIKE-}} $ID${{VERSION_ID%%.*}} ")
+case $system in
+*" debian "*)
+{dpkg.FUNCTIONS};;
+*)
+{rpm.FUNCTIONS};;
+esac
+units() {{ systemctl list-unit-files --no-legend | awk '$2 != "transient" {{print $1, $2}}' | sort; }}
+users() {{ getent passwd | cut -d: -f1 | sort; }}
+"""
+_SAVE = rf"""{_SYSTEM}
 # Of a machine that an older version began, nobody knows what it was.
 if [ -e "$folder/../applied.json" ] && [ ! -e "$folder/packages" ]; then exit 0; fi
 if [ ! -e "$folder/packages" ]; then
     install -d -m 0700 "$folder" "$folder/files"
-    getent passwd | cut -d: -f1 | sort >"$folder/users"
-    systemctl list-unit-files --no-legend | awk '$2 != "transient" {print $1, $2}' | sort >"$folder/units"
-    dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | sed -n 's/^ii *//p' | sort >"$folder/packages.new"
+    users >"$folder/users"
+    units >"$folder/units"
+    keep
+    packages >"$folder/packages.new"
     mv "$folder/packages.new" "$folder/packages"
 fi
+# Where a plan failed, what it had brought is still its own.
+for list in packages units; do
+    [ -e "$folder/start-$list" ] || $list >"$folder/start-$list"
+done
 touch "$folder/kept" "$folder/absent" "$folder/folders"
-for path; do
+for path in "$@" $(edited); do
     grep -qxF -e "$path" "$folder/kept" "$folder/absent" && continue
     if [ -e "$path" ] || [ -L "$path" ]; then
         [ -d "$path" ] && [ ! -L "$path" ] || cp -a --parents "$path" "$folder/files"
@@ -46,43 +69,62 @@ for path; do
     fi
 done
 """
-_REMOVE = r"""
-set -e
-folder=$1; shift
+# What somebody installs later is no plan's.
+_NOTED = r"""
+noted() {
+    for list in packages units; do
+        [ -e "$folder/start-$list" ] || continue
+        $list | comm -13 "$folder/start-$list" - >>"$folder/brought-$list"
+        rm "$folder/start-$list"
+    done
+}
+"""
+_SAVED = f"{_SYSTEM}{_NOTED}noted\n"
+_REMOVE = rf"""{_SYSTEM}{_NOTED}
 if [ ! -e "$folder/packages" ]; then echo "= nothing"; exit 0; fi
-export DEBIAN_FRONTEND=noninteractive
-new() { comm -13 "$folder/$1" "$2"; }
+new() {{ sort "$folder/$1" | comm -13 - "$work/$1"; }}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+noted
+for list in packages units; do
+    $list >"$work/$list"
+    # A version that noted nothing brought all.
+    [ -e "$folder/brought-$list" ] || new $list >"$folder/brought-$list"
+    sort -u "$folder/brought-$list" >"$work/brought-$list"
+done
+
 # Nothing of the worker's runs any more.
-systemctl list-unit-files --no-legend | awk '$2 != "transient" {print $1, $2}' | sort >"$work/units"
-for unit in $(new units "$work/units" | awk '{print $1}'); do
-    before=$(awk -v unit="$unit" '$1 == unit {print $2}' "$folder/units")
+# Each change of a unit's state is a reload, which takes its time: only those that are needed.
+new units >"$work/new-units"
+while read -r unit state; do
+    before=$(awk -v unit="$unit" '$1 == unit {{print $2}}' "$folder/units")
     case $before in
         enabled) systemctl unmask "$unit"; systemctl enable "$unit" ;;
         disabled) systemctl unmask "$unit"; systemctl disable "$unit" ;;
         masked) systemctl mask "$unit" ;;
-        "") systemctl disable "$unit" || true; systemctl stop "$unit" || true ;;
+        "")
+            grep -q "^$unit " "$work/brought-units" || continue
+            case $state in
+                masked) systemctl unmask "$unit" ;;
+                enabled*) systemctl disable "$unit" ;;
+            esac
+            echo "$unit" >>"$work/to-stop" ;;
         *) systemctl unmask "$unit" || true ;;
     esac
-done
+done <"$work/new-units"
+[ ! -e "$work/to-stop" ] || systemctl stop $(cat "$work/to-stop") || true
 nft delete table inet worker_metadata 2>/dev/null || nft delete table ip worker_metadata 2>/dev/null || true
+unguard() {{ "$1" -D "$2" -j "$3" && "$1" -F "$3" && "$1" -X "$3"; }} 2>/dev/null
+for filter in iptables ip6tables; do
+    unguard $filter OUTPUT WORKER_METADATA_OUT || true
+    unguard $filter FORWARD WORKER_METADATA_FWD || true
+done
 while umount /home/prominence 2>/dev/null; do :; done
 umount /var/lib/condor/execute-disk 2>/dev/null || true
 
 # Only what was not there before; and if that would take anything else along, nothing at all.
-dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | sed -n 's/^ii *//p' | sort >"$work/packages"
-added=$(new packages "$work/packages")
-if [ -n "$added" ]; then
-    apt-get -s purge $added | awk '$1 == "Purg" || $1 == "Remv" {print $2}' | sort -u >"$work/purged"
-    others=$(comm -12 "$folder/packages" "$work/purged")
-    if [ -n "$others" ]; then
-        echo "To remove the packages of the plan would remove these as well:" $others >&2
-        exit 1
-    fi
-    apt-get -q -y purge $added
-fi
+purge $(new packages | comm -12 - "$work/brought-packages")
 
 while read -r path; do
     [ -d "$path" ] || rm -f -- "$path"
@@ -101,8 +143,8 @@ while read -r path; do
     fi
 done <"$folder/kept"
 
-getent passwd | cut -d: -f1 | sort >"$work/users"
-for user in $(new users "$work/users" | grep -xE 'slot[0-9]+|condor' || true); do
+users >"$work/users"
+for user in $(new users | grep -xE 'slot[0-9]+|condor|chrony|cvmfs' || true); do
     userdel "$user"
 done
 systemctl daemon-reload
@@ -113,13 +155,27 @@ echo "= given back"
 
 def save(steps: Iterable[PlannedStep]) -> tuple[str, ...]:
     """The command that keeps what these steps write over. It is safe to run again."""
-    written = [action.path for step in steps for action in step.actions if isinstance(action, Put)]
+    written = [path for step in steps for action in step.actions for path in _written(action)]
     return ("sh", "-c", _SAVE, "save", FOLDER, *MADE, *TOLD, *written)
+
+
+def saved() -> tuple[str, ...]:
+    """The command that tells what these steps have brought, when they are done."""
+    return ("sh", "-c", _SAVED, "saved", FOLDER)
+
+
+def _written(action: Action) -> Iterator[str]:
+    match action:
+        case Put(path):
+            yield path
+        case Run(("sh", _, script, _, _, path, _)) if script == FETCH_KEY:
+            yield path
 
 
 def remove() -> tuple[str, ...]:
     """The command that gives the machine back; a failed one goes on when it is run again.
 
-    Of the lines that it prints, one is "= given back", or "= nothing" where nothing is known.
+    Of the lines that it prints, one is "= given back", or "= nothing" where nothing is known; and for
+    each package of the plan that others have come to need one is "= stays: PACKAGE".
     """
     return ("sh", "-c", _REMOVE, "remove", FOLDER, *MADE)

@@ -83,7 +83,7 @@ class Packages:
 
 
 # $1 URL, $2 path, $3 fingerprint. gpg of EL7 has no --show-keys.
-_FETCH_KEY = """\
+FETCH_KEY = """\
 GNUPGHOME=$(mktemp -d)
 export GNUPGHOME
 file=$GNUPGHOME/key
@@ -112,7 +112,7 @@ class FetchKey:
         return f"fetch the key {self.fingerprint[-8:]}"
 
     def actions(self) -> tuple[Action, ...]:
-        argv = ("sh", "-ec", _FETCH_KEY, "fetch", self.url, self.path, self.fingerprint)
+        argv = ("sh", "-ec", FETCH_KEY, "fetch", self.url, self.path, self.fingerprint)
         return (Run(argv),)
 
 

@@ -1,4 +1,5 @@
-"""Plans as text that people can read, kept in tests/golden/plans: one for each base that there is.
+"""Plans as text that people can read, kept in tests/golden/plans: one for each base that there is,
+and what is different in that of a container (NAME.oci.txt).
 
     python -m tests.golden_plans        writes them anew
 
@@ -8,6 +9,7 @@ Of what lies in worker/ a plan names nothing here: it changes often, and not by 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from bakery import bases, data, recipe
@@ -21,6 +23,7 @@ FOLDER = Path(__file__).parent / "golden" / "plans"
 ARCHITECTURE = "x86_64"
 SYSTEMS = tuple(base.name for base in bases.known())
 WITH_NVIDIA: tuple[Family, ...] = ("el8", "el9", "debian")
+CONTAINERS = ("centos7", "almalinux8", "almalinux9", "almalinux10")
 CLIENT = CvmfsClient(("cms.example.org",), "http://squid.example.org:3128")
 
 
@@ -33,6 +36,19 @@ def text(name: str) -> str:
     found = base(name)
     roles = [role for role in recipe.OPTIONAL if role != "nvidia" or found.family in WITH_NVIDIA]
     return "".join(_rows(recipe.plan(found, "osg", optional=roles, client=CLIENT)))
+
+
+def container_text(name: str) -> str:
+    """What a container's plan has instead of a machine's, from the role on that makes it one."""
+    plan = recipe.plan(base(name), "osg", boots=False)
+    first = next(number for number, step in enumerate(plan.steps) if step.role == "container")
+    return "".join(_rows(replace(plan, steps=plan.steps[first:])))
+
+
+def golden(name: str) -> dict[str, str]:
+    """The files of this base, and what is to be in them."""
+    found = {f"{name}.txt": text(name)}
+    return found | ({f"{name}.oci.txt": container_text(name)} if name in CONTAINERS else {})
 
 
 def _rows(plan: Plan) -> Iterator[str]:
@@ -51,8 +67,8 @@ def _worker() -> tuple[Path, ...]:
 
 def _shown(action: Action) -> Iterator[str]:
     match action:
-        case Run(("sh", flags, script)):
-            yield f"sh {flags}"
+        case Run(("sh", flags, script, *words)):
+            yield " ".join(["sh", flags, *words])
             yield from (f"| {row}" for row in script.splitlines())
         case Run(argv):
             yield " ".join(argv)
@@ -68,4 +84,5 @@ def _shown(action: Action) -> Iterator[str]:
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for system in SYSTEMS:
-        (FOLDER / f"{system}.txt").write_text(text(system))
+        for file, content in golden(system).items():
+            (FOLDER / file).write_text(content)

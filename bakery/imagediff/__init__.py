@@ -3,6 +3,7 @@
     tree      a root file system as data, read without following a link out of it
     files     both trees walked once, in step; contents read only where all else agrees
     records   what files mean: packages, systemd's units, users and groups, as name -> fields
+    rpmdb     rpm's packages among them
     volatile  the one table of what may differ, each row with its reason
     differ    the parts put together; report tells people of the result
     rooms     images mounted, in a room of their own

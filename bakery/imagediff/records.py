@@ -1,16 +1,16 @@
-"""What files of an image mean, as records: a name and its fields. Pure, of what a tree reads."""
+"""What files of an image mean, as records: a name and its fields, of what a tree reads."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from bakery.imagediff import rpmdb
 from bakery.imagediff.tree import Node, Tree, shown
 
 Records = dict[str, dict[str, str]]
 
 DPKG_STATUS = b"/var/lib/dpkg/status"
-RPM_DATABASES = (b"/usr/lib/sysimage/rpm", b"/var/lib/rpm")
 # systemd.unit(5), "Unit File Load Path"; what an administrator wrote comes first.
 _OURS = b"/etc/systemd/system"
 _LOAD_PATH = (_OURS, b"/usr/lib/systemd/system", b"/lib/systemd/system")
@@ -21,7 +21,12 @@ _NULL = b"/dev/null"
 
 
 def packages(tree: Tree) -> Records:
-    """By name and architecture, as dpkg knows them; deb-control(5) says what a paragraph is."""
+    """dpkg's and rpm's; raises MissingHere, BadInput where those of rpm cannot be read."""
+    return _dpkg_s(tree) | rpmdb.packages(tree)
+
+
+def _dpkg_s(tree: Tree) -> Records:
+    """By name and architecture; deb-control(5) says what a paragraph is."""
     found = map(_paragraph, (tree.read(DPKG_STATUS) or b"").split(b"\n\n"))
     return {
         f"{fields['Package']}:{fields.get('Architecture', '')}": {

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from provisioner.errors import BadInput, MissingHere
 
-# Of the files that are read whole; the largest, dpkg's status, has a few MiB.
-READ_LIMIT = 64 << 20
+# Of the files that are read whole; dpkg's status has a few MiB, rpm's database a hundred.
+READ_LIMIT = 512 << 20
 _CHUNK = 1 << 20
 _END = 1 << 63  # beyond the end of any file
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -42,12 +42,14 @@ class Layer:
 def epoch(root: Path) -> int:
     """SOURCE_DATE_EPOCH, else the date of the newest package, in seconds since 1970.
 
-    Debian gives the files of a package the date of its changelog; nothing of the bake's own day is in it.
+    Debian gives the files of a package the date of its changelog, and rpm that of its build; nothing of
+    the bake's own day is in it.
     """
     given = os.environ.get("SOURCE_DATE_EPOCH", "")
     if given.isdigit():
         return int(given)
-    dated = (root / "usr/share/doc").glob("*/copyright")
+    share = root / "usr/share"
+    dated = [*share.glob("doc/*/copyright"), *share.glob("licenses/*/*")]
     return max((int(path.stat().st_mtime) for path in dated if path.is_file()), default=0)
 
 

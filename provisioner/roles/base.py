@@ -21,8 +21,9 @@ mkdir -p /etc/kernel
 printf 'root=%s %s\\n' "$root" "$arguments" >/etc/kernel/cmdline
 """
 # The rescue kernel is the oldest that was ever installed.
-_NEWEST_KERNEL = """\
-newest=$(ls -v /boot/vmlinuz-* | grep -v rescue | tail -n 1)
+NEWEST_KERNEL = "newest=$(ls -v /boot/vmlinuz-* | grep -v rescue | tail -n 1)"
+_BOOT_NEWEST = f"""\
+{NEWEST_KERNEL}
 test -n "$newest"
 grubby --set-default="$newest"
 test "$(grubby --default-kernel)" = "$newest"
@@ -62,7 +63,7 @@ def _el(context: Context) -> tuple[Step, ...]:
         *(() if old else (Command("keep the kernel's arguments", ("sh", "-ec", _KEEP_ARGUMENTS)),)),
         # Before all else, as drivers are built for a kernel, and firmware is read by it.
         Refresh(context.manager),
-        Command("boot the newest kernel", ("sh", "-ec", _NEWEST_KERNEL)),
+        Command("boot the newest kernel", ("sh", "-ec", _BOOT_NEWEST)),
         Packages(context.manager, _EL_PACKAGES | (_OLD if old else _NEW)),
         Service("chronyd.service", "enable"),
         *(() if old else (Service("dnf-makecache.timer", "mask"),)),

@@ -11,7 +11,7 @@ _ENABLE = """\
 file=$(grep -l '^\\[{id}\\]' /etc/yum.repos.d/*.repo)
 sed -i '/^\\[{id}\\]/,/^\\[/ s/^enabled *=.*/enabled=1/' "$file"
 """
-_BUILDERS = {"el8": "powertools", "el9": "crb", "el10": "crb"}
+BUILDERS = {"el8": "powertools", "el9": "crb", "el10": "crb"}
 
 
 def condor(context: Context) -> tuple[Step, ...]:
@@ -28,7 +28,7 @@ def condor(context: Context) -> tuple[Step, ...]:
 
 
 def _builders(context: Context) -> tuple[Step, ...]:
-    name = _BUILDERS.get(context.family)
+    name = BUILDERS.get(context.family)
     if name is None:
         return ()
     return (Command(f"enable the repository {name}", ("sh", "-ec", _ENABLE.format(id=name))),)

@@ -6,8 +6,8 @@ and the entry point does what systemd and cloud-init would.
 
 from __future__ import annotations
 
-from provisioner.errors import BadInput
 from provisioner.roles import Context
+from provisioner.rpm import UNNEEDED
 from provisioner.steps import Command, Step
 
 # Patterns of dpkg-query; what a base does not have is not missed.
@@ -29,7 +29,7 @@ _LEFT = (
     *("/boot/*", "/efi/*", "/init", "/usr/lib/modules/*", "/usr/lib/grub"),
     *("/usr/lib/systemd", "/etc/systemd", "/etc/cloud", "/etc/netplan"),
 )
-_REMOVE = f"""\
+_REMOVE_DEB = f"""\
 show='${{db:Status-Status}} ${{Package}}\\n'
 names=$(dpkg-query -W -f "$show" "$@" 2>/dev/null | sed -n 's/^installed //p') || true
 DEBIAN_FRONTEND=noninteractive apt-get -q -y --allow-remove-essential purge --auto-remove $names
@@ -37,11 +37,23 @@ rm -rf {" ".join(_LEFT)}
 """
 
 
+# The same of EL, as patterns of rpm -qa. What packages beside these need stays: systemd, as a rule, which
+# HTCondor's package asks for; nothing starts it.
+BOOT_EL = (
+    *("kernel", "kernel-core", "kernel-modules*", "kernel-tools*", "*-firmware", "microcode_ctl", "kmod"),
+    *("grub2-*", "grubby", "shim-*", "mokutil", "efibootmgr", "dracut*", "kexec-tools", "plymouth*"),
+    *("systemd*", "dbus*", "NetworkManager*", "chrony", "firewalld*", "irqbalance", "tuned", "fwupd"),
+    *("cloud-init", "cloud-utils-growpart", "openssh-server", "qemu-guest-agent"),
+)
+_LEFT_EL = ("/boot/*", "/efi/*", "/usr/lib/modules/*", "/etc/cloud")
+# By rpm itself: yum and dnf would protect some, and take what was here before for somebody's wish.
+_REMOVE_RPM = f"""{UNNEEDED}\
+unneeded $(rpm -qa --qf '%{{NAME}}.%{{ARCH}}\\n' "$@")
+[ -z "$names" ] || rpm -e --allmatches $names
+rm -rf {" ".join(_LEFT_EL)}
+"""
+
+
 def container(context: Context) -> tuple[Step, ...]:
-    """Raises BadInput for a family whose packages it does not know."""
-    if context.family not in ("debian", "ubuntu"):
-        raise BadInput(
-            f"A container image of a base of the family {context.family} cannot be made yet.",
-            "Choose a Debian or Ubuntu base.",
-        )
-    return (Command("remove what only a machine that boots needs", ("sh", "-ec", _REMOVE, "sh", *BOOT)),)
+    script, patterns = (_REMOVE_RPM, BOOT_EL) if context.is_el else (_REMOVE_DEB, BOOT)
+    return (Command("remove what only a machine that boots needs", ("sh", "-ec", script, "sh", *patterns)),)

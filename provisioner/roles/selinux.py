@@ -33,8 +33,31 @@ _STAMP_LABEL = (
 )
 
 
+# For giving a machine back, the same undone. Of booleans that the site has set itself, the values stay.
+KEEP = """\
+    semanage export >"$folder/selinux" 2>/dev/null || true
+    semodule -l >"$folder/policy" 2>/dev/null || true
+"""
+UNDO = f"""\
+    later=--noreload
+    if selinuxenabled 2>/dev/null; then later=; fi
+    if command -v semanage >/dev/null; then
+        semanage fcontext $later -d {_WORKER} || true
+        for boolean in daemons_enable_cluster_mode condor_domain_can_network_connect; do
+            value=$(sed -n "s/^boolean -m -\\([01]\\) $boolean$/\\1/p" "$folder/selinux")
+            if [ -n "$value" ]; then semanage boolean $later -m "-$value" $boolean
+            else semanage boolean $later -d $boolean || true; fi
+        done
+    fi
+    if command -v semodule >/dev/null && ! grep -q '^htcondor' "$folder/policy"; then
+        semodule $later -r htcondor || true
+    fi
+"""
+
+
 def policy(context: Context) -> tuple[Step, ...]:
-    if not context.is_el:
+    """A container has the labels, and the policy, of the machine that runs it."""
+    if not (context.is_el and context.boots):
         return ()
     script = _POLICY.format(network=_NETWORK if context.family in ("el7", "el8") else "")
     return (
@@ -44,4 +67,6 @@ def policy(context: Context) -> tuple[Step, ...]:
 
 
 def labels(context: Context) -> tuple[Step, ...]:
-    return (Command("label all files for SELinux", ("sh", "-ec", _LABEL)),) if context.is_el else ()
+    if not (context.is_el and context.boots):
+        return ()
+    return (Command("label all files for SELinux", ("sh", "-ec", _LABEL)),)

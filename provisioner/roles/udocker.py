@@ -35,8 +35,10 @@ tarball =
 def udocker(context: Context) -> tuple[Step, ...]:
     return (
         PackageLists(context.manager),
-        # curl: what it fetches images with. proot: of EL, it is EPEL's.
-        Packages(context.manager, frozenset({"curl", "proot"})),
+        # What it fetches images with: EL9 and later may have curl-minimal, which curl would conflict with.
+        Packages(
+            context.manager, frozenset({"/usr/bin/curl" if context.manager == "dnf" else "curl", "proot"})
+        ),
         Files(
             "install udocker",
             (

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,20 +24,24 @@ from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import GATEWAY, isolated
 from bakery.store import Store, commit
+from bakery.userdata import conf_text
 from bakery.verify import pool as pools
 from bakery.verify import suite
 from provisioner import plan as plans
 from provisioner import run
+from provisioner.apply import apply
 from provisioner.disk import mount_root
 from provisioner.monitor import Silent
 from provisioner.plan import Plan
 from provisioner.roles.seal import machine_id
+from provisioner.targets.chroot import Chroot, Loan
 from tests.boot.life import conf, configure, submitted, wait_job, wait_joined
-from tests.conftest import VENDOR, command
+from tests.conftest import VENDOR, Ended, command
 from tests.integration import el_standin
+from tests.integration.containers import DockerRun, started
 from tests.integration.el_standin import NOTES, RELEASES, Release, Standin
 from tests.integration.repository import listening, served
-from tests.integration.test_provision_ssh import Site, made_ready, new_key
+from tests.integration.test_provision_ssh import LISTS, Site, listed, made_ready, new_key
 
 BY_COMMAND = "7"
 NAMES: dict[Release, str] = {"7": "centos7", "9": "almalinux9"}
@@ -231,13 +237,20 @@ def complaints(machine: Machine) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def site(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, str]]:
+def vendor_root(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with el_standin.mounted(vendor.disk, tmp_path_factory.mktemp("vendor") / "root") as root:
+        yield root
+
+
+@pytest.fixture(scope="module")
+def site(
+    vendor: Vendor, vendor_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Site, str]]:
     """A machine of the vendor's image that runs already, and the URL of its site's mirror."""
     home, work = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("site")
     new_key(home / "key")
     with (
-        el_standin.mounted(vendor.disk, work / "vendor") as below,
-        layer(below, work) as root,
+        layer(vendor_root, work) as root,
         isolated(work) as network,
         listening(vendor.standin.repositories, network.listen(GATEWAY, 0)) as port,
         namespace.boot(
@@ -249,14 +262,107 @@ def site(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         yield made_ready(Site(machine, network, home, address)), f"http://{GATEWAY}:{port}"
 
 
-def test_the_same_plan_over_ssh(vendor: Vendor, site: tuple[Site, str]) -> None:
+@pytest.mark.parametrize("vendor", [BY_COMMAND], indirect=True)
+def test_image_diff_names_a_package_that_one_has_more(
+    vendor: Vendor, vendor_root: Path, tmp_path: Path
+) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    with layer(vendor_root, tmp_path / "a") as a, layer(vendor_root, tmp_path / "b") as b:
+        shutil.copy(vendor.standin.repositories / "updates/e2fsprogs-2.rpm", b / "root")
+        run.call(["chroot", str(b), "rpm", "-U", "--nodeps", "/root/e2fsprogs-2.rpm"])
+        run.call(["chroot", str(b), "rpm", "-e", "grubby", "--nodeps"])
+        (b / "root/e2fsprogs-2.rpm").unlink()
+        done = command("image-diff", "--json", str(a), str(b))
+    assert done.status == 8, done.err
+    told = json.loads(done.out)
+    found = {one["name"]: one.get("changes", one["what"]) for one in told["differences"]}
+    assert found == {
+        "e2fsprogs.x86_64": [{"field": "version", "a": "1-1", "b": "2-1"}],
+        "grubby.x86_64": "removed",
+        "/usr/sbin/grubby": "removed",
+    }
+    assert "/var/lib/rpm/rpmdb.sqlite" in {one["name"] for one in told["volatile"]}
+
+
+@pytest.mark.parametrize("vendor", [BY_COMMAND], indirect=True)
+def test_a_container_of_it_joins_the_pool_and_runs_a_job(
+    vendor: Vendor, vendor_root: Path, baked_el: Baked, tmp_path: Path
+) -> None:
+    """Proven as bake-image proves it; then by its entry point, in namespaces, without privilege."""
+    group, project = "ELC", "TG-ELC"
+    for name in ("layer", "pool", "network"):
+        (tmp_path / name).mkdir()
+    with (
+        layer(vendor_root, tmp_path / "layer") as root,
+        isolated(tmp_path / "network") as network,
+        pools.beside(baked_el.image.root, tmp_path / "pool", network) as pool,
+    ):
+        become_container(root, vendor, tmp_path / "packages")
+        assert suite.on_root(root, tmp_path, Silent(), container=True).passed > 50
+        assert rpm(root, "systemd") == ["systemd-1-1.x86_64"]  # HTCondor's package asks for it
+        told = tmp_path / "worker.conf"
+        told.write_text(conf_text(conf(pool, group, project)))
+        told.chmod(0o600)
+        options = DockerRun(volumes=((told, "/etc/osg-worker.conf"),))
+        with started(root, [ENTRY, "run"], options, tmp_path / "container", network) as container:
+            container.wait_until("it joined", lambda: bool(pool.status(group)), 300)
+            assert pool.ads(group, "HasUdocker") == ["undefined"]
+            with submitted(
+                pool, "says", project, "#!/bin/sh\n. /etc/os-release; echo $ID $(id -un)\n"
+            ) as job:
+                container.wait_until("its job ended", lambda: pool.about(job, "JobStatus") == ["4"], 300)
+            assert pool.output("says").split() == ["centos", "slot1"]
+            container.kill(signal.SIGTERM)
+            assert container.wait(180) == 0
+
+
+ENTRY = "/usr/lib/worker-bakery/worker"
+
+
+def become_container(root: Path, vendor: Vendor, packages: Path) -> None:
+    """By the plan of `--format oci`. How a root becomes an archive is not the base's business."""
+    plan = vendor.plan("--format", "oci")
+    with served(vendor.standin.repositories) as server:
+        target = Chroot(root, Loan("", "", packages, vendor.urls(server)))
+        try:
+            apply(plan.steps, target, Silent())
+        finally:
+            target.close()
+
+
+@dataclass(frozen=True)
+class Provisioned:
+    site: Site
+    plan: Plan
+    before: dict[str, set[str]]
+    first: Ended
+
+
+OLD_KERNEL = "/boot/vmlinuz-3.10.0-9"
+MODULES = "/etc/dnf/modules.d"
+
+
+@pytest.fixture(scope="module")
+def provisioned(vendor: Vendor, site: tuple[Site, str]) -> Provisioned:
     """The plan has the site's URLs, as nothing is lent to a machine that runs; its files have them too."""
     machine, server = site
     use_mirror(machine, vendor.urls(server))
+    machine.machine.run(["grubby", f"--set-default={OLD_KERNEL}"])
+    machine.machine.put(f"{MODULES}/theirs.module", b"[theirs]\n")
     urls = {name: url for name, url in vendor.urls(server).items() if is_of_the_plan(vendor, name)}
     given = [f"--repository-url={name}={url}" for name, url in urls.items()]
     plan = vendor.plan("--keep-repository-urls", *given)
-    first = machine.apply(plan)
+    before = listed(machine, LISTS | RPM)
+    return Provisioned(machine, plan, before, machine.apply(plan))
+
+
+# Of a key, the summary says whose it is.
+RPM = {"packages": "rpm -qa --qf '%{NAME}.%{ARCH}: %{SUMMARY}\\n'"}
+
+
+def test_the_same_plan_over_ssh(provisioned: Provisioned) -> None:
+    machine, first = provisioned.site, provisioned.first
     assert first.status == 0, first.err[-4000:]
     assert "Left out, as they are for images only (--seal): seal: remove traces" in first.err
     assert machine.says("rpm", "-q", "condor", "e2fsprogs").split() == [
@@ -264,7 +370,37 @@ def test_the_same_plan_over_ssh(vendor: Vendor, site: tuple[Site, str]) -> None:
         "e2fsprogs-2-1.x86_64",
     ]
     assert machine.says("systemctl", "is-enabled", "chronyd") == "enabled"
-    assert machine.apply(plan).out.startswith("nothing to do: all ")
+    assert machine.apply(provisioned.plan).out.startswith("nothing to do: all ")
+
+
+def test_and_is_given_back(provisioned: Provisioned) -> None:
+    site, before = provisioned.site, provisioned.before
+    # As a worker that has lived for a while; and modules that its packages, and somebody, have enabled.
+    for verb in ("storage", "resources"):
+        site.machine.run(["/usr/lib/worker-bakery/worker", verb])
+    site.machine.put("/etc/osg-worker.conf", b"Token = x\n", 0o600)
+    site.machine.put(f"{MODULES}/python36.module", b"[python36]\n")
+    # What somebody installs later is not the plan's.
+    site.machine.run(["yum" if site.has("/usr/bin/yum") else "dnf", "-y", "install", "stand-in-extra"])
+    done = site.run("remove")
+    assert (done.status, done.out) == (0, "the machine is given back\n"), done.err[-4000:]
+    assert "stays what other packages need: stand-in-libs.x86_64." in done.err
+    after = listed(site, LISTS | RPM)
+    gone = {name: before[name] - after[name] for name in before}
+    come = {name: after[name] - before[name] for name in before}
+    nothing: dict[str, set[str]] = {name: set() for name in before}
+    assert gone == nothing
+    stay = {f"{name}.x86_64: Made for a test" for name in ("stand-in-libs", "stand-in-extra")}
+    assert come == nothing | {"packages": stay}
+    assert site.says("rpm", "-q", "e2fsprogs") == "e2fsprogs-2-1.x86_64"
+    assert site.says("grubby", "--default-kernel") == OLD_KERNEL
+    told = [row for row in site.says("cat", f"{NOTES}/told").splitlines() if row.startswith("sem")]
+    assert told[-3:] == [
+        "semanage boolean --noreload -d daemons_enable_cluster_mode",
+        "semanage boolean --noreload -d condor_domain_can_network_connect",
+        "semodule --noreload -r htcondor",
+    ]
+    assert site.run("remove").out == "nothing to remove: no plan was applied\n"
 
 
 def is_of_the_plan(vendor: Vendor, repository: str) -> bool:

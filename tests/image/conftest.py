@@ -22,6 +22,7 @@ class System:
     ssh_unit: str
     sources: str  # a regular expression of grep -E, of rows in the files that say where packages come from
     tools: tuple[str, ...] = ("nft",)
+    machine: tuple[str, ...] = ("cloud-init",)  # packages that a container does not have
 
     @property
     def is_el(self) -> bool:
@@ -29,15 +30,15 @@ class System:
 
 
 _EVERYWHERE = ("condor", "python3")
-_EL = (*_EVERYWHERE, "chrony", "policycoreutils")
+_EL, _EL_MACHINE = (*_EVERYWHERE, "policycoreutils"), ("cloud-init", "chrony")
 _YUM, _APT = "^(baseurl|metalink|mirrorlist) *=", "^(URIs:|deb ).*(debian|ubuntu)"
 SYSTEMS: dict[Family, System] = {
     "debian": System("debian", (*_EVERYWHERE, "libnss-myhostname", "nftables"), "ssh.service", _APT),
     "ubuntu": System("ubuntu", (*_EVERYWHERE, "libnss-myhostname", "nftables"), "ssh.service", _APT),
-    "el7": System("el7", (*_EL, "iptables"), "sshd.service", _YUM, ("iptables", "ip6tables")),
-    "el8": System("el8", (*_EL, "nftables"), "sshd.service", _YUM),
-    "el9": System("el9", (*_EL, "nftables"), "sshd.service", _YUM),
-    "el10": System("el10", (*_EL, "nftables"), "sshd.service", _YUM),
+    "el7": System("el7", (*_EL, "iptables"), "sshd.service", _YUM, ("iptables", "ip6tables"), _EL_MACHINE),
+    "el8": System("el8", (*_EL, "nftables"), "sshd.service", _YUM, machine=_EL_MACHINE),
+    "el9": System("el9", (*_EL, "nftables"), "sshd.service", _YUM, machine=_EL_MACHINE),
+    "el10": System("el10", (*_EL, "nftables"), "sshd.service", _YUM, machine=_EL_MACHINE),
 }
 
 

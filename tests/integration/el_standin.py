@@ -122,7 +122,7 @@ def become(root: Path, release: Release, made: Standin) -> None:
         (root / "usr/bin" / name).unlink()
     (root / "etc/dnf/dnf.conf").write_text(DNF_CONF)
     if release == "7":
-        (root / "usr/bin/yum").symlink_to("dnf-3")
+        (root / "usr/bin/dnf").rename(root / "usr/bin/yum")
     unit = root / "usr/lib/systemd/system"
     (unit / "ssh.service").rename(unit / "sshd.service")
     (root / "etc/systemd/system/sshd.service").unlink()
@@ -228,7 +228,11 @@ def _make_keys(workshop: _Workshop, made: Standin) -> None:
     workshop.run("gpgconf --kill gpg-agent")
 
 
-_PLAIN = ("bash", "cloud-init", "e2fsprogs", "procps-ng", "python3", "util-linux")
+_PLAIN = (
+    *("bash", "cloud-init", "e2fsprogs", "procps-ng", "python3", "util-linux"),
+    *("grub2-common", "openssh-server", "systemd"),
+)
+_VMLINUZ = {"/usr/lib/modules/3.10.0-10/vmlinuz": ("", 0o644)}
 
 
 def _make_packages(workshop: _Workshop) -> None:
@@ -236,6 +240,7 @@ def _make_packages(workshop: _Workshop) -> None:
     for name in _PLAIN:
         package(workshop, "vendor", name, {})
     package(workshop, "vendor", "grubby", {"/usr/sbin/grubby": (_GRUBBY, 0o755)})
+    package(workshop, "vendor", "kernel-core", _VMLINUZ, requires="grubby")
     for name in ("iptables", "nftables", "chrony"):
         _unpack(workshop, name)
     tools = " ".join(f"{program}{verb}" for program in ("iptables", "ip6tables") for verb in _VERBS)
@@ -244,20 +249,21 @@ def _make_packages(workshop: _Workshop) -> None:
     )
     workshop.run("cd trees/chrony/usr/lib/systemd/system; mv chrony.service chronyd.service")
     for name in ("iptables", "nftables", "chrony"):
-        _pack(workshop, "base", name)
+        _pack(workshop, "base", _Spec(name))
     labelling = "/usr/sbin/setfiles /usr/sbin/restorecon /usr/sbin/selinuxenabled"
     workshop.run(f"for file in {labelling}; do install -D $file trees/policycoreutils$file; done")
-    _pack(workshop, "base", "policycoreutils")
+    put(workshop.path("trees/policycoreutils"), "/usr/sbin/semodule", _NOTE, 0o755)
+    _pack(workshop, "vendor", _Spec("policycoreutils"))
     for name in ("policycoreutils-python", "policycoreutils-python-utils"):
-        noted = {f"/usr/sbin/{tool}": (_NOTE, 0o755) for tool in ("semanage", "semodule")}
-        package(workshop, "base", name, noted)
-    package(workshop, "updates", "e2fsprogs", {}, version="2")
+        package(workshop, "base", name, {"/usr/sbin/semanage": (_NOTE, 0o755)})
+    package(workshop, "updates", "e2fsprogs", {}, version="2", requires="stand-in-libs")
+    package(workshop, "updates", "stand-in-libs", {})
     package(workshop, "extras", "stand-in-extra", {})
     package(workshop, "epel", "squashfuse-stand-in", {})
     _unpack(workshop, "condor")
     # Its module of policy is not in Debian's package.
     workshop.run("install -D /dev/null trees/condor/usr/share/condor/htcondor.pp")
-    _pack(workshop, "htcondor", "condor", pre=_CONDOR_PRE, post=_CONDOR_POST)
+    _pack(workshop, "htcondor", _Spec("condor", "1", "systemd", _CONDOR_PRE, _CONDOR_POST))
 
 
 _VERBS = ("", "-save", "-restore")  # which Debian links to one of two kinds
@@ -266,22 +272,24 @@ _VERBS = ("", "-save", "-restore")  # which Debian links to one of two kinds
 def _unpack(workshop: _Workshop, name: str) -> None:
     """The files of a package of Debian's; what they need is installed as Debian's package."""
     workshop.run(f"apt-get -q download {name}; dpkg-deb -x {name}_*.deb trees/{name}")
+    # EL has none, and systemd would make links for them.
+    workshop.run(f"rm -rf trees/{name}/etc/init.d")
     workshop.satisfy(name)
 
 
-def package(workshop: _Workshop, repository: str, name: str, files: Files, version: str = "1") -> None:
+def package(
+    workshop: _Workshop, repository: str, name: str, files: Files, version: str = "1", requires: str = ""
+) -> None:
     for path, (text, mode) in files.items():
         put(workshop.path(f"trees/{name}"), path, text, mode)
     workshop.path(f"trees/{name}").mkdir(parents=True, exist_ok=True)
-    _pack(workshop, repository, name, version)
+    _pack(workshop, repository, _Spec(name, version, requires))
 
 
-def _pack(
-    workshop: _Workshop, repository: str, name: str, version: str = "1", pre: str = "", post: str = ""
-) -> None:
-    tree = workshop.path(f"trees/{name}")
-    spec = _spec(name, version, pre, post, _listed(tree))
-    workshop.path(f"{name}.spec").write_text(spec)
+def _pack(workshop: _Workshop, repository: str, spec: _Spec) -> None:
+    """The tree of this name as a package."""
+    name, tree = spec.name, workshop.path(f"trees/{spec.name}")
+    workshop.path(f"{name}.spec").write_text(spec.text(_listed(tree, workshop.root)))
     defines = {
         "_topdir": f"{OURS}/build",
         "_rpmdir": f"{OURS}/repositories/{repository}",
@@ -293,30 +301,46 @@ def _pack(
     shutil.rmtree(tree)
 
 
-def _listed(tree: Path) -> Iterable[str]:
-    found = sorted(path for path in tree.rglob("*") if path.is_symlink() or not path.is_dir())
-    return (f'"/{path.relative_to(tree)}"' for path in found)
+def _listed(tree: Path, system: Path) -> Iterable[str]:
+    """All files, and the folders that the system does not have without the package."""
+    for path in sorted(tree.rglob("*")):
+        name = path.relative_to(tree)
+        if path.is_symlink() or not path.is_dir():
+            yield f'"/{name}"'
+        elif not (system / name).exists():
+            yield f'%dir "/{name}"'
 
 
-def _spec(name: str, version: str, pre: str, post: str, files: Iterable[str]) -> str:
-    listed = "\n".join(files)
-    return f"""\
+@dataclass(frozen=True)
+class _Spec:
+    """Of a package; `pre` and `post` are its scripts."""
+
+    name: str
+    version: str = "1"
+    requires: str = ""
+    pre: str = ""
+    post: str = ""
+
+    def text(self, files: Iterable[str]) -> str:
+        listed = "\n".join(files)
+        return f"""\
 %global debug_package %{{nil}}
 %global __os_install_post %{{nil}}
-Name: {name}
-Version: {version}
+Name: {self.name}
+Version: {self.version}
 Release: 1
 Summary: Made for a test
 License: none
 AutoReqProv: no
-{"Provides: /bin/sh" if name == "bash" else ""}
+{"Provides: /bin/sh" if self.name == "bash" else ""}
+{f"Requires: {self.requires}" if self.requires else ""}
 %description
 Made for a test.
 %install
 mkdir -p %{{buildroot}}
-cp -a {OURS}/trees/{name}/. %{{buildroot}}/
-{f"%pre{chr(10)}{pre}" if pre else ""}
-{f"%post{chr(10)}{post}" if post else ""}
+cp -a {OURS}/trees/{self.name}/. %{{buildroot}}/
+{f"%pre{chr(10)}{self.pre}" if self.pre else ""}
+{f"%post{chr(10)}{self.post}" if self.post else ""}
 %files
 %defattr(-,root,root)
 {listed}

@@ -108,7 +108,7 @@ def test_the_plan_s_repositories_by_a_mirror_and_the_image_s_files_stay_public(
         define(on, standin)
         assert any("Metadata cache created" in row for row in lines(on, *MAKECACHE))
         assert "condor-1-1.x86_64" in lines(
-            on, "dnf", "-q", "repoquery", "condor", "--qf", "%{name}-%{evr}.%{arch}\n"
+            on, "yum", "-q", "repoquery", "condor", "--qf", "%{name}-%{evr}.%{arch}\n"
         )
     left = run.call(
         ["grep", "-rl", "127.0.0.1", str(root / "etc/yum.repos.d"), str(root / "etc/dnf")], expect=(1,)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -175,14 +177,84 @@ def test_people_read_it(tmp_path: Path) -> None:
     assert "changed  /var/log/syslog: content from byte 0 (logs)" in done.out
 
 
-def test_packages_that_are_not_read_are_said_aloud(tmp_path: Path) -> None:
+SPEC = """\
+Name: {name}
+Version: {version}
+Release: 1
+{epoch}
+Summary: Made for a test
+License: none
+BuildArch: noarch
+%description
+Made for a test.
+%files
+"""
+
+
+def rpm_package(folder: Path, name: str, version: str, epoch: str = "") -> Path:
+    spec = folder / "package.spec"
+    spec.write_text(SPEC.format(name=name, version=version, epoch=epoch))
+    defines = ("--define", f"_topdir {folder}", "--define", "_rpmfilename %{NAME}-%{VERSION}.rpm")
+    run.call(["rpmbuild", "--quiet", "-bb", *defines, str(spec)])
+    return folder / f"RPMS/{name}-{version}.rpm"
+
+
+def with_packages(root: Path, *packages: Path) -> Path:
+    """rpm's database of these, and nothing else of a system."""
+    database = root / "var/lib/rpm"
+    database.mkdir(parents=True)
+    just = ("--justdb", "--nodeps", "--oldpackage")
+    run.call(["rpm", "--dbpath", str(database), "-i", *just, *map(str, packages)])
+    return root
+
+
+def to_berkeley_db(root: Path) -> Path:
+    """As EL7 and EL8 have it: a hash, whose key 0 is the last number given to a package."""
+    file = root / "var/lib/rpm/rpmdb.sqlite"
+    with sqlite3.connect(file) as database:
+        rows = database.execute("SELECT hnum, blob FROM Packages").fetchall()
+    entries = [(0, struct.pack("<I", max(number for number, _ in rows))), *rows]
+    pairs = [f" {struct.pack('<I', number).hex()}\n {blob.hex()}\n" for number, blob in entries]
+    dump = root.with_suffix(".dump")
+    dump.write_text(f"VERSION=3\nformat=bytevalue\ntype=hash\nHEADER=END\n{''.join(pairs)}DATA=END\n")
+    for old in file.parent.iterdir():
+        old.unlink()
+    run.call(["db5.3_load", "-f", str(dump), str(file.with_name("Packages"))])
+    return root
+
+
+def test_rpm_s_packages_by_version_from_either_kind_of_database(tmp_path: Path) -> None:
+    old, new = (rpm_package(tmp_path / name, "kernel", name) for name in folders(tmp_path, "1", "2"))
+    one = rpm_package(tmp_path / "1", "one", "1")
+    two = rpm_package(tmp_path / "2", "two", "2", "Epoch: 3")
+    a = to_berkeley_db(with_packages(tmp_path / "a", old, one))
+    before = sorted(path.name for path in a.rglob("*"))
+    b = with_packages(tmp_path / "b", old, new, one, two)
+    found = {
+        name: told
+        for name, told in changes(compared(a, b, 8)).items()
+        if not name.startswith("/var/lib/rpm/")
+    }
+    assert found == {
+        "kernel.noarch": [{"field": "version", "a": "1-1", "b": "1-1 2-1"}],
+        "two.noarch": "added",
+    }
+    assert sorted(path.name for path in a.rglob("*")) == before
+
+
+def folders(at: Path, *names: str) -> tuple[str, ...]:
+    for name in names:
+        (at / name).mkdir()
+    return names
+
+
+def test_a_database_that_rpm_cannot_read(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name / "var/lib/rpm").mkdir(parents=True)
         (tmp_path / name / "var/lib/rpm/rpmdb.sqlite").write_text(name)
     done = command("image-diff", str(tmp_path / "a"), str(tmp_path / "b"))
-    assert done.status == 8
-    assert f"warning: The packages of {tmp_path / 'a'} are in rpm's database" in done.err
-    assert "/var/lib/rpm/rpmdb.sqlite: content" in done.out
+    assert (done.status, "rpm cannot read the image's packages" in done.err) == (2, True), done.err
+    assert (tmp_path / "a/var/lib/rpm/rpmdb.sqlite").read_text() == "a"
 
 
 # --- what can be missing or wrong --------------------------------------------------------------

@@ -50,6 +50,18 @@ def test_a_container_shares_what_comes_before_it_with_a_machine(kind: str) -> No
     assert roles == ["base", "condor", "udocker", "container", f"{kind}_worker", "seal"]
 
 
+@pytest.mark.parametrize("name", ["centos7", "almalinux9"])
+def test_a_container_of_el_has_udocker_where_it_is_asked_for(name: str) -> None:
+    base = bases.find(name, "x86_64")
+    plain, asked = (recipe.plan(base, "osg", optional=roles, boots=False) for roles in ((), ("udocker",)))
+    assert "udocker" not in {step.role for step in plain.steps}
+    assert [step.role for step in asked.steps].count("udocker") == 3
+    script = " ".join(
+        word for step in plain.steps for a in step.actions if isinstance(a, Run) for word in a.argv
+    )
+    assert not {"semanage", "setfiles"} & set(script.split())
+
+
 def test_nothing_of_a_container_is_for_systemd_once_that_is_gone() -> None:
     steps = list(planned().steps)
     after = steps[[step.role for step in steps].index("container") + 1 :]

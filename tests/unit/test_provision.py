@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bakery.commands.provision import read_plan
-from provisioner import existing, record
+from provisioner import existing, inventory, record
 from provisioner.actions import Put, Run
 from provisioner.errors import BadInput, CommandFailed, Unreachable
 from provisioner.existing import BAN, Options, provision, steps_for
@@ -18,6 +18,7 @@ from provisioner.monitor import Event
 from provisioner.plan import Plan, PlannedStep, chained_id
 from provisioner.roles.base import POLICY
 from provisioner.scrub import hide
+from provisioner.steps import FetchKey
 from provisioner.targets import OnLine, host_keys, ssh
 from provisioner.targets.ssh import Address, ConnectionLost
 
@@ -78,6 +79,12 @@ def apply(machine: Machine, plan: Plan = PLAN, **how: bool) -> tuple[int, list[s
     heard = Heard()
     outcome = provision(plan, machine, heard, Options(**how), sleep=lambda _: None)  # type: ignore[arg-type]  # a table's
     return outcome.before, heard.texts
+
+
+def test_what_a_plan_fetches_is_kept_sight_of_as_what_it_writes() -> None:
+    key = FetchKey("https://keys.example.org/key", "/etc/apt/keyrings/key.asc", "A" * 40)
+    fetched = PlannedStep("condor", key.title, key.actions(), "0" * 64)
+    assert inventory.save([fetched, *PLAN.steps])[-3:] == ("/etc/apt/keyrings/key.asc", POLICY, "/etc/two")
 
 
 def test_neither_the_seal_nor_the_ban_is_a_state_for_a_machine_that_runs() -> None:

@@ -1,0 +1,50 @@
+"""rpm's packages, as rpm itself reads them: of a copy, as it would lock and mend what it opens."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from bakery.imagediff.tree import Tree
+from provisioner import run
+from provisioner.errors import BadInput, CommandFailed
+
+FOLDERS = (b"/usr/lib/sysimage/rpm", b"/var/lib/rpm")
+# Berkeley DB of EL7 and EL8, ndb, sqlite of later ones.
+_DATABASES = (b"Packages", b"Packages.db", b"rpmdb.sqlite")
+_FORMAT = "%{NAME} %{ARCH} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n"
+
+
+def packages(tree: Tree) -> dict[str, dict[str, str]]:
+    """By name and architecture; of those there may be several of, all versions.
+
+    Raises MissingHere without rpm, BadInput for what it cannot read.
+    """
+    found: dict[str, list[str]] = {}
+    for folder in FOLDERS:
+        for row in _rows(tree, folder):
+            name, architecture, version = row.split(" ")
+            found.setdefault(f"{name}.{architecture}", []).append(version)
+    return {name: {"version": " ".join(sorted(versions))} for name, versions in found.items()}
+
+
+def _rows(tree: Tree, folder: bytes) -> Iterable[str]:
+    names = [name for name, node in tree.children(folder).items() if node.kind == "file"]
+    if not set(names) & set(_DATABASES):
+        return ()
+    run.require("rpm")
+    with tempfile.TemporaryDirectory() as copy:
+        for name in names:
+            Path(copy, os.fsdecode(name)).write_bytes(tree.read(folder + b"/" + name) or b"")
+        return _queried(copy)
+
+
+def _queried(copy: str) -> list[str]:
+    argv = ["rpm", "--dbpath", copy, "--nosignature", "--nodigest", "-qa", "--qf", _FORMAT]
+    try:
+        done = run.call(argv)
+    except CommandFailed as error:
+        raise BadInput(f"rpm cannot read the image's packages. {error.message}") from None
+    return done.stdout.splitlines()
