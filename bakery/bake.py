@@ -213,11 +213,11 @@ def _make(this: _Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
 
 
 def _raw_disk(this: _Bake, engine: Engine, base: Path, work: Path) -> Path:
-    plan, store, monitor = this.plan, this.store, this.monitor
+    plan, store, monitor, keep = this.plan, this.store, this.monitor, this.options.checkpoints
     if engine == "chroot":
-        return chroot.bake(plan, store, this.repositories, work, monitor, this.options.checkpoints)
+        return chroot.bake(plan, store, this.repositories, work, monitor, keep)
     accelerator = probe.choose(this.options.accelerator, base, work, monitor)
-    return packer.bake(plan, store, this.repositories, accelerator, work, monitor)
+    return packer.bake(plan, store, this.repositories, accelerator, work, monitor, keep)
 
 
 def _with_mount(this: _Bake, found: Obstacles, disk: Path, work: Path) -> Obstacles:
@@ -251,9 +251,7 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
     with work_folder(store) as work, _base(this, work):
         accelerator = probe.choose(options.accelerator, disk, work, monitor)
         start = packer_files.Start(disk, 0)
-        files = packer_files.write(
-            folder.resolve(), this.plan, start, this.repositories, accelerator, marked=False
-        )
+        files = packer_files.write(folder.resolve(), this.plan, start, this.repositories, accelerator)
     return files.variables
 
 

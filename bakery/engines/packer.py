@@ -1,8 +1,8 @@
 """The engine that boots: packer runs a virtual machine of the base, and our provisioner works in it by ssh.
 
 No disk is mounted here, so that it works for who is not root, and for file systems that this kernel does
-not know. It starts from a checkpoint of the store, whichever engine wrote it, and writes none itself: the
-disk of a machine that runs holds the way in, and what its boot has made, until the seal.
+not know. It starts from a checkpoint of the store, whichever engine wrote it. Where it keeps one itself,
+the machine has put a layer of its disk aside (provisioner/layers.py) and goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from pathlib import Path
 from subprocess import Popen
 
 from bakery import qemu
-from bakery.engines import packer_files, packer_program, packer_stream
+from bakery.engines import checkpoints, packer_files, packer_program, packer_stream
 from bakery.engines.chroot import Repositories
 from bakery.engines.packer_files import Files, Start
 from bakery.engines.packer_stream import Said
 from bakery.locks import in_use
 from bakery.machines import serial
 from bakery.machines.accelerator import Accelerator
-from bakery.store import Store, is_whole, set_aside, used
-from provisioner import errors, run
+from bakery.store import Store, used
+from provisioner import errors, layers, run
+from provisioner.checkpoints import Wanted
 from provisioner.errors import BadInput, BakeryError, CommandFailed, DiskFull, Unreachable
 from provisioner.monitor import Event, Monitor, keep_log, line, note, phase, warn
 from provisioner.plan import Plan
@@ -46,6 +47,7 @@ def bake(
     accelerator: Accelerator,
     work: Path,
     monitor: Monitor,
+    keep: Wanted = "auto",
 ) -> Path:
     """The finished, sealed raw disk in `work`. The base must be in the store, and stay there."""
     if repositories.urls:
@@ -56,36 +58,48 @@ def bake(
         start = nearest(plan, store, monitor)
         with in_use(start.disk) as there:  # not there: it was removed in between
             if there or not start.done:
-                return _from(start, plan, repositories, accelerator, work, monitor)
+                _say(start, plan, monitor)
+                files = packer_files.write(work / "packer", plan, start, repositories, accelerator, keep)
+                build(files, _Keeper(plan, store, work, monitor))
+                return _copied(files, work, monitor)
 
 
 def nearest(plan: Plan, store: Store, monitor: Monitor) -> Start:
     """The latest checkpoint that is whole, else the base."""
-    for _, path in store.checkpoints_of(plan):
-        if path.exists() and not is_whole(path):
-            set_aside(path, "checkpoint", monitor)
-    done, disk = store.nearest_checkpoint(plan)
+    done, disk = checkpoints.nearest(plan, store, monitor)
     return Start(disk, done)
 
 
-def _from(
-    start: Start,
-    plan: Plan,
-    repositories: Repositories,
-    accelerator: Accelerator,
-    work: Path,
-    monitor: Monitor,
-) -> Path:
+def _say(start: Start, plan: Plan, monitor: Monitor) -> None:
     if start.done:
         note(monitor, f"Starting from the checkpoint after {plan.steps[start.done - 1].role}.")
     used(start.disk)
-    files = packer_files.write(work / "packer", plan, start, repositories, accelerator, marked=True)
-    build(files, monitor)
+
+
+def _copied(files: Files, work: Path, monitor: Monitor) -> Path:
     disk = work / "disk.raw"
     with phase(monitor, "copy the machine's disk"):
-        qemu.to_raw(files.disk, disk)
-    files.disk.unlink()
+        qemu.to_raw(layers.last(files.disk), disk)
+    shutil.rmtree(files.folder)
     return disk
+
+
+@dataclass(frozen=True)
+class _Keeper:
+    """A monitor that keeps the layers which the machine has put aside, and passes on all else."""
+
+    plan: Plan
+    store: Store
+    work: Path
+    monitor: Monitor
+
+    def tell(self, event: Event) -> None:
+        match event:
+            case {"event": "checkpoint", "steps": done, "disk": disk}:
+                args = self.plan, done, self.store, self.work, self.monitor
+                checkpoints.keep(Path(disk), *args, form="qcow2")
+            case _:
+                self.monitor.tell(event)
 
 
 def build(files: Files, monitor: Monitor) -> None:
@@ -100,7 +114,7 @@ def build(files: Files, monitor: Monitor) -> None:
         warn(monitor, "Somebody else took the port that was to lead to the machine; another is tried.")
         for left in (files.qemu_status, files.qemu_log, files.stream):
             left.unlink(missing_ok=True)
-        shutil.rmtree(files.disk.parent, ignore_errors=True)
+        shutil.rmtree(files.output, ignore_errors=True)
         cause = _once(files, monitor)
     if cause:
         for log in (files.serial, files.stream, files.log, files.qemu_log):
