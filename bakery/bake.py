@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -176,7 +176,7 @@ def _complete(this: _Bake, manifest: Manifest) -> Manifest:
     _note_known(this)
     missing = _missing(this, manifest)
     if missing:
-        with in_use(this.stored), work_folder(this.store) as work, _keeping(this, [this.stored]):
+        with in_use(this.stored), work_folder(this.store) as work, _keeping(this, lambda: this.stored):
             manifest = _prove(this, this.stored, missing, manifest, work)
             write_manifest(this.stored, manifest)
     return manifest
@@ -185,7 +185,7 @@ def _complete(this: _Bake, manifest: Manifest) -> Manifest:
 def _anew(this: _Bake) -> Manifest:
     found = choice.obstacles()
     choice.choose(this.options.engine, found)  # before a base is made for nothing
-    with work_folder(this.store) as work, _keeping(this, failed.disks_in(work)):
+    with work_folder(this.store) as work, _keeping(this, lambda: failed.disk_in(work)):
         image, engine = _make(this, found, work)
         manifest = {**_manifest(this.plan, image), "engine": engine}
         manifest = _prove(this, image, ladder.up_to(this.options.level), manifest, work)
@@ -193,10 +193,10 @@ def _anew(this: _Bake) -> Manifest:
     return manifest
 
 
-def _keeping(this: _Bake, disks: list[Path]) -> AbstractContextManager[None]:
+def _keeping(this: _Bake, find: Callable[[], Path | None]) -> AbstractContextManager[None]:
     name = f"{this.plan.kind}-{this.plan.base}{this.form.suffix}"
     image = this.options.output or Path.cwd() / name
-    return failed.keeping(disks, image, wanted=this.options.keep_failed)
+    return failed.keeping(find, image, wanted=this.options.keep_failed)
 
 
 def _make(this: _Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
@@ -250,7 +250,7 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
     disk = store.base(this.plan.base_id)
     with work_folder(store) as work, _base(this, work):
         accelerator = probe.choose(options.accelerator, disk, work, monitor)
-        start = packer_files.Start(disk, 0)
+        start = packer.nearest(this.plan, store, monitor)
         files = packer_files.write(folder.resolve(), this.plan, start, this.repositories, accelerator)
     return files.variables
 

@@ -17,25 +17,26 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from provisioner import errors, layers
+from provisioner import errors, layers, lending
 from provisioner import plan as plans
 from provisioner.apply import perform
 from provisioner.checkpoints import is_worth_keeping
-from provisioner.errors import BakeryError, DiskFull, Unreachable
+from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
 from provisioner.existing import WAITS
 from provisioner.layers import Disk
+from provisioner.lending import Borrower, Loan
 from provisioner.monitor import Event, Monitor, line, phase, warn
 from provisioner.plan import Plan, PlannedStep
 from provisioner.scrub import scrub
-from provisioner.targets import OnLine, Target
-from provisioner.targets.chroot import APT_CONF, LENT
+from provisioner.targets import Target
 from provisioner.targets.host_keys import Trust
 from provisioner.targets.ssh import Address, ConnectionLost, Login, Ssh
 
@@ -72,30 +73,20 @@ find / -xdev ! -path '/root/.ssh*' ! -path '/etc/ssh/*' ! -path /etc/machine-id 
         fi
     done
 """
-_LEND = f"""
-set -eu
-mkdir -p /{LENT}
-mountpoint -q /{LENT} || mount -t tmpfs -o mode=0755,size=75% tmpfs /{LENT}
-mkdir -p /{LENT}/archives/partial /{LENT}/lists/partial /{LENT}/sources.list.d
-"""
 # cloud-init's file; networkd goes on with what netplan made of it.
 _UNDO_LATE = "rm -f -- /etc/netplan/50-cloud-init.yaml"
-# systemctl then changes files only, as it does in a chroot: no unit of the image is for this machine, and
-# each reload takes an emulated one ten seconds.
-_ENVIRONMENT = (f"APT_CONFIG=/{LENT}/apt.conf", "SYSTEMD_OFFLINE=1")
 _TRIM = "sync; fstrim /"
 
 
 @dataclass(frozen=True)
 class Task:
-    """`first` of the plan's steps are done; `sources` is deb822, by the role that it is lent to."""
+    """`first` of the plan's steps are done."""
 
     plan: Plan
     first: int
     key: str  # path of the private key that root lets in
     host_key: str  # path of the machine's public key
-    preferences: str  # of apt
-    sources: dict[str, str]
+    loan: Loan
     marked: bool
     disk: Disk | None = None  # if checkpoints can be made of it
 
@@ -106,7 +97,8 @@ def to_json(task: Task) -> dict[str, Any]:
 
 def from_json(data: dict[str, Any]) -> Task:
     disk = Disk(**data["disk"]) if data["disk"] else None
-    return Task(**{**data, "plan": plans.from_json(data["plan"]), "disk": disk})
+    rest = {"plan": plans.from_json(data["plan"]), "loan": Loan(**data["loan"]), "disk": disk}
+    return Task(**{**data, **rest})
 
 
 def main() -> int:
@@ -144,29 +136,22 @@ def make(task: Task, machine: Target, monitor: Monitor) -> None:
     """Raises what the target does; ConnectionLost when it stays lost."""
     with phase(monitor, "undo what the boot has changed"):
         _script(_UNDO, machine, monitor)
-    lend(task, machine, monitor)
-    _apply(task, machine, monitor)
+    lending.lend(task.loan, task.plan, machine, lambda row: line(monitor, row))
+    with _whole_on_disk(machine, monitor):
+        _apply(task, machine, monitor)
     with phase(monitor, "give free space back"):
         _script(_TRIM, machine, monitor)
 
 
-def lend(task: Task, machine: Target, monitor: Monitor) -> None:
-    _script(_LEND, machine, monitor)
-    machine.put(f"/{LENT}/apt.conf", APT_CONF.encode(), 0o644)
-    machine.put(f"/{LENT}/preferences", task.preferences.encode(), 0o644)
-
-
-@dataclass(frozen=True)
-class Borrower:
-    """A target whose programs use what was lent."""
-
-    machine: Target
-
-    def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
-        self.machine.run(("env", *_ENVIRONMENT, *argv), on_line)
-
-    def put(self, path: str, data: bytes, mode: int) -> None:
-        self.machine.put(path, data, mode)
+@contextmanager
+def _whole_on_disk(machine: Target, monitor: Monitor) -> Iterator[None]:
+    """A step that fails is looked into on the disk, and QEMU is not ended gently."""
+    try:
+        yield
+    except CommandFailed:
+        with suppress(BakeryError):
+            _script("sync", machine, monitor)
+        raise
 
 
 def _apply(task: Task, machine: Target, monitor: Monitor) -> None:
@@ -184,7 +169,7 @@ def _apply(task: Task, machine: Target, monitor: Monitor) -> None:
 
 
 def _apply_role(steps: Sequence[PlannedStep], task: Task, machine: Target, monitor: Monitor) -> None:
-    target = Borrower(machine)
+    target = Borrower(machine, task.loan)
     _begin(steps[0].role, task, target, monitor)
     for step in steps:
         with phase(monitor, f"{step.role}: {step.title}"):
@@ -192,7 +177,7 @@ def _apply_role(steps: Sequence[PlannedStep], task: Task, machine: Target, monit
 
 
 def _begin(role: str, task: Task, target: Target, monitor: Monitor) -> None:
-    target.put(f"/{LENT}/sources.list.d/bake.sources", task.sources[role].encode(), 0o644)
+    lending.lend_role(role, task.loan, target)
     if role == "seal":
         _script(_UNDO_LATE, target, monitor)
 

@@ -23,17 +23,18 @@ from bakery.engines.packer_stream import Said
 from bakery.locks import in_use
 from bakery.machines import serial
 from bakery.machines.accelerator import Accelerator
+from bakery.machines.serial import Diagnosis
 from bakery.store import Store, used
-from provisioner import errors, layers, run
+from provisioner import errors, layers, qmp, run
 from provisioner.checkpoints import Wanted
-from provisioner.errors import BadInput, BakeryError, CommandFailed, DiskFull, Unreachable
+from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
 from provisioner.monitor import Event, Monitor, keep_log, line, note, phase, warn
 from provisioner.plan import Plan
 from provisioner.scrub import scrub
 
 TOOLS = ("qemu-img", "qemu-system-x86_64", "ssh-keygen", "unshare", "setpriv")
 _PAUSE = 0.2  # seconds between two looks
-_LET_GO = 2  # seconds that packer may take to notice what we have noticed
+_LET_GO = 2  # seconds that packer may take to notice what we have noticed, and QEMU to end
 _MORE_PORTS = 3
 _PORT_TAKEN = "Could not set up host forwarding rule"  # as QEMU says it
 _FULL = 4 << 20  # bytes left of a disk that QEMU could not write to any more
@@ -50,8 +51,6 @@ def bake(
     keep: Wanted = "auto",
 ) -> Path:
     """The finished, sealed raw disk in `work`. The base must be in the store, and stay there."""
-    if repositories.urls:
-        raise BadInput("--repository-url is not known to the engine packer.", "Use --keep-repository-urls.")
     run.require(*TOOLS)
     packer_program.find()
     while True:
@@ -59,7 +58,9 @@ def bake(
         with in_use(start.disk) as there:  # not there: it was removed in between
             if there or not start.done:
                 _say(start, plan, monitor)
-                files = packer_files.write(work / "packer", plan, start, repositories, accelerator, keep)
+                files = packer_files.write(
+                    work / packer_files.FOLDER, plan, start, repositories, accelerator, keep
+                )
                 build(files, _Keeper(plan, store, work, monitor))
                 return _copied(files, work, monitor)
 
@@ -147,18 +148,45 @@ def _once(files: Files, monitor: Monitor) -> BakeryError | None:
 
 
 def _listen(process: Popen[bytes], files: Files, heard: _Heard) -> int | None:
-    """Until packer ends; its status, or None if QEMU had ended and packer did not notice."""
-    until = float("inf")
+    """Until packer ends; its status, or None if the machine had ended and packer did not notice."""
+    until, console = float("inf"), _Console(files.serial)
     with closing(_Stream(files.stream)) as stream:
         while time.monotonic() < until:
             status = process.poll()  # before the look: nothing is written after it
             heard.rows(stream.rows())
             if status is not None:
                 return status
-            if until == float("inf") and not heard.done and files.qemu_status.exists():
+            ended = until == float("inf") and (files.qemu_status.exists() or console.is_final())
+            if ended and not heard.done:
                 until = time.monotonic() + _LET_GO
             time.sleep(_PAUSE)
+    _switch_off(files)
     return None
+
+
+def _switch_off(files: Files) -> None:
+    """By QEMU itself, so that the disk has all that the guest wrote to it."""
+    if files.qemu_status.exists():
+        return
+    with suppress(BakeryError), qmp.connected(files.monitor) as qemu:
+        qemu.execute("quit")
+    until = time.monotonic() + _LET_GO
+    while not files.qemu_status.exists() and time.monotonic() < until:
+        time.sleep(_PAUSE)
+
+
+@dataclass
+class _Console:
+    """The serial console, looked at whenever it has grown."""
+
+    path: Path
+    seen: int = 0
+
+    def is_final(self) -> bool:
+        """Whether it says that this machine will never answer again."""
+        size = self.path.stat().st_size
+        grown, self.seen = size > self.seen, size
+        return grown and _final(self.path) is not None
 
 
 @dataclass
@@ -232,6 +260,8 @@ def _cause(files: Files, heard: _Heard, status: int | None) -> BakeryError:
             f"The disk is full: the machine's own disk grew in {files.folder}.",
             "Free some space, or set WORKER_BAKERY_CACHE to a folder on a larger disk.",
         )
+    if _final(files.serial) and not heard.done:
+        return Unreachable(f"The machine will not answer any more. {_console(files)}")
     if heard.error:
         return errors.from_event(heard.error)
     if files.qemu_status.exists() and not heard.done:
@@ -261,6 +291,11 @@ def _of_ssh(told: str, files: Files) -> BakeryError | None:
             "The base's cloud-init did not take the seed: does it have the datasource NoCloud?",
         )
     return None
+
+
+def _final(console: Path) -> Diagnosis | None:
+    found = serial.diagnose(_text(console))
+    return found if found and found.final else None
 
 
 def _console(files: Files) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bakery import data, mirror, nocloud, qemu
+from bakery.engines import slirp
 from bakery.engines.chroot import Repositories
 from bakery.files import write_private
 from bakery.machines.accelerator import Accelerator
@@ -22,10 +23,12 @@ from provisioner import guest
 from provisioner.checkpoints import Wanted
 from provisioner.guest import Task
 from provisioner.layers import Disk
+from provisioner.lending import Loan
 from provisioner.plan import Plan
 
 TEMPLATE = data.PACKER / "worker.pkr.hcl"
 VARIABLES = "worker.pkrvars.json"
+FOLDER = "packer"  # in a bake's work folder
 # Seconds that a machine with KVM may take until root is let in; a slower one gets more.
 SSH_LIMIT = 240
 # Run in QEMU's place, as packer notices neither that QEMU ended nor what it said, and removes its own
@@ -118,8 +121,7 @@ def write(
         start.done,
         str(login),
         str(host.with_suffix(".pub")),
-        mirror.preferences(repositories.release),
-        {step.role: repositories.of(step.role) for step in plan.steps},
+        _loan(plan, repositories),
         keep is not None,
         keep and Disk(str(files.monitor), str(files.disk), qemu.virtual_size(start.disk), keep),
     )
@@ -132,6 +134,14 @@ def write(
     variables = _variables(files, start, login, accelerator, watched=keep is not None)
     write_private(files.variables, (json.dumps(variables, indent=1) + "\n").encode())
     return files
+
+
+def _loan(plan: Plan, repositories: Repositories) -> Loan:
+    return Loan(
+        mirror.preferences(repositories.release),
+        {step.role: repositories.of(step.role) for step in plan.steps},
+        {name: slirp.seen_from_guest(name, url) for name, url in repositories.urls.items()},
+    )
 
 
 def _quoted(path: Path) -> str:

@@ -21,6 +21,7 @@ from provisioner.checkpoints import Wanted
 from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
 from provisioner.guest import Task
 from provisioner.layers import Disk
+from provisioner.lending import Loan
 from provisioner.monitor import Event, Silent
 from provisioner.targets import OnLine
 from provisioner.targets.recorder import Recorder
@@ -35,7 +36,7 @@ REPOSITORIES = Repositories("trixie", mirror.Mirror(MIRROR, "").sources("trixie"
 @pytest.fixture
 def task() -> Task:
     sources = {step.role: REPOSITORIES.of(step.role) for step in PLAN.steps}
-    return Task(PLAN, 0, "key", "host.pub", "preferences", sources, True)
+    return Task(PLAN, 0, "key", "host.pub", Loan("preferences", sources), True)
 
 
 def test_a_task_crosses_a_file(task: Task) -> None:
