@@ -17,9 +17,10 @@ from bakery.base_image import sha256
 from bakery.engines import packer_files
 from bakery.options import Options
 from bakery.store import Store, commit
-from provisioner import run
+from provisioner import lending, run
 from provisioner.errors import Unreachable
 from provisioner.monitor import Silent
+from provisioner.targets import OnLine
 from tests.conftest import BASE, BIN, VENDOR, command
 from tests.integration.test_bake import NOT_ROOT
 from tests.integration.test_kill import nothing_stays
@@ -245,6 +246,30 @@ def test_interrupted(small_store: Store, programs: Path) -> None:
     assert "Traceback" not in err
     nothing_stays(small_store.root)
     assert list((small_store.root / "work").iterdir()) == []
+
+
+# --- what is lent ------------------------------------------------------------------------------
+
+
+class Here:
+    """A target that is this machine."""
+
+    def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
+        run.stream(argv, on_line)
+
+    def put(self, path: str, data: bytes, mode: int) -> None:
+        raise AssertionError(path)
+
+
+def test_definitions_are_read_as_they_are(tmp_path: Path) -> None:
+    """By the script that runs on the machine; links are left out, as dnf's other name of its file is."""
+    texts = {"a.repo": "[a]\n\nname=\ttwo  words\n", "b.repo": "[b]\nx=%s \\n $HOME\n", "c.repo": ""}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "d.repo").symlink_to("a.repo")
+    found = lending._read((f"{tmp_path}/*.repo", f"{tmp_path}/none", f"{tmp_path}/*.none"), Here())
+    assert found == {str(tmp_path / name): texts[name] for name in ("a.repo", "b.repo")}
+    assert lending._read((f"{tmp_path}/none",), Here()) == {}
 
 
 # --- packer alone ------------------------------------------------------------------------------
