@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
+import subprocess
+from pathlib import Path
 from typing import Any
 
+from bakery import qemu, recipe
+from bakery.machines.accelerator import Accelerator
+from bakery.store import Store, is_whole
+from provisioner import run
 from tests.boot.conftest import Seen
-from tests.conftest import command
+from tests.conftest import BASE, BIN, command
+from tests.integration.test_packer_engine import QEMU_VERSION, stand_in
 
 _KEY = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----\n(.+?)-----END", re.DOTALL)
 
@@ -65,3 +74,83 @@ def _secret(key: bytes) -> bytes:
 def test_variables_and_logs_are_private(packer_baked: Seen) -> None:
     private = ("packer.log", "packer.stream", "worker.pkrvars.json", "task.json", "seed.iso", "serial.log")
     assert {name: packer_baked.modes[name] for name in private} == dict.fromkeys(private, 0o600)
+
+
+# --- checkpoints -------------------------------------------------------------------------------
+
+PLAN = recipe.plan(BASE, "osg")
+ENDS = PLAN.role_ends()[:-1]
+
+
+def test_a_checkpoint_is_kept_at_the_end_of_each_role_but_the_last(packer_baked: Seen) -> None:
+    kept = {path.stem for path in (packer_baked.store.root / "checkpoints").glob("*.qcow2")}
+    assert kept == {PLAN.id_after(end) for end in ENDS}
+    for end in ENDS:
+        disk = packer_baked.store.checkpoint(PLAN.id_after(end))
+        assert is_whole(disk)
+        assert qemu.other_files(disk) == [str(packer_baked.store.base(BASE.id))]
+
+
+def test_no_disk_that_is_kept_holds_a_key(packer_baked: Seen, tmp_path: Path) -> None:
+    """Nor does its free space; the public half of the way in is not there either."""
+    login = packer_baked.files["login/ssh-key.pub"].split()[1]
+    host = packer_baked.files["host/ssh-key.pub"].split()[1]
+    keys = [login, host, _secret(packer_baked.files["login/ssh-key"])]
+    keys.append(_secret(packer_baked.files["host/ssh-key"]))
+    disks = [packer_baked.store.checkpoint(PLAN.id_after(end)) for end in ENDS]
+    for disk in (*disks, Path(packer_baked.result["path"])):
+        qemu.to_raw(disk, tmp_path / "disk.raw")
+        words = [word for key in keys for word in ("-e", key.decode())]
+        found = run.call(["grep", "-aobF", *words, str(tmp_path / "disk.raw")], expect=(0, 1)).stdout
+        assert found == "", (disk.name, found)
+
+
+def test_a_checkpoint_holds_what_the_chroot_engine_s_does(packer_baked: Seen, store: Store) -> None:
+    """The last one, after all roles that install something."""
+    name = PLAN.id_after(ENDS[-1])
+    assert is_whole(store.checkpoint(name)), "the fixture `baked` keeps all of them"
+    done = command(
+        "image-diff", "--json", str(store.checkpoint(name)), str(packer_baked.store.checkpoint(name))
+    )
+    assert (done.status, json.loads(done.out)["differences"]) == (0, []), done.out[-3000:]
+
+
+def test_a_changed_late_role_starts_from_its_checkpoint(packer_baked: Seen, tmp_path: Path) -> None:
+    """That it boots is shown below; here there is no machine, as only the choice is asked for."""
+    stand_in(tmp_path, "qemu-system-x86_64", f"{QEMU_VERSION}exit 3")
+    env = {"WORKER_BAKERY_CACHE": str(packer_baked.store.root), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    argv = ("--with", "apptainer", "--engine", "packer", "--accel", "tcg", "--verify", "none")
+    done = command("bake-image", *argv, env=env)
+    assert done.status == 1
+    assert "Starting from the checkpoint after condor." in done.err
+
+
+# --- by hand -----------------------------------------------------------------------------------
+
+
+def test_by_hand_from_a_checkpoint_of_packer_s_comes_the_same_image(
+    packer_baked: Seen, baked: dict[str, Any], accelerator: Accelerator, tmp_path: Path
+) -> None:
+    """The commands of the README, to the end, in a shell."""
+    env = {**os.environ, "WORKER_BAKERY_CACHE": str(packer_baked.store.root), "CHECKPOINT_DISABLE": "1"}
+    env["PATH"] = f"{BIN}:{env['PATH']}"
+
+    def typed(line: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout
+
+    printed = typed(f"bake-image --packer-files build --accel {accelerator.name}").strip()
+    assert shlex.split(printed)[:3] == [
+        "packer",
+        "build",
+        f"-var-file={tmp_path}/build/worker.pkrvars.json",
+    ]
+    said = typed(printed)
+    assert "osg_worker:" not in said and "seal: remove traces" in said
+    typed("qemu-img convert -O qcow2 -c build/output/disk.qcow2 worker.qcow2")
+    typed("verify-image worker.qcow2 --level offline")
+    done = command("image-diff", "--json", baked["path"], str(tmp_path / "worker.qcow2"))
+    assert (done.status, json.loads(done.out)["differences"]) == (0, []), done.out[-3000:]
