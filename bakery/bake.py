@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bakery import apt_source, base_image, bases, cache, failed, formats, logs, mirror
 from bakery.bases import Base
-from bakery.engines import choice, chroot, packer, packer_files
+from bakery.engines import checkpoints, choice, chroot, packer, packer_files
 from bakery.engines.choice import Engine, Obstacles
 from bakery.formats import FORMATS, Format
 from bakery.locks import in_use, turn
@@ -250,8 +250,9 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
     disk = store.base(this.plan.base_id)
     with work_folder(store) as work, _base(this, work):
         accelerator = probe.choose(options.accelerator, disk, work, monitor)
-        start = packer.nearest(this.plan, store, monitor)
-        files = packer_files.write(folder.resolve(), this.plan, start, this.repositories, accelerator)
+        with checkpoints.nearest(this.plan, store, monitor) as (done, start):
+            starts = packer_files.Start(start, done)
+            files = packer_files.write(folder.resolve(), this.plan, starts, this.repositories, accelerator)
     return files.variables
 
 

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bakery import qemu
-from bakery.store import Store, commit, is_whole, set_aside
+from bakery.locks import in_use
+from bakery.store import Store, commit, is_whole, set_aside, used
 from provisioner import plan as plans
-from provisioner.monitor import Monitor, phase
+from provisioner.monitor import Monitor, note, phase
 from provisioner.plan import Plan
 
 
-def nearest(plan: Plan, store: Store, monitor: Monitor) -> tuple[int, Path]:
-    """How many steps the latest checkpoint that is whole saves, and its disk; else 0 and the base's."""
+@contextmanager
+def nearest(plan: Plan, store: Store, monitor: Monitor) -> Iterator[tuple[int, Path]]:
+    """How many steps the latest checkpoint that is whole saves, and its disk; else 0 and the base's.
+
+    Nobody removes it while the block runs.
+    """
     for _, path in store.checkpoints_of(plan):
         if path.exists() and not is_whole(path):
             set_aside(path, "checkpoint", monitor)
-    return store.nearest_checkpoint(plan)
+    while True:
+        done, disk = store.nearest_checkpoint(plan)
+        with in_use(disk) as there:  # not there: it was removed in between
+            if there or not done:
+                if done:
+                    note(monitor, f"Starting from the checkpoint after {plan.steps[done - 1].role}.")
+                used(disk)
+                yield done, disk
+                return
 
 
 def keep(

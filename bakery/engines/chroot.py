@@ -13,9 +13,9 @@ from pathlib import Path
 
 from bakery import mirror, qemu, rooms
 from bakery.engines import checkpoints
-from bakery.locks import alone, in_use
+from bakery.locks import alone
 from bakery.recipe import OPTIONAL
-from bakery.store import Store, used
+from bakery.store import Store
 from provisioner import plan as plans
 from provisioner.checkpoints import Wanted, is_worth_keeping
 from provisioner.monitor import Monitor, note, phase
@@ -62,20 +62,10 @@ def bake(
 
 def _copy_nearest(plan: Plan, store: Store, disk: Path, monitor: Monitor) -> int:
     """Make the disk to work on; the number of steps it has behind it."""
-    while True:
-        done, start = checkpoints.nearest(plan, store, monitor)
-        with in_use(start) as there:  # not there: it was removed in between
-            if there or not done:
-                _copy(plan, done, start, disk, monitor)
-                return done
-
-
-def _copy(plan: Plan, done: int, start: Path, disk: Path, monitor: Monitor) -> None:
-    if done:
-        note(monitor, f"Starting from the checkpoint after {plan.steps[done - 1].role}.")
-    with phase(monitor, "copy the base" if not done else "copy the checkpoint"):
-        qemu.to_raw(start, disk)
-    used(start)
+    with checkpoints.nearest(plan, store, monitor) as (done, start):
+        with phase(monitor, "copy the base" if not done else "copy the checkpoint"):
+            qemu.to_raw(start, disk)
+        return done
 
 
 def _apply_from(

@@ -20,15 +20,14 @@ from bakery.engines import checkpoints, packer_files, packer_program, packer_str
 from bakery.engines.chroot import Repositories
 from bakery.engines.packer_files import Files, Start
 from bakery.engines.packer_stream import Said
-from bakery.locks import in_use
 from bakery.machines import serial
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.serial import Diagnosis
-from bakery.store import Store, used
+from bakery.store import Store
 from provisioner import errors, layers, qmp, run
 from provisioner.checkpoints import Wanted
 from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
-from provisioner.monitor import Event, Monitor, keep_log, line, note, phase, warn
+from provisioner.monitor import Event, Monitor, keep_log, line, phase, warn
 from provisioner.plan import Plan
 from provisioner.scrub import scrub
 
@@ -53,28 +52,11 @@ def bake(
     """The finished, sealed raw disk in `work`. The base must be in the store, and stay there."""
     run.require(*TOOLS)
     packer_program.find()
-    while True:
-        start = nearest(plan, store, monitor)
-        with in_use(start.disk) as there:  # not there: it was removed in between
-            if there or not start.done:
-                _say(start, plan, monitor)
-                files = packer_files.write(
-                    work / packer_files.FOLDER, plan, start, repositories, accelerator, keep
-                )
-                build(files, _Keeper(plan, store, work, monitor))
-                return _copied(files, work, monitor)
-
-
-def nearest(plan: Plan, store: Store, monitor: Monitor) -> Start:
-    """The latest checkpoint that is whole, else the base."""
-    done, disk = checkpoints.nearest(plan, store, monitor)
-    return Start(disk, done)
-
-
-def _say(start: Start, plan: Plan, monitor: Monitor) -> None:
-    if start.done:
-        note(monitor, f"Starting from the checkpoint after {plan.steps[start.done - 1].role}.")
-    used(start.disk)
+    with checkpoints.nearest(plan, store, monitor) as (done, start):
+        folder = work / packer_files.FOLDER
+        files = packer_files.write(folder, plan, Start(start, done), repositories, accelerator, keep)
+        build(files, _Keeper(plan, store, work, monitor))
+        return _copied(files, work, monitor)
 
 
 def _copied(files: Files, work: Path, monitor: Monitor) -> Path:
