@@ -29,7 +29,7 @@ from provisioner import errors, layers, lending
 from provisioner import plan as plans
 from provisioner.apply import perform
 from provisioner.checkpoints import is_worth_keeping
-from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
+from provisioner.errors import BakeryError, DiskFull, Unreachable
 from provisioner.existing import WAITS
 from provisioner.layers import Disk
 from provisioner.lending import Borrower, Loan
@@ -148,7 +148,9 @@ def _whole_on_disk(machine: Target, monitor: Monitor) -> Iterator[None]:
     """A step that fails is looked into on the disk, and QEMU is not ended gently."""
     try:
         yield
-    except CommandFailed:
+    except ConnectionLost:
+        raise
+    except BakeryError:
         with suppress(BakeryError):
             _script("sync", machine, monitor)
         raise

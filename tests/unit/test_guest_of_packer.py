@@ -164,7 +164,8 @@ def test_a_machine_that_qemu_refuses_a_layer_goes_on_before_that_is_told(
     monkeypatch.setattr("provisioner.layers.qmp.write_to", refuse)
     with pytest.raises(BakeryError, match="refused"):
         guest.make(replace(task, disk=disk), watched, watched)
-    assert "--unfreeze" in watched.seen[-1]
+    assert "--unfreeze" in watched.seen[-2]
+    assert watched.seen[-1] == "sh -c sync"
 
 
 @pytest.mark.parametrize("wanted", ["none", "auto"])
@@ -216,6 +217,7 @@ def test_a_failed_command_is_not_tried_again(task: Task) -> None:
     with pytest.raises(CommandFailed):
         guest.make(task, target, Silent())
     assert target.tries == 1
+    assert target.actions[-1] == Run(("sh", "-c", "sync"))  # its disk may be kept
 
 
 @pytest.mark.parametrize(
