@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bakery import apt_source, base_image, bases, cache, failed, formats, logs, mirror
 from bakery.bases import Base
-from bakery.engines import choice, chroot, packer, packer_files
+from bakery.engines import checkpoints, choice, chroot, packer, packer_files
 from bakery.engines.choice import Engine, Obstacles
 from bakery.formats import FORMATS, Format
 from bakery.locks import in_use, turn
@@ -176,7 +176,7 @@ def _complete(this: _Bake, manifest: Manifest) -> Manifest:
     _note_known(this)
     missing = _missing(this, manifest)
     if missing:
-        with in_use(this.stored), work_folder(this.store) as work, _keeping(this, [this.stored]):
+        with in_use(this.stored), work_folder(this.store) as work, _keeping(this, lambda: this.stored):
             manifest = _prove(this, this.stored, missing, manifest, work)
             write_manifest(this.stored, manifest)
     return manifest
@@ -185,7 +185,7 @@ def _complete(this: _Bake, manifest: Manifest) -> Manifest:
 def _anew(this: _Bake) -> Manifest:
     found = choice.obstacles()
     choice.choose(this.options.engine, found)  # before a base is made for nothing
-    with work_folder(this.store) as work, _keeping(this, failed.disks_in(work)):
+    with work_folder(this.store) as work, _keeping(this, lambda: failed.disk_in(work)):
         image, engine = _make(this, found, work)
         manifest = {**_manifest(this.plan, image), "engine": engine}
         manifest = _prove(this, image, ladder.up_to(this.options.level), manifest, work)
@@ -193,10 +193,10 @@ def _anew(this: _Bake) -> Manifest:
     return manifest
 
 
-def _keeping(this: _Bake, disks: list[Path]) -> AbstractContextManager[None]:
+def _keeping(this: _Bake, find: Callable[[], Path | None]) -> AbstractContextManager[None]:
     name = f"{this.plan.kind}-{this.plan.base}{this.form.suffix}"
     image = this.options.output or Path.cwd() / name
-    return failed.keeping(disks, image, wanted=this.options.keep_failed)
+    return failed.keeping(find, image, wanted=this.options.keep_failed)
 
 
 def _make(this: _Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
@@ -213,11 +213,11 @@ def _make(this: _Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
 
 
 def _raw_disk(this: _Bake, engine: Engine, base: Path, work: Path) -> Path:
-    plan, store, monitor = this.plan, this.store, this.monitor
+    plan, store, monitor, keep = this.plan, this.store, this.monitor, this.options.checkpoints
     if engine == "chroot":
-        return chroot.bake(plan, store, this.repositories, work, monitor, this.options.checkpoints)
+        return chroot.bake(plan, store, this.repositories, work, monitor, keep)
     accelerator = probe.choose(this.options.accelerator, base, work, monitor)
-    return packer.bake(plan, store, this.repositories, accelerator, work, monitor)
+    return packer.bake(plan, store, this.repositories, accelerator, work, monitor, keep)
 
 
 def _with_mount(this: _Bake, found: Obstacles, disk: Path, work: Path) -> Obstacles:
@@ -250,10 +250,9 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
     disk = store.base(this.plan.base_id)
     with work_folder(store) as work, _base(this, work):
         accelerator = probe.choose(options.accelerator, disk, work, monitor)
-        start = packer_files.Start(disk, 0)
-        files = packer_files.write(
-            folder.resolve(), this.plan, start, this.repositories, accelerator, marked=False
-        )
+        with checkpoints.nearest(this.plan, store, monitor) as (done, start):
+            starts = packer_files.Start(start, done)
+            files = packer_files.write(folder.resolve(), this.plan, starts, this.repositories, accelerator)
     return files.variables
 
 

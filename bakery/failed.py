@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bakery import qemu
+from bakery.engines.packer_files import FOLDER, Files
 from bakery.place import place
+from provisioner import layers
 from provisioner.disk import wait_unmounted
 from provisioner.errors import BakeryError, Interrupted
 
+_RAN = " (with root's authorized_keys and ssh host keys of the machine it ran in, good for nothing else)"
 _AGAIN = "When its cause is gone, the same command goes on from the last checkpoint."
 # In a work folder, the finished one first.
 _DISKS = ("image.qcow2", "image.tar", "disk.raw")
 
 
-def disks_in(work: Path) -> list[Path]:
-    """Where the disk of a bake can be."""
-    return [work / name for name in _DISKS]
+def disk_in(work: Path) -> Path | None:
+    """The disk that a bake has come to, by either engine."""
+    layer = layers.last(Files(work / FOLDER).disk)
+    return next((disk for disk in (*(work / name for name in _DISKS), layer) if disk.exists()), None)
 
 
 @contextmanager
-def keeping(disks: list[Path], image: Path, *, wanted: bool) -> Iterator[None]:
-    """If the block fails, keep the first of the disks that exists, or say that one can.
+def keeping(find: Callable[[], Path | None], image: Path, *, wanted: bool) -> Iterator[None]:
+    """If the block fails, keep the disk that is found then, or say that one can.
 
     `image` is where the image would have gone; beside it goes NAME.failed.qcow2, which boots as the
     image would.
@@ -34,7 +38,7 @@ def keeping(disks: list[Path], image: Path, *, wanted: bool) -> Iterator[None]:
     except Interrupted:
         raise
     except BakeryError as error:
-        disk = next((disk for disk in disks if disk.exists()), None)
+        disk = find()
         if disk:
             said = _keep(disk, image) if wanted else "To keep the disk and look into it, add --keep-failed."
             error.hint = f"{error.hint or _AGAIN} {said}"
@@ -50,13 +54,18 @@ def _keep(disk: Path, image: Path) -> str:
         return f"The disk could not be kept: {problem}"
     if is_container:
         return f"The container image was kept: {kept}"
-    return f"The disk was kept; a shell in it: bake-image shell {shlex.quote(str(kept))}"
+    ran = _RAN if disk.parent.name == FOLDER else ""
+    return f"The disk was kept{ran}; a shell in it: bake-image shell {shlex.quote(str(kept))}"
 
 
 def _as_qcow2(disk: Path) -> Path:
-    if disk.suffix == ".qcow2":
-        return disk
-    wait_unmounted(disk)
+    """With all of it in one file; a finished image as it is."""
     made = disk.with_name("failed.qcow2")
-    qemu.to_qcow2(disk, made)
+    if disk.suffix != ".qcow2":
+        wait_unmounted(disk)
+        qemu.to_qcow2(disk, made)
+    elif qemu.other_files(disk):
+        qemu.to_qcow2(disk, made, "qcow2")
+    else:
+        return disk
     return made

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from bakery import bases, formats, recipe
 from bakery.bases import Base, VendorImage
-from bakery.engines import choice, chroot
+from bakery.engines import choice
 from bakery.formats import FORMATS
 from bakery.repositories import NOTHING, Replaced
 from bakery.verify import ladder
 from provisioner.actions import Action, Put, Run
+from provisioner.checkpoints import Wanted
 from provisioner.errors import BadInput
 from provisioner.plan import Plan
 from provisioner.roles import NO_CVMFS, CvmfsClient
@@ -41,7 +42,7 @@ class Options:
     rebuild_base: bool = False
     accelerator: str = "auto"
     engine: choice.Wanted = "auto"
-    checkpoints: chroot.Checkpoints = "auto"
+    checkpoints: Wanted = "auto"
     optional: tuple[str, ...] = ()  # roles, by name
     cvmfs: CvmfsClient = NO_CVMFS
     apt_sources: tuple[Path, ...] = ()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from provisioner import run
+
+Form = Literal["raw", "qcow2"]
 
 
 def to_raw(source: Path, target: Path) -> None:
@@ -14,9 +16,9 @@ def to_raw(source: Path, target: Path) -> None:
     run.call(["qemu-img", "convert", "-O", "raw", str(source), str(target)])
 
 
-def to_qcow2(source: Path, target: Path) -> None:
-    """An uncompressed qcow2: quick to read, for the cache."""
-    run.call(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(source), str(target)])
+def to_qcow2(source: Path, target: Path, form: Form = "raw") -> None:
+    """An uncompressed qcow2 with the content of all layers: quick to read, for the cache."""
+    run.call(["qemu-img", "convert", "-f", form, "-O", "qcow2", str(source), str(target)])
 
 
 def to_zstd(source: Path, target: Path) -> None:
@@ -25,14 +27,14 @@ def to_zstd(source: Path, target: Path) -> None:
     run.call(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options, str(source), str(target)])
 
 
-def difference(changed: Path, base: Path, target: Path) -> None:
-    """A thin layer over `base` (qcow2) that holds what `changed` (raw) adds.
+def difference(changed: Path, base: Path, target: Path, form: Form = "raw") -> None:
+    """A thin layer over `base` (qcow2) that holds what `changed` (of this form) adds.
 
     By way of a qcow2 of all of it: rebase reads every hole of a raw file, 25 s for what takes 1 s.
     Not flushed to the disk, as convert does not either: what a power cut leaves is too short.
     """
     whole = target.with_suffix(".whole")
-    to_qcow2(changed, whole)
+    to_qcow2(changed, whole, form)
     run.call(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(whole), "-F", "qcow2", str(target)])
     run.call(["qemu-img", "rebase", "-t", "unsafe", "-b", str(base), "-F", "qcow2", str(target)])
     whole.unlink()

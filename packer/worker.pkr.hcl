@@ -32,6 +32,11 @@ variable "output" {
   description = "The folder that gets disk.qcow2, a layer over the base; it must not exist."
 }
 
+variable "disk" {
+  type        = string
+  description = "What QEMU opens: that disk.qcow2, by this name or another one."
+}
+
 variable "serial" {
   type        = string
   description = "The file that gets the serial console."
@@ -72,9 +77,10 @@ source "qemu" "worker" {
   iso_url          = var.base
   iso_checksum     = "none" # bake-image has checked it, and knows the digest
   use_backing_file = true
-  # QEMU since 6.1 wants the format of a backing file said, and packer 1.6.6 does not say it.
+  # QEMU since 6.1 wants the format of a backing file said, and packer 1.6.6 does not say it. Clusters as
+  # small as a file system's blocks: what is removed in larger ones stays readable.
   qemu_img_args {
-    create = ["-F", "qcow2"]
+    create = ["-F", "qcow2", "-o", "cluster_size=4k"]
   }
   format           = "qcow2"
   disk_size        = var.disk_size
@@ -98,7 +104,7 @@ source "qemu" "worker" {
     # To a file: whoever does not read a pty keeps the machine from booting.
     ["-serial", "file:${var.serial}"],
     # werror: if there is no space left here, the machine is told so; by default it would just stand still.
-    ["-drive", "file=${var.output}/disk.qcow2,if=virtio,format=qcow2,cache=unsafe,discard=unmap,werror=report"],
+    ["-drive", "id=system,file=${var.disk},if=virtio,format=qcow2,cache=unsafe,discard=unmap,werror=report"],
     ["-drive", "file=${var.seed},if=virtio,format=raw,readonly=on"],
     # packer's own forward listens on all addresses of this machine.
     ["-netdev", "user,id=user.0,hostfwd=tcp:127.0.0.1:{{ .SSHHostPort }}-:22"],

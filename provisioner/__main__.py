@@ -10,18 +10,15 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from provisioner import errors, plan, repository_files, run
-from provisioner.actions import Put
 from provisioner.apply import apply
 from provisioner.disk import finish, mount_root
 from provisioner.errors import BakeryError
 from provisioner.monitor import JsonLines
-from provisioner.plan import Plan
 from provisioner.space import full_disk
-from provisioner.targets.chroot import Chroot, Loan, repository_ids
+from provisioner.targets.chroot import Chroot, Loan, definitions
 
 
 def main() -> int:
@@ -54,7 +51,7 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     mounted = mount_root(options.disk, root)
     lent = options.sources.read_text(), options.preferences.read_text()
     urls = dict(entry.split("=", 1) for entry in options.repository_url)
-    check_ids(urls, planned, root)
+    repository_files.check(urls, planned, definitions(root))
     loan = Loan(*lent, options.package_cache, urls)
     try:
         target = Chroot(root, loan)
@@ -68,19 +65,6 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
         raise full_disk(error, options.disk, root) from None
     run.call(["umount", "--recursive", str(root)])
     root.rmdir()
-
-
-def check_ids(urls: Mapping[str, str], planned: Plan, root: Path) -> None:
-    """A name that is spelled wrong must not mean that the public repository is used. Raises BadInput."""
-    put = [action for step in planned.steps for action in step.actions if isinstance(action, Put)]
-    defined = (repository_files.ids(put.path, put.data.decode("utf-8", "replace")) for put in put)
-    known = repository_ids(root).union(*defined)
-    unknown = sorted(set(urls) - known)
-    if unknown:
-        raise errors.BadInput(
-            f"--repository-url: neither the base nor the plan defines a repository {', '.join(unknown)}.",
-            f"There are {', '.join(sorted(known)) or 'none'}.",
-        )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,10 @@ the machine's ssh server is to be reached on 127.0.0.1. What is done is what the
 in the end the disk holds the same: what the boot itself made is removed before the first step, package
 sources are lent by APT_CONFIG and lie in memory, and the plan's seal removes the way in.
 
+At the ends of roles the disk is put aside (`layers`) for whoever keeps checkpoints:
+
+    {"event": "checkpoint", "steps": 7, "disk": "/…/disk.qcow2"}    a layer that has 7 steps behind it
+
 With `marked`, events go to stdout as lines that begin with EVENT, else as text for people.
 """
 
@@ -13,22 +17,26 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from provisioner import errors
+from provisioner import errors, layers, lending
 from provisioner import plan as plans
 from provisioner.apply import perform
+from provisioner.checkpoints import is_worth_keeping
 from provisioner.errors import BakeryError, DiskFull, Unreachable
 from provisioner.existing import WAITS
+from provisioner.layers import Disk
+from provisioner.lending import Borrower, Loan
 from provisioner.monitor import Event, Monitor, line, phase, warn
 from provisioner.plan import Plan, PlannedStep
 from provisioner.scrub import scrub
-from provisioner.targets import OnLine, Target
-from provisioner.targets.chroot import APT_CONF, LENT
+from provisioner.targets import Target
 from provisioner.targets.host_keys import Trust
 from provisioner.targets.ssh import Address, ConnectionLost, Login, Ssh
 
@@ -65,32 +73,22 @@ find / -xdev ! -path '/root/.ssh*' ! -path '/etc/ssh/*' ! -path /etc/machine-id 
         fi
     done
 """
-_LEND = f"""
-set -eu
-mkdir -p /{LENT}
-mountpoint -q /{LENT} || mount -t tmpfs -o mode=0755,size=75% tmpfs /{LENT}
-mkdir -p /{LENT}/archives/partial /{LENT}/lists/partial /{LENT}/sources.list.d
-"""
 # cloud-init's file; networkd goes on with what netplan made of it.
 _UNDO_LATE = "rm -f -- /etc/netplan/50-cloud-init.yaml"
-# systemctl then changes files only, as it does in a chroot: no unit of the image is for this machine, and
-# each reload takes an emulated one ten seconds.
-_ENVIRONMENT = (f"APT_CONFIG=/{LENT}/apt.conf", "SYSTEMD_OFFLINE=1")
 _TRIM = "sync; fstrim /"
 
 
 @dataclass(frozen=True)
 class Task:
-    """`first` and `last` are of the plan's steps; `sources` is deb822, by the role that it is lent to."""
+    """`first` of the plan's steps are done."""
 
     plan: Plan
     first: int
-    last: int
     key: str  # path of the private key that root lets in
     host_key: str  # path of the machine's public key
-    preferences: str  # of apt
-    sources: dict[str, str]
+    loan: Loan
     marked: bool
+    disk: Disk | None = None  # if checkpoints can be made of it
 
 
 def to_json(task: Task) -> dict[str, Any]:
@@ -98,7 +96,9 @@ def to_json(task: Task) -> dict[str, Any]:
 
 
 def from_json(data: dict[str, Any]) -> Task:
-    return Task(**{**data, "plan": plans.from_json(data["plan"])})
+    disk = Disk(**data["disk"]) if data["disk"] else None
+    rest = {"plan": plans.from_json(data["plan"]), "loan": Loan(**data["loan"]), "disk": disk}
+    return Task(**{**data, **rest})
 
 
 def main() -> int:
@@ -134,48 +134,60 @@ def of_image(error: BakeryError) -> BakeryError:
 
 def make(task: Task, machine: Target, monitor: Monitor) -> None:
     """Raises what the target does; ConnectionLost when it stays lost."""
-    steps = task.plan.steps[task.first : task.last]
     with phase(monitor, "undo what the boot has changed"):
         _script(_UNDO, machine, monitor)
-    lend(task, machine, monitor)
-    _apply(steps, task, Borrower(machine), monitor)
+    lending.lend(task.loan, task.plan, machine, lambda row: line(monitor, row))
+    with _whole_on_disk(machine, monitor):
+        _apply(task, machine, monitor)
     with phase(monitor, "give free space back"):
         _script(_TRIM, machine, monitor)
 
 
-def lend(task: Task, machine: Target, monitor: Monitor) -> None:
-    _script(_LEND, machine, monitor)
-    machine.put(f"/{LENT}/apt.conf", APT_CONF.encode(), 0o644)
-    machine.put(f"/{LENT}/preferences", task.preferences.encode(), 0o644)
+@contextmanager
+def _whole_on_disk(machine: Target, monitor: Monitor) -> Iterator[None]:
+    """A step that fails is looked into on the disk, and QEMU is not ended gently."""
+    try:
+        yield
+    except ConnectionLost:
+        raise
+    except BakeryError:
+        with suppress(BakeryError):
+            _script("sync", machine, monitor)
+        raise
 
 
-@dataclass(frozen=True)
-class Borrower:
-    """A target whose programs use what was lent."""
+def _apply(task: Task, machine: Target, monitor: Monitor) -> None:
+    """The roles that are not done, with a checkpoint where it pays; how long one takes is not guessed."""
+    plan, since, writing = task.plan, time.monotonic(), 0.0
+    for first, last in pairwise([task.first, *(end for end in plan.role_ends() if end > task.first)]):
+        _apply_role(plan.steps[first:last], task, machine, monitor)
+        finished = time.monotonic()
+        if last == len(plan.steps) or not task.disk:
+            continue
+        if is_worth_keeping(task.disk.wanted, finished - since, writing):
+            _put_aside(task.disk, plan, last, machine, monitor)
+            since = time.monotonic()
+            writing = since - finished
 
-    machine: Target
 
-    def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
-        self.machine.run(("env", *_ENVIRONMENT, *argv), on_line)
-
-    def put(self, path: str, data: bytes, mode: int) -> None:
-        self.machine.put(path, data, mode)
-
-
-def _apply(steps: Sequence[PlannedStep], task: Task, target: Target, monitor: Monitor) -> None:
-    before = ""
+def _apply_role(steps: Sequence[PlannedStep], task: Task, machine: Target, monitor: Monitor) -> None:
+    target = Borrower(machine, task.loan)
+    _begin(steps[0].role, task, target, monitor)
     for step in steps:
-        if step.role != before:
-            before = step.role
-            _begin(before, task, target, monitor)
         with phase(monitor, f"{step.role}: {step.title}"):
             _perform(step, target, monitor)
 
 
 def _begin(role: str, task: Task, target: Target, monitor: Monitor) -> None:
-    target.put(f"/{LENT}/sources.list.d/bake.sources", task.sources[role].encode(), 0o644)
+    lending.lend_role(role, task.loan, target)
     if role == "seal":
         _script(_UNDO_LATE, target, monitor)
+
+
+def _put_aside(disk: Disk, plan: Plan, done: int, machine: Target, monitor: Monitor) -> None:
+    with phase(monitor, f"put the disk aside as it is after {plan.steps[done - 1].role}"):
+        layer = layers.put_aside(disk, plan, done, machine, lambda row: line(monitor, row))
+    monitor.tell({"event": "checkpoint", "steps": done, "disk": str(layer)})
 
 
 def _perform(step: PlannedStep, target: Target, monitor: Monitor) -> None:
@@ -210,7 +222,7 @@ class Plain:
                 print(event["name"], flush=True)
             case "error":
                 print(scrub(f"error: {event['message']} {event['hint']}".strip()), flush=True)
-            case "end":
+            case "end" | "checkpoint":
                 return
             case _:
                 print(scrub(f"  {event['text']}"), flush=True)

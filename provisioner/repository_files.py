@@ -10,6 +10,9 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from provisioner.actions import Put
+from provisioner.errors import BadInput
+from provisioner.plan import Plan
 from provisioner.roles.repositories import APT, YUM
 
 _SECTION = re.compile(r"\[([^]]+)\]\s*$")
@@ -32,6 +35,31 @@ def repointed(path: str, text: str, urls: Mapping[str, str]) -> str:
         return _yum(text, urls)
     url = next((urls[name] for name in ids(path, text) if name in urls), "")
     return re.sub(r"(?m)^URIs:.*$", lambda _: f"URIs: {url}", text) if url else text
+
+
+def lent(files: Mapping[str, str], urls: Mapping[str, str], *, mirror: bool) -> dict[str, str]:
+    """Of these definitions (texts, by path) what a build reads, by FOLDER/NAME: with these URLs.
+
+    Where a mirror of the distribution is lent, its own definitions are left out.
+    """
+    return {
+        "/".join(PurePosixPath(path).parts[-2:]): repointed(path, text, urls)
+        for path, text in files.items()
+        if ids(path, text) or not mirror
+    }
+
+
+def check(urls: Mapping[str, str], plan: Plan, files: Mapping[str, str]) -> None:
+    """A name that is spelled wrong must not mean that the public repository is used. Raises BadInput."""
+    put = [action for step in plan.steps for action in step.actions if isinstance(action, Put)]
+    planned = {each.path: each.data.decode("utf-8", "replace") for each in put}
+    known = frozenset[str]().union(*(ids(*file) for file in (*files.items(), *planned.items())))
+    unknown = sorted(set(urls) - known)
+    if unknown:
+        raise BadInput(
+            f"--repository-url: neither the base nor the plan defines a repository {', '.join(unknown)}.",
+            f"There are {', '.join(sorted(known)) or 'none'}.",
+        )
 
 
 def _yum(text: str, urls: Mapping[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import sys
@@ -11,17 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 from bakery import mirror, qemu, rooms
-from bakery.locks import alone, in_use
+from bakery.engines import checkpoints
+from bakery.locks import alone
 from bakery.recipe import OPTIONAL
-from bakery.store import Store, commit, is_whole, set_aside, used
+from bakery.store import Store
 from provisioner import plan as plans
+from provisioner.checkpoints import Wanted, is_worth_keeping
 from provisioner.monitor import Monitor, note, phase
 from provisioner.plan import Plan
-
-Checkpoints = Literal["auto", "all", "none"]  # after which roles; auto: where one pays
 
 TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk", "fstrim", "blkid")
 
@@ -45,7 +43,7 @@ def bake(
     repositories: Repositories,
     work: Path,
     monitor: Monitor,
-    checkpoints: Checkpoints = "auto",
+    keep: Wanted = "auto",
 ) -> Path:
     """The finished, sealed raw disk in `work`. The base must be in the store, and stay there."""
     disk, release = work / "disk.raw", repositories.release
@@ -58,44 +56,22 @@ def bake(
         started = time.monotonic()
         done = _copy_nearest(plan, store, disk, monitor)
         copying = time.monotonic() - started
-        _apply_from(done, copying, checkpoints, plan, store, repositories, work, monitor)
+        _apply_from(done, copying, keep, plan, store, repositories, work, monitor)
     return disk
-
-
-def is_worth_keeping(wanted: Checkpoints, steps: float, writing: float) -> bool:
-    """Whether a checkpoint pays. Seconds: the steps since the last one took, writing one takes.
-
-    Each bake pays for the writing, and only one after a change has the steps for nothing. What takes
-    a few seconds, most of them for mounting, is not worth the third of a GiB.
-    """
-    return wanted == "all" or (wanted == "auto" and steps > max(3.0, 2 * writing))
 
 
 def _copy_nearest(plan: Plan, store: Store, disk: Path, monitor: Monitor) -> int:
     """Make the disk to work on; the number of steps it has behind it."""
-    for _, path in store.checkpoints_of(plan):
-        if path.exists() and not is_whole(path):
-            set_aside(path, "checkpoint", monitor)
-    while True:
-        done, start = store.nearest_checkpoint(plan)
-        with in_use(start) as there:  # not there: it was removed in between
-            if there or not done:
-                _copy(plan, done, start, disk, monitor)
-                return done
-
-
-def _copy(plan: Plan, done: int, start: Path, disk: Path, monitor: Monitor) -> None:
-    if done:
-        note(monitor, f"Starting from the checkpoint after {plan.steps[done - 1].role}.")
-    with phase(monitor, "copy the base" if not done else "copy the checkpoint"):
-        qemu.to_raw(start, disk)
-    used(start)
+    with checkpoints.nearest(plan, store, monitor) as (done, start):
+        with phase(monitor, "copy the base" if not done else "copy the checkpoint"):
+            qemu.to_raw(start, disk)
+        return done
 
 
 def _apply_from(
     done: int,
     copying: float,
-    wanted: Checkpoints,
+    wanted: Wanted,
     plan: Plan,
     store: Store,
     repositories: Repositories,
@@ -112,7 +88,7 @@ def _apply_from(
         _apply(plan, first, last, repositories.urls, work, store.packages(repositories.release), monitor)
         finished = time.monotonic()
         if last < len(plan.steps) and is_worth_keeping(wanted, finished - since, writing):
-            _keep_checkpoint(plan, last, store, work, monitor)
+            checkpoints.keep(work / "disk.raw", plan, last, store, work, monitor)
             since = time.monotonic()
             writing = since - finished
 
@@ -136,17 +112,3 @@ def _apply(
         *(f"--repository-url={name}={url}" for name, url in urls.items()),
     ]
     rooms.relay(command, json.dumps(plans.to_json(plan)).encode(), monitor)
-
-
-def _keep_checkpoint(plan: Plan, done: int, store: Store, work: Path, monitor: Monitor) -> None:
-    layer = work / "checkpoint.qcow2"
-    with phase(monitor, f"keep a checkpoint after {plan.steps[done - 1].role}"):
-        qemu.difference(work / "disk.raw", store.base(plan.base_id), layer)
-        manifest = {
-            "base_id": plan.base_id,
-            "size": layer.stat().st_size,
-            "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "steps": done,  # of the plan
-            "plan": plans.to_json(plan),
-        }
-        commit(layer, store.checkpoint(plan.id_after(done)), manifest)

@@ -1,8 +1,8 @@
 """The engine that boots: packer runs a virtual machine of the base, and our provisioner works in it by ssh.
 
 No disk is mounted here, so that it works for who is not root, and for file systems that this kernel does
-not know. It starts from a checkpoint of the store, whichever engine wrote it, and writes none itself: the
-disk of a machine that runs holds the way in, and what its boot has made, until the seal.
+not know. It starts from a checkpoint of the store, whichever engine wrote it. Where it keeps one itself,
+the machine has put a layer of its disk aside (provisioner/layers.py) and goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from pathlib import Path
 from subprocess import Popen
 
 from bakery import qemu
-from bakery.engines import packer_files, packer_program, packer_stream
+from bakery.engines import checkpoints, packer_files, packer_program, packer_stream
 from bakery.engines.chroot import Repositories
 from bakery.engines.packer_files import Files, Start
 from bakery.engines.packer_stream import Said
-from bakery.locks import in_use
 from bakery.machines import serial
 from bakery.machines.accelerator import Accelerator
-from bakery.store import Store, is_whole, set_aside, used
-from provisioner import errors, run
-from provisioner.errors import BadInput, BakeryError, CommandFailed, DiskFull, Unreachable
-from provisioner.monitor import Event, Monitor, keep_log, line, note, phase, warn
+from bakery.machines.serial import Diagnosis
+from bakery.store import Store
+from provisioner import errors, layers, qmp, run
+from provisioner.checkpoints import Wanted
+from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
+from provisioner.monitor import Event, Monitor, keep_log, line, phase, warn
 from provisioner.plan import Plan
 from provisioner.scrub import scrub
 
 TOOLS = ("qemu-img", "qemu-system-x86_64", "ssh-keygen", "unshare", "setpriv")
 _PAUSE = 0.2  # seconds between two looks
-_LET_GO = 2  # seconds that packer may take to notice what we have noticed
+_LET_GO = 2  # seconds that packer may take to notice what we have noticed, and QEMU to end
 _MORE_PORTS = 3
 _PORT_TAKEN = "Could not set up host forwarding rule"  # as QEMU says it
 _FULL = 4 << 20  # bytes left of a disk that QEMU could not write to any more
@@ -46,46 +47,42 @@ def bake(
     accelerator: Accelerator,
     work: Path,
     monitor: Monitor,
+    keep: Wanted = "auto",
 ) -> Path:
     """The finished, sealed raw disk in `work`. The base must be in the store, and stay there."""
-    if repositories.urls:
-        raise BadInput("--repository-url is not known to the engine packer.", "Use --keep-repository-urls.")
     run.require(*TOOLS)
     packer_program.find()
-    while True:
-        start = nearest(plan, store, monitor)
-        with in_use(start.disk) as there:  # not there: it was removed in between
-            if there or not start.done:
-                return _from(start, plan, repositories, accelerator, work, monitor)
+    with checkpoints.nearest(plan, store, monitor) as (done, start):
+        folder = work / packer_files.FOLDER
+        files = packer_files.write(folder, plan, Start(start, done), repositories, accelerator, keep)
+        build(files, _Keeper(plan, store, work, monitor))
+        return _copied(files, work, monitor)
 
 
-def nearest(plan: Plan, store: Store, monitor: Monitor) -> Start:
-    """The latest checkpoint that is whole, else the base."""
-    for _, path in store.checkpoints_of(plan):
-        if path.exists() and not is_whole(path):
-            set_aside(path, "checkpoint", monitor)
-    done, disk = store.nearest_checkpoint(plan)
-    return Start(disk, done)
-
-
-def _from(
-    start: Start,
-    plan: Plan,
-    repositories: Repositories,
-    accelerator: Accelerator,
-    work: Path,
-    monitor: Monitor,
-) -> Path:
-    if start.done:
-        note(monitor, f"Starting from the checkpoint after {plan.steps[start.done - 1].role}.")
-    used(start.disk)
-    files = packer_files.write(work / "packer", plan, start, repositories, accelerator, marked=True)
-    build(files, monitor)
+def _copied(files: Files, work: Path, monitor: Monitor) -> Path:
     disk = work / "disk.raw"
     with phase(monitor, "copy the machine's disk"):
-        qemu.to_raw(files.disk, disk)
-    files.disk.unlink()
+        qemu.to_raw(layers.last(files.disk), disk)
+    shutil.rmtree(files.folder)
     return disk
+
+
+@dataclass(frozen=True)
+class _Keeper:
+    """A monitor that keeps the layers which the machine has put aside, and passes on all else."""
+
+    plan: Plan
+    store: Store
+    work: Path
+    monitor: Monitor
+
+    def tell(self, event: Event) -> None:
+        match event:
+            case {"event": "checkpoint", "steps": done, "disk": disk}:
+                args = self.plan, done, self.store, self.work, self.monitor
+                checkpoints.keep(Path(disk), *args, form="qcow2")
+            case _:
+                self.monitor.tell(event)
 
 
 def build(files: Files, monitor: Monitor) -> None:
@@ -100,7 +97,7 @@ def build(files: Files, monitor: Monitor) -> None:
         warn(monitor, "Somebody else took the port that was to lead to the machine; another is tried.")
         for left in (files.qemu_status, files.qemu_log, files.stream):
             left.unlink(missing_ok=True)
-        shutil.rmtree(files.disk.parent, ignore_errors=True)
+        shutil.rmtree(files.output, ignore_errors=True)
         cause = _once(files, monitor)
     if cause:
         for log in (files.serial, files.stream, files.log, files.qemu_log):
@@ -133,18 +130,45 @@ def _once(files: Files, monitor: Monitor) -> BakeryError | None:
 
 
 def _listen(process: Popen[bytes], files: Files, heard: _Heard) -> int | None:
-    """Until packer ends; its status, or None if QEMU had ended and packer did not notice."""
-    until = float("inf")
+    """Until packer ends; its status, or None if the machine had ended and packer did not notice."""
+    until, console = float("inf"), _Console(files.serial)
     with closing(_Stream(files.stream)) as stream:
         while time.monotonic() < until:
             status = process.poll()  # before the look: nothing is written after it
             heard.rows(stream.rows())
             if status is not None:
                 return status
-            if until == float("inf") and not heard.done and files.qemu_status.exists():
+            ended = until == float("inf") and (files.qemu_status.exists() or console.is_final())
+            if ended and not heard.done:
                 until = time.monotonic() + _LET_GO
             time.sleep(_PAUSE)
+    _switch_off(files)
     return None
+
+
+def _switch_off(files: Files) -> None:
+    """By QEMU itself, so that the disk has all that the guest wrote to it."""
+    if files.qemu_status.exists():
+        return
+    with suppress(BakeryError), qmp.connected(files.monitor) as qemu:
+        qemu.execute("quit")
+    until = time.monotonic() + _LET_GO
+    while not files.qemu_status.exists() and time.monotonic() < until:
+        time.sleep(_PAUSE)
+
+
+@dataclass
+class _Console:
+    """The serial console, looked at whenever it has grown."""
+
+    path: Path
+    seen: int = 0
+
+    def is_final(self) -> bool:
+        """Whether it says that this machine will never answer again."""
+        size = self.path.stat().st_size
+        grown, self.seen = size > self.seen, size
+        return grown and _final(self.path) is not None
 
 
 @dataclass
@@ -218,6 +242,8 @@ def _cause(files: Files, heard: _Heard, status: int | None) -> BakeryError:
             f"The disk is full: the machine's own disk grew in {files.folder}.",
             "Free some space, or set WORKER_BAKERY_CACHE to a folder on a larger disk.",
         )
+    if _final(files.serial) and not heard.done:
+        return Unreachable(f"The machine will not answer any more. {_console(files)}")
     if heard.error:
         return errors.from_event(heard.error)
     if files.qemu_status.exists() and not heard.done:
@@ -247,6 +273,11 @@ def _of_ssh(told: str, files: Files) -> BakeryError | None:
             "The base's cloud-init did not take the seed: does it have the datasource NoCloud?",
         )
     return None
+
+
+def _final(console: Path) -> Diagnosis | None:
+    found = serial.diagnose(_text(console))
+    return found if found and found.final else None
 
 
 def _console(files: Files) -> str:

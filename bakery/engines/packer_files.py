@@ -14,24 +14,32 @@ from pathlib import Path
 from typing import Any
 
 from bakery import data, mirror, nocloud, qemu
+from bakery.engines import slirp
 from bakery.engines.chroot import Repositories
 from bakery.files import write_private
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.vm import new_key
 from provisioner import guest
+from provisioner.checkpoints import Wanted
 from provisioner.guest import Task
+from provisioner.layers import Disk
+from provisioner.lending import Loan
 from provisioner.plan import Plan
 
 TEMPLATE = data.PACKER / "worker.pkr.hcl"
 VARIABLES = "worker.pkrvars.json"
+FOLDER = "packer"  # in a bake's work folder
 # Seconds that a machine with KVM may take until root is let in; a slower one gets more.
 SSH_LIMIT = 240
-# Run in QEMU's place, as packer notices neither that QEMU ended nor what it said.
+# Run in QEMU's place, as packer notices neither that QEMU ended nor what it said, and removes its own
+# output folder when a step fails: the disk has a second name.
 _QEMU = """\
 #!/bin/sh
 case "$1" in -version | --version) exec qemu-system-x86_64 "$@" ;; esac
-setpriv --pdeathsig KILL -- qemu-system-x86_64 "$@" 2>>{folder}/qemu.log
-echo $? >{folder}/qemu.status
+cd {folder} || exit
+ln -f output/disk.qcow2 disk.qcow2
+setpriv --pdeathsig KILL -- qemu-system-x86_64 -qmp unix:qmp,server=on,wait=off "$@" 2>>qemu.log
+echo $? >qemu.status
 """
 
 
@@ -46,8 +54,18 @@ class Files:
         return self.folder / VARIABLES
 
     @property
+    def output(self) -> Path:
+        """Packer's; it removes the folder when something fails."""
+        return self.folder / "output"
+
+    @property
     def disk(self) -> Path:
-        return self.folder / "output" / "disk.qcow2"
+        """The first layer that the machine writes to, over what it starts from."""
+        return self.folder / "disk.qcow2"
+
+    @property
+    def monitor(self) -> Path:
+        return self.folder / "qmp"
 
     @property
     def serial(self) -> Path:
@@ -88,10 +106,12 @@ def write(
     start: Start,
     repositories: Repositories,
     accelerator: Accelerator,
-    *,
-    marked: bool,
+    keep: Wanted | None = None,
 ) -> Files:
-    """The files, in a folder that nobody else can read."""
+    """The files, in a folder that nobody else can read.
+
+    `keep` says which checkpoints bake-image wants; None: people start packer, and nobody listens.
+    """
     folder.mkdir(mode=0o700, exist_ok=True)
     files = Files(folder)
     login, host = (_new_key(folder / name) for name in ("login", "host"))
@@ -99,22 +119,29 @@ def write(
     task = Task(
         plan,
         start.done,
-        len(plan.steps),
         str(login),
         str(host.with_suffix(".pub")),
-        mirror.preferences(repositories.release),
-        {step.role: repositories.of(step.role) for step in plan.steps},
-        marked,
+        _loan(plan, repositories),
+        keep is not None,
+        keep and Disk(str(files.monitor), str(files.disk), qemu.virtual_size(start.disk), keep),
     )
     write_private(folder / "seed.iso", seed)
     write_private(folder / "task.json", json.dumps(guest.to_json(task)).encode())
     files.serial.touch(0o600)
-    if marked:
+    if keep:
         files.qemu.write_text(_QEMU.format(folder=_quoted(folder)))
         files.qemu.chmod(0o700)
-    variables = _variables(files, start, login, accelerator, watched=marked)
+    variables = _variables(files, start, login, accelerator, watched=keep is not None)
     write_private(files.variables, (json.dumps(variables, indent=1) + "\n").encode())
     return files
+
+
+def _loan(plan: Plan, repositories: Repositories) -> Loan:
+    return Loan(
+        mirror.preferences(repositories.release),
+        {step.role: repositories.of(step.role) for step in plan.steps},
+        {name: slirp.seen_from_guest(name, url) for name, url in repositories.urls.items()},
+    )
 
 
 def _quoted(path: Path) -> str:
@@ -161,7 +188,8 @@ def _variables(
         "seed": str(files.folder / "seed.iso"),
         "key": str(login),
         "task": str(files.folder / "task.json"),
-        "output": str(files.disk.parent),
+        "output": str(files.output),
+        "disk": str(files.disk if watched else files.output / "disk.qcow2"),
         "serial": str(files.serial),
         "python": sys.executable,
         "accelerator": options["-accel"],

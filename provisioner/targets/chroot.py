@@ -165,24 +165,22 @@ def _lend_rpm_settings(root: Path, package_cache: Path) -> None:
 
 def _lend_repositories(root: Path, urls: Mapping[str, str]) -> None:
     """What the guest defines, by the URLs that are lent. Its own files stay as they are."""
-    for folder in (_APT_SOURCES, YUM):
-        into = root / LENT / PurePosixPath(folder).name
-        mirror = (into / _MIRROR).exists()
-        for old in into.iterdir():
+    mirror = (root / LENT / "sources.list.d" / _MIRROR).exists()
+    for folder in ("sources.list.d", "yum.repos.d"):
+        for old in (root / LENT / folder).iterdir():
             if old.name != _MIRROR:
                 old.unlink()
+    for name, text in repository_files.lent(definitions(root), urls, mirror=mirror).items():
+        (root / LENT / name).write_text(text)
+
+
+def definitions(root: Path) -> dict[str, str]:
+    """The files in which the guest defines repositories: their texts, by path."""
+    found: dict[str, str] = {}
+    for folder in (_APT_SOURCES, YUM):
         for path in filter(Path.is_file, inside(root, f"{folder}/x").parent.glob("*")):
-            name, text = f"{folder}/{path.name}", path.read_text("utf-8", "replace")
-            # Where a mirror of the distribution is lent, its own definitions are left out.
-            if repository_files.ids(name, text) or not mirror:
-                (into / path.name).write_text(repository_files.repointed(name, text, urls))
-
-
-def repository_ids(root: Path) -> frozenset[str]:
-    """Those that the guest defines."""
-    found = (path for path in inside(root, f"{YUM}/x").parent.glob("*.repo") if path.is_file())
-    named = ((path.name, path.read_text("utf-8", "replace")) for path in found)
-    return frozenset().union(*(repository_files.ids(f"{YUM}/{name}", text) for name, text in named))
+            found[f"{folder}/{path.name}"] = path.read_text("utf-8", "replace")
+    return found
 
 
 def _lend_resolver(root: Path) -> None:

@@ -86,6 +86,7 @@ def packer_baked(
 
 def bake_by_packer(own: Store, accelerator: Accelerator) -> Seen:
     argv = ["--engine", "packer", "--accel", accelerator.name, "--verify", "offline", "--json"]
+    argv += ["--checkpoints", "all"]
     events: list[dict[str, Any]] = []
     looked: dict[str, Any] = {}
     with subprocess.Popen(

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from bakery import bake, data
+from bakery import bake, data, qemu
 from bakery.base_image import sha256
 from bakery.engines import packer_files
 from bakery.options import Options
 from bakery.store import Store, commit
-from provisioner import run
+from provisioner import lending, run
 from provisioner.errors import Unreachable
 from provisioner.monitor import Silent
+from provisioner.targets import OnLine
 from tests.conftest import BASE, BIN, VENDOR, command
 from tests.integration.test_bake import NOT_ROOT
 from tests.integration.test_kill import nothing_stays
@@ -88,13 +89,15 @@ def test_a_port_that_was_taken_meanwhile(small_store: Store, programs: Path) -> 
     assert "forwarding" not in said
 
 
+SERIAL = 'for word; do case "$word" in file:*) file=${word#file:} ;; esac; done\n'
+
+
 def test_a_machine_that_never_answers(
     small_store: Store, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = "Kernel panic - not syncing"
-    serial = 'for word; do case "$word" in file:*) file=${word#file:} ;; esac; done\n'
+    said = "Failed to start ssh.service"
     stand_in(
-        programs, "qemu-system-x86_64", f'{QEMU_VERSION}{serial}echo "{said}" >"$file"; exec sleep 600'
+        programs, "qemu-system-x86_64", f'{QEMU_VERSION}{SERIAL}echo "{said}" >"$file"; exec sleep 600'
     )
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setattr(packer_files, "SSH_LIMIT", 1)
@@ -102,6 +105,73 @@ def test_a_machine_that_never_answers(
     with pytest.raises(Unreachable, match="did not let us in by ssh in time") as caught:
         bake.bake(options, small_store, Silent())
     assert said in caught.value.message
+    nothing_stays(small_store.root)
+
+
+PANIC = "Kernel panic - not syncing: sysrq triggered crash"
+
+
+def test_a_machine_that_panics_is_not_waited_for(small_store: Store, programs: Path) -> None:
+    """packer by itself would wait for ssh until its time is over."""
+    stand_in(
+        programs, "qemu-system-x86_64", f'{QEMU_VERSION}{SERIAL}echo "{PANIC}" >"$file"; exec sleep 600'
+    )
+    fails(small_store, programs, 5, "will not answer any more", PANIC)
+
+
+BEGUN = '    qemu.worker: worker-bakery: {"event": "begin"%!(PACKER_COMMA) "name": "a step"}'
+# As packer does: it makes the disk and runs QEMU, then our provisioner, whose words it passes on.
+IN_A_STEP = r"""
+case "$*" in *version*) echo 1795340002,,version,1.6.6; exit ;; esac
+for word; do case "$word" in -var-file=*) file=${word#-var-file=} ;; esac; done
+value() { sed -n 's/^ "'$1'": "\(.*\)",*$/\1/p' "$file"; }
+mkdir "$(value output)"
+qemu-img create -q -f qcow2 -b "$(value base)" -F qcow2 "$(value output)/disk.qcow2"
+"$(value qemu)" -serial "file:$(value serial)" &
+echo "1795340002,,ui,say,$EVENT"
+sleep 3
+echo "$PANIC" >>"$(value serial)"
+exec sleep 600
+"""
+
+
+def test_a_machine_that_panics_in_a_step_is_noticed_and_its_disk_kept_whole(
+    small_store: Store, programs: Path, tmp_path: Path
+) -> None:
+    """QEMU is the real one, which stands still; what it has not flushed is on the disk all the same."""
+    machine = (
+        "-S -accel tcg -nodefaults -display none -drive id=system,file=disk.qcow2,if=virtio,cache=unsafe"
+    )
+    real = run.call(["sh", "-c", "command -v qemu-system-x86_64"]).stdout.strip()
+    stand_in(programs, "qemu-system-x86_64", f'exec {real} "$@" {machine}')
+    stand_in(programs, "packer", f"PANIC='{PANIC}' EVENT='{BEGUN}'\n{IN_A_STEP}")
+    output = tmp_path / "my worker.qcow2"
+    argv = (*ARGV, "--keep-failed", "-o", str(output))
+    done = command("bake-image", *argv, env=environment(small_store, programs))
+    assert done.status == 5, done.err
+    for text in ("will not answer any more", PANIC, "Where: a step", "bake-image shell"):
+        assert text in done.err
+    kept = output.with_name("my worker.failed.qcow2")
+    assert not qemu.other_files(kept)
+    run.call(["qemu-img", "check", str(kept)])
+    nothing_stays(small_store.root)
+    assert list((small_store.root / "work").glob("*")) == []
+
+
+def test_the_disk_of_a_machine_that_failed_is_kept_though_packer_removes_it(
+    small_store: Store, programs: Path, tmp_path: Path
+) -> None:
+    writes = "qemu-io -c 'write -P 7 0 64k' disk.qcow2 >/dev/null; echo 'no memory' >&2; exit 3"
+    stand_in(programs, "qemu-system-x86_64", QEMU_VERSION + writes)
+    env = environment(small_store, programs)
+    output = tmp_path / "worker.qcow2"
+    done = command("bake-image", *ARGV, "--keep-failed", "-o", str(output), env=env)
+    assert (done.status, "no memory" in done.err) == (1, True), done.err
+    kept = output.with_name("worker.failed.qcow2")
+    assert f"a shell in it: bake-image shell {kept}" in done.err
+    assert "authorized_keys" in done.err
+    run.call(["qemu-io", "-r", "-c", "read -P 7 0 64k", str(kept)])
+    assert not output.exists()
     nothing_stays(small_store.root)
 
 
@@ -176,6 +246,30 @@ def test_interrupted(small_store: Store, programs: Path) -> None:
     assert "Traceback" not in err
     nothing_stays(small_store.root)
     assert list((small_store.root / "work").iterdir()) == []
+
+
+# --- what is lent ------------------------------------------------------------------------------
+
+
+class Here:
+    """A target that is this machine."""
+
+    def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
+        run.stream(argv, on_line)
+
+    def put(self, path: str, data: bytes, mode: int) -> None:
+        raise AssertionError(path)
+
+
+def test_definitions_are_read_as_they_are(tmp_path: Path) -> None:
+    """By the script that runs on the machine; links are left out, as dnf's other name of its file is."""
+    texts = {"a.repo": "[a]\n\nname=\ttwo  words\n", "b.repo": "[b]\nx=%s \\n $HOME\n", "c.repo": ""}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "d.repo").symlink_to("a.repo")
+    found = lending._read((f"{tmp_path}/*.repo", f"{tmp_path}/none", f"{tmp_path}/*.none"), Here())
+    assert found == {str(tmp_path / name): texts[name] for name in ("a.repo", "b.repo")}
+    assert lending._read((f"{tmp_path}/none",), Here()) == {}
 
 
 # --- packer alone ------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ import pytest
 from bakery import cache
 from bakery.cache import DAY, EXPENDABLE, GIB, Entry, Kind, Policy, chosen
 from bakery.commands import bake_image
-from bakery.engines.chroot import is_worth_keeping
 from bakery.locks import alone, claim, in_use, turn
 from bakery.store import Store, commit, work_folder
+from provisioner.checkpoints import is_worth_keeping
 from provisioner.errors import BadInput
 from provisioner.monitor import Event
 

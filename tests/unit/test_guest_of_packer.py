@@ -15,11 +15,14 @@ from bakery.engines import packer_files
 from bakery.engines.chroot import Repositories
 from bakery.engines.packer_files import Files, Start
 from bakery.machines.accelerator import KVM, TCG, Accelerator
-from provisioner import guest
+from provisioner import guest, layers
 from provisioner.actions import Put, Run
+from provisioner.checkpoints import Wanted
 from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
 from provisioner.guest import Task
-from provisioner.monitor import Silent
+from provisioner.layers import Disk
+from provisioner.lending import Loan
+from provisioner.monitor import Event, Silent
 from provisioner.targets import OnLine
 from provisioner.targets.recorder import Recorder
 from provisioner.targets.ssh import ConnectionLost
@@ -33,11 +36,12 @@ REPOSITORIES = Repositories("trixie", mirror.Mirror(MIRROR, "").sources("trixie"
 @pytest.fixture
 def task() -> Task:
     sources = {step.role: REPOSITORIES.of(step.role) for step in PLAN.steps}
-    return Task(PLAN, 0, len(PLAN.steps), "key", "host.pub", "preferences", sources, True)
+    return Task(PLAN, 0, "key", "host.pub", Loan("preferences", sources), True)
 
 
 def test_a_task_crosses_a_file(task: Task) -> None:
-    assert guest.from_json(json.loads(json.dumps(guest.to_json(task)))) == task
+    for each in (task, replace(task, disk=Disk("/work/qmp", "/work/disk.qcow2", 4096, "auto"))):
+        assert guest.from_json(json.loads(json.dumps(guest.to_json(each)))) == each
 
 
 def test_each_step_is_applied_as_planned_with_what_is_lent(task: Task) -> None:
@@ -87,6 +91,91 @@ def test_only_the_steps_of_the_task_are_applied(task: Task) -> None:
     assert not [run for run in target.actions if isinstance(run, Run) and "install" in run.argv]
 
 
+# --- the disk put aside ------------------------------------------------------------------------
+
+
+class Watched(Recorder):
+    """What happens, in its order: commands of the machine and QEMU's, and the events told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
+        super().run(argv, on_line)
+        self.seen.append(" ".join(argv))
+
+    def tell(self, event: Event) -> None:
+        if event["event"] == "checkpoint":
+            self.seen.append(f"checkpoint {event['steps']} {event['disk']}")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    return Disk(str(tmp_path / "qmp"), str(tmp_path / "disk.qcow2"), 4096, "all")
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    watched = Watched()
+
+    def create(argv: list[str]) -> None:
+        Path(argv[-2]).touch()
+        watched.seen.append(" ".join(argv))
+
+    def write_to(monitor: Path, drive: str, layer: Path) -> None:
+        watched.seen.append(f"write {drive} {layer}")
+
+    monkeypatch.setattr("provisioner.layers.run.call", create)
+    monkeypatch.setattr("provisioner.layers.qmp.write_to", write_to)
+    return watched
+
+
+def test_at_the_ends_of_all_roles_but_the_last_the_disk_is_put_aside(
+    task: Task, disk: Disk, watched: Watched
+) -> None:
+    guest.make(replace(task, disk=disk), watched, watched)
+    told = [row.split() for row in watched.seen if row.startswith("checkpoint")]
+    ends = PLAN.role_ends()[:-1]
+    below = [disk.first, *(str(layers.layer_after(Path(disk.first), end)) for end in ends)]
+    assert told == [["checkpoint", str(end), layer] for end, layer in zip(ends, below, strict=False)]
+    assert layers.last(Path(disk.first)) == Path(below[-1])
+
+
+def test_the_machine_is_at_rest_while_the_disk_is_put_aside_and_goes_on_then(
+    task: Task, disk: Disk, watched: Watched
+) -> None:
+    guest.make(replace(task, disk=disk), watched, watched)
+    at = next(n for n, row in enumerate(watched.seen) if row.startswith("write system"))
+    rest, go_on = watched.seen[at - 1], watched.seen[at + 1]
+    assert "rm -f" in rest and rest.index("rm -f") < rest.index("sync\nfstrim") < rest.index("--freeze")
+    assert all(name in rest for name in ("authorized_keys", "ssh_host_*", "50-cloud-init", "machine-id"))
+    assert "identity=uninitialized\n" in rest  # as the seal says it
+    assert "--unfreeze" in go_on
+    assert f"-b {disk.first} " in watched.seen[at - 2] and "cluster_size=4k" in watched.seen[at - 2]
+
+
+def test_a_machine_that_qemu_refuses_a_layer_goes_on_before_that_is_told(
+    task: Task, disk: Disk, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BakeryError("QEMU refused it.")
+
+    monkeypatch.setattr("provisioner.layers.qmp.write_to", refuse)
+    with pytest.raises(BakeryError, match="refused"):
+        guest.make(replace(task, disk=disk), watched, watched)
+    assert "--unfreeze" in watched.seen[-2]
+    assert watched.seen[-1] == "sh -c sync"
+
+
+@pytest.mark.parametrize("wanted", ["none", "auto"])
+def test_no_layer_where_none_is_wanted_or_pays(
+    wanted: Wanted, task: Task, disk: Disk, watched: Watched
+) -> None:
+    guest.make(replace(task, disk=replace(disk, wanted=wanted)), watched, watched)
+    assert not [row for row in watched.seen if "freeze" in row or row.startswith("checkpoint")]
+
+
 class Fails(Recorder):
     """Loses its connection at the first installation, for good if so often; else fails at it."""
 
@@ -128,6 +217,7 @@ def test_a_failed_command_is_not_tried_again(task: Task) -> None:
     with pytest.raises(CommandFailed):
         guest.make(task, target, Silent())
     assert target.tries == 1
+    assert target.actions[-1] == Run(("sh", "-c", "sync"))  # its disk may be kept
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ import pytest
 from bakery import data, recipe, repositories
 from bakery.options import Options
 from bakery.repositories import Replaced
-from provisioner import __main__ as provisioner_main
 from provisioner import repository_files
 from provisioner.actions import Put
 from provisioner.errors import BadInput
 from provisioner.plan import Plan
 from provisioner.roles.repositories import Key
+from provisioner.targets.chroot import definitions
 from tests import golden_plans
 
 TABLE = tomllib.loads(data.REPOSITORIES.read_text())
@@ -195,9 +195,9 @@ def test_a_name_spelled_wrong_does_not_mean_the_public_repository(tmp_path: Path
     (tmp_path / "etc/yum.repos.d/almalinux.repo").write_text(VENDOR)
     plan = planned("almalinux9")
     known = dict.fromkeys(("baseos", "crb", "epel", "htcondor", "cernvm"), MIRROR)
-    provisioner_main.check_ids(known, plan, tmp_path)
+    repository_files.check(known, plan, definitions(tmp_path))
     with pytest.raises(BadInput, match="defines a repository htcondr") as caught:
-        provisioner_main.check_ids({"htcondr": MIRROR}, plan, tmp_path)
+        repository_files.check({"htcondr": MIRROR}, plan, definitions(tmp_path))
     assert "baseos, cernvm, crb, epel, htcondor" in caught.value.hint
 
 

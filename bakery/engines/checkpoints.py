@@ -1,0 +1,52 @@
+"""Disks of plans' prefixes in the store: the nearest is found, another one kept, whichever engine asks."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bakery import qemu
+from bakery.locks import in_use
+from bakery.store import Store, commit, is_whole, set_aside, used
+from provisioner import plan as plans
+from provisioner.monitor import Monitor, note, phase
+from provisioner.plan import Plan
+
+
+@contextmanager
+def nearest(plan: Plan, store: Store, monitor: Monitor) -> Iterator[tuple[int, Path]]:
+    """How many steps the latest checkpoint that is whole saves, and its disk; else 0 and the base's.
+
+    Nobody removes it while the block runs.
+    """
+    for _, path in store.checkpoints_of(plan):
+        if path.exists() and not is_whole(path):
+            set_aside(path, "checkpoint", monitor)
+    while True:
+        done, disk = store.nearest_checkpoint(plan)
+        with in_use(disk) as there:  # not there: it was removed in between
+            if there or not done:
+                if done:
+                    note(monitor, f"Starting from the checkpoint after {plan.steps[done - 1].role}.")
+                used(disk)
+                yield done, disk
+                return
+
+
+def keep(
+    disk: Path, plan: Plan, done: int, store: Store, work: Path, monitor: Monitor, form: qemu.Form = "raw"
+) -> None:
+    """A disk that nobody writes to and that has so many of the plan's steps behind it."""
+    layer = work / "checkpoint.qcow2"
+    with phase(monitor, f"keep a checkpoint after {plan.steps[done - 1].role}"):
+        qemu.difference(disk, store.base(plan.base_id), layer, form)
+        manifest = {
+            "base_id": plan.base_id,
+            "size": layer.stat().st_size,
+            "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "steps": done,  # of the plan
+            "plan": plans.to_json(plan),
+        }
+        commit(layer, store.checkpoint(plan.id_after(done)), manifest)

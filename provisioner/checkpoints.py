@@ -1,0 +1,16 @@
+"""After which roles the disk is kept as it is then: the policy of both engines."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Wanted = Literal["auto", "all", "none"]  # after which roles; auto: where one pays
+
+
+def is_worth_keeping(wanted: Wanted, steps: float, writing: float) -> bool:
+    """Whether a checkpoint pays. Seconds: the steps since the last one took, writing one takes.
+
+    Each bake pays for the writing, and only one after a change has the steps for nothing. What takes
+    a few seconds, most of them for mounting, is not worth the third of a GiB.
+    """
+    return wanted == "all" or (wanted == "auto" and steps > max(3.0, 2 * writing))

@@ -1,0 +1,75 @@
+"""The monitor of a real QEMU whose processors stand still: its disk gets a layer, what was there stays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bakery import qemu
+from provisioner import layers, qmp, run
+from provisioner.errors import BakeryError
+
+SIZE = 16 << 20
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a machine with a disk over a base; longer than a socket's name may be."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    disk, base = folder / "disk.qcow2", folder / "base.qcow2"
+    run.call(["qemu-img", "create", "-q", "-f", "qcow2", str(base), str(SIZE)])
+    qemu.overlay(base, disk)
+    argv = ["qemu-system-x86_64", "-S", "-accel", "tcg", "-nodefaults", "-display", "none"]
+    drive = f"id={layers.DRIVE},file={disk},if=virtio,format=qcow2,cache=unsafe,discard=unmap"
+    monitor = ("-qmp", "unix:qmp,server=on,wait=off")
+    with run.background([*argv, "-drive", drive, *monitor], log=folder / "qemu.log", cwd=folder) as process:
+        while not (folder / "qmp").exists():
+            assert process.poll() is None, (folder / "qemu.log").read_text()
+            time.sleep(0.1)
+        yield folder
+
+
+def write(folder: Path, pattern: int) -> None:
+    """By QEMU, as its guest would."""
+    with qmp.connected(folder / "qmp") as monitor:
+        told = f'qemu-io {layers.DRIVE} "write -P {pattern} 0 64k"'
+        said = monitor.execute("human-monitor-command", **{"command-line": told})
+        assert "wrote 65536" in said or said == "", said
+
+
+def begins_with(disk: Path, pattern: int) -> bool:
+    with disk.open("rb") as raw:
+        return raw.read(64 << 10) == bytes([pattern]) * (64 << 10)
+
+
+def test_what_was_put_aside_is_whole_at_once_and_stays_as_it_was(machine: Path) -> None:
+    first = machine / "disk.qcow2"
+    write(machine, 1)
+    layer = layers.layer_after(first, 7)
+    layers._empty(layer, first, SIZE)
+    qmp.write_to(machine / "qmp", layers.DRIVE, layer)
+    # QEMU still runs, and has both open.
+    qemu.difference(first, machine / "base.qcow2", machine / "kept.qcow2", "qcow2")
+    write(machine, 2)
+    with qmp.connected(machine / "qmp") as monitor:
+        monitor.execute("quit")
+    for disk, pattern in ((machine / "kept.qcow2", 1), (layers.last(first), 2)):
+        assert qemu.other_files(disk)
+        qemu.to_raw(disk, machine / "disk.raw")
+        assert begins_with(machine / "disk.raw", pattern)
+
+
+def test_a_layer_that_is_not_there_is_refused_in_qemu_s_words(machine: Path) -> None:
+    with pytest.raises(BakeryError, match=r"QEMU refused blockdev-snapshot-sync: .*No such file"):
+        qmp.write_to(machine / "qmp", layers.DRIVE, machine / "disk-7.qcow2")
+
+
+def test_a_qemu_that_has_ended_does_not_answer(machine: Path) -> None:
+    with qmp.connected(machine / "qmp") as monitor:
+        monitor.execute("quit")
+    with pytest.raises(BakeryError, match=r"does not answer|ended without"):
+        qmp.write_to(machine / "qmp", layers.DRIVE, machine / "disk-7.qcow2")

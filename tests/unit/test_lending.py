@@ -1,0 +1,130 @@
+"""What a machine that becomes an image borrows: which texts come to lie where, over a recorded machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from bakery import mirror, recipe
+from bakery.engines import packer_files
+from bakery.engines.chroot import Repositories
+from provisioner import guest
+from provisioner.actions import Put, Run
+from provisioner.errors import BadInput
+from provisioner.guest import Task
+from provisioner.lending import Loan
+from provisioner.monitor import Silent
+from provisioner.plan import Plan
+from provisioner.targets import OnLine
+from provisioner.targets.recorder import Recorder
+from tests import golden_plans
+
+MIRROR, GATEWAY = "http://127.0.0.1:8080/htcondor/", "http://10.0.2.2:8080/htcondor/"
+BASEOS = "[baseos]\nname=BaseOS\nmirrorlist=https://mirrors.example.org/baseos\ngpgcheck=1\n"
+DNF = "[main]\ngpgcheck=1\nreposdir=/elsewhere\n"
+LENT = "/run/worker-bakery"
+
+
+class Machine(Recorder):
+    """A recorder that has files, which our script reads as the machine's shell would print them."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        super().__init__()
+        self.files = files
+
+    def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
+        super().run(argv, on_line)
+        if argv[-1].startswith("set -- "):
+            patterns = argv[-1].splitlines()[0].split()[2:]
+            for path, text in self.files.items():
+                if any(Path(path).match(pattern) for pattern in patterns):
+                    for row in text.splitlines():
+                        on_line(f"{path}\t{row}")
+
+    def lent(self) -> dict[str, str]:
+        puts = [action for action in self.actions if isinstance(action, Put)]
+        ours = [put for put in puts if put.path.startswith(LENT)]
+        return {put.path.removeprefix(f"{LENT}/"): put.data.decode() for put in ours}
+
+
+def plan_of(name: str) -> Plan:
+    return recipe.plan(golden_plans.base(name), "osg")
+
+
+def made(name: str, loan: Loan, files: Mapping[str, str]) -> Machine:
+    machine = Machine(files)
+    guest.make(Task(plan_of(name), 0, "key", "host.pub", loan, True), machine, Silent())
+    return machine
+
+
+def loan(name: str, release: str, source: str, **urls: str) -> Loan:
+    return packer_files._loan(plan_of(name), Repositories(release, source, urls=urls))
+
+
+def test_a_lent_mirror_is_written_as_the_machine_reaches_it() -> None:
+    files = {"/etc/yum.repos.d/almalinux.repo": BASEOS, "/etc/dnf/dnf.conf": DNF}
+    urls = {"htcondor": MIRROR, "baseos": "https://pulp.example.org/baseos/"}
+    machine = made("almalinux9", loan("almalinux9", "9", "", **urls), files)
+    lent = machine.lent()
+    assert lent["yum.repos.d/almalinux.repo"] == (
+        "[baseos]\nbaseurl=https://pulp.example.org/baseos/\nname=BaseOS\ngpgcheck=1\n"
+    )
+    assert f"baseurl={GATEWAY}" in lent["yum.repos.d/htcondor.repo"]
+    assert lent["dnf.conf"] == f"[main]\nreposdir={LENT}/yum.repos.d\ngpgcheck=1\n"
+    [bound] = [a.argv[-1] for a in machine.actions if isinstance(a, Run) and "mount --bind" in str(a.argv)]
+    assert bound == "/etc/dnf/dnf.conf"
+
+
+def test_the_image_s_own_definitions_stay_public() -> None:
+    machine = made("almalinux9", loan("almalinux9", "9", "", htcondor=MIRROR), {})
+    own = [
+        action.data
+        for action in machine.actions
+        if isinstance(action, Put) and action.path == "/etc/yum.repos.d/htcondor.repo"
+    ]
+    planned = [a for step in plan_of("almalinux9").steps for a in step.actions if isinstance(a, Put)]
+    assert own == [put.data for put in planned if put.path == "/etc/yum.repos.d/htcondor.repo"]
+    assert not [action for action in machine.actions if isinstance(action, Run) and GATEWAY in str(action)]
+
+
+def test_an_el_to_which_nothing_is_lent_reads_its_own() -> None:
+    files = {"/etc/yum.repos.d/almalinux.repo": BASEOS, "/etc/dnf/dnf.conf": DNF}
+    machine = made("almalinux9", loan("almalinux9", "9", ""), files)
+    assert "dnf.conf" not in machine.lent()
+    assert not [a for a in machine.actions if isinstance(a, Run) and "mount --bind" in str(a.argv)]
+
+
+def test_a_name_spelled_wrong_ends_it_before_the_first_step() -> None:
+    machine = Machine({"/etc/yum.repos.d/almalinux.repo": BASEOS})
+    with pytest.raises(BadInput, match="defines a repository htcondr") as caught:
+        told = loan("almalinux9", "9", "", htcondr=MIRROR)
+        guest.make(Task(plan_of("almalinux9"), 0, "key", "host.pub", told, True), machine, Silent())
+    assert "baseos" in caught.value.hint
+    assert not [put for put in machine.actions if isinstance(put, Put) and not put.path.startswith(LENT)]
+
+
+def test_apt_reads_the_mirror_and_what_the_plan_defines() -> None:
+    sources = mirror.Mirror("http://mirror.invalid/debian", "").sources("bookworm")
+    files = {
+        "/etc/apt/sources.list": "deb http://own.invalid/debian bookworm main\n",
+        "/etc/apt/sources.list.d/debian.sources": "Types: deb\nURIs: http://own.invalid/debian\n",
+    }
+    lent = made("debian12", loan("debian12", "bookworm", sources, htcondor=MIRROR), files).lent()
+    assert {name for name in lent if name.startswith("sources.list.d/")} == {
+        "sources.list.d/bake.sources",
+        "sources.list.d/worker-htcondor.sources",
+    }
+    assert f"URIs: {GATEWAY}\n" in lent["sources.list.d/worker-htcondor.sources"]
+    assert "bake.sources.list" not in lent
+
+
+def test_a_distribution_without_a_lent_mirror_keeps_its_own() -> None:
+    files = {
+        "/etc/apt/sources.list": "deb http://own.invalid/ubuntu noble main\n",
+        "/etc/apt/sources.list.d/ubuntu.sources": "Types: deb\nURIs: http://own.invalid/ubuntu\n",
+    }
+    lent = made("ubuntu24.04", loan("ubuntu24.04", "noble", ""), files).lent()
+    assert lent["bake.sources.list"] == files["/etc/apt/sources.list"]
+    assert lent["sources.list.d/ubuntu.sources"] == files["/etc/apt/sources.list.d/ubuntu.sources"]

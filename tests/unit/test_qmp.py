@@ -1,0 +1,75 @@
+"""The conversation with QEMU's monitor, on streams that hold what QEMU 10 has said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioner import qmp
+from provisioner.errors import BakeryError
+
+GREETING = {"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}}, "capabilities": ["oob"]}}
+DONE: dict[str, Any] = {"return": {}}
+EVENT = {
+    "timestamp": {"seconds": 1795353600, "microseconds": 1},
+    "event": "NIC_RX_FILTER_CHANGED",
+    "data": {"path": "/machine/peripheral-anon/device[0]/virtio-backend"},
+}
+REFUSED = {"error": {"class": "GenericError", "desc": "Cannot find device='system' nor node-name=''"}}
+
+
+class Said(BytesIO):
+    """What QEMU says, all of it at once; what it is told is kept."""
+
+    def __init__(self, *messages: object) -> None:
+        super().__init__(b"".join(json.dumps(message).encode() + b"\r\n" for message in messages))
+        self.told: list[dict[str, Any]] = []
+
+    def write(self, data: Any) -> int:
+        self.told.append(json.loads(data))
+        return len(data)
+
+
+def test_a_command_is_sent_after_the_greeting_and_events_are_passed_over() -> None:
+    said = Said(GREETING, DONE, EVENT, {"return": {"status": "running"}})
+    assert qmp.Monitor(said).execute("query-status") == {"status": "running"}
+    assert said.told == [{"execute": "qmp_capabilities"}, {"execute": "query-status"}]
+
+
+def test_what_qemu_refuses_is_told_in_its_words() -> None:
+    with pytest.raises(BakeryError, match="QEMU refused query-block: Cannot find device='system'"):
+        qmp.Monitor(Said(GREETING, DONE, REFUSED)).execute("query-block")
+
+
+@pytest.mark.parametrize("messages", [(), (GREETING,), (GREETING, DONE), (GREETING, DONE, EVENT)])
+def test_a_monitor_that_ends_is_no_answer(messages: tuple[object, ...]) -> None:
+    with pytest.raises(BakeryError, match="ended without an answer"):
+        qmp.Monitor(Said(*messages)).execute("query-block")
+
+
+def test_the_drive_goes_on_in_a_layer_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = Said(GREETING, DONE, EVENT, DONE)
+
+    @contextmanager
+    def connected(_: Path) -> Iterator[qmp.Monitor]:
+        yield qmp.Monitor(said)
+
+    monkeypatch.setattr(qmp, "connected", connected)
+    qmp.write_to(Path("qmp"), "system", Path("/work/disk-7.qcow2"))
+    assert said.told[1:] == [
+        {
+            "execute": "blockdev-snapshot-sync",
+            "arguments": {
+                "device": "system",
+                "snapshot-file": "/work/disk-7.qcow2",
+                "format": "qcow2",
+                "mode": "existing",
+            },
+        }
+    ]
