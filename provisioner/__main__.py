@@ -39,6 +39,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--from", dest="first", type=int, default=0)
     parser.add_argument("--to", dest="last", type=int)
     parser.add_argument("--sources", type=Path, required=True)
+    parser.add_argument("--more-sources", type=Path, required=True)
     parser.add_argument("--preferences", type=Path, required=True)
     parser.add_argument("--package-cache", type=Path, required=True)
     parser.add_argument("--repository-url", action="append", default=[], metavar="ID=URL")
@@ -52,7 +53,7 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     lent = options.sources.read_text(), options.preferences.read_text()
     urls = dict(entry.split("=", 1) for entry in options.repository_url)
     repository_files.check(urls, planned, definitions(root))
-    loan = Loan(*lent, options.package_cache, urls)
+    loan = Loan(*lent, options.package_cache, urls, options.more_sources.read_text())
     try:
         target = Chroot(root, loan)
         apply(planned.steps[options.first : options.last], target, monitor)

@@ -34,7 +34,11 @@ class Repositories:
     urls: Mapping[str, str] = field(default_factory=dict)  # by the ids of repositories, instead of theirs
 
     def of(self, role: str) -> str:
-        return f"{self.distribution}\n{self.more}" if role in OPTIONAL else self.distribution
+        """All that this role sees beside what the machine itself defines."""
+        return "\n".join(filter(None, (self.distribution, self.more_of(role))))
+
+    def more_of(self, role: str) -> str:
+        return self.more if role in OPTIONAL else ""
 
 
 def bake(
@@ -47,6 +51,7 @@ def bake(
 ) -> Path:
     """The finished, sealed raw disk in `work`. The base must be in the store, and stay there."""
     disk, release = work / "disk.raw", repositories.release
+    (work / "apt.sources").write_text(repositories.distribution)
     (work / "apt.preferences").write_text(mirror.preferences(release))
     packages = store.packages(release)
     packages.mkdir(parents=True, exist_ok=True)
@@ -84,7 +89,7 @@ def _apply_from(
     """
     writing, since = copying, time.monotonic()
     for first, last in pairwise([done, *(end for end in plan.role_ends() if end > done)]):
-        (work / "apt.sources").write_text(repositories.of(plan.steps[first].role))
+        (work / "more.sources").write_text(repositories.more_of(plan.steps[first].role))
         _apply(plan, first, last, repositories.urls, work, store.packages(repositories.release), monitor)
         finished = time.monotonic()
         if last < len(plan.steps) and is_worth_keeping(wanted, finished - since, writing):
@@ -107,8 +112,8 @@ def _apply(
         *(sys.executable, "-P", "-m", "provisioner", "apply"),
         *("--disk", str(work / "disk.raw")),
         *("--from", str(first), "--to", str(last)),
-        *("--sources", str(work / "apt.sources"), "--preferences", str(work / "apt.preferences")),
-        *("--package-cache", str(packages)),
+        *("--sources", str(work / "apt.sources"), "--more-sources", str(work / "more.sources")),
+        *("--preferences", str(work / "apt.preferences"), "--package-cache", str(packages)),
         *(f"--repository-url={name}={url}" for name, url in urls.items()),
     ]
     rooms.relay(command, json.dumps(plans.to_json(plan)).encode(), monitor)

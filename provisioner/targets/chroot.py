@@ -34,7 +34,7 @@ APT::Sandbox::User "root";
 APT::Update::Error-Mode "any";
 APT::Keep-Downloaded-Packages "true";
 """
-_MIRROR = "bake.sources"
+_MIRROR, _MORE = "bake.sources", "more.sources"
 _APT_SOURCES = str(PurePosixPath(APT).parent)
 _RPM_SETTINGS = {
     "reposdir": f"/{LENT}/yum.repos.d",
@@ -47,13 +47,14 @@ _RPM_SETTINGS = {
 class Loan:
     """What the guest may use while it is built: texts for apt, a folder for packages, URLs by repository.
 
-    Without `apt_sources` apt reads the guest's own.
+    Without `apt_sources` apt reads the guest's own; `more_sources` it reads in any case.
     """
 
     apt_sources: str  # deb822
     apt_preferences: str
     package_cache: Path
     repository_urls: Mapping[str, str] = field(default_factory=dict)
+    more_sources: str = ""  # deb822
 
 
 class Chroot:
@@ -143,6 +144,8 @@ def _lend(root: Path, loan: Loan) -> None:
         (lent / "sources.list.d" / _MIRROR).write_text(loan.apt_sources)
     elif own.is_file():
         shutil.copyfile(own, lent / "bake.sources.list")
+    if loan.more_sources:
+        (lent / "sources.list.d" / _MORE).write_text(loan.more_sources)
     (lent / "preferences").write_text(loan.apt_preferences)
     (lent / "apt.conf").write_text(APT_CONF)
     _lend_rpm_settings(root, loan.package_cache)
@@ -168,7 +171,7 @@ def _lend_repositories(root: Path, urls: Mapping[str, str]) -> None:
     mirror = (root / LENT / "sources.list.d" / _MIRROR).exists()
     for folder in ("sources.list.d", "yum.repos.d"):
         for old in (root / LENT / folder).iterdir():
-            if old.name != _MIRROR:
+            if old.name not in (_MIRROR, _MORE):
                 old.unlink()
     for name, text in repository_files.lent(definitions(root), urls, mirror=mirror).items():
         (root / LENT / name).write_text(text)

@@ -9,6 +9,7 @@ import pytest
 
 from bakery import bake, bases, cvmfs, data, mirror, recipe
 from bakery.commands import bake_image
+from bakery.engines.chroot import Repositories
 from bakery.options import Options, refuse_tokens
 from bakery.store import Store
 from provisioner import run
@@ -62,6 +63,14 @@ def test_sources_are_no_part_of_a_plan(capsys: pytest.CaptureFixture[str]) -> No
     assert bake_image.main([*argv, "--apt-source", "/nowhere.sources"]) == 0
     assert json.loads(capsys.readouterr().out) == first
     assert first["id"] == planned("apptainer").id
+
+
+def test_what_is_lent_takes_the_place_of_nothing() -> None:
+    """Ubuntu reads its own definitions, and what is lent to an optional role beside them."""
+    ubuntu, debian = Repositories("noble", "", "more"), Repositories("trixie", "ours", "more")
+    assert [ubuntu.of("condor"), ubuntu.of("apptainer")] == ["", "more"]
+    assert [debian.of("condor"), debian.of("apptainer")] == ["ours", "ours\nmore"]
+    assert Repositories("noble", "").of("apptainer") == ""
 
 
 def test_what_would_have_no_effect_is_refused(tmp_path: Path) -> None:
