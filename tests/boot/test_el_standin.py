@@ -143,7 +143,7 @@ def by_engine(vendor: Vendor, lent: list[str], disk: Path) -> str:
     plan, nothing = vendor.plan(), disk.with_name("nothing")
     nothing.touch()
     module = [sys.executable, "-P", "-m", "provisioner", "apply", "--disk", str(disk)]
-    texts = ["--sources", str(nothing), "--preferences", str(nothing)]
+    texts = [f"--{name}={nothing}" for name in ("sources", "more-sources", "preferences")]
     (disk.parent / "packages").mkdir()
     argv = [*module, *texts, "--package-cache", str(disk.parent / "packages"), *lent]
     rooms.relay(argv, json.dumps(plans.to_json(plan)).encode(), Silent())
