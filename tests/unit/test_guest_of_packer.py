@@ -40,7 +40,7 @@ def task() -> Task:
 
 
 def test_a_task_crosses_a_file(task: Task) -> None:
-    for each in (task, replace(task, disk=Disk("/work/qmp", "/work/disk.qcow2", 4096, "auto"))):
+    for each in (task, replace(task, disk=Disk("/bake/qmp", "/bake/disk.qcow2", 4096, "auto"))):
         assert guest.from_json(json.loads(json.dumps(guest.to_json(each)))) == each
 
 

@@ -61,13 +61,13 @@ def test_the_drive_goes_on_in_a_layer_that_exists(monkeypatch: pytest.MonkeyPatc
         yield qmp.Monitor(said)
 
     monkeypatch.setattr(qmp, "connected", connected)
-    qmp.write_to(Path("qmp"), "system", Path("/work/disk-7.qcow2"))
+    qmp.write_to(Path("qmp"), "system", Path("/bake/disk-7.qcow2"))
     assert said.told[1:] == [
         {
             "execute": "blockdev-snapshot-sync",
             "arguments": {
                 "device": "system",
-                "snapshot-file": "/work/disk-7.qcow2",
+                "snapshot-file": "/bake/disk-7.qcow2",
                 "format": "qcow2",
                 "mode": "existing",
             },
