@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from threading import Lock
 
 from bakery.machines.machine import Machine
+from bakery.machines.needs import Image, Needs, boot
+from bakery.machines.network import Network
 from bakery.userdata import WorkerConf, conf_text, start_expression
 from bakery.verify.pool import ADDRESS, Pool
 from provisioner.errors import NotProven
@@ -48,6 +52,21 @@ def wait_job(
     with explained(pool, job):
         machine.wait_until(f"job {job} ends", lambda: status() in ends, seconds)
     return status()
+
+
+@contextlib.contextmanager
+def machines(image: Image, network: Network, folder: Path) -> Iterator[Callable[[str], Machine]]:
+    """Machines by their names, until the block ends. Threads may ask for them; they boot one by one."""
+    one_by_one = Lock()
+    with contextlib.ExitStack() as stack:
+
+        def started(name: str) -> Machine:
+            work = folder / name
+            work.mkdir()
+            with one_by_one:
+                return stack.enter_context(boot(Needs(hostname=name, network=network), image, work))
+
+        yield started
 
 
 @contextlib.contextmanager

@@ -10,18 +10,16 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
-from threading import Lock
 
 import pytest
 
 from bakery import idtoken
 from bakery.machines.machine import ANY_STATUS, Machine
-from bakery.machines.needs import Image, Needs, boot
+from bakery.machines.needs import Image
 from bakery.machines.network import Network
 from bakery.verify.pool import ADDRESS, IDENTITY, TRUST_DOMAIN, Pool
-from tests.boot.life import CONF, wait_job
+from tests.boot.life import CONF, machines, wait_job
 
 Boot = Callable[[str], Machine]
 OFF = 300  # seconds, for a slow machine; the deadlines below are 15 to 45
@@ -31,15 +29,7 @@ LIFETIME = 1800  # seconds
 @pytest.fixture
 def start(network: Network, worker_image: Image, tmp_path: Path) -> Iterator[Boot]:
     """Machines of these names, until the test ends."""
-    one_by_one = Lock()
-    with ExitStack() as stack:
-
-        def started(name: str) -> Machine:
-            work = tmp_path / name
-            work.mkdir()
-            with one_by_one:
-                return stack.enter_context(boot(Needs(hostname=name, network=network), worker_image, work))
-
+    with machines(worker_image, network, tmp_path) as started:
         yield started
 
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
-from threading import Lock
 
 import pytest
 
 from bakery.machines.machine import ANY_STATUS, Machine
-from bakery.machines.needs import Image, Needs, boot
+from bakery.machines.needs import Image
 from bakery.machines.network import Network
 from bakery.userdata import quoted
 from bakery.verify.pool import ADDRESS, TRUST_DOMAIN, Pool, classad_string
-from tests.boot.life import COMPLETED, IDLE, JOB, JOIN, wait_job
+from tests.boot.life import COMPLETED, IDLE, JOB, JOIN, machines, wait_job
 
 Boot = Callable[[str], Machine]
 CONF, TOKEN = "/etc/prominence-worker.conf", "/etc/condor/tokens.d/token.jwt"
@@ -31,15 +29,10 @@ SLOTS = 128
 @pytest.fixture
 def start(network: Network, prominence_image: Image, tmp_path: Path) -> Iterator[Boot]:
     """Machines of these names, until the test ends; each with a guard of the site's."""
-    one_by_one = Lock()
-    with ExitStack() as stack:
+    with machines(prominence_image, network, tmp_path) as plain:
 
         def started(name: str) -> Machine:
-            work = tmp_path / name
-            work.mkdir()
-            needs = Needs(hostname=name, network=network)
-            with one_by_one:
-                machine = stack.enter_context(boot(needs, prominence_image, work))
+            machine = plain(name)
             machine.wait_up()
             guard = f'WORKER_GUARDS = TARGET.ProjectName == "{project(name)}"\n'
             machine.put("/etc/condor/config.d/50-site.config", guard.encode())

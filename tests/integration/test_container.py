@@ -344,6 +344,8 @@ def test_a_file_that_was_replaced_where_a_container_cannot_see_it(
         assert TAKEN_UP not in container.said()
 
 
+# A controller is of one version only, as the machine was booted. What version 2 says is read in
+# tests/unit/guest/test_cgroup.py, from files as the kernel's documentation has them.
 @pytest.mark.skipif(not CGROUP_V1, reason="this machine has no control groups of version 1")
 def test_the_limits_of_a_container_are_htcondor_s(
     image: Image, pool: Pool, network: Network, tmp_path: Path

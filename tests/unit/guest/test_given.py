@@ -101,6 +101,7 @@ def test_what_others_can_read_is_said_with_what_to_do(mode: int, said: int, tmp_
     assert all(f"(mode {mode:04o}); chmod 600 it" in text for text in found)
 
 
+# Nothing else in this tier needs root, so that everybody can run it; CI does as root.
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can try as somebody else")
 def test_jobs_are_tried_by_their_own_number(open_folder: Path) -> None:
     account = pwd.struct_passwd(("slot1", "x", 998, 997, "", "/", "/"))
