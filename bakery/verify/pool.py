@@ -12,7 +12,6 @@ import re
 import secrets
 import signal
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,10 +19,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bakery import idtoken
+from bakery.machines import conditions
+from bakery.machines.conditions import Condition
 from bakery.machines.layer import mount_layer
 from bakery.machines.network import GATEWAY, Network, on
 from provisioner import run
-from provisioner.errors import CommandFailed, NotProven
+from provisioner.errors import NotProven
 from provisioner.targets.chroot import mount_kernel_file_systems
 
 ADDRESS = GATEWAY
@@ -35,7 +36,7 @@ KEY = "POOL"  # the name of the signing key, and of its file
 NOTHING: Mapping[str, str] = MappingProxyType({})
 _ROOT = "pool"  # in the work folder
 _ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-_UP_SECONDS = 60
+_UP_SECONDS = 240
 
 _CONFIG = f"""\
 use security:recommended_v9_0
@@ -204,15 +205,16 @@ def _configure(root: Path, key: bytes) -> None:
 
 
 def _wait_up(pool: Pool) -> None:
-    end = time.monotonic() + _UP_SECONDS
-    while time.monotonic() < end:
-        try:
-            if pool._tool("condor_status", "-pool", ADDRESS, "-schedd", "-af", "Name").strip():
-                return
-        except CommandFailed:
-            pass  # the collector does not listen yet
-        time.sleep(0.5)
-    raise NotProven(f"The throw-away pool was not up after {_UP_SECONDS} s.\n{pool.logs()}")
+    """Until the collector answers and has the access point's ad, and the negotiator's."""
+
+    def daemons() -> set[str]:
+        return set(pool._tool("condor_status", "-pool", ADDRESS, "-any", "-af", "MyType").split())
+
+    up = Condition("the throw-away pool is up", daemons, _UP_SECONDS, {"Scheduler", "Negotiator"}.issubset)
+    try:
+        conditions.wait(up)
+    except NotProven as error:
+        raise NotProven(f"{error.message}\n{pool.logs()}") from None
 
 
 def _submit_file(project: str, more: Mapping[str, str], count: int) -> str:
