@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,6 @@ from provisioner.scrub import hide
 
 T = TypeVar("T")
 HOSTNAME = "worker-proof"
-IDLE, COMPLETED, HELD = "1", "4", "5"  # JobStatus
 LONG = 4 * 3600  # seconds; no proof takes so long
 
 # Limits in seconds with KVM or in namespaces; a machine that is slower gets more.
@@ -209,23 +208,20 @@ def _pool_rung(rung: Rung, jobs: Jobs, record: Record) -> None:
         rung.until("the worker is still in the pool that refused the job for it", seen, JOIN_LIMIT)
     with record.check(f"powered itself off, told of an IdleTimeout of {request.idle_seconds} s"):
         _goes_off(rung)
-    if _job(pool, jobs.foreign)["NumShadowStarts"] != "undefined":
-        raise _not_to_take(tried)
-
-
-def _job(pool: Pool, job: str) -> dict[str, str]:
-    names = ("JobStatus", "NumShadowStarts", "JobStartDate", "LastRejMatchTime", "LastRejMatchReason")
-    return dict(zip(names, pool.about(job, *names), strict=True))
+    pool.seen(jobs.foreign).is_refused(0)
 
 
 def _ran(rung: Rung, jobs: Jobs) -> None:
-    def completed(job: Mapping[str, str]) -> bool:
-        if job["JobStatus"] == HELD:
+    def completed(status: str) -> bool:
+        if status == pools.HELD:
             raise NotProven("The matching job was held; the worker could not run it.")
-        return job["JobStatus"] == COMPLETED
+        return status == pools.COMPLETED
 
     rung.until(
-        "the matching job is completed", lambda: _job(rung.pool, jobs.matching), JOB_LIMIT, completed
+        "the matching job is completed",
+        lambda: rung.pool.about(jobs.matching, "JobStatus")[0],
+        JOB_LIMIT,
+        completed,
     )
     said = rung.pool.output("matching").split()
     if said[:2] != [jobs.nonce, HOSTNAME]:
@@ -233,24 +229,14 @@ def _ran(rung: Rung, jobs: Jobs) -> None:
 
 
 def _refused(rung: Rung, jobs: Jobs) -> None:
-    """The negotiator's answer since the worker took the matching job: no match for the foreign one.
-
-    That the foreign job is idle says little: it is, too, when nobody has asked for it yet.
-    """
-    started = int(_job(rung.pool, jobs.matching)["JobStartDate"])
-
-    def refused(job: Mapping[str, str]) -> bool:
-        if job["NumShadowStarts"] != "undefined" or job["JobStatus"] != IDLE:
-            raise _not_to_take(rung.tried)
-        when = job["LastRejMatchTime"]
-        return when.isdigit() and int(when) > started and "no match found" in job["LastRejMatchReason"]
-
-    rung.until("the pool finds no match for the foreign job", lambda: _job(rung.pool, jobs.foreign),
-               REFUSED_LIMIT, refused)  # fmt: skip
-
-
-def _not_to_take(tried: Trial) -> NotProven:
-    return NotProven(f"{tried.foreign.title} was started on the worker, which is not to take it.")
+    """By the negotiator's answer since the worker took the matching job."""
+    started = int(rung.pool.about(jobs.matching, "JobStartDate")[0])
+    rung.until(
+        f"the pool finds no match for {rung.tried.foreign.title}",
+        lambda: rung.pool.seen(jobs.foreign),
+        REFUSED_LIMIT,
+        lambda job: job.is_refused(started),
+    )
 
 
 def _goes_off(rung: Rung) -> None:

@@ -32,6 +32,7 @@ TRUST_DOMAIN = "pool.verify.invalid"
 IDENTITY = "worker@cloud"
 SUBMITTER = "submitter"
 GROUP = "WorkerGroupName"
+IDLE, RUNNING, COMPLETED, HELD = "1", "2", "4", "5"  # JobStatus
 KEY = "POOL"  # the name of the signing key, and of its file
 NOTHING: Mapping[str, str] = MappingProxyType({})
 _ROOT = "pool"  # in the work folder
@@ -60,6 +61,29 @@ SCHEDD_INTERVAL = 5
 # It would change the build machine's kernel settings: /proc/sys is not namespaced.
 LINUX_KERNEL_TUNING_SCRIPT =
 """
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A job's JobStatus, whether it was ever started, and when and why it found no match last.
+
+    `rejected` is in seconds since 1970, 0 for never.
+    """
+
+    status: str
+    started: bool
+    rejected: int
+    why: str
+
+    def is_refused(self, since: int) -> bool:
+        """Has the negotiator found no match for it after that moment?
+
+        That a job is idle says little: it is, too, when nobody has asked for it yet. Raises NotProven
+        if it was started.
+        """
+        if self.started or self.status != IDLE:
+            raise NotProven(f"The job was started (JobStatus {self.status}), and was to be refused.")
+        return self.rejected > since and "no match found" in self.why
 
 
 @dataclass(frozen=True)
@@ -118,6 +142,16 @@ class Pool:
             or self._tool("condor_history", job_id, *told).strip()
         )
         return [value.strip() for value in row.split(",", len(attributes) - 1)]
+
+    def seen(self, job_id: str) -> Seen:
+        """How the negotiator and the schedd have dealt with a job."""
+        names = ("JobStatus", "NumShadowStarts", "LastRejMatchTime", "LastRejMatchReason")
+        status, starts, when, why = self.about(job_id, *names)
+        return Seen(status, starts != "undefined", int(when) if when.isdigit() else 0, why)
+
+    def reconfigure(self) -> None:
+        """Have its daemons read their configuration again."""
+        self._tool("condor_reconfig")
 
     def remove(self, job_id: str) -> None:
         """Take a job off its worker and out of the queue, if it is still there."""

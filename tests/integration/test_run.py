@@ -84,12 +84,12 @@ def test_a_missing_tool_is_named() -> None:
 def test_a_time_limit_ends_the_program() -> None:
     started = time.monotonic()
     with pytest.raises(CommandFailed):
-        run.call(["sleep", "60"], seconds=0.5)
-    assert time.monotonic() - started < 10
+        run.call(["sleep", "600"], seconds=0.5)
+    assert time.monotonic() - started < 500
 
 
 def test_a_background_program_ends_with_its_block(tmp_path: Path) -> None:
-    with run.background(["sh", "-c", "echo up; sleep 60"], log=tmp_path / "log") as process:
+    with run.background(["sh", "-c", "echo up; sleep 600"], log=tmp_path / "log") as process:
         assert until(lambda: (tmp_path / "log").read_text() != "")
         assert process.poll() is None
     assert process.returncode == -signal.SIGKILL
