@@ -82,9 +82,7 @@ def real_rounds(pool: Pool) -> Iterator[None]:
     second later it is given the same slots twice, and its job waits for a lease to end.
     """
     config = pool.root / "etc/condor/config.d/20-rounds.config"
-    config.write_text(
-        "NEGOTIATOR_INTERVAL = 60\nNEGOTIATOR_CYCLE_DELAY = 20\nNEGOTIATOR_MIN_INTERVAL = 5\n"
-    )
+    config.write_text(REAL_ROUNDS)
     pool.reconfigure()
     try:
         yield

@@ -13,7 +13,6 @@ from bakery.machines.network import Network
 from bakery.userdata import render
 from bakery.verify.pool import COMPLETED, Pool
 from tests.boot.life import CONF, conf, configure, started_at, wait_job, wait_joined, wait_refused
-)
 
 LATE, CHANGED = 'Late "comer\'s" $(group)', "Changed"
 MINE, FOREIGN = "TG-CONFIGURED", "TG-NOBODY-RUNS-THIS"

@@ -16,9 +16,8 @@ from bakery.machines.machine import ANY_STATUS, Machine
 from bakery.machines.needs import Image
 from bakery.machines.network import Network
 from bakery.userdata import quoted
-from bakery.verify.pool import ADDRESS, COMPLETED, Pool, TRUST_DOMAIN, classad_string
+from bakery.verify.pool import ADDRESS, COMPLETED, TRUST_DOMAIN, Pool, classad_string
 from tests.boot.life import JOB, JOIN, machines, real_rounds, started_at, wait_job, wait_refused
-)
 
 Boot = Callable[[str], Machine]
 CONF, TOKEN = "/etc/prominence-worker.conf", "/etc/condor/tokens.d/token.jwt"

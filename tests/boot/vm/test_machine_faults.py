@@ -93,9 +93,8 @@ def test_a_panic_is_named_and_not_waited_for(panics: Path, own: Store) -> None:
 
 def test_qemu_s_death_is_noticed_and_told(worker_image: Image, own: Store) -> None:
     error = refused(worker_image.path, own, kills=True)
-    assert (
-        "The machine ended: QEMU was killed by signal 9. Still awaited: an answer on ssh." in error.message
-    )
+    assert "The machine ended: QEMU was killed by signal 9." in error.message
+    assert "Still awaited: an answer on ssh." in error.message
 
 
 def test_a_machine_that_does_not_answer_in_time_is_told_with_its_console(
