@@ -96,7 +96,7 @@ def test_configuration_file_became_private(host: Any, kind: dict[str, Any]) -> N
 def test_start_is_the_image_s_and_the_user_s(host: Any, expected: dict[str, Any]) -> None:
     start = host.check_output("condor_config_val START")
     assert start.endswith(f"&& ( {expected['start']} )"), start
-    assert start.startswith("( "), start
+    assert start.startswith("( MY.NODE_IS_HEALTHY =?= True ) && "), start
 
 
 def test_what_it_is_found_by_is_carried_exactly(host: Any, expected: dict[str, Any]) -> None:

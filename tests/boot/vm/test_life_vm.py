@@ -19,7 +19,7 @@ from bakery.machines.network import Network
 from bakery.userdata import WorkerConf, render
 from bakery.verify.pool import COMPLETED, HELD, Pool
 from tests.boot import metadata
-from tests.boot.life import JOIN, conf, reconfigure, submitted, wait_job
+from tests.boot.life import JOB, JOIN, conf, reconfigure, submitted, wait_job
 from tests.boot.test_life_jobs import attempts, source
 
 GROUP, PROJECT, IDLE = "Virtual", "TG-VIRTUAL", 20
@@ -106,6 +106,18 @@ def test_a_job_gets_at_nothing_and_one_that_eats_memory_is_held(
         assert wait_job(machine, pool, eat, (HELD, COMPLETED)) == HELD
         [reason] = pool.about(eat, "HoldReason")
         assert "memory" in reason
+
+
+def test_what_a_job_reads_is_not_its_memory(machine: Machine, pool: Pool) -> None:
+    """It reads six times what it asked for; the one that takes more than that is held, above."""
+    job = pool.submit("read-virtual", PROJECT, source("read-files.py"), {"request_memory": "512"})
+    try:
+        assert wait_job(machine, pool, job, (HELD, COMPLETED), 4 * JOB) == COMPLETED
+        assert pool.output("read-virtual") == f"{6 << 30}\n"
+        [usage] = pool.about(job, "MemoryUsage")
+        assert int(usage) < 256, f"MemoryUsage is {usage} MiB"
+    finally:
+        pool.remove(job)
 
 
 def test_idle_it_powers_itself_off(machine: Machine, told: WorkerConf) -> None:
