@@ -6,19 +6,19 @@ control group; it is not the job's memory. The file has no blocks on the disk, b
 like any other's. It is removed at the end, or HTCondor would transfer it as output.
 """
 
-import os
+from pathlib import Path
 
 SIZE, BLOCK = 3 << 30, 1 << 20
 
-with open("large", "wb") as file:
+with Path("large").open("wb") as file:
     file.truncate(SIZE)
 read = 0
 for _ in range(2):
-    with open("large", "rb") as file:
+    with Path("large").open("rb") as file:
         while True:
             block = file.read(BLOCK)
             if not block:
                 break
             read += len(block)
-os.unlink("large")
+Path("large").unlink()
 print(read)
