@@ -21,6 +21,7 @@ from bakery.verify.pool import COMPLETED, HELD, Pool
 from provisioner import run
 from tests.boot.life import JOB, JOIN, conf, submitted, wait_job
 from tests.boot.test_life_jobs import source
+from tests.boot.vm.test_life_vm import reads_large_files
 from tests.boot.vm.test_machine_faults import ESP, GRUB
 
 pytestmark = pytest.mark.full
@@ -67,10 +68,4 @@ def test_what_a_job_reads_is_not_its_memory_and_what_it_takes_is(machine: Machin
     with submitted(pool, "eat-legacy", PROJECT, source("eat-memory.py")) as eat:
         assert wait_job(machine, pool, eat, (HELD, COMPLETED), 2 * JOB) == HELD
         assert "memory" in pool.about(eat, "HoldReason")[0]
-    job = pool.submit("read-legacy", PROJECT, source("read-files.py"), {"request_memory": "512"})
-    try:
-        assert wait_job(machine, pool, job, (HELD, COMPLETED), 4 * JOB) == COMPLETED
-        [usage] = pool.about(job, "MemoryUsage")
-        assert int(usage) < 256, f"MemoryUsage is {usage} MiB"
-    finally:
-        pool.remove(job)
+    reads_large_files(machine, pool, "read-legacy", PROJECT)
