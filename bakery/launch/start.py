@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from bakery.launch.findings import Finding, error, warning
-from bakery.launch.matchmaking import fitting, undecided
+from bakery.launch.matchmaking import fitting, samples, undecided
 from bakery.launch.matchmaking.fitting import Search
 from bakery.launch.matchmaking.language import Reference, references
-from bakery.launch.matchmaking.matching import PLAIN, Answer, Pair, answer, parsed, takes
+from bakery.launch.matchmaking.matching import NOTHING, PLAIN, Answer, Pair, answer, parsed, takes
 from bakery.launch.matchmaking.suggestions import Variable, described, shown
 from bakery.launch.matchmaking.undecided import Case
 
@@ -36,9 +36,9 @@ _PROJECT, _OWNER, _USER = (
     Variable("job", name.casefold(), name) for name in ("ProjectName", "Owner", "User")
 )
 _MOST_NAMED = 3  # attributes, and values of each, in a message
-_STRANGERS = (
-    ("a job of project " + OTHER_PROJECT, Pair(job={"ProjectName": OTHER_PROJECT})),
-    ("a job of no project", PLAIN),
+_STRANGERS: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    (f"a job of project {OTHER_PROJECT}", {"ProjectName": OTHER_PROJECT}),
+    ("a job of no project", {}),
 )
 
 
@@ -59,8 +59,21 @@ def dry_match(
     """
     wanted = [_named(start, f"a job of project {one}", {_PROJECT: one}, narrowed) for one in projects]
     wanted += [_named(start, f"a job of owner {one}", _owned(one), narrowed) for one in owners]
-    strangers = [Match(title, answer(parsed(start), pair)) for title, pair in _STRANGERS]
+    worker = _worker(start) if narrowed else NOTHING
+    strangers = [Match(title, answer(parsed(start), Pair(job, worker))) for title, job in _STRANGERS]
     return (*(wanted or [_named(start, "a job made to fit", {}, True)]), *strangers)
+
+
+def _worker(start: str) -> Mapping[str, Any]:
+    """What a worker has to be like for this Start to take any job, beside the sample."""
+    pair = _fitting(start)
+    # One that has what no worker has by itself is not what anybody will start.
+    return pair.worker if pair and samples.WORKERS.issuperset(pair.worker) else NOTHING
+
+
+@lru_cache(maxsize=64)
+def _fitting(start: str) -> Pair | None:
+    return fitting.first(Search(start))
 
 
 def _named(start: str, title: str, pinned: Mapping[Variable, Any], narrowed: bool) -> Match:
@@ -169,7 +182,8 @@ def _nearest(name: str, known: frozenset[str]) -> str:
 
 
 def _everyone(start: str) -> Iterator[Finding]:
-    if all(takes(parsed(start), pair) for _, pair in _STRANGERS):
+    worker = _worker(start)
+    if all(takes(parsed(start), Pair(job, worker)) for _, job in _STRANGERS):
         yield warning(
             "accepts-everyone",
             "The Start takes jobs of any project and any owner.",
@@ -178,9 +192,9 @@ def _everyone(start: str) -> Iterator[Finding]:
 
 
 def _nobody(start: str) -> Iterator[Finding]:
-    search = Search(start)
-    if fitting.first(search) is not None:
+    if _fitting(start) is not None:
         return
+    search = Search(start)
     if failing := fitting.always_fails(search):
         yield error(
             "failing-start",
@@ -203,7 +217,7 @@ def _in_vain(search: Search) -> tuple[str, str]:
     named = "; ".join([*tried[:_MOST_NAMED], *more])
     message = f"No job was found that the Start takes. Tried were {named}."
     parts = fitting.parts(search.text)
-    alone = [part for part in parts if fitting.first(Search(part)) is None]
+    alone = [part for part in parts if _fitting(part) is None]
     if alone and len(parts) > 1:
         return message, f"None was found for this part alone either: {alone[0]}."
     if len(parts) > 1:
@@ -213,7 +227,7 @@ def _in_vain(search: Search) -> tuple[str, str]:
 
 def _values(name: str, values: Sequence[Any]) -> str:
     some = [shown(one) for one in values[: _MOST_NAMED + 1]]
-    more = [f"{len(values) - len(some)} other values"] if len(values) > len(some) else []
+    more = [f"{len(values) - len(some)} more"] if len(values) > len(some) else []
     listed = [*some, *more]
     return f"{name} {', '.join(listed[:-1])} and {listed[-1]}" if len(listed) > 1 else f"{name} {listed[0]}"
 

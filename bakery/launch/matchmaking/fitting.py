@@ -17,7 +17,7 @@ from typing import Any
 
 from bakery.launch.matchmaking import language
 from bakery.launch.matchmaking.language import Node, nodes
-from bakery.launch.matchmaking.matching import Answer, Pair, answer, parsed, takes, value
+from bakery.launch.matchmaking.matching import Answer, Pair, answer, parsed, piece, takes, value
 from bakery.launch.matchmaking.suggestions import Variable, example, is_free, pool, usual, variable_of
 
 Goal = tuple[Node, Answer]
@@ -79,7 +79,7 @@ def always_fails(search: Search) -> str:
         variables = _free(leaf)
         domains = [search.tried.get(variable, (usual(variable),)) for variable in variables]
         answers = {
-            answer(parsed(text), _pair(dict(zip(variables, values, strict=True))))
+            answer(piece(text), _pair(dict(zip(variables, values, strict=True))))
             for values in islice(product(*domains), 200)
         }
         # Of the unknown ones we cannot say which type they should have been.
@@ -191,7 +191,7 @@ def _roots(text: str, leaf: Node, variable: Variable) -> list[float]:
     if leaf.kind != "operation" or leaf.word not in _COMPARES or not _calculates(leaf):
         return []
     left, right = (text[part.start : part.end] for part in leaf.parts)
-    difference = parsed(f"({left}) - ({right})")
+    difference = piece(f"({left}) - ({right})")
     at = [value(difference, _pair({variable: number})) for number in (1, 2)]
     if not all(isinstance(one, int | float) for one in at) or at[0] == at[1]:
         return []
@@ -234,6 +234,7 @@ class _Descent:
     def __init__(self, search: Search) -> None:
         self._search = search
         self._known: dict[tuple[int, int, Variable, int], Answer] = {}
+        self._usual: dict[tuple[int, int], Answer] = {}
         self._evaluations = 0
         self._steps = 0
 
@@ -254,12 +255,23 @@ class _Descent:
         goal, rest = state.goals[0], state.goals[1:]
         ways = _ways(goal, apart=self._search.apart)
         if ways:
+            ways.sort(key=self._open_wishes)
             return [_State((*way, *rest), state.domains, state.several) for way in ways]
         variables = self._open(goal[0], state.domains)
         if len(variables) > 1:
             return [_State(rest, state.domains, (*state.several, goal))]
         narrowed = self._narrowed(goal, variables, state.domains)
         return [] if narrowed is None else [_State(rest, narrowed, state.several)]
+
+    def _open_wishes(self, way: tuple[Goal, ...]) -> int:
+        """How many of them the most usual job does not fulfil: what changes least comes first."""
+        return sum(self._of_usual(node) != wish for node, wish in way)
+
+    def _of_usual(self, node: Node) -> Answer:
+        key = (node.start, node.end)
+        if key not in self._usual:
+            self._usual[key] = self._answer(node, self._search.pinned)
+        return self._usual[key]
 
     def _open(self, node: Node, domains: Domains) -> tuple[Variable, ...]:
         return tuple(one for one in _free(node) if one in domains)
@@ -298,4 +310,4 @@ class _Descent:
     def _answer(self, node: Node, values: Mapping[Variable, Any]) -> Answer:
         self._evaluations += 1
         text = self._search.text[node.start : node.end]
-        return answer(parsed(text), _pair(values))
+        return answer(piece(text), _pair(values))

@@ -137,13 +137,14 @@ def _ads() -> tuple[classad2.ClassAd, classad2.ClassAd]:
 def _put(ad: classad2.ClassAd, values: Mapping[str, Any]) -> None:
     for name, one in values.items():
         if one is not None:
-            ad[name] = _tree(one.text) if isinstance(one, Expression) else one
+            ad[name] = piece(one.text) if isinstance(one, Expression) else one
         elif name in ad:
             del ad[name]
 
 
-@lru_cache(maxsize=512)
-def _tree(text: str) -> classad2.ExprTree:
+@lru_cache(maxsize=4096)
+def piece(text: str) -> classad2.ExprTree:
+    """A piece of what `parsed` has found to be an expression."""
     import classad2
 
     return classad2.ExprTree(text)

@@ -16,7 +16,8 @@ Side = Literal["job", "worker"]
 TIME = "currenttime"  # HTCondor's old name for time(); it looks like an attribute
 
 _MOST_WORDS = 64  # of one text, taken as a list
-_MOST_PIECES = 8  # that are put together in pairs
+_MOST_PIECES = 12  # that are put together in pairs
+_MOST_IN_THREES = 6
 _MOST_MEMBERS = 4  # of which every selection is tried
 _LONGEST = 300  # of texts made to have some length
 _NUMBERS = (0, 1, 2, 10, 100, 1000, 10**6, 10**9, -1)
@@ -160,9 +161,7 @@ def _together(pieces: Sequence[Sequence[str]]) -> Iterator[str]:
     several = list(dict.fromkeys(piece for some in pieces for piece in some))[:_MOST_PIECES]
     for first, second in permutations(several, 2):
         yield first + second
-    heads = [some[0] for some in pieces if some][:3]
-    if len(heads) == 3:
-        yield from ("".join(order) for order in permutations(heads))
+    yield from ("".join(three) for three in permutations(several[:_MOST_IN_THREES], 3))
 
 
 def _lists(members: Iterable[str]) -> Iterator[Any]:
