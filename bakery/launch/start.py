@@ -12,7 +12,16 @@ from bakery.launch.findings import Finding, error, warning
 from bakery.launch.matchmaking import fitting, samples, undecided
 from bakery.launch.matchmaking.fitting import Search
 from bakery.launch.matchmaking.language import Reference, references
-from bakery.launch.matchmaking.matching import NOTHING, PLAIN, Answer, Pair, answer, parsed, takes
+from bakery.launch.matchmaking.matching import (
+    NOTHING,
+    PLAIN,
+    Answer,
+    Pair,
+    answer,
+    is_too_deep,
+    parsed,
+    takes,
+)
 from bakery.launch.matchmaking.suggestions import Variable, described, shown
 from bakery.launch.matchmaking.undecided import Case
 
@@ -195,7 +204,13 @@ def _nobody(start: str) -> Iterator[Finding]:
     if _fitting(start) is not None:
         return
     search = Search(start)
-    if failing := fitting.always_fails(search):
+    if is_too_deep(parsed(start)):
+        yield error(
+            "failing-start",
+            "The Start takes no job, because it is nested too deeply for HTCondor to evaluate.",
+            'Instead of many ||, write stringListMember(TARGET.Owner, "ann,bob").',
+        )
+    elif failing := fitting.always_fails(search):
         yield error(
             "failing-start",
             f"The Start takes no sample job, because it ends in an error: {failing}.",

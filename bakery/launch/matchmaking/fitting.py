@@ -23,10 +23,11 @@ from bakery.launch.matchmaking.suggestions import Variable, example, is_free, po
 Goal = tuple[Node, Answer]
 Domains = Mapping[Variable, tuple[Any, ...]]
 
-_MOST_EVALUATIONS = 8000  # some 6 us each
-_MOST_STEPS = 20000
+PATIENCE = 4000  # evaluations of one search, some 10 us each
+_MOST_STEPS = 10000
 _MOST_COMBINATIONS = 2000  # of values for one condition on several attributes
-_MOST_FOUND = 50  # of one search, if the first do not do
+_MOST_ANSWERS = 200
+_MOST_FOUND = 20  # of one search, if the first do not do
 _BOOLEAN = ("&&", "||", "!", "?", "?:", "==", "!=", "=?=", "=!=", "<", "<=", ">", ">=")
 _COMPARES = ("==", "!=", "=?=", "=!=", "<", "<=", ">", ">=")
 _OPPOSITE: Mapping[Answer, Answer] = {"yes": "no", "no": "yes", "undefined": "undefined"}
@@ -36,12 +37,14 @@ _OPPOSITE: Mapping[Answer, Answer] = {"yes": "no", "no": "yes", "undefined": "un
 class Search:
     """What to make true, and what is settled already: `pinned` has values of the job, None for "not there".
 
-    `apart`: of what is joined by ||, make one part true and the others false.
+    `apart`: of what is joined by ||, make one part true and the others false. `patience`: how often
+    the library may be asked.
     """
 
     text: str
     pinned: Mapping[Variable, Any] = field(default_factory=dict)
     apart: bool = False
+    patience: int = PATIENCE
 
     @cached_property
     def leaves(self) -> tuple[Node, ...]:
@@ -75,18 +78,23 @@ def found(search: Search) -> Iterator[Pair]:
 def always_fails(search: Search) -> str:
     """The text of a condition that ends in an error whatever was tried; "" if there is none."""
     for leaf in search.leaves:
-        text = search.text[leaf.start : leaf.end]
-        variables = _free(leaf)
-        domains = [search.tried.get(variable, (usual(variable),)) for variable in variables]
-        answers = {
-            answer(piece(text), _pair(dict(zip(variables, values, strict=True))))
-            for values in islice(product(*domains), 200)
-        }
         # Of the unknown ones we cannot say which type they should have been.
-        guessed = any(example(variable) is None for variable in variables)
+        guessed = any(example(variable) is None for variable in _free(leaf))
+        answers = set(_answers(search, leaf))
         if answers == {"error"} or (answers == {"error", "undefined"} and not guessed):
-            return text
+            return search.text[leaf.start : leaf.end]
     return ""
+
+
+def _answers(search: Search, leaf: Node) -> Iterator[Answer]:
+    """To one condition, until it is decided."""
+    variables = _free(leaf)
+    domains = [search.tried.get(variable, (usual(variable),)) for variable in variables]
+    for values in islice(product(*domains), _MOST_ANSWERS):
+        pair = _pair(dict(zip(variables, values, strict=True)))
+        yield (found := answer(piece(search.text[leaf.start : leaf.end]), pair))
+        if found in ("yes", "no"):
+            return
 
 
 def parts(text: str) -> tuple[str, ...]:
@@ -249,7 +257,7 @@ class _Descent:
             stack.extend(reversed(self._next(state)))
 
     def _is_patient(self) -> bool:
-        return self._steps < _MOST_STEPS and self._evaluations < _MOST_EVALUATIONS
+        return self._steps < _MOST_STEPS and self._evaluations < self._search.patience
 
     def _next(self, state: _State) -> list[_State]:
         goal, rest = state.goals[0], state.goals[1:]

@@ -7,8 +7,7 @@ else the job's. (HTCondor's manual, "Evaluation Semantics" of ClassAds.)
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from types import MappingProxyType
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 Answer = Literal["yes", "no", "undefined", "error"]
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
+_CONFIG = "CONDOR_CONFIG"
 # Known to daemons only; eval() reads names that we do not see.
 _OF_DAEMONS = (
     "stringlist", "split", "user", "env", "mergeenv", "listtoargs", "argstolist", "eval", "countmatches"
@@ -56,7 +56,7 @@ def parsed(text: str) -> classad2.ExprTree:
     import classad2
 
     if _needs_daemons(text):
-        with _no_setting_left():
+        with _NoSettingLeft():
             import htcondor2  # type: ignore[import-untyped]  # noqa: F401  # no types; for its effect
     try:
         classad2.ExprTree(text)
@@ -81,31 +81,50 @@ def _needs_daemons(text: str) -> bool:
     )
 
 
-@contextmanager
-def _no_setting_left() -> Iterator[None]:
+class _NoSettingLeft:
     """htcondor2 sets CONDOR_CONFIG for every child of ours, whoever imports it.
 
     We do, for what daemons know; classad2 does if a value is an ad.
     """
-    before = os.environ.get("CONDOR_CONFIG")
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop("CONDOR_CONFIG", None)
+
+    def __enter__(self) -> None:
+        self._before = _CONFIG in os.environ
+
+    def __exit__(self, *_: object) -> None:
+        if not self._before:
+            os.environ.pop(_CONFIG, None)
 
 
 def value(expression: classad2.ExprTree, pair: Pair = PLAIN) -> Any:
     """What the library makes of it: a Python value, or classad2.Value.Undefined or .Error."""
+    import classad2
+
     worker, job = _ads()
     _put(worker, pair.worker)
     _put(job, pair.job)
     try:
-        with _no_setting_left():
-            return expression.eval(worker, job)
+        return _evaluated(expression, worker, job)
+    except classad2.ClassAdException:
+        return classad2.Value.Error
     finally:
         _put(worker, {name: WORKER.get(name) for name in pair.worker})
         _put(job, {name: JOB.get(name) for name in pair.job})
+
+
+def is_too_deep(expression: classad2.ExprTree) -> bool:
+    """Does the library give up? It goes down some 390 operators, and no further."""
+    import classad2
+
+    try:
+        _evaluated(expression, *_ads())
+    except classad2.ClassAdException:
+        return True
+    return False
+
+
+def _evaluated(expression: classad2.ExprTree, worker: classad2.ClassAd, job: classad2.ClassAd) -> Any:
+    with _NoSettingLeft():
+        return expression.eval(worker, job)
 
 
 def answer(expression: classad2.ExprTree, pair: Pair = PLAIN) -> Answer:

@@ -18,6 +18,7 @@ from bakery.launch.matchmaking.matching import Pair, parsed, takes
 from bakery.launch.matchmaking.suggestions import Variable, usual, variable_of
 
 _MOST = 6  # attributes that are looked into
+_PATIENCE = 500  # evaluations for each
 _EXPLICIT = ("undefined", "error", "true", "false")
 _UNEQUAL, _SAME, _NOT_SAME = "!=", "=?=", "=!="
 Sort = Literal["left", "taken"]
@@ -63,7 +64,7 @@ def _case(text: str, name: Variable, spots: Sequence[_Spot]) -> Iterator[Case]:
     other = _otherwise(text, spots, written)
     taken = spots[0].sort == "taken"
     this, that = (text, other) if taken else (other, text)
-    for pair in found(Search(this, {name: None}, apart=True)):
+    for pair in found(Search(this, {name: None}, apart=True, patience=_PATIENCE)):
         if not takes(parsed(that), pair):
             part = text[spots[0].node.start : spots[0].node.end]
             value = str(not spots[0].negated).lower() if taken else "UNDEFINED"

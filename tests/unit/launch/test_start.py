@@ -162,6 +162,15 @@ def test_what_ends_in_an_error_is_named() -> None:
     assert "it ends in an error: nosuch(TARGET.JobPrio)." in found.message
 
 
+def test_a_start_that_htcondor_cannot_evaluate_is_refused() -> None:
+    """It goes down some 390 operators; what it does with more was measured, 25.14.1."""
+    owners = [f'TARGET.Owner == "u{n}"' for n in range(1000)]
+    assert names(" || ".join(owners[:300])) == []
+    (found,) = start.findings(" || ".join(owners))
+    assert (found.id, found.severity) == ("failing-start", "error")
+    assert "nested too deeply" in found.message
+
+
 def test_the_job_made_to_fit_says_what_it_needs() -> None:
     (first, *strangers) = start.dry_match("TARGET.RequestMemory > 9000 && Memory > 64000")
     assert first.title == "a job made to fit with RequestMemory 9001, on a worker with Memory 64001"
