@@ -121,7 +121,10 @@ def test_token_is_in_no_process_list_and_no_journal(
 
 
 def test_token_is_in_no_world_readable_file(host: Any) -> None:
-    """Nor in a log, whoever may read it. What lies in a folder that others do not enter, they cannot read."""
+    """Nor in a log, whoever may read it.
+
+    What lies in a folder that others do not enter, they cannot read.
+    """
     places, reached = "find /etc /var /run /tmp /home /root /opt -xdev", "-type d ! -perm -o=x -prune"
     search = "-exec grep -lFf /run/needle {} + ; true"
     assert host.check_output(f"{places} {reached} -o -type f -perm -o=r {search}") == ""

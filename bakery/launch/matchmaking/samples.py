@@ -1,0 +1,164 @@
+"""A worker and a job as HTCondor itself describes them, and what else a worker or a job may have.
+
+The names are those of real ads of HTCondor 23.9.6: of a worker of this image that has joined a pool and
+is idle (`condor_status -direct … -long`), and of a job that waits in a queue (`condor_q -long`);
+tests/boot/test_life_configuration.py compares them. The values are of a middling machine, of nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Expression:
+    """An attribute that is no plain value, as the ad has it."""
+
+    text: str
+
+
+_THEN = 1_700_000_000  # seconds since 1970
+_ADDRESS = "<10.0.0.5:9618?addrs=10.0.0.5-9618&alias=worker&noUDP&sock=startd_1>"
+
+WORKER: Mapping[str, Any] = {
+    "AcceptedWhileDraining": False, "ActivationRequests": 0, "Activity": "Idle", "AddressV1": "{}",
+    "Arch": "X86_64", "CanHibernate": False, "ChildAccountingGroup": [], "ChildActivity": [],
+    "ChildCpus": [], "ChildCurrentRank": [], "ChildDisk": [], "ChildDSlotId": [],
+    "ChildEnteredCurrentState": [], "ChildGPUs": [], "ChildMemory": [], "ChildName": [],
+    "ChildRemoteOwner": [], "ChildRemoteUser": [], "ChildRetirementTimeRemaining": [], "ChildState": [],
+    "ClaimRequests": 0, "ClockDay": 6, "ClockMin": 933, "COLLECTOR_HOST_STRING": "pool.example",
+    "CondorLoadAvg": 0.0, "CondorPlatform": "$CondorPlatform: X86_64-Debian_13 $",
+    "CondorScratchDir": "#CoNdOrScRaTcHdIr#", "CondorVersion": "$CondorVersion: 23.9.6 2026-07-12 $",
+    "ConsoleIdle": 100_000, "CpuBusy": False, "CpuCacheSize": 1024, "CpuFamily": 25, "CpuModelNumber": 17,
+    "Cpus": 8, "CurrentRank": 0.0, "DaemonCoreDutyCycle": 0.02, "DetectedCpus": 8, "DetectedGPUs": 0,
+    "DetectedMemory": 32_000, "Disk": 50_000_000, "EnteredCurrentActivity": _THEN,
+    "EnteredCurrentState": _THEN, "ExpectedMachineGracefulDrainingBadput": 0,
+    "ExpectedMachineGracefulDrainingCompletion": _THEN, "ExpectedMachineQuickDrainingBadput": 0,
+    "ExpectedMachineQuickDrainingCompletion": _THEN, "FileSystemDomain": "worker.invalid", "GPUs": 0,
+    "HardwareAddress": "02:00:00:00:00:05", "HasFileTransfer": True,
+    "HasFileTransferPluginMethods": "box,https,gdrive,dav,davs,http,onedrive,data,ftp,file,s3,gs",
+    "HasIOProxy": True, "HasJICLocalConfig": True, "HasJICLocalStdin": True, "HasJobDeferral": True,
+    "HasJobTransferPlugins": True, "HasMPI": True, "HasPerFileEncryption": True, "HasReconnect": True,
+    "HasRotationalScratch": False, "HasSelfCheckpointTransfers": True, "HasSshd": True,
+    "HasStartDaemonAd": True, "HasTDP": True, "HasTransferInputRemaps": True, "HasUserNamespaces": True,
+    "HasVM": False, "HibernationLevel": 0, "HibernationState": "NONE", "HibernationSupportedStates": "",
+    "IsLocalStartd": False, "IsWakeAble": False, "IsWakeOnLanEnabled": False, "IsWakeOnLanSupported": False,
+    "JobPreemptions": 0, "JobRankPreemptions": 0, "JobStarts": 0, "JobUserPrioPreemptions": 0,
+    "KeyboardIdle": 100_000, "LastBenchmark": 0, "LastFetchWorkCompleted": 0, "LastFetchWorkSpawned": 0,
+    "LastUpdate": _THEN, "LoadAvg": 0.1, "Machine": "worker", "MachineMaxVacateTime": 600,
+    "MachineResources": "Cpus Memory Disk Swap GPUs", "MaxJobRetirementTime": 0, "Memory": 32_000,
+    "MonitorSelfAge": 1, "MonitorSelfCPUUsage": 0.0, "MonitorSelfImageSize": 24_352,
+    "MonitorSelfRegisteredSocketCount": 0, "MonitorSelfResidentSetSize": 17_476,
+    "MonitorSelfSecuritySessions": 3, "MonitorSelfTime": _THEN, "MyAddress": _ADDRESS,
+    "MyCurrentTime": _THEN + 1000, "MyType": "Machine", "Name": "slot1@worker", "NewDSlotNotMatch": 0,
+    "NextFetchWorkDelay": -1, "NODE_IS_HEALTHY": True, "NODE_STATUS": "OK", "NumDynamicSlots": 0,
+    "NumDynamicSlotsTime": _THEN, "NumPids": 0, "OpSys": "LINUX", "OpSysAndVer": "Debian13",
+    "OpSysLegacy": "LINUX", "OpSysLongName": "Debian GNU/Linux 13", "OpSysMajorVer": 13,
+    "OpSysName": "Debian", "OpSysShortName": "Debian", "OpSysVer": 1300, "PartitionableSlot": True,
+    "PslotRollupInformation": True, "Rank": 0.0, "RecentActivationRequests": 0, "RecentClaimRequests": 0,
+    "RecentDaemonCoreDutyCycle": 0.02, "RecentJobPreemptions": 0, "RecentJobRankPreemptions": 0,
+    "RecentJobStarts": 0, "RecentJobUserPrioPreemptions": 0, "RecentNewDSlotNotMatch": 0,
+    "Requirements": Expression("START && WithinResourceLimits"), "RetirementTimeRemaining": 0,
+    "SlotID": 1, "SlotType": "Partitionable", "SlotTypeID": 1, "SlotWeight": Expression("Cpus"),
+    "Start": Expression("MY.NODE_IS_HEALTHY =?= true"), "StartdIpAddr": _ADDRESS,
+    "StarterAbilityList": "HasMPI,HasTDP,HasSshd,HasReconnect,HasJobDeferral,HasFileTransfer",
+    "State": "Unclaimed", "SubnetMask": "255.255.255.0", "TargetType": "Job", "TimeToLive": 2_147_483_647,
+    "TotalCondorLoadAvg": 0.0, "TotalCpus": 8.0, "TotalDisk": 50_000_000, "TotalGPUs": 0,
+    "TotalLoadAvg": 0.1, "TotalMemory": 32_000, "TotalSlotCpus": 8, "TotalSlotDisk": 50_000_000.0,
+    "TotalSlotGPUs": 0, "TotalSlotMemory": 32_000, "TotalSlots": 1, "TotalTimeUnclaimedIdle": 1000,
+    "TotalVirtualMemory": 40_000_000, "UidDomain": "worker.invalid",
+    "Unhibernate": Expression("MY.MachineLastMatchTime =!= undefined"), "UtsnameMachine": "x86_64",
+    "UtsnameNodename": "worker", "UtsnameRelease": "6.12.0-cloud-amd64", "UtsnameSysname": "Linux",
+    "UtsnameVersion": "#1 SMP", "VirtualMemory": 0, "WakeOnLanEnabledFlags": "NONE",
+    "WakeOnLanSupportedFlags": "NONE",
+    "WithinResourceLimits": Expression(
+        "TARGET.RequestCpus <= MY.Cpus && TARGET.RequestMemory <= MY.Memory"
+    ),
+    "WorkerBakeryVersion": "0.1.0", "WorkerBase": "debian13 0", "WorkerGroupName": "My workers",
+    "WorkerImage": "osg-debian13-0",
+}  # fmt: skip
+
+# What only some workers have: by their processor, their cloud, their image, or what their user says.
+SOME_WORKERS: Mapping[str, Any] = {
+    "AssignedGPUs": "GPU-0", "AvailableGPUs": ["GPU-0"], "CloudInstanceID": "i-0",
+    "CloudPlatform": "openstack",
+    "CloudProvider": "openstack", "CloudRegion": "IU", "CloudVMType": "m3.medium", "CloudZone": "nova",
+    "DaemonLastReconfigTime": _THEN, "DaemonStartTime": _THEN,
+    "DedicatedScheduler": "DedicatedScheduler@ap.example", "GPUs_Capability": 8.0,
+    "GPUs_DeviceName": "NVIDIA A100-SXM4-40GB", "GPUs_DriverVersion": 12.4, "GPUs_GlobalMemoryMb": 40_000,
+    "has_avx": True, "has_avx2": True, "has_avx512_vnni": True, "has_avx512dq": True, "has_avx512f": True,
+    "has_sse4_1": True, "has_sse4_2": True, "has_ssse3": True, "HasDocker": True, "HasSIF": True,
+    "HasSingularity": True, "HasUdocker": True, "LastHeardFrom": _THEN, "Microarch": "x86_64-v3",
+    "OSPool": False, "ParallelSchedulingGroup": "cloud", "ProminenceCloud": "cloud",
+    "ProminenceNodeGroup": "group", "ProminenceRegion": "region", "SingularityVersion": "1.4.5",
+    "TotalTimeOwnerIdle": 1, "UdockerOfflineReason": "none", "WorkerEnds": 2 * _THEN,
+    "WorkerRetires": 2 * _THEN,
+}  # fmt: skip
+
+# What is the same for every worker that takes jobs at all; the rest depends on machine and time.
+_ALWAYS_SO = """
+Activity FileSystemDomain IsLocalStartd MachineResources MyType NODE_IS_HEALTHY NODE_STATUS OpSys
+OpSysLegacy PartitionableSlot SlotID SlotType SlotTypeID State TargetType TotalSlots UidDomain
+UtsnameSysname
+"""
+ALWAYS_SO = frozenset(_ALWAYS_SO.split())
+
+JOB: Mapping[str, Any] = {
+    "Arguments": "", "ClusterId": 1, "Cmd": "/home/somebody/job.sh", "CommittedSlotTime": 0,
+    "CommittedSuspensionTime": 0, "CommittedTime": 0,
+    "CondorPlatform": "$CondorPlatform: X86_64-Debian_13 $",
+    "CondorVersion": "$CondorVersion: 23.9.6 2026-07-12 $", "CumulativeRemoteSysCpu": 0.0,
+    "CumulativeRemoteUserCpu": 0.0, "CumulativeSlotTime": 0, "CumulativeSuspensionTime": 0,
+    "CurrentHosts": 0, "DiskUsage": 1, "DiskUsage_RAW": 1, "EnteredCurrentStatus": _THEN,
+    "Environment": "", "Err": "job.err", "ExecutableSize": 1, "ExecutableSize_RAW": 1,
+    "ExitBySignal": False, "ExitStatus": 0, "GlobalJobId": "ap.example#1.0#1700000000", "ImageSize": 1,
+    "ImageSize_RAW": 1, "In": "/dev/null", "Iwd": "/home/somebody", "JobLeaseDuration": 2400,
+    "JobNotification": 0, "JobPrio": 0, "JobStatus": 1, "JobSubmitFile": "job.sub", "JobSubmitMethod": 0,
+    "JobUniverse": 5, "LastSuspensionTime": 0, "LeaveJobInQueue": False, "MaxHosts": 1, "MinHosts": 1,
+    "MyType": "Job", "NumCkpts": 0, "NumCkpts_RAW": 0, "NumJobCompletions": 0, "NumJobStarts": 0,
+    "NumRestarts": 0, "NumSystemHolds": 0, "Out": "job.out", "Owner": "somebody", "ProcId": 0,
+    "QDate": _THEN, "Rank": 0.0, "RemoteSysCpu": 0.0, "RemoteUserCpu": 0.0, "RemoteWallClockTime": 0.0,
+    "RequestCpus": 1, "RequestDisk": 1_000_000, "RequestMemory": 1024,
+    "Requirements": Expression("TARGET.Arch == \"X86_64\" && TARGET.Memory >= MY.RequestMemory"),
+    "ServerTime": _THEN, "ShouldTransferFiles": "YES", "StreamErr": False, "StreamOut": False,
+    "TargetType": "Machine", "TotalSubmitProcs": 1, "TotalSuspensions": 0, "TransferIn": False,
+    "TransferInputSizeMB": 0, "User": "somebody@access.example", "UserLog": "/home/somebody/job.log",
+    "WhenToTransferOutput": "ON_EXIT",
+}  # fmt: skip
+
+# What some jobs have, and of which type it is.
+SOME_JOBS: Mapping[str, Any] = {
+    "AccountingGroup": "group.somebody", "AcctGroup": "group", "AcctGroupUser": "somebody",
+    "AllowedExecuteDuration": 3600, "AllowedJobDuration": 3600, "AuthTokenIssuer": "issuer",
+    "AuthTokenSubject": "somebody", "BatchQueue": "queue", "ConcurrencyLimits": "limit",
+    "ContainerImage": "docker://debian", "CpusProvisioned": 1, "CumulativeTransferTime": 0,
+    "DAGManJobId": 1, "DAGNodeName": "node", "DESIRED_Sites": "Site", "DockerImage": "debian",
+    "EncryptExecuteDirectory": True, "GPUsMaxCapability": 9.0, "GPUsMinCapability": 7.0,
+    "GPUsMinMemory": 8000, "GridResource": "batch", "HookKeyword": "hook", "InteractiveJob": True,
+    "JobBatchName": "batch", "JobDescription": "job", "JobDuration": 3600, "JobMaxRetries": 1,
+    "JobRunCount": 1, "KeepClaimIdle": 60, "LastHoldReasonCode": 1, "LastRemoteHost": "slot1@worker",
+    "MaxRetries": 1, "MaxTransferInputMB": 1000, "MaxWallTimeMins": 60, "MemoryUsage": 100,
+    "NiceUser": True, "NumJobMatches": 1, "NumShadowStarts": 1, "OSGProjectName": "TG-SAMPLE",
+    "OsUser": "somebody", "PreferredOS": "rhel9", "Project": "TG-SAMPLE", "ProjectName": "TG-SAMPLE",
+    "RequestGPUs": 1, "ResidentSetSize": 1, "ResidentSetSize_RAW": 1,
+    "Scheduler": "DedicatedScheduler@ap.example",
+    "SingularityImage": "/cvmfs/image.sif", "SubmitSite": "Site", "SubmitterId": "ap.example",
+    "TransferInput": "input", "TransferOutput": "output", "WantCheckpoint": True, "WantContainer": True,
+    "WantDocker": True, "WantFlocking": True, "WantGlidein": True, "WantGracefulRemoval": True,
+    "WantIOProxy": True, "WantParallelScheduling": True, "WantRemoteIO": True, "WantSIF": True,
+    "WantsStashCvmfs": True, "x509userproxy": "/tmp/proxy", "x509userproxysubject": "/CN=somebody",
+    "x509UserProxyVOName": "osg",
+}  # fmt: skip
+
+
+@cache
+def spelled(names: frozenset[str]) -> Mapping[str, str]:
+    """In lower case -> as HTCondor writes it. ClassAds do not heed case, Python does."""
+    return {name.casefold(): name for name in names}
+
+
+WORKERS = frozenset({*WORKER, *SOME_WORKERS})
+JOBS = frozenset({*JOB, *SOME_JOBS})

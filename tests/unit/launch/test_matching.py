@@ -1,0 +1,76 @@
+"""MY, TARGET and neither, as a startd takes them; what the samples have; texts for patterns."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bakery.launch.attributes import JOB, MACHINE
+from bakery.launch.matchmaking import matching, patterns, samples
+from bakery.launch.matchmaking.matching import PLAIN, Pair
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Memory == 32000", "yes"),
+        ("MY.Memory == 32000", "yes"),
+        ("TARGET.Memory == 7", "yes"),
+        ("memory == 7", "no"),  # the worker's hides the job's
+        ('Owner == "somebody"', "yes"),
+        ("MY.Owner =?= undefined", "yes"),
+        ("MY.Owner", "undefined"),
+        ("TARGET.Wish", "undefined"),
+        ("TARGET.Owner", "error"),  # a text is not true
+        ("TARGET.ClusterId", "yes"),
+        ("0.0", "no"),
+        ('stringListMember("a", TARGET.DESIRED_Sites)', "no"),
+        ("CurrentTime > 1700000000", "yes"),
+        ("NODE_IS_HEALTHY", "yes"),
+        ("GPUs", "no"),
+        ("SlotWeight == Cpus", "yes"),
+    ],
+)
+def test_a_startd_would_answer(text: str, answer: str) -> None:
+    assert matching.answer(matching.parsed(text), Pair(job={"Memory": 7})) == answer
+
+
+def test_one_pair_leaves_nothing_for_the_next() -> None:
+    seen = matching.parsed("TARGET.ProjectName =?= undefined && Memory == 32000 && TARGET.JobPrio =?= 0")
+    for pair in (
+        Pair(job={"ProjectName": "x"}),
+        Pair(worker={"Memory": 1}),
+        Pair(job={"JobPrio": None}),
+        Pair(worker={"Memory": None, "New": [1]}),
+    ):
+        assert not matching.takes(seen, pair)
+        assert matching.takes(seen, PLAIN)
+
+
+def test_nothing_is_twice_in_the_samples() -> None:
+    for lists in ((samples.WORKER, samples.SOME_WORKERS), (samples.JOB, samples.SOME_JOBS)):
+        names = [name.casefold() for one in lists for name in one]
+        assert len(names) == len(set(names))
+    assert set(samples.WORKER) >= samples.ALWAYS_SO
+    assert samples.WORKERS <= MACHINE and samples.JOBS <= JOB
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "^TG-", "^TG-[0-9]{3}$", "^(TG|XX)-\\d+", "(?i)tg-.*", "[^a]b", "a|b|", ".*osg.*",
+        "\\.edu$", "[]a]", "a{2,3}b?c*", "(?:x|y)+z", "^[A-Z]{2,4}[0-9]+$", "\\bword\\b", "a+?b",
+        "[\\w.-]+@site\\.example",
+    ],
+)  # fmt: skip
+def test_a_pattern_has_examples(pattern: str) -> None:
+    found = patterns.examples(pattern)
+    assert found and all(re.search(pattern, text) for text in found)
+
+
+@given(st.text("ab|()[]{}^$*+?.\\-1,:!<>=Pd"))
+def test_no_pattern_is_too_strange(pattern: str) -> None:
+    assert all(len(text) < 5000 for text in patterns.examples(pattern))
