@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import platform
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -159,7 +159,7 @@ def _digest(path: Path, expected: str) -> str:
 
 def host() -> str:
     """This machine's architecture."""
-    return platform.machine()
+    return os.uname().machine
 
 
 def warning(base: Base, today: datetime.date) -> str:

@@ -20,8 +20,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -144,6 +142,8 @@ def commit(disk: Path, at: Path, manifest: Manifest) -> None:
 
 
 def write_manifest(disk: Path, manifest: Manifest) -> None:
+    import tempfile
+
     target = manifest_path(disk)
     with tempfile.NamedTemporaryFile("w", dir=disk.parent, prefix=".manifest-", delete=False) as out:
         json.dump(manifest, out, indent=1)
@@ -154,6 +154,9 @@ def write_manifest(disk: Path, manifest: Manifest) -> None:
 @contextmanager
 def work_folder(store: Store) -> Iterator[Path]:
     """A private folder on the cache's file system, gone when the block ends."""
+    import shutil
+    import tempfile
+
     parent = store.root / "work"
     parent.mkdir(parents=True, exist_ok=True)
     with alone(parent):  # a folder made but not yet locked would look left behind
@@ -169,6 +172,8 @@ def work_folder(store: Store) -> Iterator[Path]:
 
 
 def _sweep(parent: Path) -> None:
+    import shutil
+
     for left in parent.iterdir():
         lock = claim(left)
         if lock is not None:

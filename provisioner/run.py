@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -31,7 +30,7 @@ from provisioner.errors import (
     WrongChecksum,
 )
 from provisioner.lines import LONGEST, Lines
-from provisioner.scrub import scrub
+from provisioner.scrub import scrub, shown
 
 TAIL_LINES = 15
 _TAIL_WIDTH = 1000  # characters of each
@@ -160,11 +159,6 @@ def environment(**more: str) -> dict[str, str]:
     """
     kept = {name: value for name, value in os.environ.items() if not _OF_CONDOR.match(name)}
     return {**kept, **more}
-
-
-def shown(argv: Sequence[str]) -> str:
-    """The command as one could paste it, for messages."""
-    return scrub(shlex.join(argv))
 
 
 def require(*tools: str) -> None:

@@ -16,8 +16,8 @@ from bakery.commands import shell
 if TYPE_CHECKING:
     from bakery.bake import Baked
     from bakery.bases import Base
+    from bakery.formats import Level
     from bakery.options import LocalBase, Options
-    from bakery.verify.ladder import Level
     from provisioner.plan import Plan
     from provisioner.roles import CvmfsClient
 
@@ -216,11 +216,11 @@ def _bake(options: argparse.Namespace) -> int:
 
 
 def _packer_files(options: argparse.Namespace) -> int:
-    from bakery import bake, data, reports, store
+    from bakery import data, make, reports, store
 
     with reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
         cache = store.Store(store.default_root())
-        variables = bake.prepare(_options(options), options.packer_files, cache, monitor)
+        variables = make.prepare(_options(options), options.packer_files, cache, monitor)
     template = data.PACKER / "worker.pkr.hcl"
     if options.json:
         print(json.dumps({"variables": str(variables), "template": str(template)}))
@@ -302,7 +302,7 @@ def _result(baked: Baked) -> dict[str, object]:
 
 
 def _show_proof(baked: Baked) -> None:
-    from bakery.verify.table import print_proof
+    from bakery.commands.proof import print_proof
 
     source = "from the store" if baked.from_store else "baked"
     size = baked.manifest["size"] / 2**20
@@ -338,7 +338,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _print_plan(planned: Plan) -> None:
     from provisioner.actions import Put, Run
-    from provisioner.run import shown
+    from provisioner.scrub import shown
 
     print(f"{planned.kind} worker on {planned.base}, id {planned.id[:12]}")
     for step in planned.steps:
