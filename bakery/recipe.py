@@ -11,6 +11,7 @@ from pathlib import Path
 from bakery import __version__, data, repositories
 from bakery.bases import Base
 from bakery.repositories import Replaced
+from provisioner import near
 from provisioner.errors import BadInput
 from provisioner.plan import STAMP, Plan, PlannedStep, chained_id
 from provisioner.roles import NO_CVMFS, Context, CvmfsClient, Family
@@ -63,7 +64,8 @@ def plan(
     """`boots`: of a machine; else of a container, which has no service manager. Raises BadInput."""
     unknown = sorted(set(optional) - set(OPTIONAL))
     if unknown:
-        raise BadInput(f"No optional role is called {', '.join(unknown)}.", "See bake-image --list-roles.")
+        hint = near.hint(unknown, OPTIONAL, "See bake-image --list-roles.")
+        raise BadInput(f"No optional role is called {', '.join(unknown)}.", hint)
     if not boots and "cvmfs" in optional:
         raise BadInput("A container cannot mount CVMFS.", "Bind-mount the host's: -v /cvmfs:/cvmfs:shared.")
     files = tuple(file for file in worker_files(worker, kind) if boots or not _is_for_systemd(file))

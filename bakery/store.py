@@ -6,6 +6,7 @@
     downloads/<id>.part        what has arrived of a vendor's image, which becomes a base
     packages/<release>/        downloaded packages and lists
     work/<random>/             one bake or verification; locked while its process lives
+    work/<random>/tmp/         temporary files of the programs that it starts
     locks/<name>               held by whoever makes the image or base of that name
     logs/<time>-<name>/        what a bake or a verification told, the newest few: bakery/logs.py
 
@@ -153,9 +154,14 @@ def write_manifest(disk: Path, manifest: Manifest) -> None:
 
 @contextmanager
 def work_folder(store: Store) -> Iterator[Path]:
-    """A private folder on the cache's file system, gone when the block ends."""
+    """A private folder on the cache's file system, gone when the block ends.
+
+    It has a folder for the temporary files of all that is started meanwhile.
+    """
     import shutil
     import tempfile
+
+    from provisioner.run import temporary_files_in
 
     parent = store.root / "work"
     parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +171,9 @@ def work_folder(store: Store) -> Iterator[Path]:
         lock = os.open(folder, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits for who only looks whether somebody holds it
     try:
-        yield folder
+        (folder / "tmp").mkdir()
+        with temporary_files_in(folder / "tmp"):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)

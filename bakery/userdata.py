@@ -20,6 +20,7 @@ from functools import cache
 from bakery.data import CLOUD_INIT
 from bakery.launch import guest, multipart
 from bakery.launch.multipart import Part
+from provisioner import near
 from provisioner.errors import BadInput, BakeryError
 
 KINDS = ("osg", "prominence")
@@ -123,7 +124,8 @@ def _check_settings(conf: WorkerConf) -> None:
     for name in conf.settings:
         if name not in setting_keys(conf.kind):
             known = ", ".join(setting_keys(conf.kind))
-            raise BadInput(f"There is no setting {name}.", f"There are {known}.")
+            hint = near.hint([name], setting_keys(conf.kind), f"There are {known}.")
+            raise BadInput(f"There is no setting {name}.", hint)
     for setting, name in _FIELDS.items():
         if getattr(conf, name) and key_of(conf.kind, setting) is None:
             raise BadInput(f"A worker of the kind {conf.kind} has no {setting}.", "Leave it away.")
@@ -176,7 +178,8 @@ def parse_conf(text: str, kind: str = "osg") -> dict[str, str]:
 def render(conf: WorkerConf, form: str, include: Sequence[Part] = ()) -> str:
     """User-data of one of FORMS that writes the file, 0600 and owned by root."""
     if form not in FORMS:
-        raise BadInput(f"There is no form {form!r} of user-data.", f"Use {', '.join(FORMS)}.")
+        hint = near.hint([form], FORMS, f"Use {', '.join(FORMS)}.")
+        raise BadInput(f"There is no form {form!r} of user-data.", hint)
     text = conf_text(conf)
     made = _formed(conf, form, text, include)
     read = parse_conf(text, conf.kind)

@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_repositories(parser)
     _add_work(parser)
     _add_instead(parser)
+    parser.verbs = ("cache", "shell")
     parser.epilog = (
         "bake-image cache list|prune shows and removes what is kept, bake-image shell IMAGE opens a shell"
         " in an image; each has --help."
@@ -311,10 +312,9 @@ def _show_proof(baked: Baked) -> None:
 
 
 def _dry_run(options: argparse.Namespace) -> int:
-    from bakery.options import make_plan
     from provisioner import plan
 
-    _, planned = make_plan(_options(options))
+    planned = _planned(options)
     if options.json:
         print(json.dumps(plan.to_json(planned), indent=1))
     else:
@@ -322,13 +322,23 @@ def _dry_run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _planned(options: argparse.Namespace) -> Plan:
+    """Of a base that gets no updates any more, that is said."""
+    from bakery import bases
+    from bakery.options import make_plan
+
+    base, planned = make_plan(_options(options))
+    ended = bases.warning(base, datetime.date.today())
+    if ended:
+        shell.warn(ended, as_json=options.json)
+    return planned
+
+
 def _explain(options: argparse.Namespace) -> int:
     from bakery import store
     from bakery.explain import explain, to_json, to_text
-    from bakery.options import make_plan
 
-    _, planned = make_plan(_options(options))
-    found = explain(planned, store.Store(store.default_root()))
+    found = explain(_planned(options), store.Store(store.default_root()))
     if options.json:
         print(json.dumps(to_json(found), indent=1))
     else:
