@@ -1,7 +1,7 @@
 """The cache: bases, checkpoints and finished images by id, and folders to work in.
 
     bases/<id>.qcow2           a base as it was built or fetched
-    checkpoints/<id>.qcow2     a thin layer over its base: the disk after the step with this id
+    checkpoints/<id>.qcow2     the disk after the step with this id
     images/<kind>-<base>-<id12>.qcow2 and .json      a finished image and its manifest; .tar: a container's
     downloads/<id>.part        what has arrived of a vendor's image, which becomes a base
     packages/<release>/        downloaded packages and lists
@@ -81,7 +81,7 @@ class Store:
         return 0, self.base(plan.base_id)
 
     def forget_base(self, base_id: str) -> None:
-        """Remove a base; its checkpoints are layers over it and go first."""
+        """Remove a base; its checkpoints hold what it was and go first."""
         for path in (self.root / "checkpoints").glob("*.json"):
             if (_json(path) or {}).get("base_id") == base_id:
                 path.with_suffix(".qcow2").unlink(missing_ok=True)
