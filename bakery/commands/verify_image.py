@@ -49,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _main(options: argparse.Namespace) -> int:
     from bakery import reports, store
+    from bakery.commands.proof import print_proof
     from bakery.verify.ladder import Request, up_to, verify
-    from bakery.verify.table import print_proof
 
     request = Request(
         options.image.resolve(),

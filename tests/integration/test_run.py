@@ -97,6 +97,19 @@ def test_a_background_program_ends_with_its_block(tmp_path: Path) -> None:
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
 
 
+def test_temporary_files_lie_where_they_go_with_the_work(tmp_path: Path) -> None:
+    """Of children and theirs, in a room too; not of one that is told another environment: a guest's."""
+    make = ["sh", "-c", "mktemp"]
+    with run.temporary_files_in(tmp_path):
+        for argv, env in ((make, None), (make, run.environment()), (run.room_argv(make), None)):
+            assert Path(run.call(argv, env=env).stdout.strip()).parent == tmp_path
+        seen: list[str] = []
+        run.stream(make, seen.append)
+        assert Path(seen[0]).parent == tmp_path
+        assert run.call(["env"], env={"PATH": os.environ["PATH"]}).stdout.splitlines()[1:] == []
+    assert run.inherited() == dict(os.environ)
+
+
 def test_a_room_ends_with_its_owner(tmp_path: Path) -> None:
     """The owner is killed with -9; the grandchild, a daemon in a session of its own, dies too."""
     room = "setsid sleep 6543.21 & sleep 6543.21"

@@ -14,7 +14,7 @@ from bakery.machines import vm
 from bakery.machines.accelerator import KVM, TCG
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
-from bakery.verify import ladder, pool, suite, table
+from bakery.verify import ladder, pool, suite
 from provisioner.errors import BadInput, NotProven
 
 
@@ -117,8 +117,3 @@ def test_failures_are_named_and_scrubbed(tmp_path: Path) -> None:
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
     text = suite.failures(report(tmp_path, f'<failure message="found {token}"/>'))
     assert "two: found [token]" in text
-
-
-def test_a_proof_is_shown_to_people(capsys: pytest.CaptureFixture[str]) -> None:
-    table.print_proof({"boot": {"checks": [{"what": 'under Name == "[x]"', "seconds": 93.21}]}})
-    assert 'under Name == "[x]"' in capsys.readouterr().err
