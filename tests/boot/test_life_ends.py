@@ -124,7 +124,12 @@ def an_idle_one_that_may_only_stop_stays(start: Boot, pool: Pool) -> None:
     assert not machine.succeeds("systemctl", "is-active", "condor.service")
     said = machine.run(["setpriv", "--reuid=65534", "--clear-groups", "worker-image", "status"]).stdout
     assert "State:   stopped\nWhy:     HTCondor was idle for long enough\n" in said
-    assert len(said.splitlines()) == 10
+    assert said.splitlines()[10].startswith("As of:   ")
+    assert len(said.splitlines()) == 11
+    waits = ["worker-image", "wait", "--timeout", "2m", "--for"]
+    assert machine.run([*waits, "stopped"]).stdout == "stopped: HTCondor was idle for long enough\n"
+    vain = machine.run([*waits, "idle"], expect=(1,)).stderr
+    assert vain == "not idle and will not be: stopped: HTCondor was idle for long enough\n"
     # Told once more, it goes on.
     machine.put(CONF, told(pool, WorkerGroupName="Again").encode(), 0o600)
     wait_state(machine, "idle")

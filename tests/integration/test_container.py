@@ -144,6 +144,17 @@ def wait_job(pool: Pool, container: Container, job: str, seconds: float = 300) -
     container.wait_until(f"job {job} is done", lambda: pool.about(job, "JobStatus") == [COMPLETED], seconds)
 
 
+def told(container: Container, *by: str) -> dict[str, Any]:
+    """By `worker-image status`."""
+    said: dict[str, Any] = json.loads(container.exec([*by, "worker-image", "status", "--json"]).stdout)
+    return said
+
+
+def waited(container: Container, state: str) -> bool:
+    argv = ["worker-image", "wait", "--for", state, "--timeout", "5s"]
+    return container.exec(argv, expect=(0, 1)).status == 0
+
+
 def unburied(container: Container) -> bool:
     return "Z" in container.exec(["ps", "-eo", "stat="]).stdout
 
@@ -403,6 +414,11 @@ def test_the_documented_command_joins_runs_its_job_and_ends(
     foreign = pool.submit("foreign", "", script, of_cluster("another"))
     mine = pool.submit("mine", "", script, of_cluster(JOB_ID))
     with worker(image, options, tmp_path, network) as container:
+        container.wait_until("it runs", lambda: "starting: " in container.said(), 180)
+        container.wait_until("it has joined", lambda: waited(container, "joined"), 180)
+        status = told(container)
+        assert (status["live"], status["pending"], status["htcondor"]) == (True, "", "active")
+        assert status["group"] == f"{tmp_path.name}, Here, Bakers"
         wait_job(pool, container, mine)
         shown = ("ProminenceRegion", "ProminenceNodeGroup", "DedicatedScheduler")
         [said, *_] = pool.ads(tmp_path.name, *shown, found_by=CLOUD)
@@ -462,6 +478,8 @@ def test_an_ordinary_user_runs_a_worker_of_his_own(
     job = pool.submit("of-alice", "", (JOBS / "with-udocker.sh").read_text(), CONTAINED)
     with started(image.root, entry, options, tmp_path / "cluster", network) as container:
         wait_job(pool, container, job)
+        asks = ("env", "WORKER_BAKERY_HOME=/scratch/worker-bakery-65534", *as_alice)
+        assert told(container, *asks)["live"]
         assert pool.output("of-alice").splitlines()[-3:] == IN_THE_IMAGE
         container.kill(signal.SIGTERM)
         assert container.wait(180) == 0

@@ -93,8 +93,8 @@ FOUND = {
     "state": "idle", "why": "no slot is claimed", "deadline": 1_000_240, "joined": 996_400, "ends": None,
     "claimed": 0, "on_idle": "poweroff", "configured": True, "pool": "cm", "group": "G", "start": "True",
     "image": {"WorkerImage": "osg-debian13-abc", "WorkerBakeryVersion": "0.1.0"}, "at": 1_000_000,
-    "health": "OK", "health_at": 999_960, "pending": "", "problems": [], "live": True, "age": 0.2,
-    "remark": "", "watched": True,
+    "health": "OK", "health_at": 999_960, "pending": "", "problems": [], "live": True, "advertised": True,
+    "age": 0.2, "remark": "", "watched": True,
 }  # fmt: skip
 
 
@@ -129,6 +129,8 @@ def test_what_is_not_of_now_is_said_to_be_old() -> None:
 def test_what_is_waited_for_and_what_is_wrong_comes_first() -> None:
     said = status.lines({**FOUND, "pending": "/f has changed, and is being read"}, 1_000_000)
     assert said[2] == "Pending: /f has changed, and is being read"
+    untold = status.lines({**FOUND, "advertised": False}, 1_000_000)
+    assert untold[3] == "Pool:    cm, joined 60 min ago, does not show the last change yet"
     wrong = status.lines({**FOUND, "problems": ["Start is empty", "Token is missing"]}, 1_000_000)
     assert wrong[2:4] == ["Problem: Start is empty", "Problem: Token is missing"]
 

@@ -72,6 +72,7 @@ def test_why_not() -> None:
     said = wait.judged("idle", {**IDLE, **CHANGED, **UNTOLD}).why.split("; ")
     assert said[0] == "idle: no slot is claimed"
     assert said[1:] == ["/f has changed, and is being read", "the pool does not show the last change yet"]
+    assert wait.judged("stopped", {**IDLE, **GONE, **UNTOLD}).why == "stopped: no slot is claimed"
     assert wait.judged("idle", {**IDLE, **WRONG}).why == "idle: no slot is claimed; Start is empty"
 
 

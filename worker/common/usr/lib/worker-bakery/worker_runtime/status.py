@@ -21,6 +21,7 @@ PUBLISHED = settings.RUN + "/status.json"
 UNIT = "worker-life.service"
 SYSTEMD = "/run/systemd/system"  # there where systemd runs the machine, sd_booted(3)
 _ENDS = {"poweroff": "powers off", "exit": "ends", "stop": "stops HTCondor", "none": "nothing"}
+IN_POOL = ("idle", "running", "retiring")  # states
 STALE = 120  # seconds without a look
 # A look has time limits of its own for each question; this is as long as a person waits.
 ANSWER_SECONDS = 60
@@ -129,7 +130,7 @@ def main(as_json: bool) -> int:
     """0: it is so; 3: the worker's life is not looked after (yet), so this is old, or nothing is known."""
     what = known(ANSWER_SECONDS)
     if not what.found:
-        print("There is no state yet: %s has not run since this machine's start." % UNIT)
+        print("There is no state yet: the watch has not run since this machine's start (%s)." % what.remark)
         return 3
     found = completed(what, machine.read(places.HEALTH))
     if as_json:
@@ -161,7 +162,7 @@ def lines(found: Mapping[str, Any], now: float) -> List[str]:
         ("Why", found["why"]),
         *_unsettled(found),
         ("Next", _next(found, now)),
-        ("Pool", "%s, %s" % (found["pool"], _since("joined", found["joined"], now))),
+        ("Pool", _pool(found, now)),
         ("Group", found["group"] or "(no name)"),
         ("Takes", found["start"] or "(nothing: not configured)"),
         ("Claimed", "%d slots" % found["claimed"]),
@@ -198,8 +199,16 @@ def _next(found: Mapping[str, Any], now: float) -> str:
     return "%s %s, unless things change" % (end, _at(found["deadline"], now))
 
 
-def _since(what: str, at: Optional[int], now: float) -> str:
-    return "%s %s ago" % (what, _span(now - at)) if at else "not %s" % what
+def untold(found: Mapping[str, Any]) -> bool:
+    """Is it in the pool, but there as it was before?"""
+    return found["state"] in IN_POOL and not found["advertised"]
+
+
+def _pool(found: Mapping[str, Any], now: float) -> str:
+    at = found["joined"]
+    since = "joined %s ago" % _span(now - at) if at else "not joined"
+    more = ", does not show the last change yet" if untold(found) else ""
+    return "%s, %s%s" % (found["pool"], since, more)
 
 
 def _at(epoch: float, now: float) -> str:

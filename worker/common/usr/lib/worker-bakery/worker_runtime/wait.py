@@ -21,7 +21,6 @@ TIMEOUT = "10m"
 _DURATION = re.compile(r"([0-9]{1,9})(s|m|h|)\Z")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _AGAIN = 1.0  # seconds between an answer and the next question
-_IN_POOL = ("idle", "running", "retiring")
 _DOWN = ("inactive", "failed")
 
 
@@ -79,7 +78,7 @@ def judged(state: str, found: Mapping[str, Any]) -> Verdict:
         return Verdict(found["state"] == "stopped" or down, why)
     if state == "configured":
         return Verdict(settled, why, hopeless=found["pending"].endswith(followed.NOBODY))
-    here = found["state"] in (("idle",) if state == "idle" else _IN_POOL) and found["advertised"]
+    here = found["state"] in (("idle",) if state == "idle" else status.IN_POOL) and found["advertised"]
     unread = found["pending"].endswith(followed.NOBODY)
     return Verdict(settled and bool(here), why, hopeless=unread or (settled and over))
 
@@ -89,6 +88,6 @@ def said(found: Mapping[str, Any]) -> str:
     parts = ["%s: %s" % (found["state"], found["why"])]
     parts += [found["pending"]] if found["pending"] else []
     parts += found["problems"]
-    if found["joined"] and not found["advertised"]:
+    if status.untold(found):
         parts.append("the pool does not show the last change yet")
     return "; ".join(parts)
