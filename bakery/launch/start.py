@@ -205,9 +205,9 @@ def _nobody(start: str) -> Iterator[Finding]:
         return
     search = Search(start)
     if is_too_deep(parsed(start)):
-        yield error(
+        yield warning(
             "failing-start",
-            "The Start takes no job, because it is nested too deeply for HTCondor to evaluate.",
+            "The Start cannot be tried: it is nested too deeply for HTCondor 25, which would take no job.",
             'Instead of many ||, write stringListMember(TARGET.Owner, "ann,bob").',
         )
     elif failing := fitting.always_fails(search):

@@ -162,12 +162,11 @@ def test_what_ends_in_an_error_is_named() -> None:
     assert "it ends in an error: nosuch(TARGET.JobPrio)." in found.message
 
 
-def test_a_start_that_htcondor_cannot_evaluate_is_refused() -> None:
-    """It goes down some 390 operators; what it does with more was measured, 25.14.1."""
+def test_a_start_that_htcondor_cannot_evaluate_is_told_of() -> None:
     owners = [f'TARGET.Owner == "u{n}"' for n in range(1000)]
     assert names(" || ".join(owners[:300])) == []
     (found,) = start.findings(" || ".join(owners))
-    assert (found.id, found.severity) == ("failing-start", "error")
+    assert (found.id, found.severity) == ("failing-start", "warning")
     assert "nested too deeply" in found.message
 
 
