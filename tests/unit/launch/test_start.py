@@ -178,6 +178,8 @@ def test_the_job_made_to_fit_says_what_it_needs() -> None:
     titles = [match.title for match in start.dry_match(text, ["TG-A"], ["bob"])]
     assert titles[:2] == ["a job of project TG-A with JobPrio 4", "a job of owner bob with JobPrio 4"]
     assert [match.answer for match in start.dry_match("TotalCpus > 16")] == ["yes", "yes", "yes"]
+    both = " && ".join(f"(A{n} != {n} || B{n} != {n})" for n in range(60))
+    assert answers(both, "TG-A")[0] == "yes"
 
 
 def test_anyone_may_be_meant() -> None:
