@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from bakery.launch import start
 from provisioner.errors import BadInput
@@ -222,3 +224,25 @@ def test_one_sample_leaves_nothing_for_the_next() -> None:
     for _ in range(2):
         assert answers('TARGET.requestmemory > 9000 && TARGET.OWNER == "x"') == ["yes", "no", "no"]
         assert answers("TARGET.RequestMemory == 1024 && MY.memory == 32000") == ["yes", "yes", "yes"]
+
+
+_WORDS = """
+TARGET.ProjectName MY.Memory Owner Wish GPUs Start TARGET MY "a" "a,b" 1 2.5 true undefined error == != =?=
+=!= && || ! ( ) ? : ?: < + - * / [ ] { } , ; = . isUndefined( regexp( stringListMember( member( size(
+ifThenElse( eval( time() 'x' CurrentTime Requirements
+"""
+WORDS = st.sampled_from(_WORDS.split())
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(WORDS, min_size=1, max_size=12).map(" ".join))
+@example("[ a = 1 ] . a == TARGET.Wish")
+@example('eval( "TARGET.Owner" ) == "x"')
+@example("Start && ( Requirements || TARGET )")
+def test_no_start_is_too_strange_to_be_judged(text: str) -> None:
+    try:
+        found = start.findings(text, conditions=(text,))
+    except BadInput:
+        return
+    assert {one.id for one in found} <= set(start.NAMES)
+    assert len(start.dry_match(text, ["TG-A"], ["bob"])) == 4
