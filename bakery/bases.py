@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import platform
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from bakery import data, digest, mkosi
 from bakery.mirror import Mirror
 from bakery.mkosi import Build
+from provisioner import near
 from provisioner.errors import BadInput, WrongChecksum
 from provisioner.roles import FAMILIES, Family
 
@@ -100,15 +101,19 @@ def find(name: str, architecture: str = "") -> Base:
     """
     path = Path(name) if name.endswith(".toml") else data.BASES / f"{name}.toml"
     if not path.is_file() or path.suffix != ".toml":
-        names = ", ".join(base.name for base in known())
-        raise BadInput(
-            f"There is no base {name!r}.",
-            f"Known: {names}; or give the path of a TOML file like {data.BASES / 'debian13.toml'}.",
-        )
+        raise _unknown(name)
     base = read(path, architecture)
     if base.architecture != (architecture or base.architecture):
         raise BadInput(f"{base.name} is not to be had for {architecture}, only for {_listed(base)}.")
     return base
+
+
+def _unknown(name: str) -> BadInput:
+    names, own = [base.name for base in known()], data.BASES / f"{DEFAULT}.toml"
+    family = [base.name for base in known() if base.family == name.casefold()]
+    meant = near.question(family or near.near(name, names))
+    others = f"Known: {', '.join(names)}; or give the path of a TOML file like {own}."
+    return BadInput(f"There is no base {name!r}.", f"{meant} {others}".strip())
 
 
 def read(path: Path, architecture: str = "") -> Base:
@@ -125,7 +130,8 @@ def local(path: Path, family: str, sha256: str = "", login: str = "", architectu
     """A base that is a file of the user's. Reads all of it. Raises BadInput, WrongChecksum."""
     machine = architecture or host()
     if family not in FAMILIES:
-        raise BadInput(f"There is no family {family!r}.", f"--family is one of {', '.join(FAMILIES)}.")
+        hint = near.hint([family], FAMILIES, f"--family is one of {', '.join(FAMILIES)}.")
+        raise BadInput(f"There is no family {family!r}.", hint)
     return Base(
         name=re.sub(r"[^A-Za-z0-9.]+", "-", path.stem)[:60].strip("-.") or "local",
         title=str(path),
@@ -159,7 +165,7 @@ def _digest(path: Path, expected: str) -> str:
 
 def host() -> str:
     """This machine's architecture."""
-    return platform.machine()
+    return os.uname().machine
 
 
 def warning(base: Base, today: datetime.date) -> str:
@@ -215,7 +221,9 @@ def architecture_named(name: str) -> str:
     for architecture, others in ARCHITECTURES.items():
         if name in (architecture, *others):
             return architecture
-    raise ValueError(f"architecture {name!r} is none of {', '.join(ARCHITECTURES)}")
+    spelled = [word for names in ARCHITECTURES.items() for word in (names[0], *names[1])]
+    meant = "".join(f" (is it {word}?)" for word in near.near(name, spelled)[:1])
+    raise ValueError(f"architecture {name!r} is none of {', '.join(ARCHITECTURES)}{meant}")
 
 
 def _of(images: dict[str, Any], architecture: str) -> dict[str, Any]:

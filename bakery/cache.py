@@ -18,7 +18,7 @@ from provisioner.errors import BadInput, MissingHere
 from provisioner.monitor import Monitor, note
 
 LIMIT = "WORKER_BAKERY_CACHE_LIMIT"
-DEFAULT_LIMIT = 50.0  # GiB: some hundred checkpoints
+DEFAULT_LIMIT = 50.0  # GiB: some fifty checkpoints
 GIB = 2**30
 HOUR, DAY = 3600.0, 86400.0
 
@@ -32,8 +32,8 @@ EXPENDABLE: frozenset[Kind] = frozenset({"checkpoint", "download", "packages", "
 class Entry:
     """`size` in bytes on the disk, `made` and `used` in seconds since 1970.
 
-    `of` is the base's id, for a base and for what is a layer over it; `useless` is what no bake can
-    use any more; `in_use` what a process holds.
+    `of` is the base's id, for a base and for the checkpoints that began with it; `useless` is what no
+    bake can use any more; `in_use` what a process holds.
     """
 
     kind: Kind
@@ -77,7 +77,7 @@ def chosen(kept: Iterable[Entry], policy: Policy, now: float) -> list[Entry]:
 
 
 def _next(left: list[Entry], policy: Policy, now: float) -> Entry | None:
-    """The least recently used that may go: not in use, and no base that a layer is left over."""
+    """The least recently used that may go: not in use, and no base that checkpoints began with."""
     needed = {entry.of for entry in left if entry.kind == "checkpoint"}
     too_much = policy.max_size is not None and sum(entry.size for entry in left) > policy.max_size
     until = now if policy.older_than is None else now - policy.older_than

@@ -17,8 +17,7 @@ from provisioner import plan as plans
 from provisioner.actions import Action, Put, Run
 from provisioner.errors import BadInput
 from provisioner.plan import STAMP, Plan, PlannedStep
-from provisioner.run import shown
-from provisioner.scrub import scrub
+from provisioner.scrub import scrub, shown
 
 How = Literal["added", "removed", "changed"]
 

@@ -10,18 +10,19 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-from bakery import qemu, rooms
-from bakery.bases import Base
-from bakery.oci import layout
-from bakery.place import check, place
 from provisioner import plan as plans
 from provisioner.errors import BadInput
 from provisioner.monitor import Monitor, phase
 from provisioner.plan import Plan
 
+if TYPE_CHECKING:
+    from bakery.bases import Base
+
 Name = Literal["qcow2", "oci"]
+Level = Literal["none", "offline", "boot", "pool"]
+LEVELS: tuple[Level, ...] = get_args(Level)  # the lowest first
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,15 @@ class Format:
     name: Name
     suffix: str
     boots: bool
-    levels: tuple[str, ...]  # of proof that there are for it
+    levels: tuple[Level, ...]  # of proof that there are for it, the lowest first
+
+    def up_to(self, level: Level) -> tuple[Level, ...]:
+        """Those to be shown for this one; none for "none"."""
+        return self.levels[1 : self.levels.index(level) + 1]
 
 
 FORMATS: dict[Name, Format] = {
-    "qcow2": Format("qcow2", ".qcow2", boots=True, levels=("none", "offline", "boot", "pool")),
+    "qcow2": Format("qcow2", ".qcow2", boots=True, levels=LEVELS),
     "oci": Format("oci", ".tar", boots=False, levels=("none", "offline")),
 }
 SUFFIXES = tuple(form.suffix for form in FORMATS.values())
@@ -43,6 +48,8 @@ SUFFIXES = tuple(form.suffix for form in FORMATS.values())
 
 def write(form: Format, disk: Path, plan: Plan, base: Base, work: Path, monitor: Monitor) -> Path:
     """The finished image of a raw disk, as a file in `work`."""
+    from bakery import qemu, rooms
+
     image = work / f"image{form.suffix}"
     if form.boots:
         with phase(monitor, "compress the image"):
@@ -56,6 +63,8 @@ def write(form: Format, disk: Path, plan: Plan, base: Base, work: Path, monitor:
 
 def check_output(form: Format, target: Path) -> None:
     """Raises BadInput where nothing can be placed at `target`; asked before the work."""
+    from bakery.place import check
+
     if _is_layout(form, target) and target.exists():
         raise BadInput(f"{target} exists already.", "Name a folder that is to be made, or end it in .tar.")
     check(target)
@@ -63,9 +72,13 @@ def check_output(form: Format, target: Path) -> None:
 
 def output(form: Format, image: Path, target: Path) -> None:
     """The image where its user asked for it: as a folder, an OCI layout, unless the name ends in .tar."""
+    from bakery.place import place
+
     if not _is_layout(form, target):
         place(image, target)
         return
+    from bakery.oci import layout
+
     part = target.with_name(f".{target.name}.part")
     layout.unpack(image, part)
     part.rename(target)

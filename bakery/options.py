@@ -5,19 +5,21 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bakery import bases, formats, recipe
 from bakery.bases import Base, VendorImage
-from bakery.engines import choice
 from bakery.formats import FORMATS
 from bakery.repositories import NOTHING, Replaced
-from bakery.verify import ladder
 from provisioner.actions import Action, Put, Run
 from provisioner.checkpoints import Wanted
 from provisioner.errors import BadInput
 from provisioner.plan import Plan
 from provisioner.roles import NO_CVMFS, CvmfsClient
 from provisioner.scrub import scrub
+
+if TYPE_CHECKING:
+    from bakery.engines import choice
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Options:
     kind: str = "osg"
     format: formats.Name = "qcow2"
     output: Path | None = None
-    level: ladder.Level = "boot"
+    level: formats.Level = "boot"
     mirror: str = ""
     keep_failed: bool = False
     rebuild_base: bool = False

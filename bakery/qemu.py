@@ -17,7 +17,10 @@ def to_raw(source: Path, target: Path) -> None:
 
 
 def to_qcow2(source: Path, target: Path, form: Form = "raw") -> None:
-    """An uncompressed qcow2 with the content of all layers: quick to read, for the cache."""
+    """An uncompressed qcow2 with the content of all layers: quick to read, for the cache.
+
+    Not flushed to the disk: what a power cut leaves is too short.
+    """
     run.call(["qemu-img", "convert", "-f", form, "-O", "qcow2", str(source), str(target)])
 
 
@@ -25,19 +28,6 @@ def to_zstd(source: Path, target: Path) -> None:
     """The form an image is published in: a tenth of zlib's time, a little smaller, QEMU >= 5.1."""
     options = ["-c", "-m", "4", "-o", "compression_type=zstd"]
     run.call(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options, str(source), str(target)])
-
-
-def difference(changed: Path, base: Path, target: Path, form: Form = "raw") -> None:
-    """A thin layer over `base` (qcow2) that holds what `changed` (of this form) adds.
-
-    By way of a qcow2 of all of it: rebase reads every hole of a raw file, 25 s for what takes 1 s.
-    Not flushed to the disk, as convert does not either: what a power cut leaves is too short.
-    """
-    whole = target.with_suffix(".whole")
-    to_qcow2(changed, whole, form)
-    run.call(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(whole), "-F", "qcow2", str(target)])
-    run.call(["qemu-img", "rebase", "-t", "unsafe", "-b", str(base), "-F", "qcow2", str(target)])
-    whole.unlink()
 
 
 def overlay(base: Path, target: Path, size: str = "") -> None:

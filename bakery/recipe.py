@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bakery import __version__, data, repositories, udocker
+from bakery import __version__, data, repositories
 from bakery.bases import Base
 from bakery.repositories import Replaced
+from provisioner import near
 from provisioner.errors import BadInput
 from provisioner.plan import STAMP, Plan, PlannedStep, chained_id
 from provisioner.roles import NO_CVMFS, Context, CvmfsClient, Family
@@ -63,12 +64,13 @@ def plan(
     """`boots`: of a machine; else of a container, which has no service manager. Raises BadInput."""
     unknown = sorted(set(optional) - set(OPTIONAL))
     if unknown:
-        raise BadInput(f"No optional role is called {', '.join(unknown)}.", "See bake-image --list-roles.")
+        hint = near.hint(unknown, OPTIONAL, "See bake-image --list-roles.")
+        raise BadInput(f"No optional role is called {', '.join(unknown)}.", hint)
     if not boots and "cvmfs" in optional:
         raise BadInput("A container cannot mount CVMFS.", "Bind-mount the host's: -v /cvmfs:/cvmfs:shared.")
     files = tuple(file for file in worker_files(worker, kind) if boots or not _is_for_systemd(file))
     chosen = set(optional) | (containers_have(base.family) if not boots else frozenset())
-    program = udocker.files() if "udocker" in chosen else ()
+    program = _udocker_files() if "udocker" in chosen else ()
     found = repositories.of_base(base.family, base.release, replaced)
     context = Context(base.family, files, client, found, program, boots)
     steps: list[PlannedStep] = []
@@ -87,6 +89,12 @@ def containers_have(family: Family) -> frozenset[str]:
     Of EL it is not known which repository has its engine, proot: there --with udocker has to ask for it.
     """
     return frozenset({"udocker"}) if family in ("debian", "ubuntu") else frozenset()
+
+
+def _udocker_files() -> tuple[File, ...]:
+    from bakery import udocker  # importlib.metadata takes a third of the time that a plan does
+
+    return udocker.files()
 
 
 def _possible(steps: tuple[Step, ...], without_systemd: bool) -> tuple[Step, ...]:

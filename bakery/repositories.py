@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bakery import data
+from provisioner import near
 from provisioner.errors import BadInput
 from provisioner.roles import Family
 from provisioner.roles.repositories import Key, Repository
@@ -82,7 +83,7 @@ def _check(public: Sequence[Repository], replaced: Replaced) -> None:
         if unknown:
             raise BadInput(
                 f"{option}: this base's plan defines no repository {', '.join(unknown)}.",
-                f"It defines {', '.join(sorted(known)) or 'none'}.",
+                near.hint(unknown, known, f"It defines {', '.join(sorted(known)) or 'none'}."),
             )
 
 

@@ -1,11 +1,12 @@
 """The cache: bases, checkpoints and finished images by id, and folders to work in.
 
     bases/<id>.qcow2           a base as it was built or fetched
-    checkpoints/<id>.qcow2     a thin layer over its base: the disk after the step with this id
+    checkpoints/<id>.qcow2     the disk after the step with this id
     images/<kind>-<base>-<id12>.qcow2 and .json      a finished image and its manifest; .tar: a container's
     downloads/<id>.part        what has arrived of a vendor's image, which becomes a base
     packages/<release>/        downloaded packages and lists
     work/<random>/             one bake or verification; locked while its process lives
+    work/<random>/tmp/         temporary files of the programs that it starts
     locks/<name>               held by whoever makes the image or base of that name
     logs/<time>-<name>/        what a bake or a verification told, the newest few: bakery/logs.py
 
@@ -20,8 +21,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -82,7 +81,7 @@ class Store:
         return 0, self.base(plan.base_id)
 
     def forget_base(self, base_id: str) -> None:
-        """Remove a base; its checkpoints are layers over it and go first."""
+        """Remove a base; its checkpoints hold what it was and go first."""
         for path in (self.root / "checkpoints").glob("*.json"):
             if (_json(path) or {}).get("base_id") == base_id:
                 path.with_suffix(".qcow2").unlink(missing_ok=True)
@@ -144,6 +143,8 @@ def commit(disk: Path, at: Path, manifest: Manifest) -> None:
 
 
 def write_manifest(disk: Path, manifest: Manifest) -> None:
+    import tempfile
+
     target = manifest_path(disk)
     with tempfile.NamedTemporaryFile("w", dir=disk.parent, prefix=".manifest-", delete=False) as out:
         json.dump(manifest, out, indent=1)
@@ -153,7 +154,15 @@ def write_manifest(disk: Path, manifest: Manifest) -> None:
 
 @contextmanager
 def work_folder(store: Store) -> Iterator[Path]:
-    """A private folder on the cache's file system, gone when the block ends."""
+    """A private folder on the cache's file system, gone when the block ends.
+
+    It has a folder for the temporary files of all that is started meanwhile.
+    """
+    import shutil
+    import tempfile
+
+    from provisioner.run import temporary_files_in
+
     parent = store.root / "work"
     parent.mkdir(parents=True, exist_ok=True)
     with alone(parent):  # a folder made but not yet locked would look left behind
@@ -162,13 +171,17 @@ def work_folder(store: Store) -> Iterator[Path]:
         lock = os.open(folder, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)  # waits for who only looks whether somebody holds it
     try:
-        yield folder
+        (folder / "tmp").mkdir()
+        with temporary_files_in(folder / "tmp"):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
 def _sweep(parent: Path) -> None:
+    import shutil
+
     for left in parent.iterdir():
         lock = claim(left)
         if lock is not None:

@@ -16,15 +16,12 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
 
 from bakery.data import CLOUD_INIT
 from bakery.launch import guest, multipart
 from bakery.launch.multipart import Part
+from provisioner import near
 from provisioner.errors import BadInput, BakeryError
-
-if TYPE_CHECKING:
-    import jinja2
 
 KINDS = ("osg", "prominence")
 FORMS = ("script", "cloud-config", "mime", "conf")
@@ -52,9 +49,10 @@ _MISTAKES = {
     ";": "a ; that would cut off the rest",
 }
 _OPENER = {")": "(", "]": "[", "}": "{"}
-_TEMPLATES = {"script": "script.sh.j2", "cloud-config": "cloud-config.yaml.j2"}
+_TEMPLATES = {"script": "script.sh.in", "cloud-config": "cloud-config.yaml.in"}
 _PARTS = {kind: f"{kind}-worker.yaml" for kind in KINDS}
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
+_PLACE = re.compile(r"@([a-z]+)@")
 _HEREDOC = re.compile(r"(?ms)<<'([^'\n]+)'\n(.*?)^\1$")
 
 
@@ -126,7 +124,8 @@ def _check_settings(conf: WorkerConf) -> None:
     for name in conf.settings:
         if name not in setting_keys(conf.kind):
             known = ", ".join(setting_keys(conf.kind))
-            raise BadInput(f"There is no setting {name}.", f"There are {known}.")
+            hint = near.hint([name], setting_keys(conf.kind), f"There are {known}.")
+            raise BadInput(f"There is no setting {name}.", hint)
     for setting, name in _FIELDS.items():
         if getattr(conf, name) and key_of(conf.kind, setting) is None:
             raise BadInput(f"A worker of the kind {conf.kind} has no {setting}.", "Leave it away.")
@@ -179,7 +178,8 @@ def parse_conf(text: str, kind: str = "osg") -> dict[str, str]:
 def render(conf: WorkerConf, form: str, include: Sequence[Part] = ()) -> str:
     """User-data of one of FORMS that writes the file, 0600 and owned by root."""
     if form not in FORMS:
-        raise BadInput(f"There is no form {form!r} of user-data.", f"Use {', '.join(FORMS)}.")
+        hint = near.hint([form], FORMS, f"Use {', '.join(FORMS)}.")
+        raise BadInput(f"There is no form {form!r} of user-data.", hint)
     text = conf_text(conf)
     made = _formed(conf, form, text, include)
     read = parse_conf(text, conf.kind)
@@ -310,32 +310,27 @@ def _formed(conf: WorkerConf, form: str, text: str, include: Sequence[Part]) -> 
 
 
 def _fill(template: str, text: str, conf: WorkerConf) -> str:
-    return (
-        _house()
-        .get_template(template)
-        .render(
-            path=conf_path(conf.kind),
-            conf=text,
-            secret=bool(conf.token),
-            delimiter=delimiter(text),
-            readable=text.isascii(),  # beyond ASCII, old versions of PyYAML differ: base64
-            base64=base64.b64encode(text.encode()).decode(),
-        )
-    )
+    """`@name@` in a template stands for a value; what a value holds stands for itself."""
+    values = {
+        "warning": " It holds a token: whoever reads it can join the pool." if conf.token else "",
+        "path": conf_path(conf.kind),
+        "conf": text,
+        "delimiter": delimiter(text),
+        "content": _yaml_content(text),
+    }
+    return _PLACE.sub(lambda place: values[place[1]], _template(template))
+
+
+def _yaml_content(text: str) -> str:
+    """Beyond ASCII, old versions of PyYAML differ in what they read: base64."""
+    if text.isascii():
+        return "\n      ".join(("    content: |", *text.removesuffix("\n").split("\n")))
+    return f"    encoding: b64\n    content: {base64.b64encode(text.encode()).decode()}"
 
 
 @cache
-def _house() -> jinja2.Environment:
-    import jinja2  # a tenth of a second; --help and refusals do without
-
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(CLOUD_INIT / "common"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # not HTML
-        auto_reload=False,
-    )
+def _template(name: str) -> str:
+    return (CLOUD_INIT / "common" / name).read_text("utf-8")
 
 
 def _check_as_the_guest(key: Key, value: str) -> None:

@@ -1,7 +1,10 @@
 """`python -m provisioner apply --disk RAW --from N --to M < plan.json`, in a room of its own.
 
-The chroot engine runs this; events go to stdout as JSON lines, an error as the last of them:
-{"event": "error", "class": "CommandFailed", "message": "…", "hint": "…", …}.
+The chroot engine runs this. It ends before M, after a role, where the disk as it is then is worth keeping.
+Events go to stdout as JSON lines, as the last of them one of
+
+    {"event": "result", "steps": 12, "keep": true}      so many of the plan's are done; keep the disk?
+    {"event": "error", "class": "CommandFailed", "message": "…", "hint": "…", …}
 """
 
 from __future__ import annotations
@@ -10,13 +13,17 @@ import argparse
 import json
 import sys
 import tempfile
+import time
+from itertools import pairwise
 from pathlib import Path
 
 from provisioner import errors, plan, repository_files, run
 from provisioner.apply import apply
+from provisioner.checkpoints import WANTED, is_worth_keeping
 from provisioner.disk import finish, mount_root
 from provisioner.errors import BakeryError
 from provisioner.monitor import JsonLines
+from provisioner.plan import Plan
 from provisioner.space import full_disk
 from provisioner.targets.chroot import Chroot, Loan, definitions
 
@@ -37,7 +44,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("verb", choices=["apply"])
     parser.add_argument("--disk", type=Path, required=True)
     parser.add_argument("--from", dest="first", type=int, default=0)
-    parser.add_argument("--to", dest="last", type=int)
+    parser.add_argument("--to", dest="last", type=int, required=True)
+    parser.add_argument("--checkpoints", choices=WANTED, required=True)
+    parser.add_argument("--writing", type=float, required=True, help="seconds that one takes to write")
     parser.add_argument("--sources", type=Path, required=True)
     parser.add_argument("--more-sources", type=Path, required=True)
     parser.add_argument("--preferences", type=Path, required=True)
@@ -56,7 +65,7 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     loan = Loan(*lent, options.package_cache, urls, options.more_sources.read_text())
     try:
         target = Chroot(root, loan)
-        apply(planned.steps[options.first : options.last], target, monitor)
+        done, keep = _steps(planned, target, options, monitor)
         # Raises what a full disk below would otherwise have nobody notice.
         finish(mounted)
         target.close()
@@ -66,6 +75,22 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
         raise full_disk(error, options.disk, root) from None
     run.call(["umount", "--recursive", str(root)])
     root.rmdir()
+    monitor.tell({"event": "result", "steps": done, "keep": keep})
+
+
+def _steps(
+    planned: Plan, target: Chroot, options: argparse.Namespace, monitor: JsonLines
+) -> tuple[int, bool]:
+    """How many steps are done in the end, and whether the disk is worth keeping as it is then."""
+    started = time.monotonic()
+    ends = (end for end in planned.role_ends() if options.first < end <= options.last)
+    for first, last in pairwise([options.first, *ends]):
+        apply(planned.steps[first:last], target, monitor)
+        passed = time.monotonic() - started
+        wanted = is_worth_keeping(options.checkpoints, passed, options.writing)
+        if wanted and last < len(planned.steps):
+            return last, True
+    return options.last, False
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from provisioner import near
 from provisioner.actions import Put
 from provisioner.errors import BadInput
 from provisioner.plan import Plan
@@ -58,7 +59,7 @@ def check(urls: Mapping[str, str], plan: Plan, files: Mapping[str, str]) -> None
     if unknown:
         raise BadInput(
             f"--repository-url: neither the base nor the plan defines a repository {', '.join(unknown)}.",
-            f"There are {', '.join(sorted(known)) or 'none'}.",
+            near.hint(unknown, known, f"There are {', '.join(sorted(known)) or 'none'}."),
         )
 
 

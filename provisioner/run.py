@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,13 +31,14 @@ from provisioner.errors import (
     WrongChecksum,
 )
 from provisioner.lines import LONGEST, Lines
-from provisioner.scrub import scrub
+from provisioner.scrub import scrub, shown
 
 TAIL_LINES = 15
 _TAIL_WIDTH = 1000  # characters of each
 _CHUNK = 1 << 16  # bytes
 _DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 _OF_CONDOR = re.compile(r"CONDOR_CONFIG$|_CONDOR_", re.IGNORECASE)
+_temporary: ContextVar[Path | None] = ContextVar("_temporary", default=None)
 _NO_SPACE = "No space left on device"
 # What apt says of a mirror, whoever called it; the rest of the line names the address.
 _UNREACHABLE = re.compile(
@@ -116,6 +117,19 @@ def stream(
 
 
 @contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Children, and theirs, put their temporary files there while the block runs; who owns it removes it.
+
+    So what a child leaves that was killed goes with its work.
+    """
+    before = _temporary.set(folder)
+    try:
+        yield
+    finally:
+        _temporary.reset(before)
+
+
+@contextmanager
 def background(
     argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
@@ -136,7 +150,7 @@ def attached(argv: Sequence[str]) -> int:
     # A handler of our own, which the child does not inherit as it would SIG_IGN.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        return subprocess.run([*_DIE_WITH_PARENT, *argv], check=False).returncode
+        return subprocess.run([*_DIE_WITH_PARENT, *argv], env=inherited(), check=False).returncode
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -152,19 +166,20 @@ def room_argv(command: Sequence[str], *, private_network: bool = False) -> list[
     return ["unshare", *user, *flags, *network, "--", *command]
 
 
+def inherited() -> dict[str, str]:
+    """This process's environment, for a child that is told no other."""
+    folder = _temporary.get()
+    return dict(os.environ) if folder is None else {**os.environ, "TMPDIR": str(folder)}
+
+
 def environment(**more: str) -> dict[str, str]:
     """This process's environment for a child that works on an image, and `more`.
 
     Without what would have HTCondor's tools in the image read the configuration of whoever calls
     us: an access point's users have CONDOR_CONFIG set, and the Python bindings set it too.
     """
-    kept = {name: value for name, value in os.environ.items() if not _OF_CONDOR.match(name)}
+    kept = {name: value for name, value in inherited().items() if not _OF_CONDOR.match(name)}
     return {**kept, **more}
-
-
-def shown(argv: Sequence[str]) -> str:
-    """The command as one could paste it, for messages."""
-    return scrub(shlex.join(argv))
 
 
 def require(*tools: str) -> None:
@@ -224,7 +239,7 @@ def _child(
         stdin=subprocess.PIPE,
         stdout=stdout,  # type: ignore[arg-type]  # a pipe number or an open file
         stderr=stderr,
-        env=env,
+        env=inherited() if env is None else env,
         cwd=cwd,
         process_group=0,
     )

@@ -20,6 +20,7 @@ from bakery.machines.layer import layer
 from bakery.store import Store, default_root
 from provisioner import run
 from provisioner.disk import mount_root
+from tests import quick
 from tests.integration import el_standin
 from tests.integration.el_standin import Standin
 
@@ -52,13 +53,47 @@ class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
         return VIRTUAL if nodeid.startswith(VIRTUAL) else nodeid.split("::")[0]
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
     return Lanes(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest lane begins first."""
-    items.sort(key=lambda item: not item.nodeid.startswith(VIRTUAL))
+_LEFT = "left_for_full"  # how many tests are, by whoever collected them
+_left = pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="the tests marked full, and no others")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest begin first, so that the lanes end together: virtual machines, files, unit tests.
+
+    What is marked full is left out, unless it is asked for by --full or by its name.
+    """
+    full = config.getoption("--full")
+    if full or not any("::" in word for word in config.args):
+        left = [item for item in items if (item.get_closest_marker("full") is None) == full]
+        items[:] = [item for item in items if item not in left]
+        config.hook.pytest_deselected(items=left)
+        _note_left(config, 0 if full else len(left))
+    items.sort(key=lambda item: (not item.nodeid.startswith(VIRTUAL), -quick.seconds_of(item.nodeid)))
+
+
+def _note_left(config: pytest.Config, number: int) -> None:
+    config.stash[_left] = number
+    if hasattr(config, "workeroutput"):  # of a lane, which tells the process that prints
+        config.workeroutput[_LEFT] = number
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[_left] = getattr(node, "workeroutput", {}).get(_LEFT, 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if left := config.stash.get(_left, 0):
+        terminalreporter.write_line(f"{left} tests are left for scripts/test full.")
 
 
 @dataclass(frozen=True)

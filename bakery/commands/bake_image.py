@@ -16,8 +16,8 @@ from bakery.commands import shell
 if TYPE_CHECKING:
     from bakery.bake import Baked
     from bakery.bases import Base
+    from bakery.formats import Level
     from bakery.options import LocalBase, Options
-    from bakery.verify.ladder import Level
     from provisioner.plan import Plan
     from provisioner.roles import CvmfsClient
 
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_repositories(parser)
     _add_work(parser)
     _add_instead(parser)
+    parser.verbs = ("cache", "shell")
     parser.epilog = (
         "bake-image cache list|prune shows and removes what is kept, bake-image shell IMAGE opens a shell"
         " in an image; each has --help."
@@ -216,11 +217,11 @@ def _bake(options: argparse.Namespace) -> int:
 
 
 def _packer_files(options: argparse.Namespace) -> int:
-    from bakery import bake, data, reports, store
+    from bakery import data, make, reports, store
 
     with reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
         cache = store.Store(store.default_root())
-        variables = bake.prepare(_options(options), options.packer_files, cache, monitor)
+        variables = make.prepare(_options(options), options.packer_files, cache, monitor)
     template = data.PACKER / "worker.pkr.hcl"
     if options.json:
         print(json.dumps({"variables": str(variables), "template": str(template)}))
@@ -302,7 +303,7 @@ def _result(baked: Baked) -> dict[str, object]:
 
 
 def _show_proof(baked: Baked) -> None:
-    from bakery.verify.table import print_proof
+    from bakery.commands.proof import print_proof
 
     source = "from the store" if baked.from_store else "baked"
     size = baked.manifest["size"] / 2**20
@@ -311,10 +312,9 @@ def _show_proof(baked: Baked) -> None:
 
 
 def _dry_run(options: argparse.Namespace) -> int:
-    from bakery.options import make_plan
     from provisioner import plan
 
-    _, planned = make_plan(_options(options))
+    planned = _planned(options)
     if options.json:
         print(json.dumps(plan.to_json(planned), indent=1))
     else:
@@ -322,13 +322,23 @@ def _dry_run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _planned(options: argparse.Namespace) -> Plan:
+    """Of a base that gets no updates any more, that is said."""
+    from bakery import bases
+    from bakery.options import make_plan
+
+    base, planned = make_plan(_options(options))
+    ended = bases.warning(base, datetime.date.today())
+    if ended:
+        shell.warn(ended, as_json=options.json)
+    return planned
+
+
 def _explain(options: argparse.Namespace) -> int:
     from bakery import store
     from bakery.explain import explain, to_json, to_text
-    from bakery.options import make_plan
 
-    _, planned = make_plan(_options(options))
-    found = explain(planned, store.Store(store.default_root()))
+    found = explain(_planned(options), store.Store(store.default_root()))
     if options.json:
         print(json.dumps(to_json(found), indent=1))
     else:
@@ -338,7 +348,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _print_plan(planned: Plan) -> None:
     from provisioner.actions import Put, Run
-    from provisioner.run import shown
+    from provisioner.scrub import shown
 
     print(f"{planned.kind} worker on {planned.base}, id {planned.id[:12]}")
     for step in planned.steps:

@@ -29,7 +29,7 @@ def _main(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="bake-image cache", description=__doc__, allow_abbrev=False)
+    made = shell.Parser(prog="bake-image cache", description=__doc__, allow_abbrev=False)
     verbs = made.add_subparsers(dest="verb", required=True, parser_class=shell.Parser)
     listing = verbs.add_parser("list", help="print what is kept", allow_abbrev=False)
     listing.add_argument("--verify", action="store_true", help="read all of it and compare the digests")

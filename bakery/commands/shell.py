@@ -7,11 +7,13 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bakery import __version__
+from provisioner import near
 from provisioner.errors import BakeryError, DiskFull, Interrupted, to_event
 from provisioner.monitor import JsonLines
 from provisioner.scrub import scrub
@@ -51,7 +53,15 @@ def _tell(error: BakeryError, *, as_json: bool) -> None:
         print(f"error: {scrub(str(error))}", file=sys.stderr)
 
 
-def parser(name: str, description: str) -> argparse.ArgumentParser:
+def warn(text: str, *, as_json: bool) -> None:
+    """What a command says on stderr that has no monitor."""
+    if as_json:
+        JsonLines().tell({"event": "warning", "text": scrub(text)})
+    else:
+        print(f"warning: {scrub(text)}", file=sys.stderr)
+
+
+def parser(name: str, description: str) -> Parser:
     made = Parser(prog=name, description=description, allow_abbrev=False)
     common(made)
     return made
@@ -66,10 +76,52 @@ def common(made: argparse.ArgumentParser) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """One whose complaints never repeat a token that was given in the wrong place."""
+    """One that says what a word may have meant, and never repeats a token given in the wrong place.
+
+    `verbs` are words that may come first instead of options, and are not for this parser.
+    """
+
+    verbs: Sequence[str] = ()
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._given = tuple(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        super().error(scrub(message))
+        super().error(scrub(_with(message, *self._questions())))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            question = near.did_you_mean(str(value), map(str, action.choices or ()))
+            error.message = _with(error.message, question)
+            raise
+
+    def _questions(self) -> Iterator[str]:
+        """What is no option of this parser, or of one of its verbs, is spelled wrong, whatever else is."""
+        flags = set(flags_of(self))
+        for word in takewhile(lambda word: word != "--", self._given):
+            flag = word.partition("=")[0]
+            if flag.startswith("--") and flag not in flags:
+                yield near.did_you_mean(flag, flags)
+        if self.verbs and self._given and not self._given[0].startswith("-"):
+            yield near.did_you_mean(self._given[0], self.verbs)
+
+
+def _with(message: str, *questions: str) -> str:
+    asked = " ".join(filter(None, questions))
+    return f"{message.rstrip('.')}. {asked}" if asked else message
+
+
+def flags_of(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The long options of a parser, and those of its verbs."""
+    for action in parser._actions:
+        yield from (flag for flag in action.option_strings if flag.startswith("--"))
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in action.choices.values():
+                yield from flags_of(verb)
 
 
 def _interrupt(signal_number: int, _frame: FrameType | None) -> None:

@@ -31,15 +31,26 @@ def _parser() -> argparse.ArgumentParser:
         help="until ssh answers, with KVM; five times that without (%(default)s)",
     )
     parser.add_argument(
-        "--idle-seconds", type=int, default=120, help="IdleTimeout to wait for (%(default)s)"
+        "--idle-seconds",
+        type=int,
+        default=20,
+        metavar="N",
+        help="the IdleTimeout that the worker is told of in the end (%(default)s)",
+    )
+    parser.add_argument(
+        "--machine",
+        default="vm",
+        choices=["vm", "namespace"],
+        help="vm: the proof that counts; namespace: a quick one, without boot loader, kernel, disk and"
+        " network card (%(default)s)",
     )
     return parser
 
 
 def _main(options: argparse.Namespace) -> int:
     from bakery import reports, store
+    from bakery.commands.proof import print_proof
     from bakery.verify.ladder import Request, up_to, verify
-    from bakery.verify.table import print_proof
 
     request = Request(
         options.image.resolve(),
@@ -49,6 +60,7 @@ def _main(options: argparse.Namespace) -> int:
         firmware=options.firmware,
         boot_seconds=options.boot_seconds,
         idle_seconds=options.idle_seconds,
+        machine=options.machine,
     )
     with reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
         proof = verify(request, store.Store(store.default_root()), monitor)

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 from bakery import mirror, qemu, rooms
@@ -17,7 +16,7 @@ from bakery.locks import alone
 from bakery.recipe import OPTIONAL
 from bakery.store import Store
 from provisioner import plan as plans
-from provisioner.checkpoints import Wanted, is_worth_keeping
+from provisioner.checkpoints import Wanted
 from provisioner.monitor import Monitor, note, phase
 from provisioner.plan import Plan
 
@@ -41,6 +40,29 @@ class Repositories:
         return self.more if role in OPTIONAL else ""
 
 
+@dataclass(frozen=True)
+class _Bake:
+    """What the rooms of one bake share. Its disk is `work`/disk.raw."""
+
+    plan: Plan
+    store: Store
+    repositories: Repositories
+    work: Path
+    monitor: Monitor
+
+    @property
+    def disk(self) -> Path:
+        return self.work / "disk.raw"
+
+    @property
+    def packages(self) -> Path:
+        return self.store.packages(self.repositories.release)
+
+    def more_at(self, step: int) -> str:
+        """The package sources that only the step's role sees."""
+        return self.repositories.more_of(self.plan.steps[step].role)
+
+
 def bake(
     plan: Plan,
     store: Store,
@@ -50,70 +72,63 @@ def bake(
     keep: Wanted = "auto",
 ) -> Path:
     """The finished, sealed raw disk in `work`. The base must be in the store, and stay there."""
-    disk, release = work / "disk.raw", repositories.release
+    this, release = _Bake(plan, store, repositories, work, monitor), repositories.release
     (work / "apt.sources").write_text(repositories.distribution)
     (work / "apt.preferences").write_text(mirror.preferences(release))
-    packages = store.packages(release)
-    packages.mkdir(parents=True, exist_ok=True)
+    this.packages.mkdir(parents=True, exist_ok=True)
     # apt allows one writer. Who waited starts from the checkpoints that the other made meanwhile.
-    with alone(packages, lambda: note(monitor, f"Another bake installs packages of {release}; waiting.")):
-        os.utime(packages)
+    with alone(
+        this.packages, lambda: note(monitor, f"Another bake installs packages of {release}; waiting.")
+    ):
+        os.utime(this.packages)
         started = time.monotonic()
-        done = _copy_nearest(plan, store, disk, monitor)
-        copying = time.monotonic() - started
-        _apply_from(done, copying, keep, plan, store, repositories, work, monitor)
-    return disk
+        done = _copy_nearest(this)
+        _apply_from(done, time.monotonic() - started, keep, this)
+    return this.disk
 
 
-def _copy_nearest(plan: Plan, store: Store, disk: Path, monitor: Monitor) -> int:
+def _copy_nearest(this: _Bake) -> int:
     """Make the disk to work on; the number of steps it has behind it."""
-    with checkpoints.nearest(plan, store, monitor) as (done, start):
-        with phase(monitor, "copy the base" if not done else "copy the checkpoint"):
-            qemu.to_raw(start, disk)
+    with checkpoints.nearest(this.plan, this.store, this.monitor) as (done, start):
+        with phase(this.monitor, "copy the base" if not done else "copy the checkpoint"):
+            qemu.to_raw(start, this.disk)
         return done
 
 
-def _apply_from(
-    done: int,
-    copying: float,
-    wanted: Wanted,
-    plan: Plan,
-    store: Store,
-    repositories: Repositories,
-    work: Path,
-    monitor: Monitor,
-) -> None:
-    """The roles that are not done, with a checkpoint where it pays.
+def _apply_from(done: int, copying: float, keep: Wanted, this: _Bake) -> None:
+    """The steps that are not done, with checkpoints where they pay.
 
     How long one takes to write is first guessed from `copying`, a disk's copy in seconds, then known.
     """
-    writing, since = copying, time.monotonic()
-    for first, last in pairwise([done, *(end for end in plan.role_ends() if end > done)]):
-        (work / "more.sources").write_text(repositories.more_of(plan.steps[first].role))
-        _apply(plan, first, last, repositories.urls, work, store.packages(repositories.release), monitor)
-        finished = time.monotonic()
-        if last < len(plan.steps) and is_worth_keeping(wanted, finished - since, writing):
-            checkpoints.keep(work / "disk.raw", plan, last, store, work, monitor)
-            since = time.monotonic()
-            writing = since - finished
+    writing = copying
+    while done < len(this.plan.steps):
+        done, is_worth_keeping = _apply(done, _stretch(done, this), keep, writing, this)
+        if is_worth_keeping:
+            started = time.monotonic()
+            checkpoints.keep(this.disk, this.plan, done, this.store, this.work, this.monitor)
+            writing = time.monotonic() - started
 
 
-def _apply(
-    plan: Plan,
-    first: int,
-    last: int,
-    urls: Mapping[str, str],
-    work: Path,
-    packages: Path,
-    monitor: Monitor,
-) -> None:
+def _stretch(done: int, this: _Bake) -> int:
+    """How far one room goes at most: to where roles that see more package sources begin or end."""
+    total = len(this.plan.steps)
+    return next((end for end in range(done, total) if this.more_at(end) != this.more_at(done)), total)
+
+
+def _apply(first: int, last: int, keep: Wanted, writing: float, this: _Bake) -> tuple[int, bool]:
+    """Steps in a room, to the last one or to the end of a role after which a checkpoint pays, and whether
+    one does: it is written when nobody has the disk mounted."""
+    work = this.work
+    (work / "more.sources").write_text(this.more_at(first))
     command = [
         # -P: nothing of the folder the user happens to be in is imported, least of all as root.
         *(sys.executable, "-P", "-m", "provisioner", "apply"),
-        *("--disk", str(work / "disk.raw")),
+        *("--disk", str(this.disk)),
         *("--from", str(first), "--to", str(last)),
+        *("--checkpoints", keep, "--writing", str(writing)),
         *("--sources", str(work / "apt.sources"), "--more-sources", str(work / "more.sources")),
-        *("--preferences", str(work / "apt.preferences"), "--package-cache", str(packages)),
-        *(f"--repository-url={name}={url}" for name, url in urls.items()),
+        *("--preferences", str(work / "apt.preferences"), "--package-cache", str(this.packages)),
+        *(f"--repository-url={name}={url}" for name, url in this.repositories.urls.items()),
     ]
-    rooms.relay(command, json.dumps(plans.to_json(plan)).encode(), monitor)
+    told = rooms.relay(command, json.dumps(plans.to_json(this.plan)).encode(), this.monitor)
+    return told["steps"], told["keep"]

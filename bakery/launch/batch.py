@@ -18,6 +18,7 @@ from pathlib import Path
 from bakery import files
 from bakery.launch import findings, forms, keys, request
 from bakery.launch.request import Policy, Request, Shape
+from provisioner import near
 from provisioner.errors import BadInput
 from provisioner.scrub import scrub
 
@@ -156,7 +157,8 @@ def _check_columns(table: Path, names: object, known: Sequence[str]) -> None:
     unknown = [str(name) for name in given if name not in known]
     if unknown or not given or len(set(given)) < len(given):
         what = f"does not know {', '.join(map(scrub, unknown))}" if unknown else "needs each column once"
-        raise BadInput(f"{table}: the first line {what}.", f"The columns are {', '.join(known)}.")
+        hint = near.hint(unknown, known, f"The columns are {', '.join(known)}.")
+        raise BadInput(f"{table}: the first line {what}.", hint)
 
 
 def _flag(text: str) -> bool:

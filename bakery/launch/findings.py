@@ -1,4 +1,11 @@
-"""What is wrong, or perhaps wrong: as data, as words, and as a refusal."""
+"""What is wrong, or perhaps wrong: as data, as words, and as a refusal.
+
+The severity of a finding in user-data follows its effect:
+
+- an `error` means that at boot this does not do what it says;
+- a `warning` means that it does, but is against a schema, a habit or safety;
+- a `note` means that it cannot be judged before the boot, and why.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +15,7 @@ from typing import Any, Literal
 
 from provisioner.errors import BadInput
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True)
@@ -34,10 +41,17 @@ def warning(name: str, message: str, fix: str = "", where: str = "") -> Finding:
     return Finding(name, "warning", message, fix, where)
 
 
+def note(name: str, message: str, fix: str = "", where: str = "") -> Finding:
+    return Finding(name, "note", message, fix, where)
+
+
 def judged(found: Iterable[Finding], *, allowed: Collection[str], strict: bool) -> tuple[Finding, ...]:
-    """Without what the user allows by name; strictly, a warning is an error."""
+    """Without what the user allows by name; strictly, a warning is an error, but a note stays one."""
     left = (finding for finding in found if finding.id not in allowed)
-    return tuple(replace(finding, severity="error") if strict else finding for finding in left)
+    return tuple(
+        replace(finding, severity="error") if strict and finding.severity == "warning" else finding
+        for finding in left
+    )
 
 
 def errors(found: Iterable[Finding]) -> list[Finding]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from bakery import userdata
+from provisioner import near
 from provisioner.errors import BadInput
 from provisioner.scrub import scrub
 
@@ -143,10 +144,7 @@ def _instead(key: str, kind: str) -> str:
     }
     rows = userdata.worker_keys(kind)
     flags = {row.key: by_setting[row.setting] for row in rows if row.setting in by_setting}
-    known = {name.casefold(): name for name in (*flags, *settable(kind))}
-    from difflib import get_close_matches
-
-    near = [known[name] for name in get_close_matches(key.casefold(), known, n=1)]
-    if not near:
+    found = near.near(key, (*flags, *settable(kind)))
+    if not found:
         return f"The keys are {', '.join(settable(kind))}."
-    return f"Use {flags[near[0]]}." if near[0] in flags else f"Did you mean {near[0]}?"
+    return f"Use {flags[found[0]]}." if found[0] in flags else near.question(found)

@@ -17,6 +17,7 @@ from bakery.launch.clouds import CLOUDS
 from bakery.launch.forms import Encoding
 from bakery.launch.lint import names as lint_names
 from bakery.launch.request import NAMES
+from provisioner import near
 from provisioner.errors import BadInput
 from provisioner.scrub import scrub
 
@@ -210,7 +211,8 @@ def _cloud(found: Namespace) -> str | None:
     if found.cloud in CLOUDS:
         return str(found.cloud)
     if found.cloud is not None and found.worker == "osg":
-        raise BadInput(f"--cloud does not know {scrub(found.cloud)!r}.", f"It knows {', '.join(CLOUDS)}.")
+        hint = near.hint([found.cloud], CLOUDS, f"It knows {', '.join(CLOUDS)}.")
+        raise BadInput(f"--cloud does not know {scrub(found.cloud)!r}.", hint)
     return None
 
 
@@ -232,5 +234,6 @@ def _path(name: str | None) -> Path | None:
 def _not_understood(words: Sequence[str]) -> BadInput:
     """Names options only: any other word may be a token."""
     options = [scrub(word.partition("=")[0]) for word in words if word.startswith("--")]
-    known = f" ({', '.join(options)})" if options else ""
-    return BadInput(f"There are words on the command line that are no option{known}.", "See --help.")
+    named = f" ({', '.join(options)})" if options else ""
+    hint = near.hint(options, shell.flags_of(parser()), "See --help.")
+    return BadInput(f"There are words on the command line that are no option{named}.", hint)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from bakery.files import write_private
+from bakery.store import default_root
 from provisioner import run
 from provisioner.errors import BakeryError, MissingHere, NotProven
 from provisioner.monitor import Monitor, warn
 
+DEVICE = Path("/dev/kvm")
 _PROBE_SECONDS = 30
+# A failed trial takes half a minute, and what failed once on a boot of this machine fails again.
+_REMEMBERED = 86400  # seconds
 # A kernel without a root file system has come all the way up when it says this.
 _ALIVE = "Unable to mount root fs"
 
@@ -31,7 +39,7 @@ def choose(wanted: str, kernel: Path, work: Path, monitor: Monitor) -> Accelerat
     """`wanted` is auto, kvm or tcg; `kernel` a vmlinuz of the guest. Raises MissingHere for kvm."""
     if wanted == "tcg":
         return TCG
-    problem = _problem(kernel, work)
+    problem = _remembered(kernel) or _tried(kernel, work)
     if not problem:
         return KVM
     if wanted == "kvm":
@@ -51,9 +59,42 @@ def kernel(root: Path) -> Path:
     raise NotProven("The image has no kernel.")
 
 
-def _problem(kernel: Path, work: Path) -> str:
-    if not Path("/dev/kvm").exists():
+def memory() -> Path:
+    """Where it is kept that KVM did not work."""
+    return default_root() / "no-kvm.json"
+
+
+def _remembered(kernel: Path) -> str:
+    """Why KVM did not work, if the same was tried within a day; "" otherwise."""
+    try:
+        kept = json.loads(memory().read_text())
+        age = time.time() - kept["at"]
+        if kept["tried"] != _what(kernel) or not 0 <= age < _REMEMBERED:
+            return ""
+        return f"{kept['problem']}, tried {age / 60:.0f} min ago and remembered in {memory()}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _tried(kernel: Path, work: Path) -> str:
+    if not DEVICE.exists():
         return "there is no /dev/kvm"
+    problem = _problem(kernel, work)
+    if problem:
+        memory().parent.mkdir(parents=True, exist_ok=True)
+        kept = {"at": int(time.time()), "tried": _what(kernel), "problem": problem}
+        write_private(memory(), json.dumps(kept).encode())
+    return problem
+
+
+def _what(kernel: Path) -> list[str]:
+    """This boot of this machine, its QEMU, and the guest's kernel."""
+    qemu = Path(shutil.which("qemu-system-x86_64") or "").stat()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return [boot, f"{qemu.st_mtime_ns}", kernel.name, f"{kernel.stat().st_size}"]
+
+
+def _problem(kernel: Path, work: Path) -> str:
     log = work / "kvm-probe.log"
     machine = ["-M", "q35", "-m", "512", "-nodefaults", "-display", "none", "-no-reboot"]
     boot = ["-kernel", str(kernel), "-append", "console=ttyS0 panic=-1", "-serial", f"file:{log}"]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
+from bakery.machines import conditions
+from bakery.machines.conditions import Condition
 from provisioner.errors import NotProven
 from provisioner.run import Completed
 
-ANY_STATUS = range(-64, 256)
+T = TypeVar("T")
+ANY_STATUS = range(-64, 255)  # 255 is what ssh(1) ends with when it could not run the program
 # What programs inside are run with, whoever asks and whatever his own environment is.
 ENVIRONMENT = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LC_ALL=C.UTF-8")
 # Whole from the moment it has its name; the content is in no argument.
@@ -63,28 +65,45 @@ class Machine(ABC):
     def is_on(self) -> bool:
         return self.process.poll() is None
 
-    def wait_until(self, what: str, is_so: Callable[[], bool], seconds: float) -> None:
-        """Look until it is so. Raises NotProven if it takes longer, or the machine ends."""
-        deadline = time.monotonic() + seconds * self.slower
-        while not is_so():
-            if not self.is_on():
-                raise NotProven(f"The machine ended before {what}.", self._last_words())
-            if time.monotonic() > deadline:
-                raise NotProven(f"Not within {seconds * self.slower:g} s: {what}.", self._last_words())
-            time.sleep(self.pause)
+    def over(self) -> str:
+        """Why nothing can be expected of the machine any more; "" while it is on."""
+        return "" if self.is_on() else "The machine ended."
+
+    def wait(self, condition: Condition[T]) -> T:
+        """The answer with which the condition holds; its seconds are as they are. Raises NotProven."""
+        return conditions.wait(condition, ended=self.over, pause=self.pause)
+
+    def wait_until(
+        self, what: str, ask: Callable[[], T], seconds: float, holds: Callable[[T], bool] = bool
+    ) -> T:
+        """`wait` with the seconds of a fast machine; a failure shows the console's last lines."""
+        try:
+            return self.wait(Condition(what, ask, seconds * self.slower, holds))
+        except NotProven as error:
+            raise NotProven(error.message, f"{error.hint} {self._last_words()}".strip()) from None
+
+    def answer(self, *argv: str) -> str:
+        """What a program prints, whatever its exit status: a question that may be asked again."""
+        return self.run(argv, expect=ANY_STATUS).stdout.strip()
+
+    def wait_answer(
+        self, argv: Sequence[str], wanted: str | Callable[[str], bool], seconds: float = 120
+    ) -> str:
+        """Until the program prints what is wanted, or what `wanted` is true of."""
+        holds = wanted if callable(wanted) else lambda said: said == wanted
+        return self.wait_until(
+            f"the right answer to {' '.join(argv)}", lambda: self.answer(*argv), seconds, holds
+        )
+
+    def wait_said(self, text: str, seconds: float = 120) -> None:
+        """Until the text is on the console."""
+        what = f"{text!r} on the console"
+        self.wait_until(what, lambda: text in self.console_text(), seconds)
 
     def wait_up(self, seconds: float = 60) -> str:
         """Until systemd has done all it was to do at boot; `running`, or `degraded` if not well."""
-        state = ""
-
-        def booted() -> bool:
-            nonlocal state
-            with suppress(NotProven):  # there is no way in yet
-                state = self.run(["systemctl", "is-system-running"], expect=ANY_STATUS).stdout.strip()
-            return state in ("running", "degraded")
-
-        self.wait_until("the machine is up", booted, seconds)
-        return state
+        argv = ["systemctl", "is-system-running"]
+        return self.wait_answer(argv, lambda state: state in ("running", "degraded"), seconds)
 
     def goes_off(self, seconds: float) -> bool:
         """Whether the machine powered itself off in time. These seconds are as they are."""

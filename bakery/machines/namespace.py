@@ -49,6 +49,7 @@ MASKED = (
 _POWERED_OFF = -signal.SIGINT
 _REBOOTED = -signal.SIGHUP
 _CGROUPS = "worker-bakery."
+CONSOLE = "console"  # in the machine's work folder
 
 # $1 cgroup, $2 root, $3 terminal, $4 hostname, $5… for systemd.
 _OUTSIDE = r"""
@@ -115,25 +116,27 @@ class NamespaceMachine(Machine):
         expect: Sequence[int] = (0,),
         seconds: float = 60,
     ) -> Completed:
-        return call(self._inside(argv), stdin=stdin, expect=expect, seconds=seconds)
+        return call(inside(self.first(), argv), stdin=stdin, expect=expect, seconds=seconds)
 
-    def _inside(self, argv: Sequence[str]) -> list[str]:
-        first = self._first()
-        if first is None:
-            raise NotProven("The machine is not on.", self._last_words())
-        spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
-        # --root: the machine's own, which is not its mount namespace's where we are in a chroot.
-        where = (f"--target={first}", "--root", "--wd")
-        return ["nsenter", *where, *spaces, "--", *ENVIRONMENT, *argv]
+    def first(self) -> int:
+        """The machine's PID 1 as we see it, once it is systemd and no longer our script.
 
-    def _first(self) -> int | None:
-        """The machine's PID 1 as we see it, once it is systemd and no longer our script."""
+        Raises NotProven before, and when the machine is off.
+        """
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         with suppress(OSError):
             for child in children.read_text().split():
                 if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
                     return int(child)
-        return None
+        raise NotProven("The machine is not on.", self._last_words())
+
+
+def inside(first: int, argv: Sequence[str]) -> list[str]:
+    """The command line that runs `argv` in the machine whose PID 1 is `first`, as root."""
+    spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
+    # --root: the machine's own, which is not its mount namespace's where we are in a chroot.
+    where = (f"--target={first}", "--root", "--wd")
+    return ["nsenter", *where, *spaces, "--", *ENVIRONMENT, *argv]
 
 
 @contextmanager

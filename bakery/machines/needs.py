@@ -66,7 +66,7 @@ def in_namespaces(needs: Needs, image: Image, work: Path) -> Iterator[Machine]:
             _first_boot(root, _seed_files(needs, []))
         with namespace.boot(
             root,
-            console=work / "console",
+            console=work / namespace.CONSOLE,
             hostname=needs.hostname,
             network=needs.network,
             arguments=told,

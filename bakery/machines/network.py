@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import os
 import socket
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bakery.machines.conditions import Condition, wait
 from provisioner import run
 from provisioner.errors import NotProven
 
@@ -99,6 +100,14 @@ def isolated(work: Path) -> Iterator[Network]:
         yield network
 
 
+def here() -> Network:
+    """Our own network, which has to be a room's private one, made such a network."""
+    network = Network(os.getpid())
+    add_gateway()
+    _add_surroundings(network)
+    return network
+
+
 def add_gateway(prefix: Sequence[str] = ()) -> None:
     """Give the present network, or the one that the prefix leads into, the pool's address."""
     run.call([*prefix, "ip", "link", "set", "lo", "up"])
@@ -115,9 +124,11 @@ def _add_surroundings(network: Network) -> None:
 
 def _wait_apart(network: Network) -> None:
     """Until the holder has left our network for its own."""
-    for _ in range(100):
-        with suppress(OSError):
-            if not network.namespace.samefile("/proc/self/ns/net"):
-                return
-        time.sleep(0.05)
-    raise NotProven("No network of its own could be made.")
+
+    def apart() -> bool:
+        try:
+            return not network.namespace.samefile("/proc/self/ns/net")
+        except OSError as error:
+            raise NotProven(str(error)) from None
+
+    wait(Condition("a network of its own", apart, 60), pause=0.05)

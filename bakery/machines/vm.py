@@ -6,8 +6,8 @@ import shlex
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,14 +15,17 @@ from typing import Literal
 from bakery import qemu
 from bakery.machines import serial
 from bakery.machines.accelerator import Accelerator
-from bakery.machines.machine import ANY_STATUS, ENVIRONMENT, Machine
+from bakery.machines.conditions import Condition
+from bakery.machines.machine import ENVIRONMENT, Machine
 from bakery.machines.network import Network, on
-from provisioner.errors import CommandFailed, MissingHere, NotProven
-from provisioner.run import Completed, background, call
+from provisioner.errors import MissingHere
+from provisioner.run import TAIL_LINES, Completed, background, call, failure
 from provisioner.scrub import scrub
 
 TOOLS = ("qemu-system-x86_64", "qemu-img")
 DISK, SERIAL, QEMU_LOG = "vm.qcow2", "serial.log", "qemu.log"  # in the machine's work folder
+LOGIN_SECONDS = 30  # with KVM, until sshd, which has let in before, lets in again
+_SSH_FAILED = 255
 DISK_SIZE = "8G"  # larger than any base, so that growing the root is part of the proof
 _EFI = (
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
@@ -72,8 +75,22 @@ class VirtualMachine(Machine):
         expect: Sequence[int] = (0,),
         seconds: float = 60,
     ) -> Completed:
-        """Over ssh, whose own failures look like the program's status 255."""
-        return call(self.ssh(argv), stdin=stdin, expect=expect, seconds=seconds * self.slower)
+        """Over ssh, asked again while it does not let in. Its status 255, for any failure, is no answer."""
+        reached = Condition(
+            f"ssh runs {argv[0]}",
+            lambda: self._call(argv, seconds, stdin),
+            LOGIN_SECONDS * self.slower,
+            lambda done: not _was_not_let_in(done),
+        )
+        done = self.wait(reached)
+        if done.status in expect:
+            return done
+        said = "\n".join((done.stdout + done.stderr).splitlines()[-TAIL_LINES:])
+        raise failure(argv, done.status, said)
+
+    def _call(self, argv: Sequence[str], seconds: float, stdin: bytes = b"") -> Completed:
+        every = range(-64, 256)
+        return call(self.ssh(argv), stdin=stdin, expect=every, seconds=seconds * self.slower)
 
     def ssh(self, argv: Sequence[str]) -> list[str]:
         """The ssh client's command line that runs a program inside, as root."""
@@ -92,36 +109,21 @@ class VirtualMachine(Machine):
 
         Raises NotProven; at once when QEMU ends, or the console shows that there is no use in waiting.
         """
-        self._wait("answer on ssh", lambda: _greets(self.ssh_port), seconds)
+        self.wait(Condition("an answer on ssh", lambda: _greets(self.ssh_port), seconds))
 
     def wait_login(self, seconds: float) -> None:
         """Until the login's key lets in: cloud-init may write it after sshd has started."""
-        said = ""
+        let_in = f"{self.settings.login.user} can log in"
+        self.wait(
+            Condition(let_in, lambda: self._call(["true"], 60), seconds, lambda done: not done.status)
+        )
 
-        def lets_in() -> bool:
-            nonlocal said
-            with suppress(CommandFailed):  # no end in time
-                done = self.run(["true"], expect=ANY_STATUS)
-                said = done.stderr.strip() or f"status {done.status}"
-                return done.status == 0
-            return False
-
-        try:
-            self._wait(f"let {self.settings.login.user} log in", lets_in, seconds)
-        except NotProven as error:
-            raise NotProven(f"{error.message} ssh said: {said}", error.hint) from None
-
-    def _wait(self, what: str, seen: Callable[[], bool], seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while not seen():
-            if not self.is_on():
-                raise NotProven(f"The machine did not {what}: {self.end()}")
-            found = serial.diagnose(self.console_text())
-            if found and found.final:
-                raise NotProven(f"The machine will not {what}.")
-            if time.monotonic() > end:
-                raise NotProven(f"The machine did not {what} within {seconds:.0f} s.")
-            time.sleep(self.pause)
+    def over(self) -> str:
+        """QEMU ended, or the console shows that the guest will not come up."""
+        if not self.is_on():
+            return f"The machine ended: {self.end()}"
+        found = serial.diagnose(self.console_text())
+        return f"The machine will not come up: {found}" if found and found.final else ""
 
     def _last_words(self) -> str:
         found = serial.diagnose(self.console_text())
@@ -189,6 +191,12 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
+
+
+def _was_not_let_in(done: Completed) -> bool:
+    """Has ssh ended before it could start the program? Then nothing was done, and it can be tried again."""
+    before = ("ssh: connect to host", "kex_exchange_identification", "Connection timed out during banner")
+    return done.status == _SSH_FAILED and any(text in done.stderr for text in before)
 
 
 def _greets(port: int) -> bool:

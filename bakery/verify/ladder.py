@@ -2,7 +2,7 @@
 
 A proof is plain data, kept in the image's manifest:
 
-    {"boot": {"at": "2026-11-22T…", "accelerator": "tcg", "checks": [
+    {"boot": {"at": "2026-11-22T…", "accelerator": "tcg", "machine": "vm", "checks": [
         {"what": "booted, ssh answered", "seconds": 93.2}, …]}}
 """
 
@@ -50,7 +50,8 @@ class Request:
     """What to prove of which image.
 
     `boot_seconds` is how long a machine with KVM may take until ssh answers, and `idle_seconds` the
-    shortened IdleTimeout of the pool rung.
+    IdleTimeout that the pool rung tells the worker of in the end. A `namespace` machine is quick and
+    shows no boot loader, kernel, disk and network card.
     """
 
     image: Path
@@ -60,7 +61,8 @@ class Request:
     firmware: Literal["bios", "efi"] = "bios"
     boot_seconds: int = 120
     group_name: str = 'Bakery\'s "proof" $(run)'
-    idle_seconds: int = 120
+    idle_seconds: int = 20
+    machine: Literal["vm", "namespace"] = "vm"
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "image": str(self.image)}

@@ -12,7 +12,6 @@ import re
 import secrets
 import signal
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,10 +19,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bakery import idtoken
+from bakery.machines import conditions
+from bakery.machines.conditions import Condition
 from bakery.machines.layer import mount_layer
 from bakery.machines.network import GATEWAY, Network, on
 from provisioner import run
-from provisioner.errors import CommandFailed, NotProven
+from provisioner.errors import NotProven
 from provisioner.targets.chroot import mount_kernel_file_systems
 
 ADDRESS = GATEWAY
@@ -31,11 +32,12 @@ TRUST_DOMAIN = "pool.verify.invalid"
 IDENTITY = "worker@cloud"
 SUBMITTER = "submitter"
 GROUP = "WorkerGroupName"
+IDLE, RUNNING, COMPLETED, HELD = "1", "2", "4", "5"  # JobStatus
 KEY = "POOL"  # the name of the signing key, and of its file
 NOTHING: Mapping[str, str] = MappingProxyType({})
 _ROOT = "pool"  # in the work folder
 _ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-_UP_SECONDS = 60
+_UP_SECONDS = 240
 
 _CONFIG = f"""\
 use security:recommended_v9_0
@@ -59,6 +61,29 @@ SCHEDD_INTERVAL = 5
 # It would change the build machine's kernel settings: /proc/sys is not namespaced.
 LINUX_KERNEL_TUNING_SCRIPT =
 """
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A job's JobStatus, whether it was ever started, and when and why it found no match last.
+
+    `rejected` is in seconds since 1970, 0 for never.
+    """
+
+    status: str
+    started: bool
+    rejected: int
+    why: str
+
+    def is_refused(self, since: int) -> bool:
+        """Has the negotiator found no match for it after that moment?
+
+        That a job is idle says little: it is, too, when nobody has asked for it yet. Raises NotProven
+        if it was started.
+        """
+        if self.started or self.status != IDLE:
+            raise NotProven(f"The job was started (JobStatus {self.status}), and was to be refused.")
+        return self.rejected > since and "no match found" in self.why
 
 
 @dataclass(frozen=True)
@@ -117,6 +142,16 @@ class Pool:
             or self._tool("condor_history", job_id, *told).strip()
         )
         return [value.strip() for value in row.split(",", len(attributes) - 1)]
+
+    def seen(self, job_id: str) -> Seen:
+        """How the negotiator and the schedd have dealt with a job."""
+        names = ("JobStatus", "NumShadowStarts", "LastRejMatchTime", "LastRejMatchReason")
+        status, starts, when, why = self.about(job_id, *names)
+        return Seen(status, starts != "undefined", int(when) if when.isdigit() else 0, why)
+
+    def reconfigure(self) -> None:
+        """Have its daemons read their configuration again."""
+        self._tool("condor_reconfig")
 
     def remove(self, job_id: str) -> None:
         """Take a job off its worker and out of the queue, if it is still there."""
@@ -204,15 +239,16 @@ def _configure(root: Path, key: bytes) -> None:
 
 
 def _wait_up(pool: Pool) -> None:
-    end = time.monotonic() + _UP_SECONDS
-    while time.monotonic() < end:
-        try:
-            if pool._tool("condor_status", "-pool", ADDRESS, "-schedd", "-af", "Name").strip():
-                return
-        except CommandFailed:
-            pass  # the collector does not listen yet
-        time.sleep(0.5)
-    raise NotProven(f"The throw-away pool was not up after {_UP_SECONDS} s.\n{pool.logs()}")
+    """Until the collector answers and has the access point's ad, and the negotiator's."""
+
+    def daemons() -> set[str]:
+        return set(pool._tool("condor_status", "-pool", ADDRESS, "-any", "-af", "MyType").split())
+
+    up = Condition("the throw-away pool is up", daemons, _UP_SECONDS, {"Scheduler", "Negotiator"}.issubset)
+    try:
+        conditions.wait(up)
+    except NotProven as error:
+        raise NotProven(f"{error.message}\n{pool.logs()}") from None
 
 
 def _submit_file(project: str, more: Mapping[str, str], count: int) -> str:

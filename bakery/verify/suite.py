@@ -24,18 +24,33 @@ class Result:
     skipped: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Host:
+    """How testinfra gets into a machine, and which tests of one of its kind there are."""
+
+    arguments: tuple[str, ...]
+    wanted: str = "boot"
+
+
+def by_ssh(login: str, port: int, key: Path) -> Host:
+    spec = f"worker-ssh://{login}@127.0.0.1:{port}?sudo=true&timeout=60"
+    return Host((f"--hosts={spec}", f"--ssh-identity-file={key}"))
+
+
+def in_namespaces(first: int) -> Host:
+    """`first` is the PID of the machine's PID 1. It has no disk, kernel and ssh server of its own."""
+    return Host((f"--hosts=worker-namespace://{first}",), "boot and not virtual")
+
+
 def on_root(root: Path, work: Path, monitor: Monitor, *, container: bool = False) -> Result:
     """The tests marked offline, of machines or of containers. Raises NotProven with the failures."""
     wanted = "offline and not machine" if container else "offline and not container"
     return _pytest(wanted, ["--connection=chroot", f"--hosts={root}"], {}, work, monitor)
 
 
-def over_ssh(
-    login: str, port: int, key: Path, expected: dict[str, Any], work: Path, monitor: Monitor
-) -> Result:
+def on_machine(host: Host, expected: dict[str, Any], work: Path, monitor: Monitor) -> Result:
     """The tests marked boot; `expected` is what the booted machine was told. Raises NotProven."""
-    host = f"paramiko://{login}@127.0.0.1:{port}?sudo=true&timeout=60"
-    return _pytest("boot", [f"--hosts={host}", f"--ssh-identity-file={key}"], expected, work, monitor)
+    return _pytest(host.wanted, host.arguments, expected, work, monitor)
 
 
 def _pytest(

@@ -35,6 +35,11 @@ class Trial:
     advertised: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def file(self) -> str:
+        """Where the worker reads its configuration."""
+        return guest.kind_of(self.conf.kind).file
+
+    @property
     def wanted(self) -> str:
         """What the worker demands of jobs, as its own runtime says it."""
         return guest.wanted(conf_text(self.conf).encode(), self.conf.kind)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 from provisioner.roles.repositories import Repository
@@ -55,4 +54,4 @@ class Context:
 
 
 def _is_under(file: File, folder: str) -> bool:
-    return PurePosixPath(folder) in PurePosixPath(file.path).parents
+    return file.path.startswith(f"{folder.rstrip('/')}/")

@@ -36,6 +36,7 @@ from provisioner.errors import (
     WrongChecksum,
 )
 from provisioner.lines import Lines
+from provisioner.scrub import shown
 from provisioner.targets import OnLine, host_keys
 from provisioner.targets.host_keys import Trust
 
@@ -230,7 +231,7 @@ class Ssh:
             case WrongChecksum():
                 return error
             case _:
-                return CommandFailed(run.shown(argv), status, tail)
+                return CommandFailed(shown(argv), status, tail)
 
 
 def connect(login: Login, say: OnLine, *, again: bool = False) -> paramiko.SSHClient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
@@ -11,11 +12,15 @@ from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
 from bakery.userdata import WorkerConf, conf_text, start_expression
-from bakery.verify.pool import ADDRESS, Pool
+from bakery.verify.pool import ADDRESS, COMPLETED, Pool
 from provisioner.errors import NotProven
 
 CONF = "/etc/osg-worker.conf"
-IDLE, RUNNING, COMPLETED, HELD = "1", "2", "4", "5"  # JobStatus
+REAL_ROUNDS = """\
+NEGOTIATOR_INTERVAL = 60
+NEGOTIATOR_CYCLE_DELAY = 20
+NEGOTIATOR_MIN_INTERVAL = 5
+"""
 # Seconds, for a slow machine. HTCondor sends its first ad a few seconds after its start, and one that
 # says that the worker is healthy perhaps only UPDATE_INTERVAL (60) later; the pool matches each 5 s.
 JOIN, JOB = 120, 240
@@ -37,6 +42,11 @@ def configure(machine: Machine, told: WorkerConf) -> None:
     machine.put(CONF, conf_text(told).encode(), 0o600)
 
 
+def reconfigure(machine: Machine, told: WorkerConf, **settings: str) -> None:
+    """Change settings of the file that a machine has been told: of one that is in the pool already."""
+    configure(machine, dataclasses.replace(told, settings={**told.settings, **settings}))
+
+
 def wait_joined(machine: Machine, pool: Pool, group: str) -> None:
     machine.wait_until(f"the collector knows of {group}", lambda: bool(pool.status(group)), JOIN)
 
@@ -46,12 +56,39 @@ def wait_job(
 ) -> str:
     """Until the job's status is one of these, which is returned."""
 
-    def status() -> str:
-        return pool.about(job, "JobStatus")[0]
-
     with explained(pool, job):
-        machine.wait_until(f"job {job} ends", lambda: status() in ends, seconds)
-    return status()
+        return machine.wait_until(
+            f"job {job} ends", lambda: pool.about(job, "JobStatus")[0], seconds, lambda now: now in ends
+        )
+
+
+def wait_refused(machine: Machine, pool: Pool, job: str, since: int) -> None:
+    """Until the pool has found no match for a job after that moment (seconds since 1970)."""
+    machine.wait_until(
+        f"job {job} is refused", lambda: pool.seen(job), JOB, lambda seen: seen.is_refused(since)
+    )
+
+
+def started_at(pool: Pool, job: str) -> int:
+    """Seconds since 1970."""
+    return int(pool.about(job, "JobStartDate")[0])
+
+
+@contextlib.contextmanager
+def real_rounds(pool: Pool) -> Iterator[None]:
+    """The negotiator's rounds are as far apart as HTCondor has them by default, while the block runs.
+
+    A dedicated scheduler asks for slots again while its claims of the last round are under way; one
+    second later it is given the same slots twice, and its job waits for a lease to end.
+    """
+    config = pool.root / "etc/condor/config.d/20-rounds.config"
+    config.write_text(REAL_ROUNDS)
+    pool.reconfigure()
+    try:
+        yield
+    finally:
+        config.unlink()
+        pool.reconfigure()
 
 
 @contextlib.contextmanager

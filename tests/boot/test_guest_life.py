@@ -100,7 +100,7 @@ def files_with(machine: Machine, text: str) -> set[str]:
 def test_a_late_configuration_starts_htcondor_and_a_change_is_followed(
     machine: Machine,
 ) -> None:
-    assert "osg-worker: waiting for /etc/osg-worker.conf" in machine.console_text()
+    machine.wait_said("osg-worker: waiting for /etc/osg-worker.conf")
     assert state(machine, "osg-worker.path") == "active"
     assert state(machine, "condor.service") == "inactive"
 
@@ -131,9 +131,7 @@ def test_a_late_configuration_starts_htcondor_and_a_change_is_followed(
     # The same once more changes nothing: there may be jobs.
     running = master(machine)
     write(machine, conf(name, start))
-    machine.wait_until(
-        "the file was read again", lambda: "nothing has changed" in machine.console_text(), 15
-    )
+    machine.wait_said("nothing has changed")
     assert master(machine) == running
 
     write(machine, conf("Other", token=TOKEN.replace("n0tt0besEEn-0", "n0tt0besEEn-1")))
@@ -160,7 +158,7 @@ def test_a_bad_configuration_is_explained_starts_nothing_and_can_be_corrected(
 
     # Closed, but only HTCondor's own parser can tell that it is no expression.
     write(machine, conf(start="TARGET.Owner == == 1"))
-    machine.wait_until("that is refused", lambda: "Start is not a ClassAd" in machine.console_text(), 120)
+    machine.wait_said("Start is not a ClassAd")
     assert state(machine, "condor.service") == "inactive"
     assert not machine.succeeds("ls", TOKEN_FILE) and not machine.succeeds("ls", CONFIG_FILE)
     assert "n0tt0besEEn" not in machine.console_text()
@@ -213,7 +211,7 @@ def test_a_crash_is_repaired_and_an_administrators_stop_is_a_stop(
 
     repaired = master(machine)
     machine.run(["systemctl", "restart", "condor.service"])
-    assert master(machine) not in (0, repaired)
+    machine.wait_until("there is a new one", lambda: master(machine) not in (0, repaired), 120)
     wait_for_startd(machine)
     machine.run(["systemctl", "stop", "condor.service"])
     assert state(machine, "condor.service") == "inactive"
@@ -226,7 +224,6 @@ def test_an_idle_worker_powers_itself_off_and_a_rebooted_one_goes_on(
 ) -> None:
     with booted(worker_root, tmp_path / "first") as machine:
         write(machine, conf(idle=10))
-        wait_for_startd(machine)
         machine.wait_off(240)
     said = "HTCondor was idle for long enough; it was never seen in the pool: port 9618 of 127.0.0.1"
     assert f"osg-worker: stopping: {said} cannot be reached: Connection refused" in machine.console_text()

@@ -12,8 +12,8 @@ from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
 from bakery.userdata import render
-from bakery.verify.pool import Pool
-from tests.boot.life import COMPLETED, CONF, IDLE, conf, configure, wait_job, wait_joined
+from bakery.verify.pool import COMPLETED, Pool
+from tests.boot.life import CONF, conf, configure, started_at, wait_job, wait_joined, wait_refused
 
 LATE, CHANGED = 'Late "comer\'s" $(group)', "Changed"
 MINE, FOREIGN = "TG-CONFIGURED", "TG-NOBODY-RUNS-THIS"
@@ -45,7 +45,7 @@ def machine(
 
 
 def test_a_file_that_appears_long_after_boot_configures_a_worker(machine: Machine, pool: Pool) -> None:
-    assert f"waiting for {CONF}" in machine.console_text()
+    machine.wait_said(f"waiting for {CONF}")
     assert not machine.succeeds("systemctl", "is-active", "condor.service")
     configure(machine, conf(pool, LATE, MINE))
     wait_joined(machine, pool, LATE)
@@ -79,7 +79,7 @@ def test_a_job_of_the_project_runs_and_a_foreign_one_does_not(machine: Machine, 
     assert wait_job(machine, pool, job) == COMPLETED
     host, user = pool.output("configured").split()
     assert host == "late" and user != "0"
-    assert pool.about(foreign, "JobStatus", "NumShadowStarts") == [IDLE, "undefined"]
+    wait_refused(machine, pool, foreign, started_at(pool, job))
     pool.remove(foreign)
 
 

@@ -19,7 +19,7 @@ from bakery.machines.machine import ANY_STATUS, Machine
 from bakery.machines.needs import Image
 from bakery.machines.network import Network
 from bakery.verify.pool import ADDRESS, IDENTITY, TRUST_DOMAIN, Pool
-from tests.boot.life import CONF, machines, wait_job
+from tests.boot.life import CONF, machines, started_at, wait_job, wait_refused
 
 Boot = Callable[[str], Machine]
 OFF = 300  # seconds, for a slow machine; the deadlines below are 15 to 45
@@ -53,7 +53,14 @@ def status(machine: Machine) -> dict[str, object]:
 
 
 def wait_state(machine: Machine, state: str, seconds: float = 240) -> None:
-    machine.wait_until(f"its state is {state}", lambda: status(machine)["state"] == state, seconds)
+    machine.wait_until(
+        f"its state is {state}", lambda: status(machine)["state"], seconds, lambda now: now == state
+    )
+
+
+def wait_configured(machine: Machine) -> None:
+    """Of what its file holds now."""
+    machine.run(["worker-image", "wait", "--for", "configured", "--timeout", "10m"], seconds=660)
 
 
 def forged() -> str:
@@ -84,12 +91,13 @@ def who_does_not_join_says_why_and_goes(start: Boot, pool: Pool) -> None:
 
 def who_is_never_configured_or_badly_goes(start: Boot, pool: Pool) -> None:
     never, badly = start("never"), start("badly")
-    for machine in (never, badly):
-        machine.wait_up()
-        machine.put("/etc/worker-defaults.conf", b"ConfigurationTimeout = 25\n")
+    soon = ("/etc/worker-defaults.conf", b"ConfigurationTimeout = 25\n")
+    never.wait_up()
+    never.put(*soon)
     configure(badly, told(pool, Start="Owner ==", Colour="red"))
-    badly.wait_until("it says what is wrong", lambda: "Start is not a ClassAd" in badly.console_text(), 120)
-    assert status(badly)["state"] == "waiting"
+    badly.wait_said("Start is not a ClassAd")
+    wait_state(badly, "waiting")
+    badly.put(*soon)
     for machine in (never, badly):
         machine.wait_off(OFF)
         said = "stopping: ConfigurationTimeout is over, and there is no good configuration yet"
@@ -99,8 +107,10 @@ def who_is_never_configured_or_badly_goes(start: Boot, pool: Pool) -> None:
 
 def a_wedged_htcondor_is_noticed(start: Boot, pool: Pool) -> None:
     machine = start("wedged")
-    configure(machine, told(pool, WatchdogTimeout=15))
+    configure(machine, told(pool))
     wait_state(machine, "idle")
+    configure(machine, told(pool, WatchdogTimeout=30))
+    wait_configured(machine)
     machine.run(["systemctl", "kill", "--kill-who=all", "--signal=SIGSTOP", "condor.service"])
     machine.wait_off(OFF)
     said = "stopping: WatchdogTimeout is over, and HTCondor does not answer"
@@ -122,13 +132,14 @@ def an_idle_one_that_may_only_stop_stays(start: Boot, pool: Pool) -> None:
 
 def nobody_is_cut_off_for_a_while(start: Boot, pool: Pool) -> None:
     machine = start("visited")
-    configure(machine, told(pool, IdleTimeout=15, LoginGrace=20))
+    machine.wait_up()
     machine.run(["useradd", "--create-home", "alice"])
     # With a terminal: without one, it is a background job to systemd, not a login.
     login = ["script", "--quiet", "--command", "su -l alice -c 'sleep 300'", "/dev/null"]
     machine.run(["systemd-run", "--quiet", "--no-block", *login])
-    machine.wait_until("alice is logged in", lambda: "alice" in sessions(machine), 120)
-    machine.wait_until("it waits for her", lambda: "alice is logged in" in machine.console_text(), 240)
+    machine.wait_until("alice is logged in", lambda: sessions(machine), 120, lambda said: "alice" in said)
+    configure(machine, told(pool, IdleTimeout=15, LoginGrace=20))
+    machine.wait_said("alice is logged in", 240)
     assert not machine.goes_off(5)
     machine.wait_off(OFF)
     assert "HTCondor was idle for long enough: powering off" in machine.console_text()
@@ -140,13 +151,21 @@ def sessions(machine: Machine) -> str:
 
 def a_job_longer_than_idle_timeout_ends(start: Boot, pool: Pool) -> None:
     machine = start("busy")
-    job = pool.submit("longer-than-idle", "TG-BUSY", "#!/bin/sh\nsleep 55\necho done\n")
-    configure(
-        machine,
-        told(pool, WorkerGroupName="Busy", Start='TARGET.ProjectName == "TG-BUSY"', IdleTimeout=45),
-    )
+    until_told = "#!/bin/sh\nwhile [ ! -e /home/end ]; do sleep 1; done\necho done\n"
+    job = pool.submit("longer-than-idle", "TG-BUSY", until_told)
+    wanted = {"WorkerGroupName": "Busy", "Start": 'TARGET.ProjectName == "TG-BUSY"'}
+    configure(machine, told(pool, **wanted))
     wait_state(machine, "running")
+    configure(machine, told(pool, IdleTimeout=20, **wanted))
+    wait_configured(machine)
+    begun = int(machine.answer("date", "+%s"))
+    machine.wait_until(
+        "three times its IdleTimeout is over", lambda: int(machine.answer("date", "+%s")) - begun, 300,
+        lambda seconds: seconds > 60,
+    )  # fmt: skip
+    machine.put("/home/end", b"")
     wait_job(machine, pool, job)
+    assert pool.about(job, "NumShadowStarts") == ["1"]
     assert pool.output("longer-than-idle") == "done\n"
     machine.wait_off(OFF)
 
@@ -162,7 +181,7 @@ def nothing_is_taken_that_cannot_end_in_time(start: Boot, pool: Pool) -> None:
     # Long enough for the slowest machine to boot and join, and too short for an hour's job.
     configure(machine, told(pool, MaxLifetime=LIFETIME, **wanted))
     wait_job(machine, pool, quick)
-    assert pool.about(long, "JobStatus", "NumShadowStarts") == ["1", "undefined"]
+    wait_refused(machine, pool, long, started_at(pool, quick))
     pool.remove(long)
     # And now as if it had been told so little from its beginning that the end is near.
     machine.wait_until("it says when it ends", lambda: bool(status(machine)["ends"]), 120)
@@ -186,7 +205,7 @@ def a_token_from_a_file_that_changes(start: Boot, pool: Pool) -> None:
     machine.wait_up()
     machine.put("/root/token", forged().encode(), 0o600)
     configure(machine, told(pool, Token="", TokenFile="/root/token"))
-    machine.wait_until("it is rejected", lambda: "rejected the token" in machine.console_text(), 240)
+    machine.wait_said("rejected the token", 240)
     # The file changes, and nothing else: that is noticed.
     machine.put("/root/token", pool.worker_token().encode(), 0o600)
     wait_state(machine, "idle")

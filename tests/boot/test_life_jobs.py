@@ -12,18 +12,18 @@ from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
 from bakery.userdata import render
-from bakery.verify.pool import Pool
+from bakery.verify.pool import COMPLETED, HELD, Pool
 from tests.boot import metadata
-from tests.boot.life import COMPLETED, HELD, conf, submitted, wait_job, wait_joined
+from tests.boot.life import conf, submitted, wait_job, wait_joined
 
 JOBS = Path(__file__).parent / "jobs"
 GROUP, PROJECT, HOSTNAME = "Harmed", "TG-HARM", "harmed"
 # As a site may set it: how often HTCondor measures jobs and the worker looks after its own health.
 SOONER = b"STARTER_UPDATE_INTERVAL = 5\nWORKER_HEALTH_PERIOD = 15\n"
 # Seconds until a job that takes too much is held. HTCondor measures at the jobs' updates.
-STOP = 60
+STOP = 240
 # Seconds until a worker is itself again: the job's files removed, its own health looked at anew.
-RECOVER = 90
+RECOVER = 240
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from bakery.machines.machine import ANY_STATUS, Machine
 from bakery.machines.needs import Image
 from bakery.machines.network import Network
 from bakery.userdata import quoted
-from bakery.verify.pool import ADDRESS, TRUST_DOMAIN, Pool, classad_string
-from tests.boot.life import COMPLETED, IDLE, JOB, JOIN, machines, wait_job
+from bakery.verify.pool import ADDRESS, COMPLETED, TRUST_DOMAIN, Pool, classad_string
+from tests.boot.life import JOB, JOIN, machines, real_rounds, started_at, wait_job, wait_refused
 
 Boot = Callable[[str], Machine]
 CONF, TOKEN = "/etc/prominence-worker.conf", "/etc/condor/tokens.d/token.jwt"
@@ -60,7 +60,7 @@ def configure(machine: Machine, text: str) -> None:
 
 
 def says(machine: Machine, text: str, seconds: float = 120) -> None:
-    machine.wait_until(f"it says {text!r}", lambda: text in machine.console_text(), seconds)
+    machine.wait_said(text, seconds)
 
 
 def wait_joined(machine: Machine, pool: Pool, cloud: str) -> None:
@@ -86,7 +86,7 @@ def a_life_from_mistakes_to_the_idle_end(start: Boot, pool: Pool) -> None:
     machine.put(TOKEN, pool.worker_token().encode(), 0o644)
     configure(
         machine,
-        told(pool, HOSTILE, NODE_GROUP="bakers", REGION=BACKSLASH, WORKER_TOKEN="", IDLE_TIMEOUT=30),
+        told(pool, HOSTILE, NODE_GROUP="bakers", REGION=BACKSLASH, WORKER_TOKEN=""),
     )
     wait_joined(machine, pool, HOSTILE)
     # Others could read it.
@@ -100,6 +100,10 @@ def a_life_from_mistakes_to_the_idle_end(start: Boot, pool: Pool) -> None:
     folder, user, images = pool.output("whole").split()
     assert (folder.startswith("/home/prominence/condor/dir_"), images) == (True, "/home/prominence/images")
     assert user.startswith("slot") and user != "slot0"
+    configure(
+        machine,
+        told(pool, HOSTILE, NODE_GROUP="bakers", REGION=BACKSLASH, WORKER_TOKEN="", IDLE_TIMEOUT=20),
+    )
     machine.wait_off(OFF)
     assert "stopping: HTCondor was idle for long enough" in machine.console_text()
     assert "eyJ" not in machine.console_text()
@@ -113,10 +117,10 @@ def one_job_only(start: Boot, pool: Pool) -> None:
         for job_id in ("", "uuid-1700000001", wanted)
     }
     configure(machine, told(pool, "single", JOB_ID=wanted))
-    wait_job(machine, pool, jobs.pop(wanted))
-    # Since then the negotiator has been asked about the others again and again.
+    taken = jobs.pop(wanted)
+    wait_job(machine, pool, taken)
     for job in jobs.values():
-        assert pool.about(job, "JobStatus", "NumShadowStarts") == [IDLE, "undefined"]
+        wait_refused(machine, pool, job, started_at(pool, taken))
         pool.remove(job)
 
 
@@ -144,7 +148,8 @@ def a_parallel_job_and_an_ordinary_one(start: Boot, pool: Pool) -> None:
     assert wait_job(machines[0], pool, ordinary) == COMPLETED
     assert pool.output("beside").strip() in ("node0", "node1")
     job = pool.submit("parallel", project("node"), script, both)
-    assert wait_job(machines[0], pool, job, seconds=2 * JOB) == COMPLETED
+    with real_rounds(pool):
+        assert wait_job(machines[0], pool, job, seconds=2 * JOB) == COMPLETED
     folder = pool.root / "home/submitter/parallel"
     assert sorted(path.read_text() for path in folder.glob("job.out.*")) == ["node0\n", "node1\n"]
     [advertised, *_] = pool.ads("parallel", "DedicatedScheduler", found_by="ParallelSchedulingGroup")
@@ -178,8 +183,10 @@ def test_more_slots_than_the_original_had_accounts(start: Boot, pool: Pool) -> N
 
     try:
         machine.wait_until(f"{SLOTS} slots are claimed", lambda: claimed() >= SLOTS - 1, 600)
-        machine.wait_until("each has a user", lambda: len(sleepers(machine)) == SLOTS, 300)
-        assert "slot0" not in sleepers(machine)
+        users = machine.wait_until(
+            "each has a user", lambda: sleepers(machine), 300, lambda users: len(users) == SLOTS
+        )
+        assert "slot0" not in users
     finally:
         pool.remove(jobs.partition(".")[0])
 

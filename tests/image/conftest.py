@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import testinfra.backend
 
+from bakery.verify import backends
 from provisioner.roles import Family
+
+testinfra.backend.BACKENDS.update(backends.NAMES)
 
 
 @dataclass(frozen=True)

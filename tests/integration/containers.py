@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bakery.machines.conditions import Condition, wait
 from bakery.machines.layer import layer
 from bakery.machines.network import Network
 from provisioner import run
@@ -152,13 +153,13 @@ class Container:
         return run.call([*inside, *argv], expect=expect, seconds=60)
 
     def wait_until(self, what: str, seen: Callable[[], bool], seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while not seen():
-            if self.process.poll() is not None:
-                raise NotProven(f"The container ended before {what}.\n{self.said()}")
-            if time.monotonic() > end:
-                raise NotProven(f"Not within {seconds} s: {what}.\n{self.said()}")
-            time.sleep(0.5)
+        try:
+            wait(Condition(what, seen, seconds), ended=self._over)
+        except NotProven as error:
+            raise NotProven(f"{error.message}\n{self.said()}") from None
+
+    def _over(self) -> str:
+        return "" if self.process.poll() is None else "The container ended."
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from bakery.oci import layer
 from bakery.verify import pool as pools
 from bakery.verify.pool import ADDRESS, TRUST_DOMAIN, Pool
 from provisioner import run
+from tests.boot.life import real_rounds
 from tests.conftest import command
 from tests.integration.containers import Container, DockerRun, limited, parse, started
 
@@ -306,7 +307,7 @@ def test_a_token_that_others_can_read_stays_as_it_is_and_jobs_read_no_copy(
 def test_a_token_that_changes_is_taken_up_and_jobs_go_on(
     image: Image, pool: Pool, network: Network, tmp_path: Path
 ) -> None:
-    options, folder = docker_run(pool, tmp_path, idle_timeout="200", job_id="goes-on"), tmp_path / "tokens"
+    options, folder = docker_run(pool, tmp_path, idle_timeout="3600", job_id="goes-on"), tmp_path / "tokens"
     folder.mkdir(mode=0o700)
     put_token(folder / "token.jwt", replace(pool, signing_key=b"another").worker_token())
     until_told = "#!/bin/sh\nwhile [ ! -e /home/end ]; do sleep 1; done\n"
@@ -336,7 +337,7 @@ def test_a_token_that_changes_is_taken_up_and_jobs_go_on(
 def test_a_file_that_was_replaced_where_a_container_cannot_see_it(
     image: Image, pool: Pool, network: Network, tmp_path: Path
 ) -> None:
-    options, token = docker_run(pool, tmp_path, idle_timeout="200"), tmp_path / "root/token.jwt"
+    options, token = docker_run(pool, tmp_path, idle_timeout="3600"), tmp_path / "root/token.jwt"
     with worker(image, options, tmp_path, network) as container:
         container.wait_until("it runs", lambda: "starting: " in container.said(), 180)
         Path(shutil.copy(token, f"{token}.new")).replace(token)
@@ -385,7 +386,8 @@ def test_a_parallel_job_on_two_hosts(image: Image, pool: Pool, network: Network,
         for node in nodes:
             node.wait_until("it has joined", lambda: len(pool.ads("two", "Name", found_by=CLOUD)) == 2, 240)
         job = pool.submit("two", "", "#!/bin/sh\nuname -n; sleep 2\n", both)
-        wait_job(pool, nodes[0], job, 600)
+        with real_rounds(pool):
+            wait_job(pool, nodes[0], job, 600)
         outputs = (pool.root / "home/submitter/two").glob("job.out.*")
         assert sorted(path.read_text() for path in outputs) == ["node0\n", "node1\n"]
         for node in nodes:
@@ -396,7 +398,7 @@ def test_a_parallel_job_on_two_hosts(image: Image, pool: Pool, network: Network,
 def test_the_documented_command_joins_runs_its_job_and_ends(
     image: Image, pool: Pool, network: Network, tmp_path: Path
 ) -> None:
-    options = docker_run(pool, tmp_path, job_id=JOB_ID, idle_timeout="20", schedd_name="parallel")
+    options = docker_run(pool, tmp_path, job_id=JOB_ID, idle_timeout="90", schedd_name="parallel")
     script = "#!/bin/sh\nid -un; env; pwd; cat /etc/condor/tokens.d/* /run/worker-bakery/tokens.d/*\n"
     foreign = pool.submit("foreign", "", script, of_cluster("another"))
     mine = pool.submit("mine", "", script, of_cluster(JOB_ID))
@@ -406,7 +408,7 @@ def test_the_documented_command_joins_runs_its_job_and_ends(
         [said, *_] = pool.ads(tmp_path.name, *shown, found_by=CLOUD)
         assert said == '"Here" "Bakers" "DedicatedScheduler@parallel"'
         assert container.exec(["/usr/lib/worker-bakery/worker", "alive"]).status == 0
-        assert container.wait(180) == 0
+        assert container.wait(400) == 0
         log = container.said()
     assert "HTCondor was idle for long enough: the container ends" in log
     out = pool.output("mine")
@@ -423,7 +425,7 @@ def test_the_documented_command_joins_runs_its_job_and_ends(
 def test_without_privilege_a_job_runs_a_container_and_a_signal_ends_the_worker(
     image: Image, pool: Pool, network: Network, tmp_path: Path
 ) -> None:
-    options = docker_run(pool, tmp_path, idle_timeout="60")
+    options = docker_run(pool, tmp_path, idle_timeout="3600")
     unprivileged = DockerRun(options.env, options.volumes, privileged=False)
     job = pool.submit("contained", "", (JOBS / "with-udocker.sh").read_text(), CONTAINED)
     with worker(image, unprivileged, tmp_path, network) as container:
@@ -449,7 +451,11 @@ def test_an_ordinary_user_runs_a_worker_of_his_own(
     token.write_text(pool.worker_token())
     token.chmod(0o640)
     run.call(["chown", "-R", "65534:65534", str(home), str(scratch)])
-    env = {**docker_run(pool, tmp_path, idle_timeout="90").env, "HOME": "/home/alice", "TMPDIR": "/scratch"}
+    env = {
+        **docker_run(pool, tmp_path, idle_timeout="3600").env,
+        "HOME": "/home/alice",
+        "TMPDIR": "/scratch",
+    }
     options = DockerRun(env, ((home, "/home/alice"), (scratch, "/scratch")))
     as_alice = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]
     entry = [*as_alice, *image.entry, "--user"]

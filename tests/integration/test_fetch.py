@@ -346,7 +346,7 @@ def test_a_bake_that_is_killed_leaves_what_it_has_to_the_next(tmp_path: Path, se
     argv = [str(BIN / "bake-image"), "--json", "--verify", "none", *vendor(tmp_path, server.url)]
     env = {**os.environ, "WORKER_BAKERY_CACHE": str(tmp_path / "cache"), "no_proxy": "127.0.0.1"}
     process = subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, text=True)
-    parts, end = tmp_path / "cache" / "downloads", time.monotonic() + 60
+    parts, end = tmp_path / "cache" / "downloads", time.monotonic() + 240
     while sum(part.stat().st_size for part in parts.glob("*.part")) < 1 << 20:
         assert time.monotonic() < end, "nothing arrived"
         time.sleep(0.05)
@@ -404,7 +404,7 @@ def test_centos7_where_there_is_no_network(tmp_path: Path) -> None:
     started = time.monotonic()
     shut = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
     done = bake(tmp_path, "--base", "centos7", no_proxy="", NO_PROXY="", **shut)
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 120  # retries for a vendor that is busy take longer
     assert done.status == 5
     url = "https://cloud.centos.org/centos/7/images/CentOS-7-x86_64-GenericCloud-2211.qcow2"
     for text in (

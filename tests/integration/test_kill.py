@@ -109,11 +109,25 @@ def nothing_stays(cache: Path) -> None:
     pytest.fail(f"left behind: {left}")
 
 
+@pytest.fixture
+def system_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the commands take for the system's folder of temporary files; nothing else is in it."""
+    folder = tmp_path / "system-tmp"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
 @pytest.mark.parametrize(
     ("whom", "moments"), [("its whole session", MOMENTS), ("the command alone", MOMENTS[1:2])]
 )
 def test_killed(
-    whom: str, moments: tuple[str, ...], baked: dict[str, Any], private_store: Store, tmp_path: Path
+    whom: str,
+    moments: tuple[str, ...],
+    baked: dict[str, Any],
+    private_store: Store,
+    tmp_path: Path,
+    system_tmp: Path,
 ) -> None:
     """And what is baked in the end holds the same as an image whose bake nobody disturbed."""
     cache, output = private_store.root, tmp_path / "out" / "worker.qcow2"
@@ -127,6 +141,7 @@ def test_killed(
         process.communicate()
         nothing_stays(cache)
         assert list(output.parent.iterdir()) == []
+        assert list(system_tmp.iterdir()) == []
         assert list((cache / "images").glob("*")) == [] if (cache / "images").exists() else True
     done = command(
         "bake-image", "--verify", "offline", "-o", str(output), env={"WORKER_BAKERY_CACHE": str(cache)}
@@ -198,7 +213,7 @@ def test_interrupted_twice_it_ends_at_once_and_the_next_one_sweeps(
     ends_in_order(bake_until("copy the", cache, output), signal.SIGINT, cache)
 
 
-def test_stopped_while_it_builds_the_base(tmp_path: Path) -> None:
+def test_stopped_while_it_builds_the_base(tmp_path: Path, system_tmp: Path) -> None:
     """mkosi and all that it starts: interrupted, and killed; what is left then, the second one removes."""
     cache, output = tmp_path / "cache", tmp_path / "worker.qcow2"
     killed = bake_until(BUILD, cache, output)
@@ -209,4 +224,5 @@ def test_stopped_while_it_builds_the_base(tmp_path: Path) -> None:
     process = bake_until(BUILD, cache, output)
     time.sleep(4)
     ends_in_order(process, signal.SIGINT, cache)
+    assert list(system_tmp.iterdir()) == []
     assert not list((cache / "bases").glob("*")) and not output.exists()

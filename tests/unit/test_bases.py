@@ -153,6 +153,23 @@ def test_options_that_do_not_fit(argv: list[str], says: str, capsys: pytest.Capt
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("asked", ["--dry-run", "--explain"])
+def test_a_plan_for_a_base_that_has_ended_says_so(
+    asked: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKER_BAKERY_CACHE", str(tmp_path))
+    ended = ["--base", "centos7", "--arch", "x86_64", asked]
+    assert bake_image.main(ended) == 0
+    assert capsys.readouterr().err.startswith(
+        "warning: CentOS Linux 7 reached its end of life on 2024-06-30"
+    )
+    assert bake_image.main([*ended, "--json"]) == 0
+    said = capsys.readouterr()
+    assert "2024-06-30" in json.loads(said.err)["text"] and json.loads(said.out)["id"]
+    assert bake_image.main(["--base", "almalinux9", "--arch", "x86_64", asked]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_base_is_not_thrown_away_where_it_cannot_be_had_again(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="--offline"):
         bake(Options(offline=True, rebuild_base=True), Store(tmp_path), Silent())

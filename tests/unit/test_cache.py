@@ -84,9 +84,9 @@ def test_by_themselves_bakes_never_remove_an_image_or_a_base() -> None:
 
 
 def test_a_checkpoint_pays_if_its_steps_took_clearly_longer() -> None:
-    assert is_worth_keeping("auto", steps=10, writing=4)
-    assert not is_worth_keeping("auto", steps=10, writing=6)
-    assert not is_worth_keeping("auto", steps=2, writing=0.5)
+    assert is_worth_keeping("auto", steps=10, writing=3)
+    assert not is_worth_keeping("auto", steps=10, writing=4)
+    assert not is_worth_keeping("auto", steps=5, writing=0.5)
     assert is_worth_keeping("all", steps=1, writing=6) and not is_worth_keeping("none", steps=10, writing=4)
 
 

@@ -1,14 +1,18 @@
-"""A worker's file inside of user-data, read by the worker's own parser."""
+"""A worker's file inside of user-data, read by the worker's own parser.
+
+What of it is not known before the boot (see `unknown`) is said to be so, and the rest is judged.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 from bakery.launch import guest, start, token
-from bakery.launch.findings import Finding, error, warning
+from bakery.launch.findings import Finding, error, note, warning
+from bakery.launch.lint import unknown
 from bakery.launch.lint.context import Context
 from bakery.userdata import KINDS
 from provisioner.errors import BadInput
@@ -40,6 +44,10 @@ _FIXES = {
 }
 
 
+# Names that the README of the first workers gave (2019); TOKEN and START are still read.
+_EARLIER = {"OSG_WORKER_NAME": "WorkerGroupName", "TOKEN": "Token", "START": "Start"}
+
+
 @cache
 def paths() -> dict[str, str]:
     """Of the workers' files -> their kinds."""
@@ -58,17 +66,104 @@ def looks_like(text: str) -> str:
 
 def check(text: str, context: Context, kind: str) -> Iterator[Finding]:
     """What the worker would say of it, and what can be known of its token and its Start."""
-    read, mine = guest.read(text.encode(), kind), guest.kind_of(kind)
-    for problem in read.problems:
+    mine = guest.kind_of(kind)
+    yield from _unset(text, context, mine.file)
+    judged = _judged(unknown.plain(text), kind)
+    yield from _unjudged(judged, context, mine.file)
+    # A file that a shell cannot have written so, for it is broken: bytes that are no text stay such.
+    read = guest.read(judged.text.encode("utf-8", "surrogateescape"), kind)
+    problems = [problem for problem in read.problems if not _is_open(problem, judged, kind)]
+    for problem in problems:
         yield _named(problem, "error", context, mine.file)
     for complaint in read.warnings:
-        yield _named(complaint, "warning", context, mine.file)
-    names = {problem.partition(" ")[0] for problem in read.problems}
-    broken = {key.setting for key in mine.keys if key.name in names}
+        yield from _complaint(complaint, read.values, context, kind)
+    if not read.values:
+        return
+    names = {problem.partition(" ")[0] for problem in problems}
+    broken = {key.setting for key in mine.keys if key.name in names} | judged.settings
     if "Token" not in broken and read.values["Token"]:
-        yield from _token(read.values, "MaxLifetime" not in broken, context)
-    if "Start" in read.values and "Start" not in broken:
+        yield from _token(read.values, broken, context)
+    if read.values.get("Start") and "Start" not in broken:
         yield from _start(read.values["Start"], context)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The lines that are known, the settings whose values are not and why, and why whole lines are not."""
+
+    text: str
+    open: dict[str, str]
+    lines: str = ""
+
+    @property
+    def settings(self) -> set[str]:
+        return set(self.open)
+
+
+def _judged(text: str, kind: str) -> _Judged:
+    """Of a key that is there several times, the last one counts."""
+    known: list[str] = []
+    openly: dict[str, str] = {}
+    unread = ""
+    for line in text.split("\n"):
+        setting = _setting(line, kind)
+        is_comment = line.lstrip().startswith("#")
+        if unknown.is_known(line) or is_comment:
+            known.append("" if is_comment else line)
+            openly.pop(setting, None)
+        elif setting:
+            known = ["" if _setting(one, kind) == setting else one for one in known] + [""]
+            openly[setting] = line
+        else:
+            known.append("")
+            unread += line
+    return _Judged("\n".join(known), openly, unread)
+
+
+def has_token(text: str, kind: str) -> bool:
+    """Is there a line for the token itself?"""
+    return any(_setting(line, kind) == "Token" for line in text.split("\n"))
+
+
+def _setting(line: str, kind: str) -> str:
+    """What the line sets; "" if it does not say a key of this kind of worker."""
+    name, equals, _ = line.strip().removeprefix("export ").partition("=")
+    found = (key.setting for key in guest.kind_of(kind).keys if key.name.lower() == name.strip().lower())
+    return next(found, "") if equals else ""
+
+
+def _is_open(problem: str, judged: _Judged, kind: str) -> bool:
+    """Could what is not known put it right?"""
+    if judged.lines and " is missing" in problem:
+        return True
+    name = problem.partition(" ")[0].rstrip(",:")
+    keys = guest.kind_of(kind).keys
+    standing_in = {key.setting for key in keys if name in (key.name, key.instead_of)}
+    return (" is missing" in problem or " is empty" in problem) and bool(standing_in & judged.settings)
+
+
+def _unset(text: str, context: Context, path: str) -> Iterator[Finding]:
+    said = "\n".join(line for line in text.split("\n") if not line.lstrip().startswith("#"))
+    for name in unknown.unset_in(said):
+        document, shown = name.startswith("<<"), name.removeprefix("<<")[:40]
+        yield error(
+            "unquoted-heredoc" if document else "unset-variable",
+            f"{path}: the shell puts nothing in the place of ${shown}, because nothing sets it.",
+            f"Set {shown} before, or write <<'EOF' with quotes." if document else f"Set {shown} before.",
+            context.where,
+        )
+
+
+def _unjudged(judged: _Judged, context: Context, path: str) -> Iterator[Finding]:
+    kinds = {**judged.open, **({"what stands in it": judged.lines} if judged.lines else {})}
+    for what, line in kinds.items():
+        document = unknown.ENVIRONMENT_IN_DOCUMENT in line
+        yield note(
+            "unquoted-heredoc" if document else "not-judged",
+            f"{path}: {what} cannot be judged before the boot: {unknown.why(line)}.",
+            "Write <<'EOF' with quotes if that is not meant." if document else "",
+            context.where,
+        )
 
 
 def _named(text: str, severity: str, context: Context, path: str) -> Finding:
@@ -78,15 +173,47 @@ def _named(text: str, severity: str, context: Context, path: str) -> Finding:
     return made(name, f"{path}: {text}.", fix, context.where)
 
 
-def _token(values: dict[str, str], knows_lifetime: bool, context: Context) -> Iterator[Finding]:
+def _complaint(text: str, values: dict[str, str], context: Context, kind: str) -> Iterator[Finding]:
+    """A key that the worker ignores is lost, if it was meant for one that is not given otherwise."""
+    mine = guest.kind_of(kind)
+    made = _named(text, "warning", context, mine.file)
+    meant = _meant(text.rpartition(" ")[2], kind) if made.id == "unknown-conf-key" else ""
+    if not meant:
+        yield made
+        return
+    given = next((values.get(key.setting) != key.default for key in mine.keys if key.name == meant), False)
+    yield replace(made, severity="warning" if given else "error", fix=f"Did you mean {meant}?")
+
+
+def _meant(spelled: str, kind: str) -> str:
+    """The key that it is an earlier name of, or a slip of the pen; "" if of none."""
+    from difflib import get_close_matches
+
+    if kind == "osg" and spelled in _EARLIER:
+        return _EARLIER[spelled]
+    names = {_letters(key.name): key.name for key in guest.kind_of(kind).keys}
+    near = get_close_matches(_letters(spelled), names, n=1, cutoff=0.7)
+    return names[near[0]] if near else ""
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.casefold())
+
+
+def _token(values: dict[str, str], broken: set[str], context: Context) -> Iterator[Finding]:
     found = token.findings(
         values["Token"],
         pool=values["CentralManager"],
         trust_domain=context.trust_domain,
         now=context.now,
-        lifetime=int(values["MaxLifetime"]) if knows_lifetime else 0,
+        lifetime=0 if "MaxLifetime" in broken else int(values["MaxLifetime"]),
     )
-    return (replace(one, where=context.where) for one in found)
+    for one in found:
+        if one.id == "foreign-token" and not context.trust_domain and "CentralManager" in broken:
+            continue
+        # A worker joins by it: what it can do besides is a matter of safety.
+        severity = "warning" if one.id == "mighty-token" else one.severity
+        yield replace(one, severity=severity, where=context.where)
 
 
 def _start(text: str, context: Context) -> Iterator[Finding]:

@@ -1,72 +1,79 @@
-"""A script as user-data: does it parse, and does it keep the token to itself?"""
+"""A script as user-data: is it run at all, does it parse, and does it keep the token to itself?"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from bakery.launch.findings import Finding, error, warning
-from bakery.launch.lint import conf
 from bakery.launch.lint.context import TOKEN, Context
 from provisioner import run
 from provisioner.errors import MissingHere
 
-_SHEBANG = re.compile(r"#!\s*(\S+)(?:\s+(.*))?")
+_SHEBANG = re.compile(r"#![ \t]*(\S+)[ \t]*(.*)")
 _SHELL = re.compile(r"(?:.*/)?(?:bash|sh|dash|ash|ksh)")
-_HEREDOC = re.compile(
-    r"""(?mx) ^ (?P<command>[^\n#]*?)
-        <<(?P<dash>-?) [ \t]* (?P<quote>['"\\]?) (?P<word>[\w.+-]+) ['"]? [^\n]* \n
-        (?P<body> (?: .*\n )*? ) (?P<tabs>\t*) (?P=word) [ \t]* $"""
-)
-_PRIVATE = re.compile(
-    r"(?m)\bumask\s+0?[0-7]?77\b|\bchmod\s+(?:-\w+\s+)*(?:0?[46]00|u=rw?,go=|go-\S+|go=)\s"
-)
-_INSTALLED = re.compile(r"\binstall\b.*(?:-m\s*|--mode=)0?[46]00\b")
+_DOCUMENT = re.compile(r"(?ms)<<-?[ \t]*['\"\\]?(\w+)['\"]?[^\n]*\n.*?^\t*\1[ \t]*$")
 _TRACED = re.compile(r"(?m)^\s*set\s+(?:-\w*x|-o\s+xtrace)")
 _SECONDS = 20.0
 
 
-@dataclass(frozen=True)
-class Heredoc:
-    """One document in a script: what it is fed to, and whether the shell looks into it."""
-
-    command: str
-    body: str
-    quoted: bool
-
-
 def check(text: str, context: Context) -> Iterator[Finding]:
-    interpreter, words = _interpreter(text)
-    if interpreter and not interpreter.startswith("/"):
-        yield error(
-            "relative-shebang",
-            "The first line names no absolute path.",
-            "Write #!/bin/bash.",
-            context.where,
-        )
-    if _SHELL.fullmatch(interpreter or "sh"):
+    """Of a script as it is written to the file that cloud-init executes."""
+    stopped = list(_not_run(text, context.where))
+    yield from stopped
+    if stopped:
+        return
+    if is_shell(text):
         yield from _syntax(text, context.where)
-    yield from _told(text, words, context.where)
-    for document in heredocs(text):
-        if path := conf.path_in(document.command):
-            yield from _written(document, path, text, context)
+        yield from _traced(text, context.where)
 
 
-def heredocs(text: str) -> list[Heredoc]:
-    return [
-        Heredoc(
-            match["command"],
-            re.sub(r"(?m)^\t+", "", match["body"]) if match["dash"] else match["body"],
-            bool(match["quote"]),
-        )
-        for match in _HEREDOC.finditer(text)
-    ]
-
-
-def _interpreter(text: str) -> tuple[str, str]:
+def interpreter(text: str) -> str:
+    """The name of the program that runs it, without its folder; "" if none does."""
     match = _SHEBANG.match(text)
-    return (match[1], match[2] or "") if match else ("", "")
+    if not match:
+        return ""
+    words = [match[1].rpartition("/")[2], *match[2].split()]
+    if words[0] == "env":
+        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+    return words[0].rpartition("/")[2] if words else ""
+
+
+def is_shell(text: str) -> bool:
+    return bool(_SHELL.fullmatch(interpreter(text)))
+
+
+def is_run(text: str) -> bool:
+    return not any(_not_run(text, ""))
+
+
+def _not_run(text: str, where: str) -> Iterator[Finding]:
+    """Why the kernel would not execute it, or the interpreter not take its words (execve(2), env(1))."""
+    first = text.partition("\n")[0]
+    match = _SHEBANG.match(text)
+    if not match:
+        if text.lstrip().startswith("#!"):
+            fix = "Remove what is before #!."
+            why = "There are blanks or empty lines before #!, so the kernel does not execute it."
+            yield error("leading-blank", why, fix, where)
+        else:
+            why = "It does not begin with #!, so the kernel does not execute it."
+            yield error("bad-shebang", why, "Write #!/bin/bash as its first line.", where)
+    elif first.endswith("\r"):
+        yield error(
+            "crlf", "Its first line ends with CR, which is taken for a part of it.", "Use LF.", where
+        )
+    elif not match[1].startswith("/"):
+        yield error(
+            "relative-shebang", "The first line names no absolute path.", "Write #!/bin/bash.", where
+        )
+    elif _takes_one_word(match[1]) and re.search(r"\s", match[2].strip()):
+        why = f"The kernel hands all words after {match[1][:80]} over as one."
+        yield error("bad-shebang", why, "Leave them away; use set in the script.", where)
+
+
+def _takes_one_word(program: str) -> bool:
+    return bool(re.fullmatch(r".*/(?:bash|sh|dash)", program))
 
 
 def _syntax(text: str, where: str) -> Iterator[Finding]:
@@ -74,7 +81,7 @@ def _syntax(text: str, where: str) -> Iterator[Finding]:
         # No environment: BASH_ENV would be run.
         done = run.call(
             ["bash", "--norc", "-n", "/dev/stdin"],
-            stdin=text.encode(),
+            stdin=text.encode("utf-8", "surrogateescape"),
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
             expect=range(256),
             seconds=_SECONDS,
@@ -95,38 +102,14 @@ def _syntax(text: str, where: str) -> Iterator[Finding]:
         )
 
 
-def _told(text: str, words: str, where: str) -> Iterator[Finding]:
-    """Ways in which a token gets to where others see it."""
-    outside = _HEREDOC.sub("", text)
-    if TOKEN.search(outside):
-        yield warning(
-            "token-on-command-line",
-            "A token stands in a command, which others on the machine can see.",
-            "Write it by cat >FILE <<'EOF'.",
-            where,
-        )
+def _traced(text: str, where: str) -> Iterator[Finding]:
+    match = _SHEBANG.match(text)
+    words = match[2] if match else ""
+    outside = _DOCUMENT.sub("", text)
     if (_TRACED.search(outside) or re.match(r"-\w*x", words)) and TOKEN.search(text):
         yield warning(
             "traced-token",
-            "set -x writes commands, and the token in them, to the cloud's console log.",
-            "Leave it away.",
+            "set -x writes commands to the cloud's console log, and a token in them, too.",
+            "Leave it away in a script that has a token.",
             where,
         )
-
-
-def _written(document: Heredoc, path: str, text: str, context: Context) -> Iterator[Finding]:
-    if not document.quoted and re.search(r"[$`\\]", document.body):
-        yield error(
-            "unquoted-heredoc",
-            "The shell replaces $, ` and \\ in the document, because its word is not quoted.",
-            "Write <<'EOF' with quotes.",
-            context.where,
-        )
-    if not (_PRIVATE.search(text) or _INSTALLED.search(text)):
-        yield warning(
-            "world-readable",
-            f"{path} would be readable by every job on the worker.",
-            "Say umask 077 before.",
-            context.where,
-        )
-    yield from conf.check(document.body, context, conf.paths()[path])

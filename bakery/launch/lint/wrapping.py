@@ -1,4 +1,7 @@
-"""The outside: size, gzip, encoding, first line; then whatever is inside."""
+"""The outside: size, gzip, encoding, how it begins; then whatever is inside.
+
+What user-data is, is decided as cloud-init 25.1 decides it (cloudinit/user_data.py, cloudinit/handlers/).
+"""
 
 from __future__ import annotations
 
@@ -6,34 +9,45 @@ import base64
 import binascii
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 
 from bakery.launch import clouds, multipart
 from bakery.launch.findings import Finding, error, warning
 from bakery.launch.forms import Encoding
-from bakery.launch.lint import cloud_config, conf, script
+from bakery.launch.lint import cloud_config, conf, script, unknown, written
 from bakery.launch.lint.context import Context
+from bakery.launch.lint.written import Leaf
 
 _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _MOST = 16 * 1024 * 1024
-_HEADERS = "A script begins with #!, a cloud-config with #cloud-config, each on the very first byte."
-_SCRIPTS = ("text/x-shellscript", "text/cloud-boothook")
-_BY_FIRST_LINE = ("text/plain", "application/octet-stream", "")
-_KNOWN_PARTS = frozenset(
+_HEADERS = "A script begins with #!, a cloud-config with #cloud-config."
+_SCRIPT = "text/x-shellscript"
+_BY_FREQUENCY = tuple(f"{_SCRIPT}-per-{name}" for name in ("boot", "instance", "once"))
+_INCLUDES = ("text/x-include-url", "text/x-include-once-url")
+# What has a handler; includes and archives are resolved before.
+_HANDLED = frozenset(
     {
-        *multipart.KINDS.values(),
-        *("text/x-shellscript-per-boot", "text/x-shellscript-per-instance", "text/x-shellscript-per-once"),
-        *("application/gzip", "application/x-gzip", "application/x-gunzip", "application/x-compressed"),
+        *(_SCRIPT, *_BY_FREQUENCY, "text/cloud-boothook", "text/jinja2", "text/part-handler"),
+        *("text/cloud-config", "text/cloud-config-jsonp"),
     }
 )
+_RESOLVED = frozenset({*_INCLUDES, "text/cloud-config-archive"})
+_IN_TEMPLATE = frozenset({_SCRIPT, "text/cloud-boothook", "text/cloud-config", "text/cloud-config-jsonp"})
+_TEMPLATE = re.compile(r"##\s*template:\s*jinja\s*", re.IGNORECASE)
+_BOOTHOOK = "#cloud-boothook"
+Seen = Finding | Leaf
 
 
 def check(data: bytes, context: Context) -> list[Finding]:
     """Everything there is to say of it."""
-    return [*_size(data, context), *_unwrapped(data, context)]
+    seen = [*_size(data, context), *_unwrapped(data, context)]
+    found = [one for one in seen if isinstance(one, Finding)]
+    leaves = [one for one in seen if isinstance(one, Leaf)]
+    return list(dict.fromkeys((*found, *written.findings(leaves, context))))
 
 
 def _size(data: bytes, context: Context) -> Iterator[Finding]:
@@ -53,9 +67,9 @@ def _size(data: bytes, context: Context) -> Iterator[Finding]:
         )
 
 
-def _unwrapped(data: bytes, context: Context) -> Iterator[Finding]:
+def _unwrapped(data: bytes, context: Context) -> Iterator[Seen]:
     if not data.startswith(_GZIP):
-        yield from _plain(data, "", context)
+        yield from _plain(data, context)
         return
     try:
         inside = _unpacked(data)
@@ -65,7 +79,7 @@ def _unwrapped(data: bytes, context: Context) -> Iterator[Finding]:
     if inside.startswith(_GZIP):
         yield error("gzip-twice", "It is packed by gzip twice.", "Pack it once.", context.where)
     else:
-        yield from _plain(inside, "", context)
+        yield from _plain(inside, context)
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -77,26 +91,18 @@ def _unpacked(data: bytes) -> bytes:
     return inside
 
 
-def _plain(data: bytes, kind: str, context: Context) -> Iterator[Finding]:
-    """Of a type that is known, or that the first line says."""
+def _plain(data: bytes, context: Context) -> Iterator[Seen]:
+    """The whole, as `convert_string` of cloud-init gets it."""
     stopped = list(_unreadable(data, context.where))
     yield from stopped
-    if any(one.severity == "error" for one in stopped):
+    if stopped:
         return
-    if not kind and multipart.is_multipart(data):
+    if multipart.is_multipart(data):
         yield from _multipart(data, context)
-        return
-    text = data.decode()
-    found = kind or multipart.kind_of(data)
-    if "\r" in text and found:
-        yield warning(
-            "crlf",
-            "The lines end as on Windows (CR LF).",
-            "Save it with Unix line ends (LF), or run dos2unix.",
-            context.where,
-        )
-        text = text.replace("\r\n", "\n")
-    yield from _of_kind(text, found, context)
+    elif kind := multipart.kind_of(data):
+        yield from _of_kind(data, kind, "", "", context)
+    else:
+        yield from _without_header(data.decode(), context)
 
 
 def _unreadable(data: bytes, where: str) -> Iterator[Finding]:
@@ -111,8 +117,6 @@ def _unreadable(data: bytes, where: str) -> Iterator[Finding]:
             "Save it as UTF-8 without BOM.",
             where,
         )
-    elif b"\0" in data:
-        yield error("nul-byte", "There is a NUL byte in it.", "Generate it again.", where)
     else:
         try:
             data.decode()
@@ -121,23 +125,79 @@ def _unreadable(data: bytes, where: str) -> Iterator[Finding]:
             yield error("not-utf8", f"Line {line} is not UTF-8.", "Save it as UTF-8.", where)
 
 
-def _of_kind(text: str, kind: str, context: Context) -> Iterator[Finding]:
-    if kind in _SCRIPTS or kind.startswith("text/x-shellscript-"):
-        yield from script.check(text, context)
-    elif kind == "text/cloud-config":
-        yield from cloud_config.check(text, context)
-    elif kind == "text/jinja2":
-        yield from _template(text, context)
+def _of_kind(data: bytes, kind: str, name: str, merge: str, context: Context) -> Iterator[Seen]:
+    """A part of a type that cloud-init has decided on."""
+    stopped = list(_unreadable(data, context.where))
+    yield from stopped
+    if stopped:
+        return
+    text = data.decode()
+    if kind in _INCLUDES:
+        yield from _urls(text, context.where)
     elif kind == "text/cloud-config-archive":
         yield from _archive(text, context)
-    elif kind in ("text/x-include-url", "text/x-include-once-url"):
-        yield from _urls(text, context.where)
-    elif not kind:
-        yield from _without_header(text, context)
+    elif kind == "text/jinja2":
+        yield from _template(text, name, merge, context)
+    elif kind == "text/cloud-config":
+        yield from _config(text, name, merge, context)
+    elif kind == _SCRIPT or kind in _BY_FREQUENCY or kind == "text/cloud-boothook":
+        yield from _program(text, kind, name, context)
+    else:
+        yield Leaf(kind, text, name, context)
 
 
-def _template(text: str, context: Context) -> Iterator[Finding]:
-    rest = text.partition("\n")[2]
+def _config(text: str, name: str, merge: str, context: Context) -> Iterator[Seen]:
+    if "\0" in text:
+        yield error("nul-byte", "There is a NUL byte in it.", "Generate it again.", context.where)
+        return
+    if "\r" in text:
+        yield _crlf(context.where)
+    yield from cloud_config.check(text, context)
+    yield Leaf("text/cloud-config", text, name, context, merge)
+
+
+def _crlf(where: str) -> Finding:
+    fix = "Save it with Unix line ends (LF), or run dos2unix."
+    return warning("crlf", "The lines end as on Windows (CR LF).", fix, where)
+
+
+def _program(text: str, kind: str, name: str, context: Context) -> Iterator[Seen]:
+    """A script, as the handler of cloud-init writes it to a file."""
+    if "\r" in text:
+        yield _crlf(context.where)
+        text = _with_unix_lines(text)
+    if kind == "text/cloud-boothook":
+        text = text.removeprefix(_BOOTHOOK).lstrip()
+    if "\0" in text:
+        yield from _nul(text, context.where)
+        text = text.replace("\0", "")
+    found = list(script.check(text, context))
+    yield from found
+    if not any(one.id == "shell-syntax" for one in found):  # what it does up to there says nothing
+        yield Leaf(kind, text, name, context)
+
+
+def _with_unix_lines(text: str) -> str:
+    """As `dos2unix` of cloudinit/util.py: the first line decides."""
+    end = text.find("\n")
+    return text.replace("\r\n", "\n") if end > 0 and text[end - 1] == "\r" else text
+
+
+def _nul(text: str, where: str) -> Iterator[Finding]:
+    """bash leaves them out, but where its first line has one, it takes the script for a binary file."""
+    works = script.interpreter(text) == "bash" and "\0" not in text.partition("\n")[0]
+    made = warning if works else error
+    yield made("nul-byte", "There is a NUL byte in it.", "Generate it again.", where)
+
+
+def _template(text: str, name: str, merge: str, context: Context) -> Iterator[Seen]:
+    first, _, rest = text.partition("\n")
+    if not _TEMPLATE.fullmatch(first):
+        why = (
+            "The line ## template: jinja does not stand alone on the very first line, so cloud-init fails."
+        )
+        yield error("leading-blank", why, "Write it so.", context.where)
+        return
     if conf.path_in(rest):
         yield warning(
             "templated-conf",
@@ -145,15 +205,23 @@ def _template(text: str, context: Context) -> Iterator[Finding]:
             "Write that file in a part of its own, without a template.",
             context.where,
         )
-    yield from _of_kind(rest, multipart.kind_of(rest.encode()), context)
+    kind = multipart.kind_of(rest.encode())
+    if "{%" in rest or "{#" in rest:
+        yield Leaf("text/jinja2", rest, name, context)
+    elif kind in _IN_TEMPLATE:
+        made = re.sub(r"\{\{.*?\}\}", unknown.TEMPLATE, rest, flags=re.DOTALL)
+        yield from _of_kind(made.encode(), kind, name, merge, context)
+    else:
+        why = "What the template makes is neither a script nor a cloud-config, so cloud-init ignores it."
+        yield error("unknown-header", why, _HEADERS, context.where)
 
 
-def _archive(text: str, context: Context) -> Iterator[Finding]:
+def _archive(text: str, context: Context) -> Iterator[Seen]:
     import yaml
 
     try:
         entries = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         yield error("yaml-syntax", "The archive is not YAML.", "Correct it.", context.where)
         return
     if not isinstance(entries, list):
@@ -162,33 +230,52 @@ def _archive(text: str, context: Context) -> Iterator[Finding]:
         )
         return
     for number, entry in enumerate(entries, 1):
-        body = (
-            entry if isinstance(entry, str) else entry.get("content", "") if isinstance(entry, dict) else ""
-        )
-        kind = str(entry.get("type", "")) if isinstance(entry, dict) else ""
-        yield from _plain(str(body).encode(), kind, context.inside(f"part {number}"))
+        yield from _archived(entry, context.inside(f"part {number}"))
+
+
+def _archived(entry: object, context: Context) -> Iterator[Seen]:
+    """As `_explode_archive` of cloudinit/user_data.py: what no type says is a cloud-config."""
+    said = entry if isinstance(entry, dict) else {"content": entry}
+    content = said.get("content", "")
+    data = content if isinstance(content, bytes) else str(content).encode("utf-8", "surrogatepass")
+    kind = str(said.get("type") or "") or multipart.kind_of(data) or "text/cloud-config"
+    merge = str(said.get("merge-type") or said.get("Merge-Type") or "")
+    if kind in _HANDLED:
+        yield from _of_kind(data, kind, str(said.get("filename") or ""), merge, context)
+    elif data.strip():
+        yield _ignored(kind, context.where)
+
+
+def _ignored(kind: str, where: str) -> Finding:
+    return error(
+        "unknown-part", f"cloud-init ignores parts of type {kind[:80]}.", "Correct its type.", where
+    )
 
 
 def _urls(text: str, where: str) -> Iterator[Finding]:
-    first, *rest = text.splitlines()
-    lines = [first.removeprefix("#include-once").removeprefix("#include"), *rest]
-    for line in (line.strip() for line in lines):
-        if line and not line.startswith(("#", "http://", "https://", "file://")):
+    """As `_do_include` of cloudinit/user_data.py reads the lines."""
+    for line in text.splitlines():
+        for start in ("#include-once", "#include"):
+            if line.lower().startswith(start):
+                line = line[len(start) :].lstrip()
+                break
+        url = line.strip()
+        if url and not line.startswith("#") and not url.startswith(("http://", "https://", "file://")):
             yield error(
                 "bad-include", "An #include names something that is no URL.", "Write https://…", where
             )
 
 
-def _without_header(text: str, context: Context) -> Iterator[Finding]:
+def _without_header(text: str, context: Context) -> Iterator[Seen]:
     if kind := conf.looks_like(text):
         yield from conf.check(text, context, kind)
-        return
-    stripped = text.lstrip()
-    if stripped != text and multipart.kind_of(stripped.encode()):
+    elif "\0" in text:
+        yield error("nul-byte", "There is a NUL byte in it.", "Generate it again.", context.where)
+    elif re.match(r"(?i)\s*content-type:\s*multipart/", text):
         yield error(
-            "leading-blank",
-            "There are blanks or empty lines before the first line, so cloud-init ignores all of it.",
-            _HEADERS,
+            "broken-multipart",
+            "The multi-part does not say MIME-Version, so cloud-init does not recognise it.",
+            "Generate it again: --include FILE.",
             context.where,
         )
     elif _is_base64(text):
@@ -201,7 +288,7 @@ def _without_header(text: str, context: Context) -> Iterator[Finding]:
     else:
         yield error(
             "unknown-header",
-            "The first line does not say what it is, so cloud-init ignores all of it.",
+            "It does not begin with what it is, so cloud-init ignores all of it.",
             _HEADERS,
             context.where,
         )
@@ -219,46 +306,56 @@ def _is_base64(text: str) -> bool:
     )
 
 
-def _multipart(data: bytes, context: Context) -> Iterator[Finding]:
+def _multipart(data: bytes, context: Context) -> Iterator[Seen]:
     parts = multipart.parts_of(data)
-    if not multipart.is_whole(data) or not parts:
+    if not parts:
         yield error(
             "broken-multipart",
-            "The multi-part has no boundary, or does not end with it.",
+            "The multi-part has no parts between boundaries, so cloud-init finds nothing in it.",
             "Generate it again: --include FILE.",
             context.where,
         )
         return
-    for number, part in enumerate(parts, 1):
-        yield from _part(part, context.inside(f"part {number}"))
-    yield from cloud_config.merged([part for part in parts if part.kind == "text/cloud-config"])
-
-
-def _part(part: multipart.Part, context: Context) -> Iterator[Finding]:
-    said = multipart.kind_of(part.data)
-    if part.kind in _BY_FIRST_LINE:
-        yield from _unwrapped(part.data, context)
-    elif part.kind not in _KNOWN_PARTS:
+    alone = len(parts) == 1 and not data.lower().lstrip().startswith((b"content-type:", b"mime-version:"))
+    if not multipart.is_whole(data) and not alone:
         yield warning(
-            "unknown-part",
-            f"cloud-init ignores parts of type {part.kind[:80]}.",
-            "Correct its type.",
+            "broken-multipart",
+            "The multi-part does not end with its boundary; perhaps something is missing.",
+            "Generate it again: --include FILE.",
             context.where,
         )
-    elif _mismatch(part.kind, said):
+    for number, part in enumerate(parts, 1):
+        yield from _part(part, context if alone else context.inside(f"part {number}"))
+
+
+def _part(part: multipart.Part, context: Context) -> Iterator[Seen]:
+    """As `_process_msg` of cloudinit/user_data.py."""
+    data, kind = part.data, multipart.kind_of_part(part)
+    if part.kind in multipart.PACKED:
+        try:
+            data = _unpacked(data)
+        except (OSError, EOFError, zlib.error):
+            yield error(
+                "broken-gzip", "The gzip is damaged or incomplete.", "Pack it again.", context.where
+            )
+            return
+        kind = multipart.kind_of(data) or "text/plain"
+    if kind not in _HANDLED | _RESOLVED:
+        if data.strip():
+            yield _ignored(kind, context.where)
+    elif _mismatch(kind, data):
         yield error(
             "part-mismatch",
-            f"The part says that it is {part.kind}, but its first line does not.",
+            f"The part says that it is {kind}, but it does not begin so.",
             "Correct its type, or its first line.",
             context.where,
         )
-    elif part.data.startswith(_GZIP):
-        yield from _unwrapped(part.data, context)
     else:
-        yield from _plain(part.data, part.kind, context)
+        yield from _of_kind(data, kind, part.name, part.merge, context)
 
 
-def _mismatch(kind: str, said: str) -> bool:
-    if kind.startswith("text/x-shellscript"):
-        return said != "text/x-shellscript"
-    return kind == "text/cloud-config" and said not in ("text/cloud-config", "")
+def _mismatch(kind: str, data: bytes) -> bool:
+    said = multipart.kind_of(data)
+    if kind == _SCRIPT or kind in _BY_FREQUENCY:
+        return said != _SCRIPT
+    return kind == "text/cloud-config" and said not in (kind, "")

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
-from worker_runtime import machine, observe, status
+from worker_runtime import advertised, conf, followed, life, machine, observe, status, watch
+from worker_runtime.advertised import Told
+from worker_runtime.followed import Content, Reading, Taken
+from worker_runtime.life import Facts, Life, Memory
+from worker_runtime.look import Seen, Service
+
+from tests.unit.guest.conftest import OSG
 
 
 def test_the_clouds_instance() -> None:
@@ -53,9 +60,13 @@ def test_what_htcondor_cannot_hold_is_not_said() -> None:
 
 
 def test_slots() -> None:
-    ads = [{"Name": "slot1@w", "State": state} for state in ("Unclaimed", "Claimed", "Preempting", "Owner")]
+    ads: list[dict[str, object]] = [
+        {"Name": "slot1@w", "State": state} for state in ("Unclaimed", "Claimed", "Preempting", "Owner")
+    ]
     address = "<10.0.2.15:9618?addrs=10.0.2.15-9618&alias=w&noUDP&sock=startd_201_72a0>"
-    assert observe.slots_in(json.dumps(ads), address) == observe.Slots(2, "startd_201_72a0")
+    assert observe.slots_in(json.dumps(ads), address) == observe.Slots(2, "startd_201_72a0", None)
+    ads[1]["NODE_IS_HEALTHY"] = False
+    assert observe.slots_in(json.dumps(ads), address) == observe.Slots(2, "startd_201_72a0", False)
 
 
 @pytest.mark.parametrize("said", [None, "", "[]", "garbage", "{}", "[1]"])
@@ -82,7 +93,8 @@ FOUND = {
     "state": "idle", "why": "no slot is claimed", "deadline": 1_000_240, "joined": 996_400, "ends": None,
     "claimed": 0, "on_idle": "poweroff", "configured": True, "pool": "cm", "group": "G", "start": "True",
     "image": {"WorkerImage": "osg-debian13-abc", "WorkerBakeryVersion": "0.1.0"}, "at": 1_000_000,
-    "health": "OK",
+    "health": "OK", "health_at": 999_960, "pending": "", "problems": [], "live": True, "age": 0.2,
+    "remark": "", "watched": True,
 }  # fmt: skip
 
 
@@ -95,15 +107,98 @@ def test_ten_lines() -> None:
         "Group:   G",
         "Takes:   True",
         "Claimed: 0 slots",
-        "Health:  OK",
+        "Health:  OK, looked at 40 s ago",
         "Ends:    no MaxLifetime",
         "Image:   osg-debian13-abc, by worker-bakery 0.1.0",
     ]
 
 
-def test_what_is_old_is_said_to_be() -> None:
-    said = status.lines({**FOUND, "deadline": None, "joined": None, "ends": 999_000}, 1_000_200)
+def test_what_is_not_of_now_is_said_to_be_old() -> None:
+    known = {**FOUND, "deadline": None, "joined": None, "ends": 999_000, "health_at": None, "live": False}
+    said = status.lines({**known, "age": 12.9, "remark": "only root may ask the watch"}, 1_000_200)
     assert said[2] == "Next:    nothing by itself"
     assert said[3] == "Pool:    cm, not joined"
+    assert said[7] == "Health:  OK"
     assert said[8] == "Ends:    at 1970-01-12 13:30:00 UTC (now)"
-    assert said[10] == "Caution: as of 3 min ago: worker-life.service does not run"
+    assert said[10:] == ["As of:   12 s ago: only root may ask the watch"]
+    dead = {**known, "age": 12, "watched": False, "remark": "worker-life.service does not run (failed)"}
+    assert status.lines(dead, 0)[10:] == ["Caution: 12 s ago: worker-life.service does not run (failed)"]
+    assert status.lines({**known, "age": 180}, 0)[10].startswith("Caution: 3 min ago: ")
+
+
+def test_what_is_waited_for_and_what_is_wrong_comes_first() -> None:
+    said = status.lines({**FOUND, "pending": "/f has changed, and is being read"}, 1_000_000)
+    assert said[2] == "Pending: /f has changed, and is being read"
+    wrong = status.lines({**FOUND, "problems": ["Start is empty", "Token is missing"]}, 1_000_000)
+    assert wrong[2:4] == ["Problem: Start is empty", "Problem: Token is missing"]
+
+
+def seen(**changes: Any) -> Seen:
+    """A look at a worker that is configured and in the pool."""
+    values = {**settings_of("G"), "IdleTimeout": "1500"}
+    mine = observe.Slots(0, "startd_1", True)
+    content = Content("digest", "")
+    plain = Seen(
+        at=50.0,
+        epoch=1_000_000.0,
+        facts=Facts(100, 7.0, "active", False, "startd_1", 0, True, ""),
+        limits=life.limits(values, 0),
+        values=values,
+        reading=Reading(content, Taken(content, ())),
+        wanted=advertised.wanted(OSG, values, 7.0, mine),
+        shown=None,
+        health={},
+    )
+    return plain._replace(**changes)
+
+
+def settings_of(group: str) -> dict[str, str]:
+    return conf.values_of({"WorkerGroupName": group, "CentralManager": "cm"}, OSG.keys)
+
+
+def service() -> Service:
+    return Service(OSG, 0.0, dict, lambda _: None, lambda: Reading(Content(), None), lambda: followed.READS)
+
+
+def told_by(look: Seen) -> dict[str, Any]:
+    return status.data(Life("idle", "why"), Memory(joined=90), Told(look.wanted, 1, True), look, service())
+
+
+def test_what_the_watch_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(machine, "IMAGE", str(tmp_path / "none"))
+    said = told_by(seen())
+    assert (said["state"], said["group"], said["htcondor"], said["advertised"]) == (
+        "idle",
+        "G",
+        "active",
+        True,
+    )
+    assert (said["pending"], said["problems"], said["at"], said["looked"]) == ("", [], 1_000_000, 50.0)
+    assert said["joined"] == 1_000_000 - 100 + 90
+
+
+def test_a_file_that_is_not_read_yet_is_waited_for() -> None:
+    before = Taken(Content("old", ""), ("Start is empty",))
+    said = told_by(seen(reading=Reading(Content("new", ""), before)))
+    assert said["pending"] == "/etc/osg-worker.conf has changed, and is being read"
+    assert said["problems"] == []
+    again = told_by(seen(reading=Reading(Content("old", ""), before)))
+    assert (again["pending"], again["problems"]) == ("", ["Start is empty"])
+    none = told_by(seen(reading=Reading(Content(), Taken(Content(), ()))))
+    assert none["pending"] == "waiting for /etc/osg-worker.conf, which says whose jobs to run"
+
+
+def test_the_watch_hurries_only_where_something_is_about_to_change() -> None:
+    state = watch.State(Memory(startd="startd_1", began=0, joined=90), said=Life("idle", ""))
+    look = seen(health={"healthy": True, "at": 999_990})
+    done = state._replace(told=Told(look.wanted, 0, True))
+    assert watch.pause(done, look) == watch.MOST
+    assert watch.pause(state, look) == watch.SOON  # the pool does not show it yet
+    ill = look._replace(health={"healthy": False, "at": 999_990})  # and the startd does not know
+    assert watch.pause(done, ill) == watch.SOON
+    assert watch.pause(done, ill._replace(epoch=1_001_000.0)) == watch.MOST
+    joins = state._replace(memory=Memory(startd="startd_1", began=50), said=Life("joining", ""))
+    assert watch.pause(joins, look) == watch.SOON
+    assert watch.pause(joins, look._replace(facts=look.facts._replace(now=500))) == watch.MOST
+    short = look._replace(limits=look.limits._replace(idle=20))
+    assert watch.pause(done, short) == watch.LEAST

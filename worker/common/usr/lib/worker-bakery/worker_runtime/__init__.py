@@ -24,9 +24,15 @@
     observe.py     what is seen: systemd, the startd, the pool, who is logged in
     join.py        why the worker is not in the pool, in words
     clock.py       since when the machine runs
+    look.py        all of it in one look
+    advertised.py  does the pool show the worker as it is now
+    followed.py    has HTCondor been told what the worker's file says now
     watch.py       `worker watch`: look, decide, do, again
+    query.py       the watch is asked, and answers
     stopped.py     `worker stopped`: has HTCondor gone by itself
+    commands.py    `worker-image`, for people and their scripts
     status.py      `worker-image status`
+    wait.py        `worker-image wait`
     say.py         the journal and the console
     places.py      where things are
 

@@ -4,9 +4,9 @@ that is right already. The token is written to its file, and to nothing else.
 
 import os
 import subprocess
-from typing import List
+from typing import List, NamedTuple, Tuple
 
-from worker_runtime import clock, condor, files, machine, proof, settings, stopped, token
+from worker_runtime import clock, condor, files, followed, machine, proof, query, settings, stopped, token
 from worker_runtime.conf import Conf, parse
 from worker_runtime.kind import Kind
 from worker_runtime.say import say
@@ -17,35 +17,57 @@ GUARD = "worker-metadata-guard.service"
 CLOUD_INIT = ("/var/lib/cloud/instances", "/var/lib/cloud/seed")
 
 
+class Outcome(NamedTuple):
+    """What became of the file's content: the exit status, and what is in the way."""
+
+    status: int
+    problems: Tuple[str, ...] = ()
+
+
 def main() -> int:
     table = settings.table()
     for complaint in table.complaints:
         say("warning: " + complaint)
-    try:
-        return follow(table.kind)
-    except OSError as error:  # a full disk, or a folder where the file should be
-        say("%s: %s" % (error.filename, error.strerror))
-        return 1
+    return follow(table.kind)
 
 
 def follow(kind: Kind) -> int:
     """Do what the file says, until it says the same after that as before."""
-    content = files.settled(kind.file)
     while True:
-        status = apply(kind, content or b"")
+        content, outcome = _taken_up(kind)
         # A change made meanwhile would be lost: the path unit does not look while we run.
-        now = files.settled(kind.file)
-        if now == content:
-            return status
-        content = now
+        if _content_now(kind) == content:
+            return outcome.status
 
 
-def apply(kind: Kind, content: bytes) -> int:
-    """Do what the file says; the exit status."""
+def _content_now(kind: Kind) -> bytes:
+    try:
+        return files.settled(kind.file) or b""
+    except OSError:  # which has been said
+        return b""
+
+
+def _taken_up(kind: Kind) -> Tuple[bytes, Outcome]:
+    """What the file said, and what became of it; which the worker's status tells from then on."""
+    content, stands_for = b"", followed.Content()
+    try:
+        content = files.settled(kind.file) or b""
+        stands_for = followed.content_of(kind, content)
+        outcome = apply(kind, content)
+    except OSError as error:  # a full disk, or a folder where the file should be
+        outcome = Outcome(1, ("%s: %s" % (error.filename, error.strerror),))
+        say(outcome.problems[0])
+    followed.take(stands_for, outcome.problems)
+    query.nudge()
+    return content, outcome
+
+
+def apply(kind: Kind, content: bytes) -> Outcome:
+    """Do what the file says."""
     close_folders()
     if not content.strip():
         say("waiting for %s, which says whose jobs to run" % kind.file)
-        return 0
+        return Outcome(0)
     place = condor.Place(clock.booted_at(), machine.attributes())
     conf = checked(kind, parse(content, kind.keys, kind.form), place)
     for warning in conf.warnings:
@@ -94,12 +116,12 @@ def with_token(kind: Kind, conf: Conf) -> Conf:
     return conf._replace(values=dict(conf.values, Token=found))
 
 
-def refused(kind: Kind, conf: Conf) -> int:
+def refused(kind: Kind, conf: Conf) -> Outcome:
     say("\n".join("%s: %s" % (kind.file, problem) for problem in conf.problems))
     running = subprocess.call(["systemctl", "--quiet", "is-active", UNIT]) == 0
     done = "HTCondor goes on as before." if running else "HTCondor was not started."
     say("%s Correct %s; it is read as soon as it changes." % (done, kind.file))
-    return 1
+    return Outcome(1, conf.problems)
 
 
 def install(kind: Kind, conf: Conf, place: condor.Place) -> str:
@@ -121,14 +143,15 @@ def install(kind: Kind, conf: Conf, place: condor.Place) -> str:
     return "reload-or-restart" if token_is_new or config_is_new else "start"
 
 
-def started(verb: str) -> int:
+def started(verb: str) -> Outcome:
     """Have HTCondor run with what is installed."""
     # A running one is only told to read again, for it may have jobs. Not waited for, because its
     # start may wait for this unit's end, and for the network.
     status = subprocess.call(["systemctl", "--no-block", verb, UNIT])
     if status != 0:
-        say("systemctl %s %s failed with status %d" % (verb, UNIT, status))
-        return 1
+        problem = "systemctl %s %s failed with status %d" % (verb, UNIT, status)
+        say(problem)
+        return Outcome(1, (problem,))
     done = "nothing has changed" if verb == "start" else "it is told to take that up"
     say("HTCondor is configured; " + done)
-    return 0
+    return Outcome(0)

@@ -7,6 +7,7 @@
 The way out is the container's end, with status 0 if the worker did what it is for.
 """
 
+import contextlib
 import os
 import pwd
 import select
@@ -20,9 +21,11 @@ from worker_runtime import (
     condor,
     files,
     first,
+    followed,
     given,
     guard,
     life,
+    look,
     machine,
     observe,
     places,
@@ -34,7 +37,9 @@ from worker_runtime import (
 from worker_runtime.clock import BOOTED
 from worker_runtime.conf import Conf
 from worker_runtime.kind import Kind
+from worker_runtime.look import Service
 from worker_runtime.master import Master
+from worker_runtime.query import Desk
 from worker_runtime.say import say
 from worker_runtime.told import Told
 
@@ -200,26 +205,46 @@ class Bell:
     def _ring(self, *_: Any) -> None:
         self.asked = Asked(self.asked.times + 1, self.asked.since or time.monotonic())
 
-    def wait(self, seconds: float) -> None:
-        if select.select([self._ear], [], [], seconds)[0]:
+    @property
+    def ear(self) -> int:
+        return self._ear
+
+    def heard(self) -> None:
+        """What rang so far is taken note of."""
+        with contextlib.suppress(BlockingIOError):
             os.read(self._ear, 1024)
+
+    def wait(self, seconds: float) -> None:
+        select.select([self._ear], [], [], seconds)
+        self.heard()
 
 
 def watched(master: Master, told: Told) -> int:
     """HTCondor's life to its end, and so the container's."""
-    bell = Bell()
+    bell, desk, changed = Bell(), Desk(), look.followed_files(told.kind)
     master.start()
-    service = watch.Service(time.monotonic(), master.unit, master.order, told.kind.token_file)
+
+    def glance() -> object:
+        return changed(), master.status()
+
+    service = Service(
+        told.kind, time.monotonic(), master.unit, master.order, told.reading, lambda: followed.READS
+    )
     state = watch.State(life.Memory())
     while not bell.asked.times:
-        state, seen = watch.turn(state, service)
-        if state.order.what in ("off", "force"):
-            return 0 if life.fulfilled(state.memory) else 1
+        before = glance()
+        # Before the look, so that what is told of the worker is of the files as they are.
         said = told.changed()
         if said and install(told.kind, said, told.place):
             say("HTCondor is told to take that up")
             master.order("reload")
-        bell.wait(watch.pause(seen.limits))
+        state, seen = watch.turn(state, service, desk)
+        if state.order.what in ("off", "force"):
+            return 0 if life.fulfilled(state.memory) else 1
+        # What rang until now may have been the programs that a look starts.
+        bell.heard()
+        if not bell.asked.times:
+            desk.wait(watch.pause(state, seen), glance, before, [bell.ear])
     say("asked to end: jobs have %d s" % GRACE)
     return stopped(master, bell)
 

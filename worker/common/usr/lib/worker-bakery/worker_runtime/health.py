@@ -19,8 +19,8 @@ from worker_runtime import bounded, files, places
 from worker_runtime.bounded import Check
 from worker_runtime.condor import quoted
 
-FOLDER = places.RUN + "/health"  # the user condor's; worker-health.conf of tmpfiles.d
-REPORT = FOLDER + "/health.json"
+REPORT = places.HEALTH
+FOLDER = os.path.dirname(REPORT)  # the user condor's; worker-health.conf of tmpfiles.d
 MEMORY = FOLDER + "/unanswered.json"
 LOCK = FOLDER + "/lock"
 CVMFS_SETTINGS = "/etc/cvmfs/default.local"

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from worker_runtime import places
 from worker_runtime.program import ended
@@ -11,16 +11,19 @@ from worker_runtime.stopped import UNIT, properties_in, went_by_itself
 
 SECONDS = 20
 STARTD_ADDRESS = places.LOG + "/.startd_address"
+HEALTHY = "NODE_IS_HEALTHY"  # the attribute that `worker health` prints
 _FREE = ("Owner", "Unclaimed", "Drained", "Backfill", "Delete")
 # The shared port's name of a startd: no two are alike, on no machine.
 _SOCKET = re.compile(r"[?&]sock=([A-Za-z0-9_.-]+)")
 
 
 class Slots(NamedTuple):
-    """What the startd said: how many slots are claimed; and which one it is, by its address."""
+    """What the startd said: how many slots are claimed; which one it is, by its address; and whether it
+    finds the machine healthy (None: it has not looked yet)."""
 
     claimed: int
     startd: str
+    healthy: Optional[bool] = None
 
 
 def unit() -> Dict[str, str]:
@@ -28,6 +31,19 @@ def unit() -> Dict[str, str]:
     wanted = ("ActiveState", "Job", "ExecMainCode", "ExecMainStatus")
     options = [option for name in wanted for option in ("-p", name)]
     return properties_in(_output(["systemctl", "show", *options, UNIT]) or "")
+
+
+def active_state(unit: str) -> str:
+    """systemd's word for it; "" where there is no systemd, or no answer."""
+    shown = _output(["systemctl", "show", "-p", "ActiveState", unit])
+    return properties_in(shown or "").get("ActiveState", "")
+
+
+def boots() -> bool:
+    """Is the machine still on its way up?"""
+    # Its status is not 0 then, and its word is new in each release; these two are not.
+    said = ended(["systemctl", "is-system-running"], SECONDS).out.strip()
+    return said in ("initializing", "starting")
 
 
 def leaves(unit: Dict[str, str]) -> bool:
@@ -43,7 +59,8 @@ def slots() -> Optional[Slots]:
     address = _first_line(STARTD_ADDRESS)
     if not address:
         return None
-    said = _output(["condor_status", "-direct", address, "-json", "-attributes", "Name,State"])
+    wanted = "Name,State," + HEALTHY
+    said = _output(["condor_status", "-direct", address, "-json", "-attributes", wanted])
     return slots_in(said, address)
 
 
@@ -53,16 +70,26 @@ def slots_in(said: Optional[str], address: str) -> Optional[Slots]:
         return None
     named = _SOCKET.search(address)
     claimed = sum(ad.get("State") not in _FREE for ad in ads)
-    return Slots(claimed, named.group(1) if named else address)
+    healthy = next((ad[HEALTHY] for ad in ads if isinstance(ad.get(HEALTHY), bool)), None)
+    return Slots(claimed, named.group(1) if named else address, healthy)
 
 
-def in_collector(manager: str, mine: Slots) -> Optional[bool]:
-    """Does the pool show this very startd? None if the pool does not say."""
+class Shown(NamedTuple):
+    """What the pool said of this very startd."""
+
+    known: bool  # there are ads of it
+    ads: Tuple[Dict[str, Any], ...]  # with the attributes that were asked for, if they can be read
+
+
+def in_collector(manager: str, mine: Slots, attributes: Iterable[str]) -> Optional[Shown]:
+    """What the pool shows of this very startd; None if the pool does not say."""
     if mine.startd.startswith("<"):
         return None  # without a shared port there is nothing that only this startd has
     same = 'regexp("[?&]sock=%s[&>]", MyAddress)' % mine.startd
-    said = _output(["condor_status", "-pool", manager, "-const", same, "-af", "Name"])
-    return None if said is None else bool(said.strip())
+    wanted = ",".join(["Name", *attributes])
+    said = _output(["condor_status", "-pool", manager, "-const", same, "-json", "-attributes", wanted])
+    # A worker is not to leave a pool that it is in because some attribute there cannot be read.
+    return None if said is None else Shown('"Name"' in said, tuple(_ads(said)))
 
 
 def logins() -> Tuple[str, ...]:

@@ -7,6 +7,7 @@ import os
 
 HOME = os.environ.get("WORKER_BAKERY_HOME", "")  # "": nothing is in the way of the usual places
 RUN = HOME + "/run" if HOME else "/run/worker-bakery"
+HEALTH = RUN + "/health/health.json"  # what `worker health` found last
 CONDOR = HOME + "/condor" if HOME else "/etc/condor"
 LOG = HOME + "/log" if HOME else "/var/log/condor"
 EXECUTE = HOME + "/execute"  # a user's; else `worker storage` finds the place

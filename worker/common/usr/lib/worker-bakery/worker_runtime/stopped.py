@@ -9,7 +9,7 @@ import os
 import subprocess
 from typing import Dict, Mapping
 
-from worker_runtime import files, settings
+from worker_runtime import files, query, settings
 
 UNIT = "condor.service"
 LEFT = settings.RUN + "/left"  # there while HTCondor has gone by itself
@@ -37,6 +37,7 @@ def main() -> int:
     if went_by_itself(properties_in(shown.decode("utf-8", "replace"))):
         os.makedirs(settings.RUN, 0o755, exist_ok=True)
         files.put(LEFT, b"", 0o644)
+    query.nudge()
     return 0
 
 

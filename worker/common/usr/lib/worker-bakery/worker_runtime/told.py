@@ -6,10 +6,11 @@ nothing is wrong with it then.
 
 import os
 import time
-from typing import Callable, Dict, Iterable, Mapping, Optional
+from typing import Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 from worker_runtime import condor, conf, configure, files, given, token
 from worker_runtime.conf import Conf
+from worker_runtime.followed import Content, Reading, Taken
 from worker_runtime.kind import Kind
 from worker_runtime.say import say
 
@@ -31,6 +32,14 @@ class Told:
         # Before anything is read, so that no change is missed.
         self._look = self._looked(said(kind, os.environ).values)
         self._values: Mapping[str, str] = {}
+        self._problems: Tuple[str, ...] = ()
+
+    def reading(self) -> Reading:
+        """What is there now, and what of it was taken up."""
+        now, before = (
+            Content(repr(sorted(looked.items()))) for looked in (self._looked(self._values), self._look)
+        )
+        return Reading(now, Taken(before, self._problems))
 
     def read(self) -> Conf:
         found = configured(self.kind, os.environ, self.place)
@@ -50,13 +59,14 @@ class Told:
         look = self._looked(self._values)
         if look == self._look:
             return None
-        self._look = look
+        self._look, self._problems = look, ()
         found = fixed(self.kind, self._values, self.closed(self.read()))
         for warning in found.warnings:
             say("warning: " + warning)
         if not found.problems:
             self._values = found.values
             return found
+        self._problems = found.problems
         say("\n".join(found.problems))
         say("HTCondor goes on as before. The files are read again as soon as they change.")
         return None

@@ -1,34 +1,32 @@
 """`worker watch`, the service that looks after a worker's life: life.py decides, this does.
 
 It runs from boot, whatever HTCondor does. systemd starts it again when it ends or hangs, and
-what it has to remember is in /run, so a deadline survives that.
+what it has to remember is in /run, so a deadline survives that. It looks at intervals, and at once when it
+is asked (query.py) or a file changes that a look would be for.
 """
 
 import json
 import os
 import socket
 import subprocess
-import time
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Sequence, Tuple
 
-from worker_runtime import clock, condor, conf, files, join, kind, life, observe, settings, status
-from worker_runtime.life import Facts, Life, Limits, Memory
+from worker_runtime import advertised, clock, files, followed, kind, life, observe, settings, status
+from worker_runtime.advertised import Told
+from worker_runtime.followed import Content
+from worker_runtime.life import Life, Limits, Memory
+from worker_runtime.look import Seen, Service, followed_files, look
+from worker_runtime.query import Desk
 from worker_runtime.say import say
-from worker_runtime.stopped import LEFT, UNIT
+from worker_runtime.stopped import UNIT
 
 MEMORY = settings.RUN + "/memory.json"
 # Between two looks. More often where a deadline is short, so that it is met.
 LEAST, MOST = 1.0, 15.0
+# While HTCondor starts, joins or has news for the pool; not for ever, for the sake of the pool's collector.
+SOON, HURRY_SECONDS = 3.0, 180.0
 COMMAND_SECONDS = 60
 AGAIN = 60.0  # an order that had no effect is given again
-
-
-class Seen(NamedTuple):
-    """One look: what is the matter, and what decides about it."""
-
-    facts: Facts
-    limits: Limits
-    values: Mapping[str, str]
 
 
 class Order(NamedTuple):
@@ -38,83 +36,51 @@ class Order(NamedTuple):
     at: float = 0.0
 
 
-class Service(NamedTuple):
-    """Who runs HTCondor: systemd on a machine, `worker run` in a container."""
-
-    began: float  # time.monotonic()
-    unit: Callable[[], Dict[str, str]]  # what observe.unit() says
-    order: Callable[[str], None]  # carry out what life.way_out() says
-    token_file: str  # which HTCondor uses
-
-
 class State(NamedTuple):
     """What one look hands to the next."""
 
     memory: Memory
     order: Order = Order()
     said: Life = Life("", "")
+    told: Told = Told()
 
 
 def main() -> int:
-    systemd = Service(clock.boot(), observe.unit, by_systemd, kind.here().token_file)
-    state = State(remembered())
-    token_changed = observe.changed_at(token_file())
+    mine = kind.here()
+    systemd = Service(
+        mine, clock.boot(), observe.unit, by_systemd, lambda: followed.reading(mine), lambda: reader(mine)
+    )
+    desk, state, unread, glance = Desk(), State(remembered()), Unread(), followed_files(mine)
     while True:
-        state, seen = turn(state, systemd)
-        token_changed = follow_token(token_changed)
+        before = glance()
+        state, seen = turn(state, systemd, desk)
+        unread = follow(mine, seen.reading, unread)
         alive()
-        time.sleep(pause(seen.limits))
+        desk.wait(pause(state, seen), glance, before)
 
 
-def turn(state: State, service: Service) -> Tuple[State, Seen]:
+def turn(state: State, service: Service, desk: Desk) -> Tuple[State, Seen]:
     """Look, decide, say, do."""
-    seen = look(state.memory, service)
+    seen = look(state.memory, state.told, service)
     now, memory = life.judge(state.memory, seen.facts, seen.limits)
     what = ""
     if memory.reason:
         now, what = way_out(memory, seen)
     keep(memory)
-    status.publish(now, memory, seen, service.began)
+    told = advertised.compared(state.told, seen.wanted, seen.shown)
     # Before anything is done, because that may be our own end.
+    desk.answer(status.publish(now, memory, told, seen, service))
     if (now.state, now.why) != (state.said.state, state.said.why):
         say("%s: %s" % (now.state, now.why))
-    return State(memory, carry_out(what, state.order, seen.facts.now, service), now), seen
+    if memory.joined and not what and seen.facts.startd and not advertised.done(told, seen.wanted):
+        told = advertised.sent(told, seen.shown)
+    return State(memory, carry_out(what, state.order, seen.facts.now, service), now, told), seen
 
 
-def look(memory: Memory, service: Service) -> Seen:
-    values = settings.current()
-    mine, unit = observe.slots(), service.unit()
-    configured = observe.changed_at(settings.PUBLISHED)
-    here = Facts(
-        now=time.monotonic() - service.began,
-        configured=configured,
-        unit=unit.get("ActiveState", ""),
-        left=os.path.exists(LEFT) or observe.leaves(unit),
-        startd=mine.startd if mine else "",
-        claimed=mine.claimed if mine else 0,
-        in_pool=None,
-        obstacle="",
-    )
-    limits = life.limits(values, retirement(values))
-    if configured and not life.remember(memory, here).joined:
-        here = asked(here, values["CentralManager"], mine, service.token_file)
-    return Seen(here, limits, values)
-
-
-def asked(
-    facts: Facts, manager: str, mine: Optional[observe.Slots], token_file: str
-) -> Facts:
-    """Is it in the pool, and if not, why? A pool may show its workers to nobody but take them."""
-    in_pool = observe.in_collector(manager, mine) if mine else False
-    if in_pool:
-        return facts._replace(in_pool=True)
-    obstacle = join.problem(manager, token_file) or ""
-    taken = in_pool is None and mine is not None and not obstacle
-    return facts._replace(in_pool=taken, obstacle=obstacle)
-
-
-def retirement(values: Mapping[str, str]) -> float:
-    return float(condor.ends(values, 0) - condor.retires(values, 0))
+def reader(mine: kind.Kind) -> str:
+    """Who reads the worker's file when it has changed."""
+    service, path = observe.active_state(mine.unit), observe.active_state(mine.name + ".path")
+    return followed.reader_of(service, path, observe.boots())
 
 
 def way_out(memory: Memory, seen: Seen) -> Tuple[Life, str]:
@@ -174,29 +140,47 @@ def call(argv: Sequence[str]) -> None:
         say("%s ended with status %d" % (" ".join(argv), ended))
 
 
-def pause(limits: Limits) -> float:
-    """Seconds until the next look."""
+def pause(state: State, seen: Seen) -> float:
+    """Seconds until the next look, if nothing happens."""
+    usual = at_leisure(seen.limits)
+    return min(usual, SOON) if hurried(state, seen) else usual
+
+
+def at_leisure(limits: Limits) -> float:
     shortest = min(limits.configuration, limits.join, limits.idle, limits.watchdog, limits.lifetime)
     return min(MOST, max(LEAST, shortest / 20))
 
 
-def token_file() -> str:
-    """The worker's own file may name another that holds the token. (It is not among the settings.)"""
-    mine = settings.table().kind
-    try:
-        with open(mine.file, "rb") as file:
-            return conf.parse(file.read(), mine.keys, mine.form).values.get("TokenFile", "")
-    except OSError:
-        return ""
+def hurried(state: State, seen: Seen) -> bool:
+    """Is something about to change that people wait for? Pure."""
+    memory, now = state.memory, seen.facts.now
+    if state.said.state in ("starting", "joining"):
+        return now - max(memory.began, memory.answered if not memory.startd else 0) < HURRY_SECONDS
+    if not (memory.joined and seen.facts.startd):
+        return False
+    if not advertised.done(state.told, seen.wanted):
+        return True
+    # The startd reads what the probe has said a moment after that wrote its report.
+    at = seen.health.get("at", 0)
+    return seen.health.get("healthy") != seen.wanted.healthy and seen.epoch - at < HURRY_SECONDS
 
 
-def follow_token(before: float) -> float:
-    """A token file that changes is read again, as the worker's own file is by its path unit."""
-    path = token_file()
-    changed = observe.changed_at(path) if path else 0.0
-    if changed not in (0.0, before):
-        call(["systemctl", "--no-block", "start", kind.here().unit])
-    return changed
+class Unread(NamedTuple):
+    """What was not read yet at the last look, and for what that was ordered last."""
+
+    content: Content = Content()
+    ordered: Content = Content()
+
+
+def follow(mine: kind.Kind, found: followed.Reading, last: Unread) -> Unread:
+    """Have a changed file read of which the path unit does not tell: a token file, which it does not know,
+    or the worker's own when it was written just as its reader ended."""
+    if found.current or found.taken is None:
+        return Unread(ordered=last.ordered)
+    if found.now == last.ordered or not (found.token_alone or found.now == last.content):
+        return last._replace(content=found.now)
+    call(["systemctl", "--no-block", "start", mine.unit])
+    return Unread(found.now, found.now)
 
 
 def remembered() -> Memory:

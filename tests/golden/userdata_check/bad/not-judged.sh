@@ -1,0 +1,10 @@
+#!/bin/bash
+set -e
+umask 077
+TOKEN=$(curl -s https://example.org/token)
+PROJECT=TG-PHY123456
+cat >/etc/osg-worker.conf <<EOF
+WorkerGroupName = My Workers
+Token = $TOKEN
+Start = TARGET.ProjectName == "${PROJECT}"
+EOF

@@ -1,0 +1,315 @@
+"""Which tests concern the change at hand, in three minutes:  scripts/test quick
+
+All unit tests, and of the others those that the table names for what was changed, as many as there is
+time for. What was changed: since the branch left its upstream; without one, what is not committed; if
+all is, the last commit. What is left out is said.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+UNIT = "tests/unit"
+LIMIT = 180  # seconds of all tests
+OVERHEAD = 25  # of these: for the unit tests, and for what each tier starts once
+
+# How long each file takes by itself, in seconds, on a machine with two cores where others work, too, with
+# images in the cache; so do the unit tests. The longest begin first (tests/conftest.py).
+SECONDS: Mapping[str, int] = {
+    "tests/integration/test_bake.py": 70,
+    "tests/integration/test_baked_roles.py": 120,
+    "tests/integration/test_cache_in_use.py": 110,
+    "tests/integration/test_container.py": 150,
+    "tests/integration/test_disk.py": 15,
+    "tests/integration/test_el_repositories.py": 90,
+    "tests/integration/test_execute_disk.py": 60,
+    "tests/integration/test_faults.py": 120,
+    "tests/integration/test_fetch.py": 25,
+    "tests/integration/test_fetch_key.py": 3,
+    "tests/integration/test_image_diff.py": 60,
+    "tests/integration/test_kill.py": 180,
+    "tests/integration/test_metadata_guard.py": 50,
+    "tests/integration/test_packer_engine.py": 150,
+    "tests/integration/test_pins.py": 3,
+    "tests/integration/test_prominence_values.py": 3,
+    "tests/integration/test_provision_ssh.py": 120,
+    "tests/integration/test_qemu_monitor.py": 3,
+    "tests/integration/test_quick_commands.py": 3,
+    "tests/integration/test_run.py": 3,
+    "tests/integration/test_seal_script.py": 1,
+    "tests/integration/test_userdata_check.py": 25,
+    "tests/integration/test_userdata_property.py": 60,
+    "tests/integration/test_userdata_real.py": 12,
+    "tests/integration/test_wheel.py": 3,
+    "tests/integration/test_worker_health.py": 99,
+    "tests/integration/test_worker_jobs.py": 60,
+    "tests/boot/test_broken_images.py": 220,
+    "tests/boot/test_el_standin.py": 300,
+    "tests/boot/test_guest_life.py": 300,
+    "tests/boot/test_life_configuration.py": 100,
+    "tests/boot/test_life_ends.py": 300,
+    "tests/boot/test_life_jobs.py": 120,
+    "tests/boot/test_network.py": 10,
+    "tests/boot/test_prominence_life.py": 200,
+    "tests/boot/vm/test_disk_shapes.py": 300,
+    "tests/boot/vm/test_job_memory.py": 300,
+    "tests/boot/vm/test_life_vm.py": 400,
+    "tests/boot/vm/test_machine_faults.py": 300,
+    "tests/boot/vm/test_packer.py": 600,
+    "tests/boot/vm/test_proof.py": 700,
+}
+
+# Of a folder or a file of the sources, the tests beside the unit tests that tell most about it, the most
+# telling first. What has a line of its own is not asked of its folder's.
+CONCERN: Mapping[str, tuple[str, ...]] = {
+    "bakery/": ("tests/integration/test_quick_commands.py", "tests/integration/test_bake.py"),
+    "bakery/bases.py": (
+        "tests/integration/test_pins.py",
+        "tests/integration/test_quick_commands.py",
+        "tests/integration/test_bake.py",
+    ),
+    "bakery/base_image.py": (
+        "tests/integration/test_fetch.py",
+        "tests/integration/test_bake.py",
+        "tests/integration/test_cache_in_use.py",
+    ),
+    "bakery/cache.py": ("tests/integration/test_cache_in_use.py",),
+    "bakery/explain.py": ("tests/integration/test_quick_commands.py",),
+    "bakery/failed.py": ("tests/integration/test_faults.py",),
+    "bakery/fetch.py": ("tests/integration/test_fetch.py", "tests/integration/test_fetch_key.py"),
+    "bakery/locks.py": ("tests/integration/test_bake.py", "tests/integration/test_cache_in_use.py"),
+    "bakery/logs.py": ("tests/integration/test_bake.py", "tests/integration/test_faults.py"),
+    "bakery/mkosi.py": ("tests/integration/test_bake.py",),
+    "bakery/nocloud.py": ("tests/integration/test_userdata_real.py",),
+    "bakery/pins.py": ("tests/integration/test_pins.py",),
+    "bakery/qemu.py": (
+        "tests/integration/test_qemu_monitor.py",
+        "tests/integration/test_disk.py",
+        "tests/integration/test_bake.py",
+    ),
+    "bakery/recipe.py": (
+        "tests/integration/test_wheel.py",
+        "tests/integration/test_bake.py",
+        "tests/integration/test_baked_roles.py",
+    ),
+    "bakery/repositories.py": (
+        "tests/integration/test_el_repositories.py",
+        "tests/integration/test_baked_roles.py",
+    ),
+    "bakery/rooms.py": (
+        "tests/integration/test_run.py",
+        "tests/integration/test_bake.py",
+        "tests/integration/test_kill.py",
+    ),
+    "bakery/store.py": (
+        "tests/integration/test_quick_commands.py",
+        "tests/integration/test_bake.py",
+        "tests/integration/test_cache_in_use.py",
+    ),
+    "bakery/udocker.py": ("tests/integration/test_wheel.py", "tests/integration/test_container.py"),
+    "bakery/userdata.py": (
+        "tests/integration/test_userdata_real.py",
+        "tests/integration/test_prominence_values.py",
+        "tests/integration/test_userdata_property.py",
+    ),
+    "bakery/commands/": ("tests/integration/test_quick_commands.py", "tests/integration/test_bake.py"),
+    "bakery/commands/gen_userdata.py": (
+        "tests/integration/test_userdata_real.py",
+        "tests/integration/test_userdata_check.py",
+    ),
+    "bakery/commands/provision.py": ("tests/integration/test_provision_ssh.py",),
+    "bakery/commands/image_diff.py": ("tests/integration/test_image_diff.py",),
+    "bakery/engines/": (
+        "tests/integration/test_qemu_monitor.py",
+        "tests/integration/test_bake.py",
+        "tests/integration/test_packer_engine.py",
+    ),
+    "bakery/engines/packer.py": (
+        "tests/integration/test_packer_engine.py",
+        "tests/integration/test_qemu_monitor.py",
+    ),
+    "bakery/engines/packer_files.py": (
+        "tests/integration/test_packer_engine.py",
+        "tests/integration/test_qemu_monitor.py",
+    ),
+    "bakery/engines/packer_program.py": ("tests/integration/test_packer_engine.py",),
+    "bakery/engines/packer_stream.py": ("tests/integration/test_packer_engine.py",),
+    "bakery/imagediff/": ("tests/integration/test_image_diff.py",),
+    "bakery/launch/": (
+        "tests/integration/test_userdata_real.py",
+        "tests/integration/test_prominence_values.py",
+        "tests/integration/test_userdata_property.py",
+    ),
+    "bakery/launch/matchmaking/": (
+        "tests/integration/test_userdata_real.py",
+        "tests/integration/test_userdata_property.py",
+    ),
+    "bakery/launch/lint/": ("tests/integration/test_userdata_check.py",),
+    "bakery/machines/": (
+        "tests/boot/test_network.py",
+        "tests/integration/test_worker_jobs.py",
+        "tests/integration/test_metadata_guard.py",
+    ),
+    "bakery/oci/": ("tests/integration/test_container.py",),
+    "bakery/verify/": ("tests/integration/test_bake.py", "tests/integration/test_faults.py"),
+    "cloud-init/": (
+        "tests/integration/test_userdata_real.py",
+        "tests/integration/test_wheel.py",
+        "tests/integration/test_userdata_property.py",
+    ),
+    "packer/": ("tests/integration/test_wheel.py", "tests/integration/test_packer_engine.py"),
+    "packer/bases/": ("tests/integration/test_pins.py", "tests/integration/test_wheel.py"),
+    "packer/repositories.toml": (
+        "tests/integration/test_wheel.py",
+        "tests/integration/test_el_repositories.py",
+    ),
+    "provisioner/": (
+        "tests/integration/test_run.py",
+        "tests/integration/test_bake.py",
+        "tests/integration/test_kill.py",
+    ),
+    "provisioner/disk.py": ("tests/integration/test_disk.py", "tests/integration/test_bake.py"),
+    "provisioner/existing.py": ("tests/integration/test_provision_ssh.py",),
+    "provisioner/guest.py": ("tests/integration/test_packer_engine.py",),
+    "provisioner/inventory.py": ("tests/integration/test_provision_ssh.py",),
+    "provisioner/layers.py": ("tests/integration/test_qemu_monitor.py",),
+    "provisioner/lending.py": ("tests/integration/test_packer_engine.py",),
+    "provisioner/near.py": ("tests/integration/test_quick_commands.py",),
+    "provisioner/qmp.py": ("tests/integration/test_qemu_monitor.py",),
+    "provisioner/record.py": ("tests/integration/test_provision_ssh.py",),
+    "provisioner/repository_files.py": ("tests/integration/test_el_repositories.py",),
+    "provisioner/run.py": (
+        "tests/integration/test_run.py",
+        "tests/integration/test_bake.py",
+        "tests/integration/test_kill.py",
+    ),
+    "provisioner/steps.py": ("tests/integration/test_fetch_key.py", "tests/integration/test_bake.py"),
+    "provisioner/roles/": (
+        "tests/integration/test_seal_script.py",
+        "tests/integration/test_bake.py",
+        "tests/integration/test_baked_roles.py",
+    ),
+    "provisioner/roles/seal.py": (
+        "tests/integration/test_seal_script.py",
+        "tests/integration/test_bake.py",
+    ),
+    "provisioner/roles/udocker.py": ("tests/integration/test_container.py",),
+    "provisioner/targets/": ("tests/integration/test_bake.py", "tests/integration/test_el_repositories.py"),
+    "provisioner/targets/ssh.py": ("tests/integration/test_provision_ssh.py",),
+    "provisioner/targets/host_keys.py": ("tests/integration/test_provision_ssh.py",),
+    "scripts/": ("tests/integration/test_wheel.py", "tests/integration/test_quick_commands.py"),
+    "tests/": ("tests/integration/test_quick_commands.py",),
+    "tests/image/": ("tests/integration/test_bake.py",),
+    "tests/boot/": ("tests/boot/test_network.py",),
+    "worker/": ("tests/integration/test_wheel.py", "tests/integration/test_worker_jobs.py"),
+    "worker/common/": (
+        "tests/integration/test_prominence_values.py",
+        "tests/integration/test_worker_jobs.py",
+        "tests/integration/test_worker_health.py",
+        "tests/boot/test_life_configuration.py",
+    ),
+    "worker/common/etc/": ("tests/integration/test_worker_jobs.py", "tests/boot/test_life_jobs.py"),
+    "worker/common/usr/lib/worker-bakery/worker_runtime/guard.py": (
+        "tests/integration/test_metadata_guard.py",
+    ),
+    "worker/common/usr/lib/worker-bakery/worker_runtime/storage.py": (
+        "tests/integration/test_execute_disk.py",
+    ),
+    "worker/common/usr/lib/worker-bakery/worker_runtime/health.py": (
+        "tests/integration/test_worker_health.py",
+    ),
+    "worker/common/usr/lib/worker-bakery/worker_runtime/container.py": (
+        "tests/integration/test_container.py",
+    ),
+    "worker/osg/": ("tests/integration/test_worker_jobs.py", "tests/boot/test_life_configuration.py"),
+    "worker/prominence/": (
+        "tests/integration/test_prominence_values.py",
+        "tests/integration/test_worker_jobs.py",
+        "tests/boot/test_prominence_life.py",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Test files, and those that also concern the change, but for which there is no time."""
+
+    chosen: tuple[str, ...]
+    left_out: tuple[str, ...]
+    seconds: int
+
+
+def select(changed: Iterable[str], limit: int = LIMIT) -> Selection:
+    """`changed` are paths of files in the repository. The unit tests are not named: they always run."""
+    ranks: dict[str, int] = {}
+    for path in changed:
+        for rank, test in enumerate(concerned(path)):
+            ranks[test] = min(rank, ranks.get(test, rank))
+    chosen: list[str] = []
+    left, wanted = limit - OVERHEAD, sorted(ranks, key=lambda test: (ranks[test], SECONDS[test], test))
+    for test in wanted:
+        if SECONDS[test] <= left:
+            chosen.append(test)
+            left -= SECONDS[test]
+    return Selection(tuple(chosen), tuple(test for test in wanted if test not in chosen), limit - left)
+
+
+def concerned(path: str) -> tuple[str, ...]:
+    """A file of tests concerns itself; of any other, what the table says of it or of its nearest folder."""
+    if path in SECONDS or path.startswith(f"{UNIT}/"):
+        return (path,) if path in SECONDS else ()
+    places = (path, *(f"{folder}/" for folder in map(str, Path(path).parents) if folder != "."))
+    return next((CONCERN[place] for place in places if place in CONCERN), ())
+
+
+def seconds_of(nodeid: str) -> int:
+    """Of the file of a test; unit tests take no time to speak of."""
+    path = nodeid.split("::")[0]
+    return 0 if path.startswith(f"{UNIT}/") else SECONDS.get(path, LIMIT)
+
+
+# --- what was changed --------------------------------------------------------------------------
+
+
+def changed(root: Path = ROOT) -> tuple[str, list[str]]:
+    """Since when, in words, and the paths; those that were removed among them. Raises SystemExit."""
+    there = _git(root, "ls-files", "--others", "--exclude-standard").splitlines()
+    title, since = _since(root, bool(there))
+    return title, [*_git(root, "diff", "--name-only", since).splitlines(), *there]
+
+
+def _since(root: Path, untracked: bool) -> tuple[str, str]:
+    upstream = _git(root, "rev-parse", "--abbrev-ref", "@{upstream}", optional=True)
+    if upstream:
+        return f"since {upstream}", _git(root, "merge-base", "HEAD", upstream)
+    if untracked or _git(root, "diff", "--name-only", "HEAD"):
+        return "since the last commit", "HEAD"
+    return "by the last commit", _git(
+        root, "rev-parse", "--verify", "-q", "HEAD~1", optional=True
+    ) or "HEAD"
+
+
+def _git(root: Path, *argv: str, optional: bool = False) -> str:
+    done = subprocess.run(["git", "-C", root, *argv], capture_output=True, text=True, check=False)
+    if done.returncode and not optional:
+        raise SystemExit(f"quick: git {argv[0]} says: {done.stderr.strip()}")
+    return done.stdout.strip() if not done.returncode else ""
+
+
+def main() -> None:
+    """The paths for pytest, a line each; why these, on stderr."""
+    title, names = changed()
+    found = select(names)
+    print(f"quick: {len(names)} files changed {title}; about {found.seconds} s", file=sys.stderr)
+    for test in found.left_out:
+        print(f"quick: {test} also concerns them, but takes {SECONDS[test]} s", file=sys.stderr)
+    print("\n".join((*found.chosen, UNIT)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""What a word that nobody knows may have meant: the rule, and that every command asks."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from bakery import bases, recipe, repositories, userdata
+from bakery.commands import bake_image, cache, gen_userdata, image_diff, provision, verify_image
+from provisioner import near, repository_files
+from provisioner.errors import BadInput
+from provisioner.plan import Plan
+
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
+Main = Callable[[Sequence[str]], int]
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("DEBIAN13", ("debian13",)),
+        ("dry_run", ("dry-run",)),
+        ("ubu", ("ubuntu22.04", "ubuntu24.04")),
+        ("ubunut24.04", ("ubuntu24.04",)),
+        ("cen", ("centos-stream10", "centos-stream9", "centos7")),
+        ("fedora", ()),
+        ("", ()),
+        ("d", ()),
+    ],
+)
+def test_the_likeliest_come_first(word: str, found: tuple[str, ...]) -> None:
+    known = ("debian13", "dry-run", "ubuntu22.04", "ubuntu24.04", "centos7", "centos8")
+    assert near.near(word, (*known, "centos-stream9", "centos-stream10")) == found
+
+
+def test_it_is_asked_in_words() -> None:
+    assert near.question(()) == ""
+    assert near.question(("a",)) == "Did you mean a?"
+    assert near.question(("a", "b", "c")) == "Did you mean a, b or c?"
+    assert near.hint(["rol", "xyz"], ["role"], "See --help.") == "Did you mean role? See --help."
+
+
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("main", "argv", "question"),
+    [
+        (bake_image.main, "--dryrun", "Did you mean --dry-run?"),
+        (bake_image.main, "--bsae=debian13", "Did you mean --base?"),
+        (bake_image.main, "--bsae x --engin y", "Did you mean --base? Did you mean --engine?"),
+        (bake_image.main, "--worker prominance", "Did you mean prominence?"),
+        (bake_image.main, "--with aptainer", "Did you mean apptainer?"),
+        (bake_image.main, "--format qcow", "Did you mean qcow2?"),
+        (bake_image.main, "cahe list", "Did you mean cache?"),
+        (bake_image.main, "cache lst", "Did you mean list?"),
+        (bake_image.main, "cache prune --older 3", "Did you mean --older-than?"),
+        (bake_image.main, "shell image --verbos", ""),
+        (cache.main, "list --verfy", "Did you mean --verify?"),
+        (gen_userdata.main, "--anyone --token x --format scirpt", "Did you mean script?"),
+        (gen_userdata.main, "--anyone --token x --allow expired-tokne", "Did you mean expired-token?"),
+        (provision.main, "apply plan --sh root@x", "Did you mean --ssh?"),
+        (provision.main, "aply plan --ssh root@x", "Did you mean apply?"),
+        (image_diff.main, "a b --al", "Did you mean --all?"),
+        (image_diff.main, "a b --everything", ""),
+        (verify_image.main, "--levle boot", "Did you mean --level?"),
+    ],
+)
+@pytest.mark.usefixtures("signals")
+def test_a_command_asks(main: Main, argv: str, question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever else is missing, and after what argparse says itself."""
+    with pytest.raises(SystemExit) as ended:
+        main(argv.split())
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.count("Did you mean") == question.count("Did you mean")
+    assert said.rstrip("\n").endswith(f". {question}" if question else "")
+
+
+@pytest.mark.usefixtures("signals")
+def test_no_token_is_repeated_with_a_question(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        bake_image.main([TOKEN, f"--bsae={TOKEN}"])
+    said = capsys.readouterr().err
+    assert "Did you mean --base?" in said and "c2lnbmF0dXJl" not in said
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize(
+    ("argv", "question"),
+    [
+        ("--tokn-file x", "Did you mean --token-file?"),
+        ("--set executdisk=x", "Did you mean ExecuteDisk?"),
+        ("--set Strat=x", "Use --project, --owner or --start."),
+        ("--cloud openstak", "Did you mean openstack?"),
+    ],
+)
+def test_gen_userdata_asks(argv: str, question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gen_userdata.main(["--anyone", "--token", TOKEN, *argv.split()]) == 2
+    said = capsys.readouterr().err
+    assert question in said and "c2lnbmF0dXJl" not in said
+
+
+def refused(do: Callable[[], object]) -> str:
+    with pytest.raises(BadInput) as caught:
+        do()
+    return str(caught.value)
+
+
+def test_names_that_are_no_options() -> None:
+    urls = repositories.Replaced(urls={"condro": "http://mirror"}, keep=True)
+    for do, meant in (
+        (lambda: bases.find("debain13"), "debian13"),
+        (lambda: bases.find("EL9"), "almalinux9, centos-stream9 or rocky9"),
+        (lambda: bases.local(Path("x"), "debain"), "debian"),
+        (lambda: recipe.plan(bases.find("debian13"), "osg", optional=("aptainer",)), "apptainer"),
+        (lambda: userdata.WorkerConf(token="x", start="True", settings={"OnIdel": "stop"}), "OnIdle"),
+        (lambda: userdata.render(userdata.WorkerConf(token="x", start="True"), "scirpt"), "script"),
+        (lambda: repositories.of_base("el9", "9", urls), ""),
+    ):
+        assert f"Did you mean {meant}?" in refused(do) or not meant
+    with pytest.raises(ValueError, match=r"\(is it amd64\?\)"):
+        bases.architecture_named("amd46")
+
+
+def test_a_repository_that_nobody_defines() -> None:
+    plan, files = Plan("b", "0", "osg", ()), {"/etc/yum.repos.d/a.repo": "[baseos]\n[appstream]\n"}
+    said = refused(lambda: repository_files.check({"base_os": "http://mirror"}, plan, files))
+    assert "Did you mean baseos?" in said
