@@ -44,6 +44,7 @@ _BARE_WORD = r"[=!]=\s*([A-Za-z]\w*-\w+)"
 _PROJECT, _OWNER, _USER = (
     Variable("job", name.casefold(), name) for name in ("ProjectName", "Owner", "User")
 )
+_PATIENCE = 1000  # evaluations for each project and owner
 _MOST_NAMED = 3  # attributes, and values of each, in a message
 _STRANGERS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     (f"a job of project {OTHER_PROJECT}", {"ProjectName": OTHER_PROJECT}),
@@ -87,8 +88,19 @@ def _fitting(start: str) -> Pair | None:
 
 def _named(start: str, title: str, pinned: Mapping[Variable, Any], narrowed: bool) -> Match:
     plain = Pair(job={variable.written: one for variable, one in pinned.items()})
-    pair = (fitting.first(Search(start, pinned)) if narrowed else None) or plain
+    pair = (_fulfilling(start, plain, pinned) if narrowed else None) or plain
     return Match(title + _with(pair, plain), answer(parsed(start), pair))
+
+
+def _fulfilling(start: str, plain: Pair, pinned: Mapping[Variable, Any]) -> Pair | None:
+    """One of this project or owner that the Start takes: as it is, like the one that fits, or searched."""
+    fit = _fitting(start)
+    if fit is None or takes(parsed(start), plain):
+        return None
+    if pair := fitting.first(Search(start, pinned, patience=_PATIENCE)):
+        return pair
+    alike = Pair({**fit.job, **plain.job}, fit.worker)
+    return alike if takes(parsed(start), alike) else None
 
 
 def _owned(owner: str) -> Mapping[Variable, Any]:
@@ -205,9 +217,9 @@ def _nobody(start: str) -> Iterator[Finding]:
         return
     search = Search(start)
     if is_too_deep(parsed(start)):
-        yield error(
+        yield warning(
             "failing-start",
-            "The Start takes no job, because it is nested too deeply for HTCondor to evaluate.",
+            "The Start cannot be tried: it is nested too deeply for HTCondor 25, which would take no job.",
             'Instead of many ||, write stringListMember(TARGET.Owner, "ann,bob").',
         )
     elif failing := fitting.always_fails(search):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bakery.launch.matchmaking import samples
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
@@ -53,6 +54,21 @@ def test_a_file_that_appears_long_after_boot_configures_a_worker(machine: Machin
     assert not machine.succeeds("systemctl", "is-active", "condor.service")
     configure(machine, conf(pool, LATE, MINE))
     wait_joined(machine, pool, LATE)
+
+
+def test_a_start_is_judged_by_ads_like_the_real_ones(machine: Machine, pool: Pool) -> None:
+    """Of each attribute that this worker has, a Start without scope means the worker's."""
+    address = "$(head -n 1 /var/log/condor/.startd_address)"
+    told = machine.run(["sh", "-c", f'condor_status -direct "{address}" -long']).stdout
+    own = {row.partition(" = ")[0] for row in told.splitlines() if " = " in row}
+    assert not own - samples.WORKERS, "attributes of a real worker that samples.py does not know"
+    assert not set(samples.WORKER) - own, "attributes in samples.py that a real worker does not have"
+
+    job = pool.submit("waiting", FOREIGN, "#!/bin/sh\ntrue\n")
+    names = [name for name in samples.JOB if name != "Requirements"]  # which is undefined without a worker
+    has = dict(zip(names, pool.about(job, *names), strict=True))
+    pool.remove(job)
+    assert "undefined" not in has.values(), has
 
 
 def test_a_change_of_the_file_is_followed_in_the_pool(machine: Machine, pool: Pool) -> None:

@@ -28,8 +28,9 @@ _MOST_STEPS = 10000
 _MOST_COMBINATIONS = 2000  # of values for one condition on several attributes
 _MOST_ANSWERS = 200
 _MOST_FOUND = 20  # of one search, if the first do not do
-_BOOLEAN = ("&&", "||", "!", "?", "?:", "==", "!=", "=?=", "=!=", "<", "<=", ">", ">=")
-_COMPARES = ("==", "!=", "=?=", "=!=", "<", "<=", ">", ">=")
+_EQUATES = ("==", "!=", "=?=", "=!=")
+_COMPARES = (*_EQUATES, "<", "<=", ">", ">=")
+_BOOLEAN = ("&&", "||", "!", "?", "?:", *_COMPARES)
 _OPPOSITE: Mapping[Answer, Answer] = {"yes": "no", "no": "yes", "undefined": "undefined"}
 
 
@@ -48,7 +49,7 @@ class Search:
 
     @cached_property
     def leaves(self) -> tuple[Node, ...]:
-        return tuple(_leaves(language.tree(self.text)))
+        return tuple(leaf for leaf, _ in _leaves(language.tree(self.text), "yes"))
 
     @cached_property
     def tried(self) -> Domains:
@@ -113,26 +114,29 @@ def _conjuncts(node: Node) -> Iterator[Node]:
 
 @lru_cache(maxsize=64)
 def _domains(text: str) -> Domains:
-    leaves = list(_leaves(language.tree(text)))
-    by_variable: dict[Variable, list[Node]] = {}
-    for leaf in leaves:
+    by_variable: dict[Variable, list[Goal]] = {}
+    for leaf, wish in _leaves(language.tree(text), "yes"):
         for variable in _free(leaf):
-            by_variable.setdefault(variable, []).append(leaf)
+            by_variable.setdefault(variable, []).append((leaf, wish))
     return {
-        variable: pool(variable, ours, [root for leaf in ours for root in _roots(text, leaf, variable)])
+        variable: pool(
+            variable,
+            [leaf for leaf, wish in ours if wish == "yes"],
+            [leaf for leaf, wish in ours if wish != "yes"],
+            [one for leaf, _ in ours for one in _equal(text, leaf, variable)],
+        )
         for variable, ours in by_variable.items()
     }
 
 
-def _leaves(node: Node) -> Iterator[Node]:
-    """The conditions: what && and the like join, and they do not divide further."""
-    goals = _ways((node, "yes"), apart=False) or _ways((node, "no"), apart=False)
-    if not goals:
-        yield node
+def _leaves(node: Node, wish: Answer) -> Iterator[Goal]:
+    """The conditions: what && and the like join, and they do not divide further. Each as it is wished."""
+    ways = _ways((node, wish), apart=False)
+    if not ways:
+        yield node, wish
         return
-    below = [part for part in node.parts if part.kind != "value" or node.word in ("&&", "||", "!")]
-    for part in below:
-        yield from _leaves(part)
+    for part, below in dict.fromkeys(goal for way in ways for goal in way):
+        yield from _leaves(part, below)
 
 
 def _free(node: Node) -> tuple[Variable, ...]:
@@ -178,13 +182,12 @@ def _choices(parts: Sequence[Node], wish: Answer) -> list[tuple[Goal, ...]]:
 
 def _compared_with_truth(node: Node, wish: Answer) -> list[tuple[Goal, ...]]:
     """`(A || B) =?= true` and the like: a wish for A || B."""
-    if node.word not in ("==", "!=", "=?=", "=!=") or node.parts[1].word.casefold() not in (
-        "true",
-        "false",
-    ):
+    if node.word not in _EQUATES:
         return []
     inner, truth = node.parts
-    if not (inner.kind == "operation" and inner.word in _BOOLEAN) or truth.kind != "value":
+    if truth.word.casefold() not in ("true", "false") or truth.kind != "value":
+        return []
+    if inner.kind != "operation" or inner.word not in _BOOLEAN:
         return []
     same = node.word in ("==", "=?=")
     wanted: Answer = "yes" if (truth.word.casefold() == "true") == (same == (wish == "yes")) else "no"
@@ -194,13 +197,23 @@ def _compared_with_truth(node: Node, wish: Answer) -> list[tuple[Goal, ...]]:
     return ways
 
 
-def _roots(text: str, leaf: Node, variable: Variable) -> list[float]:
-    """For which numbers two sides of a comparison are equal, if their difference is linear."""
+def _equal(text: str, leaf: Node, variable: Variable) -> list[Any]:
+    """For which values two sides of a comparison are equal: what the other side is for the samples.
+
+    Or, for numbers, if their difference is linear, where it is 0.
+    """
     if leaf.kind != "operation" or leaf.word not in _COMPARES or not _calculates(leaf):
         return []
     left, right = (text[part.start : part.end] for part in leaf.parts)
-    difference = piece(f"({left}) - ({right})")
-    at = [value(difference, _pair({variable: number})) for number in (1, 2)]
+    for part, other in zip(leaf.parts, (right, left), strict=True):
+        if part.kind == "name" and variable_of(part.scope, part.word) == variable:
+            same = value(piece(other))
+            return [same] if isinstance(same, bool | int | float | str) else []
+    return _roots(f"({left}) - ({right})", variable)
+
+
+def _roots(difference: str, variable: Variable) -> list[float]:
+    at = [value(piece(difference), _pair({variable: number})) for number in (1, 2)]
     if not all(isinstance(one, int | float) for one in at) or at[0] == at[1]:
         return []
     root = 1 - at[0] / (at[1] - at[0])

@@ -112,7 +112,7 @@ def value(expression: classad2.ExprTree, pair: Pair = PLAIN) -> Any:
 
 
 def is_too_deep(expression: classad2.ExprTree) -> bool:
-    """Does the library give up? It goes down some 390 operators, and no further."""
+    """Does the library give up? That of 25.14.1 goes down 396 operators; 23.9.6 evaluated a thousand."""
     import classad2
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise, permutations
@@ -18,9 +19,10 @@ TIME = "currenttime"  # HTCondor's old name for time(); it looks like an attribu
 _MOST_WORDS = 64  # of one text, taken as a list
 _MOST_PIECES = 12  # that are put together in pairs
 _MOST_IN_THREES = 6
-_MOST_MEMBERS = 4  # of which every selection is tried
+_MOST_MEMBERS = 5  # of which every selection is tried
 _LONGEST = 300  # of texts made to have some length
 _NUMBERS = (0, 1, 2, 10, 100, 1000, 10**6, 10**9, -1)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 _OF_PATTERNS = ("regex", "stringlistregexp")
 _OF_LENGTH = ("size", "strlen", "length", "stringlistsize")
 
@@ -71,22 +73,24 @@ def is_free(variable: Variable) -> bool:
     return variable.written not in always
 
 
-def pool(variable: Variable, leaves: Iterable[Node], roots: Sequence[float] = ()) -> tuple[Any, ...]:
-    """All values worth trying, the most usual ones first. `leaves` are the conditions on it.
+def pool(
+    variable: Variable, wished: Iterable[Node], unwished: Iterable[Node], equal: Sequence[Any]
+) -> tuple[Any, ...]:
+    """All values worth trying, the most usual ones first.
 
-    `roots` are numbers for which two sides of a comparison are equal.
+    `wished` are the conditions on it that are to be true, `unwished` the others. `equal` are values for
+    which two sides of a comparison are equal.
     """
     found = list(_common(variable))
-    clues = [_clues(leaf) for leaf in leaves]
-    texts = [text for clue in clues for text in clue.texts]
-    numbers = [number for clue in clues for number in clue.numbers]
-    found += _around(numbers)
-    found += _near(roots)
+    ours, others = [_clues(leaf) for leaf in wished], [_clues(leaf) for leaf in unwished]
+    clues = [*ours, *others]
+    found += _around(number for clue in clues for number in clue.numbers)
+    found += [*_around(one for one in equal if _is_number(one)), *equal]
     found += _between([one for one in found if _is_number(one)])
     found += [text for clue in clues for text in _of_texts(clue)]
-    found += _lists(dict.fromkeys(text for clue in clues if clue.lists for text in clue.texts))
-    found += _together([clue.pieces for clue in clues])
-    found += [text + "x" for text in texts]
+    found += _lists(_members(ours), _members(others))
+    found += _together(piece for clue in clues for piece in clue.pieces)
+    found += [text + "x" for clue in clues for text in clue.texts]
     found += [True, False, "x", *_NUMBERS]
     return tuple(_distinct(one for one in found if _fits(one, example(variable))))
 
@@ -124,13 +128,12 @@ def _common(variable: Variable) -> Iterator[Any]:
         yield known
 
 
-def _around(numbers: Iterable[float]) -> list[Any]:
-    return [other for one in numbers for n in (one, -one) for other in (n, n + 1, n - 1)]
-
-
-def _near(roots: Iterable[float]) -> list[Any]:
-    whole = [round(root) for root in roots]
-    return [*(n + more for n in whole for more in (0, 1, -1)), *roots]
+def _around(numbers: Iterable[float]) -> Iterator[float]:
+    """Each number and its neighbours; whole ones first, which every attribute of numbers can have."""
+    for one in numbers:
+        for number in (one, -one):
+            yield from (int(number) + more for more in (0, 1, -1))
+            yield from (number + more for more in (0, 1, -1))
 
 
 def _between(numbers: Sequence[float]) -> list[Any]:
@@ -156,22 +159,27 @@ def _of_texts(clue: _Clues) -> Iterator[str]:
                     yield ",".join(["x"] * length)
 
 
-def _together(pieces: Sequence[Sequence[str]]) -> Iterator[str]:
+def _together(pieces: Iterable[str]) -> Iterator[str]:
     """For a text that has to please two or three conditions at once, or one with two texts."""
-    several = list(dict.fromkeys(piece for some in pieces for piece in some))[:_MOST_PIECES]
+    several = list(dict.fromkeys(pieces))[:_MOST_PIECES]
     for first, second in permutations(several, 2):
         yield first + second
     yield from ("".join(three) for three in permutations(several[:_MOST_IN_THREES], 3))
 
 
-def _lists(members: Iterable[str]) -> Iterator[Any]:
-    """Both as HTCondor's string lists and as lists; every selection of a few, else the extremes."""
-    several = list(members)
+def _members(clues: Iterable[_Clues]) -> list[str]:
+    return list(dict.fromkeys(text for clue in clues if clue.lists for text in clue.texts))
+
+
+def _lists(wished: Sequence[str], unwished: Sequence[str]) -> Iterator[Any]:
+    """Both as HTCondor's string lists and as lists; every selection of a few, else the most likely."""
+    several = list(dict.fromkeys((*wished, *unwished)))
+    wanted = [one for one in wished if one not in unwished]
+    chosen: list[Sequence[str]] = [some for some in (wanted, wished, several) if some]
     if len(several) <= _MOST_MEMBERS:
-        chosen = [some for n in range(1, len(several) + 1) for some in combinations(several, n)]
+        chosen += [some for n in range(1, len(several) + 1) for some in combinations(several, n)]
     else:
-        without = [tuple(one for one in several if one != left) for left in several[:_MOST_WORDS]]
-        chosen = [tuple(several), *without]
+        chosen += [[one for one in several if one != left] for left in several[:_MOST_WORDS]]
     for some in chosen:
         yield ",".join(some)
         yield list(some)
@@ -203,7 +211,7 @@ def _distinct(values: Iterable[Any]) -> Iterator[Any]:
 
 def _plain(word: str) -> str:
     """What a text in quotes stands for; rare escapes are left to chance."""
-    return word[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), word[1:-1])
 
 
 def _number(word: str) -> float:

@@ -58,6 +58,16 @@ def fit(text: str) -> Pair:
         ('!(ProjectName == "TG-SAMPLE") && size(ProjectName) == 3', {"ProjectName": "xxx"}),
         ('TARGET.Owner == "o" && (TARGET.Wish ?: 5) > 7', {"Owner": "o", "Wish": 8}),
         ('member("a", TARGET.Wishes)', {"Wishes": ["a"]}),
+        ("TARGET.JobPrio > 2.5 && TARGET.JobPrio < 3.5", {"JobPrio": 3}),
+        ("TARGET.Wish == 0.1 + 0.2", {"Wish": 0.1 + 0.2}),
+        ('TARGET.User == strcat(TARGET.Owner, "@osg")', {"User": "somebody@osg"}),
+        ('regexp("^a\\\\.b$", TARGET.Wish)', {"Wish": "a.b"}),
+        (
+            " && ".join(f'stringListMember("s{n}", TARGET.DESIRED_Sites)' for n in range(6))
+            + " && "
+            + " && ".join(f'!stringListMember("t{n}", TARGET.DESIRED_Sites)' for n in range(6)),
+            {"DESIRED_Sites": "s0,s1,s2,s3,s4,s5"},
+        ),
         ('member(TARGET.Owner, {"ann", "bob"})', {"Owner": "ann"}),
         ("!TARGET.WantGlidein", {"WantGlidein": False}),
         ('(TARGET.Owner == "a" || TARGET.JobPrio > 3) =?= true', {"Owner": "a"}),
