@@ -515,8 +515,9 @@ class Run:
         if words and unknown.is_known(words[0]):
             octal = re.fullmatch(r"[0-7]{1,4}", words[0])
             mode = files.mode_of(words[0], 0o777 & ~self.umask)
-            self.umask = int(words[0], 8) if octal else 0o777 & ~mode if mode >= 0 else -1
-        elif words:
+            if octal or mode >= 0:  # else the shell complains, and all stays as it was
+                self.umask = int(words[0], 8) if octal else 0o777 & ~mode
+        elif words and not words[0].startswith("-"):
             self.umask = -1
         return DONE
 

@@ -67,13 +67,16 @@ def _not_run(text: str, where: str) -> Iterator[Finding]:
         yield error(
             "relative-shebang", "The first line names no absolute path.", "Write #!/bin/bash.", where
         )
-    elif _takes_one_word(match[1]) and re.search(r"\s", match[2].strip()):
+    elif _takes_one_word(match[1], match[2]) and re.search(r"\s", match[2].strip()):
         why = f"The kernel hands all words after {match[1][:80]} over as one."
         yield error("bad-shebang", why, "Leave them away; use set in the script.", where)
 
 
-def _takes_one_word(program: str) -> bool:
-    return bool(re.fullmatch(r".*/(?:bash|sh|dash)", program))
+def _takes_one_word(program: str, words: str) -> bool:
+    name = program.rpartition("/")[2]
+    return name in ("bash", "sh", "dash") or (
+        name == "env" and not re.match(r"-\w*S|--split-string", words)
+    )
 
 
 def _syntax(text: str, where: str) -> Iterator[Finding]:

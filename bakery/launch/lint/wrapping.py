@@ -343,6 +343,8 @@ def _part(part: multipart.Part, context: Context) -> Iterator[Seen]:
     if kind not in _HANDLED | _RESOLVED:
         if data.strip():
             yield _ignored(kind, context.where)
+        else:
+            yield warning("empty", "There is nothing in it.", "Leave it away.", context.where)
     elif _mismatch(kind, data):
         yield error(
             "part-mismatch",
