@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from bakery import digest, fetch, mkosi, qemu
+from bakery import digest, mkosi, qemu
 from bakery.bases import Base, LocalImage, VendorImage
-from bakery.fetch import Wanted
 from bakery.locks import alone, in_use, turn
 from bakery.mirror import Mirror
 from bakery.mkosi import Build
@@ -161,10 +160,12 @@ def _ways_out(base: Base) -> str:
 def _fetched(
     base: Base, image: VendorImage, store: Store, sources: Sources, work: Path, monitor: Monitor
 ) -> Path:
+    from bakery import fetch  # and with it urllib3, for a few bases only
+
     part = store.download(base.id)
     part.parent.mkdir(parents=True, exist_ok=True)
     part.touch()
-    wanted = Wanted(fetch.several(sources.base_urls, image.url), image.digest, image.algorithm)
+    wanted = fetch.Wanted(fetch.several(sources.base_urls, image.url), image.digest, image.algorithm)
     with in_use(part), phase(monitor, f"fetch {image.url}"):
         try:
             fetch.fetch(wanted, part, monitor)

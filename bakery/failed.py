@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bakery import qemu
-from bakery.engines.packer_files import FOLDER, Files
 from bakery.place import place
 from provisioner import layers
 from provisioner.disk import wait_unmounted
@@ -22,6 +21,8 @@ _DISKS = ("image.qcow2", "image.tar", "disk.raw")
 
 def disk_in(work: Path) -> Path | None:
     """The disk that a bake has come to, by either engine."""
+    from bakery.engines.packer_files import FOLDER, Files
+
     layer = layers.last(Files(work / FOLDER).disk)
     return next((disk for disk in (*(work / name for name in _DISKS), layer) if disk.exists()), None)
 
@@ -46,6 +47,8 @@ def keeping(find: Callable[[], Path | None], image: Path, *, wanted: bool) -> It
 
 
 def _keep(disk: Path, image: Path) -> str:
+    from bakery.engines.packer_files import FOLDER
+
     is_container = disk.suffix == ".tar"
     kept = image.with_name(f"{image.stem}.failed{'.tar' if is_container else '.qcow2'}")
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 from bakery import base_image, bases, cache, failed, formats, logs, mirror
 from bakery.bake import Bake, Baked, missing, note_known, output, planned
 from bakery.bases import Base
-from bakery.engines import checkpoints, choice, chroot, packer, packer_files
+from bakery.engines import checkpoints, choice, chroot
 from bakery.engines.choice import Engine, Obstacles
 from bakery.formats import Level
 from bakery.locks import in_use, turn
@@ -108,7 +108,7 @@ def _complete(this: Bake, manifest: Manifest) -> Manifest:
 
 
 def _anew(this: Bake) -> Manifest:
-    found = choice.obstacles()
+    found = choice.obstacles(this.options.engine)
     choice.choose(this.options.engine, found)  # before a base is made for nothing
     with work_folder(this.store) as work, _keeping(this, lambda: failed.disk_in(work)):
         image, engine = _make(this, found, work)
@@ -141,6 +141,8 @@ def _raw_disk(this: Bake, engine: Engine, base: Path, work: Path) -> Path:
     plan, store, monitor, keep = this.plan, this.store, this.monitor, this.options.checkpoints
     if engine == "chroot":
         return chroot.bake(plan, store, _repositories(this), work, monitor, keep)
+    from bakery.engines import packer  # and with it paramiko, which takes a tenth of a second
+
     accelerator = probe.choose(this.options.accelerator, base, work, monitor)
     return packer.bake(plan, store, _repositories(this), accelerator, work, monitor, keep)
 
@@ -149,7 +151,8 @@ def _with_mount(this: Bake, found: Obstacles, disk: Path, work: Path) -> Obstacl
     """And whether the kernel mounts the base; a base that was built here it does."""
     if this.options.engine != "auto" or found.chroot or isinstance(this.base.source, Build):
         return found
-    return replace(found, chroot=probe.mount_problem(disk, work, this.monitor))
+    problem = probe.mount_problem(disk, work, this.monitor)
+    return Obstacles(problem, choice.of_packer() if problem else "")
 
 
 def _base(this: Bake, work: Path) -> AbstractContextManager[None]:
@@ -167,6 +170,8 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
 
     Raises BadInput, and what the making of a base does.
     """
+    from bakery.engines import packer_files
+
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:

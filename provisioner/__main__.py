@@ -25,6 +25,7 @@ from provisioner.errors import BakeryError
 from provisioner.monitor import JsonLines
 from provisioner.plan import Plan
 from provisioner.space import full_disk
+from provisioner.targets import Target
 from provisioner.targets.chroot import Chroot, Loan, definitions
 
 
@@ -79,7 +80,7 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
 
 
 def _steps(
-    planned: Plan, target: Chroot, options: argparse.Namespace, monitor: JsonLines
+    planned: Plan, target: Target, options: argparse.Namespace, monitor: JsonLines
 ) -> tuple[int, bool]:
     """How many steps are done in the end, and whether the disk is worth keeping as it is then."""
     started = time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -11,13 +11,22 @@ from typing import Any
 from bakery.formats import LEVELS
 
 _HEADER = ("level", "what was shown", "seconds")
+_USUAL = 80  # columns
 _LEAST = 20  # columns for what was shown, however narrow the terminal is
 
 
 def print_proof(proof: Mapping[str, Mapping[str, Any]]) -> None:
     """To stderr: what was shown, and how long each took."""
     if proof:
-        print("\n".join(lines(proof, shutil.get_terminal_size().columns)), file=sys.stderr)
+        print("\n".join(lines(proof, _columns())), file=sys.stderr)
+
+
+def _columns() -> int:
+    """Of the terminal, or else of none."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL
+    except (OSError, ValueError):
+        return _USUAL
 
 
 def lines(proof: Mapping[str, Mapping[str, Any]], width: int) -> Iterator[str]:

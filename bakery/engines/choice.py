@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bakery.engines import chroot, packer, packer_program
+from bakery.engines import chroot, packer_program
 from provisioner import run
 from provisioner.errors import MissingHere
 
@@ -39,9 +39,10 @@ def choose(wanted: str, found: Obstacles) -> tuple[Engine, str]:
     return "packer", "" if wanted == "packer" else f"Engine packer, as chroot cannot work: {found.chroot}"
 
 
-def obstacles() -> Obstacles:
-    """What is missing of either on this machine."""
-    return Obstacles(_of_chroot(), _of_packer())
+def obstacles(wanted: str) -> Obstacles:
+    """What is missing on this machine of the engines that may have to bake; of packer only then."""
+    chroot = _of_chroot()
+    return Obstacles(chroot, of_packer() if chroot or wanted == "packer" else "")
 
 
 def _of_chroot() -> str:
@@ -50,12 +51,12 @@ def _of_chroot() -> str:
     return _missing(chroot.TOOLS)
 
 
-def _of_packer() -> str:
+def of_packer() -> str:
     try:
         packer_program.find()
     except MissingHere as error:
         return str(error)
-    return _missing(packer.TOOLS)
+    return _missing(packer_program.TOOLS)
 
 
 def _missing(tools: tuple[str, ...]) -> str:

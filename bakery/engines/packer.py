@@ -31,7 +31,6 @@ from provisioner.monitor import Event, Monitor, keep_log, line, phase, warn
 from provisioner.plan import Plan
 from provisioner.scrub import scrub
 
-TOOLS = ("qemu-img", "qemu-system-x86_64", "ssh-keygen", "unshare", "setpriv")
 _PAUSE = 0.2  # seconds between two looks
 _LET_GO = 2  # seconds that packer may take to notice what we have noticed, and QEMU to end
 _MORE_PORTS = 3
@@ -50,7 +49,7 @@ def bake(
     keep: Wanted = "auto",
 ) -> Path:
     """The finished, sealed raw disk in `work`. The base must be in the store, and stay there."""
-    run.require(*TOOLS)
+    run.require(*packer_program.TOOLS)
     packer_program.find()
     with checkpoints.nearest(plan, store, monitor) as (done, start):
         folder = work / packer_files.FOLDER

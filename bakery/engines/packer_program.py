@@ -19,13 +19,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakery.engines import packer_stream
 from provisioner import run
 from provisioner.errors import BakeryError, MissingHere
 
 Version = tuple[int, int, int]
 OLDEST: Version = (1, 6, 6)
 WITHOUT_PLUGINS: Version = (1, 10, 0)
+TOOLS = ("qemu-img", "qemu-system-x86_64", "ssh-keygen", "unshare", "setpriv")  # beside packer itself
 _PLUGIN = Path("github.com/hashicorp/qemu")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _GET = "Debian 12 has it (apt install packer), Debian 13 has not: then install HashiCorp's, 1.6.6 or later."
@@ -66,6 +66,8 @@ def _version() -> Version:
 
 def version_of(stream: str) -> Version:
     """Of what `packer -machine-readable version` prints. Raises MissingHere."""
+    from bakery.engines import packer_stream
+
     for said in map(packer_stream.parse, stream.splitlines()):
         if said and said.kind == "version" and said.data:
             found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", said.data[0])

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,8 @@ def test_killed(
         time.sleep(0.4)
         victims = session_of(process.pid) if whom == "its whole session" else [process.pid]
         for pid in victims:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it died with its parent, which was killed before it
+                os.kill(pid, signal.SIGKILL)
         process.communicate()
         nothing_stays(cache)
         assert list(output.parent.iterdir()) == []
