@@ -14,7 +14,7 @@ from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
 from bakery.userdata import conf_text, render
-from bakery.verify.pool import COMPLETED, GROUP, IDLE, Pool
+from bakery.verify.pool import COMPLETED, GROUP, Pool
 from tests.boot.life import CONF, conf, configure, started_at, wait_job, wait_joined, wait_refused
 
 LATE, CHANGED = 'Late "comer\'s" $(group)', "Changed"
