@@ -42,6 +42,7 @@ SECONDS: Mapping[str, int] = {
     "tests/integration/test_quick_commands.py": 3,
     "tests/integration/test_run.py": 3,
     "tests/integration/test_seal_script.py": 1,
+    "tests/integration/test_start_matching.py": 25,
     "tests/integration/test_userdata_check.py": 25,
     "tests/integration/test_userdata_property.py": 60,
     "tests/integration/test_userdata_real.py": 12,
@@ -146,6 +147,7 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_userdata_property.py",
     ),
     "bakery/launch/matchmaking/": (
+        "tests/integration/test_start_matching.py",
         "tests/integration/test_userdata_real.py",
         "tests/integration/test_userdata_property.py",
     ),
