@@ -56,6 +56,7 @@ SECONDS: Mapping[str, int] = {
     "tests/boot/test_life_ends.py": 300,
     "tests/boot/test_life_jobs.py": 120,
     "tests/boot/test_network.py": 10,
+    "tests/boot/test_ospool_attributes.py": 150,
     "tests/boot/test_prominence_life.py": 200,
     "tests/boot/vm/test_disk_shapes.py": 300,
     "tests/boot/vm/test_job_memory.py": 300,
@@ -228,6 +229,7 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
     "worker/common/usr/lib/worker-bakery/worker_runtime/container.py": (
         "tests/integration/test_container.py",
     ),
+    "worker/ospool/": ("tests/boot/test_ospool_attributes.py", "tests/integration/test_wheel.py"),
     "worker/osg/": ("tests/integration/test_worker_jobs.py", "tests/boot/test_life_configuration.py"),
     "worker/prominence/": (
         "tests/integration/test_prominence_values.py",
