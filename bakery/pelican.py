@@ -1,4 +1,4 @@
-"""`--pelican FILE`: Pelican's client for the role ospool, read here, so that its content is part of the plan."""
+"""`--pelican FILE`: Pelican's client for the role ospool, whose content is part of the plan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 from provisioner.errors import BadInput
 from provisioner.roles import Family, Pelican
 
-_HINT = "Give what Pelican's releases have: the program itself, pelican_Linux_ARCH.tar.gz or pelican_VERSION_ARCH.deb."
+_HINT = (
+    "Give what Pelican's releases have: the program itself, its pelican_Linux_ARCH.tar.gz"
+    " or pelican_VERSION_ARCH.deb."
+)
 
 
 def read(path: Path, family: Family) -> Pelican:
