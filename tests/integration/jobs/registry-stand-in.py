@@ -1,4 +1,4 @@
-"""A stand-in for a registry of containers, on port 5000: of the folder $1, the image made:here in one layer.
+"""A stand-in for a registry of containers, on port 5000: the folder $1 as the image made:here.
 
 What a client asks of a registry to pull an image: OCI's distribution specification, "Pull".
 """
