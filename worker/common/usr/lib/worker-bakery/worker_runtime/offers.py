@@ -22,7 +22,7 @@ from worker_runtime import distribution, files, health, kind, offered, tried
 from worker_runtime.bounded import Check, Found
 from worker_runtime.condor import quoted
 from worker_runtime.program import Ended, ended
-from worker_runtime.tried import Test
+from worker_runtime.tried import Trial
 
 REMEMBERED = health.FOLDER + "/ospool.json"
 UNANSWERED = health.FOLDER + "/ospool-unanswered.json"
@@ -82,7 +82,7 @@ def shown(attributes: Mapping[str, str]) -> str:
 # --- What is tried ---------------------------------------------------------------------------
 
 
-def tests(pool: Mapping[str, Any]) -> Tuple[Test, ...]:
+def tests(pool: Mapping[str, Any]) -> Tuple[Trial, ...]:
     """All that can be asked of this machine."""
     apptainer = next((path for path in health.CONTAINERS if os.access(path, os.X_OK)), "")
     host = pool["network_test"]
@@ -90,20 +90,20 @@ def tests(pool: Mapping[str, Any]) -> Tuple[Test, ...]:
     files_of = [_check("CVMFS " + name, health.CVMFS_SECONDS, cvmfs, name) for name in repositories(pool)]
     programs = [_check(name, PROGRAM_SECONDS, program, name) for name in PROGRAMS]
     return (
-        *(Test(check, 4 * HOUR, HOUR) for check in ports),
-        *(Test(check, 0, HOUR // 4) for check in files_of),
-        *(Test(check, 4 * HOUR, HOUR) for check in (*programs, _check("MPI", PROGRAM_SECONDS, mpi))),
-        Test(_check("user namespaces", PROGRAM_SECONDS, namespaces), HOUR, 0),
+        *(Trial(check, 4 * HOUR, HOUR) for check in ports),
+        *(Trial(check, 0, HOUR // 4) for check in files_of),
+        *(Trial(check, 4 * HOUR, HOUR) for check in (*programs, _check("MPI", PROGRAM_SECONDS, mpi))),
+        Trial(_check("user namespaces", PROGRAM_SECONDS, namespaces), HOUR, 0),
         *(containers(apptainer, pool["registry_image"]) if apptainer else ()),
     )
 
 
-def containers(apptainer: str, image: str) -> Tuple[Test, ...]:
+def containers(apptainer: str, image: str) -> Tuple[Trial, ...]:
     seconds = health.CONTAINER_SECONDS
     return (
-        Test(_check("containers", seconds, container, apptainer), HOUR, 0),
-        Test(_check("SIF images", seconds, sif, apptainer), HOUR, 0),
-        Test(_check("images of a registry", REGISTRY_SECONDS, registry, apptainer, image), 4 * HOUR, HOUR),
+        Trial(_check("containers", seconds, container, apptainer), HOUR, 0),
+        Trial(_check("SIF images", seconds, sif, apptainer), HOUR, 0),
+        Trial(_check("images of a registry", REGISTRY_SECONDS, registry, apptainer, image), 4 * HOUR, HOUR),
     )
 
 

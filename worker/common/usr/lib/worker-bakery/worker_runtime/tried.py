@@ -11,7 +11,7 @@ from worker_runtime import bounded, files
 from worker_runtime.bounded import Answer, Check
 
 
-class Test(NamedTuple):
+class Trial(NamedTuple):
     check: Check
     keep: int = 0  # seconds for which a good answer holds; 0: until the next look
     again: int = 0  # the same of a bad one
@@ -23,7 +23,7 @@ class Result(NamedTuple):
     at: int  # seconds since 1970
 
 
-def results(tests: Sequence[Test], now: int, remembered: str, unanswered: str) -> Dict[str, Result]:
+def results(tests: Sequence[Trial], now: int, remembered: str, unanswered: str) -> Dict[str, Result]:
     """Of each test, by its name, today's or a remembered one; two files, kept between calls."""
     known = read(remembered)
     open_ones = due(tests, known, now)
@@ -38,12 +38,12 @@ def dated(found: Mapping[str, Answer], now: int) -> Dict[str, Result]:
     return {name: Result(one.fine, one.said, now) for name, one in found.items()}
 
 
-def due(tests: Sequence[Test], known: Mapping[str, Result], now: int) -> Sequence[Test]:
+def due(tests: Sequence[Trial], known: Mapping[str, Result], now: int) -> Sequence[Trial]:
     """Those that are to be tried now."""
     return [test for test in tests if not _holds(test, known.get(test.check.name), now)]
 
 
-def _holds(test: Test, result: Result, now: int) -> bool:
+def _holds(test: Trial, result: Result, now: int) -> bool:
     # A clock that was set back makes nothing hold for longer.
     return bool(result) and 0 <= now - result.at < (test.keep if result.fine else test.again)
 
