@@ -10,7 +10,7 @@ from worker_runtime.tried import Result
 # Of what is there, the version where pilots tell it.
 VERSIONS = {"HAS_R": "R_VERSION", "HAS_PYTHON": "PYTHON_VERSION", "HAS_PYTHON3": "PYTHON3_VERSION"}
 IO_ERROR_SECONDS = 4 * 3600  # a repository that had errors is not said to be there for so long
-MOST_WARNINGS = 1000  # letters
+EACH, MOST_WARNINGS = 120, 1000  # letters
 # The plugin that fetches from the OSDF answers for itself: HTCondor asks each which methods it knows.
 _OSDF = 'stringListIMember("osdf", MY.HasFileTransferPluginMethods) =?= True'
 OF_PELICAN = {"OSDF_VERIFIED": _OSDF, "STASHCP_VERIFIED": _OSDF}
@@ -28,7 +28,6 @@ def attributes(results: Mapping[str, Result], pool: Mapping[str, Any], status: s
         "SINGULARITY_CAN_USE_SIF": run and fine.get("SIF images", False),
         "SINGULARITY_CAN_USE_REGISTRY": run and fine.get("images of a registry", False),
         "Has_MPI": fine["MPI"],
-        "HasUserNamespaces": fine["user namespaces"],
         "HasExcessiveLoad": any(one.startswith("load: ") for one in status.split("; ")),
         **{name: one for name, one in fine.items() if is_program(name)},
     }
@@ -79,8 +78,8 @@ def spelled(repository: str) -> str:
 def validated(results: Mapping[str, Result], status: str) -> Dict[str, str]:
     """Fit for work? Our own health decides, and at once; the rest is worth knowing."""
     wrong = [] if status == "OK" else [status or "not looked at yet"]
-    open_ones = sorted((name, result.said) for name, result in results.items() if matters(name, result))
-    wrong += ["%s: %s" % one for one in open_ones]
+    open_ones = sorted((name, result.said[:EACH]) for name, result in results.items() if matters(name, result))
+    wrong += [text for text in ("%s: %s" % one for one in open_ones) if text not in status]
     found = {"OSG_NODE_VALIDATED": "MY.NODE_IS_HEALTHY =?= True"}
     if wrong:
         found["OSG_NODE_WARNINGS"] = quoted("; ".join(wrong)[:MOST_WARNINGS].replace("\\", "/"))
