@@ -9,6 +9,10 @@ Token = aaabbb...
 Start = TARGET.ProjectName == "TG-NNNNNN"
 GpuJobsOnly = no
 CentralManager = cm.example.org:9618
+SiteName = My Site
+ResourceName = my-resource
+Country = US
+PoolGuards = no
 ConfigurationTimeout = 60
 JoinTimeout = 0
 IdleTimeout = 1200

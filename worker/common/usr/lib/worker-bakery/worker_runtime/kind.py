@@ -33,6 +33,7 @@ class Kind(NamedTuple):
     tokens: str = places.TOKENS  # HTCondor's own folder of them
     # Where the user has his, which stay as they are, like his other files; "": all of them are ours.
     given: str = ""
+    ospool: Mapping[str, Any] = {}  # ospool.json, of an image that has the role ospool; else nothing
 
     @property
     def unit(self) -> str:
@@ -53,7 +54,13 @@ class Kind(NamedTuple):
 
 def here() -> Kind:
     """This worker's."""
-    return of(_read("kind.json"), _read("keys.json"))
+    return with_ospool(of(_read("kind.json"), _read("keys.json")))
+
+
+def with_ospool(kind: Kind) -> Kind:
+    """With what the image's role ospool has to say, if it has that role."""
+    there = os.path.exists(os.path.join(FOLDER, "ospool.json"))
+    return kind._replace(ospool=_read("ospool.json")) if there else kind
 
 
 def of(kind: Mapping[str, Any], table: Mapping[str, Any]) -> Kind:
