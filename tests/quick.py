@@ -34,6 +34,7 @@ SECONDS: Mapping[str, int] = {
     "tests/integration/test_image_diff.py": 60,
     "tests/integration/test_kill.py": 180,
     "tests/integration/test_metadata_guard.py": 50,
+    "tests/integration/test_ospool_jobs.py": 330,
     "tests/integration/test_packer_engine.py": 150,
     "tests/integration/test_pins.py": 3,
     "tests/integration/test_prominence_values.py": 3,
@@ -201,6 +202,14 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_seal_script.py",
         "tests/integration/test_bake.py",
     ),
+    "provisioner/roles/ospool_data.py": (
+        "tests/integration/test_ospool_jobs.py",
+        "tests/integration/test_seal_script.py",
+    ),
+    "bakery/pelican.py": (
+        "tests/integration/test_quick_commands.py",
+        "tests/integration/test_ospool_jobs.py",
+    ),
     "provisioner/roles/udocker.py": ("tests/integration/test_container.py",),
     "provisioner/targets/": ("tests/integration/test_bake.py", "tests/integration/test_el_repositories.py"),
     "provisioner/targets/ssh.py": ("tests/integration/test_provision_ssh.py",),
@@ -228,6 +237,14 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
     ),
     "worker/common/usr/lib/worker-bakery/worker_runtime/container.py": (
         "tests/integration/test_container.py",
+    ),
+    "worker/ospool/usr/libexec/": (
+        "tests/integration/test_ospool_jobs.py",
+        "tests/integration/test_wheel.py",
+    ),
+    "worker/ospool/etc/condor/config.d/55-worker-ospool-jobs.config": (
+        "tests/integration/test_ospool_jobs.py",
+        "tests/integration/test_wheel.py",
     ),
     "worker/ospool/": ("tests/boot/test_ospool_attributes.py", "tests/integration/test_wheel.py"),
     "worker/osg/": ("tests/integration/test_worker_jobs.py", "tests/boot/test_life_configuration.py"),
