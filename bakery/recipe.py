@@ -110,6 +110,13 @@ def ospool_has(family: Family, known: Collection[Repository], *, boots: bool) ->
     return frozenset(apptainer | client)
 
 
+def lacking(optional: Collection[str], plan: Plan) -> list[str]:
+    """What a worker of the OSPool should have, and this one will not."""
+    there = {step.role for step in plan.steps}
+    needed = ("apptainer",) if "container" in there else ("apptainer", "cvmfs")
+    return [role for role in needed if role not in there] if "ospool" in optional else []
+
+
 def _udocker_files() -> tuple[File, ...]:
     from bakery import udocker  # importlib.metadata takes a third of the time that a plan does
 

@@ -1,7 +1,7 @@
 """What a worker of the OSPool says of itself, read from the ad of a real startd; and which jobs it takes.
 
-The image is baked --with ospool and with the apptainer of Debian's unstable. Ports and a repository of CVMFS are
-the machine's own: a web server on its loopback, and a file system in the repository's place.
+The image is baked --with ospool and with the apptainer of Debian's unstable. Ports and a repository of
+CVMFS are the machine's own: a web server on its loopback, and a file system in the repository's place.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from tests.conftest import BASE, command, mounted
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 FACTS = json.loads((data.WORKER / "ospool/usr/lib/worker-bakery/ospool.json").read_text())
-OPEN = 8000  # the port that answers
+OPEN, SILENT = 8000, 2880  # a port that answers, and one that takes a connection and says nothing
+LISTEN = f'import socket, time; s = socket.create_server(("127.0.0.1", {SILENT})); time.sleep(1e6)'
 DOCUMENT = data.ROOT / "docs" / "ospool.md"
 REMEMBERED = "/run/worker-bakery/health/ospool.json"
 SITE = "/etc/condor/config.d/60-site.config"
@@ -39,6 +40,7 @@ rm -f /etc/resolv.conf; touch /etc/resolv.conf
 echo '127.0.0.1 {FACTS["network_test"]}' >>/etc/hosts
 mkdir -p /run/web /cvmfs/{REPOSITORY} /cvmfs/{EMPTY}
 systemd-run --quiet --unit=web python3 -m http.server --directory /run/web --bind 127.0.0.1 {OPEN}
+systemd-run --quiet --unit=silent python3 -c '{LISTEN}'
 mount -t tmpfs none /cvmfs/{REPOSITORY}
 mount -t tmpfs none /cvmfs/{EMPTY}
 echo hello >/cvmfs/{REPOSITORY}/hello
@@ -77,6 +79,7 @@ EXPECTED = {
     "Is_ITB_Site": "false", "OSPool": "false", "OSGVO_OS_STRING": '"DEBIAN 13"', "OSG_OS_NAME": '"DEBIAN"',
     "HAS_SINGULARITY": "true", "SINGULARITY_CAN_USE_REGISTRY": "false", "Has_MPI": "false",
     "SINGULARITY_PATH": '"/usr/bin/apptainer"', "PORT_8000": "true", "PORT_80": "false",
+    "PORT_2880": "false",
     "OUTBOUND_FIREWALL": "true", "HAS_CVMFS_oasis_opensciencegrid_org": "true",
     "CVMFS_oasis_opensciencegrid_org_REVISION": "4711", "CVMFS_oasis_opensciencegrid_org_NIOERR": "-1",
     "HAS_CVMFS_sft_cern_ch": "false", "CVMFS_sft_cern_ch_REVISION": None,
@@ -146,7 +149,7 @@ def ad(machine: Machine) -> dict[str, str]:
 
 def test_the_table_of_the_document_is_true(ad: dict[str, str]) -> None:
     table = rows()
-    assert len(table) > 90
+    assert sum(len(names) for names, _, _ in table) > 110
     wrong = []
     for names, here, note in table:
         own = re.findall(r"`(\w+)`", note)[:1] if here == "equivalent" else names
@@ -167,6 +170,11 @@ def test_what_was_tried_is_said_and_nothing_else(machine: Machine, ad: dict[str,
     assert slot(machine, "OSG_NODE_VALIDATED") == ad["node_is_healthy"] == "true"
     assert "port 1094: " in ad["osg_node_warnings"] and "images of a registry: " in ad["osg_node_warnings"]
     assert ad["glidein_todie"] == ad["workerends"] and ad["glidein_toretire"] == ad["workerretires"]
+    tried = json.loads(shell(machine, f"cat {REMEMBERED}"))
+    assert [tried[f"port {port}"][1] for port in (80, SILENT)] == [
+        "[Errno 111] Connection refused",
+        "timed out",
+    ]
     kernel = shell(machine, "uname -r")
     assert (ad["osgvo_os_kernel"], ad["osg_os_kernel"]) == (f'"{kernel}"', f'"{kernel}"')
 

@@ -66,6 +66,9 @@ def test_ospool_brings_apptainer_and_cvmfs_where_the_base_has_them() -> None:
     assert chosen("almalinux9", boots=False) == ["apptainer", "ospool"]
     assert cvmfs.client({"ospool"}, None, None, None).repositories[0] == "oasis.opensciencegrid.org"
     assert cvmfs.client({"ospool"}, "a.example.org", None, None).repositories == ("a.example.org",)
+    assert recipe.lacking(["ospool"], planned("ospool", "apptainer")) == ["cvmfs"]
+    assert recipe.lacking(["ospool"], planned("ospool", "apptainer", "cvmfs")) == []
+    assert recipe.lacking([], planned()) == []
     with pytest.raises(BadInput, match="of the kind osg"):
         recipe.plan(BASE, "prominence", optional=["ospool"])
 

@@ -78,8 +78,9 @@ def spelled(repository: str) -> str:
 def validated(results: Mapping[str, Result], status: str) -> Dict[str, str]:
     """Fit for work? Our own health decides, and at once; the rest is worth knowing."""
     wrong = [] if status == "OK" else [status or "not looked at yet"]
-    open_ones = sorted((name, result.said[:EACH]) for name, result in results.items() if matters(name, result))
-    wrong += [text for text in ("%s: %s" % one for one in open_ones) if text not in status]
+    open_ones = sorted(name for name, result in results.items() if matters(name, result))
+    texts = ["%s: %s" % (name, results[name].said[:EACH]) for name in open_ones]
+    wrong += [text for text in texts if text not in status]
     found = {"OSG_NODE_VALIDATED": "MY.NODE_IS_HEALTHY =?= True"}
     if wrong:
         found["OSG_NODE_WARNINGS"] = quoted("; ".join(wrong)[:MOST_WARNINGS].replace("\\", "/"))

@@ -14,7 +14,6 @@ import resource
 import shutil
 import sys
 import time
-import urllib.error
 import urllib.request
 from functools import partial
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
@@ -117,8 +116,8 @@ def answers(host: str, port: int) -> Optional[str]:
     try:
         with direct.open("http://%s:%d/" % (host, port), timeout=PORT_SECONDS - 5):
             return None
-    except urllib.error.URLError as error:  # 404 and the like, too, as the pilots have it
-        return str(error.reason)
+    except OSError as error:  # urllib's are such, of 404 and the like, too, as the pilots have it
+        return str(getattr(error, "reason", error)) or type(error).__name__
 
 
 def repositories(pool: Mapping[str, Any]) -> Tuple[str, ...]:
