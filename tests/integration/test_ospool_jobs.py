@@ -6,7 +6,9 @@ Pelican's plugin (jobs/osdf-stand-in) and a registry of containers (jobs/registr
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,9 @@ import pytest
 from bakery.machines.namespace import NamespaceMachine
 from bakery.mirror import find as find_mirror
 from bakery.store import Store
+from provisioner.actions import Put, Run
+from provisioner.roles import Pelican
+from provisioner.roles.ospool_data import GIVEN, GivenPelican
 from tests.boot.test_guest_life import booted, conf, shell, slot, write
 from tests.conftest import command, mounted
 from tests.integration import repository
@@ -24,7 +29,9 @@ from tests.integration.test_worker_jobs import HOME, JOBS, accounts, output_of
 REPOSITORY = "singularity.opensciencegrid.org"
 IMAGE = f"/cvmfs/{REPOSITORY}/htc/made:here"
 OSDF = "osdf:///ospool/ap20/data/alice"
-GPU = """\
+# A GPU, and a registry: the one that the worker tries is not reached, and ours is another.
+SITE = """\
+WORKER_POOL_GUARD_REGISTRY = True
 MACHINE_RESOURCE_INVENTORY_GPUs =
 MACHINE_RESOURCE_GPUs = CUDA0
 """
@@ -47,7 +54,7 @@ CONTAINER = "universe = container\ncontainer_image = "
 SPELLINGS = {
     "file": f"{CONTAINER}image.sif",
     "cvmfs": f"{CONTAINER}{IMAGE}",
-    "osdf": f"{CONTAINER}{OSDF}/image.sif",
+    "osdf": f"container_image = {OSDF}/image.sif",  # HTCondor knows the universe by it
     "docker": f'{CONTAINER}docker://127.0.0.1:5000/made:here\nenvironment = "APPTAINER_NOHTTPS=1"',
     "old-file": '+SingularityImage = "./image.sif"\ntransfer_input_files = image.sif',
     "old-cvmfs": f'+SingularityImage = "{IMAGE}"',
@@ -104,7 +111,7 @@ def machine(ospool_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """A worker of it, with a GPU that it is told it has, images where users have them, and Alice."""
     folder = tmp_path_factory.mktemp("ospool-machine")
     with pool_of_its_own(ospool_root, folder) as root:
-        (root / "etc/condor/config.d/96-test.config").write_text(GPU)
+        (root / "etc/condor/config.d/96-test.config").write_text(SITE)
         with booted(root, folder / "console") as up:
             shell(up, "mkdir -p /run/systemd/resolve; echo >/run/systemd/resolve/stub-resolv.conf")
             shell(up, "mknod -m 666 /dev/fuse c 10 229; systemctl restart autofs")
@@ -277,3 +284,37 @@ def test_osdf_is_not_advertised_if_the_plugin_does_not_answer(machine: Namespace
     machine.run(["touch", "/opt/osdf/hangs"])
     assert methods() == {"https"}
     machine.run(["rm", "/opt/osdf/hangs"])
+
+
+def installed(machine: NamespaceMachine, given: Pelican, content: bytes | None = None) -> str:
+    """What the step makes of it on a machine; of other content, if it arrives there as that."""
+    put, run = GivenPelican(given).actions()
+    assert isinstance(put, Put) and isinstance(run, Run)
+    machine.put(put.path, content or put.data, put.mode)
+    done = machine.run(list(run.argv), expect=(0, 1))
+    machine.run(["rm", "-f", put.path])
+    return done.stdout or shell(machine, f"{GIVEN}; stat -c %a,%U {GIVEN}")
+
+
+def test_pelican_is_unpacked_from_each_form_that_it_is_released_in(
+    machine: NamespaceMachine, tmp_path: Path
+) -> None:
+    program = "#!/bin/sh\necho of {}\n"
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        member = tarfile.TarInfo("pelican-7.26.0/pelican")
+        content = program.format("an archive").encode()
+        member.size, member.mode = len(content), 0o755
+        archive.addfile(member, io.BytesIO(content))
+    given = Pelican("archive", packed.getvalue())
+    assert installed(machine, given) == "of an archive\n755,root"
+    files = {"usr/bin/pelican": (program.format("a package"), 0o755)}
+    repository.package(tmp_path, "pelican", "", files)
+    package = Pelican("package", (tmp_path / "pelican.deb").read_bytes())
+    assert installed(machine, package) == "of a package\n755,root"
+    assert "FAILED" in installed(machine, given, content=b"another")
+    without = io.BytesIO()
+    tarfile.open(fileobj=without, mode="w:gz").close()
+    assert "there is no program pelican" in installed(machine, Pelican("archive", without.getvalue()))
+    stand_in = Pelican("program", (JOBS / "osdf-stand-in").read_bytes())
+    installed(machine, stand_in)
