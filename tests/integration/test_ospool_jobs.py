@@ -24,7 +24,7 @@ from tests.boot.test_guest_life import booted, conf, shell, slot, write
 from tests.conftest import command, mounted
 from tests.integration import repository
 from tests.integration.test_baked_roles import AUTO_CVMFS, KEYRING, pool_of_its_own, roles_store
-from tests.integration.test_worker_jobs import HOME, JOBS, accounts, output_of
+from tests.integration.test_worker_jobs import HOME, JOBS, accounts
 
 REPOSITORY = "singularity.opensciencegrid.org"
 IMAGE = f"/cvmfs/{REPOSITORY}/htc/made:here"
@@ -48,6 +48,11 @@ error = {name}.err
 log = {name}.log
 {lines}
 queue
+"""
+LOOKS = """\
+executable = /usr/bin/python3
+transfer_executable = False
+transfer_input_files = looks_around.py
 """
 CONTAINER = "universe = container\ncontainer_image = "
 # As the OSPool's guides have them: the container universe, and what was there before it.
@@ -124,7 +129,7 @@ def machine(ospool_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def furnish(machine: NamespaceMachine) -> None:
     """The image in all places that a job can name, a file of the OSDF, and a token of Alice's."""
-    for path in (*JOBS.glob("*.sh"), JOBS / "registry-stand-in.py"):
+    for path in (*JOBS.glob("*.sh"), JOBS / "looks_around.py", JOBS / "registry-stand-in.py"):
         machine.put(f"{HOME}/{path.name}", path.read_bytes(), 0o755)
     folder = f"/opt{IMAGE}"
     machine.run(["sh", f"{HOME}/make-image.sh", f"{HOME}/image.sif", folder])
@@ -255,7 +260,9 @@ def test_a_token_comes_to_its_job_and_to_no_other(machine: NamespaceMachine) -> 
     [path] = machine.wait_until("it has it", lambda: shell(machine, find).split(), 240)
     scratch = str(Path(path).parent.parent)
     store = "/var/lib/condor/oauth_credentials"
-    said = json.loads(output_of(machine, "looks_around", path, str(Path(path).parent), scratch, store))
+    looks = f"arguments = looks_around.py {path} {Path(path).parent} {scratch} {store}"
+    submit(machine, "looks", f"{LOOKS}\n{looks}")
+    said = json.loads("".join(ended(machine, "looks")))
     assert shell(machine, f"stat -c %U {path}") != shell(machine, f"id -un {said['uid']}")
     assert said["paths"] == {
         path: "PermissionError",
