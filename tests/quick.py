@@ -34,7 +34,7 @@ SECONDS: Mapping[str, int] = {
     "tests/integration/test_image_diff.py": 60,
     "tests/integration/test_kill.py": 180,
     "tests/integration/test_metadata_guard.py": 50,
-    "tests/integration/test_ospool_jobs.py": 330,
+    "tests/integration/test_ospool_jobs.py": 350,
     "tests/integration/test_packer_engine.py": 150,
     "tests/integration/test_pins.py": 3,
     "tests/integration/test_prominence_values.py": 3,
