@@ -126,6 +126,11 @@ def test_what_is_not_of_now_is_said_to_be_old() -> None:
     assert status.lines({**known, "age": 180}, 0)[10].startswith("Caution: 3 min ago: ")
 
 
+def test_a_name_that_a_terminal_cannot_show_is_escaped() -> None:
+    assert status.printable("Group: é", "ascii") == "Group: \\xe9"
+    assert status.printable("Group: é", "utf-8") == "Group: é"
+
+
 def test_what_is_waited_for_and_what_is_wrong_comes_first() -> None:
     said = status.lines({**FOUND, "pending": "/f has changed, and is being read"}, 1_000_000)
     assert said[2] == "Pending: /f has changed, and is being read"
