@@ -11,7 +11,6 @@ from worker_runtime.kind import Kind
 from worker_runtime.life import Facts, Limits, Memory
 from worker_runtime.stopped import LEFT
 
-_TRIES = 3  # of a look during which another configuration is taken up
 
 
 class Service(NamedTuple):
@@ -39,12 +38,14 @@ class Seen(NamedTuple):
 
 def look(memory: Memory, told: Told, service: Service) -> Seen:
     """All of it belongs to one configuration: if another is taken up meanwhile, once more."""
-    for _ in range(_TRIES):
-        reading = service.reading()
-        seen = _look(memory, told, service, reading)
-        if service.reading() == reading:
-            break
-    return seen
+    before = service.reading()
+    seen = _look(memory, told, service, before)
+    if service.reading() == before:
+        return seen
+    before = service.reading()
+    seen = _look(memory, told, service, before)
+    # Not for ever: systemd's watchdog waits. What changed again is said to be waited for.
+    return seen._replace(reading=before._replace(now=service.reading().now))
 
 
 def _look(memory: Memory, told: Told, service: Service, reading: Reading) -> Seen:
@@ -61,7 +62,8 @@ def _look(memory: Memory, told: Told, service: Service, reading: Reading) -> See
         in_pool=None,
         obstacle="",
     )
-    wanted = advertised.wanted(service.kind, values, configured, mine)
+    # A startd that is about to be stopped or told something is not the one that the pool is to show.
+    wanted = advertised.wanted(service.kind, values, configured, None if ordered(unit) else mine)
     joined, shown = bool(life.remember(memory, here).joined), None
     if mine and configured and not (joined and advertised.done(told, wanted)):
         shown = observe.in_collector(values["CentralManager"], mine, wanted.attributes())
@@ -80,6 +82,11 @@ def asked(
     obstacle = join.problem(manager, token_file) or ""
     taken = shown is None and bool(facts.startd) and not obstacle
     return facts._replace(in_pool=taken, obstacle=obstacle)
+
+
+def ordered(unit: Mapping[str, str]) -> bool:
+    """Has systemd still to carry out an order to start, stop or reload HTCondor?"""
+    return unit.get("Job", "") not in ("", "0")
 
 
 def retirement(values: Mapping[str, str]) -> float:

@@ -6,6 +6,7 @@ published in /run, with its age; so nothing in it is secret.
 
 import json
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
@@ -136,8 +137,13 @@ def main(as_json: bool) -> int:
     if as_json:
         print(json.dumps(found, indent=1, sort_keys=True))
     else:
-        print("\n".join(lines(found, time.time())))
+        print(printable("\n".join(lines(found, time.time())), sys.stdout.encoding or "ascii"))
     return 0 if what.watched else 3
+
+
+def printable(text: str, encoding: str) -> str:
+    """With escapes for what a terminal cannot show: under LANG=C, Python 3.6 would end there."""
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def completed(what: Known, health: Mapping[str, Any]) -> Dict[str, Any]:

@@ -72,7 +72,7 @@ def turn(state: State, service: Service, desk: Desk) -> Tuple[State, Seen]:
     desk.answer(status.publish(now, memory, told, seen, service))
     if (now.state, now.why) != (state.said.state, state.said.why):
         say("%s: %s" % (now.state, now.why))
-    if memory.joined and not what and seen.facts.startd and not advertised.done(told, seen.wanted):
+    if memory.joined and not what and seen.wanted.startd and not advertised.done(told, seen.wanted):
         told = advertised.sent(told, seen.shown)
     return State(memory, carry_out(what, state.order, seen.facts.now, service), now, told), seen
 
