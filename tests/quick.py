@@ -19,14 +19,14 @@ LIMIT = 180  # seconds until all tests have ended
 OVERHEAD = 25  # of these: for the unit tests, and for what each tier starts once
 LANES = 2  # of scripts/test
 
-# How long each file takes by itself, in seconds, on a machine with two cores where others work, too, with
-# images in the cache; so do the unit tests. The longest begin first (tests/conftest.py).
+# How long each file takes by itself, and some tests of a long one: seconds, on a machine with two cores
+# where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
 SECONDS: Mapping[str, int] = {
-    "tests/integration/test_bake.py": 50,
-    "tests/integration/test_baked_roles.py": 120,
-    "tests/integration/test_cache_in_use.py": 110,
+    "tests/integration/test_bake.py": 40,
+    "tests/integration/test_baked_roles.py": 65,
+    "tests/integration/test_cache_in_use.py": 90,
     "tests/integration/test_container.py": 150,
-    "tests/integration/test_disk.py": 15,
+    "tests/integration/test_disk.py": 20,
     "tests/integration/test_el_repositories.py": 90,
     "tests/integration/test_execute_disk.py": 25,
     "tests/integration/test_faults.py": 160,
@@ -38,7 +38,8 @@ SECONDS: Mapping[str, int] = {
     "tests/integration/test_packer_engine.py": 150,
     "tests/integration/test_pins.py": 3,
     "tests/integration/test_prominence_values.py": 3,
-    "tests/integration/test_provision_ssh.py": 180,
+    "tests/integration/test_provision_ssh.py": 190,
+    "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker": 65,
     "tests/integration/test_qemu_monitor.py": 3,
     "tests/integration/test_quick_commands.py": 3,
     "tests/integration/test_run.py": 3,
@@ -121,7 +122,10 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_userdata_real.py",
         "tests/integration/test_userdata_check.py",
     ),
-    "bakery/commands/provision.py": ("tests/integration/test_provision_ssh.py",),
+    "bakery/commands/provision.py": (
+        "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker",
+        "tests/integration/test_provision_ssh.py",
+    ),
     "bakery/commands/image_diff.py": ("tests/integration/test_image_diff.py",),
     "bakery/engines/": (
         "tests/integration/test_qemu_monitor.py",
@@ -169,14 +173,23 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_kill.py",
     ),
     "provisioner/disk.py": ("tests/integration/test_disk.py", "tests/integration/test_bake.py"),
-    "provisioner/existing.py": ("tests/integration/test_provision_ssh.py",),
+    "provisioner/existing.py": (
+        "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker",
+        "tests/integration/test_provision_ssh.py",
+    ),
     "provisioner/guest.py": ("tests/integration/test_packer_engine.py",),
-    "provisioner/inventory.py": ("tests/integration/test_provision_ssh.py",),
+    "provisioner/inventory.py": (
+        "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker",
+        "tests/integration/test_provision_ssh.py",
+    ),
     "provisioner/layers.py": ("tests/integration/test_qemu_monitor.py",),
     "provisioner/lending.py": ("tests/integration/test_packer_engine.py",),
     "provisioner/near.py": ("tests/integration/test_quick_commands.py",),
     "provisioner/qmp.py": ("tests/integration/test_qemu_monitor.py",),
-    "provisioner/record.py": ("tests/integration/test_provision_ssh.py",),
+    "provisioner/record.py": (
+        "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker",
+        "tests/integration/test_provision_ssh.py",
+    ),
     "provisioner/repository_files.py": ("tests/integration/test_el_repositories.py",),
     "provisioner/run.py": (
         "tests/integration/test_run.py",
@@ -195,8 +208,14 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
     ),
     "provisioner/roles/udocker.py": ("tests/integration/test_container.py",),
     "provisioner/targets/": ("tests/integration/test_bake.py", "tests/integration/test_el_repositories.py"),
-    "provisioner/targets/ssh.py": ("tests/integration/test_provision_ssh.py",),
-    "provisioner/targets/host_keys.py": ("tests/integration/test_provision_ssh.py",),
+    "provisioner/targets/ssh.py": (
+        "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker",
+        "tests/integration/test_provision_ssh.py",
+    ),
+    "provisioner/targets/host_keys.py": (
+        "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker",
+        "tests/integration/test_provision_ssh.py",
+    ),
     "scripts/": ("tests/integration/test_wheel.py", "tests/integration/test_quick_commands.py"),
     "tests/": ("tests/integration/test_quick_commands.py",),
     "tests/image/": ("tests/integration/test_bake.py",),

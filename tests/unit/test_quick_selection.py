@@ -18,7 +18,14 @@ def test_each_file_of_tests_has_its_seconds() -> None:
         for tier in ("integration", "boot")
         for path in (ROOT / "tests" / tier).rglob("test_*.py")
     }
-    assert set(SECONDS) == there
+    assert {test for test in SECONDS if "::" not in test} == there
+
+
+def test_each_test_with_seconds_of_its_own_is_there() -> None:
+    for test in SECONDS:
+        path, _, name = test.partition("::")
+        assert not name or f"\ndef {name}(" in (ROOT / path).read_text()
+        assert not name or SECONDS[test] < SECONDS[path]
 
 
 @pytest.mark.parametrize("place", CONCERN)
