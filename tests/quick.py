@@ -19,13 +19,22 @@ LIMIT = 180  # seconds until all tests have ended
 OVERHEAD = 25  # of these: for the unit tests, and for what each tier starts once
 LANES = 2  # of scripts/test
 
+# Tests of files that take longer than all of it may.
+_LAYER = (
+    "tests/integration/test_container.py::"
+    "test_a_layer_is_the_same_whenever_it_is_written_and_keeps_owners_and_capabilities"
+)
+_STARTED = "tests/integration/test_container.py::test_buildah_starts_it_and_it_says_all_that_is_missing"
+_BECOMES = "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker"
 # How long each file takes by itself, and some tests of a long one: seconds, on a machine with two cores
 # where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
 SECONDS: Mapping[str, int] = {
     "tests/integration/test_bake.py": 40,
     "tests/integration/test_baked_roles.py": 65,
     "tests/integration/test_cache_in_use.py": 90,
-    "tests/integration/test_container.py": 150,
+    "tests/integration/test_container.py": 200,
+    _LAYER: 5,
+    _STARTED: 50,
     "tests/integration/test_disk.py": 20,
     "tests/integration/test_el_repositories.py": 65,
     "tests/integration/test_execute_disk.py": 25,
@@ -39,7 +48,7 @@ SECONDS: Mapping[str, int] = {
     "tests/integration/test_pins.py": 3,
     "tests/integration/test_prominence_values.py": 3,
     "tests/integration/test_provision_ssh.py": 190,
-    "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker": 65,
+    _BECOMES: 65,
     "tests/integration/test_qemu_monitor.py": 3,
     "tests/integration/test_quick_commands.py": 3,
     "tests/integration/test_run.py": 3,
@@ -123,7 +132,7 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_userdata_check.py",
     ),
     "bakery/commands/provision.py": (
-        "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker",
+        _BECOMES,
         "tests/integration/test_provision_ssh.py",
     ),
     "bakery/commands/image_diff.py": ("tests/integration/test_image_diff.py",),
@@ -154,7 +163,7 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_worker_jobs.py",
         "tests/integration/test_metadata_guard.py",
     ),
-    "bakery/oci/": ("tests/integration/test_container.py",),
+    "bakery/oci/": (_LAYER, _STARTED, "tests/integration/test_container.py"),
     "bakery/verify/": ("tests/integration/test_bake.py", "tests/integration/test_faults.py"),
     "cloud-init/": (
         "tests/integration/test_userdata_real.py",
@@ -174,12 +183,12 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
     ),
     "provisioner/disk.py": ("tests/integration/test_disk.py", "tests/integration/test_bake.py"),
     "provisioner/existing.py": (
-        "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker",
+        _BECOMES,
         "tests/integration/test_provision_ssh.py",
     ),
     "provisioner/guest.py": ("tests/integration/test_packer_engine.py",),
     "provisioner/inventory.py": (
-        "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker",
+        _BECOMES,
         "tests/integration/test_provision_ssh.py",
     ),
     "provisioner/layers.py": ("tests/integration/test_qemu_monitor.py",),
@@ -187,7 +196,7 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
     "provisioner/near.py": ("tests/integration/test_quick_commands.py",),
     "provisioner/qmp.py": ("tests/integration/test_qemu_monitor.py",),
     "provisioner/record.py": (
-        "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker",
+        _BECOMES,
         "tests/integration/test_provision_ssh.py",
     ),
     "provisioner/repository_files.py": ("tests/integration/test_el_repositories.py",),
@@ -206,14 +215,18 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_seal_script.py",
         "tests/integration/test_bake.py",
     ),
-    "provisioner/roles/udocker.py": ("tests/integration/test_container.py",),
+    "provisioner/roles/udocker.py": (
+        "tests/integration/test_wheel.py",
+        _STARTED,
+        "tests/integration/test_container.py",
+    ),
     "provisioner/targets/": ("tests/integration/test_bake.py", "tests/integration/test_el_repositories.py"),
     "provisioner/targets/ssh.py": (
-        "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker",
+        _BECOMES,
         "tests/integration/test_provision_ssh.py",
     ),
     "provisioner/targets/host_keys.py": (
-        "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker",
+        _BECOMES,
         "tests/integration/test_provision_ssh.py",
     ),
     "scripts/": ("tests/integration/test_wheel.py", "tests/integration/test_quick_commands.py"),
@@ -238,6 +251,7 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_worker_health.py",
     ),
     "worker/common/usr/lib/worker-bakery/worker_runtime/container.py": (
+        _STARTED,
         "tests/integration/test_container.py",
     ),
     "worker/osg/": ("tests/integration/test_worker_jobs.py", "tests/boot/test_life_configuration.py"),
