@@ -27,8 +27,10 @@ _ECHO_OPTION = re.compile(r"-[neE]+")
 def echo(words: Sequence[str], *, posix: bool) -> str:
     """sh is dash on Debian and Ubuntu and bash elsewhere: what these write differently is unknown."""
     words, options = list(words), ""
-    while words and _ECHO_OPTION.fullmatch(words[0]):
-        options += words.pop(0)[1:]
+    while words and _ECHO_OPTION.fullmatch(unknown.plain(words[0])):
+        options += unknown.plain(words.pop(0))[1:]
+    if words and not unknown.is_known(words[0]) and not unknown.known_part(words[0]):
+        return unknown.OUTPUT  # perhaps that is an option
     text = _joined(words)
     if posix and (set(options) & {"e", "E"} or "\\" in text):
         return unknown.DIALECT

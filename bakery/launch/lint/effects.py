@@ -42,7 +42,10 @@ _LOOKING = re.compile(
 )
 _BARE = ("sudo", "env", "command", "builtin", "nohup", "exec")
 _SHELLS = re.compile(r"(?:/usr)?(?:/bin/)?(bash|sh|dash|ash|ksh)")
+# They have nothing to complain of.
+_QUIET = (["echo"], ["printf"], [":"], ["true"])
 _MOST_ROUNDS = 64
+_ANY_WORDS = unknown.PARAMETER + unknown.LOOSE
 _DEEPEST = 12
 
 
@@ -86,6 +89,8 @@ class State:
 
     files: Files
     variables: Mapping[str, str]
+    functions: Mapping[str, shell.Command | None]
+    arguments: tuple[str, ...]
     umask: int
     folder: str
     sourced: bool
@@ -101,7 +106,7 @@ class Run:
     posix: bool
     variables: dict[str, str] = field(default_factory=dict)
     exported: set[str] = field(default_factory=set)
-    functions: dict[str, shell.Command] = field(default_factory=dict)
+    functions: dict[str, shell.Command | None] = field(default_factory=dict)  # None: one of several
     arguments: tuple[str, ...] = ()
     umask: int = 0o022  # what systemd gives to cloud-init
     folder: str = "/"  # where cloud-init runs scripts
@@ -151,15 +156,16 @@ class Run:
         """All of them run at once: what one of them changes and another one uses is unknown."""
         out, last = stdin, None
         before, used = self.machine.used, Counter[str]()
-        old = dict(self.machine.files)
+        changed: set[str] = set()
         for command in commands:
-            self.machine.used = set()
+            self.machine.used, old = set(), dict(self.machine.files)
             with self._own_shell():
                 out, last = self.command(command, out)
             used.update(self.machine.used)
+            changed |= {path for path, now in self.machine.files.items() if now != old.get(path)}
         self.machine.used = before | set(used)
-        for path, options in list(self.machine.files.items()):
-            if used[path] > 1 and options != old.get(path):
+        for path in changed:
+            if used[path] > 1:
                 self._touch(path, unknown.PROGRAM)
         return out or "", last
 
@@ -178,6 +184,8 @@ class Run:
         return State(
             files=dict(self.machine.files),
             variables=dict(self.variables),
+            functions=dict(self.functions),
+            arguments=self.arguments,
             umask=self.umask,
             folder=self.folder,
             sourced=self.sourced,
@@ -187,6 +195,7 @@ class Run:
 
     def _restore(self, state: State) -> None:
         self.machine.files, self.variables = dict(state.files), dict(state.variables)
+        self.functions, self.arguments = dict(state.functions), state.arguments
         self.umask, self.folder, self.sourced = state.umask, state.folder, state.sourced
         self.ended, self.returned = state.ended, state.returned
 
@@ -241,6 +250,7 @@ class Run:
                 lambda: self.sequence((*command.condition, *command.body), unknown.LOOP)
             )
         if isinstance(command, shell.Case):
+            self.text(command.word)  # it may set a variable
             ways = [partial(self.sequence, body, stdin) for body in command.branches]
             return self._fork(lambda: DONE, *ways)
         return "", None
@@ -281,7 +291,10 @@ class Run:
         words = self._all_fields(command.words)
         if words == ["exec"]:
             return self._exec(command.redirects)
-        return self._redirected(command.redirects, lambda given: self.words(words, given), stdin)
+        quiet = words[:1] in _QUIET
+        return self._redirected(
+            command.redirects, lambda given: self.words(words, given), stdin, quiet=quiet
+        )
 
     def _assign(self, one: shell.Assignment) -> None:
         value = self.text(one.value)
@@ -296,11 +309,17 @@ class Run:
         return DONE
 
     def _redirected(
-        self, redirects: Sequence[shell.Redirect], run: Callable[[str | None], Result], stdin: str | None
+        self,
+        redirects: Sequence[shell.Redirect],
+        run: Callable[[str | None], Result],
+        stdin: str | None,
+        *,
+        quiet: bool = False,
     ) -> Result:
-        sink = ""
+        sink, complains = "", False
         for one in redirects:
             target = self.text(one.target)
+            complains |= not quiet and (one.operator.startswith("&") or (one.fd == 2 and target == "1"))
             if one.operator in ("<<", "<<-"):
                 stdin = target
             elif one.operator == "<<<":
@@ -319,7 +338,7 @@ class Run:
         out, good = run(stdin)
         self.machine.open.pop()
         self._write(sink, out, append=True)
-        if sink in self.machine.mixed and sink not in self.machine.open:
+        if complains or (sink in self.machine.mixed and sink not in self.machine.open):
             self.machine.mixed.discard(sink)
             self._touch(sink, unknown.PROGRAM)
         return "", good
@@ -445,7 +464,7 @@ class Run:
         if len(said) == 1 and isinstance(said[0], Variable) and said[0].name == "@" and said[0].quoted:
             return list(self.arguments)
         if len(self.arguments) > 1 and any(isinstance(one, Variable) and one.name == "@" for one in said):
-            return [unknown.PARAMETER + unknown.LOOSE]
+            return [_ANY_WORDS]
         made: list[str] = []
         glued = False
         for number, part in enumerate(word):
@@ -481,8 +500,8 @@ class Run:
         program = _PROGRAMS.get(posixpath.basename(name))
         return program(self, rest, stdin) if program else self._program(name, rest, stdin)
 
-    def _call(self, body: shell.Command, arguments: Sequence[str], stdin: str | None) -> Result:
-        if self.depth >= _DEEPEST:
+    def _call(self, body: shell.Command | None, arguments: Sequence[str], stdin: str | None) -> Result:
+        if self.depth >= _DEEPEST or body is None:
             raise Unreadable
         before, self.arguments = self.arguments, tuple(arguments)  # perhaps one of them is loose
         self.depth += 1
@@ -822,6 +841,7 @@ def _one_of(ends: Sequence[State]) -> State:
     if all(end == first for end in ends):
         return first
     names = dict.fromkeys(name for end in ends for name in end.variables)
+    bodies = {name: {end.functions.get(name) for end in ends} for end in ends for name in end.functions}
     values = {name: {end.variables.get(name) for end in ends} for name in names}
     return State(
         files=files.merged([end.files for end in ends]),
@@ -829,6 +849,8 @@ def _one_of(ends: Sequence[State]) -> State:
             name: (found.pop() or "") if len(found) == 1 else unknown.BRANCH
             for name, found in values.items()
         },
+        functions={name: found.pop() if len(found) == 1 else None for name, found in bodies.items()},
+        arguments=first.arguments if len({end.arguments for end in ends}) == 1 else (_ANY_WORDS,),
         umask=first.umask if len({end.umask for end in ends}) == 1 else -1,
         folder=first.folder if len({end.folder for end in ends}) == 1 else unknown.BRANCH,
         sourced=any(end.sourced for end in ends),

@@ -71,7 +71,7 @@ Part = Literal | Variable | Substitution | Opaque | AnsiText
 Word = tuple[Part, ...]
 
 
-@dataclass
+@dataclass(eq=False)
 class Redirect:
     """fd is -1 for both outputs. The target of << is the document, known once its line has ended."""
 
@@ -127,6 +127,7 @@ class While:
 
 @dataclass(frozen=True)
 class Case:
+    word: Word
     branches: tuple[List, ...]
     redirects: tuple[Redirect, ...] = ()
 
@@ -381,7 +382,8 @@ class _Reader:
         return body
 
     def _case(self) -> Command:
-        if self._word() is None:
+        word = self._word()
+        if word is None:
             raise Unreadable
         self._newlines()
         if not self._word_in():
@@ -395,7 +397,7 @@ class _Reader:
                 if self._take(end):
                     break
             self._newlines()
-        return Case(tuple(branches), self._redirects())
+        return Case(word, tuple(branches), self._redirects())
 
     def _patterns(self) -> None:
         self._take("(")
@@ -461,6 +463,8 @@ class _Reader:
                 words.append(word)
             elif self._here("(") and len(words) == 1 and not assignments and not redirects:
                 return self._function(words[0])
+            elif not (assignments or words or redirects):
+                raise Unreadable
             else:
                 return Simple(tuple(assignments), tuple(words), tuple(redirects))
 
