@@ -165,7 +165,12 @@ def _add_checks(made: ArgumentParser) -> None:
         help="go on in spite of NAME",
     )
     checks.add_argument("--strict", action="store_true", help="refuse where there is a warning")
-    checks.add_argument("--check", metavar="FILE", help="check user-data that exists; - is standard input")
+    checks.add_argument(
+        "--check",
+        metavar="FILE",
+        help="check user-data that exists; - is standard input. An error: at boot it does not do what it says; "
+        "a warning: it does, against a schema, a habit or safety; a note: that cannot be judged",
+    )
     checks.add_argument(
         "--batch", metavar="CSV", help="one user-data for each row, into the folder that -o names"
     )
