@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from worker_runtime.kind import Kind
 
 _FOLDER = str(WORKER / "common" / "usr" / "lib" / "worker-bakery")
+POOLS = WORKER / "common" / "usr" / "lib" / "worker-bakery" / "pools.json"
 
 
 def problem_with(kind: str, value: str) -> str | None:
@@ -76,6 +77,6 @@ def kind_of(name: str) -> Kind:
     _reachable()
     from worker_runtime import kind
 
-    files = (_folder(name) / "kind.json", table_file(name))
-    told, table = (json.loads(file.read_text("utf-8")) for file in files)
-    return kind.of(told, table)
+    files = (_folder(name) / "kind.json", table_file(name), POOLS)
+    told, table, pools = (json.loads(file.read_text("utf-8")) for file in files)
+    return kind.of(told, table, pools)
