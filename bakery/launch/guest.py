@@ -7,6 +7,7 @@ files that go into an image; that folder comes last in the search, and is added 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,14 @@ def wanted(raw: bytes, kind: str) -> str:
     from worker_runtime import condor
 
     return condor.wanted(mine, read_values)
+
+
+def trust_domain(values: Mapping[str, str], kind: str) -> str:
+    """Who issues the tokens of the pool that a worker with these values joins; "" if it does not know."""
+    mine = kind_of(kind)
+    from worker_runtime import servers
+
+    return servers.trust_domain(mine.pools, values)
 
 
 @cache
