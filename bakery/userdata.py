@@ -282,7 +282,8 @@ def check_host(name: str, value: str) -> None:
     if not match or not (_is_ipv6(match["ipv6"]) if match["ipv6"] else _is_host(match["name"])):
         raise BadInput(
             f"{name} is not the address of a machine: {value!r}.",
-            "Give HOST or HOST:PORT, several with commas; an IPv6 address goes into brackets, [2001:db8::1]:9618.",
+            "Give HOST or HOST:PORT, several with commas; an IPv6 address goes into brackets: "
+            "[2001:db8::1]:9618.",
         )
     if not 1 <= port <= 65535:
         raise BadInput(f"{name}: {port} is no port.", "Ports go from 1 to 65535.")

@@ -1,8 +1,8 @@
 """The pools by their names: those that the worker itself knows (pools.json), and a site's own.
 
-The table lies with the worker's runtime, in JSON, because the worker reads it too, with a Python that knows no
-TOML: what gen-userdata says of a pool and what the worker makes of it are one text. A site writes its own
-into a file of TOML, by default ~/.config/worker-bakery/pools.toml:
+The table lies with the worker's runtime, in JSON, because the worker reads it too, with a Python that knows
+no TOML: what gen-userdata says of a pool and what the worker makes of it are one text. A site writes its
+own into a file of TOML, by default ~/.config/worker-bakery/pools.toml:
 
     [[pool]]
     name = "campus"
@@ -88,15 +88,15 @@ def known() -> tuple[Pool, ...]:
 
 
 def find(text: str) -> Pool | None:
-    """The pool of this name; None for HOST[:PORT][,HOST…]. Raises BadInput for a name that is misspelled."""
+    """The pool of this name; None for HOST[:PORT][,HOST…]. Raises BadInput for a misspelled name."""
     pools = known()
     for pool in pools:
         if pool.name == text:
             return pool
     # A host may have a name without dots, too; but hardly one like a pool's.
     if not set(text) & set(".:[,") and near.near(text, names(pools)):
-        hint = near.hint([text], names(pools), f"There are {', '.join(names(pools))}.")
-        raise BadInput(f"There is no pool {scrub(text)!r}.", f"{hint} Of a host of that name give HOST:9618.")
+        there = f"There are {', '.join(names(pools))}; a host of that name is written HOST:9618."
+        raise BadInput(f"There is no pool {scrub(text)!r}.", near.hint([text], names(pools), there))
     return None
 
 
@@ -197,7 +197,7 @@ def _problems(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in row.items():
         if name not in fit:
             yield f"{name!r} is not known", near.hint([name], fit, f"There are {', '.join(fit)}.")
-        elif name in _LISTS and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+        elif name in _LISTS and not _is_list(value):
             yield f"{name} is not a list of texts", f'Write {name} = ["…", "…"].'
         elif name not in _LISTS and not isinstance(value, str):
             yield f"{name} is not a text", f'Write {name} = "…".'
@@ -206,6 +206,10 @@ def _problems(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("name", "managers"):
         if not row.get(name):
             yield f"{name} is missing", "A pool has at least a name and managers."
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _matches(pattern: str, otherwise: str, value: str) -> str:

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 from worker_runtime import join, token
-from worker_runtime.join import of_ping, port_of
+from worker_runtime.join import of_ping
 from worker_runtime.program import Ended
 
 
@@ -62,13 +62,6 @@ def test_clock_and_token(claims: dict[str, object], reason: str | None) -> None:
 @pytest.mark.parametrize("text", ["", "a.b", "a.!.c", "a.e30.c.d", jwt({})[:-12] + "..", "a.W10.c"])
 def test_what_is_no_token_claims_nothing(text: str) -> None:
     assert token.claims(text) == {}
-
-
-@pytest.mark.parametrize(
-    ("manager", "port"), [("cm", 9618), ("cm:80", 80), ("[::1]:5", 5), ("[::1]", 9618)]
-)
-def test_port(manager: str, port: int) -> None:
-    assert port_of(manager) == port
 
 
 def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
