@@ -78,8 +78,8 @@ def findings(
 ) -> list[Finding]:
     """Everything that is to be said of it.
 
-    `pool` is HOST or HOST:PORT, several with commas; `lifetime` are the seconds that a worker may live, 0 if
-    nobody said.
+    `pool` is HOST or HOST:PORT, several with commas; `lifetime` are the seconds that a worker may live, 0
+    if nobody said.
     """
     claims = claims_of(token)
     if claims is None:

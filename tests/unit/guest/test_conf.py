@@ -120,8 +120,8 @@ def test_what_is_not_text_is_refused_by_line() -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["cm.example.org", "cm.example.org:9618", "127.0.0.1", "[::1]:9618", "cm_1", "cm.", "cm,other", "cm, b:1",
-     "cm:9618?sock=collector3", "cm?sock=collector1-10,b?sock=broker_1.x"],
+    ["cm.example.org", "cm.example.org:9618", "127.0.0.1", "[::1]:9618", "cm_1", "cm.", "cm,other",
+     "cm, b:1", "cm:9618?sock=collector3", "cm?sock=collector1-10,b?sock=broker_1.x"],
 )  # fmt: skip
 def test_hosts(host: str) -> None:
     assert read(f"{GOOD}CentralManager = {host}").problems == ()

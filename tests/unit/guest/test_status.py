@@ -95,8 +95,8 @@ FOUND = {
     "state": "idle", "why": "no slot is claimed", "deadline": 1_000_240, "joined": 996_400, "ends": None,
     "claimed": 0, "on_idle": "poweroff", "configured": True, "pool": "cm", "group": "G", "start": "True",
     "image": {"WorkerImage": "osg-debian13-abc", "WorkerBakeryVersion": "0.1.0"}, "at": 1_000_000,
-    "health": "OK", "health_at": 999_960, "pending": "", "problems": [], "live": True, "servers": [], "advertised": True,
-    "age": 0.2, "remark": "", "watched": True,
+    "health": "OK", "health_at": 999_960, "pending": "", "problems": [], "live": True, "advertised": True,
+    "servers": [], "age": 0.2, "remark": "", "watched": True,
 }  # fmt: skip
 
 
