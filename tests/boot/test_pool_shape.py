@@ -64,6 +64,7 @@ def test_a_manager_and_a_broker_die(like_ospool: Pool, worker_image: Image, tmp_
     assert pool.network
     with machines(worker_image, pool.network, tmp_path) as start:
         machine = start("two-managers")
+        machine.wait_up()
         configure(machine, told(pool))
         for one in (pool, second):
             machine.wait_until(f"{one.manager} knows it", lambda one=one: bool(one.status(GROUP)), WAIT)  # type: ignore[misc]
