@@ -63,11 +63,6 @@ class Pool:
         return ",".join(_behind(host, self.broker_socket) for host in hosts)
 
     @property
-    def called(self) -> str:
-        """For a sentence."""
-        return f"{self.title or self.name} ({', '.join(self.managers)})"
-
-    @property
     def asked(self) -> str:
         """What condor_status -pool takes."""
         return self.condor_status or self.managers[0]

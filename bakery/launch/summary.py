@@ -82,8 +82,8 @@ def search(conf: WorkerConf) -> str:
 
 
 def _pool(conf: WorkerConf) -> str:
-    pool = pool_of(conf)
-    return pool.called if pool else " and ".join(pools.addresses(managers_of(conf)))
+    pool, managers = pool_of(conf), " and ".join(pools.addresses(managers_of(conf)))
+    return f"{pool.title or pool.name} ({managers.replace(':9618', '')})" if pool else managers
 
 
 def advertised(conf: WorkerConf) -> list[tuple[str, str]]:

@@ -76,7 +76,7 @@ def test_the_documented_call(token_file: str, capsys: Captured) -> None:
         "note:   a job of project TG-ABC123: taken",
         "note:   a job of project TG-SOMEBODY-ELSE: left alone",
         "note:   a job of no project: left alone (UNDEFINED)",
-        "note: It can join the OSPool (cm-1.ospool.osg-htc.org, cm-2.ospool.osg-htc.org) until "
+        "note: It can join the OSPool (cm-1.ospool.osg-htc.org and cm-2.ospool.osg-htc.org) until "
         f"{until}, and powers off after 25 min without a job.",
         "note: Find it by: condor_status -pool cm-1.ospool.osg-htc.org",
     ]
