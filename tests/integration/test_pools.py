@@ -22,7 +22,8 @@ assert not (read.problems or read.warnings), read
 place = condor.Place(0, {}, 2)
 verdict = proof.of_configuration(mine, read.values, place)
 assert not (verdict.problems or verdict.warnings), verdict
-files.put(proof.CONFIG_DIR + "/" + mine.config_name, condor.render(mine, read.values, place).encode(), 0o644)
+path, text = proof.CONFIG_DIR + "/" + mine.config_name, condor.render(mine, read.values, place)
+files.put(path, text.encode(), 0o644)
 """
 TODAY = "cm-1.ospool.osg-htc.org,cm-2.ospool.osg-htc.org"
 FACILITY = "cm-1.facility.path-cc.io,cm-2.facility.path-cc.io"

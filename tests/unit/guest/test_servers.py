@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+from pathlib import Path
 
 import pytest
 from worker_runtime import condor, conf, machine, servers
@@ -106,13 +108,14 @@ def test_another_broker_needs_no_restart_and_another_manager_does() -> None:
     assert needs_restart(before, render(OSG, values(CentralManager="a,b"), Place(0, {})))
 
 
-def test_the_choice_stays_with_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
-    monkeypatch.setattr(machine, "_MACHINE_ID", f"{tmp_path}/id")
-    monkeypatch.setattr(machine.socket, "gethostname", lambda: "h")
+def test_the_choice_stays_with_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    own = tmp_path / "machine-id"
+    monkeypatch.setattr(machine, "_MACHINE_ID", str(own))
+    monkeypatch.setattr(socket, "gethostname", lambda: "h")
     by_name = machine.draw()
-    (RUNTIME.__class__(f"{tmp_path}/id")).write_text("")
+    own.write_text("")
     assert machine.draw() == by_name  # an empty one is as none
-    (RUNTIME.__class__(f"{tmp_path}/id")).write_text("0123\n")
+    own.write_text("0123\n")
     assert machine.draw() == machine.draw() != by_name
 
 
