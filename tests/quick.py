@@ -36,7 +36,7 @@ SECONDS: Mapping[str, int] = {
     "tests/integration/test_metadata_guard.py": 50,
     "tests/integration/test_packer_engine.py": 150,
     "tests/integration/test_pins.py": 3,
-    "tests/integration/test_pools.py": 15,
+    "tests/integration/test_pools_of_htcondor.py": 15,
     "tests/integration/test_prominence_values.py": 3,
     "tests/integration/test_provision_ssh.py": 120,
     "tests/integration/test_qemu_monitor.py": 3,
@@ -222,11 +222,11 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_metadata_guard.py",
     ),
     "worker/common/usr/lib/worker-bakery/pools.json": (
-        "tests/integration/test_pools.py",
+        "tests/integration/test_pools_of_htcondor.py",
         "tests/boot/test_pool_shape.py",
     ),
     "worker/common/usr/lib/worker-bakery/worker_runtime/servers.py": (
-        "tests/integration/test_pools.py",
+        "tests/integration/test_pools_of_htcondor.py",
         "tests/boot/test_pool_shape.py",
     ),
     "worker/common/usr/lib/worker-bakery/worker_runtime/join.py": (

@@ -34,6 +34,12 @@ def jwt(claims: dict[str, object]) -> str:
             "using method IDTOKENS.\n",
             "cm knows the token as nobody@x, but does not let that advertise a worker",
         ),
+        (
+            1,
+            "ADVERTISE_STARTD failed!\nSECMAN:2011:Connection closed during command authorization. Probably "
+            "due to an unknown command.\n",
+            "cm took the connection and closed it: its collector does not run",
+        ),
         (1, "ERROR: something new\n", "cm does not let this worker in: ERROR: something new"),
         (1, "", "cm does not let this worker in: no reason given"),
         (-1, "", "cm took the connection, but did not answer as a collector does"),

@@ -133,7 +133,8 @@ def pool(kind: Kind, values: Mapping[str, str], draw: int) -> Tuple[Macro, ...]:
     A worker finds its token without TRUST_DOMAIN, because servers name theirs; it says to others what this
     one's is.
     """
-    managers, brokers = servers.managers(kind.pools, values, draw), servers.brokers(kind.pools, values, draw)
+    managers = servers.managers(kind.pools, values, draw)
+    brokers = servers.brokers(kind.pools, values, draw)
     found = [
         Macro("CONDOR_HOST", ",".join(servers.host_of(one) for one in managers)),
         Macro("COLLECTOR_HOST", ",".join(managers)),

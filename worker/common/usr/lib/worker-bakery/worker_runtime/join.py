@@ -1,5 +1,5 @@
-"""What is between this worker and its pool? Each manager and each broker is asked, in words, in the order in
-which things go wrong; all at the same time, because one that a firewall hides takes long.
+"""What is between this worker and its pool? Each manager and each broker is asked, in the order in which
+things go wrong; all at the same time, because one that a firewall hides takes long. Said in words.
 """
 
 import re
@@ -27,6 +27,10 @@ class Answers(NamedTuple):
     at: float = 0.0
 
     @property
+    def pairs(self) -> Tuple[Tuple[Server, str], ...]:
+        return tuple(zip(self.servers, self.problems))  # noqa: B905  # strict= is too new
+
+    @property
     def standing(self) -> Tuple[str, ...]:
         return tuple(problem for problem in self.problems if problem)
 
@@ -40,7 +44,7 @@ def answers(asked: Sequence[Server], token_file: str, trust_domain: str, at: flo
 
 
 def due(last: Answers, asked: Sequence[Server], now: float, wanted: bool) -> bool:
-    """Are these to be asked again, of a worker that is in the pool? `wanted`: somebody waits for it. Pure."""
+    """Is a worker that is in the pool to ask again? `wanted`: somebody waits for the answer. Pure."""
     if last.servers != tuple(asked) or not last.at:
         return True
     least = _WANTED if wanted else _ILL if last.standing else _WELL
@@ -49,12 +53,12 @@ def due(last: Answers, asked: Sequence[Server], now: float, wanted: bool) -> boo
 
 def obstacle(found: Answers) -> str:
     """Why no manager takes the worker in; "" if one does, or would. Pure."""
-    return _all([text for one, text in zip(found.servers, found.problems) if not one.is_broker])
+    return _all([text for one, text in found.pairs if not one.is_broker])
 
 
 def unbrokered(found: Answers) -> str:
     """Why nothing brokers connections to it, which jobs need; "" if something does. Pure."""
-    return _all([text for one, text in zip(found.servers, found.problems) if one.is_broker])
+    return _all([text for one, text in found.pairs if one.is_broker])
 
 
 def _all(problems: Sequence[str]) -> str:
@@ -122,5 +126,7 @@ def of_ping(address: str, answer: Ended, issuer: str) -> Optional[str]:
         return "%s rejected the token (issued by %s)" % (address, issuer)
     if answer.status == UNENDED:
         return "%s took the connection, but did not answer as a collector does" % address
+    if "Connection closed" in answer.out:
+        return "%s took the connection and closed it: its collector does not run" % address
     first = answer.out.strip().splitlines()
     return "%s does not let this worker in: %s" % (address, first[-1] if first else "no reason given")

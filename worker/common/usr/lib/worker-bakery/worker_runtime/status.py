@@ -62,7 +62,7 @@ def data(now: Life, memory: Memory, told: "Told", seen: "Seen", service: "Servic
         "pool": values["CentralManager"],
         "servers": [
             {"address": one.address, "broker": one.is_broker, "problem": problem}
-            for one, problem in zip(seen.answers.servers, seen.answers.problems)
+            for one, problem in seen.answers.pairs
         ],
         "group": named(service.kind, values),
         "start": condor.wanted(service.kind, values) if seen.facts.configured else "",

@@ -84,8 +84,8 @@ def turn(state: State, service: Service, desk: Desk) -> Tuple[State, Seen]:
 
 def news(before: Answers, now: Answers) -> Tuple[str, ...]:
     """What has changed about the pool's servers, for the journal. Pure."""
-    was = dict(zip(before.servers, before.problems))
-    changed = ((one, text) for one, text in zip(now.servers, now.problems) if text != was.get(one, ""))
+    was = dict(before.pairs)
+    changed = ((one, text) for one, text in now.pairs if text != was.get(one, ""))
     return tuple(text or "%s answers again" % one.address for one, text in changed)
 
 
