@@ -36,8 +36,8 @@ def jwt(claims: dict[str, object]) -> str:
         ),
         (
             1,
-            "ADVERTISE_STARTD failed!\nSECMAN:2011:Connection closed during command authorization. Probably "
-            "due to an unknown command.\n",
+            "ADVERTISE_STARTD failed!\nSECMAN:2011:Connection closed during command authorization. "
+            "Probably due to an unknown command.\n",
             "cm took the connection and closed it: its collector does not run",
         ),
         (1, "ERROR: something new\n", "cm does not let this worker in: ERROR: something new"),
