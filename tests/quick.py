@@ -46,6 +46,7 @@ SECONDS: Mapping[str, int] = {
     "tests/integration/test_metadata_guard.py": 50,
     "tests/integration/test_packer_engine.py": 80,
     "tests/integration/test_pins.py": 3,
+    "tests/integration/test_pools_of_htcondor.py": 15,
     "tests/integration/test_prominence_values.py": 3,
     "tests/integration/test_provision_ssh.py": 190,
     _BECOMES: 65,
@@ -70,6 +71,7 @@ SECONDS: Mapping[str, int] = {
     "tests/boot/test_life_ends.py": 300,
     "tests/boot/test_life_jobs.py": 120,
     "tests/boot/test_network.py": 10,
+    "tests/boot/test_pool_shape.py": 110,
     "tests/boot/test_prominence_life.py": 200,
     "tests/boot/vm/test_disk_shapes.py": 300,
     "tests/boot/vm/test_job_memory.py": 300,
@@ -254,6 +256,18 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
     "worker/common/etc/": ("tests/integration/test_worker_jobs.py", "tests/boot/test_life_jobs.py"),
     "worker/common/usr/lib/worker-bakery/worker_runtime/guard.py": (
         "tests/integration/test_metadata_guard.py",
+    ),
+    "worker/common/usr/lib/worker-bakery/pools.json": (
+        "tests/integration/test_pools_of_htcondor.py",
+        "tests/boot/test_pool_shape.py",
+    ),
+    "worker/common/usr/lib/worker-bakery/worker_runtime/servers.py": (
+        "tests/integration/test_pools_of_htcondor.py",
+        "tests/boot/test_pool_shape.py",
+    ),
+    "worker/common/usr/lib/worker-bakery/worker_runtime/join.py": (
+        "tests/boot/test_pool_shape.py",
+        "tests/boot/test_life_ends.py",
     ),
     "worker/common/usr/lib/worker-bakery/worker_runtime/storage.py": (
         "tests/integration/test_execute_disk.py",

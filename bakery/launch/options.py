@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bakery import userdata
 from bakery.commands import shell
-from bakery.launch import keys
+from bakery.launch import keys, pools
 from bakery.launch.clouds import CLOUDS
 from bakery.launch.forms import Encoding
 from bakery.launch.lint import names as lint_names
@@ -116,7 +116,11 @@ def _add_worker(made: ArgumentParser) -> None:
     worker = made.add_argument_group("the worker; what is not given stays as in the image")
     worker.add_argument("--group-name", metavar="NAME", help="name to find your workers by")
     worker.add_argument(
-        *("--pool", "--collector"), dest="pool", metavar="HOST[:PORT]", help="central manager of the pool"
+        *("--pool", "--collector"),
+        dest="pool",
+        metavar="NAME|HOST[:PORT]",
+        help=f"the pool: {', '.join(pools.names(pools.shipped()))}, one of your own file, or its central "
+        "managers, with commas",
     )
     for option in keys.LIFE_OPTIONS:
         worker.add_argument(option.flag, metavar=option.metavar, help=option.help)

@@ -10,8 +10,10 @@ import pytest
 from worker_runtime import advertised, conf, followed, life, look, machine, observe, status, watch
 from worker_runtime.advertised import Told
 from worker_runtime.followed import Content, Reading, Taken
+from worker_runtime.join import Answers
 from worker_runtime.life import Facts, Life, Memory
 from worker_runtime.look import Seen, Service
+from worker_runtime.servers import Server
 
 from tests.unit.guest.conftest import OSG
 
@@ -94,7 +96,7 @@ FOUND = {
     "claimed": 0, "on_idle": "poweroff", "configured": True, "pool": "cm", "group": "G", "start": "True",
     "image": {"WorkerImage": "osg-debian13-abc", "WorkerBakeryVersion": "0.1.0"}, "at": 1_000_000,
     "health": "OK", "health_at": 999_960, "pending": "", "problems": [], "live": True, "advertised": True,
-    "age": 0.2, "remark": "", "watched": True,
+    "servers": [], "age": 0.2, "remark": "", "watched": True,
 }  # fmt: skip
 
 
@@ -155,6 +157,7 @@ def seen(**changes: Any) -> Seen:
         wanted=advertised.wanted(OSG, values, 7.0, mine),
         shown=None,
         health={},
+        answers=Answers((Server(False, "cm"), Server(True, "ccb")), ("", "connection broker: gone"), 40.0),
     )
     return plain._replace(**changes)
 
