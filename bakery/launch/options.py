@@ -167,8 +167,8 @@ def _add_checks(made: ArgumentParser) -> None:
     checks.add_argument(
         "--check",
         metavar="FILE",
-        help="check user-data that exists; - is standard input. An error: at boot it does not do what it says; "
-        "a warning: it does, against a schema, a habit or safety; a note: that cannot be judged",
+        help="check user-data that exists; - is standard input. An error: at boot it does not do what it "
+        "says; a warning: it does, against a schema, a habit or safety; a note: that cannot be judged",
     )
     checks.add_argument(
         "--batch", metavar="CSV", help="one user-data for each row, into the folder that -o names"
