@@ -297,8 +297,9 @@ class Run:
         )
 
     def _assign(self, one: shell.Assignment) -> None:
-        value = self.text(one.value)
-        self.variables[one.name] = self._value(one.name) + value if one.appends else value
+        # One that begins with nothing and grows is as it should be.
+        value = (self._value(one.name) if one.appends else "") + self.text(one.value)
+        self.variables[one.name] = value.replace(unknown.unset(one.name), "")
 
     def _exec(self, redirects: Sequence[shell.Redirect]) -> Result:
         """From here on all output goes there; who wrote it is not looked into."""

@@ -36,7 +36,7 @@ def only(text: str) -> str:
         f"cat >{CONF}.new <<'EOF'\n{LINE}EOF\nmv -fT {CONF}.new {CONF}",
         f"sudo bash -c 'echo Token = eyJabcd.efgh.i >{CONF}'",
         f"if false; then echo x >{CONF}; else echo Token = eyJabcd.efgh.i >{CONF}; fi",
-        f"for x in Token = eyJabcd.efgh.i; do T=$T$B$x; B=' '; done; echo $T >{CONF}",
+        f'for x in Token = eyJabcd.efgh.i; do T="$T $x"; done; echo $T >{CONF}',
         f"exec >/var/log/mine; python3 - <<'EOF'\nopen('{CONF}', 'w').write({LINE!r})\nEOF\n",
     ],
 )
