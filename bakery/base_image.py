@@ -91,7 +91,7 @@ def _made(base: Base, store: Store, sources: Sources, work: Path, monitor: Monit
 
 
 def _forget(base: Base, store: Store, monitor: Monitor) -> None:
-    """Not before the last bake that uses it ended: its checkpoints would be layers over another base."""
+    """Not before the last bake that uses it ended: its checkpoints would hold what no base is."""
     try:
         with alone(store.base(base.id), lambda: note(monitor, "Waiting for bakes that use the old base.")):
             store.forget_base(base.id)

@@ -61,7 +61,7 @@ def explain(plan: Plan, store: Store) -> Explanation:
         return Explanation(plan, base, len(plan.steps), f"image {plan.image}")
     done, path = store.nearest_checkpoint(plan)
     if done and not base:
-        done = 0  # a layer over nothing
+        done = 0  # when the base is made anew, its checkpoints go
     by = f"checkpoint {path.stem[:12]}" if done else ""
     earlier = nearest(plan, known(store))
     changes = tuple(compare(earlier.plan, plan)) if earlier else ()

@@ -34,7 +34,9 @@ _FIELDS = {
 }
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_HOST = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^\[\]:]+))(?::(?P<port>[0-9]{1,5}))?")
+_HOST = re.compile(
+    r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^\[\]:?]+))(?::(?P<port>[0-9]{1,5}))?(?:\?sock=[A-Za-z0-9_.-]+)?"
+)
 _ACCOUNT = re.compile(r"[A-Za-z0-9._+-]+")
 _LEXEME = re.compile(
     r"""(?sx)  "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | =\?= | =!= | [=<>!]= | // | /\* | ."""
@@ -268,13 +270,20 @@ def check_expression(name: str, value: str) -> None:
         raise BadInput(f"{name} has a {opened[-1]} that is never closed: {value}")
 
 
+def check_hosts(name: str, value: str) -> None:
+    """One address of a machine, or several with commas."""
+    for one in value.split(","):
+        check_host(name, one.strip(" "))
+
+
 def check_host(name: str, value: str) -> None:
     match = _HOST.fullmatch(value)
     port = int(match["port"]) if match and match["port"] else 1
     if not match or not (_is_ipv6(match["ipv6"]) if match["ipv6"] else _is_host(match["name"])):
         raise BadInput(
             f"{name} is not the address of a machine: {value!r}.",
-            "Give HOST or HOST:PORT; an IPv6 address goes into brackets, [2001:db8::1]:9618.",
+            "Give HOST or HOST:PORT, several with commas; an IPv6 address goes into brackets: "
+            "[2001:db8::1]:9618.",
         )
     if not 1 <= port <= 65535:
         raise BadInput(f"{name}: {port} is no port.", "Ports go from 1 to 65535.")
@@ -284,7 +293,7 @@ def check_host(name: str, value: str) -> None:
 _CHECKS: Mapping[str, Callable[[str, str], None]] = {
     "token": check_token,
     "expression": check_expression,
-    "host": check_host,
+    "hosts": check_hosts,
 }
 
 

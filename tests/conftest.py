@@ -93,7 +93,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if left := config.stash.get(_left, 0):
-        terminalreporter.write_line(f"{left} tests are left for scripts/test full.")
+        terminalreporter.write_line(f"Tests left for scripts/test full: {left}")
 
 
 @dataclass(frozen=True)

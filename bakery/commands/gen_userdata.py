@@ -63,7 +63,11 @@ def _batch(options: Options, table: str) -> int:
 
 
 def _check(options: Options, name: str) -> int:
-    """Findings are the result here: on standard output, and no line at all if there is none."""
+    """Findings are the result here: on standard output, and no line at all if there is none.
+
+    Only an error makes it fail: at boot the user-data would not do what it says. A warning is of what
+    works, but is against a schema, a habit or safety; a note says what cannot be judged, and why.
+    """
     from bakery.launch.lint import wrapping
     from bakery.launch.lint.context import Context
 

@@ -7,6 +7,7 @@ files that go into an image; that folder comes last in the search, and is added 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from worker_runtime.kind import Kind
 
 _FOLDER = str(WORKER / "common" / "usr" / "lib" / "worker-bakery")
+POOLS = WORKER / "common" / "usr" / "lib" / "worker-bakery" / "pools.json"
 
 
 def problem_with(kind: str, value: str) -> str | None:
@@ -43,6 +45,14 @@ def wanted(raw: bytes, kind: str) -> str:
     from worker_runtime import condor
 
     return condor.wanted(mine, read_values)
+
+
+def trust_domain(values: Mapping[str, str], kind: str) -> str:
+    """Who issues the tokens of the pool that a worker with these values joins; "" if it does not know."""
+    mine = kind_of(kind)
+    from worker_runtime import servers
+
+    return servers.trust_domain(mine.pools, values)
 
 
 @cache
@@ -76,6 +86,6 @@ def kind_of(name: str) -> Kind:
     _reachable()
     from worker_runtime import kind
 
-    files = (_folder(name) / "kind.json", table_file(name))
-    told, table = (json.loads(file.read_text("utf-8")) for file in files)
-    return kind.of(told, table)
+    files = (_folder(name) / "kind.json", table_file(name), POOLS)
+    told, table, pools = (json.loads(file.read_text("utf-8")) for file in files)
+    return kind.of(told, table, pools)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bakery import userdata
 from bakery.commands import shell
-from bakery.launch import keys
+from bakery.launch import keys, pools
 from bakery.launch.clouds import CLOUDS
 from bakery.launch.forms import Encoding
 from bakery.launch.lint import names as lint_names
@@ -116,7 +116,11 @@ def _add_worker(made: ArgumentParser) -> None:
     worker = made.add_argument_group("the worker; what is not given stays as in the image")
     worker.add_argument("--group-name", metavar="NAME", help="name to find your workers by")
     worker.add_argument(
-        *("--pool", "--collector"), dest="pool", metavar="HOST[:PORT]", help="central manager of the pool"
+        *("--pool", "--collector"),
+        dest="pool",
+        metavar="NAME|HOST[:PORT]",
+        help=f"the pool: {', '.join(pools.names(pools.shipped()))}, one of your own file, or its central "
+        "managers, with commas",
     )
     for option in keys.LIFE_OPTIONS:
         worker.add_argument(option.flag, metavar=option.metavar, help=option.help)
@@ -165,7 +169,12 @@ def _add_checks(made: ArgumentParser) -> None:
         help="go on in spite of NAME",
     )
     checks.add_argument("--strict", action="store_true", help="refuse where there is a warning")
-    checks.add_argument("--check", metavar="FILE", help="check user-data that exists; - is standard input")
+    checks.add_argument(
+        "--check",
+        metavar="FILE",
+        help="check user-data that exists; - is standard input. An error: at boot it does not do what it"
+        " says; a warning: it does, against a schema, a habit or safety; a note: that cannot be judged",
+    )
     checks.add_argument(
         "--batch", metavar="CSV", help="one user-data for each row, into the folder that -o names"
     )

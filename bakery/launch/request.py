@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from bakery import userdata
-from bakery.launch import clouds, findings, forms, keys, ospool, start, token
+from bakery.launch import clouds, findings, forms, keys, ospool, pools, start, token
 from bakery.launch.findings import Finding
 from bakery.launch.forms import Encoding
 from bakery.launch.multipart import Part
@@ -19,7 +19,10 @@ NAMES = tuple(sorted({*token.NAMES, *start.NAMES, *clouds.NAMES}))
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Whose jobs, where and for how long; `settings` are other keys of the file and their texts."""
+    """Whose jobs, where and for how long; `settings` are other keys of the file and their texts.
+
+    `pool` is the name of a pool, or HOST[:PORT][,HOST…].
+    """
 
     kind: str = "osg"
     token: str = field(default="", repr=False)
@@ -79,14 +82,24 @@ def conf_of(request: Request) -> WorkerConf:
     wanted = _start(request)
     for text in (*request.conditions, wanted) if request.conditions else ():
         start.parsed(text)
+    central_manager, of_pool = _pool(request)
     return WorkerConf(
         kind=request.kind,
         token=request.token,
         start=wanted,
         group_name=request.group_name or "",
-        central_manager=request.pool or "",
-        settings=request.settings,
+        central_manager=central_manager,
+        settings={**of_pool, **request.settings},
     )
+
+
+def _pool(request: Request) -> tuple[str, dict[str, str]]:
+    """The CentralManager, and what else the worker is to know of a pool that has a name."""
+    pool = pools.find(request.pool) if request.pool else None
+    if pool is None:
+        return request.pool or "", {}
+    more = {"CCBAddress": pool.ccb_address, "TrustDomain": pool.trust_domain}
+    return pool.central_manager, {key: text for key, text in more.items() if text}
 
 
 def _refuse_missing(request: Request) -> None:
@@ -117,9 +130,20 @@ def _start(request: Request) -> str:
     return ""
 
 
-def pool_of(conf: WorkerConf) -> str:
-    """Where the worker will join: what was said, or what the image has."""
+def managers_of(conf: WorkerConf) -> str:
+    """Where the worker will join, as its file has it: what was said, or what the image has."""
     return conf.central_manager or default_of(conf.kind, "CentralManager")
+
+
+def pool_of(conf: WorkerConf) -> pools.Pool | None:
+    """The pool, if it is a known one. A site's own are looked for only where a pool was named."""
+    return pools.of_managers(managers_of(conf), pools.known() if conf.central_manager else pools.shipped())
+
+
+def trust_domain_of(conf: WorkerConf) -> str:
+    """Who has to have issued the token; "" if that is not known."""
+    pool = pool_of(conf)
+    return conf.settings.get("TrustDomain", "") or (pool.trust_domain if pool else "")
 
 
 def setting_of(conf: WorkerConf, key: str) -> str:
@@ -138,13 +162,13 @@ def _found(
     if conf.token:
         yield from token.findings(
             conf.token,
-            pool=pool_of(conf),
-            trust_domain=policy.trust_domain,
+            pool=managers_of(conf),
+            trust_domain=policy.trust_domain or trust_domain_of(conf),
             now=policy.now,
             lifetime=int(setting_of(conf, "MaxLifetime")),
         )
     if request.conditions or request.projects:
-        in_ospool = conf.kind == "osg" and ospool.is_pool(pool_of(conf))
+        in_ospool = conf.kind == "osg" and ospool.is_pool(managers_of(conf))
         yield from _of_start(conf.start, request.conditions, request.projects, in_ospool)
     if shape.cloud:
         yield from clouds.findings(shape.cloud, payload, shape.encoding)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from bakery import userdata
-from bakery.launch import start, token
-from bakery.launch.request import Request, pool_of, setting_of
+from bakery.launch import pools, start, token
+from bakery.launch.request import Request, managers_of, pool_of, setting_of
 from bakery.userdata import WorkerConf
 
 _SAYS = {
@@ -23,7 +23,9 @@ def lines(request: Request, conf: WorkerConf) -> Iterator[str]:
     yield f"The worker runs {whose(request, conf)}."
     for match in _matches(request, conf, most=3):
         yield f"  {match.title}: {_SAYS[match.answer]}"
-    yield f"It can join {pool_of(conf)} {until(conf)}, and {_idle(conf)}."
+    yield f"It can join {_pool(conf)} {until(conf)}, and {_idle(conf)}."
+    if said := pools.earlier(managers_of(conf)):
+        yield said
     if int(setting_of(conf, "MaxLifetime")):
         yield f"{_end(conf)}, and it takes no job that could not end before."
     yield f"Find it by: {search(conf)}"
@@ -72,10 +74,16 @@ def until(conf: WorkerConf) -> str:
 
 def search(conf: WorkerConf) -> str:
     """The command that shows the workers, for a shell."""
-    words = ["condor_status", "-pool", pool_of(conf)]
+    pool = pool_of(conf)
+    words = ["condor_status", "-pool", pool.asked if pool else pools.addresses(managers_of(conf))[0]]
     if named := " && ".join(f"{name} == {classad_string(text)}" for name, text in advertised(conf)):
         words += ["-const", named]
     return shlex.join(words)
+
+
+def _pool(conf: WorkerConf) -> str:
+    pool, managers = pool_of(conf), " and ".join(pools.addresses(managers_of(conf)))
+    return f"{pool.title or pool.name} ({managers.replace(':9618', '')})" if pool else managers
 
 
 def advertised(conf: WorkerConf) -> list[tuple[str, str]]:

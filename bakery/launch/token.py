@@ -78,7 +78,8 @@ def findings(
 ) -> list[Finding]:
     """Everything that is to be said of it.
 
-    `pool` is HOST or HOST:PORT; `lifetime` are the seconds that a worker may live, 0 if nobody said.
+    `pool` is HOST or HOST:PORT, several with commas; `lifetime` are the seconds that a worker may live, 0
+    if nobody said.
     """
     claims = claims_of(token)
     if claims is None:
@@ -213,8 +214,12 @@ def _scopes(claims: Claims) -> Iterator[Finding]:
 
 
 def _names_of(pool: str) -> set[str]:
-    host = pool[: pool.index("]") + 1] if pool.startswith("[") else pool.partition(":")[0]
-    return {host.casefold(), host.strip("[]").casefold(), pool.casefold()}
+    return {name for address in pool.split(",") for name in _names(address.strip().partition("?")[0])}
+
+
+def _names(address: str) -> set[str]:
+    host = address[: address.index("]") + 1] if address.startswith("[") else address.partition(":")[0]
+    return {host.casefold(), host.strip("[]").casefold(), address.casefold()}
 
 
 def _listed(scopes: frozenset[str]) -> str:

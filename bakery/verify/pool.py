@@ -62,6 +62,27 @@ SCHEDD_INTERVAL = 5
 LINUX_KERNEL_TUNING_SCRIPT =
 """
 
+# As the OSPool is: a second manager (here behind a port of its own), and brokers that are no managers,
+# behind the first one's port. The negotiator asks either manager, so it works on when one is gone.
+SECOND = f"{ADDRESS}:9619"
+BROKERS = tuple(f"{ADDRESS}:9618?sock=broker{number}" for number in (1, 2))
+_LIKE_OSPOOL = f"""\
+COLLECTOR_HOST = {ADDRESS},{SECOND}
+DAEMON_LIST = $(DAEMON_LIST), MANAGER2, BROKER1, BROKER2
+MANAGER2 = $(COLLECTOR)
+MANAGER2_ARGS = -f -p 9619 -local-name MANAGER2
+MANAGER2_ENVIRONMENT = "_CONDOR_USE_SHARED_PORT=False"
+MANAGER2.COLLECTOR_LOG = $(LOG)/Manager2Log
+""" + "".join(
+    f"""\
+BROKER{number} = $(COLLECTOR)
+BROKER{number}_ARGS = -f -sock broker{number} -local-name BROKER{number}
+BROKER{number}.COLLECTOR_LOG = $(LOG)/Broker{number}Log
+"""
+    for number in (1, 2)
+)
+SHAPES: Mapping[str, str] = MappingProxyType({"plain": "", "ospool": _LIKE_OSPOOL})
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -91,6 +112,7 @@ class Pool:
     root: Path
     signing_key: bytes = field(repr=False)
     network: Network | None = None  # by default ours
+    manager: str = ADDRESS  # which one is asked
 
     def worker_token(self, lifetime: int = 4 * 3600) -> str:
         """Good for joining, for so many seconds; expired already, if negative."""
@@ -106,11 +128,12 @@ class Pool:
 
     def status(self, name: str, found_by: str = GROUP) -> str:
         """The answer to the very query that a worker's user is told to make; "" for no worker."""
-        return self._tool("condor_status", *_query(name, found_by)).strip()
+        return self._tool("condor_status", *self._query(name, found_by)).strip()
 
     def ads(self, name: str, *attributes: str, found_by: str = GROUP) -> list[str]:
         """These attributes of the slots that are found by this name, unparsed, a line a slot."""
-        return self._tool("condor_status", *_query(name, found_by), "-af:r", *attributes).splitlines()
+        query = self._query(name, found_by)
+        return self._tool("condor_status", *query, "-af:r", *attributes).splitlines()
 
     def submit(
         self, name: str, project: str, script: str, more: Mapping[str, str] = NOTHING, count: int = 1
@@ -138,7 +161,7 @@ class Pool:
         """These attributes of a job in the queue, or of one that has left it."""
         told = ["-af:,", *attributes]
         row = (
-            self._tool("condor_q", "-pool", ADDRESS, job_id, *told).strip()
+            self._tool("condor_q", job_id, *told).strip()
             or self._tool("condor_history", job_id, *told).strip()
         )
         return [value.strip() for value in row.split(",", len(attributes) - 1)]
@@ -152,6 +175,10 @@ class Pool:
     def reconfigure(self) -> None:
         """Have its daemons read their configuration again."""
         self._tool("condor_reconfig")
+
+    def switch(self, daemon: str, *, on: bool) -> None:
+        """Have one of its daemons end at once, or start again."""
+        self._tool(*(("condor_on",) if on else ("condor_off", "-fast")), "-daemon", daemon)
 
     def remove(self, job_id: str) -> None:
         """Take a job off its worker and out of the queue, if it is still there."""
@@ -169,9 +196,8 @@ class Pool:
         within = on(self.network, ["chroot", str(self.root), *argv])
         return run.call(within, env=_ENV, expect=expect, seconds=60).stdout
 
-
-def _query(name: str, found_by: str) -> tuple[str, ...]:
-    return ("-pool", ADDRESS, "-const", f"{found_by} == {classad_string(name)}")
+    def _query(self, name: str, found_by: str) -> tuple[str, ...]:
+        return ("-pool", self.manager, "-const", f"{found_by} == {classad_string(name)}")
 
 
 def condor_logs(root: Path, names: Sequence[str]) -> str:
@@ -191,8 +217,8 @@ def classad_string(text: str) -> str:
 
 
 @contextmanager
-def start(image_root: Path, work: Path, signing_key: bytes = b"") -> Iterator[Pool]:
-    """A pool on a writable layer over the mounted image, until the block ends.
+def start(image_root: Path, work: Path, signing_key: bytes = b"", shape: str = "plain") -> Iterator[Pool]:
+    """A pool of one of SHAPES on a writable layer over the mounted image, until the block ends.
 
     Call it in a room that has the gateway's address.
     """
@@ -200,7 +226,7 @@ def start(image_root: Path, work: Path, signing_key: bytes = b"") -> Iterator[Po
     mount_layer(image_root, work / "pool-layer", root)
     mount_kernel_file_systems(root)
     key = signing_key or secrets.token_bytes(64)
-    _configure(root, key)
+    _configure(root, key, shape)
     pool = Pool(root, key)
     with run.background(["chroot", str(root), "condor_master", "-f"], log=work / "pool.log", env=_ENV):
         _wait_up(pool)
@@ -208,10 +234,10 @@ def start(image_root: Path, work: Path, signing_key: bytes = b"") -> Iterator[Po
 
 
 @contextmanager
-def beside(image_root: Path, work: Path, network: Network) -> Iterator[Pool]:
+def beside(image_root: Path, work: Path, network: Network, shape: str = "plain") -> Iterator[Pool]:
     """A pool in a room of its own, for the machines on this network; the room's end is the pool's."""
     key = secrets.token_bytes(64)
-    command = [sys.executable, "-P", "-m", "bakery.verify.pool", str(image_root), str(work)]
+    command = [sys.executable, "-P", "-m", "bakery.verify.pool", str(image_root), str(work), shape]
     argv = network.argv(run.room_argv(command))
     with run.background(argv, log=work / "room.log", env=run.environment()) as room:
         assert room.stdin
@@ -223,11 +249,11 @@ def beside(image_root: Path, work: Path, network: Network) -> Iterator[Pool]:
         yield pool
 
 
-def _configure(root: Path, key: bytes) -> None:
+def _configure(root: Path, key: bytes, shape: str) -> None:
     config = root / "etc/condor/config.d"
     for path in config.iterdir():
         path.unlink()
-    (config / "10-pool.config").write_text(_CONFIG)
+    (config / "10-pool.config").write_text(_CONFIG + SHAPES[shape])
     (root / "etc/hosts").write_text(f"127.0.0.1 localhost\n{ADDRESS} {TRUST_DOMAIN}\n")
     signing_key = root / "etc/condor/passwords.d" / KEY
     with os.fdopen(os.open(signing_key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out:
@@ -269,5 +295,5 @@ request_disk = 10240
 
 
 if __name__ == "__main__":
-    with start(Path(sys.argv[1]), Path(sys.argv[2]), sys.stdin.buffer.read()):
+    with start(Path(sys.argv[1]), Path(sys.argv[2]), sys.stdin.buffer.read(), sys.argv[3]):
         signal.pause()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -68,7 +69,10 @@ PLAIN, UNFLUSHED = ("", ""), (",barrier=0", 'DPkg::Options:: "--force-unsafe-io"
 
 @dataclass(frozen=True)
 class Took:
+    """`cpu` are the seconds of all processors, which hardly grow when others are at work."""
+
     seconds: float
+    cpu: float
     mib: float  # of the image
 
 
@@ -87,7 +91,8 @@ def main() -> None:
         for name in names:
             took[name].append(timed(work[name]))
             last = took[name][-1]
-            print(f"{name:<36} {last.seconds:6.1f} s  {last.mib:5.0f} MiB  {load()}", flush=True)
+            figures = f"{last.seconds:6.1f} s, of CPU {last.cpu:5.1f} s, {last.mib:5.0f} MiB"
+            print(f"{name:<36} {figures}, load {os.getloadavg()[0]:.1f}", flush=True)
     _print_ratios(took)
 
 
@@ -101,13 +106,10 @@ def _print_ratios(took: Mapping[str, Sequence[Took]]) -> None:
     """Of the last one to each of the others, by the medians and by the best."""
     *limits, ours = took
     for name in limits:
-        pairs = [[row.seconds for row in took[one]] for one in (ours, name)]
-        of_medians, of_best = (f(pairs[0]) / f(pairs[1]) for f in (statistics.median, min))
-        print(f"{ours} / {name}: {of_medians:.2f} (medians), {of_best:.2f} (best)")
-
-
-def load() -> str:
-    return f"load {os.getloadavg()[0]:.1f}"
+        mine, theirs = ([row.seconds for row in took[one]] for one in (ours, name))
+        of_cpu = min(row.cpu for row in took[ours]) / min(row.cpu for row in took[name])
+        of_medians, of_best = (f(mine) / f(theirs) for f in (statistics.median, min))
+        print(f"{ours} / {name}: {of_medians:.2f} (best: {of_best:.2f}, of CPU: {of_cpu:.2f})")
 
 
 def timed(work: Callable[[Path], Path]) -> Took:
@@ -116,9 +118,15 @@ def timed(work: Callable[[Path], Path]) -> Took:
         folder = Path(name)
         store_with_base(folder / "cache")
         os.sync()  # what others have left to write
-        started = time.perf_counter()
+        started, before = time.perf_counter(), cpu()
         image = work(folder)
-        return Took(time.perf_counter() - started, image.stat().st_size / 2**20)
+        return Took(time.perf_counter() - started, cpu() - before, image.stat().st_size / 2**20)
+
+
+def cpu() -> float:
+    """Of all programs that were started here, and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def store_with_base(root: Path) -> None:

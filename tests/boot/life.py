@@ -22,7 +22,7 @@ NEGOTIATOR_CYCLE_DELAY = 20
 NEGOTIATOR_MIN_INTERVAL = 5
 """
 # Seconds, for a slow machine. HTCondor sends its first ad a few seconds after its start, and one that
-# says that the worker is healthy perhaps only UPDATE_INTERVAL (60) later; the pool matches each 5 s.
+# says that the worker is healthy some seconds later; the pool matches each 5 s.
 JOIN, JOB = 120, 240
 
 

@@ -145,7 +145,8 @@ def by_engine(vendor: Vendor, lent: list[str], disk: Path) -> str:
     module = [sys.executable, "-P", "-m", "provisioner", "apply", "--disk", str(disk)]
     texts = [f"--{name}={nothing}" for name in ("sources", "more-sources", "preferences")]
     (disk.parent / "packages").mkdir()
-    argv = [*module, *texts, "--package-cache", str(disk.parent / "packages"), *lent]
+    whole = ["--to", str(len(plan.steps)), "--checkpoints", "none", "--writing", "0"]
+    argv = [*module, *texts, *whole, "--package-cache", str(disk.parent / "packages"), *lent]
     rooms.relay(argv, json.dumps(plans.to_json(plan)).encode(), Silent())
     return plan.id
 

@@ -14,8 +14,9 @@ import pytest
 
 from bakery.machines.machine import ANY_STATUS, Machine
 from bakery.machines.needs import Image
-from bakery.machines.network import Network
+from bakery.machines.network import Network, isolated
 from bakery.userdata import quoted
+from bakery.verify import pool as pools
 from bakery.verify.pool import ADDRESS, COMPLETED, TRUST_DOMAIN, Pool, classad_string
 from tests.boot.life import JOB, JOIN, machines, real_rounds, started_at, wait_job, wait_refused
 
@@ -30,15 +31,14 @@ SLOTS = 128
 def start(network: Network, prominence_image: Image, tmp_path: Path) -> Iterator[Boot]:
     """Machines of these names, until the test ends; each with a guard of the site's."""
     with machines(prominence_image, network, tmp_path) as plain:
+        yield lambda name: guarded(plain(name), name)
 
-        def started(name: str) -> Machine:
-            machine = plain(name)
-            machine.wait_up()
-            guard = f'WORKER_GUARDS = TARGET.ProjectName == "{project(name)}"\n'
-            machine.put("/etc/condor/config.d/50-site.config", guard.encode())
-            return machine
 
-        yield started
+def guarded(machine: Machine, name: str) -> Machine:
+    machine.wait_up()
+    guard = f'WORKER_GUARDS = TARGET.ProjectName == "{project(name)}"\n'
+    machine.put("/etc/condor/config.d/50-site.config", guard.encode())
+    return machine
 
 
 def project(name: str) -> str:
@@ -128,36 +128,6 @@ def of_id(job_id: str) -> dict[str, str]:
     return {"+ProminenceWantCluster": classad_string(job_id)} if job_id else {}
 
 
-def a_parallel_job_and_an_ordinary_one(start: Boot, pool: Pool) -> None:
-    machines = [start(f"node{number}") for number in range(2)]
-    for machine in machines:
-        # Small ones, so that the half of the pool that is a second submitter's share is enough for both.
-        machine.put("/etc/condor/config.d/40-test.config", b"NUM_CPUS = 1\n", 0o644)
-        configure(machine, told(pool, "parallel", SCHEDD_NAME=TRUST_DOMAIN, LOGIN_GRACE=0))
-        says(machine, "idle: no slot is claimed")
-    script = "#!/bin/sh\necho $(uname -n); sleep 2\n"
-    # All CPUs, so that two nodes of a job cannot be on one machine.
-    both = {
-        "universe": "parallel", "machine_count": "2", "request_cpus": "1",
-        "output": "job.out.$(Node)", "+WantParallelSchedulingGroups": "True",
-        # By default a job ends with its first node, and what the others say may be lost.
-        "+ParallelShutdownPolicy": '"WAIT_FOR_ALL"',
-    }  # fmt: skip
-    # First, because a dedicated scheduler keeps what it has claimed for ten minutes more.
-    ordinary = pool.submit("beside", project("node"), script)
-    assert wait_job(machines[0], pool, ordinary) == COMPLETED
-    assert pool.output("beside").strip() in ("node0", "node1")
-    job = pool.submit("parallel", project("node"), script, both)
-    with real_rounds(pool):
-        assert wait_job(machines[0], pool, job, seconds=2 * JOB) == COMPLETED
-    folder = pool.root / "home/submitter/parallel"
-    assert sorted(path.read_text() for path in folder.glob("job.out.*")) == ["node0\n", "node1\n"]
-    [advertised, *_] = pool.ads("parallel", "DedicatedScheduler", found_by="ParallelSchedulingGroup")
-    assert advertised == f'"DedicatedScheduler@{TRUST_DOMAIN}"'
-    # Nobody told them to go.
-    assert all(machine.is_on() for machine in machines)
-
-
 def an_expired_token_is_told_of(start: Boot, pool: Pool) -> None:
     machine = start("expired")
     late = pool.worker_token(lifetime=-60)
@@ -188,7 +158,9 @@ def test_more_slots_than_the_original_had_accounts(start: Boot, pool: Pool) -> N
         )
         assert "slot0" not in users
     finally:
+        # All of them, as long as their worker is there to end them.
         pool.remove(jobs.partition(".")[0])
+        machine.wait_until("no job of it runs", lambda: sleepers(machine), 300, lambda users: not users)
 
 
 def sleepers(machine: Machine) -> set[str]:
@@ -199,7 +171,6 @@ Life = Callable[[Boot, Pool], None]
 TOGETHER: tuple[Life, ...] = (
     a_life_from_mistakes_to_the_idle_end,
     one_job_only,
-    a_parallel_job_and_an_ordinary_one,
     an_expired_token_is_told_of,
 )
 
@@ -209,3 +180,45 @@ def test_lives(start: Boot, pool: Pool) -> None:
         lived = {life.__name__: threads.submit(life, start, pool) for life in TOGETHER}
     failed = [f"{name}: {life.exception()!r}" for name, life in lived.items() if life.exception()]
     assert not failed, "\n".join(failed)
+
+
+def test_a_parallel_job_and_an_ordinary_one(prominence_image: Image, tmp_path: Path) -> None:
+    """In a pool of their own: jobs and workers that are being ended disturb a dedicated scheduler."""
+    for name in ("network", "pool"):
+        (tmp_path / name).mkdir()
+    with (
+        isolated(tmp_path / "network") as network,
+        pools.beside(prominence_image.root, tmp_path / "pool", network) as pool,
+        machines(prominence_image, network, tmp_path) as plain,
+    ):
+        nodes = [guarded(plain(name), name) for name in ("node0", "node1")]
+        runs_parallel_and_ordinary_jobs(nodes, pool)
+
+
+def runs_parallel_and_ordinary_jobs(nodes: list[Machine], pool: Pool) -> None:
+    for machine in nodes:
+        # Small ones, so that the half of the pool that is a second submitter's share is enough for both.
+        machine.put("/etc/condor/config.d/40-test.config", b"NUM_CPUS = 1\n", 0o644)
+        configure(machine, told(pool, "parallel", SCHEDD_NAME=TRUST_DOMAIN, LOGIN_GRACE=0))
+        says(machine, "idle: no slot is claimed")
+    script = "#!/bin/sh\necho $(uname -n); sleep 2\n"
+    # All CPUs, so that two nodes of a job cannot be on one machine.
+    both = {
+        "universe": "parallel", "machine_count": "2", "request_cpus": "1",
+        "output": "job.out.$(Node)", "+WantParallelSchedulingGroups": "True",
+        # By default a job ends with its first node, and what the others say may be lost.
+        "+ParallelShutdownPolicy": '"WAIT_FOR_ALL"',
+    }  # fmt: skip
+    # First, because a dedicated scheduler keeps what it has claimed for ten minutes more.
+    ordinary = pool.submit("beside", project("node"), script)
+    assert wait_job(nodes[0], pool, ordinary) == COMPLETED
+    assert pool.output("beside").strip() in ("node0", "node1")
+    job = pool.submit("parallel", project("node"), script, both)
+    with real_rounds(pool):
+        assert wait_job(nodes[0], pool, job, seconds=2 * JOB) == COMPLETED
+    folder = pool.root / "home/submitter/parallel"
+    assert sorted(path.read_text() for path in folder.glob("job.out.*")) == ["node0\n", "node1\n"]
+    [advertised, *_] = pool.ads("parallel", "DedicatedScheduler", found_by="ParallelSchedulingGroup")
+    assert advertised == f'"DedicatedScheduler@{TRUST_DOMAIN}"'
+    # Nobody told them to go.
+    assert all(machine.is_on() for machine in nodes)

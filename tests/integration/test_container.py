@@ -150,8 +150,8 @@ def told(container: Container, *by: str) -> dict[str, Any]:
     return said
 
 
-def waited(container: Container, state: str) -> bool:
-    argv = ["worker-image", "wait", "--for", state, "--timeout", "5s"]
+def waited(container: Container, state: str, *by: str) -> bool:
+    argv = [*by, "worker-image", "wait", "--for", state, "--timeout", "5s"]
     return container.exec(argv, expect=(0, 1)).status == 0
 
 
@@ -480,6 +480,8 @@ def test_an_ordinary_user_runs_a_worker_of_his_own(
         wait_job(pool, container, job)
         asks = ("env", "WORKER_BAKERY_HOME=/scratch/worker-bakery-65534", *as_alice)
         assert told(container, *asks)["live"]
+        container.wait_until("the pool shows it", lambda: waited(container, "joined", *asks), 180)
+        assert "the pool hears of the change with" not in container.said()
         assert pool.output("of-alice").splitlines()[-3:] == IN_THE_IMAGE
         container.kill(signal.SIGTERM)
         assert container.wait(180) == 0

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import json
-import subprocess
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -21,64 +19,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bakery.launch import guest, multipart
+from bakery.launch import guest, multipart, request
 from bakery.launch.findings import Finding
-from bakery.launch.lint import wrapping
+from bakery.launch.lint import names, wrapping
 from bakery.launch.lint.context import Context
-from bakery.machines.layer import layer
 from provisioner.errors import BadInput
-from provisioner.run import room_argv
+from tests.integration.userdata_judge import Judge, judging
 from tests.integration.userdata_shapes import CONF, SHAPES, File, Shape
 
-SERVER = Path(__file__).parent / "userdata_servers" / "effect.py"
 NOW = 1_800_000_000  # when the token of the shapes is good
 VERDICTS = ("fine", "warning", "note", "error")  # that it cannot be judged is more than a warning
-ROOM = """
-mount -t proc proc "$0/proc"; mount -t tmpfs tmpfs "$0/run"; mount -t tmpfs tmpfs "$0/tmp"
-mount -t tmpfs tmpfs "$0/dev"; mknod -m 666 "$0/dev/null" c 1 3; mknod -m 666 "$0/dev/urandom" c 1 9
-ln -s /proc/self/fd "$0/dev/fd"; ln -s fd/0 "$0/dev/stdin"; ln -s fd/1 "$0/dev/stdout"
-exec chroot "$0" python3 -B /root/effect.py
-"""
-# As systemd gives it to cloud-init's units.
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-
-
-class Judge:
-    """cloud-init in a worker's root, asked by lines of JSON."""
-
-    def __init__(self, root: Path, log: Path) -> None:
-        (root / "root" / "effect.py").write_text(SERVER.read_text())
-        self._log = log
-        with log.open("w") as stderr:
-            self._process = subprocess.Popen(
-                room_argv(["sh", "-ec", ROOM, str(root)], private_network=True),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-                env=ENVIRONMENT,
-            )
-
-    def ask(self, **asked: Any) -> Any:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        assert answer, self._log.read_text()[-3000:]
-        return json.loads(answer)
-
-    def end(self) -> None:
-        self._process.communicate()
 
 
 @pytest.fixture(scope="module")
 def judge(image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
-    folder = tmp_path_factory.mktemp("effect")
-    with layer(image_root, folder) as root:
-        made = Judge(root, folder / "log")
+    with judging(image_root, tmp_path_factory.mktemp("effect")) as made:
         yield made
-        made.end()
 
 
 def encoded(data: bytes) -> str:
@@ -105,7 +61,7 @@ def is_as_said(path: str, said: File, seen: list[Any] | None) -> bool:
 
 def test_there_are_many_shapes_and_verdicts() -> None:
     names = Counter(shape.name for shape in SHAPES)
-    count = Counter(shape.verdict for shape in SHAPES)
+    count: Counter[str] = Counter(shape.verdict for shape in SHAPES)
     assert not [name for name, times in names.items() if times > 1]
     assert len(SHAPES) >= 100
     assert min(count[one] for one in VERDICTS) >= 12, count
@@ -118,6 +74,7 @@ def test_the_severity_follows_the_effect(shape: Shape, judge: Judge) -> None:
     works = all(is_as_said(path, said, answer["files"][path]) for path, said in shape.files.items())
     told = f"works: {works}; {found}; {answer}"
     assert verdict(found) == shape.verdict, told
+    assert {one.id for one in found} <= {*names.NAMES, *request.NAMES}
     assert not shape.id or shape.id in {one.id for one in found if one.severity == shape.verdict}, told
     if shape.verdict == "error":
         assert not works, told

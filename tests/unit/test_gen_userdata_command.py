@@ -76,9 +76,9 @@ def test_the_documented_call(token_file: str, capsys: Captured) -> None:
         "note:   a job of project TG-ABC123: taken",
         "note:   a job of project TG-SOMEBODY-ELSE: left alone",
         "note:   a job of no project: left alone (UNDEFINED)",
-        f"note: It can join flock.opensciencegrid.org until {until}, "
-        "and powers off after 25 min without a job.",
-        "note: Find it by: condor_status -pool flock.opensciencegrid.org",
+        "note: It can join the OSPool (cm-1.ospool.osg-htc.org and cm-2.ospool.osg-htc.org) until "
+        f"{until}, and powers off after 25 min without a job.",
+        "note: Find it by: condor_status -pool cm-1.ospool.osg-htc.org",
     ]
 
 

@@ -18,7 +18,14 @@ def test_each_file_of_tests_has_its_seconds() -> None:
         for tier in ("integration", "boot")
         for path in (ROOT / "tests" / tier).rglob("test_*.py")
     }
-    assert set(SECONDS) == there
+    assert {test for test in SECONDS if "::" not in test} == there
+
+
+def test_each_test_with_seconds_of_its_own_is_there() -> None:
+    for test in SECONDS:
+        path, _, name = test.partition("::")
+        assert not name or f"\ndef {name}(" in (ROOT / path).read_text()
+        assert not name or SECONDS[test] < SECONDS[path]
 
 
 @pytest.mark.parametrize("place", CONCERN)
@@ -64,9 +71,16 @@ def test_the_nearest_place_counts() -> None:
 def test_whatever_changes_it_fits_and_what_does_not_is_said() -> None:
     """All at once: the most telling come first, of these the quickest."""
     found = select([*CONCERN, *SECONDS])
-    assert found.seconds <= LIMIT and found.seconds == OVERHEAD + sum(SECONDS[t] for t in found.chosen)
+    assert found.seconds == quick.together(found.chosen) <= LIMIT
     assert set(found.chosen) | set(found.left_out) == set(SECONDS)
-    assert all(SECONDS[test] > LIMIT - found.seconds for test in found.left_out)
+    assert all(quick.together([*found.chosen, test]) > LIMIT for test in found.left_out)
+
+
+def test_the_longest_file_is_one_lane_s_and_the_rest_is_shared() -> None:
+    short, long = "tests/integration/test_fetch.py", "tests/integration/test_worker_health.py"
+    assert quick.together([]) == OVERHEAD
+    assert quick.together([short, long]) == OVERHEAD + SECONDS[long]
+    assert quick.together([short, short]) == OVERHEAD + SECONDS[short]
 
 
 class Item(SimpleNamespace):

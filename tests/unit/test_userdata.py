@@ -11,7 +11,7 @@ import yaml
 
 from bakery import userdata
 from bakery.launch import multipart
-from bakery.userdata import WorkerConf, check_host, parse_conf, render, start_expression
+from bakery.userdata import WorkerConf, check_host, check_hosts, parse_conf, render, start_expression
 from provisioner.errors import BadInput, BakeryError
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "userdata"
@@ -25,6 +25,8 @@ SETTINGS = {
     "TokenFile": "/etc/a token of 'mine'",
     "TokenCommand": "/usr/bin/vault read -field 'my token'",
     "GpuJobsOnly": "no",
+    "CCBAddress": "ccb-1.example.org:9618?sock=collector1-10,ccb-2.example.org",
+    "TrustDomain": "pool.example.org",
     "SiteName": "My Site",
     "ResourceName": "my-resource",
     "Country": "US",
@@ -165,16 +167,18 @@ def test_a_token_is_not_in_the_repr() -> None:
 @pytest.mark.parametrize(
     "host",
     ["cm", "cm-1.example.org", "cm.example.org:9618", "10.0.2.2", "10.0.2.2:1", "[::1]:65535",
-     "[2001:db8::1]", "3com.example", "xn--e1afmkfd.example"],
+     "[2001:db8::1]", "3com.example", "xn--e1afmkfd.example", "cm:9618?sock=collector1-10"],
 )  # fmt: skip
 def test_a_host(host: str) -> None:
     check_host("CentralManager", host)
+    check_hosts("CentralManager", f"other, {host},third")
 
 
 @pytest.mark.parametrize(
     "host",
     ["cm:", "cm:0", "cm:65536", "cm:x", "cm:9618:1", "::1", "[::1", "[cm]", "[fe80::1%eth0]",
-     "10.0.2.256", "10.0.2", "-cm", "cm-", "cm..example", ".cm", "cm.", "a b", "cm?sock=x", "cm/x",
+     "10.0.2.256", "10.0.2", "-cm", "cm-", "cm..example", ".cm", "cm.", "a b",
+     "cm?sock=", "cm?sock=a b", "cm?x=y", "cm,", "a,,b", "cm/x",
      "é.example", "$(X)", "a" * 64, "\u0661", "cm\n", "user@cm", "http://cm"],
 )  # fmt: skip
 def test_not_a_host(host: str) -> None:

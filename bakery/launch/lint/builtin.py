@@ -19,6 +19,7 @@ _ESCAPES = {
     '"': '"',
 }
 _ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|0?([0-7]{1,3})|(.))", re.DOTALL)
+_ESCAPE_OF_ECHO = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|0([0-7]{0,3})|(.))", re.DOTALL)
 _FIELD = re.compile(r"%(%|[-0-9.+ #]*[a-zA-Z])")
 _ECHO_OPTION = re.compile(r"-[neE]+")
 
@@ -26,16 +27,29 @@ _ECHO_OPTION = re.compile(r"-[neE]+")
 def echo(words: Sequence[str], *, posix: bool) -> str:
     """sh is dash on Debian and Ubuntu and bash elsewhere: what these write differently is unknown."""
     words, options = list(words), ""
-    while words and _ECHO_OPTION.fullmatch(words[0]):
-        options += words.pop(0)[1:]
-    text = " ".join(words)
+    while words and _ECHO_OPTION.fullmatch(unknown.plain(words[0])):
+        options += unknown.plain(words.pop(0))[1:]
+    if words and not unknown.is_known(words[0]) and not unknown.known_part(words[0]):
+        return unknown.OUTPUT  # perhaps that is an option
+    text = _joined(words)
     if posix and (set(options) & {"e", "E"} or "\\" in text):
         return unknown.DIALECT
     escapes = re.findall("[eE]", options)
     if escapes and escapes[-1] == "e":
-        text, _, cut = escaped(text).partition("\\c")
-        return text if "\\c" in cut or "n" in options else text + "\n"
+        text, ends, _ = text.partition("\\c")
+        text = _ESCAPE_OF_ECHO.sub(_character, text)
+        return text if ends or "n" in options else text + "\n"
     return text if "n" in options else text + "\n"
+
+
+def _joined(words: Sequence[str]) -> str:
+    """With a blank between words, but for what may be no word at all."""
+    text, is_open = "", True
+    for word in words:
+        vanishes = unknown.LOOSE in word and not unknown.known_part(word)
+        text += word if is_open or vanishes else f" {word}"
+        is_open = vanishes
+    return text
 
 
 def escaped(text: str) -> str:
@@ -44,8 +58,8 @@ def escaped(text: str) -> str:
 
 
 def _character(match: re.Match[str]) -> str:
-    if match[1] or match[2]:
-        return chr(int(match[1], 16) if match[1] else int(match[2], 8) & 0xFF)
+    if match[1] or match[2] is not None:
+        return chr(int(match[1], 16) if match[1] else int(match[2] or "0", 8) & 0xFF)
     return _ESCAPES.get(match[3], match[0])
 
 
@@ -53,7 +67,7 @@ def printf(words: Sequence[str]) -> str:
     """With %s, %b, %d, %i and %%; the format is used again while there are words."""
     if words[:1] == ["--"]:
         words = words[1:]
-    if not words or words[0].startswith("-"):
+    if not words or words[0].startswith("-") or any(unknown.LOOSE in word for word in words):
         return unknown.OUTPUT
     form, rest = words[0], list(words[1:])
     made = ""

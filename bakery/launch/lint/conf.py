@@ -82,7 +82,7 @@ def check(text: str, context: Context, kind: str) -> Iterator[Finding]:
     names = {problem.partition(" ")[0] for problem in problems}
     broken = {key.setting for key in mine.keys if key.name in names} | judged.settings
     if "Token" not in broken and read.values["Token"]:
-        yield from _token(read.values, broken, context)
+        yield from _token(read.values, broken, context, kind)
     if read.values.get("Start") and "Start" not in broken:
         in_ospool = kind == "osg" and ospool.is_pool(read.values["CentralManager"])
         yield from _start(read.values["Start"], context, in_ospool)
@@ -201,11 +201,18 @@ def _letters(name: str) -> str:
     return re.sub(r"[^a-z]", "", name.casefold())
 
 
-def _token(values: dict[str, str], broken: set[str], context: Context) -> Iterator[Finding]:
+def _trust_domain(values: dict[str, str], broken: set[str], kind: str) -> str:
+    """The pool's, if the worker knows it."""
+    if broken & {"CentralManager", "TrustDomain"}:
+        return ""
+    return guest.trust_domain(values, kind)
+
+
+def _token(values: dict[str, str], broken: set[str], context: Context, kind: str) -> Iterator[Finding]:
     found = token.findings(
         values["Token"],
         pool=values["CentralManager"],
-        trust_domain=context.trust_domain,
+        trust_domain=context.trust_domain or _trust_domain(values, broken, kind),
         now=context.now,
         lifetime=0 if "MaxLifetime" in broken else int(values["MaxLifetime"]),
     )

@@ -11,6 +11,7 @@ import base64
 import binascii
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,8 @@ _ENVIRONMENT = re.compile(
 )
 _BRACES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
 _GLOB = re.compile(r"[*?]|\[(?=[^\]]+\])")
-_NAME = re.compile(r"[A-Za-z_]\w*")
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_DECLARING = frozenset((Literal(name),) for name in ("export", "declare", "local", "readonly", "typeset"))
 # They look at a file that they are given, and change neither it nor its mode.
 _LOOKING = re.compile(
     r"systemctl|service|ls|stat|chown|chgrp|restorecon|chcon|setfacl|getfacl|logger|grep|egrep|head|tail|wc|"
@@ -40,7 +42,10 @@ _LOOKING = re.compile(
 )
 _BARE = ("sudo", "env", "command", "builtin", "nohup", "exec")
 _SHELLS = re.compile(r"(?:/usr)?(?:/bin/)?(bash|sh|dash|ash|ksh)")
+# They have nothing to complain of.
+_QUIET = (["echo"], ["printf"], [":"], ["true"])
 _MOST_ROUNDS = 64
+_ANY_WORDS = unknown.PARAMETER + unknown.LOOSE
 _DEEPEST = 12
 
 
@@ -72,6 +77,10 @@ class Machine:
     where: str
     watched: tuple[str, ...]
     tokens_in_arguments: bool = False
+    # The files that are open for writing, and those of them that something else wrote or read meanwhile.
+    open: list[str] = field(default_factory=list)
+    mixed: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,8 @@ class State:
 
     files: Files
     variables: Mapping[str, str]
+    functions: Mapping[str, shell.Command | None]
+    arguments: tuple[str, ...]
     umask: int
     folder: str
     sourced: bool
@@ -95,7 +106,7 @@ class Run:
     posix: bool
     variables: dict[str, str] = field(default_factory=dict)
     exported: set[str] = field(default_factory=set)
-    functions: dict[str, shell.Command] = field(default_factory=dict)
+    functions: dict[str, shell.Command | None] = field(default_factory=dict)  # None: one of several
     arguments: tuple[str, ...] = ()
     umask: int = 0o022  # what systemd gives to cloud-init
     folder: str = "/"  # where cloud-init runs scripts
@@ -104,8 +115,8 @@ class Run:
     returned: bool = False
     depth: int = 0
 
-    def everything(self, text: str) -> Result:
-        return self.sequence(shell.read(text), None)
+    def everything(self, text: str, stdin: str | None = None) -> Result:
+        return self.sequence(shell.read(text, posix=self.posix), stdin)
 
     # Lists
 
@@ -142,11 +153,20 @@ class Run:
         return out, (None if good is None else not good) if pipeline.negated else good
 
     def _piped(self, commands: Sequence[shell.Command], stdin: str | None) -> Result:
-        out, good = stdin, True
-        last: bool | None = good
+        """All of them run at once: what one of them changes and another one uses is unknown."""
+        out, last = stdin, None
+        before, used = self.machine.used, Counter[str]()
+        changed: set[str] = set()
         for command in commands:
+            self.machine.used, old = set(), dict(self.machine.files)
             with self._own_shell():
                 out, last = self.command(command, out)
+            used.update(self.machine.used)
+            changed |= {path for path, now in self.machine.files.items() if now != old.get(path)}
+        self.machine.used = before | set(used)
+        for path in changed:
+            if used[path] > 1:
+                self._touch(path, unknown.PROGRAM)
         return out or "", last
 
     @contextmanager
@@ -164,6 +184,8 @@ class Run:
         return State(
             files=dict(self.machine.files),
             variables=dict(self.variables),
+            functions=dict(self.functions),
+            arguments=self.arguments,
             umask=self.umask,
             folder=self.folder,
             sourced=self.sourced,
@@ -173,6 +195,7 @@ class Run:
 
     def _restore(self, state: State) -> None:
         self.machine.files, self.variables = dict(state.files), dict(state.variables)
+        self.functions, self.arguments = dict(state.functions), state.arguments
         self.umask, self.folder, self.sourced = state.umask, state.folder, state.sourced
         self.ended, self.returned = state.ended, state.returned
 
@@ -227,6 +250,7 @@ class Run:
                 lambda: self.sequence((*command.condition, *command.body), unknown.LOOP)
             )
         if isinstance(command, shell.Case):
+            self.text(command.word)  # it may set a variable
             ways = [partial(self.sequence, body, stdin) for body in command.branches]
             return self._fork(lambda: DONE, *ways)
         return "", None
@@ -237,12 +261,16 @@ class Run:
         if not branches:
             return self.sequence(otherwise, stdin)
         (condition, body), rest = branches[0], branches[1:]
-        _, holds = self.sequence(condition, stdin)
+        said, holds = self.sequence(condition, stdin)
         if holds:
-            return self.sequence(body, stdin)
-        if holds is False:
-            return self._if(rest, otherwise, stdin)
-        return self._fork(lambda: self.sequence(body, stdin), lambda: self._if(rest, otherwise, stdin))
+            out, good = self.sequence(body, stdin)
+        elif holds is False:
+            out, good = self._if(rest, otherwise, stdin)
+        else:
+            out, good = self._fork(
+                lambda: self.sequence(body, stdin), lambda: self._if(rest, otherwise, stdin)
+            )
+        return said + out, good
 
     def _for(self, loop: shell.For, stdin: str | None) -> Result:
         words = None if loop.words is None else self._all_fields(loop.words)
@@ -263,11 +291,15 @@ class Run:
         words = self._all_fields(command.words)
         if words == ["exec"]:
             return self._exec(command.redirects)
-        return self._redirected(command.redirects, lambda given: self.words(words, given), stdin)
+        quiet = words[:1] in _QUIET
+        return self._redirected(
+            command.redirects, lambda given: self.words(words, given), stdin, quiet=quiet
+        )
 
     def _assign(self, one: shell.Assignment) -> None:
-        value = self.text(one.value)
-        self.variables[one.name] = self._value(one.name) + value if one.appends else value
+        # One that begins with nothing and grows is as it should be.
+        value = (self._value(one.name) if one.appends else "") + self.text(one.value)
+        self.variables[one.name] = value.replace(unknown.unset(one.name), "")
 
     def _exec(self, redirects: Sequence[shell.Redirect]) -> Result:
         """From here on all output goes there; who wrote it is not looked into."""
@@ -278,11 +310,17 @@ class Run:
         return DONE
 
     def _redirected(
-        self, redirects: Sequence[shell.Redirect], run: Callable[[str | None], Result], stdin: str | None
+        self,
+        redirects: Sequence[shell.Redirect],
+        run: Callable[[str | None], Result],
+        stdin: str | None,
+        *,
+        quiet: bool = False,
     ) -> Result:
-        sink = ""
+        sink, complains = "", False
         for one in redirects:
             target = self.text(one.target)
+            complains |= not quiet and (one.operator.startswith("&") or (one.fd == 2 and target == "1"))
             if one.operator in ("<<", "<<-"):
                 stdin = target
             elif one.operator == "<<<":
@@ -295,44 +333,62 @@ class Run:
                 sink = path if one.fd in (1, -1) else sink
             elif one.fd == 1 and target == "2":
                 sink = "/dev/stderr"
-        out, good = run(stdin)
         if not sink or sink in ("/dev/stdout", "/dev/fd/1"):
-            return out, good
+            return run(stdin)
+        self.machine.open.append(sink)
+        out, good = run(stdin)
+        self.machine.open.pop()
         self._write(sink, out, append=True)
+        if complains or (sink in self.machine.mixed and sink not in self.machine.open):
+            self.machine.mixed.discard(sink)
+            self._touch(sink, unknown.PROGRAM)
         return "", good
 
     # Files
 
     def _path(self, text: str) -> str:
         plain = unknown.plain(text)
-        return posixpath.normpath(posixpath.join(self.folder, plain)) if plain else ""
+        path = posixpath.normpath(posixpath.join(self.folder, plain)) if plain else ""
+        self.machine.used.add(path)
+        return path
 
     def _write(self, path: str, text: str, *, append: bool) -> None:
         if path.startswith("/dev/") or not path:
             return
+        self._meddled(path)
         if not unknown.is_known(path):
             self._touch(path, unknown.PROGRAM)
             return
         mode = 0o666 & ~self.umask if self.umask >= 0 else -1
         files.write(self.machine.files, path, text, append=append, mode=mode, where=self.machine.where)
 
+    def _meddled(self, path: str) -> None:
+        """Whoever has it open for writing goes on with what he has."""
+        if path in self.machine.open:
+            self.machine.mixed.add(path)
+
     def _touch(self, path: str, sign: str) -> None:
         """Something that is not followed writes there."""
         for known in (*self.machine.files, *self.machine.watched):
             if path == known or (not unknown.is_known(path) and unknown.could_be(path, known)):
+                self._meddled(known)
                 files.change(self.machine.files, known, sign, self.machine.where)
 
     def _content(self, name: str, stdin: str | None) -> str:
         path = self._path(name)
         if path in ("/dev/stdin", "/dev/fd/0"):
             return unknown.INPUT if stdin is None else stdin
+        self._meddled(path)
         return files.content(self.machine.files, path) if unknown.is_known(path) else unknown.FETCHED
 
     # Words
 
     def text(self, word: Word) -> str:
         """Without splitting, as in an assignment."""
-        return "".join(self._part(part) for part in word)
+        return "".join(
+            _with_homes(self._part(part), first=number == 0) if _is_bare(part) else self._part(part)
+            for number, part in enumerate(word)
+        )
 
     def _part(self, part: shell.Part) -> str:
         if isinstance(part, Literal):
@@ -369,8 +425,7 @@ class Run:
         if name in self.variables:
             return self.variables[name]
         if name.isdigit() and name != "0":
-            known = self.arguments[int(name) - 1 : int(name)]
-            return known[0] if known else unknown.unset(name)
+            return self._argument(int(name))
         if name in ("@", "*"):
             return " ".join(self.arguments)
         if not _NAME.fullmatch(name):
@@ -381,24 +436,53 @@ class Run:
             return unknown.ENVIRONMENT_IN_DOCUMENT if in_document else unknown.ENVIRONMENT
         return unknown.unset(f"<<{name}" if in_document else name)
 
+    def _argument(self, number: int) -> str:
+        if any(unknown.LOOSE in one for one in self.arguments[:number]):
+            return unknown.PARAMETER
+        known = self.arguments[number - 1 : number]
+        return known[0] if known else unknown.unset(str(number))
+
     def _all_fields(self, words: Sequence[Word]) -> list[str]:
-        return [one for word in words for one in self._fields(word)]
+        made: list[str] = []
+        declares = bool(words) and words[0] in _DECLARING
+        for word in words:
+            made += self._declared(word) if declares else self._fields(word)
+        return made
+
+    def _declared(self, word: Word) -> list[str]:
+        """export NAME=value: bash does not split the value, dash does."""
+        first = word[0] if word else None
+        if not (isinstance(first, Literal) and not first.quoted and re.match(r"[A-Za-z_]\w*=", first.text)):
+            return self._fields(word)
+        text = self.text(word)
+        name, _, value = text.partition("=")
+        splits = self.posix and re.search(r"\s", value) and not all(map(_is_quoted, word))
+        return [f"{name}={unknown.DIALECT}" if splits else text]
 
     def _fields(self, word: Word) -> list[str]:
         """With what is not quoted split, and file names not looked up."""
-        if len(word) == 1 and isinstance(word[0], Variable) and word[0].name == "@":
+        said = [part for part in word if part != Literal("", True)]
+        if len(said) == 1 and isinstance(said[0], Variable) and said[0].name == "@" and said[0].quoted:
             return list(self.arguments)
+        if len(self.arguments) > 1 and any(isinstance(one, Variable) and one.name == "@" for one in said):
+            return [_ANY_WORDS]
         made: list[str] = []
         glued = False
-        for part in word:
-            text, splits = self._part(part), not _is_quoted(part)
-            pieces = _GLOB.sub(unknown.GLOB, text).split() if splits else [_literal(part, text)]
-            if splits and text[:1].isspace():
-                glued = False
-            if glued and pieces:
+        for number, part in enumerate(word):
+            text = self._part(part)
+            if _is_quoted(part):
+                pieces = [_literal(text, first=number == 0) if _is_bare(part) else text]
+                begins = ends = False
+            else:
+                pieces = [_loose(piece) for piece in _GLOB.sub(unknown.GLOB, text).split()]
+                begins, ends = text[:1].isspace(), text[-1:].isspace()
+                if not unknown.plain(text):
+                    pieces = [text] if made and text else []
+                    begins = ends = False
+            if glued and not begins and pieces:
                 made[-1] += pieces.pop(0)
             made += pieces
-            glued = bool(made) and not (splits and text[-1:].isspace())
+            glued = bool(made) and not ends
         return made
 
     # Programs
@@ -417,10 +501,10 @@ class Run:
         program = _PROGRAMS.get(posixpath.basename(name))
         return program(self, rest, stdin) if program else self._program(name, rest, stdin)
 
-    def _call(self, body: shell.Command, arguments: Sequence[str], stdin: str | None) -> Result:
-        if self.depth >= _DEEPEST:
+    def _call(self, body: shell.Command | None, arguments: Sequence[str], stdin: str | None) -> Result:
+        if self.depth >= _DEEPEST or body is None:
             raise Unreadable
-        before, self.arguments = self.arguments, tuple(arguments)
+        before, self.arguments = self.arguments, tuple(arguments)  # perhaps one of them is loose
         self.depth += 1
         try:
             return self.command(body, stdin)
@@ -437,6 +521,7 @@ class Run:
             told = "\n".join((*arguments, stdin or ""))
             for path in dict.fromkeys((*self.machine.files, *self.machine.watched)):
                 if path in told or any(self._could_mean(argument, path) for argument in arguments):
+                    self._meddled(path)
                     files.change(self.machine.files, path, unknown.CHANGED, self.machine.where)
         return unknown.OUTPUT, None
 
@@ -480,7 +565,7 @@ class Run:
             arguments=tuple(arguments),
             depth=self.depth + 1,
         )
-        return inner.sequence(shell.read(text), stdin)
+        return inner.everything(text, stdin)
 
     # Built into the shell
 
@@ -540,6 +625,8 @@ class Run:
         return DONE
 
     def shift(self, words: list[str], stdin: str | None) -> Result:
+        if self.posix and not self.arguments:
+            raise Unreadable  # dash ends here, bash goes on
         self.arguments = self.arguments[1:]
         return DONE
 
@@ -553,7 +640,7 @@ class Run:
     def eval(self, words: list[str], stdin: str | None) -> Result:
         text = " ".join(words)
         if unknown.is_known(text):
-            return self.sequence(shell.read(unknown.plain(text)), stdin)
+            return self.sequence(shell.read(unknown.plain(text), posix=self.posix), stdin)
         return self._lost(text)
 
     def source(self, words: list[str], stdin: str | None) -> Result:
@@ -561,7 +648,7 @@ class Run:
         if path in self.machine.files:
             text = files.content(self.machine.files, path)
             if unknown.is_known(text):
-                return self.sequence(shell.read(text), stdin)
+                return self.sequence(shell.read(text, posix=self.posix), stdin)
         return self._lost("")
 
     def _lost(self, text: str) -> Result:
@@ -663,6 +750,8 @@ class Run:
         if len(names) != 2 or not all(map(unknown.is_known, names)):
             return self._program("mv", names, stdin)
         source, target = self._path(names[0]), self._target(names[1], names[0])
+        self._meddled(source)
+        self._meddled(target)
         moved = (File(unknown.FETCHED, -1, self.machine.where),)
         self.machine.files[target] = self.machine.files.get(source, moved)
         files.remove(self.machine.files, source)
@@ -693,6 +782,7 @@ class Run:
         return posixpath.join(path, posixpath.basename(source)) if inside else path
 
     def _put(self, path: str, file: File) -> None:
+        self._meddled(path)
         if unknown.is_known(path):
             files.put(self.machine.files, path, file)
         else:
@@ -701,6 +791,7 @@ class Run:
     def rm(self, words: list[str], stdin: str | None) -> Result:
         for word in words:
             path = self._path(word)
+            self._meddled(path)
             if unknown.is_known(path):
                 files.remove(self.machine.files, path)
             else:
@@ -751,6 +842,7 @@ def _one_of(ends: Sequence[State]) -> State:
     if all(end == first for end in ends):
         return first
     names = dict.fromkeys(name for end in ends for name in end.variables)
+    bodies = {name: {end.functions.get(name) for end in ends} for end in ends for name in end.functions}
     values = {name: {end.variables.get(name) for end in ends} for name in names}
     return State(
         files=files.merged([end.files for end in ends]),
@@ -758,6 +850,8 @@ def _one_of(ends: Sequence[State]) -> State:
             name: (found.pop() or "") if len(found) == 1 else unknown.BRANCH
             for name, found in values.items()
         },
+        functions={name: found.pop() if len(found) == 1 else None for name, found in bodies.items()},
+        arguments=first.arguments if len({end.arguments for end in ends}) == 1 else (_ANY_WORDS,),
         umask=first.umask if len({end.umask for end in ends}) == 1 else -1,
         folder=first.folder if len({end.folder for end in ends}) == 1 else unknown.BRANCH,
         sourced=any(end.sourced for end in ends),
@@ -771,11 +865,24 @@ def _is_quoted(part: shell.Part) -> bool:
     return isinstance(part, Literal | AnsiText) or part.quoted
 
 
-def _literal(part: shell.Part, text: str) -> str:
+def _is_bare(part: shell.Part) -> bool:
+    return isinstance(part, Literal) and not part.quoted
+
+
+def _literal(text: str, *, first: bool) -> str:
     """What a shell makes of letters that are not quoted."""
-    if isinstance(part, Literal) and not part.quoted:
-        return _GLOB.sub(unknown.GLOB, _BRACES.sub(unknown.GLOB, text))
-    return text
+    made = _GLOB.sub(unknown.GLOB, _BRACES.sub(unknown.GLOB, text))
+    return _with_homes(_loose(made), first=first)
+
+
+def _loose(text: str) -> str:
+    """Of what is not known and not quoted, nobody knows how many words it is."""
+    return text if unknown.is_known(text) else text + unknown.LOOSE
+
+
+def _with_homes(text: str, *, first: bool) -> str:
+    """A tilde at the beginning, or after a colon or an equals sign, is somebody's home."""
+    return re.sub(r"(^|[:=])~[\w.-]*" if first else r"([:=])~[\w.-]*", rf"\1{unknown.ENVIRONMENT}", text)
 
 
 Method = Callable[[Run, list[str], str | None], Result]

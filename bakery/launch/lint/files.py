@@ -49,9 +49,8 @@ def remove(files: Files, path: str) -> None:
 
 
 def change(files: Files, path: str, sign: str, where: str) -> None:
-    """Something is done to it that cannot be followed."""
-    modes = {old.mode for old in files.get(path, ABSENT) if old}
-    files[path] = (File(sign, modes.pop() if len(modes) == 1 else -1, where),)
+    """Something is done to it that cannot be followed; perhaps it is not even there."""
+    files[path] = (File(sign, -1, where),)
 
 
 def change_mode(files: Files, path: str, text: str) -> None:

@@ -16,8 +16,8 @@ _KEYWORD = re.compile(
     r"(?=[\s;&|()<>]|\Z)"
 )
 _REDIRECT = re.compile(r"(\d*)(<<<|<<-|<<|<&|<>|<(?!\()|>>|>\||>&|>(?!\()|&>>|&>)")
-_NAME = re.compile(r"[A-Za-z_]\w*")
-_ASSIGNED = re.compile(r"([A-Za-z_]\w*)(\+?)=")
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_ASSIGNED = re.compile(r"([A-Za-z_]\w*)(\+?)=", re.ASCII)
 _SPECIAL = re.compile(r"[@*#?$!0-9-]")
 _END_OF_TEST = re.compile(r"\s\]\](?=[\s;&|)]|\Z)")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b"}
@@ -71,7 +71,7 @@ Part = Literal | Variable | Substitution | Opaque | AnsiText
 Word = tuple[Part, ...]
 
 
-@dataclass
+@dataclass(eq=False)
 class Redirect:
     """fd is -1 for both outputs. The target of << is the document, known once its line has ended."""
 
@@ -127,6 +127,7 @@ class While:
 
 @dataclass(frozen=True)
 class Case:
+    word: Word
     branches: tuple[List, ...]
     redirects: tuple[Redirect, ...] = ()
 
@@ -171,10 +172,10 @@ class _Document:
     quoted: bool
 
 
-def read(text: str) -> List:
-    """The whole script. Raises Unreadable."""
+def read(text: str, *, posix: bool = False) -> List:
+    """The whole script. Raises Unreadable; of a script for sh also for what only bash knows."""
     try:
-        return _Reader(text).script()
+        return _Reader(text, posix).script()
     except (RecursionError, IndexError):
         raise Unreadable from None
 
@@ -182,6 +183,7 @@ def read(text: str) -> List:
 @dataclass
 class _Reader:
     text: str
+    posix: bool
     at: int = 0
     waiting: list[_Document] = field(default_factory=list)
 
@@ -207,6 +209,11 @@ class _Reader:
 
     def _want(self, text: str) -> None:
         if not self._take(text):
+            raise Unreadable
+
+    def _bash_only(self) -> None:
+        """Other shells read it in another way."""
+        if self.posix:
             raise Unreadable
 
     def _until(self, sign: str) -> str:
@@ -296,7 +303,8 @@ class _Reader:
             self._blanks()
             if self._here("||") or not self._take("|"):
                 return Pipeline(tuple(commands), negated)
-            self._take("&")
+            if self._take("&"):
+                self._bash_only()
             self._newlines()
             commands.append(self._command())
 
@@ -374,7 +382,8 @@ class _Reader:
         return body
 
     def _case(self) -> Command:
-        if self._word() is None:
+        word = self._word()
+        if word is None:
             raise Unreadable
         self._newlines()
         if not self._word_in():
@@ -388,7 +397,7 @@ class _Reader:
                 if self._take(end):
                     break
             self._newlines()
-        return Case(tuple(branches), self._redirects())
+        return Case(word, tuple(branches), self._redirects())
 
     def _patterns(self) -> None:
         self._take("(")
@@ -406,6 +415,7 @@ class _Reader:
         return Group(body, False, self._redirects())
 
     def _test(self) -> Command:
+        self._bash_only()
         found = _END_OF_TEST.search(self.text, self.at)
         if not found:
             raise Unreadable
@@ -413,6 +423,7 @@ class _Reader:
         return Test(self._redirects())
 
     def _counted(self) -> Command:
+        self._bash_only()
         end = self.text.find("))", self.at)
         if end < 0:
             raise Unreadable
@@ -420,6 +431,7 @@ class _Reader:
         return Test(self._redirects())
 
     def _named_function(self) -> Command:
+        self._bash_only()
         self._blanks()
         name = self._name()
         self._blanks()
@@ -451,6 +463,8 @@ class _Reader:
                 words.append(word)
             elif self._here("(") and len(words) == 1 and not assignments and not redirects:
                 return self._function(words[0])
+            elif not (assignments or words or redirects):
+                raise Unreadable
             else:
                 return Simple(tuple(assignments), tuple(words), tuple(redirects))
 
@@ -479,6 +493,8 @@ class _Reader:
             return None
         self.at = match.end()
         operator = match[2]
+        if operator == "<<<" or operator.startswith("&"):
+            self._bash_only()
         usual = 0 if operator.startswith("<") else -1 if operator.startswith("&") else 1
         made = Redirect(int(match[1]) if match[1] else usual, operator)
         self._blanks()
@@ -504,7 +520,7 @@ class _Reader:
         for document in waiting:
             body = self._body(document)
             document.redirect.target = (
-                (Literal(body, True),) if document.quoted else _Reader(body).document()
+                (Literal(body, True),) if document.quoted else _Reader(body, self.posix).document()
             )
 
     def _body(self, document: _Document) -> str:
@@ -531,6 +547,8 @@ class _Reader:
         if not match:
             return None
         self.at = match.end()
+        if match[2] or self._here("("):
+            self._bash_only()
         if self._here("("):
             self._skip("(", ")")
             return Assignment(match[1], False, (Opaque(True),))
@@ -550,6 +568,7 @@ class _Reader:
     def _part(self) -> list[Part] | None:
         sign = self._peek()
         if self._here("<(") or self._here(">("):
+            self._bash_only()
             self.at += 1
             self._skip("(", ")")
             return [Opaque(False)]
@@ -605,6 +624,7 @@ class _Reader:
         if not quoted and self._take("'"):
             return self._ansi()
         if not quoted and self._here('"'):
+            self._bash_only()
             return Literal("", True)  # $"text" is a text that may be translated
         name = _NAME.match(self.text, self.at) or _SPECIAL.match(self.text, self.at)
         if not name:
@@ -664,7 +684,7 @@ class _Reader:
         self.at += len(inside)
         self._want("`")
         marks = r"\\([$`\\])" if not quoted else r'\\([$`\\"])'
-        return Substitution(_Reader(re.sub(marks, r"\1", inside)).script(), quoted)
+        return Substitution(_Reader(re.sub(marks, r"\1", inside), self.posix).script(), quoted)
 
     def _skip(self, opening: str, closing: str) -> None:
         """What stands in parentheses, with those, whatever it is."""

@@ -22,6 +22,7 @@ DIALECT = "\U000f000a"
 INPUT = "\U000f000b"
 PROGRAM = "\U000f000c"
 ENVIRONMENT_IN_DOCUMENT = "\U000f000d"
+LOOSE = "\U000f000e"  # beside another: it may be no word at all, or several
 # What cloud-init or the shell does is certain there, but it depends on more than is looked into.
 WHY = {
     OUTPUT: "the output of a command",
@@ -62,9 +63,13 @@ def is_known(text: str) -> bool:
     return not _UNKNOWN.search(text)
 
 
+def known_part(text: str) -> str:
+    return _UNKNOWN.sub("", plain(text))
+
+
 def why(text: str) -> str:
     """Why it is not known, in words."""
-    return ", ".join(dict.fromkeys(WHY.get(sign, "unknown") for sign in _UNKNOWN.findall(text)))
+    return ", ".join(dict.fromkeys(WHY[sign] for sign in _UNKNOWN.findall(text) if sign in WHY))
 
 
 def first_in(text: str) -> str:

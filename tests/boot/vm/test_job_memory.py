@@ -1,13 +1,15 @@
-"""A job's page cache and its memory where control groups are of version 1.
+"""A job's page cache and its memory: with control groups of version 1, and with HTCondor's newest series.
 
-test_life_vm.py has the same for version 2, in which systemd boots by itself. This one is a machine more,
-and for a kernel of today an old-fashioned one: `scripts/test full` has it.
+test_life_vm.py has the same for version 2, as systemd boots by itself, and the image's own HTCondor.
+These are two machines more, so `scripts/test full` has them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -19,13 +21,14 @@ from bakery.machines.network import Network
 from bakery.userdata import render
 from bakery.verify.pool import COMPLETED, HELD, Pool
 from provisioner import run
+from tests import newer_htcondor
 from tests.boot.life import JOB, JOIN, conf, submitted, wait_job
 from tests.boot.test_life_jobs import source
 from tests.boot.vm.test_life_vm import reads_large_files
 from tests.boot.vm.test_machine_faults import ESP, GRUB
 
 pytestmark = pytest.mark.full
-GROUP, PROJECT = "Legacy", "TG-LEGACY"
+PROJECT = "TG-MEMORY-"
 # systemd 256 and 257 boot with version 1 only if told so twice.
 VERSION_1 = "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
 
@@ -47,25 +50,40 @@ def legacy_image(worker_image: Image, tmp_path_factory: pytest.TempPathFactory) 
     image.unlink()
 
 
-@pytest.fixture(scope="module")
-def machine(
-    pool: Pool,
-    network: Network,
-    legacy_image: Image,
-    accelerator: Accelerator,
-    tmp_path_factory: pytest.TempPathFactory,
+@contextmanager
+def joined(
+    name: str, image: Image, pool: Pool, network: Network, accelerator: Accelerator, folder: Path
 ) -> Iterator[Machine]:
-    told = render(conf(pool, GROUP, PROJECT, idle=4 * 3600), "cloud-config")
-    needs = Needs("vm", told, "legacy", network, (), accelerator)
-    with boot(needs, legacy_image, tmp_path_factory.mktemp("legacy-machine")) as up:
-        up.wait_until("the collector knows it", lambda: pool.status(GROUP), 3 * JOIN)
+    told = render(conf(pool, name, PROJECT + name.upper(), idle=4 * 3600), "cloud-config")
+    needs = Needs("vm", told, name, network, (), accelerator)
+    with boot(needs, image, folder) as up:
+        up.wait_until("the collector knows it", lambda: pool.status(name), 3 * JOIN)
         yield up
 
 
-def test_what_a_job_reads_is_not_its_memory_and_what_it_takes_is(machine: Machine, pool: Pool) -> None:
-    kind = machine.run(["stat", "-f", "-c", "%T", "/sys/fs/cgroup"]).stdout.strip()
-    assert kind == "tmpfs", f"control groups are not of version 1: {kind}"
-    with submitted(pool, "eat-legacy", PROJECT, source("eat-memory.py")) as eat:
+def holds_who_takes_and_not_who_reads(machine: Machine, pool: Pool, name: str) -> None:
+    project = PROJECT + name.upper()
+    with submitted(pool, f"eat-{name}", project, source("eat-memory.py")) as eat:
         assert wait_job(machine, pool, eat, (HELD, COMPLETED), 2 * JOB) == HELD
         assert "memory" in pool.about(eat, "HoldReason")[0]
-    reads_large_files(machine, pool, "read-legacy", PROJECT)
+    reads_large_files(machine, pool, f"read-{name}", project)
+
+
+def test_with_control_groups_of_version_1(
+    legacy_image: Image, pool: Pool, network: Network, accelerator: Accelerator, tmp_path: Path
+) -> None:
+    with joined("legacy", legacy_image, pool, network, accelerator, tmp_path) as machine:
+        kind = machine.run(["stat", "-f", "-c", "%T", "/sys/fs/cgroup"]).stdout.strip()
+        assert kind == "tmpfs", f"control groups are not of version 1: {kind}"
+        holds_who_takes_and_not_who_reads(machine, pool, "legacy")
+
+
+def test_with_the_newest_htcondor(
+    worker_image: Image, pool: Pool, network: Network, accelerator: Accelerator, tmp_path: Path
+) -> None:
+    with newer_htcondor.upgraded(worker_image.path, tmp_path) as path:
+        image = Image(path, worker_image.root, worker_image.login)
+        with joined("newest", image, pool, network, accelerator, tmp_path) as machine:
+            said = machine.run(["condor_version"]).stdout.split()
+            assert int(said[1].split(".")[0]) >= 25, said
+            holds_who_takes_and_not_who_reads(machine, pool, "newest")

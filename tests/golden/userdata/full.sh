@@ -9,6 +9,8 @@ Token = aaabbb...
 Start = TARGET.ProjectName == "TG-NNNNNN"
 GpuJobsOnly = no
 CentralManager = cm.example.org:9618
+CCBAddress = ccb-1.example.org:9618?sock=collector1-10,ccb-2.example.org
+TrustDomain = pool.example.org
 SiteName = My Site
 ResourceName = my-resource
 Country = US

@@ -6,8 +6,9 @@ bootcmd, write_files, runcmd, write_files_deferred, scripts. A module that fails
 begins, as in a boot. Scripts run for real. The answer is one line of JSON: each path's content as base64
 and its mode (null: nothing there), the types of the parts, and what cloud-init logged as warnings.
 
-A line with the key "kinds" asks only for the types of the parts, and nothing is run; one with "schema" what
-cloud-init's schema has against a cloud-config.
+A line with the key "script" asks what a shell does with it: the same answer. One with "kinds" asks only for
+the types of the parts, and nothing is run; one with "schema" what cloud-init's schema has against a
+cloud-config.
 """
 
 # mypy: ignore-errors
@@ -16,6 +17,7 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -158,6 +160,10 @@ def answered(asked):
         return complaints(base64.b64decode(asked["schema"]).decode())
     KEPT.said.clear()
     prepared()
+    if "script" in asked:
+        text = base64.b64decode(asked["script"])
+        subprocess.run([asked["shell"], "/dev/stdin"], input=text, cwd="/", check=False)
+        return {"files": {path: seen(path) for path in asked["paths"]}}
     kinds = happened(base64.b64decode(asked["data"]))
     return {"files": {path: seen(path) for path in asked["paths"]}, "kinds": kinds, "said": KEPT.said}
 

@@ -17,8 +17,8 @@ from worker_runtime import kind  # noqa: E402
 def kind_of(name: str) -> kind.Kind:
     """As the worker itself would read it."""
     folder = data.WORKER / name / "usr/lib/worker-bakery"
-    rows = [json.loads((folder / file).read_text()) for file in ("kind.json", "keys.json")]
-    return kind.of(*rows)
+    files = (folder / "kind.json", folder / "keys.json", RUNTIME / "pools.json")
+    return kind.of(*(json.loads(file.read_text()) for file in files))
 
 
 OSG, PROMINENCE = kind_of("osg"), kind_of("prominence")

@@ -11,7 +11,6 @@ from worker_runtime.condor import (
     quoted,
     render,
     update_interval,
-    without_port,
 )
 from worker_runtime.conf import values_of
 
@@ -107,13 +106,6 @@ def test_no_dollar_of_the_users_opens_a_macro() -> None:
 )
 def test_idleness_is_looked_at_often_enough(idle: int, interval: int) -> None:
     assert update_interval(idle) == interval
-
-
-@pytest.mark.parametrize(
-    ("manager", "host"), [("cm", "cm"), ("cm:1", "cm"), ("[::1]:1", "[::1]"), ("[::1]", "[::1]")]
-)
-def test_without_port(manager: str, host: str) -> None:
-    assert without_port(manager) == host
 
 
 WANTED = {

@@ -74,7 +74,7 @@ def test_all_problems_at_once() -> None:
         "line 4: not of the form Key = value",
         "Token is missing",
         "Start is empty",
-        "CentralManager is not of the form HOST or HOST:PORT",
+        "CentralManager is not of the form HOST or HOST:PORT, or several of them with commas",
         "IdleTimeout is not a whole number of seconds between 0 and 31622400",
     )
 
@@ -119,16 +119,19 @@ def test_what_is_not_text_is_refused_by_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["cm.example.org", "cm.example.org:9618", "127.0.0.1", "[::1]:9618", "cm_1", "cm."]
-)
+    "host",
+    ["cm.example.org", "cm.example.org:9618", "127.0.0.1", "[::1]:9618", "cm_1", "cm.", "cm,other",
+     "cm, b:1", "cm:9618?sock=collector3", "cm?sock=collector1-10,b?sock=broker_1.x"],
+)  # fmt: skip
 def test_hosts(host: str) -> None:
     assert read(f"{GOOD}CentralManager = {host}").problems == ()
 
 
 @pytest.mark.parametrize(
     "host",
-    ["cm.example.org:0", "cm:99999", "cm:", "-cm", "cm,other", "$(X)", "<1.2.3.4:9618>", "a" * 256],
-)
+    ["cm.example.org:0", "cm:99999", "cm:", "-cm", "cm,", ",cm", "cm;other", "$(X)", "<1.2.3.4:9618>",
+     "a" * 256, "cm,b:0", "cm?sock=", "cm?sock=$(X)", "cm?sock=a&b", "cm?sock=collector10-1", "cm?x=a"],
+)  # fmt: skip
 def test_no_hosts(host: str) -> None:
     assert len(read(f"{GOOD}CentralManager = {host}").problems) == 1
 

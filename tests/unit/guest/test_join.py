@@ -8,8 +8,9 @@ import socket
 
 import pytest
 from worker_runtime import join, token
-from worker_runtime.join import of_ping, port_of
+from worker_runtime.join import Answers, due, issued, obstacle, of_ping, unbrokered
 from worker_runtime.program import Ended
+from worker_runtime.servers import Server
 
 
 def jwt(claims: dict[str, object]) -> str:
@@ -32,6 +33,12 @@ def jwt(claims: dict[str, object]) -> str:
             'ADVERTISE_STARTD failed!\nSECMAN:2010:Received "DENIED" from server for user nobody@x '
             "using method IDTOKENS.\n",
             "cm knows the token as nobody@x, but does not let that advertise a worker",
+        ),
+        (
+            1,
+            "ADVERTISE_STARTD failed!\nSECMAN:2011:Connection closed during command authorization. "
+            "Probably due to an unknown command.\n",
+            "cm took the connection and closed it: its collector does not run",
         ),
         (1, "ERROR: something new\n", "cm does not let this worker in: ERROR: something new"),
         (1, "", "cm does not let this worker in: no reason given"),
@@ -62,13 +69,6 @@ def test_clock_and_token(claims: dict[str, object], reason: str | None) -> None:
 @pytest.mark.parametrize("text", ["", "a.b", "a.!.c", "a.e30.c.d", jwt({})[:-12] + "..", "a.W10.c"])
 def test_what_is_no_token_claims_nothing(text: str) -> None:
     assert token.claims(text) == {}
-
-
-@pytest.mark.parametrize(
-    ("manager", "port"), [("cm", 9618), ("cm:80", 80), ("[::1]:5", 5), ("[::1]", 9618)]
-)
-def test_port(manager: str, port: int) -> None:
-    assert port_of(manager) == port
 
 
 def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,3 +114,71 @@ def test_a_token_file_without_one_token(raw: bytes, reason: str) -> None:
 
 def test_a_token_file_as_htcondor_writes_them() -> None:
     assert token.only_one("TokenFile", b"# made today\r\n\r\n  a.b.c\r\n") == "a.b.c"
+
+
+SERVERS = (Server(False, "cm-1"), Server(False, "cm-2"), Server(True, "ccb-1"), Server(True, "ccb-2"))
+
+
+@pytest.mark.parametrize(
+    ("problems", "no_manager", "no_broker"),
+    [
+        (("", "", "", ""), "", ""),
+        (("a", "", "c", ""), "", ""),
+        (("a", "b", "", ""), "a; b", ""),
+        (("", "", "c", "d"), "", "c; d"),
+        (("late", "late", "late", "late"), "late", "late"),
+    ],
+)
+def test_one_manager_and_one_broker_are_enough(
+    problems: tuple[str, ...], no_manager: str, no_broker: str
+) -> None:
+    found = Answers(SERVERS, problems, 1.0)
+    assert (obstacle(found), unbrokered(found)) == (no_manager, no_broker)
+
+
+def test_where_the_managers_are_the_brokers_none_is_missing() -> None:
+    assert unbrokered(Answers(SERVERS[:1], ("",), 1.0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("problems", "age", "wanted", "asks"),
+    [
+        (("", ""), 299, False, False),
+        (("", ""), 300, False, True),
+        (("", "x"), 59, False, False),
+        (("", "x"), 60, False, True),
+        (("", ""), 9, True, False),
+        (("", "x"), 10, True, True),
+    ],
+)
+def test_when_the_servers_are_asked_again(
+    problems: tuple[str, ...], age: float, wanted: bool, asks: bool
+) -> None:
+    assert due(Answers(SERVERS[:2], problems, 1000.0), SERVERS[:2], 1000 + age, wanted) is asks
+
+
+def test_other_servers_and_those_that_were_never_asked_are_asked_at_once() -> None:
+    assert due(Answers(), SERVERS, 5.0, False)
+    assert due(Answers(SERVERS[:1], ("",), 1.0), SERVERS, 2.0, False)
+
+
+def test_whose_token_the_pool_takes_is_said_where_it_is_known() -> None:
+    assert issued({"iss": "a"}, "") == issued({"iss": "a"}, "a") == "a"
+    assert issued({"iss": "a"}, "flock") == "a, not flock"
+    assert issued({}, "") == "an unknown issuer"
+
+
+def test_each_server_is_asked_and_a_broker_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        join, "unreachable", lambda address: f"{address} is away" if "1" in address else None
+    )
+    monkeypatch.setattr(join, "ping", lambda address: Ended(0 if address == "cm-2" else 1, "ERROR: x", ""))
+    found = join.answers(SERVERS, "/no/such/token", "", 7.0)
+    assert (found.servers, found.at) == (SERVERS, 7.0)
+    assert found.problems == (
+        "cm-1 is away",
+        "",
+        "connection broker: ccb-1 is away",
+        "connection broker: ccb-2 does not let this worker in: ERROR: x",
+    )
+    assert found.standing == tuple(text for text in found.problems if text)

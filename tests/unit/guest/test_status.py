@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worker_runtime import advertised, conf, followed, life, machine, observe, status, watch
+from worker_runtime import advertised, conf, followed, life, look, machine, observe, status, watch
 from worker_runtime.advertised import Told
 from worker_runtime.followed import Content, Reading, Taken
+from worker_runtime.join import Answers
 from worker_runtime.life import Facts, Life, Memory
 from worker_runtime.look import Seen, Service
+from worker_runtime.servers import Server
 
 from tests.unit.guest.conftest import OSG
 
@@ -94,7 +96,7 @@ FOUND = {
     "claimed": 0, "on_idle": "poweroff", "configured": True, "pool": "cm", "group": "G", "start": "True",
     "image": {"WorkerImage": "osg-debian13-abc", "WorkerBakeryVersion": "0.1.0"}, "at": 1_000_000,
     "health": "OK", "health_at": 999_960, "pending": "", "problems": [], "live": True, "advertised": True,
-    "age": 0.2, "remark": "", "watched": True,
+    "servers": [], "age": 0.2, "remark": "", "watched": True,
 }  # fmt: skip
 
 
@@ -126,6 +128,11 @@ def test_what_is_not_of_now_is_said_to_be_old() -> None:
     assert status.lines({**known, "age": 180}, 0)[10].startswith("Caution: 3 min ago: ")
 
 
+def test_a_name_that_a_terminal_cannot_show_is_escaped() -> None:
+    assert status.printable("Group: é", "ascii") == "Group: \\xe9"
+    assert status.printable("Group: é", "utf-8") == "Group: é"
+
+
 def test_what_is_waited_for_and_what_is_wrong_comes_first() -> None:
     said = status.lines({**FOUND, "pending": "/f has changed, and is being read"}, 1_000_000)
     assert said[2] == "Pending: /f has changed, and is being read"
@@ -150,6 +157,7 @@ def seen(**changes: Any) -> Seen:
         wanted=advertised.wanted(OSG, values, 7.0, mine),
         shown=None,
         health={},
+        answers=Answers((Server(False, "cm"), Server(True, "ccb")), ("", "connection broker: gone"), 40.0),
     )
     return plain._replace(**changes)
 
@@ -162,8 +170,8 @@ def service() -> Service:
     return Service(OSG, 0.0, dict, lambda _: None, lambda: Reading(Content(), None), lambda: followed.READS)
 
 
-def told_by(look: Seen) -> dict[str, Any]:
-    return status.data(Life("idle", "why"), Memory(joined=90), Told(look.wanted, 1, True), look, service())
+def told_by(of: Seen) -> dict[str, Any]:
+    return status.data(Life("idle", "why"), Memory(joined=90), Told(of.wanted, 1, True), of, service())
 
 
 def test_what_the_watch_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -190,17 +198,22 @@ def test_a_file_that_is_not_read_yet_is_waited_for() -> None:
     assert none["pending"] == "waiting for /etc/osg-worker.conf, which says whose jobs to run"
 
 
+def test_a_startd_that_is_about_to_be_told_something_is_not_the_one_to_be_shown() -> None:
+    assert look.ordered({"Job": "17", "ActiveState": "active"})
+    assert not look.ordered({"ActiveState": "active", "Job": "0"}) and not look.ordered({})
+
+
 def test_the_watch_hurries_only_where_something_is_about_to_change() -> None:
     state = watch.State(Memory(startd="startd_1", began=0, joined=90), said=Life("idle", ""))
-    look = seen(health={"healthy": True, "at": 999_990})
-    done = state._replace(told=Told(look.wanted, 0, True))
-    assert watch.pause(done, look) == watch.MOST
-    assert watch.pause(state, look) == watch.SOON  # the pool does not show it yet
-    ill = look._replace(health={"healthy": False, "at": 999_990})  # and the startd does not know
+    plain = seen(health={"healthy": True, "at": 999_990})
+    done = state._replace(told=Told(plain.wanted, 0, True))
+    assert watch.pause(done, plain) == watch.MOST
+    assert watch.pause(state, plain) == watch.SOON  # the pool does not show it yet
+    ill = plain._replace(health={"healthy": False, "at": 999_990})  # and the startd does not know
     assert watch.pause(done, ill) == watch.SOON
     assert watch.pause(done, ill._replace(epoch=1_001_000.0)) == watch.MOST
     joins = state._replace(memory=Memory(startd="startd_1", began=50), said=Life("joining", ""))
-    assert watch.pause(joins, look) == watch.SOON
-    assert watch.pause(joins, look._replace(facts=look.facts._replace(now=500))) == watch.MOST
-    short = look._replace(limits=look.limits._replace(idle=20))
+    assert watch.pause(joins, plain) == watch.SOON
+    assert watch.pause(joins, plain._replace(facts=plain.facts._replace(now=500))) == watch.MOST
+    short = plain._replace(limits=plain.limits._replace(idle=20))
     assert watch.pause(done, short) == watch.LEAST

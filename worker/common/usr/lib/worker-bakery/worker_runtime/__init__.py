@@ -3,6 +3,7 @@
     kind.py        what kind of worker this is: kind.json, keys.json
     conf.py        file or environment -> values, problems, warnings  (pure)
     values.py      is this value what its kind demands                (pure)
+    servers.py     a pool's managers and connection brokers: pools.json (pure)
     expression.py  is this text one closed ClassAd expression         (pure)
     settings.py    the values in force: table, image's own, worker's file
     token.py       the token, from wherever it is to come
@@ -28,7 +29,7 @@
 
     life.py        states and deadlines: what is seen -> what to do   (pure)
     observe.py     what is seen: systemd, the startd, the pool, who is logged in
-    join.py        why the worker is not in the pool, in words
+    join.py        what is between the worker and each manager and broker, in words
     clock.py       since when the machine runs
     look.py        all of it in one look
     advertised.py  does the pool show the worker as it is now

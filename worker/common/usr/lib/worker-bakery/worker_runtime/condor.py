@@ -7,7 +7,7 @@ open quotes, some dollar signs) was refused before: values.py, expression.py.
 
 from typing import Dict, Mapping, NamedTuple, Sequence, Tuple
 
-from worker_runtime import ospool
+from worker_runtime import ospool, servers
 from worker_runtime.kind import Key, Kind
 
 HEAD = "# Written by the worker from %s; edit that, not this file.\n"
@@ -29,11 +29,12 @@ class Macro(NamedTuple):
 
 
 class Place(NamedTuple):
-    """What the configuration takes from the machine: when it was booted (seconds since 1970), and
-    the strings that it advertises."""
+    """What the configuration takes from the machine: when it was booted (seconds since 1970), the
+    strings that it advertises, and which of several equal servers are its own."""
 
     booted: int
     attributes: Mapping[str, str]
+    draw: int = 0
 
 
 def quoted(text: str) -> str:
@@ -117,15 +118,32 @@ def preferences(kind: Kind, values: Mapping[str, str]) -> Tuple[Macro, ...]:
 
 def macros(kind: Kind, values: Mapping[str, str], place: Place) -> Tuple[Macro, ...]:
     """What the file says, but for START."""
-    manager, idle = values["CentralManager"], idle_limit(values)
+    idle = idle_limit(values)
     return (
-        Macro("CONDOR_HOST", without_port(manager)),
-        Macro("COLLECTOR_HOST", manager),
+        *pool(kind, values, place.draw),
         *(Macro(name, value) for name, value in attributes(kind, values, place).items()),
         *preferences(kind, values),
         Macro("STARTD_NOCLAIM_SHUTDOWN", str(idle)),
         Macro("UPDATE_INTERVAL", str(update_interval(idle))),
     )
+
+
+def pool(kind: Kind, values: Mapping[str, str], draw: int) -> Tuple[Macro, ...]:
+    """Where ads go, who brokers connections if that is somebody else, and who issues tokens.
+
+    A worker finds its token without TRUST_DOMAIN, because servers name theirs; it says to others what this
+    one's is.
+    """
+    managers = servers.managers(kind.pools, values, draw)
+    brokers = servers.brokers(kind.pools, values, draw)
+    found = [
+        Macro("CONDOR_HOST", ",".join(servers.host_of(one) for one in managers)),
+        Macro("COLLECTOR_HOST", ",".join(managers)),
+    ]
+    if brokers != managers:
+        found.append(Macro("CCB_ADDRESS", ",".join(brokers)))
+    trust_domain = servers.trust_domain(kind.pools, values)
+    return (*found, Macro("TRUST_DOMAIN", trust_domain)) if trust_domain else tuple(found)
 
 
 def conditions(kind: Kind, values: Mapping[str, str]) -> Tuple[str, ...]:
@@ -190,7 +208,7 @@ def meant(
 
 
 def needs_restart(before: str, after: str) -> bool:
-    """Is a reconfiguration too little? Only a new pool is not taken up by running daemons."""
+    """Is a reconfiguration too little? Only new managers are not taken up by running daemons."""
     return _pool(before) != _pool(after)
 
 
@@ -198,10 +216,3 @@ def _pool(text: str) -> Tuple[str, ...]:
     return tuple(
         line for line in text.splitlines() if line.startswith(("CONDOR_HOST ", "COLLECTOR_HOST "))
     )
-
-
-def without_port(manager: str) -> str:
-    """HOST of HOST, HOST:PORT and [ADDRESS]:PORT."""
-    if manager.startswith("["):
-        return manager[: manager.index("]") + 1]
-    return manager.split(":")[0]

@@ -70,7 +70,7 @@ def apply(kind: Kind, content: bytes) -> Outcome:
     if not content.strip():
         say("waiting for %s, which says whose jobs to run" % kind.file)
         return Outcome(0)
-    place = condor.Place(clock.booted_at(), machine.attributes())
+    place = condor.Place(clock.booted_at(), machine.attributes(), machine.draw())
     conf = checked(kind, parse(content, kind.keys, kind.form), place)
     for warning in conf.warnings:
         say("warning: %s: %s" % (kind.file, warning))

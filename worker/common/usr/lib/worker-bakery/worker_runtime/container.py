@@ -76,7 +76,7 @@ def worker(host: Host) -> int:
     table = settings.table()
     for complaint in table.complaints:
         say("warning: " + complaint)
-    place = condor.Place(int(time.time()), machine.attributes())
+    place = condor.Place(int(time.time()), machine.attributes(), machine.draw())
     told = Told(host.kind(table.kind), place, host.open_to_jobs)
     said = told.read()
     for warning in said.warnings:

@@ -1,45 +1,99 @@
-"""Why is this worker not in the pool? Asked in the order in which things go wrong, in words."""
+"""What is between this worker and its pool? Each manager and each broker is asked, in the order in which
+things go wrong; all at the same time, because one that a firewall hides takes long. Said in words.
+"""
 
 import re
 import socket
 import time
-from typing import Optional
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from worker_runtime import files, token
-from worker_runtime.condor import without_port
+from worker_runtime import files, servers, token
 from worker_runtime.program import UNENDED, Ended, ended
+from worker_runtime.servers import Server
 
-PORT = 9618
 SECONDS = 10
 _DENIED = re.compile(r'Received "DENIED" from server for user (\S+)')
+# Of a worker that is in the pool: how old an answer may be, one that was good, one that was not, and one
+# that somebody waits for.
+_WELL, _ILL, _WANTED = 300.0, 60.0, 10.0
 
 
-def problem(manager: str, token_file: str) -> Optional[str]:
-    """What stands between this worker and the pool; None if nothing is to be seen."""
-    secret = files.text(token_file).strip()
-    claimed = token.claims(secret)
-    unreached = unreachable(manager)
-    if unreached:
-        return unreached
-    late = token.out_of_time(claimed, time.time())
+class Answers(NamedTuple):
+    """What was found of each server, and when (time.monotonic(); 0: not yet)."""
+
+    servers: Tuple[Server, ...] = ()
+    problems: Tuple[str, ...] = ()  # in the same order; "": none
+    at: float = 0.0
+
+    @property
+    def pairs(self) -> Tuple[Tuple[Server, str], ...]:
+        return tuple(zip(self.servers, self.problems))  # noqa: B905  # strict= is too new
+
+    @property
+    def standing(self) -> Tuple[str, ...]:
+        return tuple(problem for problem in self.problems if problem)
+
+
+def answers(asked: Sequence[Server], token_file: str, trust_domain: str, at: float) -> Answers:
+    """Of all of them, now."""
+    claimed = token.claims(files.text(token_file).strip())
+    with ThreadPoolExecutor(max_workers=max(1, len(asked))) as threads:
+        found = list(threads.map(lambda one: problem(one, claimed, trust_domain), asked))
+    return Answers(tuple(asked), tuple(found), at)
+
+
+def due(last: Answers, asked: Sequence[Server], now: float, wanted: bool) -> bool:
+    """Is a worker that is in the pool to ask again? `wanted`: somebody waits for the answer. Pure."""
+    if last.servers != tuple(asked) or not last.at:
+        return True
+    least = _WANTED if wanted else _ILL if last.standing else _WELL
+    return now - last.at >= least
+
+
+def obstacle(found: Answers) -> str:
+    """Why no manager takes the worker in; "" if one does, or would. Pure."""
+    return _all([text for one, text in found.pairs if not one.is_broker])
+
+
+def unbrokered(found: Answers) -> str:
+    """Why nothing brokers connections to it, which jobs need; "" if something does. Pure."""
+    return _all([text for one, text in found.pairs if one.is_broker])
+
+
+def _all(problems: Sequence[str]) -> str:
+    return "; ".join(dict.fromkeys(problems)) if all(problems) else ""
+
+
+def problem(server: Server, claimed: Mapping[str, Any], trust_domain: str) -> str:
+    """What stands between this worker and one of them; "" if nothing is to be seen."""
+    unreached = unreachable(server.address)
+    late = None if unreached else token.out_of_time(claimed, time.time())
     if late:
         return late
-    return of_ping(manager, ping(manager), issuer=str(claimed.get("iss", "an unknown issuer")))
+    said = unreached or of_ping(server.address, ping(server.address), issued(claimed, trust_domain))
+    return "connection broker: %s" % said if said and server.is_broker else said or ""
 
 
-def unreachable(manager: str) -> Optional[str]:
+def issued(claimed: Mapping[str, Any], trust_domain: str) -> str:
+    """By whom the token was, and whose the pool takes, if that is known to be another."""
+    issuer = str(claimed.get("iss", "an unknown issuer"))
+    return issuer if trust_domain in ("", issuer) else "%s, not %s" % (issuer, trust_domain)
+
+
+def unreachable(address: str) -> Optional[str]:
     """Is its name known, and does anybody listen there?"""
-    host, port = without_port(manager).strip("[]"), port_of(manager)
+    host, port = servers.host_of(address).strip("[]"), servers.port_of(address)
     try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         return "the name %s of the pool cannot be resolved (%s)" % (host, error.strerror)
     last = ""
-    for family, sort, protocol, _, address in addresses:
+    for family, sort, protocol, _, place in found:
         try:
             with socket.socket(family, sort, protocol) as probe:
                 probe.settimeout(SECONDS)
-                probe.connect(address)
+                probe.connect(place)
                 return None
         except socket.timeout:
             last = "does not answer within %d s (a firewall?)" % SECONDS
@@ -48,31 +102,31 @@ def unreachable(manager: str) -> Optional[str]:
     return "port %d of %s %s" % (port, host, last)
 
 
-def port_of(manager: str) -> int:
-    after = manager[len(without_port(manager)) :]
-    return int(after[1:]) if after.startswith(":") else PORT
+def ping(address: str) -> Ended:
+    """HTCondor's own try to be let in as a startd, with the token that the daemons use.
 
-
-def ping(manager: str) -> Ended:
-    """HTCondor's own try to be let in as a startd, with the token that the daemons use."""
-    argv = ["condor_ping", "-verbose", "-type", "collector", "-pool", manager, "ADVERTISE_STARTD"]
+    A broker takes whoever may advertise a startd, too. (Its CCB_REGISTER, src/ccb/ccb_server.cpp.)
+    """
+    argv = ["condor_ping", "-verbose", "-type", "collector", "-pool", address, "ADVERTISE_STARTD"]
     only = {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"}
     return ended(argv, 3 * SECONDS, env=only, together=True)
 
 
-def of_ping(manager: str, answer: Ended, issuer: str) -> Optional[str]:
+def of_ping(address: str, answer: Ended, issuer: str) -> Optional[str]:
     """What the answer means. (The words were read off HTCondor 23.9.)"""
     if answer.status == 0:
         return None
     denied = _DENIED.search(answer.out)
     if denied:
         return "%s knows the token as %s, but does not let that advertise a worker" % (
-            manager,
+            address,
             denied.group(1),
         )
     if "AUTHENTICATE" in answer.out:
-        return "%s rejected the token (issued by %s)" % (manager, issuer)
+        return "%s rejected the token (issued by %s)" % (address, issuer)
     if answer.status == UNENDED:
-        return "%s took the connection, but did not answer as a collector does" % manager
+        return "%s took the connection, but did not answer as a collector does" % address
+    if "Connection closed" in answer.out:
+        return "%s took the connection and closed it: its collector does not run" % address
     first = answer.out.strip().splitlines()
-    return "%s does not let this worker in: %s" % (manager, first[-1] if first else "no reason given")
+    return "%s does not let this worker in: %s" % (address, first[-1] if first else "no reason given")

@@ -4,9 +4,10 @@ import json
 import os
 from typing import Any, Dict, Mapping, NamedTuple, Tuple
 
-from worker_runtime import places
+from worker_runtime import places, servers
 
 FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # /usr/lib/worker-bakery
+POOLS = os.path.join(FOLDER, "pools.json")  # the same for all kinds
 
 
 class Key(NamedTuple):
@@ -33,6 +34,7 @@ class Kind(NamedTuple):
     tokens: str = places.TOKENS  # HTCondor's own folder of them
     # Where the user has his, which stay as they are, like his other files; "": all of them are ours.
     given: str = ""
+    pools: Tuple[servers.Pool, ...] = ()  # those of which the brokers and the rest are known
     ospool: Mapping[str, Any] = {}  # ospool.json, of an image that has the role ospool; else nothing
 
     @property
@@ -54,7 +56,7 @@ class Kind(NamedTuple):
 
 def here() -> Kind:
     """This worker's."""
-    return with_ospool(of(_read("kind.json"), _read("keys.json")))
+    return with_ospool(of(_read("kind.json"), _read("keys.json"), _read(POOLS)))
 
 
 def with_ospool(kind: Kind) -> Kind:
@@ -63,7 +65,7 @@ def with_ospool(kind: Kind) -> Kind:
     return kind._replace(ospool=_read("ospool.json")) if there else kind
 
 
-def of(kind: Mapping[str, Any], table: Mapping[str, Any]) -> Kind:
+def of(kind: Mapping[str, Any], table: Mapping[str, Any], pools: Mapping[str, Any]) -> Kind:
     return Kind(
         kind["name"],
         table["file"],
@@ -72,6 +74,7 @@ def of(kind: Mapping[str, Any], table: Mapping[str, Any]) -> Kind:
         kind["restricted"],
         kind["parallel_group"],
         kind["home"],
+        pools=servers.pools(pools),
     )
 
 

@@ -2,16 +2,17 @@
 
 import os
 import time
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from worker_runtime import advertised, condor, join, life, machine, observe, places, settings
+from worker_runtime import advertised, condor, join, life, machine, observe, places, servers, settings
 from worker_runtime.advertised import Told
 from worker_runtime.followed import Reading
+from worker_runtime.join import Answers
 from worker_runtime.kind import Kind
 from worker_runtime.life import Facts, Limits, Memory
+from worker_runtime.servers import Server
 from worker_runtime.stopped import LEFT
 
-_TRIES = 3  # of a look during which another configuration is taken up
 
 
 class Service(NamedTuple):
@@ -35,19 +36,31 @@ class Seen(NamedTuple):
     wanted: advertised.Wanted  # what the pool is to show
     shown: Optional[observe.Shown]  # what it does; None: not asked, or no answer
     health: Mapping[str, Any]  # health.Report; empty: not looked at yet
+    answers: Answers = Answers()  # of the pool's servers
 
 
-def look(memory: Memory, told: Told, service: Service) -> Seen:
+class Before(NamedTuple):
+    """What the looks before this one leave to it."""
+
+    memory: Memory
+    told: Told
+    answers: Answers
+    wanted: bool = False  # does somebody wait for this look
+
+
+def look(before: Before, service: Service) -> Seen:
     """All of it belongs to one configuration: if another is taken up meanwhile, once more."""
-    for _ in range(_TRIES):
-        reading = service.reading()
-        seen = _look(memory, told, service, reading)
-        if service.reading() == reading:
-            break
-    return seen
+    reading = service.reading()
+    seen = _look(before, service, reading)
+    if service.reading() == reading:
+        return seen
+    reading = service.reading()
+    seen = _look(before, service, reading)
+    # Not for ever: systemd's watchdog waits. What changed again is said to be waited for.
+    return seen._replace(reading=reading._replace(now=service.reading().now))
 
 
-def _look(memory: Memory, told: Told, service: Service, reading: Reading) -> Seen:
+def _look(before: Before, service: Service, reading: Reading) -> Seen:
     at, epoch, values = time.monotonic(), time.time(), settings.current()
     mine, unit = observe.slots(), service.unit()
     configured = observe.changed_at(settings.PUBLISHED)
@@ -61,25 +74,42 @@ def _look(memory: Memory, told: Told, service: Service, reading: Reading) -> See
         in_pool=None,
         obstacle="",
     )
-    wanted = advertised.wanted(service.kind, values, configured, mine)
-    joined, shown = bool(life.remember(memory, here).joined), None
-    if mine and configured and not (joined and advertised.done(told, wanted)):
-        shown = observe.in_collector(values["CentralManager"], mine, wanted.attributes())
+    # A startd that is about to be stopped or told something is not the one that the pool is to show.
+    wanted = advertised.wanted(service.kind, values, configured, None if ordered(unit) else mine)
+    joined, shown = bool(life.remember(before.memory, here).joined), None
+    pool = servers.all_of(service.kind.pools, values, machine.draw()) if configured else ()
+    if mine and configured and not (joined and advertised.done(before.told, wanted)):
+        managers = [one.address for one in pool if not one.is_broker]
+        shown = observe.in_pool(managers, mine, wanted.attributes())
+    answers = answered(before, pool, joined or bool(shown and shown.known), service.kind, values)
     if configured and not joined:
-        here = asked(here, values["CentralManager"], shown, service.kind.token_file)
-    limits = life.limits(values, retirement(values))
-    return Seen(at, epoch, here, limits, values, reading, wanted, shown, machine.read(places.HEALTH))
+        here = in_the_pool(here, shown, answers)
+    limits, health = life.limits(values, retirement(values)), machine.read(places.HEALTH)
+    return Seen(at, epoch, here, limits, values, reading, wanted, shown, health, answers)
 
 
-def asked(
-    facts: Facts, manager: str, shown: Optional[observe.Shown], token_file: str
-) -> Facts:
+def answered(
+    before: Before, pool: Sequence[Server], joined: bool, kind: Kind, values: Mapping[str, str]
+) -> Answers:
+    """What the pool's servers say: now to a worker that is not in the pool, else now and then."""
+    now = time.monotonic()
+    if not pool or (joined and not join.due(before.answers, pool, now, before.wanted)):
+        return before.answers if pool else Answers()
+    return join.answers(pool, kind.token_file, servers.trust_domain(kind.pools, values), now)
+
+
+def in_the_pool(facts: Facts, shown: Optional[observe.Shown], answers: Answers) -> Facts:
     """Is it in the pool, and if not, why? A pool may show its workers to nobody but take them."""
     if shown and shown.known:
         return facts._replace(in_pool=True)
-    obstacle = join.problem(manager, token_file) or ""
+    obstacle = join.obstacle(answers)
     taken = shown is None and bool(facts.startd) and not obstacle
-    return facts._replace(in_pool=taken, obstacle=obstacle)
+    return facts._replace(in_pool=taken, obstacle=obstacle or join.unbrokered(answers))
+
+
+def ordered(unit: Mapping[str, str]) -> bool:
+    """Has systemd still to carry out an order to start, stop or reload HTCondor?"""
+    return unit.get("Job", "") not in ("", "0")
 
 
 def retirement(values: Mapping[str, str]) -> float:

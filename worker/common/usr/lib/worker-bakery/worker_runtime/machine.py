@@ -1,6 +1,8 @@
 """What a worker tells of its machine: the cloud's instance, and the image it came from."""
 
 import json
+import socket
+import zlib
 from typing import Any, Dict, Mapping
 
 from worker_runtime.values import problem_with
@@ -9,6 +11,17 @@ from worker_runtime.values import problem_with
 INSTANCE = "/run/cloud-init/instance-data.json"
 # Written as the last step of a bake.
 IMAGE = "/usr/lib/worker-bakery/image.json"
+_MACHINE_ID = "/etc/machine-id"  # of a container, there may be none
+
+
+def draw() -> int:
+    """A number that is this machine's own and stays, to choose among equals by."""
+    try:
+        with open(_MACHINE_ID, encoding="ascii") as file:
+            own = file.read().strip()
+    except (OSError, UnicodeDecodeError):
+        own = ""
+    return zlib.crc32((own or socket.gethostname()).encode("utf-8", "replace"))
 
 
 def attributes() -> Dict[str, str]:

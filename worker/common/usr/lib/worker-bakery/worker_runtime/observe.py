@@ -5,7 +5,7 @@ import os
 import re
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from worker_runtime import places
+from worker_runtime import places, servers
 from worker_runtime.program import ended
 from worker_runtime.stopped import UNIT, properties_in, went_by_itself
 
@@ -79,6 +79,17 @@ class Shown(NamedTuple):
 
     known: bool  # there are ads of it
     ads: Tuple[Dict[str, Any], ...]  # with the attributes that were asked for, if they can be read
+
+
+def in_pool(managers: Sequence[str], mine: Slots, attributes: Sequence[str]) -> Optional[Shown]:
+    """What the first of them says that shows this very startd; else what any says; None if none does."""
+    answer = None
+    for manager in managers:
+        shown = in_collector(servers.without_socket(manager), mine, attributes)
+        if shown and shown.known:
+            return shown
+        answer = answer or shown
+    return answer
 
 
 def in_collector(manager: str, mine: Slots, attributes: Iterable[str]) -> Optional[Shown]:

@@ -67,6 +67,11 @@ class Desk:
             except OSError:  # nobody more; or gone again, which select() could not know
                 return
 
+    @property
+    def is_asked(self) -> bool:
+        """Does somebody wait for the next look?"""
+        return bool(self._asking)
+
     def answer(self, text: bytes) -> None:
         """To all who asked before the look; who went away meanwhile is told nothing."""
         for asking in self._asking:

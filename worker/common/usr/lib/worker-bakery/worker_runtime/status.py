@@ -6,10 +6,11 @@ published in /run, with its age; so nothing in it is secret.
 
 import json
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from worker_runtime import condor, files, followed, machine, observe, places, query, settings
+from worker_runtime import condor, files, followed, machine, observe, places, query, servers, settings
 from worker_runtime.kind import Kind
 from worker_runtime.life import Life, Memory
 
@@ -60,6 +61,10 @@ def data(now: Life, memory: Memory, told: "Told", seen: "Seen", service: "Servic
         "pending": followed.pending(service.kind, reading, service.reader()) if waits else "",
         "problems": list(reading.problems),
         "pool": values["CentralManager"],
+        "servers": [
+            {"address": one.address, "broker": one.is_broker, "problem": problem}
+            for one, problem in seen.answers.pairs
+        ],
         "group": named(service.kind, values),
         "start": condor.wanted(service.kind, values) if seen.facts.configured else "",
         "image": machine.of_image(machine.read(machine.IMAGE)),
@@ -136,8 +141,13 @@ def main(as_json: bool) -> int:
     if as_json:
         print(json.dumps(found, indent=1, sort_keys=True))
     else:
-        print("\n".join(lines(found, time.time())))
+        print(printable("\n".join(lines(found, time.time())), sys.stdout.encoding or "ascii"))
     return 0 if what.watched else 3
+
+
+def printable(text: str, encoding: str) -> str:
+    """With escapes for what a terminal cannot show: under LANG=C, Python 3.6 would end there."""
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def completed(what: Known, health: Mapping[str, Any]) -> Dict[str, Any]:
@@ -177,7 +187,9 @@ def lines(found: Mapping[str, Any], now: float) -> List[str]:
 def _unsettled(found: Mapping[str, Any]) -> List[Tuple[str, str]]:
     """What is waited for, and what is wrong; the other lines are of what holds until then."""
     pending = [("Pending", found["pending"])] if found["pending"] else []
-    return pending + [("Problem", problem) for problem in found["problems"]]
+    # Of servers, those that do not stand under "Why" already.
+    ill = [one["problem"] for one in found["servers"] if one["problem"] not in found["why"]]
+    return pending + [("Problem", problem) for problem in (*found["problems"], *dict.fromkeys(ill))]
 
 
 def _of_when(found: Mapping[str, Any]) -> List[Tuple[str, str]]:
@@ -208,7 +220,7 @@ def _pool(found: Mapping[str, Any], now: float) -> str:
     at = found["joined"]
     since = "joined %s ago" % _span(now - at) if at else "not joined"
     more = ", does not show the last change yet" if untold(found) else ""
-    return "%s, %s%s" % (found["pool"], since, more)
+    return "%s, %s%s" % (", ".join(servers.addresses(found["pool"])), since, more)
 
 
 def _at(epoch: float, now: float) -> str:

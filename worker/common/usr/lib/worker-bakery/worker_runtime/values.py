@@ -8,12 +8,8 @@ import shlex
 import unicodedata
 from typing import Callable, Dict, Optional, Sequence
 
-from worker_runtime import expression
+from worker_runtime import expression, servers
 
-_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
-_HOST = re.compile(
-    r"({label}(\.{label})*\.?|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{{1,5}}))?\Z".format(label=_LABEL)
-)
 # $(DOLLAR) is the only way to write a dollar sign, and HTCondor gets these two wrong:
 # $(DOLLAR)$(DOLLAR)(X) is read as $$(DOLLAR)(X), and $(DOLLAR)(DOLLAR)(X) as $(X).
 _UNSPEAKABLE = re.compile(r"\$\$|\$\(DOLLAR", re.IGNORECASE)
@@ -65,12 +61,26 @@ def _token(value: str) -> Optional[str]:
     return None
 
 
-def _host(value: str) -> Optional[str]:
-    match = _HOST.match(value)
-    if not match or len(value) > 255:
-        return "is not of the form HOST or HOST:PORT"
+def _hosts(value: str) -> Optional[str]:
+    """Addresses with commas between them, see servers.py."""
+    return next((problem for one in servers.addresses(value) for problem in [_host(one)] if problem), None)
+
+
+def _host(address: str) -> Optional[str]:
+    match = servers.ADDRESS.match(address)
+    if not match or len(address) > 255:
+        return "is not of the form HOST or HOST:PORT, or several of them with commas"
     if match.group("port") and not 0 < int(match.group("port")) < 65536:
         return "has a port that is not between 1 and 65535"
+    if match.group("low") and int(match.group("low")) > int(match.group("high")):
+        return "has a socket's numbers the wrong way round"
+    return None
+
+
+def _domain(value: str) -> Optional[str]:
+    """A trust domain. (HTCondor's, src/condor_io/condor_auth_passwd.cpp: no blank, no comma.)"""
+    if not re.match(r"[A-Za-z0-9._:/~@+-]{1,255}\Z", value):
+        return "is not the name of a trust domain, like pool.example.org"
     return None
 
 
@@ -110,7 +120,8 @@ _KINDS: Dict[str, Callable[[str], Optional[str]]] = {
     "label": _label,
     "token": _token,
     "expression": _expression,
-    "host": _host,
+    "hosts": _hosts,
+    "domain": _domain,
     "seconds": _seconds,
     "site": _site,
     "country": _country,

@@ -14,8 +14,9 @@ from typing import Any, Dict, NamedTuple, Sequence, Tuple
 from worker_runtime import advertised, clock, files, followed, kind, life, observe, settings, status
 from worker_runtime.advertised import Told
 from worker_runtime.followed import Content
+from worker_runtime.join import Answers
 from worker_runtime.life import Life, Limits, Memory
-from worker_runtime.look import Seen, Service, followed_files, look
+from worker_runtime.look import Before, Seen, Service, followed_files, look
 from worker_runtime.query import Desk
 from worker_runtime.say import say
 from worker_runtime.stopped import UNIT
@@ -43,6 +44,7 @@ class State(NamedTuple):
     order: Order = Order()
     said: Life = Life("", "")
     told: Told = Told()
+    answers: Answers = Answers()
 
 
 def main() -> int:
@@ -61,7 +63,7 @@ def main() -> int:
 
 def turn(state: State, service: Service, desk: Desk) -> Tuple[State, Seen]:
     """Look, decide, say, do."""
-    seen = look(state.memory, state.told, service)
+    seen = look(Before(state.memory, state.told, state.answers, desk.is_asked), service)
     now, memory = life.judge(state.memory, seen.facts, seen.limits)
     what = ""
     if memory.reason:
@@ -72,9 +74,19 @@ def turn(state: State, service: Service, desk: Desk) -> Tuple[State, Seen]:
     desk.answer(status.publish(now, memory, told, seen, service))
     if (now.state, now.why) != (state.said.state, state.said.why):
         say("%s: %s" % (now.state, now.why))
-    if memory.joined and not what and seen.facts.startd and not advertised.done(told, seen.wanted):
+    for text in news(state.answers, seen.answers) if memory.joined else ():
+        say(text)
+    if memory.joined and not what and seen.wanted.startd and not advertised.done(told, seen.wanted):
         told = advertised.sent(told, seen.shown)
-    return State(memory, carry_out(what, state.order, seen.facts.now, service), now, told), seen
+    order = carry_out(what, state.order, seen.facts.now, service)
+    return State(memory, order, now, told, seen.answers), seen
+
+
+def news(before: Answers, now: Answers) -> Tuple[str, ...]:
+    """What has changed about the pool's servers, for the journal. Pure."""
+    was = dict(before.pairs)
+    changed = ((one, text) for one, text in now.pairs if text != was.get(one, ""))
+    return tuple(text or "%s answers again" % one.address for one, text in changed)
 
 
 def reader(mine: kind.Kind) -> str:
