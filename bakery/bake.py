@@ -10,7 +10,7 @@ import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakery import bases, formats
+from bakery import bases, formats, recipe
 from bakery.bases import Base
 from bakery.formats import FORMATS, Format, Level
 from bakery.locks import in_use
@@ -19,6 +19,8 @@ from bakery.store import Manifest, Store, is_whole, read_manifest, used
 from provisioner.errors import BadInput
 from provisioner.monitor import Monitor, note, warn
 from provisioner.plan import Plan
+
+_LEND = "(Add --with, and the repository by --apt-source FILE.sources.)"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     ended = bases.warning(this.base, datetime.date.today())
     if ended:
         warn(monitor, ended)
+    if lacking := recipe.lacking(options.optional, this.plan):
+        warn(
+            monitor,
+            f"Its repositories have no {' and no '.join(lacking)}: the image will do without. {_LEND}",
+        )
     with in_use(this.stored):
         ready = _from_store(this)
     if ready:

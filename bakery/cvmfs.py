@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from provisioner.errors import BadInput
 from provisioner.roles import NO_CVMFS, CvmfsClient
@@ -14,13 +15,21 @@ _PROXY = re.compile(r"[A-Za-z0-9.:/|;_\[\]-]+")
 _LEAST_QUOTA = 1000  # MB; CVMFS's own advice is not to go below
 
 
-def client(wanted: bool, repositories: str | None, proxy: str | None, quota: int | None) -> CvmfsClient:
-    """Of `--with cvmfs` and its options, None where not given. Raises BadInput."""
-    if not wanted:
+# What --with ospool mounts unless told otherwise: the OSPool's software and its containers.
+_OSPOOL = ("oasis.opensciencegrid.org", "singularity.opensciencegrid.org")
+
+
+def client(
+    roles: Collection[str], repositories: str | None, proxy: str | None, quota: int | None
+) -> CvmfsClient:
+    """Of `--with cvmfs`, or ospool, and its options, None where not given. Raises BadInput."""
+    if not {"cvmfs", "ospool"} & set(roles):
         if (repositories, proxy, quota) != (None, None, None):
             raise BadInput("There are options for CVMFS, but not CVMFS itself.", "Add --with cvmfs.")
         return NO_CVMFS
     names = tuple(name.strip() for name in (repositories or "").split(",") if name.strip())
+    if not names and "ospool" in roles:
+        names = _OSPOOL
     if not names:
         raise BadInput(
             "--with cvmfs does not say which repositories.",

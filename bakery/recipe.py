@@ -22,7 +22,9 @@ from provisioner.roles.container import container
 from provisioner.roles.cvmfs import cvmfs
 from provisioner.roles.nvidia import nvidia
 from provisioner.roles.osg_worker import osg_worker
+from provisioner.roles.ospool import ospool
 from provisioner.roles.prominence_worker import prominence_worker
+from provisioner.roles.repositories import Repository
 from provisioner.roles.seal import seal
 from provisioner.roles.udocker import udocker as udocker_role
 from provisioner.steps import File, Service, Step, lower
@@ -48,6 +50,7 @@ OPTIONAL: dict[str, Role] = {
     "apptainer": apptainer,
     "cvmfs": cvmfs,
     "udocker": udocker_role,
+    "ospool": ospool,
 }
 
 
@@ -68,11 +71,16 @@ def plan(
         raise BadInput(f"No optional role is called {', '.join(unknown)}.", hint)
     if not boots and "cvmfs" in optional:
         raise BadInput("A container cannot mount CVMFS.", "Bind-mount the host's: -v /cvmfs:/cvmfs:shared.")
+    if kind != "osg" and "ospool" in optional:
+        raise BadInput("The role ospool is for workers of the kind osg.", "Leave --with ospool out.")
     files = tuple(file for file in worker_files(worker, kind) if boots or not _is_for_systemd(file))
-    chosen = set(optional) | (containers_have(base.family) if not boots else frozenset())
-    program = _udocker_files() if "udocker" in chosen else ()
     found = repositories.of_base(base.family, base.release, replaced)
-    context = Context(base.family, files, client, found, program, boots)
+    chosen = set(optional) | (containers_have(base.family) if not boots else frozenset())
+    if "ospool" in chosen:
+        chosen |= ospool_has(base.family, found, boots=boots)
+    program = _udocker_files() if "udocker" in chosen else ()
+    own = tuple(files_below(worker / "ospool")) if "ospool" in chosen else ()
+    context = Context(base.family, files, client, found, program, own, boots)
     steps: list[PlannedStep] = []
     before = base.id
     for role, make in roles(kind, chosen, boots=boots):
@@ -89,6 +97,23 @@ def containers_have(family: Family) -> frozenset[str]:
     Of EL it is not known which repository has its engine, proot: there --with udocker has to ask for it.
     """
     return frozenset({"udocker"}) if family in ("debian", "ubuntu") else frozenset()
+
+
+def ospool_has(family: Family, known: Collection[Repository], *, boots: bool) -> frozenset[str]:
+    """What ospool brings by itself: apptainer and CVMFS, where the plan's own repositories have them.
+
+    EPEL has apptainer, and every EL has EPEL; elsewhere --with and --apt-source have to ask for it.
+    """
+    apptainer = {"apptainer"} if family.startswith("el") else set()
+    client = {"cvmfs"} if boots and any(one.role == "cvmfs" for one in known) else set()
+    return frozenset(apptainer | client)
+
+
+def lacking(optional: Collection[str], plan: Plan) -> list[str]:
+    """What a worker of the OSPool should have, and this one will not."""
+    there = {step.role for step in plan.steps}
+    needed = ("apptainer",) if "container" in there else ("apptainer", "cvmfs")
+    return [role for role in needed if role not in there] if "ospool" in optional else []
 
 
 def _udocker_files() -> tuple[File, ...]:
@@ -128,7 +153,11 @@ def stamped(plan: Plan, base: Base) -> Plan:
 def worker_files(worker: Path, kind: str) -> Iterator[File]:
     """The files of worker/common and worker/<kind>, as they will lie in the image."""
     for root in (worker / "common", worker / kind):
-        for path in sorted(root.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                mode = 0o755 if os.access(path, os.X_OK) else 0o644
-                yield File(f"/{path.relative_to(root)}", path.read_bytes(), mode)
+        yield from files_below(root)
+
+
+def files_below(root: Path) -> Iterator[File]:
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            mode = 0o755 if os.access(path, os.X_OK) else 0o644
+            yield File(f"/{path.relative_to(root)}", path.read_bytes(), mode)

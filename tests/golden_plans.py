@@ -62,7 +62,7 @@ def _rows(plan: Plan) -> Iterator[str]:
 
 
 def _worker() -> tuple[Path, ...]:
-    return data.WORKER / "common", data.WORKER / "osg"
+    return data.WORKER / "common", data.WORKER / "osg", data.WORKER / "ospool"
 
 
 def _shown(action: Action) -> Iterator[str]:

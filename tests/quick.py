@@ -72,6 +72,8 @@ SECONDS: Mapping[str, int] = {
     "tests/boot/test_life_jobs.py": 120,
     "tests/boot/test_network.py": 10,
     "tests/boot/test_pool_shape.py": 110,
+    "tests/boot/test_ospool_attributes.py": 150,
+    "tests/boot/test_ospool_shape_proof.py": 75,
     "tests/boot/test_prominence_life.py": 200,
     "tests/boot/vm/test_disk_shapes.py": 300,
     "tests/boot/vm/test_job_memory.py": 300,
@@ -279,6 +281,7 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         _STARTED,
         "tests/integration/test_container.py",
     ),
+    "worker/ospool/": ("tests/boot/test_ospool_attributes.py", "tests/integration/test_wheel.py"),
     "worker/osg/": ("tests/integration/test_worker_jobs.py", "tests/boot/test_life_configuration.py"),
     "worker/prominence/": (
         "tests/integration/test_prominence_values.py",

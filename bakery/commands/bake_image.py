@@ -30,6 +30,7 @@ _OPTIONAL = {
     "apptainer": "containers for jobs, without set-user-ID",
     "cvmfs": "CVMFS's client, for the repositories of --cvmfs-repositories",
     "udocker": "containers for jobs, without any privilege",
+    "ospool": "what OSPool jobs ask for; with apptainer and cvmfs where the base has them",
 }
 
 
@@ -294,7 +295,8 @@ def _cvmfs(options: argparse.Namespace) -> CvmfsClient:
     from bakery import cvmfs
 
     given = {"repositories": options.cvmfs_repositories, "proxy": options.cvmfs_proxy}
-    return cvmfs.client("cvmfs" in options.optional, **given, quota=options.cvmfs_quota)
+    roles = frozenset(options.optional)
+    return cvmfs.client(roles, **given, quota=options.cvmfs_quota)
 
 
 def _result(baked: Baked) -> dict[str, object]:

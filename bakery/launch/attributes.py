@@ -6,6 +6,7 @@ own; so a name that is not here is worth a warning, no more. ClassAds do not hee
 
 from __future__ import annotations
 
+from bakery.launch import ospool
 from bakery.launch.matchmaking import samples
 
 # Beside those of the sample ads: of jobs that run or have run, and of those of special kinds.
@@ -34,12 +35,14 @@ x509UserProxyExpiration x509UserProxyFirstFQAN x509UserProxyFQAN
 """
 # Beside those of the sample ads: of slots that are claimed, of pilots, of machines set up otherwise.
 _OF_MACHINE = """
-ClientMachine CollectorHost CpuBusyTime CpuIsBusy CurrentTime Draining DrainingRequestId DynamicSlot
-GLIDEIN_Entry_Name GLIDEIN_Factory GLIDEIN_Name GLIDEIN_ResourceName GLIDEIN_Schedd GLIDEIN_Site
-GLIDEIN_ToDie GLIDEIN_ToRetire Has_Singularity HasApptainer HasContainer HasCVMFS HasJava IsOwner
-IsWakeEnabled Kflops LastDrainStartTime Mips OfflineUniverses OSGVO_OS_STRING RemoteOwner RemoteUser
+ClientMachine CollectorHost CpuBusyTime CpuIsBusy CurrentTime CVMFS_oasis_opensciencegrid_org_TIMESTAMP
+Draining DrainingRequestId DynamicSlot GLIDECLIENT_Group GLIDEIN_ContainerTag GLIDEIN_Entry_Name
+GLIDEIN_Factory GLIDEIN_Name GLIDEIN_Schedd Has_Singularity HasAlphafold3 HasApptainer HasContainer
+HasCVMFS HasJava http_proxy IsBlackHole IsOsgVoContainer IsOwner IsWakeEnabled Kflops LastDrainStartTime
+Mips OfflineUniverses OSG_DEFAULT_SINGULARITY_IMAGE OSG_GLIDEIN_VERSION OSG_INSTITUTION_ID
+OSG_PROJECT_NAME RemoteOwner RemoteUser RoomForCPUOnlyJobs SharedDatasets SINGULARITY_START_CLAUSE
 TotalClaimRunTime TotalJobRunTime TotalMachineDrainingBadput TotalTimeClaimedBusy
 """
 
 JOB = frozenset(_OF_JOB.split()) | samples.JOBS
-MACHINE = frozenset(_OF_MACHINE.split()) | samples.WORKERS
+MACHINE = frozenset(_OF_MACHINE.split()) | samples.WORKERS | ospool.attributes()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from bakery import userdata
-from bakery.launch import clouds, findings, forms, keys, pools, start, token
+from bakery.launch import clouds, findings, forms, keys, ospool, pools, start, token
 from bakery.launch.findings import Finding
 from bakery.launch.forms import Encoding
 from bakery.launch.multipart import Part
@@ -168,11 +168,14 @@ def _found(
             lifetime=int(setting_of(conf, "MaxLifetime")),
         )
     if request.conditions or request.projects:
-        yield from _of_start(conf.start, request.conditions, request.projects)
+        in_ospool = conf.kind == "osg" and ospool.is_pool(managers_of(conf))
+        yield from _of_start(conf.start, request.conditions, request.projects, in_ospool)
     if shape.cloud:
         yield from clouds.findings(shape.cloud, payload, shape.encoding)
 
 
 @lru_cache(maxsize=64)  # the rows of a table tend to want the same jobs
-def _of_start(wanted: str, conditions: tuple[str, ...], projects: tuple[str, ...]) -> tuple[Finding, ...]:
-    return tuple(start.findings(wanted, conditions=conditions, projects=projects))
+def _of_start(
+    wanted: str, conditions: tuple[str, ...], projects: tuple[str, ...], in_ospool: bool
+) -> tuple[Finding, ...]:
+    return tuple(start.findings(wanted, conditions=conditions, projects=projects, ospool=in_ospool))

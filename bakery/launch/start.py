@@ -34,6 +34,7 @@ NAMES = (
     "unknown-attribute",
     "failing-start",
     "unusual-project",
+    "never-in-ospool",
 )
 OTHER_PROJECT = "TG-SOMEBODY-ELSE"
 PLACEHOLDER = r"TG-(N+|X{3,}|0+)"
@@ -115,23 +116,31 @@ def _with(pair: Pair, plain: Pair = PLAIN) -> str:
 
 
 def findings(
-    start: str, *, conditions: Sequence[str] = (), projects: Sequence[str] = (), anyone: bool = False
+    start: str,
+    *,
+    conditions: Sequence[str] = (),
+    projects: Sequence[str] = (),
+    anyone: bool = False,
+    ospool: bool = False,
 ) -> list[Finding]:
     """What is to be said of a Start; `conditions` are the parts that the user wrote.
 
+    `ospool`: is it for a worker of the OSPool, where more holds for every job?
     One of projects and owners alone is ours, and as it should be.
     """
     unusual = [finding for project in projects for finding in _unusual(project)]
-    return unusual if anyone or (projects and not conditions) else [*unusual, *_tried(start)]
+    return unusual if anyone or (projects and not conditions) else [*unusual, *_tried(start, ospool)]
 
 
-def _tried(start: str) -> Iterator[Finding]:
+def _tried(start: str, ospool: bool) -> Iterator[Finding]:
     parsed(start)
     strange = list(_strange(start))
     yield from _unknown(start, strange)
     yield from _everyone(start)
     nobody = list(_nobody(start))
     yield from nobody
+    if ospool:
+        yield from _outside(start)
     if not nobody:  # that says why already
         told = {one.name.casefold() for one in strange}
         for case in undecided.cases(start):
@@ -257,6 +266,32 @@ def _values(name: str, values: Sequence[Any]) -> str:
     more = [f"{len(values) - len(some)} more"] if len(values) > len(some) else []
     listed = [*some, *more]
     return f"{name} {', '.join(listed[:-1])} and {listed[-1]}" if len(listed) > 1 else f"{name} {listed[0]}"
+
+
+def _outside(start: str) -> Iterator[Finding]:
+    """What the OSPool's machines demand of every job, and no job that the Start takes fulfils."""
+    from bakery.launch import ospool
+
+    pair = _fitting(start)
+    if pair is None:
+        return
+    usual = Pair({"ProjectName": "TG-SAMPLE", **pair.job}, pair.worker)
+    # Those that depend on the job alone: sites, MPI and the like are as the worker is.
+    demands = {
+        guard: _both(start, guard, "MY.Is_ITB_Site =!= True")
+        for guard in (ospool.guards()[name] for name in ("PROJECT", "ITB"))
+    }
+    for guard, both in demands.items():
+        if not takes(parsed(both), usual) and fitting.first(Search(both)) is None:
+            yield warning(
+                "never-in-ospool",
+                f"No job of the OSPool was found that the Start takes: there, it also needs {guard}.",
+                "Demand nothing else of jobs, or name another pool.",
+            )
+
+
+def _both(*parts: str) -> str:
+    return " && ".join(f"( {part} )" for part in parts)
 
 
 def _undefined(case: Case) -> Finding:

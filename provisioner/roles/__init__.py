@@ -34,6 +34,7 @@ class Context:
     cvmfs: CvmfsClient = NO_CVMFS
     repositories: tuple[Repository, ...] = ()  # of this base, for all roles
     udocker: tuple[File, ...] = ()  # its program, from wherever it comes
+    ospool: tuple[File, ...] = ()  # of worker/ospool
     boots: bool = True  # else it becomes a container
 
     @property

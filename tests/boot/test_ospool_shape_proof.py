@@ -1,4 +1,4 @@
-"""verify-image --pool-shape ospool: the proof in a pool as the OSPool's, whose first manager dies meanwhile."""
+"""verify-image --pool-shape ospool: a pool as the OSPool is, whose first manager dies meanwhile."""
 
 from __future__ import annotations
 

@@ -32,6 +32,12 @@ def test_autofs_starts_at_boot_if_there_is_cvmfs(host: Any) -> None:
     assert (state == "enabled") == host.package("cvmfs").is_installed
 
 
+def test_what_the_ospool_asks_for_is_tried_where_it_is_known(host: Any) -> None:
+    there = host.file("/usr/lib/worker-bakery/ospool.json").exists
+    assert ("OSPOOL" in host.check_output("condor_config_val STARTD_CRON_JOBLIST").split()) == there
+    assert host.run("condor_config_val WORKER_POOL_GUARDS").succeeded == there
+
+
 def test_udocker_comes_with_its_engine(host: Any) -> None:
     there = [host.file(path).exists for path in ("/usr/bin/udocker", "/usr/bin/proot", "/etc/udocker.conf")]
     assert there in ([True] * 3, [False] * 3)

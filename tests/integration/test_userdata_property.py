@@ -358,7 +358,7 @@ def ask_condor(worker: Worker) -> None:
     meant: dict[str, str] = {}
     for number, conf in enumerate(worker.for_condor):
         values = guest.read(userdata.conf_text(conf).encode()).values
-        macros = condor.meant(guest.kind_of("osg"), values, condor.Place(0, {}), "True")
+        macros = condor.meant(guest.kind_of("osg"), values, condor.Place(0, {}), ["True"])
         meant |= {f"CASE_{number}_{name}": value for name, value in macros.items()}
     worker.for_condor.clear()
     lines = (f"{name} = {condor.escaped(value)}\n" for name, value in meant.items())

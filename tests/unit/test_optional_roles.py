@@ -51,6 +51,28 @@ def test_who_asks_for_none_gets_what_there_was_before_them() -> None:
     assert roles_of(planned()) == ["base", "condor", "osg_worker", "seal"]
 
 
+def test_ospool_brings_apptainer_and_cvmfs_where_the_base_has_them() -> None:
+    def chosen(base: str, *, boots: bool = True, optional: tuple[str, ...] = ("ospool",)) -> list[str]:
+        client = cvmfs.client({"ospool"}, None, None, None)
+        planned = recipe.plan(
+            bases.find(base, "x86_64"), "osg", optional=optional, client=client, boots=boots
+        )
+        return [role for role in roles_of(planned) if role in recipe.OPTIONAL]
+
+    assert chosen("almalinux9") == ["apptainer", "cvmfs", "ospool"]
+    assert chosen("debian12") == ["cvmfs", "ospool"]
+    assert chosen("debian13") == ["ospool"]
+    assert chosen("debian13", optional=("ospool", "apptainer")) == ["apptainer", "ospool"]
+    assert chosen("almalinux9", boots=False) == ["apptainer", "ospool"]
+    assert cvmfs.client({"ospool"}, None, None, None).repositories[0] == "oasis.opensciencegrid.org"
+    assert cvmfs.client({"ospool"}, "a.example.org", None, None).repositories == ("a.example.org",)
+    assert recipe.lacking(["ospool"], planned("ospool", "apptainer")) == ["cvmfs"]
+    assert recipe.lacking(["ospool"], planned("ospool", "apptainer", "cvmfs")) == []
+    assert recipe.lacking([], planned()) == []
+    with pytest.raises(BadInput, match="of the kind osg"):
+        recipe.plan(BASE, "prominence", optional=["ospool"])
+
+
 def test_what_cvmfs_is_told_is_part_of_the_id() -> None:
     other = CvmfsClient(("a.example.org",), quota=9000)
     assert recipe.plan(BASE, "osg", optional=["cvmfs"], client=other).id != planned("cvmfs").id
@@ -104,10 +126,10 @@ def test_the_settings_are_words_of_a_shell() -> None:
 
 
 def test_the_options_of_cvmfs_are_taken() -> None:
-    given = cvmfs.client(True, " a.example.org, b.example.org,", "auto;DIRECT", 2000)
+    given = cvmfs.client({"cvmfs"}, " a.example.org, b.example.org,", "auto;DIRECT", 2000)
     assert given == CvmfsClient(("a.example.org", "b.example.org"), "auto;DIRECT", 2000)
-    assert cvmfs.client(True, "a.example.org", None, None).quota == 4000
-    assert cvmfs.client(False, None, None, None) == CvmfsClient()
+    assert cvmfs.client({"cvmfs"}, "a.example.org", None, None).quota == 4000
+    assert cvmfs.client((), None, None, None) == CvmfsClient()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +154,7 @@ def test_what_a_shell_could_misread_is_refused(
     wanted: bool, repositories: str | None, proxy: str | None, quota: int | None, says: str
 ) -> None:
     with pytest.raises(BadInput, match=says.replace("$", r"\$")):
-        cvmfs.client(wanted, repositories, proxy, quota)
+        cvmfs.client({"cvmfs"} if wanted else (), repositories, proxy, quota)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
-from bakery.launch import guest, start, token
+from bakery.launch import guest, ospool, start, token
 from bakery.launch.findings import Finding, error, note, warning
 from bakery.launch.lint import unknown
 from bakery.launch.lint.context import Context
@@ -84,7 +84,8 @@ def check(text: str, context: Context, kind: str) -> Iterator[Finding]:
     if "Token" not in broken and read.values["Token"]:
         yield from _token(read.values, broken, context, kind)
     if read.values.get("Start") and "Start" not in broken:
-        yield from _start(read.values["Start"], context)
+        in_ospool = kind == "osg" and ospool.is_pool(read.values["CentralManager"])
+        yield from _start(read.values["Start"], context, in_ospool)
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def _token(values: dict[str, str], broken: set[str], context: Context, kind: str
         yield replace(one, severity=severity, where=context.where)
 
 
-def _start(text: str, context: Context) -> Iterator[Finding]:
+def _start(text: str, context: Context, in_ospool: bool) -> Iterator[Finding]:
     if _EXAMPLE.search(text):
         yield error(
             "placeholder-project",
@@ -233,7 +234,7 @@ def _start(text: str, context: Context) -> Iterator[Finding]:
         )
         return
     try:
-        found = start.findings(text, anyone=text.casefold() == "true")
+        found = start.findings(text, anyone=text.casefold() == "true", ospool=in_ospool)
     except BadInput as problem:
         yield error("bad-start", problem.message, problem.hint, context.where)
         return

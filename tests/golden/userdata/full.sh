@@ -11,6 +11,10 @@ GpuJobsOnly = no
 CentralManager = cm.example.org:9618
 CCBAddress = ccb-1.example.org:9618?sock=collector1-10,ccb-2.example.org
 TrustDomain = pool.example.org
+SiteName = My Site
+ResourceName = my-resource
+Country = US
+PoolGuards = no
 ConfigurationTimeout = 60
 JoinTimeout = 0
 IdleTimeout = 1200

@@ -58,7 +58,7 @@ def test_who_takes_everybody_is_not_said_to_be_outside_of_the_pool() -> None:
 
 
 def test_start_is_never_empty_and_never_without_the_guards() -> None:
-    start = meant(OSG, VALUES, PLACE, "True || False")["START"]
+    start = meant(OSG, VALUES, PLACE, ["True || False"])["START"]
     assert start == f'{BASE} && {GPUS} && ( True || False ) && ( Owner == "$(SECRET)" )'
 
 
@@ -67,15 +67,15 @@ def test_gpus_for_everybody() -> None:
 
 
 def test_a_lifetime_is_planned_from_boot_and_guarded() -> None:
-    wanted = meant(OSG, {**VALUES, "MaxLifetime": "40000"}, PLACE, "True")
+    wanted = meant(OSG, {**VALUES, "MaxLifetime": "40000"}, PLACE, ["True"])
     assert (wanted["WorkerRetires"], wanted["WorkerEnds"]) == ("1030000", "1040000")
     assert "time() < MY.WorkerRetires" in wanted["START"]
-    week = meant(OSG, {**VALUES, "MaxLifetime": "604800"}, PLACE, "True")
+    week = meant(OSG, {**VALUES, "MaxLifetime": "604800"}, PLACE, ["True"])
     assert int(week["WorkerEnds"]) - int(week["WorkerRetires"]) == 24 * 3600
 
 
 def test_who_stays_has_no_idle_exit() -> None:
-    assert meant(OSG, {**VALUES, "OnIdle": "none"}, PLACE, "True")["STARTD_NOCLAIM_SHUTDOWN"] == "0"
+    assert meant(OSG, {**VALUES, "OnIdle": "none"}, PLACE, ["True"])["STARTD_NOCLAIM_SHUTDOWN"] == "0"
 
 
 @pytest.mark.parametrize(
@@ -131,12 +131,12 @@ def test_a_prominence_worker() -> None:
 
 
 def test_one_job_only() -> None:
-    start = meant(PROMINENCE, {**WANTED, "JobId": "a b$c"}, PLACE, "True")["START"]
+    start = meant(PROMINENCE, {**WANTED, "JobId": "a b$c"}, PLACE, ["True"])["START"]
     assert start == f'{BASE} && ( True ) && ( TARGET.ProminenceWantCluster =?= "a b$c" )'
 
 
 def test_parallel_jobs_are_preferred_and_others_taken() -> None:
-    wanted = meant(PROMINENCE, {**WANTED, "ScheddName": "s@h"}, PLACE, "True")
+    wanted = meant(PROMINENCE, {**WANTED, "ScheddName": "s@h"}, PLACE, ["True"])
     assert wanted["RANK"] == 'TARGET.Scheduler =?= "DedicatedScheduler@s@h"'
     assert wanted["DedicatedScheduler"] == '"DedicatedScheduler@s@h"'
     assert wanted["ParallelSchedulingGroup"] == wanted["ProminenceCloud"]

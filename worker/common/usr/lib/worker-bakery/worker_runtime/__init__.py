@@ -21,6 +21,12 @@
     runtimes.py    `worker runtimes`: what can run a container here
     bounded.py     questions with time limits, on file systems that may hang
 
+    ospool.py      what the worker's file and cloud mean to the OSPool            (pure)
+    offers.py      `worker ospool`: what this machine has that its jobs ask for
+    offered.py     the same in the OSPool's words                                 (pure)
+    tried.py       tests whose answers are remembered, each as long as it says
+    distribution.py  the system and processor in the OSPool's words              (pure)
+
     life.py        states and deadlines: what is seen -> what to do   (pure)
     observe.py     what is seen: systemd, the startd, the pool, who is logged in
     join.py        what is between the worker and each manager and broker, in words

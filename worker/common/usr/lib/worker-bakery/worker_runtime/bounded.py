@@ -20,10 +20,19 @@ _LONGEST_ANSWER = 4096  # bytes; a pipe takes as many without blocking who write
 _KILLED_WITHIN = 1.0  # seconds in which the kernel ends what it can end
 
 
+class Found(str):
+    """What a check may return instead of None if nothing is wrong, and there is something to tell."""
+
+
 class Check(NamedTuple):
     name: str
     seconds: float
-    ask: Callable[[], Optional[str]]  # what is wrong; None if nothing is
+    ask: Callable[[], Optional[str]]  # what is wrong; None, or Found, if nothing is
+
+
+class Answer(NamedTuple):
+    fine: bool
+    said: str  # if fine, what was found; else what is wrong, in words
 
 
 class Session(NamedTuple):
@@ -49,7 +58,13 @@ class Asked(NamedTuple):
 
 
 def findings(checks: Sequence[Check], memory: str) -> List[str]:
-    """What is wrong, in words, in the checks' order; takes as long as the longest limit at most.
+    """What is wrong, in words, in the checks' order. See answers()."""
+    found = answers(checks, memory)
+    return ["%s: %s" % (one.name, found[one.name].said) for one in checks if not found[one.name].fine]
+
+
+def answers(checks: Sequence[Check], memory: str) -> Dict[str, Answer]:
+    """To each check, by its name; takes as long as the longest limit at most.
 
     `memory` is a file, kept between calls, of the processes that did not end. One caller at a time.
     """
@@ -59,12 +74,12 @@ def findings(checks: Sequence[Check], memory: str) -> List[str]:
     sessions = {one.check.name: one.session for one in asked}
     # Before waiting: whoever kills us must not make us forget them.
     _remember(memory, {**left, **sessions})
-    answers = {one.check.name: _answer(one) for one in asked}
+    found = {one.check.name: _answer(one) for one in asked}
     _kill(sessions.values())
     _take_in(asked)
     _remember(memory, still_there({**left, **sessions}, processes()))
-    answers.update((name, silent_since(session)) for name, session in left.items())
-    return ["%s: %s" % (one.name, answers[one.name]) for one in checks if answers[one.name]]
+    found.update((name, Answer(False, silent_since(session))) for name, session in left.items())
+    return found
 
 
 def silent_since(session: Session) -> str:
@@ -140,7 +155,8 @@ def _child(check: Check, answer: int) -> NoReturn:
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
         wrong = _reason(check)
-        said = _FINE if wrong is None else _WRONG + wrong.encode("utf-8", "replace")
+        fine = wrong is None or isinstance(wrong, Found)
+        said = (_FINE if fine else _WRONG) + (wrong or "").encode("utf-8", "replace")
         os.write(answer, said[:_LONGEST_ANSWER])
     finally:
         os._exit(0)
@@ -155,15 +171,15 @@ def _reason(check: Check) -> Optional[str]:
         return type(error).__name__
 
 
-def _answer(asked: Asked) -> Optional[str]:
+def _answer(asked: Asked) -> Answer:
     """Its answer, or that there is none."""
     patience = max(0.0, asked.deadline - time.monotonic())
     if not select.select([asked.answer], [], [], patience)[0]:
-        return "no answer in %g s" % asked.check.seconds
+        return Answer(False, "no answer in %g s" % asked.check.seconds)
     said = os.read(asked.answer, _LONGEST_ANSWER)
     if said[:1] not in (_FINE, _WRONG):
-        return "ended without an answer"
-    return None if said == _FINE else said[1:].decode("utf-8", "replace")
+        return Answer(False, "ended without an answer")
+    return Answer(said[:1] == _FINE, said[1:].decode("utf-8", "replace"))
 
 
 def _kill(sessions: Iterable[Session]) -> None:

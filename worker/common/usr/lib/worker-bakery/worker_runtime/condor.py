@@ -5,9 +5,9 @@ side of a configuration macro, on one line. What neither layer can hold (control
 open quotes, some dollar signs) was refused before: values.py, expression.py.
 """
 
-from typing import Dict, Mapping, NamedTuple, Tuple
+from typing import Dict, Mapping, NamedTuple, Sequence, Tuple
 
-from worker_runtime import servers
+from worker_runtime import ospool, servers
 from worker_runtime.kind import Key, Kind
 
 HEAD = "# Written by the worker from %s; edit that, not this file.\n"
@@ -87,6 +87,7 @@ def attributes(kind: Kind, values: Mapping[str, str], place: Place) -> Dict[str,
         found["WorkerRetires"] = str(retires(values, place.booted))
         found["WorkerEnds"] = str(ends(values, place.booted))
     found.update(dedicated(kind, values))
+    found.update(ospool.attributes(kind, values, found))
     return found
 
 
@@ -162,9 +163,14 @@ def wanted(kind: Kind, values: Mapping[str, str]) -> str:
     return found[0] if len(found) == 1 else " && ".join("( %s )" % one for one in found) or "True"
 
 
-def start(values: Mapping[str, str], guards: str, wanted: str) -> str:
+def guards(kind: Kind, values: Mapping[str, str]) -> Tuple[str, ...]:
+    """The macros of the image's and the site's files that hold for every job as well."""
+    return ("WORKER_GUARDS", *ospool.guards(kind, values))
+
+
+def start(values: Mapping[str, str], guards: Sequence[str], wanted: str) -> str:
     """Each in parentheses, so that no || of any reaches into another."""
-    parts = (*policy(values), guards, wanted)
+    parts = (*policy(values), *guards, wanted)
     return " && ".join("( %s )" % part for part in parts)
 
 
@@ -187,12 +193,15 @@ def render(kind: Kind, values: Mapping[str, str], place: Place) -> str:
     lines = ["%s = %s" % (macro.name, escaped(macro.value)) for macro in said]
     named = " ".join(attributes(kind, values, place))
     lines += ["%s = $(%s) %s" % (attrs, attrs, named) for attrs in ADVERTISED if named]
-    lines.append("START = " + start(values, "$(WORKER_GUARDS)", escaped(wanted(kind, values))))
+    macros_of_others = ["$(%s)" % name for name in guards(kind, values)]
+    lines.append("START = " + start(values, macros_of_others, escaped(wanted(kind, values))))
     return HEAD % kind.file + "\n".join(lines) + "\n"
 
 
-def meant(kind: Kind, values: Mapping[str, str], place: Place, guards: str) -> Dict[str, str]:
-    """How HTCondor has to read these macros back, given what the image's guards expand to."""
+def meant(
+    kind: Kind, values: Mapping[str, str], place: Place, guards: Sequence[str]
+) -> Dict[str, str]:
+    """How HTCondor has to read these macros back, given what those of `guards` expand to."""
     return dict(
         macros(kind, values, place), START=start(values, guards, wanted(kind, values))
     )

@@ -6,7 +6,9 @@ import os
 import subprocess
 from typing import List, NamedTuple, Tuple
 
-from worker_runtime import clock, condor, files, followed, machine, proof, query, settings, stopped, token
+from worker_runtime import (
+    clock, condor, files, followed, machine, ospool, proof, query, settings, stopped, token,
+)  # fmt: skip
 from worker_runtime.conf import Conf, parse
 from worker_runtime.kind import Kind
 from worker_runtime.say import say
@@ -86,7 +88,7 @@ def close_folders() -> None:
 
 def checked(kind: Kind, conf: Conf, place: condor.Place) -> Conf:
     """With the token, and with all that is wrong, at once; HTCondor is asked if nothing else is."""
-    conf = with_token(kind, conf)
+    conf = with_token(kind, conf._replace(values=ospool.named(kind, conf.values, place.attributes)))
     return conf if conf.problems else proven(kind, conf, place)
 
 

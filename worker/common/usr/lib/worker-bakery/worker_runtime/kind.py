@@ -35,6 +35,7 @@ class Kind(NamedTuple):
     # Where the user has his, which stay as they are, like his other files; "": all of them are ours.
     given: str = ""
     pools: Tuple[servers.Pool, ...] = ()  # those of which the brokers and the rest are known
+    ospool: Mapping[str, Any] = {}  # ospool.json, of an image that has the role ospool; else nothing
 
     @property
     def unit(self) -> str:
@@ -55,7 +56,13 @@ class Kind(NamedTuple):
 
 def here() -> Kind:
     """This worker's."""
-    return of(_read("kind.json"), _read("keys.json"), _read(POOLS))
+    return with_ospool(of(_read("kind.json"), _read("keys.json"), _read(POOLS)))
+
+
+def with_ospool(kind: Kind) -> Kind:
+    """With what the image's role ospool has to say, if it has that role."""
+    there = os.path.exists(os.path.join(FOLDER, "ospool.json"))
+    return kind._replace(ospool=_read("ospool.json")) if there else kind
 
 
 def of(kind: Mapping[str, Any], table: Mapping[str, Any], pools: Mapping[str, Any]) -> Kind:

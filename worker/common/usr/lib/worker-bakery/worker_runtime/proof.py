@@ -16,7 +16,6 @@ from worker_runtime.program import Ended, ended
 
 ROOT_CONFIG, CONFIG_DIR = places.ROOT_CONFIG, places.CONFIG_DIR
 SECONDS = 180  # HTCondor looks for the machine's own name first, which may take minutes
-GUARDS = "WORKER_GUARDS"
 
 
 class Verdict(NamedTuple):
@@ -32,8 +31,9 @@ def of_configuration(kind: Kind, values: Mapping[str, str], place: condor.Place)
     """Would HTCondor, with these values in the kind's file in CONFIG_DIR, understand what they mean?"""
     name, text = kind.config_name, condor.render(kind, values, place)
     try:
-        guards = macros_read(name, text, [GUARDS], whole=False)[GUARDS]
-        wanted = condor.meant(kind, values, place, guards)
+        names = condor.guards(kind, values)
+        guards = macros_read(name, text, names, whole=False)
+        wanted = condor.meant(kind, values, place, [guards[one] for one in names])
         exact = macros_read(name, text, sorted(wanted), whole=False)
         whole = macros_read(name, text, sorted(wanted), whole=True)
     except Refused as refusal:

@@ -84,6 +84,17 @@ def _domain(value: str) -> Optional[str]:
     return None
 
 
+def _site(value: str) -> Optional[str]:
+    """A name as jobs list them, with commas between, in DESIRED_Sites."""
+    if not re.match(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}\Z", value):
+        return "is not a name of at most 63 letters, digits, blanks and any of . _ -"
+    return None
+
+
+def _country(value: str) -> Optional[str]:
+    return None if re.match(r"[A-Z]{2}\Z", value) else "is not a country's code of two letters, like US"
+
+
 def _seconds(value: str) -> Optional[str]:
     # Not isdigit(): that takes the digits of all scripts.
     if not re.match(r"[0-9]{1,9}\Z", value) or int(value) > _LONGEST:
@@ -112,6 +123,8 @@ _KINDS: Dict[str, Callable[[str], Optional[str]]] = {
     "hosts": _hosts,
     "domain": _domain,
     "seconds": _seconds,
+    "site": _site,
+    "country": _country,
     "path": _path,
     "command": _command,
 }

@@ -1,0 +1,111 @@
+"""What the OSPool demands of every job, and a Start that no job there can fulfil."""
+
+from __future__ import annotations
+
+import pytest
+
+from bakery.launch import ospool, start
+from bakery.launch.attributes import JOB, MACHINE
+from bakery.launch.matchmaking.language import references
+from bakery.launch.matchmaking.matching import Pair, answer, parsed
+
+
+def names(text: str, *, within: bool = True) -> list[str]:
+    return [one.id for one in start.findings(text, conditions=(text,), ospool=within)]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("TARGET.ProjectName =?= undefined", "ProjectName"),
+        ('TARGET.ProjectName == ""', "ProjectName"),
+        ('TARGET.Owner == "alice" && TARGET.ITB_Sites =?= True', "ITB_Sites"),
+    ],
+)
+def test_a_start_that_never_matches_there_is_said_and_why(text: str, part: str) -> None:
+    [one] = [one for one in start.findings(text, conditions=(text,), ospool=True) if "ospool" in one.id]
+    assert (one.id, one.severity) == ("never-in-ospool", "warning")
+    assert part in one.message
+    assert "never-in-ospool" not in names(text, within=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'TARGET.ProjectName == "TG-A"',
+        'TARGET.Owner == "alice"',
+        "TARGET.RequestMemory > 100000",
+        'stringListMember("MySite", TARGET.DESIRED_Sites)',
+        'TARGET.JobDurationCategory =?= "Long"',
+        "TARGET.Want_MPI =?= True",
+        'HAS_CVMFS_oasis_opensciencegrid_org == True && OSGVO_OS_STRING == "RHEL 9" && Owner == "alice"',
+        "MY.HAS_CVMFS_sft_cern_ch =?= True && TARGET.SingularityImage isnt undefined",
+        'GLIDEIN_Site == "openstack-IU" && MY.OSG_NODE_VALIDATED && !MY.OUTBOUND_FIREWALL && Owner == "a"',
+        'HAS_avx512f =?= True && PORT_1094 && Owner == "alice" && CVMFS_sft_cern_ch_REVISION > 7',
+    ],
+)
+def test_others_do_and_their_attributes_are_known(text: str) -> None:
+    assert {"never-in-ospool", "unknown-attribute", "accepts-nobody"}.isdisjoint(names(text))
+
+
+def test_the_guards_parse_and_name_what_is_known() -> None:
+    assert set(ospool.guards()) == {
+        "PROJECT", "DESIRED", "UNDESIRED", "LONG", "MPI", "SIF", "REGISTRY", "ITB"
+    }  # fmt: skip
+    for guard in ospool.guards().values():
+        parsed(guard)
+        for one in references(guard):
+            assert one.name in {"my": MACHINE, "target": JOB}[one.scope], one
+
+
+@pytest.mark.parametrize(
+    ("name", "job", "worker", "taken"),
+    [
+        ("PROJECT", {}, {}, False),
+        ("PROJECT", {"ProjectName": ""}, {}, False),
+        ("PROJECT", {"ProjectName": "TG-A"}, {}, True),
+        ("DESIRED", {}, {"GLIDEIN_Site": "Here"}, True),
+        ("DESIRED", {"DESIRED_Sites": "There,Here"}, {"GLIDEIN_Site": "Here"}, True),
+        ("DESIRED", {"DESIRED_Sites": "There, Here"}, {"GLIDEIN_Site": "Here"}, True),
+        ("DESIRED", {"DESIRED_Sites": "There"}, {"GLIDEIN_Site": "Here"}, False),
+        ("DESIRED", {"DESIRED_Sites": "There"}, {}, False),
+        ("UNDESIRED", {"UNDESIRED_Sites": "There,Here"}, {"GLIDEIN_Site": "Here"}, False),
+        ("UNDESIRED", {"UNDESIRED_Sites": "There"}, {"GLIDEIN_Site": "Here"}, True),
+        ("UNDESIRED", {}, {}, True),
+        ("LONG", {"JobDurationCategory": "Long"}, {}, True),
+        ("LONG", {"JobDurationCategory": "Long"}, {"WorkerEnds": 1}, False),
+        ("LONG", {"JobDurationCategory": "Long"}, {"WorkerEnds": 9_999_999_999}, True),
+        ("LONG", {"JobDurationCategory": "Medium"}, {"WorkerEnds": 1}, True),
+        ("MPI", {"Want_MPI": True}, {}, False),
+        ("MPI", {"Want_MPI": True}, {"Has_MPI": True}, True),
+        ("MPI", {}, {}, True),
+        ("SIF", {"SingularityImage": "x.sif"}, {}, False),
+        ("SIF", {"SingularityImage": "x.sif"}, {"SINGULARITY_CAN_USE_SIF": True}, True),
+        ("SIF", {"SingularityImage": "/cvmfs/x"}, {}, True),
+        ("REGISTRY", {"SingularityImage": "docker://x"}, {}, False),
+        ("REGISTRY", {"SingularityImage": "docker://x"}, {"SINGULARITY_CAN_USE_REGISTRY": True}, True),
+        ("REGISTRY", {}, {}, True),
+        ("ITB", {}, {"Is_ITB_Site": False}, True),
+        ("ITB", {"ITB_Sites": True}, {"Is_ITB_Site": False}, False),
+        ("ITB", {"ITB_Sites": True}, {"Is_ITB_Site": True}, True),
+        ("ITB", {}, {"Is_ITB_Site": True}, False),
+    ],
+)  # fmt: skip
+def test_each_guard_takes_and_leaves(
+    name: str, job: dict[str, object], worker: dict[str, object], taken: bool
+) -> None:
+    said = answer(parsed(ospool.guards()[name]), Pair(job=job, worker=worker))
+    assert said == ("yes" if taken else "no")
+
+
+@pytest.mark.parametrize(
+    ("managers", "is_it"),
+    [
+        ("flock.opensciencegrid.org", True),
+        ("cm-1.ospool.osg-htc.org,cm-2.ospool.osg-htc.org", True),
+        ("cm-1.ospool-itb.osg-htc.org", False),
+        ("pool.example.org:9618", False),
+    ],
+)
+def test_which_pool_it_is(managers: str, is_it: bool) -> None:
+    assert ospool.is_pool(managers) == is_it
