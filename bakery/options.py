@@ -15,7 +15,7 @@ from provisioner.actions import Action, Put, Run
 from provisioner.checkpoints import Wanted
 from provisioner.errors import BadInput
 from provisioner.plan import Plan
-from provisioner.roles import NO_CVMFS, CvmfsClient
+from provisioner.roles import NO_CVMFS, CvmfsClient, Pelican
 from provisioner.scrub import scrub
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Options:
     optional: tuple[str, ...] = ()  # roles, by name
     cvmfs: CvmfsClient = NO_CVMFS
     apt_sources: tuple[Path, ...] = ()
+    pelican: Path | None = None  # for the role ospool
     architecture: str = ""  # of the base; this machine's by default
     base_image: LocalBase | None = None  # instead of `base`
     base_urls: tuple[str, ...] = ()
@@ -59,9 +60,22 @@ class Options:
 def make_plan(options: Options) -> tuple[Base, Plan]:
     base, client, replaced = _base_of(options), options.cvmfs, options.replaced
     boots, roles = FORMATS[options.format].boots, options.optional
-    plan = recipe.plan(base, options.kind, optional=roles, client=client, replaced=replaced, boots=boots)
+    given = _pelican(options, base)
+    plan = recipe.plan(
+        base, options.kind, optional=roles, client=client, replaced=replaced, boots=boots, pelican=given
+    )
     refuse_tokens(plan)
     return base, plan
+
+
+def _pelican(options: Options, base: Base) -> Pelican | None:
+    if options.pelican is None:
+        return None
+    if "ospool" not in options.optional:
+        raise BadInput("--pelican is for the role ospool, which is not asked for.", "Add --with ospool.")
+    from bakery import pelican
+
+    return pelican.read(options.pelican, base.family)
 
 
 def refuse_tokens(plan: Plan) -> None:

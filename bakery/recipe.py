@@ -14,7 +14,7 @@ from bakery.repositories import Replaced
 from provisioner import near
 from provisioner.errors import BadInput
 from provisioner.plan import STAMP, Plan, PlannedStep, chained_id
-from provisioner.roles import NO_CVMFS, Context, CvmfsClient, Family
+from provisioner.roles import NO_CVMFS, Context, CvmfsClient, Family, Pelican
 from provisioner.roles.apptainer import apptainer
 from provisioner.roles.base import base as base_role
 from provisioner.roles.condor import condor
@@ -63,6 +63,7 @@ def plan(
     replaced: Replaced = repositories.NOTHING,
     *,
     boots: bool = True,
+    pelican: Pelican | None = None,
 ) -> Plan:
     """`boots`: of a machine; else of a container, which has no service manager. Raises BadInput."""
     unknown = sorted(set(optional) - set(OPTIONAL))
@@ -80,7 +81,7 @@ def plan(
         chosen |= ospool_has(base.family, found, boots=boots)
     program = _udocker_files() if "udocker" in chosen else ()
     own = tuple(files_below(worker / "ospool")) if "ospool" in chosen else ()
-    context = Context(base.family, files, client, found, program, own, boots)
+    context = Context(base.family, files, client, found, program, own, pelican, boots)
     steps: list[PlannedStep] = []
     before = base.id
     for role, make in roles(kind, chosen, boots=boots):

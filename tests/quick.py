@@ -45,6 +45,7 @@ SECONDS: Mapping[str, int] = {
     "tests/integration/test_kill.py": 190,
     "tests/integration/test_metadata_guard.py": 50,
     "tests/integration/test_packer_engine.py": 80,
+    "tests/integration/test_ospool_jobs.py": 330,
     "tests/integration/test_pins.py": 3,
     "tests/integration/test_pools_of_htcondor.py": 15,
     "tests/integration/test_prominence_values.py": 3,
@@ -235,6 +236,14 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         _STARTED,
         "tests/integration/test_container.py",
     ),
+    "provisioner/roles/ospool_data.py": (
+        "tests/integration/test_ospool_jobs.py",
+        "tests/integration/test_seal_script.py",
+    ),
+    "bakery/pelican.py": (
+        "tests/integration/test_quick_commands.py",
+        "tests/integration/test_ospool_jobs.py",
+    ),
     "provisioner/targets/": ("tests/integration/test_bake.py", "tests/integration/test_el_repositories.py"),
     "provisioner/targets/ssh.py": (
         _BECOMES,
@@ -280,6 +289,14 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
     "worker/common/usr/lib/worker-bakery/worker_runtime/container.py": (
         _STARTED,
         "tests/integration/test_container.py",
+    ),
+    "worker/ospool/usr/libexec/": (
+        "tests/integration/test_ospool_jobs.py",
+        "tests/integration/test_wheel.py",
+    ),
+    "worker/ospool/etc/condor/config.d/55-worker-ospool-jobs.config": (
+        "tests/integration/test_ospool_jobs.py",
+        "tests/integration/test_wheel.py",
     ),
     "worker/ospool/": ("tests/boot/test_ospool_attributes.py", "tests/integration/test_wheel.py"),
     "worker/osg/": ("tests/integration/test_worker_jobs.py", "tests/boot/test_life_configuration.py"),

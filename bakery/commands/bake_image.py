@@ -176,6 +176,12 @@ def _add_roles(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.sources",
         help="deb822 of a repository lent to these roles, for packages that the base's does not have",
     )
+    group.add_argument(
+        "--pelican",
+        type=Path,
+        metavar="FILE",
+        help="Pelican's client for ospool: its program, .tar.gz or .deb, where no repository has it",
+    )
     group.add_argument("--list-roles", action="store_true", help="print these roles and end")
     group.add_argument("--cvmfs-repositories", metavar="A,B", help="to be mounted under /cvmfs")
     group.add_argument("--cvmfs-proxy", metavar="URLS", help="as CVMFS_HTTP_PROXY takes them")
@@ -250,6 +256,7 @@ def _options(options: argparse.Namespace) -> Options:
         optional=tuple(options.optional),
         cvmfs=_cvmfs(options),
         apt_sources=tuple(options.apt_sources),
+        pelican=options.pelican,
         architecture=_checked("--arch", bases.architecture_named, options.arch),
         base_image=_base_image(options),
         base_urls=tuple(_checked("--base-url", bases.checked_url, url) for url in options.base_urls),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from provisioner.roles.repositories import Repository
 from provisioner.steps import File, Manager
@@ -25,6 +25,13 @@ class CvmfsClient:
 NO_CVMFS = CvmfsClient()
 
 
+class Pelican(NamedTuple):
+    """Pelican's client as it was given: a program, an archive of a release or a Debian package."""
+
+    form: Literal["program", "archive", "package"]
+    data: bytes
+
+
 @dataclass(frozen=True)
 class Context:
     """What a role may look at: the base's family and the files of worker/ that go into the image."""
@@ -35,6 +42,7 @@ class Context:
     repositories: tuple[Repository, ...] = ()  # of this base, for all roles
     udocker: tuple[File, ...] = ()  # its program, from wherever it comes
     ospool: tuple[File, ...] = ()  # of worker/ospool
+    pelican: Pelican | None = None  # as it was given
     boots: bool = True  # else it becomes a container
 
     @property

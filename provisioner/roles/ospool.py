@@ -6,11 +6,15 @@ The roles apptainer and cvmfs come with it where the base has them (bakery/recip
 
 from __future__ import annotations
 
-from provisioner.roles import Context
+from provisioner.roles import Context, ospool_data
 from provisioner.steps import Files, Step
 
 CONFIG = "/etc/condor/config.d/50-worker-ospool.config"
 
 
 def ospool(context: Context) -> tuple[Step, ...]:
-    return (Files("configure HTCondor for the OSPool's jobs", context.ospool),)
+    return (
+        *ospool_data.pelican(context),
+        *ospool_data.CREDENTIALS,
+        Files("configure HTCondor for the OSPool's jobs", context.ospool),
+    )

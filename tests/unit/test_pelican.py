@@ -1,0 +1,91 @@
+"""--pelican FILE, and what of Pelican an image has without it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from bakery import bases, pelican, recipe
+from bakery.commands import bake_image
+from bakery.options import Options, make_plan
+from provisioner.actions import Put, Run
+from provisioner.errors import BadInput
+from provisioner.plan import Plan
+from provisioner.roles import Pelican
+from provisioner.roles.ospool_data import GIVEN, SETTINGS, GivenPelican
+
+PROGRAM = b"\x7fELF of a test"
+
+
+def planned(base: str, given: Pelican | None = None) -> Plan:
+    return recipe.plan(bases.find(base, "x86_64"), "osg", optional=["ospool"], pelican=given)
+
+
+def titles(plan: Plan) -> list[str]:
+    return [step.title for step in plan.steps if step.role == "ospool"]
+
+
+def test_el_has_it_from_the_repositories_that_the_plan_knows_and_debian_13_has_none() -> None:
+    for base in ("centos7", "almalinux8", "almalinux9", "almalinux10"):
+        assert "install pelican-osdf-compat" in titles(planned(base))
+    # HTCondor's own packages for these depend on it.
+    for base in ("debian12", "ubuntu24.04", "debian13"):
+        assert [title for title in titles(planned(base)) if "elican" in title] == []
+
+
+def test_what_is_given_is_known_by_its_digest_and_takes_the_place_of_a_package() -> None:
+    given = Pelican("archive", b"\x1f\x8b of a test")
+    for base in ("debian13", "almalinux9"):
+        plan = planned(base, given)
+        assert "install Pelican's plugin as it was given" in titles(plan)
+        assert "install pelican-osdf-compat" not in titles(plan)
+        assert plan.id != planned(base).id
+        assert plan.id != planned(base, Pelican("archive", b"\x1f\x8b of another")).id
+    put, run = GivenPelican(given).actions()
+    assert isinstance(put, Put) and isinstance(run, Run)
+    assert run.argv[-2:] == ("archive", hashlib.sha256(given.data).hexdigest())
+    assert put.data == given.data and put.path.startswith("/var/tmp/")
+    assert GIVEN.endswith("/stash_plugin")
+    puts = {a.path: a.data for step in planned("debian13", given).steps for a in step.actions
+            if isinstance(a, Put)}  # fmt: skip
+    assert puts[SETTINGS] == b"FILETRANSFER_PLUGINS = $(FILETRANSFER_PLUGINS),$(STASH_PLUGIN)\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "form"),
+    [
+        (PROGRAM, "program"),
+        (b"#!/bin/sh\n", "program"),
+        (b"\x1f\x8b\x08", "archive"),
+        (b"!<arch>\ndebian", "package"),
+    ],
+)
+def test_its_form_is_known_by_its_first_bytes(tmp_path: Path, content: bytes, form: str) -> None:
+    (tmp_path / "given").write_bytes(content)
+    assert pelican.read(tmp_path / "given", "debian") == (form, content)
+
+
+def test_what_it_cannot_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "given").write_bytes(b"!<arch>\n")
+    with pytest.raises(BadInput, match="is a Debian package, and the base is none"):
+        pelican.read(tmp_path / "given", "el9")
+    (tmp_path / "given").write_bytes(b"\xed\xab\xee\xdb an rpm")
+    with pytest.raises(BadInput, match=r"neither a program nor a \.tar\.gz nor a \.deb"):
+        pelican.read(tmp_path / "given", "el9")
+    with pytest.raises(BadInput, match="cannot be read: No such file"):
+        pelican.read(tmp_path / "gone", "el9")
+    with pytest.raises(BadInput, match="--pelican is for the role ospool") as caught:
+        make_plan(Options(pelican=tmp_path / "gone"))
+    assert "--with ospool" in caught.value.hint
+
+
+def test_the_command_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pelican").write_bytes(PROGRAM)
+    wanted = ["--dry-run", "--json", "--with", "ospool", "--base", "debian13"]
+    assert bake_image.main([*wanted, "--pelican", str(tmp_path / "pelican")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["id"] == planned("debian13", Pelican("program", PROGRAM)).id
+    assert hashlib.sha256(PROGRAM).hexdigest() in json.dumps(told)
