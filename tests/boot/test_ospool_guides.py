@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import classad2
+import classad2  # type: ignore[import-untyped]  # the wheel has no types
 import pytest
 
 from bakery.machines.machine import Machine
@@ -27,7 +27,7 @@ from bakery.verify import pool as pools
 from bakery.verify.pool import SUBMITTER, Pool
 from tests.boot.life import conf, configure, explained, machines
 from tests.conftest import BASE
-from tests.integration.test_ospool_jobs import GPU, ospool_image, ospool_root
+from tests.integration.test_ospool_jobs import ospool_image, ospool_root
 from tests.integration.test_worker_jobs import JOBS
 
 __all__ = ["ospool_image", "ospool_root"]  # fixtures
@@ -40,9 +40,15 @@ GROUP, WAIT = "Of the guides", 240
 IMAGE = "/opt/cvmfs/singularity.opensciencegrid.org/guides/small:1"  # where the stand-in has it
 OSDF = "/opt/osdf/ospool/ap21/data/grace"
 HOME = f"/home/{SUBMITTER}/guides"
+# One that says no more of itself.
+GPU = """\
+MACHINE_RESOURCE_INVENTORY_GPUs =
+MACHINE_RESOURCE_GPUs = CUDA0
+"""
 # HTCondor tries apptainer and the plugin at its start; so all of it is there before.
 PREPARE = f"""\
 set -eu
+rm -f /etc/resolv.conf; touch /etc/resolv.conf
 mknod -m 666 /dev/fuse c 10 229
 systemctl restart autofs
 mkdir -p {OSDF} /opt/osdf/pelicanplatform/test
