@@ -72,8 +72,10 @@ SECONDS: Mapping[str, int] = {
     "tests/boot/test_life_ends.py": 300,
     "tests/boot/test_life_jobs.py": 120,
     "tests/boot/test_network.py": 10,
-    "tests/boot/test_ospool_attributes.py": 150,
     "tests/boot/test_pool_shape.py": 110,
+    "tests/boot/test_ospool_attributes.py": 150,
+    "tests/boot/test_ospool_guides.py": 140,
+    "tests/boot/test_ospool_shape_proof.py": 75,
     "tests/boot/test_prominence_life.py": 200,
     "tests/boot/vm/test_disk_shapes.py": 300,
     "tests/boot/vm/test_job_memory.py": 300,
@@ -179,6 +181,8 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_metadata_guard.py",
     ),
     "bakery/oci/": (_LAYER, _STARTED, "tests/integration/test_container.py"),
+    "bakery/verify/access_point.py": ("tests/boot/test_ospool_guides.py", "tests/boot/test_pool_shape.py"),
+    "bakery/verify/manager_dies.py": ("tests/boot/test_ospool_shape_proof.py",),
     "bakery/verify/": ("tests/integration/test_bake.py", "tests/integration/test_faults.py"),
     "cloud-init/": (
         "tests/integration/test_userdata_real.py",
@@ -255,6 +259,7 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
     "scripts/": ("tests/integration/test_wheel.py", "tests/integration/test_quick_commands.py"),
     "tests/": ("tests/integration/test_quick_commands.py",),
     "tests/image/": ("tests/integration/test_bake.py",),
+    "tests/ospool/": ("tests/boot/test_ospool_guides.py",),
     "tests/boot/": ("tests/boot/test_network.py",),
     "worker/": ("tests/integration/test_wheel.py", "tests/integration/test_worker_jobs.py"),
     "worker/common/": (

@@ -44,6 +44,13 @@ def _parser() -> argparse.ArgumentParser:
         help="vm: the proof that counts; namespace: a quick one, without boot loader, kernel, disk and"
         " network card (%(default)s)",
     )
+    parser.add_argument(
+        "--pool-shape",
+        default="plain",
+        choices=["plain", "ospool"],
+        help="the throw-away pool: one central manager, or as the OSPool is; then the first of two central"
+        " managers is stopped while a job runs (%(default)s)",
+    )
     return parser
 
 
@@ -61,6 +68,7 @@ def _main(options: argparse.Namespace) -> int:
         boot_seconds=options.boot_seconds,
         idle_seconds=options.idle_seconds,
         machine=options.machine,
+        pool_shape=options.pool_shape,
     )
     with reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
         proof = verify(request, store.Store(store.default_root()), monitor)

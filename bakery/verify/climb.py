@@ -8,9 +8,9 @@ from typing import Any
 from bakery import qemu
 from bakery.oci.root import is_archive, open_archive
 from bakery.verify import booted, suite
-from bakery.verify.booted import Setting
 from bakery.verify.ladder import Proof, Request
 from bakery.verify.record import Record
+from bakery.verify.rung import Setting
 from provisioner.disk import mount_root
 from provisioner.errors import BadInput
 from provisioner.monitor import Monitor, phase

@@ -2,8 +2,8 @@
 
 A proof is plain data, kept in the image's manifest:
 
-    {"boot": {"at": "2026-11-22T…", "accelerator": "tcg", "machine": "vm", "checks": [
-        {"what": "booted, ssh answered", "seconds": 93.2}, …]}}
+    {"boot": {"at": "2026-11-22T…", "accelerator": "tcg", "machine": "vm", "pool_shape": "plain",
+      "checks": [{"what": "booted, ssh answered", "seconds": 93.2}, …]}}
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from provisioner import run
 from provisioner.monitor import Monitor
 
 Level = Literal["none", "offline", "boot", "pool"]
+PoolShape = Literal["plain", "ospool"]
 Proof = dict[str, dict[str, Any]]
 
 LEVELS: tuple[Level, ...] = get_args(Level)
+POOL_SHAPES: tuple[PoolShape, ...] = get_args(PoolShape)
 TOOLS = (
     "qemu-img",
     "qemu-system-x86_64",
@@ -51,7 +53,8 @@ class Request:
 
     `boot_seconds` is how long a machine with KVM may take until ssh answers, and `idle_seconds` the
     IdleTimeout that the pool rung tells the worker of in the end. A `namespace` machine is quick and
-    shows no boot loader, kernel, disk and network card.
+    shows no boot loader, kernel, disk and network card. In a pool of the shape `ospool` the first of two
+    central managers is stopped while the worker has a job.
     """
 
     image: Path
@@ -63,6 +66,7 @@ class Request:
     group_name: str = 'Bakery\'s "proof" $(run)'
     idle_seconds: int = 20
     machine: Literal["vm", "namespace"] = "vm"
+    pool_shape: PoolShape = "plain"
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "image": str(self.image)}

@@ -23,6 +23,7 @@ from bakery.machines import conditions
 from bakery.machines.conditions import Condition
 from bakery.machines.layer import mount_layer
 from bakery.machines.network import GATEWAY, Network, on
+from bakery.verify import access_point
 from provisioner import run
 from provisioner.errors import NotProven
 from provisioner.targets.chroot import mount_kernel_file_systems
@@ -49,7 +50,6 @@ NETWORK_HOSTNAME = {TRUST_DOMAIN}
 BIND_ALL_INTERFACES = True
 ENABLE_IPV6 = False
 UID_DOMAIN = {TRUST_DOMAIN}
-TRUST_DOMAIN = {TRUST_DOMAIN}
 ALLOW_ADVERTISE_STARTD = $(ALLOW_DAEMON) {IDENTITY}
 ALLOW_ADVERTISE_MASTER = $(ALLOW_DAEMON) {IDENTITY}
 ALLOW_READ = *
@@ -81,7 +81,29 @@ BROKER{number}.COLLECTOR_LOG = $(LOG)/Broker{number}Log
 """
     for number in (1, 2)
 )
-SHAPES: Mapping[str, str] = MappingProxyType({"plain": "", "ospool": _LIKE_OSPOOL})
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Which daemons a pool has, and whose it says it is.
+
+    `managers` are addresses as a worker is told them; without `brokers` the managers are.
+    """
+
+    trust_domain: str
+    managers: tuple[str, ...]
+    brokers: tuple[str, ...] = ()
+    config: str = ""
+
+
+SHAPES: Mapping[str, Shape] = MappingProxyType(
+    {
+        "plain": Shape(TRUST_DOMAIN, (ADDRESS,)),
+        "ospool": Shape(
+            "flock.opensciencegrid.org", (ADDRESS, SECOND), BROKERS, _LIKE_OSPOOL + access_point.CONFIG
+        ),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -113,6 +135,7 @@ class Pool:
     signing_key: bytes = field(repr=False)
     network: Network | None = None  # by default ours
     manager: str = ADDRESS  # which one is asked
+    shape: Shape = SHAPES["plain"]
 
     def worker_token(self, lifetime: int = 4 * 3600) -> str:
         """Good for joining, for so many seconds; expired already, if negative."""
@@ -120,7 +143,7 @@ class Pool:
         return idtoken.mint(
             self.signing_key,
             KEY,
-            issuer=TRUST_DOMAIN,
+            issuer=self.shape.trust_domain,
             subject=IDENTITY,
             scopes=scopes,
             lifetime=lifetime,
@@ -226,8 +249,8 @@ def start(image_root: Path, work: Path, signing_key: bytes = b"", shape: str = "
     mount_layer(image_root, work / "pool-layer", root)
     mount_kernel_file_systems(root)
     key = signing_key or secrets.token_bytes(64)
-    _configure(root, key, shape)
-    pool = Pool(root, key)
+    pool = Pool(root, key, shape=SHAPES[shape])
+    _configure(pool)
     with run.background(["chroot", str(root), "condor_master", "-f"], log=work / "pool.log", env=_ENV):
         _wait_up(pool)
         yield pool
@@ -244,20 +267,23 @@ def beside(image_root: Path, work: Path, network: Network, shape: str = "plain")
         room.stdin.write(key)
         room.stdin.close()
         # The room's mounts are not ours, but the kernel lets us through.
-        pool = Pool(Path(f"/proc/{room.pid}/root{work / _ROOT}"), key, network)
+        root = Path(f"/proc/{room.pid}/root{work / _ROOT}")
+        pool = Pool(root, key, network, shape=SHAPES[shape])
         _wait_up(pool)
         yield pool
 
 
-def _configure(root: Path, key: bytes, shape: str) -> None:
+def _configure(pool: Pool) -> None:
+    root = pool.root
     config = root / "etc/condor/config.d"
     for path in config.iterdir():
         path.unlink()
-    (config / "10-pool.config").write_text(_CONFIG + SHAPES[shape])
+    trust_domain = f"TRUST_DOMAIN = {pool.shape.trust_domain}\n"
+    (config / "10-pool.config").write_text(_CONFIG + trust_domain + pool.shape.config)
     (root / "etc/hosts").write_text(f"127.0.0.1 localhost\n{ADDRESS} {TRUST_DOMAIN}\n")
     signing_key = root / "etc/condor/passwords.d" / KEY
     with os.fdopen(os.open(signing_key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out:
-        out.write(key)
+        out.write(pool.signing_key)
     for folder in ("run/condor", "run/lock/condor"):
         (root / folder).mkdir(parents=True, exist_ok=True)
         run.call(["chroot", str(root), "chown", "condor:condor", f"/{folder}"], env=_ENV)

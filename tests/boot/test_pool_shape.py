@@ -15,7 +15,7 @@ from bakery.machines.needs import Image
 from bakery.machines.network import isolated
 from bakery.userdata import WorkerConf
 from bakery.verify import pool as pools
-from bakery.verify.pool import ADDRESS, BROKERS, SECOND, TRUST_DOMAIN, Pool
+from bakery.verify.pool import ADDRESS, BROKERS, SECOND, Pool
 from tests.boot.life import conf, configure, machines, submitted, wait_job
 
 GROUP, PROJECT = "Two managers", "TG-TWO"
@@ -57,7 +57,7 @@ def connected(pool: Pool, broker: str) -> str:
 def told(pool: Pool) -> WorkerConf:
     plain = conf(pool, GROUP, PROJECT)
     brokers = f"{ADDRESS}:9618?sock=broker1,{BROKERS[1]}"
-    more = {"CCBAddress": brokers, "TrustDomain": TRUST_DOMAIN}
+    more = {"CCBAddress": brokers, "TrustDomain": pool.shape.trust_domain}
     return replace(plain, central_manager=f"{ADDRESS},{SECOND}", settings={**plain.settings, **more})
 
 
@@ -72,7 +72,7 @@ def test_a_manager_and_a_broker_die(like_ospool: Pool, worker_image: Image, tmp_
             machine.wait_until(f"{one.manager} knows it", lambda one=one: bool(one.status(GROUP)), WAIT)  # type: ignore[misc]
         names = ("CONDOR_HOST", "COLLECTOR_HOST", "CCB_ADDRESS", "TRUST_DOMAIN")
         assert machine.run(["condor_config_val", *names]).stdout.splitlines() == [
-            f"{ADDRESS},{ADDRESS}", f"{ADDRESS},{SECOND}", ",".join(BROKERS), TRUST_DOMAIN,
+            f"{ADDRESS},{ADDRESS}", f"{ADDRESS},{SECOND}", ",".join(BROKERS), pool.shape.trust_domain,
         ]  # fmt: skip
         machine.wait_until(
             "its servers were asked", lambda: len(status(machine)["servers"]), WAIT, lambda n: n == 4
