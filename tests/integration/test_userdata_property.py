@@ -95,10 +95,15 @@ STARTS = st.one_of(
 
 # Good ones of each kind, and any text at all in the place of as many.
 SECONDS = st.one_of(st.just(0), st.integers(1, 366 * 86400)).map(str)
+SERVERS = st.sampled_from(
+    ["cm-1.example.org", "cm-2.example.org:9619", "[fd00::1]:9618", "ccb.example.org:9618?sock=collector3"]
+)
 GOOD = {
     "path": HOSTILE.map("/etc/".__add__),
     "command": st.lists(HOSTILE, max_size=2).map(lambda words: shlex.join(["/bin/x", *words])),
     "seconds": SECONDS,
+    "hosts": st.lists(SERVERS, min_size=1, max_size=3).map(",".join),
+    "domain": st.sampled_from(["flock.opensciencegrid.org", "pool.example.org", "a"]),
     "site": st.text("aZ0._- ", max_size=62).map("A".__add__).map(str.strip),
     "country": st.text("AZ", min_size=2, max_size=2),
 }
