@@ -48,8 +48,6 @@ MACHINE_RESOURCE_GPUs = CUDA0
 # HTCondor tries apptainer and the plugin at its start; so all of it is there before.
 PREPARE = f"""\
 set -eu
-rm -f /etc/resolv.conf; touch /etc/resolv.conf
-mknod -m 666 /dev/fuse c 10 229
 systemctl restart autofs
 mkdir -p {OSDF} /opt/osdf/pelicanplatform/test
 chmod 777 {OSDF}
