@@ -44,8 +44,8 @@ SECONDS: Mapping[str, int] = {
     "tests/integration/test_image_diff.py": 65,
     "tests/integration/test_kill.py": 190,
     "tests/integration/test_metadata_guard.py": 50,
+    "tests/integration/test_ospool_jobs.py": 350,
     "tests/integration/test_packer_engine.py": 80,
-    "tests/integration/test_ospool_jobs.py": 330,
     "tests/integration/test_pins.py": 3,
     "tests/integration/test_pools_of_htcondor.py": 15,
     "tests/integration/test_prominence_values.py": 3,
@@ -234,11 +234,6 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_seal_script.py",
         "tests/integration/test_bake.py",
     ),
-    "provisioner/roles/udocker.py": (
-        "tests/integration/test_wheel.py",
-        _STARTED,
-        "tests/integration/test_container.py",
-    ),
     "provisioner/roles/ospool_data.py": (
         "tests/integration/test_ospool_jobs.py",
         "tests/integration/test_seal_script.py",
@@ -246,6 +241,11 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/pelican.py": (
         "tests/integration/test_quick_commands.py",
         "tests/integration/test_ospool_jobs.py",
+    ),
+    "provisioner/roles/udocker.py": (
+        "tests/integration/test_wheel.py",
+        _STARTED,
+        "tests/integration/test_container.py",
     ),
     "provisioner/targets/": ("tests/integration/test_bake.py", "tests/integration/test_el_repositories.py"),
     "provisioner/targets/ssh.py": (

@@ -286,7 +286,7 @@ def _outside(start: str) -> Iterator[Finding]:
             yield warning(
                 "never-in-ospool",
                 f"No job of the OSPool was found that the Start takes: there, it also needs {guard}.",
-                "Demand nothing else of jobs, or name another pool.",
+                "Leave out what contradicts that, or name another pool by --pool.",
             )
 
 

@@ -99,11 +99,15 @@ GOOD = {
     "path": HOSTILE.map("/etc/".__add__),
     "command": st.lists(HOSTILE, max_size=2).map(lambda words: shlex.join(["/bin/x", *words])),
     "seconds": SECONDS,
+    "site": st.text("aZ0._- ", max_size=62).map("A".__add__).map(str.strip),
+    "country": st.text("AZ", min_size=2, max_size=2),
 }
 BAD = {
     "path": HOSTILE,
     "command": HOSTILE.map("/bin/x ".__add__),
     "seconds": st.one_of(st.integers().map(str), st.tuples(SECONDS, PIECES).map("".join)),
+    "site": HOSTILE,
+    "country": st.one_of(PIECES, st.just("us")),
 }
 
 
