@@ -74,7 +74,7 @@ SECONDS: Mapping[str, int] = {
     "tests/boot/test_network.py": 10,
     "tests/boot/test_pool_shape.py": 110,
     "tests/boot/test_ospool_attributes.py": 150,
-    "tests/boot/test_ospool_guides.py": 140,
+    "tests/boot/test_ospool_guides.py": 210,
     "tests/boot/test_ospool_shape_proof.py": 75,
     "tests/boot/test_prominence_life.py": 200,
     "tests/boot/vm/test_disk_shapes.py": 300,
