@@ -25,6 +25,7 @@ _LAYER = (
     "test_a_layer_is_the_same_whenever_it_is_written_and_keeps_owners_and_capabilities"
 )
 _STARTED = "tests/integration/test_container.py::test_buildah_starts_it_and_it_says_all_that_is_missing"
+_MATCH = "tests/boot/test_ospool_guides.py::test_the_two_ads_match_as_they_should"
 _BECOMES = "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker"
 # How long each file takes by itself, and some tests of a long one: seconds, on a machine with two cores
 # where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
@@ -74,7 +75,8 @@ SECONDS: Mapping[str, int] = {
     "tests/boot/test_network.py": 10,
     "tests/boot/test_pool_shape.py": 110,
     "tests/boot/test_ospool_attributes.py": 150,
-    "tests/boot/test_ospool_guides.py": 140,
+    "tests/boot/test_ospool_guides.py": 235,
+    _MATCH: 130,
     "tests/boot/test_ospool_shape_proof.py": 75,
     "tests/boot/test_prominence_life.py": 200,
     "tests/boot/vm/test_disk_shapes.py": 300,
@@ -181,7 +183,7 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_metadata_guard.py",
     ),
     "bakery/oci/": (_LAYER, _STARTED, "tests/integration/test_container.py"),
-    "bakery/verify/access_point.py": ("tests/boot/test_ospool_guides.py", "tests/boot/test_pool_shape.py"),
+    "bakery/verify/access_point.py": (_MATCH, "tests/boot/test_ospool_guides.py"),
     "bakery/verify/manager_dies.py": ("tests/boot/test_ospool_shape_proof.py",),
     "bakery/verify/": ("tests/integration/test_bake.py", "tests/integration/test_faults.py"),
     "cloud-init/": (
@@ -259,7 +261,7 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
     "scripts/": ("tests/integration/test_wheel.py", "tests/integration/test_quick_commands.py"),
     "tests/": ("tests/integration/test_quick_commands.py",),
     "tests/image/": ("tests/integration/test_bake.py",),
-    "tests/ospool/": ("tests/boot/test_ospool_guides.py",),
+    "tests/ospool/": (_MATCH, "tests/boot/test_ospool_guides.py"),
     "tests/boot/": ("tests/boot/test_network.py",),
     "worker/": ("tests/integration/test_wheel.py", "tests/integration/test_worker_jobs.py"),
     "worker/common/": (

@@ -83,6 +83,10 @@ mkdir "$root/dev/shm" "$root/dev/pts"
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
+# As udev and the machine's own resolver, which are not here, would have them; apptainer asks for both.
+mknod -m 666 "$root/dev/fuse" c 10 229
+mkdir -p "$root/run/systemd/resolve"
+: >"$root/run/systemd/resolve/stub-resolv.conf"
 ln -s /proc/self/fd "$root/dev/fd"
 for number in 0:stdin 1:stdout 2:stderr; do
     ln -s "/proc/self/fd/${number%:*}" "$root/dev/${number#*:}"

@@ -86,7 +86,7 @@ def like_ospool(tried: Trial, shape: Shape, *, has_role: bool) -> Trial:
     )
     commands = _as_in_guides(has_role)
     matching, foreign = (
-        Job(f"{job.title}, written as in the OSPool's guides", {**job.commands, **commands})
+        Job(f"{job.title} in the manner of the OSPool's guides", {**job.commands, **commands})
         for job in (tried.matching, tried.foreign)
     )
     return replace(tried, conf=conf, matching=matching, foreign=foreign)

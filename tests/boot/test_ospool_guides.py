@@ -26,7 +26,7 @@ from bakery.userdata import WorkerConf
 from bakery.verify import pool as pools
 from bakery.verify.pool import SUBMITTER, Pool
 from tests.boot.life import conf, configure, explained, machines
-from tests.conftest import BASE
+from tests.conftest import BASE, command
 from tests.integration.test_ospool_jobs import ospool_image, ospool_root
 from tests.integration.test_worker_jobs import JOBS
 
@@ -48,8 +48,6 @@ MACHINE_RESOURCE_GPUs = CUDA0
 # HTCondor tries apptainer and the plugin at its start; so all of it is there before.
 PREPARE = f"""\
 set -eu
-rm -f /etc/resolv.conf; touch /etc/resolv.conf
-mknod -m 666 /dev/fuse c 10 229
 systemctl restart autofs
 mkdir -p {OSDF} /opt/osdf/pelicanplatform/test
 chmod 777 {OSDF}
@@ -217,3 +215,10 @@ def test_the_negotiator_refuses_the_others(asked: Asked, released: int, name: st
         WAIT,
         lambda seen: seen.is_refused(released),
     )
+
+
+def test_such_an_image_passes_its_proof_in_the_ospool_s_shape(ospool_image: Path) -> None:
+    """Its jobs ask for what only a worker with this role says."""
+    like = ("--machine", "namespace", "--pool-shape", "ospool")
+    done = command("verify-image", str(ospool_image), *like)
+    assert done.status == 0, done.err[-6000:]

@@ -9,11 +9,11 @@ from tests.conftest import command
 
 SHOWN = [
     "seen in both collectors, power-on to",
-    "a job of TG-PROOF01, written as in the OSPool's guides was taken",
+    "a job of TG-PROOF01 in the manner of the OSPool's guides was taken",
     "the first central manager was stopped, and the worker says so",
     "the job ran on to its end, its output came back",
     "a second such job, matched without the first manager, ran on it",
-    "a job of TG-SOMEBODY-ELSE, written as in the OSPool's guides was refused",
+    "a job of TG-SOMEBODY-ELSE in the manner of the OSPool's guides was refused",
     "powered itself off",
 ]
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from worker_runtime import condor, distribution, offered, offers, ospool, tried
+from worker_runtime import condor, distribution, offered, offers, ospool, status, tried
 from worker_runtime.bounded import Check
 from worker_runtime.conf import values_of
 from worker_runtime.tried import Result, Trial
@@ -31,6 +31,10 @@ def results(**bad: str) -> dict[str, Result]:
 
 
 # --- Names ----------------------------------------------------------------------------------
+
+
+def test_a_site_is_not_what_a_worker_is_found_by() -> None:
+    assert status.named(WITH, ospool.named(WITH, VALUES, IU)) == VALUES["WorkerGroupName"]
 
 
 def test_names_are_of_the_cloud_and_the_project_unless_they_are_given() -> None:

@@ -24,6 +24,7 @@ SYSTEMD = "/run/systemd/system"  # there where systemd runs the machine, sd_boot
 _ENDS = {"poweroff": "powers off", "exit": "ends", "stop": "stops HTCondor", "none": "nothing"}
 IN_POOL = ("idle", "running", "retiring")  # states
 STALE = 120  # seconds without a look
+_PLACES = ("site", "country")  # kinds of values, see values.py
 # A look has time limits of its own for each question; this is as long as a person waits.
 ANSWER_SECONDS = 60
 
@@ -74,8 +75,8 @@ def data(now: Life, memory: Memory, told: "Told", seen: "Seen", service: "Servic
 
 
 def named(mine: Kind, values: Mapping[str, str]) -> str:
-    """By what the worker is found in the pool."""
-    shown = (values[key.setting] for key in mine.keys if key.advertise)
+    """By what the worker is found in the pool; not where it is, which other workers say, too."""
+    shown = (values[key.setting] for key in mine.keys if key.advertise and key.kind not in _PLACES)
     return ", ".join(value for value in shown if value)
 
 
