@@ -26,6 +26,8 @@ from tests.integration import repository
 from tests.integration.test_baked_roles import AUTO_CVMFS, KEYRING, pool_of_its_own, roles_store
 from tests.integration.test_worker_jobs import HOME, JOBS, accounts
 
+# tests/boot/test_ospool_guides.py runs jobs in containers each time; these are all the ways to write them.
+pytestmark = pytest.mark.full
 REPOSITORY = "singularity.opensciencegrid.org"
 IMAGE = f"/cvmfs/{REPOSITORY}/htc/made:here"
 OSDF = "osdf:///ospool/ap20/data/alice"
