@@ -84,7 +84,7 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
 # As udev and the machine's own resolver, which are not here, would have them; apptainer asks for both.
-mknod -m 666 "$root/dev/fuse" c 10 229 || echo "no device can be made here: containers of files do not run" >&2
+mknod -m 666 "$root/dev/fuse" c 10 229 || echo "no /dev/fuse: containers of files do not run" >&2
 mkdir -p "$root/run/systemd/resolve"
 : >"$root/run/systemd/resolve/stub-resolv.conf"
 ln -s /proc/self/fd "$root/dev/fd"
