@@ -10,6 +10,7 @@ NAMES = (
     *("world-readable", "traced-token", "token-on-command-line", "templated-conf", "late-conf"),
     *(
         "yaml-syntax",
+        "yaml-alias",
         "not-a-mapping",
         "not-a-list",
         "not-a-command",

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from bakery.launch import clouds, multipart
 from bakery.launch.findings import Finding, error, warning
 from bakery.launch.forms import Encoding
-from bakery.launch.lint import cloud_config, conf, script, unknown, written
+from bakery.launch.lint import aliases, cloud_config, conf, script, unknown, written
 from bakery.launch.lint.context import Context
 from bakery.launch.lint.written import Leaf
 
@@ -152,8 +152,10 @@ def _config(text: str, name: str, merge: str, context: Context) -> Iterator[Seen
         return
     if "\r" in text:
         yield _crlf(context.where)
-    yield from cloud_config.check(text, context)
-    yield Leaf("text/cloud-config", text, name, context, merge)
+    found = list(cloud_config.check(text, context))
+    yield from found
+    if not any(one.id == "yaml-alias" for one in found):
+        yield Leaf("text/cloud-config", text, name, context, merge)
 
 
 def _crlf(where: str) -> Finding:
@@ -220,6 +222,9 @@ def _archive(text: str, context: Context) -> Iterator[Seen]:
     import yaml
 
     try:
+        if found := aliases.problem(yaml.compose(text, yaml.SafeLoader), context.where):
+            yield found
+            return
         entries = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         yield error("yaml-syntax", "The archive is not YAML.", "Correct it.", context.where)
