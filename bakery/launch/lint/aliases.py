@@ -18,7 +18,7 @@ def problem(tree: Any, where: str) -> Finding | None:
     try:
         length = size(tree)
     except Endless:
-        what = "cloud-init cannot use a document that contains itself: an alias (*name) is within what it names."
+        what = "cloud-init cannot use a document that contains itself; an alias (*name) does that."
         return error("yaml-alias", what, "Write out what the alias is to say.", where)
     if length > _MOST:
         what = f"Its aliases (*name) make it larger than {_MOST >> 20} MiB once they are written out."

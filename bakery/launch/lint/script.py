@@ -12,7 +12,7 @@ from provisioner.errors import MissingHere
 
 _SHEBANG = re.compile(r"#![ \t]*(\S+)[ \t]*(.*)")
 _SHELL = re.compile(r"(?:.*/)?(?:bash|sh|dash|ash|ksh)")
-_DOCUMENT = re.compile(r"(?ms)<<-?[ \t]*['\"\\]?(\w+)['\"]?[^\n]*\n.*?^\t*\1[ \t]*$")
+_DOCUMENT = re.compile(r"<<-?[ \t]*['\"\\]?(\w+)")
 _TRACED = re.compile(r"(?m)^\s*set\s+(?:-\w*x|-o\s+xtrace)")
 _SECONDS = 20.0
 
@@ -108,7 +108,7 @@ def _syntax(text: str, where: str) -> Iterator[Finding]:
 def _traced(text: str, where: str) -> Iterator[Finding]:
     match = _SHEBANG.match(text)
     words = match[2] if match else ""
-    outside = _DOCUMENT.sub("", text)
+    outside = "\n".join(_outside(text))
     if (_TRACED.search(outside) or re.match(r"-\w*x", words)) and TOKEN.search(text):
         yield warning(
             "traced-token",
@@ -116,3 +116,15 @@ def _traced(text: str, where: str) -> Iterator[Finding]:
             "Leave it away in a script that has a token.",
             where,
         )
+
+
+def _outside(text: str) -> Iterator[str]:
+    """The lines that are not of a here-document."""
+    end = ""
+    for line in text.split("\n"):
+        if end:
+            end = "" if line.strip(" \t") == end else end
+            continue
+        yield line
+        if match := _DOCUMENT.search(line):
+            end = match[1]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from bakery.launch.findings import Finding
-from bakery.launch.lint import wrapping
+from bakery.launch.lint import effects, unknown, wrapping, written
 from bakery.launch.lint.context import Context
+from bakery.launch.lint.written import Leaf
+
+CONF = "/etc/osg-worker.conf"
 
 
 def check(text: str) -> list[Finding]:
@@ -44,3 +47,55 @@ def test_aliases_that_are_harmless() -> None:
 def test_what_an_alias_names_is_looked_at_once() -> None:
     twice = "#cloud-config\nusers:\n - &a {name: x, name: y}\n - *a\n"
     assert errors_of(twice) == ["duplicate-key"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x=$x$x$x$x",
+        'x="$x $x"',
+        "x+=$x",
+        'x=$(echo "$x$x")',
+        'printf -v x "%s%s" "$x" "$x"',
+        'set -- "$@" "$x"; x="$*"',
+        'echo "$x" >/tmp/a; cat /tmp/a /tmp/a >/tmp/b; x=$(cat /tmp/b)',
+        'echo "$x" >>/tmp/a; cat /tmp/a >>/tmp/a; x=$(cat /tmp/a)',
+        "for i in 1 2 3 4; do x=$x$x; done",
+        'x=$(for i in 1 2; do echo "$x"; done)',
+        'x=$(echo "$x" && echo "$x")',
+    ],
+)
+def test_a_text_that_grows_becomes_unknown(line: str) -> None:
+    text = f"x=abcd\n{line}\n" + f"{line}\n" * 40 + f'echo "Token = $x" >{CONF}\n'
+    (made,) = effects.of(text, {}, posix=False, where="", watched=(CONF,)).files[CONF]
+    assert made
+    assert not unknown.is_known(made.text)
+    assert len(made.text) <= unknown.MOST + 10
+    assert ("not-judged", "note") in [(one.id, one.severity) for one in _of_script(text)]
+
+
+def test_a_text_that_is_too_long_is_said_to_be_so() -> None:
+    text = "x=abcd\n" + "x=$x$x$x$x\n" * 20 + f"cat >{CONF} <<E\nToken = $x\nE\n"
+    assert any("longer than is followed" in one.message for one in _of_script(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x=$(printf '%01000d' 1)\n" + "".join(f"a{n}=b$x\n" for n in range(100_000)),
+        "".join(f"f{n}() {{ {f'f{n + 1}; ' * 9}}}\n" for n in range(9)) + "f9() { :; }\nf0\n",
+        "for a in 1 2 3 4 5 6 7 8 9; do\n" * 8 + "echo x >>/tmp/x\n" + "done\n" * 8,
+    ],
+)
+def test_a_script_that_does_too_much_is_not_judged(text: str) -> None:
+    with pytest.raises(effects.TooMuch):
+        effects.of(text, {}, posix=False, where="", watched=())
+    (found,) = _of_script(text)
+    assert (found.id, found.severity) == ("not-judged", "note")
+    assert "more than is followed" in found.message
+
+
+def _of_script(text: str) -> list[Finding]:
+    """What its effect gives; bash is not asked."""
+    leaf = Leaf("text/x-shellscript", f"#!/bin/bash\n{text}", "", Context(now=0))
+    return list(written.findings([leaf], leaf.context))
