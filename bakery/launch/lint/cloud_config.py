@@ -13,6 +13,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,13 @@ def check(text: str, context: Context) -> Iterator[Finding]:
     import yaml
 
     try:
-        tree = yaml.compose(text, yaml.SafeLoader)
+        tree = _composed(text)
         if tree is None:
             return
         if found := aliases.problem(tree, context.where):
             yield found
             return
-        config = yaml.safe_load(text)
+        config = _constructed(text)
     except (yaml.YAMLError, ValueError, RecursionError) as problem:
         yield _syntax(problem, text, context.where)
         return
@@ -72,6 +73,22 @@ def check(text: str, context: Context) -> Iterator[Finding]:
     yield from _lists(config, context.where)
     yield from _files(config.get("write_files"), _spelled(tree), context)
     yield from _schema(text, context.where)
+
+
+# Both are asked for twice, and take most of the time.
+@lru_cache(maxsize=2)
+def _composed(text: str) -> Any:
+    import yaml
+
+    return yaml.compose(text, yaml.SafeLoader)
+
+
+@lru_cache(maxsize=2)
+def _constructed(text: str) -> Any:
+    import yaml
+
+    tree = _composed(text)
+    return None if tree is None else yaml.SafeLoader("").construct_document(tree)
 
 
 @dataclass(frozen=True)
@@ -161,7 +178,7 @@ def _mapping(text: str) -> Mapping[Any, Any]:
     import yaml
 
     try:
-        config = yaml.safe_load(text)
+        config = _constructed(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         return {}
     return config if isinstance(config, dict) else {}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
+from bakery.launch import clouds
 from bakery.launch.findings import Finding
 from bakery.launch.lint import effects, unknown, wrapping, written
 from bakery.launch.lint.context import Context
@@ -99,3 +102,19 @@ def _of_script(text: str) -> list[Finding]:
     """What its effect gives; bash is not asked."""
     leaf = Leaf("text/x-shellscript", f"#!/bin/bash\n{text}", "", Context(now=0))
     return list(written.findings([leaf], leaf.context))
+
+
+LARGE = b"#!/bin/bash\n" + b"echo a line of a script\n" * 50_000
+
+
+@pytest.mark.parametrize("cloud", [None, "vsphere"])
+@pytest.mark.parametrize("data", [LARGE, b"#cloud-config\n" + LARGE, b"\xff" * len(LARGE)])
+def test_of_what_no_cloud_takes_only_that_is_said(data: bytes, cloud: str | None) -> None:
+    (found,) = wrapping.check(data, Context(now=0, cloud=cloud))
+    assert (found.id, found.severity) == ("too-large", "error")
+    assert all(2 * one.limit <= wrapping.MOST_JUDGED for one in clouds.CLOUDS.values())
+
+
+def test_what_gzip_makes_small_is_too_large_as_well() -> None:
+    (found,) = wrapping.check(gzip.compress(LARGE), Context(now=0))
+    assert (found.id, found.severity) == ("too-large", "error")
