@@ -85,7 +85,7 @@ def test_a_text_that_is_too_long_is_said_to_be_so() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "x=$(printf '%01000d' 1)\n" + "".join(f"a{n}=b$x\n" for n in range(100_000)),
+        "x=$(printf '%01000d' 1)\n" + "".join(f"a{n}=b$x\n" for n in range(30_000)),
         "".join(f"f{n}() {{ {f'f{n + 1}; ' * 9}}}\n" for n in range(9)) + "f9() { :; }\nf0\n",
         "for a in 1 2 3 4 5 6 7 8 9; do\n" * 8 + "echo x >>/tmp/x\n" + "done\n" * 8,
     ],
@@ -118,3 +118,9 @@ def test_of_what_no_cloud_takes_only_that_is_said(data: bytes, cloud: str | None
 def test_what_gzip_makes_small_is_too_large_as_well() -> None:
     (found,) = wrapping.check(gzip.compress(LARGE), Context(now=0))
     assert (found.id, found.severity) == ("too-large", "error")
+
+
+@pytest.mark.parametrize("word", ["{" + "," * 300_000, "[" * 300_000, "a" * 300_000, f'"{"a" * 300_000}"'])
+def test_a_long_word_is_read_in_no_time_worth_mentioning(word: str) -> None:
+    made = effects.of(f"echo {word} >{CONF}\n", {}, posix=False, where="", watched=(CONF,)).files[CONF]
+    assert [one.text for one in made if one] == [word.strip('"') + "\n"]
