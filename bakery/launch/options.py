@@ -171,6 +171,8 @@ def _add_checks(made: ArgumentParser) -> None:
     checks.add_argument("--strict", action="store_true", help="refuse where there is a warning")
     checks.add_argument(
         "--check",
+        action="append",
+        default=[],
         metavar="FILE",
         help="check user-data that exists; - is standard input. An error: at boot it does not do what it"
         " says; a warning: it does, against a schema, a habit or safety; a note: that cannot be judged",
@@ -200,7 +202,7 @@ def _options(found: Namespace) -> Options:
         output=_path(found.output),
         iso=_path(found.iso),
         seed_dir=_path(found.seed_dir),
-        check=found.check,
+        check=_one_file(found.check),
         batch=found.batch,
         allowed=frozenset(found.allow),
         strict=found.strict,
@@ -225,7 +227,18 @@ def _cloud(found: Namespace) -> str | None:
     return None
 
 
+def _one_file(names: Sequence[str]) -> str | None:
+    if len(names) > 1:
+        raise BadInput("--check is given twice; it takes one file.", "Run it for each file.")
+    return names[0] if names else None
+
+
 def _check(options: Options, form: str | None) -> None:
+    if options.trust_domain and "TrustDomain" in options.settings:
+        raise BadInput(
+            "--trust-domain and --set TrustDomain= both say who must have issued the token.",
+            "Give one of them: --set also writes it to the worker's file.",
+        )
     if options.include and form not in (None, "mime"):
         raise BadInput(f"--include makes a multi-part, not a {form}.", "Leave away --format.")
     if (options.iso or options.seed_dir) and options.encoding.base64:

@@ -83,11 +83,19 @@ def known() -> tuple[Pool, ...]:
 
 
 def find(text: str) -> Pool | None:
-    """The pool of this name; None for HOST[:PORT][,HOST…]. Raises BadInput for a misspelled name."""
+    """The pool of this name; None for HOST[:PORT][,HOST…].
+
+    Raises BadInput for a misspelled name, and for a name within a list.
+    """
     pools = known()
     for pool in pools:
         if pool.name == text:
             return pool
+    if listed := [one for one in addresses(text) if one in names(pools) and "," in text]:
+        raise BadInput(
+            f"{listed[0]} is the name of a pool, and a list is of hosts: a worker joins one pool.",
+            f"Say --pool {listed[0]} alone; a host of that name is written {listed[0]}:9618.",
+        )
     # A host may have a name without dots, too; but hardly one like a pool's.
     if not set(text) & set(".:[,") and near.near(text, names(pools)):
         there = f"There are {', '.join(names(pools))}; a host of that name is written HOST:9618."

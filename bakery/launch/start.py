@@ -46,6 +46,7 @@ _PROJECT, _OWNER, _USER = (
     Variable("job", name.casefold(), name) for name in ("ProjectName", "Owner", "User")
 )
 _PATIENCE = 1000  # evaluations for each project and owner
+_SECONDS = 1.0  # of CPU time, for all that is tried
 _MOST_NAMED = 3  # attributes, and values of each, in a message
 _STRANGERS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     (f"a job of project {OTHER_PROJECT}", {"ProjectName": OTHER_PROJECT}),
@@ -68,6 +69,13 @@ def dry_match(
 
     Where conditions narrow it, the jobs of the projects and owners are made to fulfil them.
     """
+    with fitting.within(_SECONDS):
+        return _dry_match(start, projects, owners, narrowed)
+
+
+def _dry_match(
+    start: str, projects: Sequence[str], owners: Sequence[str], narrowed: bool
+) -> tuple[Match, ...]:
     wanted = [_named(start, f"a job of project {one}", {_PROJECT: one}, narrowed) for one in projects]
     wanted += [_named(start, f"a job of owner {one}", _owned(one), narrowed) for one in owners]
     worker = _worker(start) if narrowed else NOTHING
@@ -129,7 +137,10 @@ def findings(
     One of projects and owners alone is ours, and as it should be.
     """
     unusual = [finding for project in projects for finding in _unusual(project)]
-    return unusual if anyone or (projects and not conditions) else [*unusual, *_tried(start, ospool)]
+    if anyone or (projects and not conditions):
+        return unusual
+    with fitting.within(_SECONDS):
+        return [*unusual, *_tried(start, ospool)]
 
 
 def _tried(start: str, ospool: bool) -> Iterator[Finding]:
@@ -251,6 +262,9 @@ def _in_vain(search: Search) -> tuple[str, str]:
         )
     more = ["others"] if len(tried) > _MOST_NAMED else []
     named = "; ".join([*tried[:_MOST_NAMED], *more])
+    if fitting.is_over():
+        message = f"No job was found in time that the Start takes. Tried were some of {named}."
+        return message, "Perhaps there is one: see whether a regexp() in it could be simpler."
     message = f"No job was found that the Start takes. Tried were {named}."
     parts = fitting.parts(search.text)
     alone = [part for part in parts if _fitting(part) is None]
@@ -282,7 +296,7 @@ def _outside(start: str) -> Iterator[Finding]:
         for guard in (ospool.guards()[name] for name in ("PROJECT", "ITB"))
     }
     for guard, both in demands.items():
-        if not takes(parsed(both), usual) and fitting.first(Search(both)) is None:
+        if not takes(parsed(both), usual) and fitting.first(Search(both)) is None and not fitting.is_over():
             yield warning(
                 "never-in-ospool",
                 f"No job of the OSPool was found that the Start takes: there, it also needs {guard}.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,21 @@ def test_cloud_init_s_own_check_is_asked_where_it_is() -> None:
 @pytest.mark.parametrize("path", [path for path in GOOD if path.suffix in (".yaml", ".mime")], ids=str)
 def test_cloud_init_finds_nothing_in_what_is_known_good(path: Path) -> None:
     assert check(path.read_bytes()) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "body", "found"),
+    [
+        ("#!/bin/sh", "cat <(echo x)", [("sh-syntax", "warning")]),
+        ("#!/bin/dash", "x=(a b)", [("sh-syntax", "warning")]),
+        ("#!/bin/bash", "x=(a b)", []),
+        ("#!/bin/sh", "if true; then", [("shell-syntax", "error")]),
+        ("#!/bin/sh", "coproc() { :; }", [("sh-syntax", "warning")]),
+        ("#!/bin/sh", "echo x", []),
+    ],
+)
+def test_a_script_for_sh_is_read_by_dash_too(first: str, body: str, found: list[tuple[str, str]]) -> None:
+    assert shutil.which("dash"), "it is a part of Debian's base"
+    seen = check(f"{first}\n{body}\n".encode())
+    assert [(one.id, one.severity) for one in seen] == found
+    assert all("dash, which is sh on Debian" in str(one) or "bash" in str(one) for one in seen)

@@ -496,3 +496,28 @@ def test_version_and_help(capsys: Captured) -> None:
             main([word])
         assert caught.value.code == 0
         assert "gen-userdata" in capsys.readouterr().out
+
+
+def test_two_files_are_not_checked_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad, good = tmp_path / "bad", tmp_path / "good"
+    bad.write_text("nothing\n")
+    good.write_text("#cloud-config\nhostname: x\n")
+    assert main(["--check", str(good)]) == 0
+    assert main(["--check", str(bad), "--check", str(good)]) == errors.BadInput.exit_code
+    assert "--check is given twice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pool", ["ospool,path-dev", "host.example.edu, ospool"])
+def test_a_pool_s_name_is_no_host_of_a_list(
+    pool: str, token_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--token-file", token_file, *PROJECT, "--pool", pool]) == errors.BadInput.exit_code
+    said = capsys.readouterr().err
+    assert "ospool is the name of a pool" in said
+    assert "--pool ospool alone" in said
+
+
+def test_two_trust_domains_are_refused(token_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    both = ("--set", "TrustDomain=a.example", "--trust-domain", "b.example")
+    assert main(["--token-file", token_file, *PROJECT, *both]) == errors.BadInput.exit_code
+    assert "--trust-domain and --set TrustDomain=" in capsys.readouterr().err

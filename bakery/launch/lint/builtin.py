@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Sequence
 
 from bakery.launch.lint import unknown
@@ -44,12 +45,12 @@ def echo(words: Sequence[str], *, posix: bool) -> str:
 
 def _joined(words: Sequence[str]) -> str:
     """With a blank between words, but for what may be no word at all."""
-    text, is_open = "", True
+    made, is_open = [], True
     for word in words:
         vanishes = unknown.LOOSE in word and not unknown.known_part(word)
-        text += word if is_open or vanishes else f" {word}"
+        made += [word] if is_open or vanishes else [" ", word]
         is_open = vanishes
-    return text
+    return unknown.joined(made)
 
 
 def escaped(text: str) -> str:
@@ -69,26 +70,26 @@ def printf(words: Sequence[str]) -> str:
         words = words[1:]
     if not words or words[0].startswith("-") or any(unknown.LOOSE in word for word in words):
         return unknown.OUTPUT
-    form, rest = words[0], list(words[1:])
+    form, rest = words[0], deque(words[1:])
     made = ""
     while True:
         before = len(rest)
-        made += _formatted(form, rest)
-        if not rest or len(rest) == before:
+        made = unknown.joined((made, _formatted(form, rest)))
+        if not rest or len(rest) == before or made == unknown.LONG:
             return made
 
 
-def _formatted(form: str, words: list[str]) -> str:
-    made, at = "", 0
+def _formatted(form: str, words: deque[str]) -> str:
+    made, at = [], 0
     for match in _FIELD.finditer(form):
-        made += escaped(form[at : match.start()])
+        made.append(escaped(form[at : match.start()]))
         at = match.end()
-        made += "%" if match[1] == "%" else _field(match[1], words)
-    return made + escaped(form[at:])
+        made.append("%" if match[1] == "%" else _field(match[1], words))
+    return unknown.joined([*made, escaped(form[at:])])
 
 
-def _field(kind: str, words: list[str]) -> str:
-    word = words.pop(0) if words else ""
+def _field(kind: str, words: deque[str]) -> str:
+    word = words.popleft() if words else ""
     if kind == "s":
         return word
     if kind == "b":

@@ -13,11 +13,12 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from bakery.launch.findings import Finding, error, warning
-from bakery.launch.lint import conf, unknown
+from bakery.launch.lint import aliases, conf, unknown
 from bakery.launch.lint.context import Context
 from bakery.launch.multipart import MERGE
 from provisioner import run
@@ -52,12 +53,15 @@ def check(text: str, context: Context) -> Iterator[Finding]:
     import yaml
 
     try:
-        tree = yaml.compose(text, yaml.SafeLoader)
-        config = yaml.safe_load(text)
+        tree = _composed(text)
+        if tree is None:
+            return
+        if found := aliases.problem(tree, context.where):
+            yield found
+            return
+        config = _constructed(text)
     except (yaml.YAMLError, ValueError, RecursionError) as problem:
         yield _syntax(problem, text, context.where)
-        return
-    if tree is None:
         return
     if not isinstance(config, dict):
         yield error(
@@ -69,6 +73,22 @@ def check(text: str, context: Context) -> Iterator[Finding]:
     yield from _lists(config, context.where)
     yield from _files(config.get("write_files"), _spelled(tree), context)
     yield from _schema(text, context.where)
+
+
+# Both are asked for twice, and take most of the time.
+@lru_cache(maxsize=2)
+def _composed(text: str) -> Any:
+    import yaml
+
+    return yaml.compose(text, yaml.SafeLoader)
+
+
+@lru_cache(maxsize=2)
+def _constructed(text: str) -> Any:
+    import yaml
+
+    tree = _composed(text)
+    return None if tree is None else yaml.SafeLoader("").construct_document(tree)
 
 
 @dataclass(frozen=True)
@@ -158,7 +178,7 @@ def _mapping(text: str) -> Mapping[Any, Any]:
     import yaml
 
     try:
-        config = yaml.safe_load(text)
+        config = _constructed(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         return {}
     return config if isinstance(config, dict) else {}
@@ -176,20 +196,35 @@ def _syntax(problem: Exception, text: str, where: str) -> Finding:
     return error("yaml-syntax", f"YAML does not understand {place}.", fix, where)
 
 
-def _duplicates(node: Any, where: str) -> Iterator[Finding]:
+def _duplicates(tree: Any, where: str) -> Iterator[Finding]:
+    """Of all mappings in it; what several aliases name is looked at once."""
+    left, seen = [tree], {id(tree)}
+    while left:
+        node = left.pop()
+        parts = node.value if isinstance(node.value, list) else []
+        if node.id == "mapping":
+            yield from _repeated(parts, where)
+            parts = [value for _, value in parts]
+        new = {id(one): one for one in parts if id(one) not in seen}
+        seen |= set(new)
+        left += reversed(new.values())
+
+
+def _repeated(pairs: Sequence[tuple[Any, Any]], where: str) -> Iterator[Finding]:
+    seen: dict[str, Any] = {}
+    for key, value in pairs:
+        name = str(key.value)
+        if name in seen:
+            yield _again(
+                name, key.start_mark.line + 1, _serialized(seen[name]) == _serialized(value), where
+            )
+        seen[name] = value
+
+
+def _serialized(node: Any) -> str:
     import yaml
 
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, str] = {}
-        for key, value in node.value:
-            name, said = str(key.value), yaml.serialize(value, Dumper=yaml.SafeDumper)
-            if name in seen:
-                yield _again(name, key.start_mark.line + 1, seen[name] == said, where)
-            seen[name] = said
-            yield from _duplicates(value, where)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            yield from _duplicates(value, where)
+    return str(yaml.serialize(node, Dumper=yaml.SafeDumper))
 
 
 def _again(name: str, line: int, same: bool, where: str) -> Finding:

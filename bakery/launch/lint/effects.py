@@ -31,8 +31,8 @@ _ENVIRONMENT = re.compile(
     r"LANG|LANGUAGE|TERM|SHLVL|IFS|OPTIND|OPTARG|INSTANCE_ID|GROUPS|DIRSTACK|COLUMNS|LINES|INVOCATION_ID|"
     r"JOURNAL_STREAM|TZ|EPOCH\w+|FUNCNAME|REPLY|PIPESTATUS|PS[0-4]|_"
 )
-_BRACES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
-_GLOB = re.compile(r"[*?]|\[(?=[^\]]+\])")
+_BRACES = re.compile(r"\{(?:[^{},.]|\.(?!\.))*(?:,|\.\.)[^{}]*\}")
+_GLOB = re.compile(r"[*?]|\[(?=[^\]]{1,255}\])")
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _DECLARING = frozenset((Literal(name),) for name in ("export", "declare", "local", "readonly", "typeset"))
 # They look at a file that they are given, and change neither it nor its mode.
@@ -47,6 +47,13 @@ _QUIET = (["echo"], ["printf"], [":"], ["true"])
 _MOST_ROUNDS = 64
 _ANY_WORDS = unknown.PARAMETER + unknown.LOOSE
 _DEEPEST = 12
+# How much of a script is followed: characters of the texts that it makes, and so many for each command.
+_MOST = 64 * 1024 * 1024
+_OF_A_COMMAND = 3000
+
+
+class TooMuch(Unreadable):
+    """The script does more than is followed."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,7 @@ class Machine:
     # The files that are open for writing, and those of them that something else wrote or read meanwhile.
     open: list[str] = field(default_factory=list)
     mixed: set[str] = field(default_factory=set)
+    followed: int = 0
     used: set[str] = field(default_factory=set)
 
 
@@ -118,17 +126,26 @@ class Run:
     def everything(self, text: str, stdin: str | None = None) -> Result:
         return self.sequence(shell.read(text, posix=self.posix), stdin)
 
+    def _count(self, characters: int) -> None:
+        self.machine.followed += characters
+        if self.machine.followed > _MOST:
+            raise TooMuch
+
+    def _counted(self, text: str) -> str:
+        self._count(len(text))
+        return text
+
     # Lists
 
     def sequence(self, body: shell.List, stdin: str | None) -> Result:
-        out, good = "", True
-        last: bool | None = good
+        made: list[str] = []
+        last: bool | None = True
         for one in body:
             if self.ended or self.returned:
                 break
             said, last = self._and_or(one, stdin)
-            out += said
-        return out, last
+            made += [self._counted(said)] if said else []
+        return unknown.joined(made), last
 
     def _and_or(self, one: shell.AndOr, stdin: str | None) -> Result:
         out, good = self._pipeline(one.first, stdin)
@@ -142,10 +159,11 @@ class Run:
                 said, good = self._pipeline(pipeline, stdin)
             else:
                 continue
-            out += said
+            out = unknown.joined((out, said))
         return out, good
 
     def _pipeline(self, pipeline: shell.Pipeline, stdin: str | None) -> Result:
+        self._count(_OF_A_COMMAND * len(pipeline.commands))
         if len(pipeline.commands) == 1:
             out, good = self.command(pipeline.commands[0], stdin)
         else:
@@ -162,6 +180,7 @@ class Run:
             with self._own_shell():
                 out, last = self.command(command, out)
             used.update(self.machine.used)
+            self._count(20 * len(old))
             changed |= {path for path, now in self.machine.files.items() if now != old.get(path)}
         self.machine.used = before | set(used)
         for path in changed:
@@ -181,6 +200,7 @@ class Run:
     # Both ways
 
     def _state(self) -> State:
+        self._count(10 * (len(self.machine.files) + len(self.variables) + len(self.functions)))
         return State(
             files=dict(self.machine.files),
             variables=dict(self.variables),
@@ -270,7 +290,7 @@ class Run:
             out, good = self._fork(
                 lambda: self.sequence(body, stdin), lambda: self._if(rest, otherwise, stdin)
             )
-        return said + out, good
+        return unknown.joined((said, out)), good
 
     def _for(self, loop: shell.For, stdin: str | None) -> Result:
         words = None if loop.words is None else self._all_fields(loop.words)
@@ -280,7 +300,7 @@ class Run:
         out = ""
         for word in words:
             self.variables[loop.name] = word
-            out += self.sequence(loop.body, stdin)[0]
+            out = unknown.joined((out, self.sequence(loop.body, stdin)[0]))
         return out, None
 
     def _simple(self, command: shell.Simple, stdin: str | None) -> Result:
@@ -298,7 +318,7 @@ class Run:
 
     def _assign(self, one: shell.Assignment) -> None:
         # One that begins with nothing and grows is as it should be.
-        value = (self._value(one.name) if one.appends else "") + self.text(one.value)
+        value = unknown.joined((self._value(one.name) if one.appends else "", self.text(one.value)))
         self.variables[one.name] = value.replace(unknown.unset(one.name), "")
 
     def _exec(self, redirects: Sequence[shell.Redirect]) -> Result:
@@ -361,6 +381,7 @@ class Run:
             return
         mode = 0o666 & ~self.umask if self.umask >= 0 else -1
         files.write(self.machine.files, path, text, append=append, mode=mode, where=self.machine.where)
+        self._count(sum(len(one.text) for one in self.machine.files[path] if one))
 
     def _meddled(self, path: str) -> None:
         """Whoever has it open for writing goes on with what he has."""
@@ -369,6 +390,7 @@ class Run:
 
     def _touch(self, path: str, sign: str) -> None:
         """Something that is not followed writes there."""
+        self._count(10 * len(self.machine.files))
         for known in (*self.machine.files, *self.machine.watched):
             if path == known or (not unknown.is_known(path) and unknown.could_be(path, known)):
                 self._meddled(known)
@@ -385,10 +407,11 @@ class Run:
 
     def text(self, word: Word) -> str:
         """Without splitting, as in an assignment."""
-        return "".join(
+        made = [
             _with_homes(self._part(part), first=number == 0) if _is_bare(part) else self._part(part)
             for number, part in enumerate(word)
-        )
+        ]
+        return self._counted(unknown.joined(made))
 
     def _part(self, part: shell.Part) -> str:
         if isinstance(part, Literal):
@@ -427,7 +450,7 @@ class Run:
         if name.isdigit() and name != "0":
             return self._argument(int(name))
         if name in ("@", "*"):
-            return " ".join(self.arguments)
+            return unknown.joined(self.arguments, " ")
         if not _NAME.fullmatch(name):
             return unknown.PARAMETER
         if self.sourced:
@@ -480,8 +503,8 @@ class Run:
                     pieces = [text] if made and text else []
                     begins = ends = False
             if glued and not begins and pieces:
-                made[-1] += pieces.pop(0)
-            made += pieces
+                made[-1] = self._counted(unknown.joined((made[-1], pieces.pop(0))))
+            made += map(self._counted, pieces)
             glued = bool(made) and not ends
         return made
 
@@ -518,6 +541,7 @@ class Run:
         if script and len(script) == 1 and script[0]:
             return self._script(script[0].text, arguments, stdin)
         if not _LOOKING.fullmatch(posixpath.basename(name)):
+            self._count(100 * len(self.machine.files) * (1 + len(arguments)))
             told = "\n".join((*arguments, stdin or ""))
             for path in dict.fromkeys((*self.machine.files, *self.machine.watched)):
                 if path in told or any(self._could_mean(argument, path) for argument in arguments):
@@ -638,7 +662,7 @@ class Run:
         return "", None
 
     def eval(self, words: list[str], stdin: str | None) -> Result:
-        text = " ".join(words)
+        text = unknown.joined(words, " ")
         if unknown.is_known(text):
             return self.sequence(shell.read(unknown.plain(text), posix=self.posix), stdin)
         return self._lost(text)
@@ -701,7 +725,8 @@ class Run:
         if any(word.startswith("-") and word not in ("-", "--", "-u") for word in words):
             return unknown.OUTPUT, None
         names = [word for word in words if word not in ("--", "-u")] or ["-"]
-        return "".join(self._content("/dev/stdin" if name == "-" else name, stdin) for name in names), True
+        texts = [self._content("/dev/stdin" if name == "-" else name, stdin) for name in names]
+        return unknown.joined(texts), True
 
     def tee(self, words: list[str], stdin: str | None) -> Result:
         append = any(word in ("-a", "--append", "-ai", "-ia") for word in words)

@@ -36,7 +36,7 @@ def write(files: Files, path: str, text: str, *, append: bool, mode: int, where:
     made: list[File | None] = []
     for old in files.get(path, ABSENT):
         before = old.text if old and append else ""
-        made.append(File(before + text, mode if old is None else old.mode, where))
+        made.append(File(unknown.joined((before, text)), mode if old is None else old.mode, where))
     files[path] = _few(made)
 
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 NAMES = (
     *("empty", "utf-16", "bom", "nul-byte", "not-utf8", "crlf"),
     *("leading-blank", "unknown-header", "base64-text", "broken-gzip", "gzip-twice"),
-    *("relative-shebang", "shell-syntax", "unchecked-script", "open-heredoc", "unquoted-heredoc"),
-    *("bad-shebang", "unset-variable", "not-judged"),
+    *(
+        "relative-shebang",
+        "shell-syntax",
+        "sh-syntax",
+        "unchecked-script",
+        "open-heredoc",
+        "unquoted-heredoc",
+    ),
+    *("bad-shebang", "sh-syntax", "unset-variable", "not-judged"),
     *("world-readable", "traced-token", "token-on-command-line", "templated-conf", "late-conf"),
     *(
         "yaml-syntax",
+        "yaml-alias",
         "not-a-mapping",
         "not-a-list",
         "not-a-command",

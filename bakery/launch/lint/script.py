@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bakery.launch.findings import Finding, error, warning
 from bakery.launch.lint.context import TOKEN, Context
@@ -12,9 +12,11 @@ from provisioner.errors import MissingHere
 
 _SHEBANG = re.compile(r"#![ \t]*(\S+)[ \t]*(.*)")
 _SHELL = re.compile(r"(?:.*/)?(?:bash|sh|dash|ash|ksh)")
-_DOCUMENT = re.compile(r"(?ms)<<-?[ \t]*['\"\\]?(\w+)['\"]?[^\n]*\n.*?^\t*\1[ \t]*$")
+_DOCUMENT = re.compile(r"<<-?[ \t]*['\"\\]?(\w+)")
 _TRACED = re.compile(r"(?m)^\s*set\s+(?:-\w*x|-o\s+xtrace)")
 _SECONDS = 20.0
+_BASH = ("bash", "--norc", "-n", "/dev/stdin")
+_DASH = ("dash", "-n", "/dev/stdin")
 
 
 def check(text: str, context: Context) -> Iterator[Finding]:
@@ -80,35 +82,54 @@ def _takes_one_word(program: str, words: str) -> bool:
 
 
 def _syntax(text: str, where: str) -> Iterator[Finding]:
-    try:
-        # No environment: BASH_ENV would be run.
-        done = run.call(
-            ["bash", "--norc", "-n", "/dev/stdin"],
-            stdin=text.encode("utf-8", "surrogateescape"),
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-            expect=range(256),
-            seconds=_SECONDS,
-        )
-    except MissingHere:
+    by_bash, by_dash = _parsed(_BASH, text), None
+    if interpreter(text) in ("sh", "dash"):
+        by_dash = _parsed(_DASH, text)
+    if by_bash is None:
         yield warning("unchecked-script", "There is no bash here to check it.", "", where)
-        return
-    said = re.search(r"line (\d+): (.*)", done.stderr)
-    if done.status != 0:
-        what = f"line {said[1]}: {said[2][:120]}" if said else "its last line"
-        yield error("shell-syntax", f"bash does not understand {what}.", "Correct it.", where)
-    elif "here-document" in done.stderr:
+    elif by_bash.status != 0 and by_dash is not None and by_dash.status == 0:
+        what = f"bash, which is sh on Enterprise Linux, does not take it: {_place(by_bash)}."
+        yield warning("sh-syntax", what, "Write it so that both take it.", where)
+    elif by_bash.status != 0:
+        yield error("shell-syntax", f"bash does not understand {_place(by_bash)}.", "Correct it.", where)
+    elif "here-document" in by_bash.stderr:
+        said = re.search(r"line (\d+): ", by_bash.stderr)
         yield error(
             "open-heredoc",
             f"The document from line {said[1] if said else '?'} on never ends.",
             "Its last word must stand alone on a line, without blanks before or after.",
             where,
         )
+    elif by_dash is not None and by_dash.status != 0:
+        what = f"dash, which is sh on Debian and Ubuntu, does not take it: {_place(by_dash)}."
+        yield warning("sh-syntax", what, "Write #!/bin/bash, or what both take.", where)
+
+
+def _parsed(command: Sequence[str], text: str) -> run.Completed | None:
+    """What a shell says that only reads the script; None if it is not here."""
+    try:
+        # No environment: BASH_ENV would be run.
+        return run.call(
+            command,
+            stdin=text.encode("utf-8", "surrogateescape"),
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+            expect=range(256),
+            seconds=_SECONDS,
+        )
+    except MissingHere:
+        return None
+
+
+def _place(done: run.Completed) -> str:
+    """bash says "NAME: line 3: why", dash "NAME: 3: why"."""
+    said = re.search(r": (?:line )?(\d+): (.*)", done.stderr)
+    return f"line {said[1]}: {said[2][:120]}" if said else "its last line"
 
 
 def _traced(text: str, where: str) -> Iterator[Finding]:
     match = _SHEBANG.match(text)
     words = match[2] if match else ""
-    outside = _DOCUMENT.sub("", text)
+    outside = "\n".join(_outside(text))
     if (_TRACED.search(outside) or re.match(r"-\w*x", words)) and TOKEN.search(text):
         yield warning(
             "traced-token",
@@ -116,3 +137,15 @@ def _traced(text: str, where: str) -> Iterator[Finding]:
             "Leave it away in a script that has a token.",
             where,
         )
+
+
+def _outside(text: str) -> Iterator[str]:
+    """The lines that are not of a here-document."""
+    end = ""
+    for line in text.split("\n"):
+        if end:
+            end = "" if line.strip(" \t") == end else end
+            continue
+        yield line
+        if match := _DOCUMENT.search(line):
+            end = match[1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import groupby
 
 _META = " \t\n;&|()<>"
 _KEYWORD = re.compile(
@@ -716,10 +717,14 @@ class _Reader:
 def _joined(parts: list[Part]) -> list[Part]:
     """Neighbouring letters as one text."""
     made: list[Part] = []
-    for part in parts:
-        last = made[-1] if made else None
-        if isinstance(part, Literal) and isinstance(last, Literal) and part.quoted == last.quoted:
-            made[-1] = Literal(last.text + part.text, part.quoted)
+    for (is_literal, quoted), run in groupby(parts, _kind):
+        same = list(run)
+        if is_literal:
+            made.append(Literal("".join(one.text for one in same if isinstance(one, Literal)), quoted))
         else:
-            made.append(part)
+            made += same
     return made
+
+
+def _kind(part: Part) -> tuple[bool, bool]:
+    return isinstance(part, Literal), isinstance(part, Literal) and part.quoted

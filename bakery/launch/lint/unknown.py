@@ -7,7 +7,9 @@ kind of the unknown is one character of a private plane of Unicode, which no use
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+MOST = 1024 * 1024  # characters of a text that is followed
 OUTPUT = "\U000f0000"
 SOURCED = "\U000f0001"
 BRANCH = "\U000f0002"
@@ -22,6 +24,7 @@ DIALECT = "\U000f000a"
 INPUT = "\U000f000b"
 PROGRAM = "\U000f000c"
 ENVIRONMENT_IN_DOCUMENT = "\U000f000d"
+LONG = "\U000f000f"
 LOOSE = "\U000f000e"  # beside another: it may be no word at all, or several
 # What cloud-init or the shell does is certain there, but it depends on more than is looked into.
 WHY = {
@@ -39,6 +42,7 @@ WHY = {
     INPUT: "read from the input",
     PROGRAM: "written by a program's own logic",
     ENVIRONMENT_IN_DOCUMENT: "a variable of the environment",
+    LONG: "longer than is followed",
 }
 _UNKNOWN = re.compile("[\U000f0000-\U000f0fff]")
 _UNSET = re.compile("\U000f1000([^\U000f1001]*)\U000f1001")
@@ -47,6 +51,12 @@ _UNSET = re.compile("\U000f1000([^\U000f1001]*)\U000f1001")
 def unset(name: str) -> str:
     """Nothing, in the place of a variable that nothing sets."""
     return f"\U000f1000{name}\U000f1001"
+
+
+def joined(texts: Sequence[str], between: str = "") -> str:
+    """All of them, unless that is longer than is followed: a text that is doubled soon fills the memory."""
+    length = sum(map(len, texts)) + len(between) * len(texts)
+    return between.join(texts) if length <= MOST else LONG
 
 
 def plain(text: str) -> str:

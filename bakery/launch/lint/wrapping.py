@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from bakery.launch import clouds, multipart
 from bakery.launch.findings import Finding, error, warning
 from bakery.launch.forms import Encoding
-from bakery.launch.lint import cloud_config, conf, script, unknown, written
+from bakery.launch.lint import aliases, cloud_config, conf, script, unknown, written
 from bakery.launch.lint.context import Context
 from bakery.launch.lint.written import Leaf
 
@@ -24,6 +24,7 @@ _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _MOST = 16 * 1024 * 1024
+MOST_JUDGED = 1024 * 1024
 _HEADERS = "A script begins with #!, a cloud-config with #cloud-config."
 _SCRIPT = "text/x-shellscript"
 _BY_FREQUENCY = tuple(f"{_SCRIPT}-per-{name}" for name in ("boot", "instance", "once"))
@@ -43,7 +44,9 @@ Seen = Finding | Leaf
 
 
 def check(data: bytes, context: Context) -> list[Finding]:
-    """Everything there is to say of it."""
+    """Everything there is to say of it; of what no cloud takes, only that."""
+    if too_large := list(_too_large(data, context.where)):
+        return too_large
     seen = [*_size(data, context), *_unwrapped(data, context)]
     found = [one for one in seen if isinstance(one, Finding)]
     leaves = [one for one in seen if isinstance(one, Leaf)]
@@ -64,6 +67,17 @@ def _size(data: bytes, context: Context) -> Iterator[Finding]:
             "too-large",
             f"With {len(data)} bytes this is more than some clouds take: {', '.join(small)}.",
             "Say for which cloud it is: --cloud NAME.",
+        )
+
+
+def _too_large(data: bytes, where: str) -> Iterator[Finding]:
+    """The largest limit of a cloud is half of it; what gzip is to hide from that is as slow to look at."""
+    if len(data) > MOST_JUDGED:
+        yield error(
+            "too-large",
+            f"With {len(data)} bytes it is more than any cloud takes: nothing else is looked at.",
+            "Let the machine fetch the rest at boot: #include https://…",
+            where,
         )
 
 
@@ -106,7 +120,9 @@ def _plain(data: bytes, context: Context) -> Iterator[Seen]:
 
 
 def _unreadable(data: bytes, where: str) -> Iterator[Finding]:
-    if not data.strip():
+    if too_large := list(_too_large(data, where)):
+        yield from too_large
+    elif not data.strip():
         yield error("empty", "There is nothing in it.", "Generate it again.", where)
     elif data.startswith(_UTF_16):
         yield error("utf-16", "It is encoded as UTF-16.", "Save it as UTF-8.", where)
@@ -152,8 +168,10 @@ def _config(text: str, name: str, merge: str, context: Context) -> Iterator[Seen
         return
     if "\r" in text:
         yield _crlf(context.where)
-    yield from cloud_config.check(text, context)
-    yield Leaf("text/cloud-config", text, name, context, merge)
+    found = list(cloud_config.check(text, context))
+    yield from found
+    if not any(one.id == "yaml-alias" for one in found):
+        yield Leaf("text/cloud-config", text, name, context, merge)
 
 
 def _crlf(where: str) -> Finding:
@@ -220,6 +238,9 @@ def _archive(text: str, context: Context) -> Iterator[Seen]:
     import yaml
 
     try:
+        if found := aliases.problem(yaml.compose(text, yaml.SafeLoader), context.where):
+            yield found
+            return
         entries = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         yield error("yaml-syntax", "The archive is not YAML.", "Correct it.", context.where)

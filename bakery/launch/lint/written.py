@@ -94,7 +94,10 @@ def _shell(text: str, known: Files, context: Context) -> Iterator[Finding]:
     posix = script.interpreter(text) != "bash"
     try:
         effect = effects.of(text, known, posix=posix, where=context.where, watched=tuple(conf.paths()))
-    except Unreadable:
+    except Unreadable as problem:
+        if isinstance(problem, effects.TooMuch):
+            what = "The script does more than is followed, so its effect is not judged."
+            yield note("not-judged", what, "", context.where)
         _changed(text, known, context)
         return
     known.clear()

@@ -9,10 +9,13 @@ found, there may still be such a job; `Search` says what was tried.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import islice, product
-from math import isfinite
+from math import inf, isfinite
+from time import process_time
 from typing import Any
 
 from bakery.launch.matchmaking import language
@@ -32,6 +35,24 @@ _EQUATES = ("==", "!=", "=?=", "=!=")
 _COMPARES = (*_EQUATES, "<", "<=", ">", ">=")
 _BOOLEAN = ("&&", "||", "!", "?", "?:", *_COMPARES)
 _OPPOSITE: Mapping[Answer, Answer] = {"yes": "no", "no": "yes", "undefined": "undefined"}
+
+
+_until: ContextVar[float] = ContextVar("until", default=inf)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """All searches inside end after so many seconds of CPU time: one regexp() may take the library long."""
+    token = _until.set(min(_until.get(), process_time() + seconds))
+    try:
+        yield
+    finally:
+        _until.reset(token)
+
+
+def is_over() -> bool:
+    """Has the time run out? Then that nothing was found says little."""
+    return process_time() >= _until.get()
 
 
 @dataclass(frozen=True)
@@ -82,6 +103,8 @@ def always_fails(search: Search) -> str:
         # Of the unknown ones we cannot say which type they should have been.
         guessed = any(example(variable) is None for variable in _free(leaf))
         answers = set(_answers(search, leaf))
+        if is_over():
+            return ""
         if answers == {"error"} or (answers == {"error", "undefined"} and not guessed):
             return search.text[leaf.start : leaf.end]
     return ""
@@ -94,7 +117,7 @@ def _answers(search: Search, leaf: Node) -> Iterator[Answer]:
     for values in islice(product(*domains), _MOST_ANSWERS):
         pair = _pair(dict(zip(variables, values, strict=True)))
         yield (found := answer(piece(search.text[leaf.start : leaf.end]), pair))
-        if found in ("yes", "no"):
+        if found in ("yes", "no") or is_over():
             return
 
 
@@ -270,7 +293,7 @@ class _Descent:
             stack.extend(reversed(self._next(state)))
 
     def _is_patient(self) -> bool:
-        return self._steps < _MOST_STEPS and self._evaluations < self._search.patience
+        return self._steps < _MOST_STEPS and self._evaluations < self._search.patience and not is_over()
 
     def _next(self, state: _State) -> list[_State]:
         goal, rest = state.goals[0], state.goals[1:]
@@ -330,5 +353,7 @@ class _Descent:
 
     def _answer(self, node: Node, values: Mapping[Variable, Any]) -> Answer:
         self._evaluations += 1
+        if is_over():
+            return "error"  # nothing wishes for that, so the search ends
         text = self._search.text[node.start : node.end]
         return answer(piece(text), _pair(values))

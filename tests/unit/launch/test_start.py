@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -246,3 +248,19 @@ def test_no_start_is_too_strange_to_be_judged(text: str) -> None:
         return
     assert {one.id for one in found} <= set(start.NAMES)
     assert len(start.dry_match(text, ["TG-A"], ["bob"])) == 4
+
+
+@pytest.mark.parametrize("wanted", ['"in-time"', "strcat(1, undefined)"])
+def test_a_search_that_runs_out_of_time_says_so(wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "_SECONDS", 0.0)
+    text = f"TARGET.Owner == {wanted}"
+    (found,) = start.findings(text, conditions=(text,), ospool=True)
+    assert (found.id, found.severity) == ("accepts-nobody", "warning")
+    assert "No job was found in time" in found.message
+
+
+def test_a_slow_function_does_not_hold_the_search_up() -> None:
+    slow = f'regexp("(a+)+$", strcat("{"a" * 36}!", TARGET.Owner, "!"))'
+    before = process_time()
+    assert "failing-start" not in names(slow)
+    assert process_time() - before < 60  # seconds of CPU; the search itself ends after one

@@ -1,0 +1,3 @@
+#!/bin/sh
+hosts=(a b)
+echo "$hosts" >/dev/null
