@@ -21,7 +21,7 @@ from bakery.machines.network import Network
 from bakery.mirror import find as find_mirror
 from bakery.userdata import WorkerConf
 from bakery.verify.pool import COMPLETED, Pool
-from tests.boot.life import conf, configure, started_at, wait_job, wait_joined, wait_refused
+from tests.boot.life import JOB, conf, configure, started_at, wait_job, wait_joined, wait_refused
 from tests.boot.test_guest_life import macros, shell, slot
 from tests.conftest import BASE, command, mounted
 
@@ -205,8 +205,17 @@ def test_jobs_find_it_as_they_find_pilots_and_it_leaves_those_that_pilots_leave(
     machine.run(["condor_reconfig"])
     assert wait_job(machine, pool, refused.pop("of no project")) == COMPLETED
     configure(machine, told(pool, PoolGuards="no"))
-    for name in GUARDED:
+    # It is started now, but there is no registry here that it could have its image from.
+    unfetched = refused.pop("registry")
+    for name in GUARDED.keys() & refused.keys():
         assert wait_job(machine, pool, refused.pop(name)) == COMPLETED
+    machine.wait_until(
+        "it was started",
+        lambda: pool.about(unfetched, "NumShadowStarts")[0],
+        JOB,
+        lambda starts: starts != "undefined",
+    )
+    pool.remove(unfetched)
     assert "WORKER_POOL_GUARD" not in macros(machine, "START")[0]
     for one in refused.values():
         pool.remove(one)

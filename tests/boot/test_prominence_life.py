@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,26 @@ def start(network: Network, prominence_image: Image, tmp_path: Path) -> Iterator
     """Machines of these names, until the test ends; each with a guard of the site's."""
     with machines(prominence_image, network, tmp_path) as plain:
         yield lambda name: guarded(plain(name), name)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A pool for one test alone, and machines on its network."""
+
+    pool: Pool
+    start: Boot
+
+
+@pytest.fixture
+def apart(prominence_image: Image, tmp_path: Path) -> Iterator[Apart]:
+    for name in ("network", "pool"):
+        (tmp_path / name).mkdir()
+    with (
+        isolated(tmp_path / "network") as network,
+        pools.beside(prominence_image.root, tmp_path / "pool", network) as pool,
+        machines(prominence_image, network, tmp_path) as plain,
+    ):
+        yield Apart(pool, lambda name: guarded(plain(name), name))
 
 
 def guarded(machine: Machine, name: str) -> Machine:
@@ -140,27 +161,23 @@ def an_expired_token_is_told_of(start: Boot, pool: Pool) -> None:
     assert not pool.status("expired", "ProminenceCloud")
 
 
-def test_more_slots_than_the_original_had_accounts(start: Boot, pool: Pool) -> None:
-    machine = start("wide")
+def test_more_slots_than_the_original_had_accounts(apart: Apart) -> None:
+    """In a pool of their own, which ends with them: to remove so many jobs takes longer than they run."""
+    machine, pool = apart.start("wide"), apart.pool
     more = f"NUM_CPUS = {SLOTS}\n"
     machine.put("/etc/condor/config.d/51-site.config", more.encode())
     configure(machine, told(pool, "wide"))
-    waiting = "#!/bin/sh\nexec sleep 600\n"
-    jobs = pool.submit("wide", project("wide"), waiting, {"request_disk": "1024"}, count=SLOTS)
+    waiting = "#!/bin/sh\nexec sleep 3600\n"
+    pool.submit("wide", project("wide"), waiting, {"request_disk": "1024"}, count=SLOTS)
 
     def claimed() -> int:
         return pool.ads("wide", "State", found_by="ProminenceCloud").count('"Claimed"') - 1
 
-    try:
-        machine.wait_until(f"{SLOTS} slots are claimed", lambda: claimed() >= SLOTS - 1, 600)
-        users = machine.wait_until(
-            "each has a user", lambda: sleepers(machine), 300, lambda users: len(users) == SLOTS
-        )
-        assert "slot0" not in users
-    finally:
-        # All of them, as long as their worker is there to end them.
-        pool.remove(jobs.partition(".")[0])
-        machine.wait_until("no job of it runs", lambda: sleepers(machine), 300, lambda users: not users)
+    machine.wait_until(f"{SLOTS} slots are claimed", claimed, 600, lambda count: count >= SLOTS - 1)
+    users = machine.wait_until(
+        "each has a user", lambda: sleepers(machine), 300, lambda users: len(users) == SLOTS
+    )
+    assert "slot0" not in users
 
 
 def sleepers(machine: Machine) -> set[str]:
@@ -182,17 +199,9 @@ def test_lives(start: Boot, pool: Pool) -> None:
     assert not failed, "\n".join(failed)
 
 
-def test_a_parallel_job_and_an_ordinary_one(prominence_image: Image, tmp_path: Path) -> None:
+def test_a_parallel_job_and_an_ordinary_one(apart: Apart) -> None:
     """In a pool of their own: jobs and workers that are being ended disturb a dedicated scheduler."""
-    for name in ("network", "pool"):
-        (tmp_path / name).mkdir()
-    with (
-        isolated(tmp_path / "network") as network,
-        pools.beside(prominence_image.root, tmp_path / "pool", network) as pool,
-        machines(prominence_image, network, tmp_path) as plain,
-    ):
-        nodes = [guarded(plain(name), name) for name in ("node0", "node1")]
-        runs_parallel_and_ordinary_jobs(nodes, pool)
+    runs_parallel_and_ordinary_jobs([apart.start(name) for name in ("node0", "node1")], apart.pool)
 
 
 def runs_parallel_and_ordinary_jobs(nodes: list[Machine], pool: Pool) -> None:
