@@ -24,6 +24,14 @@ from tests import quick
 from tests.integration import el_standin
 from tests.integration.el_standin import Standin
 
+# As it is imported, by whichever test is first to have an ad parsed, it sets CONDOR_CONFIG=/dev/null for
+# every child of ours: HTCondor's tools in an image would read that.
+_configured = "CONDOR_CONFIG" in os.environ
+import htcondor2  # type: ignore[import-untyped]  # noqa: E402, F401  # no types; for its effect, now
+
+if not _configured:
+    os.environ.pop("CONDOR_CONFIG", None)
+
 BASE = bases.find(bases.DEFAULT)
 
 BIN = Path(sys.executable).parent
