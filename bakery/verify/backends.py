@@ -49,7 +49,7 @@ class SshBackend(ParamikoBackend):  # type: ignore[misc]  # testinfra is not typ
             return super().run(command, *args, **kwargs)
 
 
-class NamespaceBackend(base.BaseBackend):  # type: ignore[misc]
+class NamespaceBackend(base.BaseBackend):  # type: ignore[misc]  # as above
     """`worker-namespace://PID`, where PID is the machine's PID 1 as we see it."""
 
     NAME = "worker-namespace"

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from provisioner.run import background
 from tests import broken
 from tests.conftest import BIN
 
@@ -121,13 +122,9 @@ def prove(image: Path, machine: str, prefix: Sequence[str]) -> Proof:
 def at_speed(speed: str) -> Iterator[tuple[str, ...]]:
     """What a command is to be started with to run at this speed."""
     if speed == "two loops":
-        loops = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(2)]
-        try:
+        loop = ["sh", "-c", "while :; do :; done"]
+        with background(loop, log=Path(os.devnull)), background(loop, log=Path(os.devnull)):
             yield ()
-        finally:
-            for loop in loops:
-                loop.kill()
-                loop.wait()
     elif speed == "half a CPU":
         with _quota(0.5) as prefix:
             yield prefix

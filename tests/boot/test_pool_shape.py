@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_a_manager_and_a_broker_die(like_ospool: Pool, worker_image: Image, tmp_
         machine.wait_up()
         configure(machine, told(pool))
         for one in (pool, second):
-            machine.wait_until(f"{one.manager} knows it", lambda one=one: bool(one.status(GROUP)), WAIT)  # type: ignore[misc]
+            machine.wait_until(f"{one.manager} knows it", partial(one.status, GROUP), WAIT)
         names = ("CONDOR_HOST", "COLLECTOR_HOST", "CCB_ADDRESS", "TRUST_DOMAIN")
         assert machine.run(["condor_config_val", *names]).stdout.splitlines() == [
             f"{ADDRESS},{ADDRESS}", f"{ADDRESS},{SECOND}", ",".join(BROKERS), pool.shape.trust_domain,

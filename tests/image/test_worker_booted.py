@@ -22,6 +22,7 @@ _SETTLED = """
 state=$(systemctl is-system-running)
 case $state in
     running | degraded)
+        systemctl -q is-active condor.service || state="condor.service is not active"
         [ -e /var/lib/cloud/instance/boot-finished ] || state="cloud-init has not finished" ;;
 esac
 echo "$state"
@@ -31,7 +32,7 @@ _SOME = 60  # seconds of one wait in the machine; it is asked again
 
 @pytest.fixture(scope="module", autouse=True)
 def settled(host: Any, expected: dict[str, Any]) -> str:
-    """The machine's state once boot is over and the worker is in the pool; every test here waits for it."""
+    """The machine's state once boot is over and HTCondor is configured; every test here waits for it."""
     seconds = expected["settle_seconds"]
     state = until(
         "the machine has booted",
@@ -39,12 +40,17 @@ def settled(host: Any, expected: dict[str, Any]) -> str:
         lambda said: said in ("running", "degraded"),
         seconds,
     )
-    until("worker-image wait --for joined", lambda: _joined(host), lambda answer: answer[0] == 0, seconds)
+    _wait_for("configured", host, seconds)
     return state
 
 
-def _joined(host: Any) -> tuple[int, str]:
-    done = host.run(f"worker-image wait --for joined --timeout {_SOME}s")
+def _wait_for(goal: str, host: Any, seconds: float) -> None:
+    what = f"worker-image wait --for {goal}"
+    until(what, lambda: _waited(what, host), lambda answer: answer[0] == 0, seconds)
+
+
+def _waited(command: str, host: Any) -> tuple[int, str]:
+    done = host.run(f"{command} --timeout {_SOME}s")
     return done.rc, f"{done.stdout}{done.stderr}".strip()
 
 
@@ -144,8 +150,8 @@ def test_worker_s_life_is_looked_after(host: Any, expected: dict[str, Any]) -> N
     def configured(said: dict[str, Any]) -> bool:
         return bool((said["group"], said["start"]) == (named, expected["start"]))
 
-    said = until("its status is of its configuration", lambda: _status(host), configured)
-    assert said["state"] in ("idle", "running"), said
+    until("its status is of its configuration", lambda: _status(host), configured)
+    _wait_for("joined", host, expected["settle_seconds"])
     until("it is healthy", lambda: _status(host)["health"], lambda health: health == "OK")
 
 

@@ -6,14 +6,12 @@ These are two machines more, so `scripts/test full` has them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from bakery import qemu
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
@@ -21,12 +19,11 @@ from bakery.machines.network import Network, isolated
 from bakery.userdata import render
 from bakery.verify import pool as pools
 from bakery.verify.pool import COMPLETED, HELD, Pool
-from provisioner import run
 from tests import newer_htcondor
 from tests.boot.life import JOB, JOIN, conf, submitted, wait_job
 from tests.boot.test_life_jobs import source
+from tests.boot.vm.kernel_words import booted_with
 from tests.boot.vm.test_life_vm import reads_large_files
-from tests.boot.vm.test_machine_faults import ESP, GRUB
 from tests.conftest import mounted
 
 pytestmark = pytest.mark.full
@@ -37,19 +34,8 @@ VERSION_1 = "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FOR
 
 @pytest.fixture(scope="module")
 def legacy_image(worker_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    folder = tmp_path_factory.mktemp("legacy")
-    disk, config, image = folder / "disk.raw", folder / "grub.cfg", folder / "legacy.qcow2"
-    qemu.to_raw(worker_image.path, disk)
-    where = f"{disk}@@{ESP}"
-    run.call(["mcopy", "-i", where, GRUB, str(config)])
-    told, changed = re.subn(r"(?m)^(\s*linux .*)$", rf"\1 {VERSION_1}", config.read_text())
-    assert changed
-    config.write_text(told)
-    run.call(["mcopy", "-o", "-i", where, str(config), GRUB])
-    qemu.to_qcow2(disk, image)
-    disk.unlink()
-    yield Image(image, worker_image.root, worker_image.login)
-    image.unlink()
+    with booted_with(VERSION_1, worker_image.path, tmp_path_factory.mktemp("legacy")) as image:
+        yield Image(image, worker_image.root, worker_image.login)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from bakery import qemu
 from bakery.machines import vm
 from bakery.machines.accelerator import KVM
 from bakery.machines.needs import Image
@@ -21,11 +19,10 @@ from bakery.verify import ladder
 from provisioner import run
 from provisioner.errors import NotProven
 from provisioner.monitor import Event
+from tests.boot.vm.kernel_words import booted_with
 from tests.conftest import BASE
 from tests.integration.test_kill import ends_in_order, nothing_stays, processes_of, start_until
 
-ESP = 1 << 20  # bytes, where mkosi puts the first partition
-GRUB = "::/grub/grub.cfg"
 BOOTED = "booted (bios), ssh answered"
 
 
@@ -64,18 +61,8 @@ def log(error: NotProven, name: str) -> str:
 def panics(worker_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The image with a word too much on its kernel's command line: there is no init, so to speak."""
     folder = tmp_path_factory.mktemp("panics")
-    disk, config, image = folder / "disk.raw", folder / "grub.cfg", folder / "panics.qcow2"
-    qemu.to_raw(worker_image.path, disk)
-    where = f"{disk}@@{ESP}"
-    run.call(["mcopy", "-i", where, GRUB, str(config)])
-    told, changed = re.subn(r"(?m)^(\s*linux .*)$", r"\1 rdinit=/usr/bin/true", config.read_text())
-    assert changed
-    config.write_text(told)
-    run.call(["mcopy", "-o", "-i", where, str(config), GRUB])
-    qemu.to_qcow2(disk, image)
-    disk.unlink()
-    yield image
-    image.unlink()
+    with booted_with("rdinit=/usr/bin/true", worker_image.path, folder) as image:
+        yield image
 
 
 @pytest.fixture

@@ -116,13 +116,13 @@ def consumed(data):
 def happened(data):
     try:
         kinds, config = consumed(data)
-    except Exception as problem:
+    except Exception as problem:  # whatever cloud-init dies of is what is asked for
         KEPT.said.append(f"failed: {problem}")
         return []
     for module in MODULES:
         try:
             module.handle(module.__name__, config, Cloud, [])
-        except Exception as problem:
+        except Exception as problem:  # cloud-init catches all, too, and goes on with the next module
             KEPT.said.append(f"{module.__name__} failed: {problem}")
     return kinds
 
@@ -137,7 +137,7 @@ def seen(path):
 def kinds_of(data):
     try:
         message = user_data.UserDataProcessor(PATHS).process(data)
-    except Exception:
+    except Exception:  # as above
         return ["failed"]
     return [
         part.get_content_type() for part in message.walk() if part.get_content_maintype() != "multipart"
@@ -148,7 +148,7 @@ def complaints(text):
     try:
         config = util.load_yaml(text)
         schema.validate_cloudconfig_schema(config, schema.get_schema(), strict=True)
-    except Exception as problem:
+    except Exception as problem:  # a complaint, or what the schema's check dies of
         return str(problem)
     return ""
 
