@@ -24,7 +24,7 @@ variable "key" {
 
 variable "task" {
   type        = string
-  description = "What to do on the machine, for provisioner/guest.py."
+  description = "What to do on the machine, for bakery/engines/packer/guest.py."
 }
 
 variable "output" {
@@ -127,6 +127,6 @@ build {
     # Paths are data: none of them is part of the script.
     environment_vars = ["WB_PYTHON=${var.python}", "WB_TASK=${var.task}", "WB_PORT=${build.Port}"]
     inline_shebang   = "/bin/sh -e"
-    inline           = ["exec \"$WB_PYTHON\" -P -m provisioner.guest \"$WB_TASK\" \"$WB_PORT\""]
+    inline           = ["exec \"$WB_PYTHON\" -P -m bakery.engines.packer.guest \"$WB_TASK\" \"$WB_PORT\""]
   }
 }

@@ -17,14 +17,16 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from provisioner import errors, plan, repository_files, run
+from provisioner import errors, plan
 from provisioner.apply import apply
 from provisioner.checkpoints import WANTED, is_worth_keeping
-from provisioner.disk import finish, mount_root
+from provisioner.disk.file_systems import finish, mount_root
+from provisioner.disk.space import full_disk
 from provisioner.errors import BakeryError
-from provisioner.monitor import JsonLines
+from provisioner.events import JsonLines
+from provisioner.packages import repository_files
 from provisioner.plan import Plan
-from provisioner.space import full_disk
+from provisioner.process import run
 from provisioner.targets import Target
 from provisioner.targets.chroot import Chroot, Loan, definitions
 

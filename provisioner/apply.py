@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from provisioner.actions import Put, Run
-from provisioner.monitor import Monitor, line, phase
+from provisioner.events import Monitor, line, phase
 from provisioner.plan import PlannedStep
 from provisioner.targets import Target
 

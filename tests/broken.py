@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from bakery import qemu, rooms
-from provisioner import run
-from provisioner.disk import mount_root
-from provisioner.monitor import Silent
+from bakery.runtime import qemu_img, sandbox
+from provisioner.disk.file_systems import mount_root
+from provisioner.events import Silent
+from provisioner.process import run
 
 RUNTIME = "usr/lib/worker-bakery/worker_runtime"
 WANTS = "etc/systemd/system/multi-user.target.wants"
@@ -77,14 +77,14 @@ def broken(image: Path, way: str, folder: Path) -> Iterator[Path]:
     """A copy of the image that is broken so, while the block runs."""
     made = folder / "broken.qcow2"
     command = [sys.executable, "-m", "tests.broken", str(image), str(made), way]
-    rooms.relay(command, b"", Silent())
+    sandbox.relay(command, b"", Silent())
     yield made
     made.unlink()
 
 
 def make(image: Path, made: Path, way: Break) -> None:
     disk, root = made.with_suffix(".raw"), made.with_suffix(".root")
-    qemu.to_raw(image, disk)
+    qemu_img.to_raw(image, disk)
     root.mkdir()
     mount_root(disk, root)
     path = root / way.path
@@ -96,7 +96,7 @@ def make(image: Path, made: Path, way: Break) -> None:
         path.unlink()
     run.call(["umount", str(root)])
     root.rmdir()
-    qemu.to_qcow2(disk, made)
+    qemu_img.to_qcow2(disk, made)
     disk.unlink()
 
 

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from bakery import bases, qemu
+from bakery.image import bases
 from bakery.machines.layer import layer
-from bakery.store import Store, default_root
-from provisioner import run
-from provisioner.disk import mount_root
+from bakery.runtime import qemu_img
+from bakery.store.store import Store, default_root
+from provisioner.disk.file_systems import mount_root
+from provisioner.process import run
 from tests import quick
 from tests.integration import el_standin
 from tests.integration.el_standin import Standin
@@ -179,7 +180,7 @@ def prominence_root(
 def mounted(image: Path, folder: Path) -> Iterator[Path]:
     disk, root = folder / "disk.raw", folder / "root"
     root.mkdir()
-    qemu.to_raw(image, disk)
+    qemu_img.to_raw(image, disk)
     mount_root(disk, root, read_only=True)
     yield root
     run.call(["umount", str(root)])

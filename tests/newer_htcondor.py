@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bakery import qemu, rooms
-from bakery.mirror import find
-from provisioner import run
-from provisioner.disk import mount_root
-from provisioner.monitor import Silent
+from bakery.runtime import qemu_img, sandbox
+from bakery.runtime.mirror import find
+from provisioner.disk.file_systems import mount_root
+from provisioner.events import Silent
+from provisioner.process import run
 from provisioner.targets.chroot import Chroot, Loan
 
 SOURCES = """\
@@ -29,7 +29,7 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 def upgraded(image: Path, folder: Path) -> Iterator[Path]:
     """A copy of the image with it, while the block runs."""
     made = folder / "newer.qcow2"
-    rooms.relay([sys.executable, "-m", "tests.newer_htcondor", str(image), str(made)], b"", Silent())
+    sandbox.relay([sys.executable, "-m", "tests.newer_htcondor", str(image), str(made)], b"", Silent())
     yield made
     made.unlink()
 
@@ -37,7 +37,7 @@ def upgraded(image: Path, folder: Path) -> Iterator[Path]:
 def make(image: Path, made: Path) -> None:
     """`made` becomes the copy; called in a room."""
     disk, root, packages = (made.with_suffix(suffix) for suffix in (".raw", ".root", ".packages"))
-    qemu.to_raw(image, disk)
+    qemu_img.to_raw(image, disk)
     for folder in (root, packages):
         folder.mkdir()
     mount_root(disk, root)
@@ -49,7 +49,7 @@ def make(image: Path, made: Path) -> None:
         target.run(argv, lambda _: None)
     target.close()
     run.call(["umount", "--recursive", str(root)])
-    qemu.to_qcow2(disk, made)
+    qemu_img.to_qcow2(disk, made)
     disk.unlink()
 
 

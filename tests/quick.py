@@ -91,51 +91,54 @@ SECONDS: Mapping[str, int] = {
 # telling first. What has a line of its own is not asked of its folder's.
 CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/": ("tests/integration/test_quick_commands.py", "tests/integration/test_bake.py"),
-    "bakery/bases.py": (
+    "bakery/image/bases.py": (
         "tests/integration/test_pins.py",
         "tests/integration/test_quick_commands.py",
         "tests/integration/test_bake.py",
     ),
-    "bakery/base_image.py": (
+    "bakery/sources/base_image.py": (
         "tests/integration/test_fetch.py",
         "tests/integration/test_bake.py",
         "tests/integration/test_cache_in_use.py",
     ),
-    "bakery/cache.py": ("tests/integration/test_cache_in_use.py",),
-    "bakery/explain.py": ("tests/integration/test_quick_commands.py",),
-    "bakery/failed.py": ("tests/integration/test_faults.py", "tests/integration/test_bake.py"),
-    "bakery/fetch.py": ("tests/integration/test_fetch.py", "tests/integration/test_fetch_key.py"),
-    "bakery/locks.py": ("tests/integration/test_bake.py", "tests/integration/test_cache_in_use.py"),
-    "bakery/logs.py": ("tests/integration/test_bake.py", "tests/integration/test_faults.py"),
-    "bakery/mkosi.py": ("tests/integration/test_bake.py",),
-    "bakery/nocloud.py": ("tests/integration/test_userdata_real.py",),
-    "bakery/pins.py": ("tests/integration/test_pins.py",),
-    "bakery/qemu.py": (
+    "bakery/store/retention.py": ("tests/integration/test_cache_in_use.py",),
+    "bakery/store/explain.py": ("tests/integration/test_quick_commands.py",),
+    "bakery/bake/failed.py": ("tests/integration/test_faults.py", "tests/integration/test_bake.py"),
+    "bakery/sources/download.py": (
+        "tests/integration/test_fetch.py",
+        "tests/integration/test_fetch_key.py",
+    ),
+    "bakery/store/locks.py": ("tests/integration/test_bake.py", "tests/integration/test_cache_in_use.py"),
+    "bakery/store/logs.py": ("tests/integration/test_bake.py", "tests/integration/test_faults.py"),
+    "bakery/image/mkosi.py": ("tests/integration/test_bake.py",),
+    "bakery/userdata/delivery/nocloud.py": ("tests/integration/test_userdata_real.py",),
+    "bakery/sources/pins.py": ("tests/integration/test_pins.py",),
+    "bakery/runtime/qemu_img.py": (
         "tests/integration/test_qemu_monitor.py",
         "tests/integration/test_disk.py",
         "tests/integration/test_bake.py",
     ),
-    "bakery/recipe.py": (
+    "bakery/image/recipe.py": (
         "tests/integration/test_wheel.py",
         "tests/integration/test_bake.py",
         "tests/integration/test_baked_roles.py",
     ),
-    "bakery/repositories.py": (
+    "bakery/image/repositories.py": (
         "tests/integration/test_el_repositories.py",
         "tests/integration/test_baked_roles.py",
     ),
-    "bakery/rooms.py": (
+    "bakery/runtime/sandbox.py": (
         "tests/integration/test_run.py",
         "tests/integration/test_bake.py",
         "tests/integration/test_kill.py",
     ),
-    "bakery/store.py": (
+    "bakery/store/store.py": (
         "tests/integration/test_quick_commands.py",
         "tests/integration/test_bake.py",
         "tests/integration/test_cache_in_use.py",
     ),
-    "bakery/udocker.py": ("tests/integration/test_wheel.py", "tests/integration/test_container.py"),
-    "bakery/userdata.py": (
+    "bakery/image/udocker.py": ("tests/integration/test_wheel.py", "tests/integration/test_container.py"),
+    "bakery/userdata/rendering.py": (
         "tests/integration/test_userdata_real.py",
         "tests/integration/test_prominence_values.py",
         "tests/integration/test_userdata_property.py",
@@ -155,16 +158,16 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_bake.py",
         "tests/integration/test_packer_engine.py",
     ),
-    "bakery/engines/packer.py": (
+    "bakery/engines/packer/engine.py": (
         "tests/integration/test_packer_engine.py",
         "tests/integration/test_qemu_monitor.py",
     ),
-    "bakery/engines/packer_files.py": (
+    "bakery/engines/packer/build_files.py": (
         "tests/integration/test_packer_engine.py",
         "tests/integration/test_qemu_monitor.py",
     ),
-    "bakery/engines/packer_program.py": ("tests/integration/test_packer_engine.py",),
-    "bakery/engines/packer_stream.py": ("tests/integration/test_packer_engine.py",),
+    "bakery/engines/packer/program.py": ("tests/integration/test_packer_engine.py",),
+    "bakery/engines/packer/machine_readable.py": ("tests/integration/test_packer_engine.py",),
     "bakery/imagediff/": ("tests/integration/test_image_diff.py",),
     "bakery/launch/": (
         "tests/integration/test_userdata_real.py",
@@ -183,8 +186,8 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_metadata_guard.py",
     ),
     "bakery/oci/": (_LAYER, _STARTED, "tests/integration/test_container.py"),
-    "bakery/verify/access_point.py": (_MATCH, "tests/boot/test_ospool_guides.py"),
-    "bakery/verify/manager_dies.py": ("tests/boot/test_ospool_shape_proof.py",),
+    "bakery/verify/pool/access_point.py": (_MATCH, "tests/boot/test_ospool_guides.py"),
+    "bakery/verify/pool/failover.py": ("tests/boot/test_ospool_shape_proof.py",),
     "bakery/verify/": ("tests/integration/test_bake.py", "tests/integration/test_faults.py"),
     "cloud-init/": (
         "tests/integration/test_userdata_real.py",
@@ -202,26 +205,29 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_bake.py",
         "tests/integration/test_kill.py",
     ),
-    "provisioner/disk.py": ("tests/integration/test_disk.py", "tests/integration/test_bake.py"),
-    "provisioner/existing.py": (
+    "provisioner/disk/file_systems.py": (
+        "tests/integration/test_disk.py",
+        "tests/integration/test_bake.py",
+    ),
+    "provisioner/remote/machine.py": (
         _BECOMES,
         "tests/integration/test_provision_ssh.py",
     ),
-    "provisioner/guest.py": ("tests/integration/test_packer_engine.py",),
-    "provisioner/inventory.py": (
+    "bakery/engines/packer/guest.py": ("tests/integration/test_packer_engine.py",),
+    "provisioner/remote/inventory.py": (
         _BECOMES,
         "tests/integration/test_provision_ssh.py",
     ),
-    "provisioner/layers.py": ("tests/integration/test_qemu_monitor.py",),
-    "provisioner/lending.py": ("tests/integration/test_packer_engine.py",),
-    "provisioner/near.py": ("tests/integration/test_quick_commands.py",),
-    "provisioner/qmp.py": ("tests/integration/test_qemu_monitor.py",),
-    "provisioner/record.py": (
+    "bakery/engines/packer/disk_layers.py": ("tests/integration/test_qemu_monitor.py",),
+    "bakery/engines/packer/temporary_repositories.py": ("tests/integration/test_packer_engine.py",),
+    "provisioner/did_you_mean.py": ("tests/integration/test_quick_commands.py",),
+    "bakery/engines/packer/qmp.py": ("tests/integration/test_qemu_monitor.py",),
+    "provisioner/remote/applied_steps.py": (
         _BECOMES,
         "tests/integration/test_provision_ssh.py",
     ),
-    "provisioner/repository_files.py": ("tests/integration/test_el_repositories.py",),
-    "provisioner/run.py": (
+    "provisioner/packages/repository_files.py": ("tests/integration/test_el_repositories.py",),
+    "provisioner/process/run.py": (
         "tests/integration/test_run.py",
         "tests/integration/test_bake.py",
         "tests/integration/test_kill.py",
@@ -236,11 +242,11 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_seal_script.py",
         "tests/integration/test_bake.py",
     ),
-    "provisioner/roles/ospool_data.py": (
+    "provisioner/roles/workers/ospool_data.py": (
         "tests/integration/test_ospool_jobs.py",
         "tests/integration/test_seal_script.py",
     ),
-    "bakery/pelican.py": (
+    "bakery/image/pelican.py": (
         "tests/integration/test_quick_commands.py",
         "tests/integration/test_ospool_jobs.py",
     ),

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from bakery.commands import shell
 
 if TYPE_CHECKING:
-    from bakery.bake import Baked
-    from bakery.bases import Base
-    from bakery.formats import Level
-    from bakery.options import LocalBase, Options
+    from bakery.bake.lookup import Baked
+    from bakery.bake.options import LocalBase, Options
+    from bakery.image.bases import Base
+    from bakery.output.formats import Level
     from provisioner.plan import Plan
     from provisioner.roles import CvmfsClient
 
@@ -210,10 +210,12 @@ def _add_repositories(parser: argparse.ArgumentParser) -> None:
 
 
 def _bake(options: argparse.Namespace) -> int:
-    from bakery import bake, reports, store
+    from bakery.bake import lookup
+    from bakery.runtime import progress
+    from bakery.store import store
 
-    with reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
-        baked = bake.bake(_options(options), store.Store(store.default_root()), monitor)
+    with progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
+        baked = lookup.bake(_options(options), store.Store(store.default_root()), monitor)
     if options.json:
         print(json.dumps(_result(baked)))
         return 0
@@ -224,11 +226,13 @@ def _bake(options: argparse.Namespace) -> int:
 
 
 def _packer_files(options: argparse.Namespace) -> int:
-    from bakery import data, make, reports, store
+    from bakery.bake import build
+    from bakery.runtime import data, progress
+    from bakery.store import store
 
-    with reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
+    with progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
         cache = store.Store(store.default_root())
-        variables = make.prepare(_options(options), options.packer_files, cache, monitor)
+        variables = build.prepare(_options(options), options.packer_files, cache, monitor)
     template = data.PACKER / "worker.pkr.hcl"
     if options.json:
         print(json.dumps({"variables": str(variables), "template": str(template)}))
@@ -238,8 +242,8 @@ def _packer_files(options: argparse.Namespace) -> int:
 
 
 def _options(options: argparse.Namespace) -> Options:
-    from bakery import bases, repositories
-    from bakery.options import Options
+    from bakery.bake.options import Options
+    from bakery.image import bases, repositories
 
     return Options(
         base=options.base,
@@ -278,7 +282,7 @@ def _checked(option: str, parse: Callable[[str], str], text: str) -> str:
 
 
 def _base_image(options: argparse.Namespace) -> LocalBase | None:
-    from bakery.options import LocalBase
+    from bakery.bake.options import LocalBase
     from provisioner.errors import BadInput
 
     about = {name: getattr(options, name) for name in ("family", "sha256", "login")}
@@ -299,7 +303,7 @@ def _highest(form: str) -> Level:
 
 
 def _cvmfs(options: argparse.Namespace) -> CvmfsClient:
-    from bakery import cvmfs
+    from bakery.image import cvmfs
 
     given = {"repositories": options.cvmfs_repositories, "proxy": options.cvmfs_proxy}
     roles = frozenset(options.optional)
@@ -333,8 +337,8 @@ def _dry_run(options: argparse.Namespace) -> int:
 
 def _planned(options: argparse.Namespace) -> Plan:
     """Of a base that gets no updates any more, that is said."""
-    from bakery import bases
-    from bakery.options import make_plan
+    from bakery.bake.options import make_plan
+    from bakery.image import bases
 
     base, planned = make_plan(_options(options))
     ended = bases.warning(base, datetime.date.today())
@@ -344,8 +348,8 @@ def _planned(options: argparse.Namespace) -> Plan:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from bakery import store
-    from bakery.explain import explain, to_json, to_text
+    from bakery.store import store
+    from bakery.store.explain import explain, to_json, to_text
 
     found = explain(_planned(options), store.Store(store.default_root()))
     if options.json:
@@ -357,7 +361,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _print_plan(planned: Plan) -> None:
     from provisioner.actions import Put, Run
-    from provisioner.scrub import shown
+    from provisioner.process.scrub import shown
 
     print(f"{planned.kind} worker on {planned.base}, id {planned.id[:12]}")
     for step in planned.steps:
@@ -376,7 +380,7 @@ def _first_line(text: str) -> str:
 
 
 def _list_bases(options: argparse.Namespace) -> int:
-    from bakery import bases
+    from bakery.image import bases
 
     known = bases.known()
     if options.json:
@@ -393,7 +397,7 @@ _HEADER = ("name", "for", "until", "disk", "boots by", "HTCondor", "tested")
 
 
 def _cells(base: Base) -> tuple[str, ...]:
-    from bakery.bases import DEFAULT
+    from bakery.image.bases import DEFAULT
 
     ended = " (ended)" if base.has_ended(datetime.date.today()) else ""
     return (
@@ -417,7 +421,7 @@ def _list_roles(options: argparse.Namespace) -> int:
 
 
 def _base_row(base: Base) -> dict[str, object]:
-    from bakery.bases import DEFAULT, VendorImage
+    from bakery.image.bases import DEFAULT, VendorImage
 
     image = base.source if isinstance(base.source, VendorImage) else None
     return {

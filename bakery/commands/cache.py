@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from bakery.commands import shell
 
 if TYPE_CHECKING:
-    from bakery.cache import Entry, Policy
-    from bakery.store import Store
+    from bakery.store.retention import Entry, Policy
+    from bakery.store.store import Store
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from bakery import store
+    from bakery.store import store
 
     kept = store.Store(store.default_root())
     return _list(options, kept) if options.verb == "list" else _prune(options, kept)
@@ -61,17 +61,19 @@ def _number(text: str) -> float:
 
 
 def _list(options: argparse.Namespace, kept: Store) -> int:
-    from bakery import cache
+    from bakery.store import retention
 
-    found = cache.entries(kept)
-    damaged = {entry.path for entry in found if options.verify and cache.damage(entry)}
+    found = retention.entries(kept)
+    damaged = {entry.path for entry in found if options.verify and retention.damage(entry)}
     if options.json:
         rows = [
             _row(entry) | ({"damaged": entry.path in damaged} if options.verify else {}) for entry in found
         ]
         print(json.dumps({"path": str(kept.root), "size": _total(found), "entries": rows}))
         return 0
-    print(f"{kept.root}: {_gib(_total(found))} GiB, limit of bakes {cache.limit() / cache.GIB:g} GiB")
+    print(
+        f"{kept.root}: {_gib(_total(found))} GiB, limit of bakes {retention.limit() / retention.GIB:g} GiB"
+    )
     now = time.time()
     for entry in found:
         print(_line(entry, now) + (", DAMAGED" if entry.path in damaged else ""))
@@ -117,12 +119,12 @@ def _total(entries: Sequence[Entry]) -> int:
 
 
 def _prune(options: argparse.Namespace, kept: Store) -> int:
-    from bakery import cache
+    from bakery.store import retention
 
-    found = cache.entries(kept)
-    gone = cache.chosen(found, _policy(options), time.time())
+    found = retention.entries(kept)
+    gone = retention.chosen(found, _policy(options), time.time())
     if not options.dry_run:
-        gone = [entry for entry in gone if cache.remove(entry)]
+        gone = [entry for entry in gone if retention.remove(entry)]
     if options.json:
         rows = [_row(entry) for entry in gone]
         print(json.dumps({"removed": rows, "size": _total(gone), "dry_run": options.dry_run}))
@@ -138,7 +140,7 @@ def _prune(options: argparse.Namespace, kept: Store) -> int:
 
 
 def _policy(options: argparse.Namespace) -> Policy:
-    from bakery.cache import DAY, GIB, Policy
+    from bakery.store.retention import DAY, GIB, Policy
 
     days, size = options.older_than, options.max_size
     return Policy(

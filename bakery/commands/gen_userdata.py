@@ -11,15 +11,16 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from bakery import files, userdata
 from bakery.commands import shell
-from bakery.launch import findings, forms, keys, multipart, request, summary
-from bakery.launch.findings import Finding
-from bakery.launch.options import Options, parsed, parser
-from bakery.launch.request import Made, Policy, Request, Shape
+from bakery.runtime import files
+from bakery.userdata import findings, keys, rendering, request, summary
+from bakery.userdata.delivery import encodings, multipart
+from bakery.userdata.findings import Finding
+from bakery.userdata.options import Options, parsed, parser
+from bakery.userdata.request import Made, Policy, Request, Shape
 from provisioner.errors import BadInput
-from provisioner.monitor import JsonLines
-from provisioner.scrub import hide, scrub
+from provisioner.events import JsonLines
+from provisioner.process.scrub import hide, scrub
 
 __all__ = ["main", "parser"]
 
@@ -40,7 +41,7 @@ def _run(options: Options) -> int:
 
 
 def _batch(options: Options, table: str) -> int:
-    from bakery.launch import batch
+    from bakery.userdata import batch
 
     folder = options.output or Path()
     done = batch.run(
@@ -68,8 +69,8 @@ def _check(options: Options, name: str) -> int:
     Only an error makes it fail: at boot the user-data would not do what it says. A warning is of what
     works, but is against a schema, a habit or safety; a note says what cannot be judged, and why.
     """
-    from bakery.launch.lint import wrapping
-    from bakery.launch.lint.context import Context
+    from bakery.userdata.lint import wrapping
+    from bakery.userdata.lint.context import Context
 
     data = files.read_stdin(_CHECK_LIMIT) if name == "-" else files.read_limited(Path(name), _CHECK_LIMIT)
     context = Context(now=time.time(), trust_domain=options.trust_domain, cloud=options.cloud)
@@ -149,7 +150,7 @@ def _warn(options: Options, found: Iterable[Finding]) -> None:
 
 
 def _show(options: Options, wanted: Request, made: Made) -> None:
-    data = forms.dressed(made.payload, options.encoding)
+    data = encodings.dressed(made.payload, options.encoding)
     written = _write_files(options, made.payload, data)
     for path in written.values() if not options.quiet else ():
         holds = "holds the token" if made.conf.token else "holds no token"
@@ -176,7 +177,7 @@ def _write_files(options: Options, payload: bytes, data: bytes) -> dict[str, str
 
 
 def _write_seeds(options: Options, payload: bytes) -> dict[str, str]:
-    from bakery import nocloud
+    from bakery.userdata.delivery import nocloud
 
     instance_id, hostname = nocloud.named_after(payload)
     seed = nocloud.seed_files(user_data=payload, instance_id=instance_id, hostname=hostname)
@@ -197,7 +198,9 @@ def _as_text(data: bytes) -> dict[str, str]:
     try:
         return {"user_data": data.decode()}
     except UnicodeDecodeError:
-        return {"user_data_base64": forms.dressed(data, forms.Encoding(base64=True)).decode().strip()}
+        return {
+            "user_data_base64": encodings.dressed(data, encodings.Encoding(base64=True)).decode().strip()
+        }
 
 
 def _refuse_terminal(options: Options) -> None:
@@ -219,7 +222,7 @@ def _token(options: Options) -> str:
     if "-" in (options.token, options.token_file):
         if sys.stdin and sys.stdin.isatty() and not options.quiet:
             _tell(options, "note", "Paste the token, then press Enter and Ctrl-D.")
-        return userdata.token_of(files.read_stdin(_TOKEN_FILE_LIMIT))
+        return rendering.token_of(files.read_stdin(_TOKEN_FILE_LIMIT))
     if options.token_file is not None:
         return _token_from_file(options, options.token_file)
     if options.token is None:
@@ -244,7 +247,7 @@ def _token_from_file(options: Options, name: str) -> str:
     path = Path(name)
     if files.is_world_readable(path):
         _tell(options, "warning", f"Everybody on this machine can read {path}: chmod 600 {path}")
-    return userdata.token_of(files.read_limited(path, _TOKEN_FILE_LIMIT))
+    return rendering.token_of(files.read_limited(path, _TOKEN_FILE_LIMIT))
 
 
 def _token_not_said() -> str:
@@ -252,7 +255,7 @@ def _token_not_said() -> str:
     if TOKEN_VARIABLE in os.environ:
         if not os.environ[TOKEN_VARIABLE].strip():
             raise BadInput(f"{TOKEN_VARIABLE} is set, but empty.", "Put the token into it, or unset it.")
-        return userdata.token_of(os.environb[TOKEN_VARIABLE.encode()])
+        return rendering.token_of(os.environb[TOKEN_VARIABLE.encode()])
     if not (sys.stdin and sys.stdin.isatty()):
         raise BadInput(
             "There is no token.", f"Give --token-file FILE, or put it into the variable {TOKEN_VARIABLE}."

@@ -28,13 +28,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from bakery import reports, store
-    from bakery.imagediff import report, rooms
+    from bakery.imagediff import report, sandboxed
+    from bakery.runtime import progress
+    from bakery.store import store
     from provisioner.errors import Different
 
     a, b = options.a.resolve(), options.b.resolve()
-    with reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
-        result = rooms.compare(a, b, store.Store(store.default_root()), monitor)
+    with progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
+        result = sandboxed.compare(a, b, store.Store(store.default_root()), monitor)
     if options.json:
         print(json.dumps({"a": str(options.a), "b": str(options.b), **result.to_json()}))
     elif not options.quiet:

@@ -28,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from bakery.look import look
-    from bakery.store import Store, default_root
+    from bakery.engines.chroot.shell import look
+    from bakery.store.store import Store, default_root
 
     return look(options.image.resolve(), options.command, Store(default_root()))

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bakery.formats import LEVELS
+from bakery.output.formats import LEVELS
 
 _HEADER = ("level", "what was shown", "seconds")
 _USUAL = 80  # columns

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from bakery.commands import shell
 
 if TYPE_CHECKING:
-    from provisioner.existing import Outcome
     from provisioner.plan import Plan
+    from provisioner.remote.machine import Outcome
     from provisioner.targets.ssh import Login
 
 HOW_TO_PLAN = "bake-image --dry-run --json >plan.json writes one."
@@ -54,21 +54,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from bakery import reports
-    from provisioner import existing
-    from provisioner.monitor import note, warn
+    from bakery.runtime import progress
+    from provisioner.events import note, warn
+    from provisioner.remote import machine as remote
     from provisioner.targets.ssh import Ssh
 
     _check(options)
     if options.verb == "remove":
         return _remove(options)
     login, plan = _login(options), read_plan(options.plan)
-    how = existing.Options(seal=options.seal, from_scratch=options.from_scratch)
+    how = remote.Options(seal=options.seal, from_scratch=options.from_scratch)
     with (
-        reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor,
+        progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor,
         Ssh(login, lambda text: warn(monitor, text)) as target,
     ):
-        outcome = existing.provision(plan, target, monitor, how)
+        outcome = remote.provision(plan, target, monitor, how)
         if outcome.before < len(outcome.steps):
             note(monitor, "What was installed starts when the machine is started anew.")
     _show(options, plan, outcome)
@@ -85,17 +85,17 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _remove(options: argparse.Namespace) -> int:
-    from bakery import reports
-    from provisioner import existing
-    from provisioner.monitor import warn
+    from bakery.runtime import progress
+    from provisioner.events import warn
+    from provisioner.remote import machine as remote
     from provisioner.targets.ssh import Ssh
 
     login = _login(options)
     with (
-        reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor,
+        progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor,
         Ssh(login, lambda text: warn(monitor, text)) as target,
     ):
-        removed = existing.remove(target, monitor)
+        removed = remote.remove(target, monitor)
     if options.json:
         print(json.dumps({"machine": options.ssh, "removed": removed}))
     else:

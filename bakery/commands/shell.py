@@ -13,10 +13,10 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from bakery import __version__
-from provisioner import near
+from provisioner import did_you_mean
 from provisioner.errors import BakeryError, DiskFull, Interrupted, to_event
-from provisioner.monitor import JsonLines
-from provisioner.scrub import scrub
+from provisioner.events import JsonLines
+from provisioner.process.scrub import scrub
 
 _SHOW_CURSOR = b"\x1b[?25h\n"  # which a live line had hidden
 
@@ -95,7 +95,7 @@ class Parser(argparse.ArgumentParser):
         try:
             super()._check_value(action, value)
         except argparse.ArgumentError as error:
-            question = near.did_you_mean(str(value), map(str, action.choices or ()))
+            question = did_you_mean.did_you_mean(str(value), map(str, action.choices or ()))
             error.message = _with(error.message, question)
             raise
 
@@ -105,9 +105,9 @@ class Parser(argparse.ArgumentParser):
         for word in takewhile(lambda word: word != "--", self._given):
             flag = word.partition("=")[0]
             if flag.startswith("--") and flag not in flags:
-                yield near.did_you_mean(flag, flags)
+                yield did_you_mean.did_you_mean(flag, flags)
         if self.verbs and self._given and not self._given[0].startswith("-"):
-            yield near.did_you_mean(self._given[0], self.verbs)
+            yield did_you_mean.did_you_mean(self._given[0], self.verbs)
 
 
 def _with(message: str, *questions: str) -> str:

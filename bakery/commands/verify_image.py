@@ -55,9 +55,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from bakery import reports, store
     from bakery.commands.proof import print_proof
-    from bakery.verify.ladder import Request, up_to, verify
+    from bakery.runtime import progress
+    from bakery.store import store
+    from bakery.verify.verification import Request, up_to, verify
 
     request = Request(
         options.image.resolve(),
@@ -70,7 +71,7 @@ def _main(options: argparse.Namespace) -> int:
         machine=options.machine,
         pool_shape=options.pool_shape,
     )
-    with reports.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
+    with progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
         proof = verify(request, store.Store(store.default_root()), monitor)
     if options.json:
         print(json.dumps({"image": str(options.image), "proof": proof}))

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bakery import qemu
-from bakery.locks import in_use
-from bakery.store import Store, commit, is_whole, set_aside, used
+from bakery.runtime import qemu_img
+from bakery.store.locks import in_use
+from bakery.store.store import Store, commit, is_whole, set_aside, used
 from provisioner import plan as plans
-from provisioner.monitor import Monitor, note, phase
+from provisioner.events import Monitor, note, phase
 from provisioner.plan import Plan
 
 
@@ -40,12 +40,18 @@ def nearest(plan: Plan, store: Store, monitor: Monitor) -> Iterator[tuple[int, P
 
 
 def keep(
-    disk: Path, plan: Plan, done: int, store: Store, work: Path, monitor: Monitor, form: qemu.Form = "raw"
+    disk: Path,
+    plan: Plan,
+    done: int,
+    store: Store,
+    work: Path,
+    monitor: Monitor,
+    form: qemu_img.Form = "raw",
 ) -> None:
     """A disk that nobody writes to and that has so many of the plan's steps behind it."""
     kept = work / "checkpoint.qcow2"
     with phase(monitor, f"keep a checkpoint after {plan.steps[done - 1].role}"):
-        qemu.to_qcow2(disk, kept, form)
+        qemu_img.to_qcow2(disk, kept, form)
         manifest = {
             "base_id": plan.base_id,
             "size": kept.stat().st_size,

@@ -6,9 +6,10 @@ import os
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bakery.engines import chroot, packer_program
-from provisioner import run
+from bakery.engines.chroot import engine as chroot
+from bakery.engines.packer import program as packer_program
 from provisioner.errors import MissingHere
+from provisioner.process import run
 
 Engine = Literal["chroot", "packer"]
 Wanted = Literal["auto", "chroot", "packer"]

@@ -6,9 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-from bakery.imagediff.rooms import in_room
+from bakery.imagediff.sandboxed import in_room
 from provisioner import errors
-from provisioner.monitor import JsonLines
+from provisioner.events import JsonLines
 
 
 def main() -> int:

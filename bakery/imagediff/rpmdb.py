@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bakery.imagediff.tree import Tree
-from provisioner import run
 from provisioner.errors import BadInput, CommandFailed
+from provisioner.process import run
 
 FOLDERS = (b"/usr/lib/sysimage/rpm", b"/var/lib/rpm")
 # Berkeley DB of EL7 and EL8, ndb, sqlite of later ones.

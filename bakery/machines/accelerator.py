@@ -8,11 +8,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakery.files import write_private
-from bakery.store import default_root
-from provisioner import run
+from bakery.runtime.files import write_private
+from bakery.store.store import default_root
 from provisioner.errors import BakeryError, MissingHere, NotProven
-from provisioner.monitor import Monitor, warn
+from provisioner.events import Monitor, warn
+from provisioner.process import run
 
 DEVICE = Path("/dev/kvm")
 _PROBE_SECONDS = 30

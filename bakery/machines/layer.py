@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from provisioner import run
+from provisioner.process import run
 
 # What may be written. Less than the memory of any machine that builds images, so that a job which
 # fills its worker's disk does not fill the build machine.

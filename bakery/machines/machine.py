@@ -13,7 +13,7 @@ from typing import ClassVar, TypeVar
 from bakery.machines import conditions
 from bakery.machines.conditions import Condition
 from provisioner.errors import NotProven
-from provisioner.run import Completed
+from provisioner.process.run import Completed
 
 T = TypeVar("T")
 ANY_STATUS = range(-64, 255)  # 255 is what ssh(1) ends with when it could not run the program
@@ -49,7 +49,7 @@ class Machine(ABC):
         expect: Sequence[int] = (0,),
         seconds: float = 60,
     ) -> Completed:
-        """Run a program inside, as root. Raises CommandFailed, like provisioner.run.call."""
+        """Run a program inside, as root. Raises CommandFailed, like provisioner.process.run.call."""
 
     def succeeds(self, *argv: str) -> bool:
         """Does this program end with status 0?"""

@@ -24,7 +24,7 @@ from typing import ClassVar
 from bakery.machines.machine import ENVIRONMENT, Machine
 from bakery.machines.network import Network
 from provisioner.errors import BadInput, MissingHere, NotProven
-from provisioner.run import Completed, background, call, require
+from provisioner.process.run import Completed, background, call, require
 
 # What a namespace lacks the hardware, or a login the reason, for; masked in memory only.
 MASKED = (

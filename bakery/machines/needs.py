@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bakery import nocloud
-from bakery.files import write_private
 from bakery.machines import namespace, vm
 from bakery.machines.accelerator import TCG, Accelerator
 from bakery.machines.layer import layer
 from bakery.machines.machine import Machine
 from bakery.machines.network import Network
 from bakery.machines.vm import VirtualMachine
+from bakery.runtime.files import write_private
+from bakery.userdata.delivery import nocloud
 from provisioner.errors import BadInput
 
 Kind = Literal["namespace", "vm"]

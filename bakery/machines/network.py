@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bakery.machines.conditions import Condition, wait
-from provisioner import run
 from provisioner.errors import NotProven
+from provisioner.process import run
 
 GATEWAY = "10.0.2.2"
 METADATA = "169.254.169.254"

@@ -12,13 +12,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bakery import qemu, rooms
 from bakery.machines import accelerator as accelerators
 from bakery.machines.accelerator import KVM, TCG, Accelerator
-from provisioner import errors, run
-from provisioner.disk import mount_root
+from bakery.runtime import qemu_img, sandbox
+from provisioner import errors
+from provisioner.disk.file_systems import mount_root
 from provisioner.errors import BakeryError
-from provisioner.monitor import JsonLines, Monitor, warn
+from provisioner.events import JsonLines, Monitor, warn
+from provisioner.process import run
 
 
 def choose(wanted: str, disk: Path, work: Path, monitor: Monitor) -> Accelerator:
@@ -42,7 +43,7 @@ def mount_problem(disk: Path, work: Path, monitor: Monitor) -> str:
 
 def _ask(question: dict[str, str], work: Path, monitor: Monitor) -> dict[str, Any]:
     command = [sys.executable, "-P", "-m", "bakery.machines.probe", str(work)]
-    return rooms.relay(command, json.dumps(question).encode(), monitor)
+    return sandbox.relay(command, json.dumps(question).encode(), monitor)
 
 
 def _untried(wanted: str, monitor: Monitor) -> Accelerator:
@@ -76,7 +77,7 @@ def _in_room(disk: Path, wanted: str, folder: Path, monitor: Monitor) -> str:
     """The name of the accelerator, if one is wanted; that the root can be mounted is an answer, too."""
     root, raw = folder / "root", folder / "disk.raw"
     root.mkdir()
-    qemu.to_raw(disk, raw)
+    qemu_img.to_raw(disk, raw)
     mount_root(raw, root, read_only=True)
     try:
         return (

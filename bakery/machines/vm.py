@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bakery import qemu
 from bakery.machines import serial
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.conditions import Condition
 from bakery.machines.machine import ENVIRONMENT, Machine
 from bakery.machines.network import Network, on
+from bakery.runtime import qemu_img
 from provisioner.errors import MissingHere
-from provisioner.run import TAIL_LINES, Completed, background, call, failure
-from provisioner.scrub import scrub
+from provisioner.process.run import TAIL_LINES, Completed, background, call, failure
+from provisioner.process.scrub import scrub
 
 TOOLS = ("qemu-system-x86_64", "qemu-img")
 DISK, SERIAL, QEMU_LOG = "vm.qcow2", "serial.log", "qemu.log"  # in the machine's work folder
@@ -143,7 +143,7 @@ class VirtualMachine(Machine):
 def boot(settings: Settings, work: Path) -> Iterator[VirtualMachine]:
     """A machine on a throw-away overlay of the image; off, one way or another, when the block ends."""
     disk, console, port = work / DISK, work / SERIAL, free_port()
-    qemu.overlay(settings.image, disk, DISK_SIZE)
+    qemu_img.overlay(settings.image, disk, DISK_SIZE)
     console.touch(0o600)
     argv = command(settings, disk, console, port, _firmware(settings.firmware, work))
     with background(on(settings.network, argv), log=work / QEMU_LOG) as process:

@@ -6,16 +6,16 @@ import json
 import sys
 from pathlib import Path
 
-from bakery.verify import climb, ladder
+from bakery.verify import run_levels, verification
 from provisioner import errors
-from provisioner.monitor import JsonLines
+from provisioner.events import JsonLines
 
 
 def main() -> int:
     monitor = JsonLines(sys.stdout)
     try:
-        request = ladder.from_json(json.load(sys.stdin))
-        proof = climb.climb(request, Path(sys.argv[1]), monitor)
+        request = verification.from_json(json.load(sys.stdin))
+        proof = run_levels.climb(request, Path(sys.argv[1]), monitor)
     except errors.BakeryError as error:
         monitor.tell(errors.to_event(error))
         return error.exit_code

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from bakery import qemu, userdata
 from bakery.machines import accelerator as accelerators
 from bakery.machines import namespace, network, serial, vm
 from bakery.machines.accelerator import TCG, Accelerator
@@ -17,17 +16,21 @@ from bakery.machines.machine import Machine
 from bakery.machines.namespace import NamespaceMachine
 from bakery.machines.needs import Image, Needs, in_namespaces, virtual
 from bakery.machines.vm import VirtualMachine
-from bakery.verify import manager_dies, pool_rung, suite
-from bakery.verify import pool as pools
-from bakery.verify.ladder import Level, Proof
-from bakery.verify.pool import Pool
+from bakery.runtime import qemu_img
+from bakery.userdata import rendering
+from bakery.verify import image_tests
+from bakery.verify.level import HOSTNAME, LOGIN_LIMIT, LONG, SETTLE_LIMIT, UP_LIMIT, Rung, Setting
+from bakery.verify.pool import failover
+from bakery.verify.pool import level as pool_level
+from bakery.verify.pool import throwaway_pool as pools
+from bakery.verify.pool.sample_jobs import OSPOOL_TABLE, Trial, kind_of, like_ospool, trial
+from bakery.verify.pool.throwaway_pool import Pool
 from bakery.verify.record import Record
-from bakery.verify.rung import HOSTNAME, LOGIN_LIMIT, LONG, SETTLE_LIMIT, UP_LIMIT, Rung, Setting
-from bakery.verify.trial import OSPOOL_TABLE, Trial, kind_of, like_ospool, trial
-from provisioner.disk import mount_root
+from bakery.verify.verification import Level, Proof
+from provisioner.disk.file_systems import mount_root
 from provisioner.errors import BakeryError, NotProven
-from provisioner.monitor import keep_log
-from provisioner.scrub import hide
+from provisioner.events import keep_log
+from provisioner.process.scrub import hide
 
 
 def climb(setting: Setting) -> Proof:
@@ -60,9 +63,9 @@ def _run(setting: Setting, accelerator: Accelerator) -> dict[Level, Record]:
         pool = stack.enter_context(pools.start(setting.root, setting.work, shape=request.pool_shape))
         tried = _trial(setting, pool)
         early = "pool" in request.levels and request.pool_shape == "plain"
-        jobs = pool_rung.submit_both(pool, tried) if early else None
+        jobs = pool_level.submit_both(pool, tried) if early else None
         needs = Needs(
-            user_data=userdata.render(tried.conf, "script"),
+            user_data=rendering.render(tried.conf, "script"),
             hostname=HOSTNAME,
             network=here,
             accelerator=accelerator,
@@ -73,9 +76,9 @@ def _run(setting: Setting, accelerator: Accelerator) -> dict[Level, Record]:
         if "boot" in request.levels:
             _boot_rung(rung, boot)
         if jobs:
-            pool_rung.climb(rung, jobs, joined)
+            pool_level.climb(rung, jobs, joined)
         elif "pool" in request.levels:
-            manager_dies.climb(rung, joined)
+            failover.climb(rung, joined)
     return {"boot": boot, "pool": joined}
 
 
@@ -110,7 +113,7 @@ def _boot_rung(rung: Rung, record: Record) -> None:
     }
     way = "in namespaces" if setting.request.machine == "namespace" else "over ssh"
     with record.check(f"image tests {way}"):
-        result = suite.on_machine(_host(machine), expected, setting.work, setting.monitor)
+        result = image_tests.on_machine(_host(machine), expected, setting.work, setting.monitor)
     record.count(result)
 
 
@@ -125,12 +128,12 @@ def _wait_way_in(rung: Rung, record: Record) -> None:
             machine.wait_up(UP_LIMIT)
 
 
-def _host(machine: Machine) -> suite.Host:
+def _host(machine: Machine) -> image_tests.Host:
     if isinstance(machine, VirtualMachine):
         login = machine.settings.login
-        return suite.by_ssh(login.user, machine.ssh_port, login.key)
+        return image_tests.by_ssh(login.user, machine.ssh_port, login.key)
     assert isinstance(machine, NamespaceMachine)
-    return suite.in_namespaces(machine.first())
+    return image_tests.in_namespaces(machine.first())
 
 
 def _explained(error: NotProven, setting: Setting) -> NotProven:
@@ -161,7 +164,7 @@ def _worker_logs(setting: Setting) -> str:
     root = setting.work / "failed-root"
     try:
         root.mkdir()
-        qemu.to_raw(setting.work / vm.DISK, setting.work / "failed.raw")
+        qemu_img.to_raw(setting.work / vm.DISK, setting.work / "failed.raw")
         mount_root(setting.work / "failed.raw", root, read_only=True)
     except BakeryError as problem:
         return f"(its disk cannot be read: {problem})"

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from bakery.verify.suite import Result
-from provisioner.monitor import Monitor, phase, warn
+from bakery.verify.image_tests import Result
+from provisioner.events import Monitor, phase, warn
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-from provisioner.roles.repositories import Repository
+from provisioner.packages.repositories import Repository
 from provisioner.steps import File, Manager
 
 # Systems that differ in what a role has to do; an EL by its major release.

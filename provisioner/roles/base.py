@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from provisioner.roles import Context, repositories
+from provisioner.packages import repositories
+from provisioner.roles import Context
 from provisioner.steps import Command, File, Packages, Refresh, Service, Step
 
 # Asked by Debian's maintainer scripts before they start a service; the seal removes it.

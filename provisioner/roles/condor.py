@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from provisioner.roles import Context, repositories
+from provisioner.packages import repositories
+from provisioner.roles import Context
 from provisioner.steps import Command, Directory, Files, Packages, Service, Step
 
 # Libraries that EPEL's packages depend on, in a repository that is defined and switched off. Enabled

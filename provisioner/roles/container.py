@@ -6,8 +6,8 @@ and the entry point does what systemd and cloud-init would.
 
 from __future__ import annotations
 
+from provisioner.remote.rpm import UNNEEDED
 from provisioner.roles import Context
-from provisioner.rpm import UNNEEDED
 from provisioner.steps import Command, Step
 
 # Patterns of dpkg-query; what a base does not have is not missed.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from provisioner.roles import Context, CvmfsClient, repositories
+from provisioner.packages import repositories
+from provisioner.roles import Context, CvmfsClient
 from provisioner.steps import File, PackageLists, Packages, Service, Step
 
 SETTINGS = "/etc/cvmfs/default.local"

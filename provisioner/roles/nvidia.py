@@ -7,7 +7,8 @@ HTCondor finds the GPUs by itself. EL8 and EL9 take it from NVIDIA; Debian has i
 from __future__ import annotations
 
 from provisioner.errors import BadInput
-from provisioner.roles import Context, repositories
+from provisioner.packages import repositories
+from provisioner.roles import Context
 from provisioner.steps import Command, PackageLists, Packages, Step
 
 _DEBIAN = frozenset({"libcuda1", "linux-headers-cloud-amd64", "nvidia-open-kernel-dkms", "nvidia-smi"})

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from provisioner.roles import Context, Family, repositories, selinux
+from provisioner.packages import repositories
+from provisioner.roles import Context, Family, selinux
 from provisioner.roles.base import POLICY
 from provisioner.steps import Command, File, Step
 

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from provisioner import repository_files, run
-from provisioner.roles.repositories import APT, YUM
+from provisioner.packages import repository_files
+from provisioner.packages.repositories import APT, YUM
+from provisioner.process import run
 from provisioner.targets import OnLine
 
 LENT = "run/worker-bakery"

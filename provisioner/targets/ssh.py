@@ -25,7 +25,6 @@ from typing import Self
 import paramiko
 from paramiko.pkey import UnknownKeyType
 
-from provisioner import run
 from provisioner.errors import (
     BadInput,
     BakeryError,
@@ -35,8 +34,9 @@ from provisioner.errors import (
     Unreachable,
     WrongChecksum,
 )
-from provisioner.lines import Lines
-from provisioner.scrub import shown
+from provisioner.process import run
+from provisioner.process.line_splitter import Lines
+from provisioner.process.scrub import shown
 from provisioner.targets import OnLine, host_keys
 from provisioner.targets.host_keys import Trust
 

@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bakery.options import Options, make_plan
-from bakery.store import Store, commit
+from bakery.bake.options import Options, make_plan
+from bakery.store.store import Store, commit
 from provisioner import plan as plans
 from tests.bench import userdata
 from tests.bench.userdata import Took

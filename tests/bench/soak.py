@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from provisioner.run import background
+from provisioner.process.run import background
 from tests import broken
 from tests.conftest import BIN
 

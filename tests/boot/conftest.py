@@ -18,11 +18,11 @@ from bakery.machines import accelerator as accelerators
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.needs import Image
 from bakery.machines.network import Network, isolated
-from bakery.store import Store, manifest_path
-from bakery.verify import pool as pools
-from bakery.verify.pool import Pool
-from provisioner import run
-from provisioner.monitor import Silent
+from bakery.store.store import Store, manifest_path
+from bakery.verify.pool import throwaway_pool as pools
+from bakery.verify.pool.throwaway_pool import Pool
+from provisioner.events import Silent
+from provisioner.process import run
 from tests.conftest import BASE, BIN
 
 

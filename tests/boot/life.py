@@ -11,8 +11,8 @@ from threading import Lock
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
-from bakery.userdata import WorkerConf, conf_text, start_expression
-from bakery.verify.pool import ADDRESS, COMPLETED, Pool
+from bakery.userdata.rendering import WorkerConf, conf_text, start_expression
+from bakery.verify.pool.throwaway_pool import ADDRESS, COMPLETED, Pool
 from provisioner.errors import NotProven
 
 CONF = "/etc/osg-worker.conf"

@@ -17,22 +17,23 @@ from pathlib import Path
 
 import pytest
 
-from bakery import base_image, qemu, rooms
 from bakery.machines import namespace
 from bakery.machines.layer import layer
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import GATEWAY, isolated
-from bakery.store import Store, commit
-from bakery.userdata import conf_text
-from bakery.verify import pool as pools
-from bakery.verify import suite
+from bakery.runtime import qemu_img, sandbox
+from bakery.sources import base_image
+from bakery.store.store import Store, commit
+from bakery.userdata.rendering import conf_text
+from bakery.verify import image_tests
+from bakery.verify.pool import throwaway_pool as pools
 from provisioner import plan as plans
-from provisioner import run
 from provisioner.apply import apply
-from provisioner.disk import mount_root
-from provisioner.monitor import Silent
+from provisioner.disk.file_systems import mount_root
+from provisioner.events import Silent
 from provisioner.plan import Plan
+from provisioner.process import run
 from provisioner.roles.seal import machine_id
 from provisioner.targets.chroot import Chroot, Loan
 from tests.boot.life import conf, configure, submitted, wait_job, wait_joined
@@ -94,7 +95,7 @@ def vendor(
 def keep(disk: Path, store: Store) -> str:
     """Have it in the store as a base that was fetched already; its digest."""
     kept = disk.with_suffix(".qcow2")
-    qemu.to_qcow2(disk, kept)
+    qemu_img.to_qcow2(disk, kept)
     digest = base_image.sha256(kept)
     made = "2026-01-01T00:00:00+00:00"
     commit(kept, store.base(digest), {"sha256": digest, "size": kept.stat().st_size, "made": made})
@@ -123,7 +124,7 @@ def baked_el(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         made_id = made(vendor, lent, disk)
     mount_root(disk, root, read_only=True)
     if vendor.release != BY_COMMAND:
-        assert suite.on_root(root, folder, Silent()).passed > 50
+        assert image_tests.on_root(root, folder, Silent()).passed > 50
     yield Baked(vendor, Image(disk, root, "cloud"), made_id)
     run.call(["umount", str(root)])
     disk.unlink()
@@ -134,7 +135,7 @@ def by_command(vendor: Vendor, lent: list[str], disk: Path) -> str:
     done = command("bake-image", "--verify", "offline", "--json", *vendor.options(), *lent, env=env)
     assert done.status == 0, done.err[-4000:]
     told = json.loads(done.out)
-    qemu.to_raw(Path(told["path"]), disk)
+    qemu_img.to_raw(Path(told["path"]), disk)
     return str(told["id"])
 
 
@@ -147,7 +148,7 @@ def by_engine(vendor: Vendor, lent: list[str], disk: Path) -> str:
     (disk.parent / "packages").mkdir()
     whole = ["--to", str(len(plan.steps)), "--checkpoints", "none", "--writing", "0"]
     argv = [*module, *texts, *whole, "--package-cache", str(disk.parent / "packages"), *lent]
-    rooms.relay(argv, json.dumps(plans.to_json(plan)).encode(), Silent())
+    sandbox.relay(argv, json.dumps(plans.to_json(plan)).encode(), Silent())
     return plan.id
 
 
@@ -300,7 +301,7 @@ def test_a_container_of_it_joins_the_pool_and_runs_a_job(
         pools.beside(baked_el.image.root, tmp_path / "pool", network) as pool,
     ):
         become_container(root, vendor, tmp_path / "packages")
-        assert suite.on_root(root, tmp_path, Silent(), container=True).passed > 50
+        assert image_tests.on_root(root, tmp_path, Silent(), container=True).passed > 50
         assert rpm(root, "systemd") == ["systemd-1-1.x86_64"]  # HTCondor's package asks for it
         told = tmp_path / "worker.conf"
         told.write_text(conf_text(conf(pool, group, project)))

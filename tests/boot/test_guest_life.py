@@ -15,7 +15,7 @@ import pytest
 from bakery.machines import namespace
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
-from bakery.userdata import WorkerConf, render
+from bakery.userdata.rendering import WorkerConf, render
 from tests.boot.life import CONF
 
 TOKEN_FILE = "/etc/condor/tokens.d/osg-worker.token"

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bakery.launch.matchmaking import samples
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
-from bakery.userdata import conf_text, render
-from bakery.verify.pool import COMPLETED, GROUP, Pool
+from bakery.userdata.matchmaking import samples
+from bakery.userdata.rendering import conf_text, render
+from bakery.verify.pool.throwaway_pool import COMPLETED, GROUP, Pool
 from tests.boot.life import CONF, conf, configure, started_at, wait_job, wait_joined, wait_refused
 
 LATE, CHANGED = 'Late "comer\'s" $(group)', "Changed"

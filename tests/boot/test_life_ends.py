@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from bakery import idtoken
 from bakery.machines.machine import ANY_STATUS, Machine
 from bakery.machines.needs import Image
 from bakery.machines.network import Network
-from bakery.verify.pool import ADDRESS, IDENTITY, TRUST_DOMAIN, Pool
+from bakery.verify.pool import idtoken
+from bakery.verify.pool.throwaway_pool import ADDRESS, IDENTITY, TRUST_DOMAIN, Pool
 from tests.boot.life import CONF, machines, started_at, wait_job, wait_refused
 
 Boot = Callable[[str], Machine]

@@ -11,8 +11,8 @@ import pytest
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
-from bakery.userdata import render
-from bakery.verify.pool import COMPLETED, HELD, Pool
+from bakery.userdata.rendering import render
+from bakery.verify.pool.throwaway_pool import COMPLETED, HELD, Pool
 from tests.boot import metadata
 from tests.boot.life import conf, submitted, wait_job, wait_joined
 

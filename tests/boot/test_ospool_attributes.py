@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from bakery import data
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
-from bakery.mirror import find as find_mirror
-from bakery.userdata import WorkerConf
-from bakery.verify.pool import COMPLETED, Pool
+from bakery.runtime import data
+from bakery.runtime.mirror import find as find_mirror
+from bakery.userdata.rendering import WorkerConf
+from bakery.verify.pool.throwaway_pool import COMPLETED, Pool
 from tests.boot.life import JOB, conf, configure, started_at, wait_job, wait_joined, wait_refused
 from tests.boot.test_guest_life import macros, shell, slot
 from tests.conftest import BASE, command, mounted

@@ -22,9 +22,9 @@ from bakery.machines.machine import Machine
 from bakery.machines.namespace import NamespaceMachine
 from bakery.machines.needs import Image
 from bakery.machines.network import Network, isolated
-from bakery.userdata import WorkerConf
-from bakery.verify import pool as pools
-from bakery.verify.pool import SUBMITTER, Pool
+from bakery.userdata.rendering import WorkerConf
+from bakery.verify.pool import throwaway_pool as pools
+from bakery.verify.pool.throwaway_pool import SUBMITTER, Pool
 from tests.boot.life import conf, configure, explained, machines
 from tests.conftest import BASE, command
 from tests.integration.test_ospool_jobs import ospool_image, ospool_root

@@ -14,9 +14,9 @@ import pytest
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image
 from bakery.machines.network import isolated
-from bakery.userdata import WorkerConf
-from bakery.verify import pool as pools
-from bakery.verify.pool import ADDRESS, BROKERS, SECOND, Pool
+from bakery.userdata.rendering import WorkerConf
+from bakery.verify.pool import throwaway_pool as pools
+from bakery.verify.pool.throwaway_pool import ADDRESS, BROKERS, SECOND, Pool
 from tests.boot.life import conf, configure, machines, submitted, wait_job
 
 GROUP, PROJECT = "Two managers", "TG-TWO"

@@ -16,9 +16,9 @@ import pytest
 from bakery.machines.machine import ANY_STATUS, Machine
 from bakery.machines.needs import Image
 from bakery.machines.network import Network, isolated
-from bakery.userdata import quoted
-from bakery.verify import pool as pools
-from bakery.verify.pool import ADDRESS, COMPLETED, TRUST_DOMAIN, Pool, classad_string
+from bakery.userdata.rendering import quoted
+from bakery.verify.pool import throwaway_pool as pools
+from bakery.verify.pool.throwaway_pool import ADDRESS, COMPLETED, TRUST_DOMAIN, Pool, classad_string
 from tests.boot.life import JOB, JOIN, machines, real_rounds, started_at, wait_job, wait_refused
 
 Boot = Callable[[str], Machine]

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import testinfra.backend
 
-from bakery.verify import backends
+from bakery.verify import testinfra_backends
 from provisioner.roles import Family
 
-testinfra.backend.BACKENDS.update(backends.NAMES)
+testinfra.backend.BACKENDS.update(testinfra_backends.NAMES)
 
 
 @dataclass(frozen=True)

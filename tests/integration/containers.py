@@ -24,8 +24,8 @@ from pathlib import Path
 from bakery.machines.conditions import Condition, wait
 from bakery.machines.layer import layer
 from bakery.machines.network import Network
-from provisioner import run
 from provisioner.errors import NotProven
+from provisioner.process import run
 
 # What a container may without --privileged. (Moby's profile, oci/caps/defaults.go.)
 _DEFAULT = (

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bakery import bases, mirror, qemu
-from bakery.locks import alone
-from bakery.store import Store
-from provisioner import run
-from provisioner.disk import mount_root
+from bakery.image import bases
+from bakery.runtime import mirror, qemu_img
+from bakery.store.locks import alone
+from bakery.store.store import Store
+from provisioner.disk.file_systems import mount_root
+from provisioner.process import run
 from provisioner.targets.chroot import Chroot, Loan
 
 BASE = bases.find(bases.DEFAULT)
@@ -105,7 +106,7 @@ _FOLDERS = {"baseos": "base", "appstream": "updates", "crb": "extras"}
 def build(store: Store, work: Path) -> Standin:
     """Some forty seconds; what is downloaded is kept among the store's packages."""
     made = Standin(work / "standin.raw", work / "repositories", work / "keys")
-    qemu.to_raw(store.base(BASE.id), made.disk)
+    qemu_img.to_raw(store.base(BASE.id), made.disk)
     with mounted(made.disk, work / "building") as root:
         with _workshop(root, store) as workshop:
             workshop.install(*_TOOLS, *_OF_SYSTEMD)

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from bakery import bake, recipe
-from bakery.engines import chroot
-from bakery.mirror import find as find_mirror
-from bakery.options import Options
-from bakery.store import Store, work_folder
+from bakery.bake import lookup
+from bakery.bake.options import Options
+from bakery.engines.chroot import engine as chroot
+from bakery.image import recipe
+from bakery.runtime.mirror import find as find_mirror
+from bakery.store.store import Store, work_folder
 from provisioner import plan as plans
 from provisioner.errors import NotProven
-from provisioner.monitor import Event, Silent
+from provisioner.events import Event, Silent
 from provisioner.plan import Plan, PlannedStep, chained_id
 from provisioner.roles import Context
 from provisioner.steps import Command, File, Step
@@ -111,7 +112,7 @@ def test_a_dirty_image_is_refused_and_kept_only_when_asked(
     monkeypatch.setitem(recipe.ROLES, "osg", (*recipe.ROLES["osg"], ("dirt", dirty)))
     options = Options(output=tmp_path / "out.qcow2", level="offline", keep_failed=True)
     with pytest.raises(NotProven) as caught:
-        bake.bake(options, store, Silent())
+        lookup.bake(options, store, Silent())
     for complaint in ("a worker's token and Start left", "ssh host keys left", "JSON web token is in"):
         assert complaint in caught.value.message
     assert "c2lnbmF0dXJl" not in str(caught.value)

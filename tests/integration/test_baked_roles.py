@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from bakery import qemu, recipe
+from bakery.image import recipe
 from bakery.machines.layer import layer
 from bakery.machines.namespace import NamespaceMachine
-from bakery.mirror import find as find_mirror
-from bakery.store import Store, manifest_path
-from provisioner import run
-from provisioner.disk import mount_root
+from bakery.runtime import qemu_img
+from bakery.runtime.mirror import find as find_mirror
+from bakery.store.store import Store, manifest_path
+from provisioner.disk.file_systems import mount_root
+from provisioner.process import run
 from tests.boot.test_guest_life import booted, conf, shell, slot, write
 from tests.conftest import BASE, command
 from tests.integration import repository
@@ -114,7 +115,7 @@ def roles_root(with_roles: Baked, tmp_path_factory: pytest.TempPathFactory) -> I
     folder = tmp_path_factory.mktemp("roles-image")
     disk, root = folder / "disk.raw", folder / "root"
     root.mkdir()
-    qemu.to_raw(with_roles.path, disk)
+    qemu_img.to_raw(with_roles.path, disk)
     mount_root(disk, root, read_only=True)
     yield root
     run.call(["umount", str(root)])

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from bakery import data
-from bakery.store import Store, manifest_path
-from provisioner.monitor import Event
+from bakery.runtime import data
+from bakery.store.store import Store, manifest_path
+from provisioner.events import Event
 from tests.conftest import BASE, BIN, command
 
 Process = subprocess.Popen[str]

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from bakery.machines.network import Network, isolated
-from bakery.oci import layer
-from bakery.verify import pool as pools
-from bakery.verify.pool import ADDRESS, TRUST_DOMAIN, Pool
-from provisioner import run
+from bakery.output.oci import layer
+from bakery.verify.pool import throwaway_pool as pools
+from bakery.verify.pool.throwaway_pool import ADDRESS, TRUST_DOMAIN, Pool
+from provisioner.process import run
 from tests.boot.life import real_rounds
 from tests.conftest import command
 from tests.integration.containers import Container, DockerRun, limited, parse, started

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.disk import Mounted, finish, mount_root
+from provisioner.disk.file_systems import Mounted, finish, mount_root
 from provisioner.errors import BadInput
 from tests.shapes import BOOT, ESP, LINUX, LVM, ROOT, Fill, Part, call, make
 

@@ -19,13 +19,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bakery import recipe, repositories
+from bakery.image import recipe, repositories
+from bakery.image.repositories import Replaced
 from bakery.machines.layer import layer
-from bakery.repositories import Replaced
-from provisioner import run
 from provisioner.apply import apply
 from provisioner.errors import BakeryError, Unreachable, WrongChecksum
-from provisioner.monitor import Silent
+from provisioner.events import Silent
+from provisioner.process import run
 from provisioner.targets.chroot import Chroot, Loan
 from tests import golden_plans
 from tests.integration import el_standin

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from worker_runtime import storage
 
-from provisioner.run import call, require, room_argv
+from provisioner.process.run import call, require, room_argv
 from tests.boot.test_guest_life import (
     booted,
     conf,

@@ -23,11 +23,11 @@ from typing import Any
 
 import pytest
 
-from bakery import qemu
 from bakery.machines.needs import Image, Needs, boot
-from bakery.store import Store, manifest_path
-from provisioner import run
-from provisioner.disk import mount_root
+from bakery.runtime import qemu_img
+from bakery.store.store import Store, manifest_path
+from provisioner.disk.file_systems import mount_root
+from provisioner.process import run
 from tests.conftest import BASE, BIN, VENDOR, Ended, command
 from tests.integration import repository
 from tests.integration.test_baked_roles import roles_store
@@ -286,7 +286,7 @@ def boots(disk: Path, folder: Path) -> None:
     raw, root, work = folder / "disk.raw", folder / "root", folder / "machine"
     for made in (root, work):
         made.mkdir()
-    qemu.to_raw(disk, raw)
+    qemu_img.to_raw(disk, raw)
     mount_root(raw, root, read_only=True)
     try:
         with boot(Needs(), Image(disk, root, BASE.login), work) as machine:

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from bakery.fetch import Limits, Wanted, fetch, several
+from bakery.sources.download import Limits, Wanted, fetch, several
 from provisioner.errors import BadInput, Unreachable, WrongChecksum
-from provisioner.monitor import Event
+from provisioner.events import Event
 from tests.conftest import BIN, VENDOR, Ended, command
 from tests.integration.origin import (
     Behaviour,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bakery import data
-from provisioner import run
+from bakery.runtime import data
 from provisioner.actions import Run
 from provisioner.errors import WrongChecksum
+from provisioner.process import run
 from provisioner.steps import FetchKey
 from tests.integration.repository import served
 

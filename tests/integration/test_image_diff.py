@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from bakery import qemu
 from bakery.imagediff.records import units
 from bakery.imagediff.tree import Folder
-from provisioner import run
-from provisioner.disk import mount_root
+from bakery.runtime import qemu_img
+from provisioner.disk.file_systems import mount_root
+from provisioner.process import run
 from tests.conftest import command
 from tests.integration.test_bake import NOT_ROOT
 
@@ -49,7 +49,7 @@ def test_an_image_is_the_same_as_itself(baked: dict[str, Any], image_root: Path)
 def changed_image(baked: dict[str, Any], tmp_path: Path) -> Path:
     """A copy of the image, raw, in which one thing of each kind is another."""
     disk, root = tmp_path / "changed.raw", tmp_path / "root"
-    qemu.to_raw(Path(baked["path"]), disk)
+    qemu_img.to_raw(Path(baked["path"]), disk)
     root.mkdir()
     mount_root(disk, root)
     try:

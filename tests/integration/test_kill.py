@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bakery.store import Store
+from bakery.store.store import Store
 from tests.conftest import BIN, command
 
 # The name a phase begins with, as `--json` tells it.

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from bakery import data
 from bakery.machines.namespace import MASKED, boot
-from provisioner.run import Completed, background, call, require, room_argv
+from bakery.runtime import data
+from provisioner.process.run import Completed, background, call, require, room_argv
 from tests.boot.test_guest_life import conf, master, shell, state, wait_for_startd, write
 
 RUNTIME = "usr/lib/worker-bakery"

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from bakery.machines.namespace import NamespaceMachine
-from bakery.mirror import find as find_mirror
-from bakery.store import Store
+from bakery.runtime.mirror import find as find_mirror
+from bakery.store.store import Store
 from provisioner.actions import Put, Run
 from provisioner.roles import Pelican
-from provisioner.roles.ospool_data import GIVEN, GivenPelican
+from provisioner.roles.workers.ospool_data import GIVEN, GivenPelican
 from tests.boot.test_guest_life import booted, conf, shell, slot, write
 from tests.conftest import command, mounted
 from tests.integration import repository

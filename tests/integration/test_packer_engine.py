@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from bakery import bake, data, qemu
-from bakery.base_image import sha256
-from bakery.engines import packer_files
-from bakery.options import Options
-from bakery.store import Store, commit
-from provisioner import lending, run
+from bakery.bake import lookup
+from bakery.bake.options import Options
+from bakery.engines.packer import build_files, temporary_repositories
+from bakery.runtime import data, qemu_img
+from bakery.sources.base_image import sha256
+from bakery.store.store import Store, commit
 from provisioner.errors import Unreachable
-from provisioner.monitor import Silent
+from provisioner.events import Silent
+from provisioner.process import run
 from provisioner.targets import OnLine
 from tests.conftest import BASE, BIN, VENDOR, command
 from tests.integration.test_bake import NOT_ROOT
@@ -100,10 +101,10 @@ def test_a_machine_that_never_answers(
         programs, "qemu-system-x86_64", f'{QEMU_VERSION}{SERIAL}echo "{said}" >"$file"; exec sleep 600'
     )
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setattr(packer_files, "SSH_LIMIT", 1)
+    monkeypatch.setattr(build_files, "SSH_LIMIT", 1)
     options = Options(engine="packer", accelerator="tcg", level="none")
     with pytest.raises(Unreachable, match="did not let us in by ssh in time") as caught:
-        bake.bake(options, small_store, Silent())
+        lookup.bake(options, small_store, Silent())
     assert said in caught.value.message
     nothing_stays(small_store.root)
 
@@ -152,7 +153,7 @@ def test_a_machine_that_panics_in_a_step_is_noticed_and_its_disk_kept_whole(
     for text in ("will not answer any more", PANIC, "Where: a step", "bake-image shell"):
         assert text in done.err
     kept = output.with_name("my worker.failed.qcow2")
-    assert not qemu.other_files(kept)
+    assert not qemu_img.other_files(kept)
     run.call(["qemu-img", "check", str(kept)])
     nothing_stays(small_store.root)
     assert list((small_store.root / "work").glob("*")) == []
@@ -267,9 +268,11 @@ def test_definitions_are_read_as_they_are(tmp_path: Path) -> None:
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "d.repo").symlink_to("a.repo")
-    found = lending._read((f"{tmp_path}/*.repo", f"{tmp_path}/none", f"{tmp_path}/*.none"), Here())
+    found = temporary_repositories._read(
+        (f"{tmp_path}/*.repo", f"{tmp_path}/none", f"{tmp_path}/*.none"), Here()
+    )
     assert found == {str(tmp_path / name): texts[name] for name in ("a.repo", "b.repo")}
-    assert lending._read((f"{tmp_path}/none",), Here()) == {}
+    assert temporary_repositories._read((f"{tmp_path}/none",), Here()) == {}
 
 
 # --- packer alone ------------------------------------------------------------------------------

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from bakery import bases, data, pins
-from bakery.bases import VendorImage
-from bakery.pins import Updates
+from bakery.image import bases
+from bakery.image.bases import VendorImage
+from bakery.runtime import data
+from bakery.sources import pins
+from bakery.sources.pins import Updates
 from provisioner.errors import BadInput, Unreachable, WrongChecksum
 
 OLD, NEW = "EL-9-GenericCloud-9.9-20260526.x86_64.qcow2", "EL-9-GenericCloud-9.10-20261101.x86_64.qcow2"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bakery import idtoken, userdata
-from provisioner.run import call
+from bakery.userdata import rendering
+from bakery.verify.pool import idtoken
+from provisioner.process.run import call
 from tests.conftest import command
 
 NAMES = ("CONDOR_HOST", "COLLECTOR_HOST", "CCB_ADDRESS", "TRUST_DOMAIN")
@@ -45,7 +46,7 @@ def asked(root: Path, tmp_path: Path, *options: str) -> tuple[list[str], str]:
     token.chmod(0o600)
     made = command("gen-userdata", "--token-file", str(token), "--project", "TG-ABC123", *options)
     assert made.status == 0, made.err
-    (root / "etc/osg-worker.conf").write_text(userdata.carried(made.out))
+    (root / "etc/osg-worker.conf").write_text(rendering.carried(made.out))
     inside = ["unshare", "--uts", "sh", "-ec", 'hostname localhost; exec chroot "$@"', "x", str(root)]
     call([*inside, "python3", "-c", CONFIGURE], seconds=300)
     return call([*inside, "condor_config_val", *NAMES], seconds=120).stdout.splitlines(), made.err

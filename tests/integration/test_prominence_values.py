@@ -8,10 +8,10 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bakery.launch import guest
-from bakery.userdata import WorkerConf, carried, conf_text, render
+from bakery.userdata import guest
+from bakery.userdata.rendering import WorkerConf, carried, conf_text, render
 from provisioner.errors import BadInput
-from provisioner.run import call
+from provisioner.process.run import call
 
 PIECES = [
     "'", '"', "`", "$", "\\", "\\\\", '\\"', "$(touch /ran)", "${IFS}", "$HOME", "EOF", "\nEOF\n", "\n",

@@ -16,18 +16,19 @@ from typing import IO, Any
 
 import pytest
 
-from bakery import qemu
 from bakery.machines import namespace
 from bakery.machines.layer import layer
 from bakery.machines.machine import ANY_STATUS, Machine
 from bakery.machines.network import GATEWAY, Network, isolated
-from bakery.store import Store
+from bakery.runtime import qemu_img
+from bakery.store.store import Store
 from provisioner import plan as plans
-from provisioner import record, run
-from provisioner.disk import mount_root
-from provisioner.existing import BAN
-from provisioner.lines import LONGEST
+from provisioner.disk.file_systems import mount_root
 from provisioner.plan import Plan, PlannedStep, chained_id
+from provisioner.process import run
+from provisioner.process.line_splitter import LONGEST
+from provisioner.remote import applied_steps
+from provisioner.remote.machine import BAN
 from provisioner.roles.base import POLICY
 from provisioner.steps import Command, Directory, File, Packages, Refresh, Service, Step, lower
 from provisioner.targets import ssh
@@ -102,7 +103,7 @@ def base_root(
     folder = tmp_path_factory.mktemp("base")
     disk, root = folder / "disk.raw", folder / "root"
     root.mkdir()
-    qemu.to_raw(store.base(BASE.id), disk)
+    qemu_img.to_raw(store.base(BASE.id), disk)
     mount_root(disk, root, read_only=True)
     yield root
     run.call(["umount", str(root)])
@@ -441,9 +442,9 @@ def test_a_locked_key_and_what_is_none(site: Site, tmp_path: Path) -> None:
 
 
 def test_a_record_that_cannot_be_read(site: Site) -> None:
-    site.machine.run(["mkdir", "-p", str(Path(record.PATH).parent)])
-    site.machine.put(record.PATH, b"{")
-    fails(site.apply(SMALL), 2, record.PATH, "--from-scratch")
+    site.machine.run(["mkdir", "-p", str(Path(applied_steps.PATH).parent)])
+    site.machine.put(applied_steps.PATH, b"{")
+    fails(site.apply(SMALL), 2, applied_steps.PATH, "--from-scratch")
     assert site.apply(SMALL, "--from-scratch").status == 0
 
 

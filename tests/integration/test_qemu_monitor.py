@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bakery import qemu
-from provisioner import layers, qmp, run
+from bakery.engines.packer import disk_layers, qmp
+from bakery.runtime import qemu_img
 from provisioner.errors import BakeryError
+from provisioner.process import run
 
 SIZE = 16 << 20
 
@@ -22,9 +23,9 @@ def machine(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     disk, base = folder / "disk.qcow2", folder / "base.qcow2"
     run.call(["qemu-img", "create", "-q", "-f", "qcow2", str(base), str(SIZE)])
-    qemu.overlay(base, disk)
+    qemu_img.overlay(base, disk)
     argv = ["qemu-system-x86_64", "-S", "-accel", "tcg", "-nodefaults", "-display", "none"]
-    drive = f"id={layers.DRIVE},file={disk},if=virtio,format=qcow2,cache=unsafe,discard=unmap"
+    drive = f"id={disk_layers.DRIVE},file={disk},if=virtio,format=qcow2,cache=unsafe,discard=unmap"
     monitor = ("-qmp", "unix:qmp,server=on,wait=off")
     with run.background([*argv, "-drive", drive, *monitor], log=folder / "qemu.log", cwd=folder) as process:
         while not (folder / "qmp").exists():
@@ -36,7 +37,7 @@ def machine(tmp_path: Path) -> Iterator[Path]:
 def write(folder: Path, pattern: int) -> None:
     """By QEMU, as its guest would."""
     with qmp.connected(folder / "qmp") as monitor:
-        told = f'qemu-io {layers.DRIVE} "write -P {pattern} 0 64k"'
+        told = f'qemu-io {disk_layers.DRIVE} "write -P {pattern} 0 64k"'
         said = monitor.execute("human-monitor-command", **{"command-line": told})
         assert "wrote 65536" in said or said == "", said
 
@@ -49,27 +50,27 @@ def begins_with(disk: Path, pattern: int) -> bool:
 def test_what_was_put_aside_is_whole_at_once_and_stays_as_it_was(machine: Path) -> None:
     first = machine / "disk.qcow2"
     write(machine, 1)
-    layer = layers.layer_after(first, 7)
-    layers._empty(layer, first, SIZE)
-    qmp.write_to(machine / "qmp", layers.DRIVE, layer)
+    layer = disk_layers.layer_after(first, 7)
+    disk_layers._empty(layer, first, SIZE)
+    qmp.write_to(machine / "qmp", disk_layers.DRIVE, layer)
     # QEMU still runs, and has both open.
-    qemu.to_qcow2(first, machine / "kept.qcow2", "qcow2")
+    qemu_img.to_qcow2(first, machine / "kept.qcow2", "qcow2")
     write(machine, 2)
     with qmp.connected(machine / "qmp") as monitor:
         monitor.execute("quit")
-    for disk, pattern in ((machine / "kept.qcow2", 1), (layers.last(first), 2)):
-        assert bool(qemu.other_files(disk)) == (disk.name != "kept.qcow2")
-        qemu.to_raw(disk, machine / "disk.raw")
+    for disk, pattern in ((machine / "kept.qcow2", 1), (disk_layers.last(first), 2)):
+        assert bool(qemu_img.other_files(disk)) == (disk.name != "kept.qcow2")
+        qemu_img.to_raw(disk, machine / "disk.raw")
         assert begins_with(machine / "disk.raw", pattern)
 
 
 def test_a_layer_that_is_not_there_is_refused_in_qemu_s_words(machine: Path) -> None:
     with pytest.raises(BakeryError, match=r"QEMU refused blockdev-snapshot-sync: .*No such file"):
-        qmp.write_to(machine / "qmp", layers.DRIVE, machine / "disk-7.qcow2")
+        qmp.write_to(machine / "qmp", disk_layers.DRIVE, machine / "disk-7.qcow2")
 
 
 def test_a_qemu_that_has_ended_does_not_answer(machine: Path) -> None:
     with qmp.connected(machine / "qmp") as monitor:
         monitor.execute("quit")
     with pytest.raises(BakeryError, match=r"does not answer|ended without"):
-        qmp.write_to(machine / "qmp", layers.DRIVE, machine / "disk-7.qcow2")
+        qmp.write_to(machine / "qmp", disk_layers.DRIVE, machine / "disk-7.qcow2")

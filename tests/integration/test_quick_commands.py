@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bakery.options import Options, make_plan
-from bakery.store import Store, commit
+from bakery.bake.options import Options, make_plan
+from bakery.store.store import Store, commit
 from provisioner import plan as plans
 from tests.conftest import BIN
 
@@ -45,8 +45,8 @@ def test_an_image_of_the_store(tmp_path: Path) -> None:
     commit(tmp_path / "image", store.image(plan), manifest(plans.to_json(plan)))
     modules, printed = imported("bake-image", "--verify", "offline", cache=store.root)
     assert printed == f"{store.image(plan)}\n"
-    assert "bakery.bake" in modules
-    assert not modules & (HEAVY | {"bakery.make", "provisioner.run"})
+    assert "bakery.bake.lookup" in modules
+    assert not modules & (HEAVY | {"bakery.bake.build", "provisioner.process.run"})
 
 
 def manifest(plan: dict[str, Any]) -> dict[str, Any]:

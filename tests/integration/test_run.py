@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import run
 from provisioner.errors import CommandFailed, DiskFull, MissingHere, Unreachable, WrongChecksum
-from provisioner.lines import LONGEST
+from provisioner.process import run
+from provisioner.process.line_splitter import LONGEST
 
 
 def test_both_pipes_are_read_however_much_comes() -> None:

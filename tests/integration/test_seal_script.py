@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from provisioner import run
-from provisioner.roles.repositories import APT
+from provisioner.packages.repositories import APT
+from provisioner.process import run
 from provisioner.roles.seal import removal_script
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from bakery.launch.matchmaking import fitting, samples
-from bakery.launch.matchmaking.fitting import Search
-from bakery.launch.matchmaking.matching import PLAIN, Pair, answer, parsed
-from bakery.launch.matchmaking.suggestions import shown
-from provisioner.run import call, room_argv
+from bakery.userdata.matchmaking import fitting, samples
+from bakery.userdata.matchmaking.fitting import Search
+from bakery.userdata.matchmaking.matching import PLAIN, Pair, answer, parsed
+from bakery.userdata.matchmaking.suggestions import shown
+from provisioner.process.run import call, room_argv
 
 # Those that say whose each attribute is are judged without htcondor2; those that do not, with it.
 SCOPED = [

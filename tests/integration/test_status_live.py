@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from bakery import data
 from bakery.machines import namespace
+from bakery.runtime import data
 from tests.boot.test_guest_life import conf, wait_well, write
 
 RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"

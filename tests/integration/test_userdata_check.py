@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from bakery.commands.gen_userdata import main
-from bakery.launch import request
-from bakery.launch.findings import Finding
-from bakery.launch.lint import names, wrapping
-from bakery.launch.lint.context import TOKEN, Context
+from bakery.userdata import request
+from bakery.userdata.findings import Finding
+from bakery.userdata.lint import names, wrapping
+from bakery.userdata.lint.context import TOKEN, Context
 
 Captured = pytest.CaptureFixture[str]
 CASES = Path(__file__).parent.parent / "golden" / "userdata_check"

@@ -19,10 +19,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bakery.launch import guest, multipart, request
-from bakery.launch.findings import Finding
-from bakery.launch.lint import names, wrapping
-from bakery.launch.lint.context import Context
+from bakery.userdata import guest, request
+from bakery.userdata.delivery import multipart
+from bakery.userdata.findings import Finding
+from bakery.userdata.lint import names, wrapping
+from bakery.userdata.lint.context import Context
 from provisioner.errors import BadInput
 from tests.integration.userdata_judge import Judge, judging
 from tests.integration.userdata_shapes import CONF, SHAPES, File, Shape

@@ -24,19 +24,19 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from bakery import userdata
-from bakery.launch import forms, guest, keys, multipart, request
-from bakery.launch.forms import Encoding
-from bakery.launch.multipart import Part
-from bakery.launch.request import Request
-from bakery.userdata import WorkerConf
+from bakery.userdata import guest, keys, rendering, request
+from bakery.userdata.delivery import encodings, multipart
+from bakery.userdata.delivery.encodings import Encoding
+from bakery.userdata.delivery.multipart import Part
+from bakery.userdata.rendering import WorkerConf
+from bakery.userdata.request import Request
 from provisioner.errors import BadInput
-from provisioner.run import room_argv
+from provisioner.process.run import room_argv
 
 CASES = int(os.environ.get("USERDATA_CASES", "5000"))
 ROUND = 5000  # Hypothesis remembers all cases of a round
 SERVER = Path(__file__).parent / "userdata_servers" / "cloud_init.py"
-DEFAULTS = {key.key: key.default for key in userdata.worker_keys()}
+DEFAULTS = {key.key: key.default for key in rendering.worker_keys()}
 Render = Callable[[WorkerConf, str, Sequence[Part]], str]
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJhIn0.c2lnbmF0dXJl"
 FIELDS = (
@@ -45,7 +45,7 @@ FIELDS = (
     "WorkerGroupName",
     "--group-name",
     "name of a project",
-    *userdata.setting_keys(),
+    *rendering.setting_keys(),
 )
 OWN = multipart.included("own.yaml", b"#cloud-config\nwrite_files: []\nruncmd: [':']\n")
 
@@ -116,12 +116,12 @@ BAD = {
 }
 
 
-def texts(key: userdata.Key) -> st.SearchStrategy[str]:
+def texts(key: rendering.Key) -> st.SearchStrategy[str]:
     good = st.sampled_from(key.kind.split("|")) if "|" in key.kind else GOOD[key.kind]
     return st.booleans().flatmap(lambda is_good: good if is_good else BAD.get(key.kind, PIECES))
 
 
-TEXTS = {key.key: texts(key) for key in userdata.worker_keys() if key.key in userdata.setting_keys()}
+TEXTS = {key.key: texts(key) for key in rendering.worker_keys() if key.key in rendering.setting_keys()}
 SETTINGS = st.sampled_from(sorted(TEXTS)).flatmap(lambda key: st.fixed_dictionaries({key: TEXTS[key]}))
 # All at once would hardly ever be accepted.
 HOSTILE_FIELDS = st.sampled_from(
@@ -266,12 +266,12 @@ def test_no_value_breaks_user_data(worker: Worker) -> None:
 
 
 def delimiter_in_the_text(text: str) -> str:
-    return text.replace("EOF", userdata.carried(text).split("\n")[0])
+    return text.replace("EOF", rendering.carried(text).split("\n")[0])
 
 
 def in_single_quotes(text: str) -> str:
     """YAML in which a line break is written as two, and a quote in a value is not doubled."""
-    lines = userdata.carried(text).splitlines()
+    lines = rendering.carried(text).splitlines()
     content = "\n\n      ".join(lines)
     return re.sub(r"(?s)content: \|\n.*", lambda _: f"content: '{content}'\n", text)
 
@@ -295,7 +295,7 @@ def test_what_is_broken_is_caught(what: str, worker: Worker) -> None:
     caught: list[str] = []
 
     def render(conf: WorkerConf, form: str, include: Sequence[Part]) -> str:
-        text = userdata.render(conf, form, include)
+        text = rendering.render(conf, form, include)
         return spoil(text) if form == broken else text
 
     @seed(0)
@@ -314,7 +314,7 @@ def test_what_is_broken_is_caught(what: str, worker: Worker) -> None:
     print(f"\ncaught after {worker.accepted} cases: {caught[0][:600]}")
 
 
-def one_case(worker: Worker, wanted: Request, render: Render = userdata.render) -> None:
+def one_case(worker: Worker, wanted: Request, render: Render = rendering.render) -> None:
     try:
         conf = request.conf_of(wanted)
     except BadInput as refusal:
@@ -324,13 +324,13 @@ def one_case(worker: Worker, wanted: Request, render: Render = userdata.render) 
     worker.accepted += 1
     expected = {"Token": wanted.token, "WorkerGroupName": wanted.group_name, "Start": conf.start}
     expected |= {key: value or DEFAULTS[key] for key, value in wanted.settings.items()}
-    for form in userdata.FORMS:
+    for form in rendering.FORMS:
         text = render(conf, form, OWN if form == "mime" else ())
         if form == "conf":
             check_values(text.encode(), expected)
         else:
             # A multi-part travels packed: that way is tried as well.
-            run_it(worker, form, forms.payload_of(text, Encoding(gzip=form == "mime")))
+            run_it(worker, form, encodings.payload_of(text, Encoding(gzip=form == "mime")))
             check_file(worker, expected)
     worker.for_condor.append(conf)
     if len(worker.for_condor) >= 500:
@@ -366,7 +366,7 @@ def ask_condor(worker: Worker) -> None:
 
     meant: dict[str, str] = {}
     for number, conf in enumerate(worker.for_condor):
-        values = guest.read(userdata.conf_text(conf).encode()).values
+        values = guest.read(rendering.conf_text(conf).encode()).values
         macros = condor.meant(guest.kind_of("osg"), values, condor.Place(0, {}), ["True"])
         meant |= {f"CASE_{number}_{name}": value for name, value in macros.items()}
     worker.for_condor.clear()

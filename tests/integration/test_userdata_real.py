@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from bakery import data, nocloud
-from bakery.launch import guest
-from bakery.userdata import WorkerConf, conf_text, parse_conf, render, worker_keys
-from provisioner.run import call, room_argv
+from bakery.runtime import data
+from bakery.userdata import guest
+from bakery.userdata.delivery import nocloud
+from bakery.userdata.rendering import WorkerConf, conf_text, parse_conf, render, worker_keys
+from provisioner.process.run import call, room_argv
 
 GUEST = data.WORKER / "common" / "usr" / "lib" / "worker-bakery"
 CAN_MOUNT_ISO = "iso9660" in Path("/proc/filesystems").read_text()
@@ -186,7 +187,7 @@ def test_a_full_disk_and_a_reader_that_goes_away_are_errors(tmp_path: Path) -> N
 def test_checking_a_start_leaves_no_setting_for_the_tools_of_an_image(checked: str) -> None:
     """htcondor2 sets CONDOR_CONFIG=/dev/null as it is imported, and an image has no /dev/null."""
     script = (
-        "import os, sys; from bakery.launch import start;"
+        "import os, sys; from bakery.userdata import start;"
         f"{checked};"
         "print('htcondor2' in sys.modules, 'CONDOR_CONFIG' in os.environ)"
     )

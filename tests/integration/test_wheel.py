@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bakery import bases, recipe
+from bakery.image import bases, recipe
 
 CHECKOUT = Path(__file__).parent.parent.parent
 SHOW = """

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from bakery import data
 from bakery.machines.namespace import NamespaceMachine
-from provisioner import run
+from bakery.runtime import data
+from provisioner.process import run
 from tests.boot.test_guest_life import booted, conf, shell, slot, write
 
 RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bakery.machines.layer import layer
-from provisioner.run import room_argv
+from provisioner.process.run import room_argv
 
 SERVER = Path(__file__).parent / "userdata_servers" / "effect.py"
 ROOM = """

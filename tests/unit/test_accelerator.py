@@ -10,7 +10,7 @@ import pytest
 
 from bakery.machines import accelerator
 from bakery.machines.accelerator import KVM, TCG
-from provisioner.monitor import Silent
+from provisioner.events import Silent
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bakery import apt_source
+from bakery.image import apt_source
 from provisioner.errors import BadInput
 
 PACKETS = bytes(range(256)) * 3

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from bakery import bases, data, mkosi
-from bakery.bake import bake
-from bakery.bases import VendorImage
+from bakery.bake.lookup import bake
+from bakery.bake.options import Options, make_plan
 from bakery.commands import bake_image
-from bakery.mirror import Mirror
-from bakery.mkosi import Build
-from bakery.options import Options, make_plan
-from bakery.store import Store
+from bakery.image import bases, mkosi
+from bakery.image.bases import VendorImage
+from bakery.image.mkosi import Build
+from bakery.runtime import data
+from bakery.runtime.mirror import Mirror
+from bakery.store.store import Store
 from provisioner.errors import BadInput
-from provisioner.monitor import Silent
+from provisioner.events import Silent
 from tests.conftest import VENDOR
 
 

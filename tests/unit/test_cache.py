@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from bakery import cache
-from bakery.cache import DAY, EXPENDABLE, GIB, Entry, Kind, Policy, chosen
 from bakery.commands import bake_image
-from bakery.locks import alone, claim, in_use, turn
-from bakery.store import Store, commit, work_folder
+from bakery.store import retention
+from bakery.store.locks import alone, claim, in_use, turn
+from bakery.store.retention import DAY, EXPENDABLE, GIB, Entry, Kind, Policy, chosen
+from bakery.store.store import Store, commit, work_folder
 from provisioner.checkpoints import is_worth_keeping
 from provisioner.errors import BadInput
-from provisioner.monitor import Event
+from provisioner.events import Event
 
 NOW = 100 * DAY
 OLD, NEW, OTHER = "a" * 64, "b" * 64, "c" * 64
@@ -162,9 +162,9 @@ def test_prune_by_age_looks_at_the_last_use(kept: Store, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("bad", ["-1", "nan", "inf", "much"])
 def test_a_size_that_is_none_is_refused(bad: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(cache.LIMIT, bad)
+    monkeypatch.setenv(retention.LIMIT, bad)
     with pytest.raises(BadInput, match="GiB"):
-        cache.limit()
+        retention.limit()
     with pytest.raises(SystemExit) as end:
         bake_image.main(["cache", "prune", f"--max-size={bad}"])
     assert end.value.code == 2
@@ -180,9 +180,9 @@ class Heard:
 
 def test_the_limit_is_kept_and_said_once(kept: Store) -> None:
     heard = Heard()
-    cache.keep_within(cache.limit(), kept, heard)
+    retention.keep_within(retention.limit(), kept, heard)
     assert heard.events == []
-    cache.keep_within(0, kept, heard)
+    retention.keep_within(0, kept, heard)
     assert [event["event"] for event in heard.events] == ["note"]
     assert "2 checkpoints and package caches were removed" in heard.events[0]["text"]
     assert not kept.checkpoint(OTHER).exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from provisioner.disk import Entry, Partition, candidates, entries, named
+from provisioner.disk.file_systems import Entry, Partition, candidates, entries, named
 
 ROOT, LINUX, ESP = (
     "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bakery import bases, data, userdata
 from bakery.commands import bake_image, gen_userdata, image_diff, provision, verify_image
-from bakery.launch import batch, keys
+from bakery.image import bases
+from bakery.runtime import data
+from bakery.userdata import batch, keys, rendering
 from provisioner import errors
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text()
@@ -44,7 +45,7 @@ def test_an_error_keeps_its_code_across_a_process_boundary() -> None:
             assert (again.exit_code, str(again)) == (code, "what do")
 
 
-@pytest.mark.parametrize("kind", userdata.KINDS)
+@pytest.mark.parametrize("kind", rendering.KINDS)
 def test_every_key_of_the_worker_s_file_is_in_the_readme_with_its_default(kind: str) -> None:
     table = json.loads((data.WORKER / kind / "usr/lib/worker-bakery/keys.json").read_text())
     replaced = {row["instead_of"] for row in table["keys"] if row.get("instead_of") and row["default"]}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bakery import bases, recipe
-from bakery.explain import Change, Earlier, compare, explain, nearest, to_json, to_text
-from bakery.store import Store, commit, work_folder
+from bakery.image import bases, recipe
+from bakery.store.explain import Change, Earlier, compare, explain, nearest, to_json, to_text
+from bakery.store.store import Store, commit, work_folder
 from provisioner import plan as plans
 from provisioner.plan import Plan, PlannedStep, chained_id
 from provisioner.steps import Command, File, Files, Packages, Service, Step

@@ -16,9 +16,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from bakery import idtoken, userdata
 from bakery.commands.gen_userdata import main
-from bakery.launch import token
+from bakery.userdata import rendering, token
+from bakery.verify.pool import idtoken
 from provisioner import errors
 
 CANARY = idtoken.mint(
@@ -57,7 +57,7 @@ def stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
 
 
 def conf_of(text: str) -> dict[str, str]:
-    return userdata.parse_conf(userdata.carried(text))
+    return rendering.parse_conf(rendering.carried(text))
 
 
 SUMMARY = ("start", "settings", "token_expires", "match", "condor_status")

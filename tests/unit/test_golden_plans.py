@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bakery import bases, repositories
-from bakery.bases import Base
+from bakery.image import bases, repositories
+from bakery.image.bases import Base
 from tests import golden_plans
 
 

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from bakery import data, mirror, recipe
-from bakery.engines import packer_files
-from bakery.engines.chroot import Repositories
-from bakery.engines.packer_files import Files, Start
+from bakery.engines.chroot.engine import Repositories
+from bakery.engines.packer import build_files, disk_layers, guest
+from bakery.engines.packer.build_files import Files, Start
+from bakery.engines.packer.disk_layers import Disk
+from bakery.engines.packer.guest import Task
+from bakery.engines.packer.temporary_repositories import Loan
+from bakery.image import recipe
 from bakery.machines.accelerator import KVM, TCG, Accelerator
-from provisioner import guest, layers
+from bakery.runtime import data, mirror
 from provisioner.actions import Put, Run
 from provisioner.checkpoints import Wanted
 from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
-from provisioner.guest import Task
-from provisioner.layers import Disk
-from provisioner.lending import Loan
-from provisioner.monitor import Event, Silent
+from provisioner.events import Event, Silent
 from provisioner.targets import OnLine
 from provisioner.targets.recorder import Recorder
 from provisioner.targets.ssh import ConnectionLost
@@ -126,8 +126,8 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     def write_to(monitor: Path, drive: str, layer: Path) -> None:
         watched.seen.append(f"write {drive} {layer}")
 
-    monkeypatch.setattr("provisioner.layers.run.call", create)
-    monkeypatch.setattr("provisioner.layers.qmp.write_to", write_to)
+    monkeypatch.setattr("bakery.engines.packer.disk_layers.run.call", create)
+    monkeypatch.setattr("bakery.engines.packer.disk_layers.qmp.write_to", write_to)
     return watched
 
 
@@ -137,9 +137,9 @@ def test_at_the_ends_of_all_roles_but_the_last_the_disk_is_put_aside(
     guest.make(replace(task, disk=disk), watched, watched)
     told = [row.split() for row in watched.seen if row.startswith("checkpoint")]
     ends = PLAN.role_ends()[:-1]
-    below = [disk.first, *(str(layers.layer_after(Path(disk.first), end)) for end in ends)]
+    below = [disk.first, *(str(disk_layers.layer_after(Path(disk.first), end)) for end in ends)]
     assert told == [["checkpoint", str(end), layer] for end, layer in zip(ends, below, strict=False)]
-    assert layers.last(Path(disk.first)) == Path(below[-1])
+    assert disk_layers.last(Path(disk.first)) == Path(below[-1])
 
 
 def test_the_machine_is_at_rest_while_the_disk_is_put_aside_and_goes_on_then(
@@ -161,7 +161,7 @@ def test_a_machine_that_qemu_refuses_a_layer_goes_on_before_that_is_told(
     def refuse(*_: object) -> None:
         raise BakeryError("QEMU refused it.")
 
-    monkeypatch.setattr("provisioner.layers.qmp.write_to", refuse)
+    monkeypatch.setattr("bakery.engines.packer.disk_layers.qmp.write_to", refuse)
     with pytest.raises(BakeryError, match="refused"):
         guest.make(replace(task, disk=disk), watched, watched)
     assert "--unfreeze" in watched.seen[-2]
@@ -197,7 +197,7 @@ class Fails(Recorder):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("provisioner.guest.time.sleep", lambda _: None)
+    monkeypatch.setattr("bakery.engines.packer.guest.time.sleep", lambda _: None)
     yield
 
 
@@ -246,11 +246,11 @@ def test_errors_are_told_of_an_image(error: BakeryError, kind: type[BakeryError]
 def test_every_variable_of_the_template_is_given(
     accelerator: Accelerator, cpu: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("bakery.engines.packer_files.qemu.virtual_size", lambda _: 4096)
-    told = packer_files._variables(
+    monkeypatch.setattr("bakery.engines.packer.build_files.qemu.virtual_size", lambda _: 4096)
+    told = build_files._variables(
         Files(tmp_path), Start(tmp_path / "base", 0), tmp_path / "key", accelerator, watched=False
     )
-    template = packer_files.TEMPLATE.read_text()
+    template = build_files.TEMPLATE.read_text()
     assert set(told) == set(re.findall(r'^variable "(\w+)"', template, re.MULTILINE))
     assert (told["cpu"], told["disk_size"], told["qemu"]) == (cpu, "4096b", "qemu-system-x86_64")
 
@@ -268,7 +268,7 @@ def test_the_seed_lets_in_root_by_key_and_makes_no_account(tmp_path: Path) -> No
     for path in (login, host):
         path.write_text(f"PRIVATE {path.name}\n")
         path.with_suffix(".pub").write_text(f"ssh-ed25519 {path.name}\n")
-    files = packer_files._seed(login, host)
+    files = build_files._seed(login, host)
     told = json.loads(files["user-data"].removeprefix(b"#cloud-config\n"))
     assert (told["users"], told["disable_root"], told["ssh_pwauth"]) == ([], False, False)
     assert told["cloud_init_modules"] == ["ssh"]

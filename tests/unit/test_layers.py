@@ -44,7 +44,7 @@ def test_one_module_starts_processes(path: Path) -> None:
         "provisioner/steps.py",
         "provisioner/plan.py",
         "provisioner/actions.py",
-        "provisioner/roles/repositories.py",
+        "provisioner/packages/repositories.py",
         "provisioner/roles/seal.py",
         "provisioner/roles/selinux.py",
     ],

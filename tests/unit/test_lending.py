@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from bakery import mirror, recipe
-from bakery.engines import packer_files
-from bakery.engines.chroot import Repositories
-from provisioner import guest
+from bakery.engines.chroot.engine import Repositories
+from bakery.engines.packer import build_files, guest
+from bakery.engines.packer.guest import Task
+from bakery.engines.packer.temporary_repositories import Loan
+from bakery.image import recipe
+from bakery.runtime import mirror
 from provisioner.actions import Put, Run
 from provisioner.errors import BadInput
-from provisioner.guest import Task
-from provisioner.lending import Loan
-from provisioner.monitor import Silent
+from provisioner.events import Silent
 from provisioner.plan import Plan
 from provisioner.targets import OnLine
 from provisioner.targets.recorder import Recorder
@@ -60,7 +60,7 @@ def made(name: str, loan: Loan, files: Mapping[str, str]) -> Machine:
 
 
 def loan(name: str, release: str, source: str, **urls: str) -> Loan:
-    return packer_files._loan(plan_of(name), Repositories(release, source, urls=urls))
+    return build_files._loan(plan_of(name), Repositories(release, source, urls=urls))
 
 
 def test_a_lent_mirror_is_written_as_the_machine_reaches_it() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bakery import logs
-from bakery.store import Store
+from bakery.store import logs
+from bakery.store.store import Store
 from provisioner.errors import BadInput, CommandFailed, Interrupted, from_event, to_event
-from provisioner.monitor import Event, keep_log, line, note, phase
+from provisioner.events import Event, keep_log, line, note, phase
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
 

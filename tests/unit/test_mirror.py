@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bakery import mirror
-from bakery.mirror import Mirror
+from bakery.runtime import mirror
+from bakery.runtime.mirror import Mirror
 from provisioner.errors import BadInput
 
 DEB822 = """\

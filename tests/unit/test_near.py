@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bakery import bases, recipe, repositories, userdata
 from bakery.commands import bake_image, cache, gen_userdata, image_diff, provision, verify_image
-from provisioner import near, repository_files
+from bakery.image import bases, recipe, repositories
+from bakery.userdata import rendering
+from provisioner import did_you_mean
 from provisioner.errors import BadInput
+from provisioner.packages import repository_files
 from provisioner.plan import Plan
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
@@ -33,14 +35,14 @@ Main = Callable[[Sequence[str]], int]
 )
 def test_the_likeliest_come_first(word: str, found: tuple[str, ...]) -> None:
     known = ("debian13", "dry-run", "ubuntu22.04", "ubuntu24.04", "centos7", "centos8")
-    assert near.near(word, (*known, "centos-stream9", "centos-stream10")) == found
+    assert did_you_mean.near(word, (*known, "centos-stream9", "centos-stream10")) == found
 
 
 def test_it_is_asked_in_words() -> None:
-    assert near.question(()) == ""
-    assert near.question(("a",)) == "Did you mean a?"
-    assert near.question(("a", "b", "c")) == "Did you mean a, b or c?"
-    assert near.hint(["rol", "xyz"], ["role"], "See --help.") == "Did you mean role? See --help."
+    assert did_you_mean.question(()) == ""
+    assert did_you_mean.question(("a",)) == "Did you mean a?"
+    assert did_you_mean.question(("a", "b", "c")) == "Did you mean a, b or c?"
+    assert did_you_mean.hint(["rol", "xyz"], ["role"], "See --help.") == "Did you mean role? See --help."
 
 
 @pytest.fixture
@@ -119,8 +121,8 @@ def test_names_that_are_no_options() -> None:
         (lambda: bases.find("EL9"), "almalinux9, centos-stream9 or rocky9"),
         (lambda: bases.local(Path("x"), "debain"), "debian"),
         (lambda: recipe.plan(bases.find("debian13"), "osg", optional=("aptainer",)), "apptainer"),
-        (lambda: userdata.WorkerConf(token="x", start="True", settings={"OnIdel": "stop"}), "OnIdle"),
-        (lambda: userdata.render(userdata.WorkerConf(token="x", start="True"), "scirpt"), "script"),
+        (lambda: rendering.WorkerConf(token="x", start="True", settings={"OnIdel": "stop"}), "OnIdle"),
+        (lambda: rendering.render(rendering.WorkerConf(token="x", start="True"), "scirpt"), "script"),
         (lambda: repositories.of_base("el9", "9", urls), ""),
     ):
         assert f"Did you mean {meant}?" in refused(do) or not meant

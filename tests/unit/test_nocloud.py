@@ -13,7 +13,8 @@ from pathlib import Path
 import pycdlib
 import pytest
 
-from bakery import files, nocloud
+from bakery.runtime import files
+from bakery.userdata.delivery import nocloud
 from provisioner.errors import BadInput, DiskFull
 
 USER_DATA = "#!/bin/bash\necho é\n"

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from bakery import bake, bases, formats, recipe, udocker
-from bakery.formats import FORMATS
-from bakery.oci import config, layout, root
-from bakery.oci.config import About
-from bakery.oci.layer import Layer
-from bakery.options import Options
-from bakery.store import Store
+from bakery.bake import lookup
+from bakery.bake.options import Options
+from bakery.image import bases, recipe, udocker
+from bakery.output import formats
+from bakery.output.formats import FORMATS
+from bakery.output.oci import config, layout, root
+from bakery.output.oci.config import About
+from bakery.output.oci.layer import Layer
+from bakery.store.store import Store
 from provisioner.actions import Put, Run
 from provisioner.errors import BadInput
-from provisioner.monitor import Silent
+from provisioner.events import Silent
 from provisioner.plan import Plan
 
 BASE = bases.find("debian13")
@@ -84,7 +86,7 @@ def test_what_a_container_cannot_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot mount CVMFS"):
         recipe.plan(BASE, "osg", optional=["cvmfs"], boots=False)
     with pytest.raises(BadInput, match="cannot be proven to level boot"):
-        bake.bake(Options(format="oci", level="boot"), Store(tmp_path), Silent())
+        lookup.bake(Options(format="oci", level="boot"), Store(tmp_path), Silent())
     (tmp_path / "there").mkdir()
     with pytest.raises(BadInput, match="exists already"):
         formats.check_output(FORMATS["oci"], tmp_path / "there")

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from bakery import bake, bases, cvmfs, data, mirror, recipe
+from bakery.bake import lookup
+from bakery.bake.options import Options, refuse_tokens
 from bakery.commands import bake_image
-from bakery.engines.chroot import Repositories
-from bakery.options import Options, refuse_tokens
-from bakery.store import Store
-from provisioner import run
+from bakery.engines.chroot.engine import Repositories
+from bakery.image import bases, cvmfs, recipe
+from bakery.runtime import data, mirror
+from bakery.store.store import Store
 from provisioner.actions import Action, Put, Run
 from provisioner.errors import BadInput
-from provisioner.monitor import Silent
+from provisioner.events import Silent
 from provisioner.plan import Plan, PlannedStep
+from provisioner.process import run
 from provisioner.roles import CvmfsClient
 from provisioner.roles.cvmfs import settings
 
@@ -100,7 +102,7 @@ def test_what_would_have_no_effect_is_refused(tmp_path: Path) -> None:
         planned("docker")
     options = Options(apt_sources=(tmp_path / "x.sources",))
     with pytest.raises(BadInput, match="--apt-source is for optional roles"):
-        bake.bake(options, Store(tmp_path), Silent())
+        lookup.bake(options, Store(tmp_path), Silent())
     assert list(tmp_path.iterdir()) == []
 
 

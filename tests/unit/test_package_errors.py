@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from provisioner import run
 from provisioner.errors import BadInput, BakeryError, CommandFailed, Unreachable, WrongChecksum
+from provisioner.process import run
 
 # Said by dnf 4.23, except where yum is named: that is EL7's, from reports of people who met it.
 NO_SERVER = """\

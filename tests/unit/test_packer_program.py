@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bakery.engines import choice, packer_program
+from bakery.engines import choice
 from bakery.engines.choice import Obstacles
+from bakery.engines.packer import program as packer_program
 from provisioner.errors import MissingHere
 
 MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]

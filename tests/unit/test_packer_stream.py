@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakery.engines import packer_stream
-from bakery.engines.packer_stream import Artifact, Said, parse
-from provisioner import guest
-from provisioner.monitor import Event
+from bakery.engines.packer import guest, machine_readable
+from bakery.engines.packer.machine_readable import Artifact, Said, parse
+from provisioner.events import Event
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "packer"
 
@@ -27,7 +26,7 @@ def said(name: str) -> list[Said]:
 
 
 def events(name: str) -> list[Event]:
-    return [event for line in said(name) for event in packer_stream.events(line)]
+    return [event for line in said(name) for event in machine_readable.events(line)]
 
 
 BUILT = ["1.6.6-built.txt", "1.16-built.txt"]
@@ -35,10 +34,10 @@ BUILT = ["1.6.6-built.txt", "1.16-built.txt"]
 
 @pytest.mark.parametrize("name", BUILT)
 def test_what_was_built_is_named(name: str) -> None:
-    assert packer_stream.artifacts(said(name)) == [
+    assert machine_readable.artifacts(said(name)) == [
         Artifact("transcend.qemu", ("/images/output/disk.qcow2",))
     ]
-    assert packer_stream.errors(said(name)) == []
+    assert machine_readable.errors(said(name)) == []
 
 
 @pytest.mark.parametrize("name", BUILT)
@@ -71,8 +70,8 @@ def test_everything_else_is_output_without_packer_s_prefixes(name: str) -> None:
     ],
 )
 def test_a_failure_has_its_reasons_once_each(name: str, reasons: list[str]) -> None:
-    assert packer_stream.errors(said(name)) == reasons
-    assert packer_stream.artifacts(said(name)) == []
+    assert machine_readable.errors(said(name)) == reasons
+    assert machine_readable.artifacts(said(name)) == []
 
 
 def test_escapes_are_undone() -> None:
@@ -88,7 +87,7 @@ def test_what_is_no_such_line_is_none(text: str) -> None:
 @pytest.mark.parametrize("broken", ["{", "[]", '{"text": "no event"}'])
 def test_what_only_looks_like_an_event_is_output(broken: str) -> None:
     row = Said("", "ui", ("say", f"==> qemu.worker: {guest.EVENT}{broken}"))
-    assert list(packer_stream.events(row)) == [{"event": "line", "text": guest.EVENT + broken}]
+    assert list(machine_readable.events(row)) == [{"event": "line", "text": guest.EVENT + broken}]
 
 
 def through_packer(text: str) -> str:
@@ -104,7 +103,7 @@ def test_any_text_of_an_event_survives_packer(text: str) -> None:
         guest.Marked().tell({"event": "line", "text": text})
     line = parse(through_packer(printed.getvalue().rstrip("\n")))
     assert line
-    assert list(packer_stream.events(line)) == [{"event": "line", "text": text}]
+    assert list(machine_readable.events(line)) == [{"event": "line", "text": text}]
 
 
 def test_a_token_does_not_leave_the_provisioner() -> None:

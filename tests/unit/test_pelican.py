@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bakery import bases, pelican, recipe
+from bakery.bake.options import Options, make_plan
 from bakery.commands import bake_image
-from bakery.options import Options, make_plan
+from bakery.image import bases, pelican, recipe
 from provisioner.actions import Put, Run
 from provisioner.errors import BadInput
 from provisioner.plan import Plan
 from provisioner.roles import Pelican
-from provisioner.roles.ospool_data import GIVEN, SETTINGS, GivenPelican
+from provisioner.roles.workers.ospool_data import GIVEN, SETTINGS, GivenPelican
 
 PROGRAM = b"\x7fELF of a test"
 

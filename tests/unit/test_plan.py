@@ -8,7 +8,7 @@ from provisioner import plan as plans
 from provisioner.actions import Put, Run
 from provisioner.apply import apply
 from provisioner.errors import BadInput
-from provisioner.monitor import Silent
+from provisioner.events import Silent
 from provisioner.plan import Plan, PlannedStep, chained_id
 from provisioner.steps import File, Packages, Service, lower
 from provisioner.targets.recorder import Recorder

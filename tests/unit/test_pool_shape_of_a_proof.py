@@ -10,10 +10,11 @@ import jwt
 import pytest
 
 from bakery.commands import verify_image
-from bakery.userdata import conf_text
-from bakery.verify import access_point, ladder, pool
-from bakery.verify.pool import SHAPES
-from bakery.verify.trial import SITE, Trial, like_ospool, trial
+from bakery.userdata.rendering import conf_text
+from bakery.verify import verification
+from bakery.verify.pool import access_point, throwaway_pool
+from bakery.verify.pool.sample_jobs import SITE, Trial, like_ospool, trial
+from bakery.verify.pool.throwaway_pool import SHAPES
 from provisioner.errors import BadInput
 
 ROOT = Path(__file__).parent.parent.parent
@@ -27,7 +28,7 @@ def tried(*, has_role: bool) -> Trial:
 
 
 def test_the_option_s_values_are_the_pool_s_shapes() -> None:
-    assert tuple(SHAPES) == ladder.POOL_SHAPES
+    assert tuple(SHAPES) == verification.POOL_SHAPES
     parse = verify_image._parser().parse_args
     assert [parse(["i", "--pool-shape", shape]).pool_shape for shape in SHAPES] == list(SHAPES)
     assert parse(["i"]).pool_shape == "plain"
@@ -35,15 +36,15 @@ def test_the_option_s_values_are_the_pool_s_shapes() -> None:
 
 def test_a_worker_is_told_of_both_managers_the_brokers_and_the_trust_domain() -> None:
     text = conf_text(tried(has_role=False).conf)
-    assert f"CentralManager = {pool.ADDRESS},{pool.SECOND}\n" in text
-    assert f"CCBAddress = {','.join(pool.BROKERS)}\n" in text
+    assert f"CentralManager = {throwaway_pool.ADDRESS},{throwaway_pool.SECOND}\n" in text
+    assert f"CCBAddress = {','.join(throwaway_pool.BROKERS)}\n" in text
     assert "TrustDomain = flock.opensciencegrid.org\n" in text
     assert "SiteName" not in text
-    assert tried(has_role=False).condor_host == f"{pool.ADDRESS},{pool.ADDRESS}"
+    assert tried(has_role=False).condor_host == f"{throwaway_pool.ADDRESS},{throwaway_pool.ADDRESS}"
 
 
 def test_the_token_is_of_the_shape_s_trust_domain() -> None:
-    made = pool.Pool(Path("/root-of-it"), b"k" * 64, shape=OSPOOL).worker_token()
+    made = throwaway_pool.Pool(Path("/root-of-it"), b"k" * 64, shape=OSPOOL).worker_token()
     assert jwt.decode(made, options={"verify_signature": False})["iss"] == "flock.opensciencegrid.org"
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from bakery.commands.provision import read_plan
-from provisioner import existing, inventory, record
 from provisioner.actions import Put, Run
 from provisioner.errors import BadInput, CommandFailed, Unreachable
-from provisioner.existing import BAN, Options, provision, steps_for
-from provisioner.lines import LONGEST, Lines
-from provisioner.monitor import Event
+from provisioner.events import Event
 from provisioner.plan import Plan, PlannedStep, chained_id
+from provisioner.process.line_splitter import LONGEST, Lines
+from provisioner.process.scrub import hide
+from provisioner.remote import applied_steps, inventory
+from provisioner.remote import machine as remote
+from provisioner.remote.machine import BAN, Options, provision, steps_for
 from provisioner.roles.base import POLICY
-from provisioner.scrub import hide
 from provisioner.steps import FetchKey
 from provisioner.targets import OnLine, host_keys, ssh
 from provisioner.targets.ssh import Address, ConnectionLost
@@ -125,10 +126,10 @@ def test_another_plan_s_steps_are_forgotten_before_the_first_of_this_one() -> No
 
 
 def test_a_lost_connection_is_made_again_and_said() -> None:
-    machine = Machine(lost=len(existing.WAITS))
+    machine = Machine(lost=len(remote.WAITS))
     _, texts = apply(machine)
-    assert machine.ran == ["one"] * (len(existing.WAITS) + 1) + ["three"]
-    assert sum("the step repeated" in text for text in texts) == len(existing.WAITS)
+    assert machine.ran == ["one"] * (len(remote.WAITS) + 1) + ["three"]
+    assert sum("the step repeated" in text for text in texts) == len(remote.WAITS)
 
 
 def test_but_not_for_ever() -> None:
@@ -153,12 +154,14 @@ def test_a_policy_of_the_machine_s_own_stays() -> None:
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 2, "steps": []}', '{"format": 1}'])
 def test_a_damaged_record_is_not_guessed_at(text: str) -> None:
     with pytest.raises(BadInput, match="from-scratch"):
-        record.parse(text)
+        applied_steps.parse(text)
 
 
 def test_the_record_survives_its_file() -> None:
-    assert record.parse(record.text(PLAN.steps).decode()) == tuple(step.id for step in PLAN.steps)
-    assert record.done(PLAN.steps, ()) == 0
+    assert applied_steps.parse(applied_steps.text(PLAN.steps).decode()) == tuple(
+        step.id for step in PLAN.steps
+    )
+    assert applied_steps.done(PLAN.steps, ()) == 0
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from provisioner import qmp
+from bakery.engines.packer import qmp
 from provisioner.errors import BakeryError
 
 GREETING = {"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}}, "capabilities": ["oob"]}}

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bakery import bases, data, recipe
+from bakery.image import bases, recipe
+from bakery.runtime import data
 from provisioner.actions import Put, Run
 from provisioner.plan import Plan
 from provisioner.roles.base import POLICY

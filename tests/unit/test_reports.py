@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from bakery import reports
-from provisioner.monitor import JsonLines, Monitor, line, note, phase, warn
+from bakery.runtime import progress
+from provisioner.events import JsonLines, Monitor, line, note, phase, warn
 
 
 def tell_all(monitor: Monitor) -> None:
@@ -26,7 +26,7 @@ def tell_all(monitor: Monitor) -> None:
 def test_lines(
     verbose: bool, quiet: bool, shown: list[str], hidden: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tell_all(reports.Lines(verbose=verbose, quiet=quiet))
+    tell_all(progress.Lines(verbose=verbose, quiet=quiet))
     out, err = capsys.readouterr()
     assert out == ""
     assert all(text in err for text in shown)
@@ -34,7 +34,7 @@ def test_lines(
 
 
 def test_terminal_keeps_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    tell_all(reports.Terminal())
+    tell_all(progress.Terminal())
     err = capsys.readouterr().err
     assert "install [condor]" in err
     assert "careful" in err
@@ -56,15 +56,15 @@ def test_json_lines_are_json(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_how_far_a_download_is(done: int, total: int | None, text: str) -> None:
     event = {"event": "progress", "name": "x.qcow2", "done": done, "total": total}
-    assert reports.progress_text(event) == text
+    assert progress.progress_text(event) == text
 
 
 def test_a_log_hears_of_progress_now_and_then_only(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 10_000, 4))
-    monkeypatch.setattr("bakery.reports.time.monotonic", lambda: next(clock))
-    lines = reports.Lines()
+    monkeypatch.setattr("bakery.runtime.progress.time.monotonic", lambda: next(clock))
+    lines = progress.Lines()
     for done in range(30):
         lines.tell({"event": "progress", "name": "x", "done": done << 20, "total": 30 << 20})
     assert 1 < len(capsys.readouterr().err.splitlines()) < 15
@@ -83,5 +83,5 @@ def test_a_failed_phase_never_ends() -> None:
 
 
 def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(reports.choose(json=True, verbose=False, quiet=False), JsonLines)
-    assert isinstance(reports.choose(json=False, verbose=False, quiet=False), reports.Lines)
+    assert isinstance(progress.choose(json=True, verbose=False, quiet=False), JsonLines)
+    assert isinstance(progress.choose(json=False, verbose=False, quiet=False), progress.Lines)

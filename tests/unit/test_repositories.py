@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from bakery import data, recipe, repositories
-from bakery.options import Options
-from bakery.repositories import Replaced
-from provisioner import repository_files
+from bakery.bake.options import Options
+from bakery.image import recipe, repositories
+from bakery.image.repositories import Replaced
+from bakery.runtime import data
 from provisioner.actions import Put
 from provisioner.errors import BadInput
+from provisioner.packages import repository_files
+from provisioner.packages.repositories import Key
 from provisioner.plan import Plan
-from provisioner.roles.repositories import Key
 from provisioner.targets.chroot import definitions
 from tests import golden_plans
 

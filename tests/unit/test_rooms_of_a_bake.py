@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from bakery import bases, recipe
-from bakery.engines import chroot
-from bakery.store import Store
+from bakery.engines.chroot import engine as chroot
+from bakery.image import bases, recipe
+from bakery.store.store import Store
 from provisioner import __main__ as room
 from provisioner.checkpoints import Wanted
-from provisioner.monitor import JsonLines, Silent
+from provisioner.events import JsonLines, Silent
 from provisioner.plan import Plan
 from provisioner.targets.chroot import APT_CONF
 from provisioner.targets.recorder import Recorder

@@ -3,7 +3,7 @@ from __future__ import annotations
 import base64
 import json
 
-from provisioner.scrub import hide, scrub
+from provisioner.process.scrub import hide, scrub
 
 
 def part(**claims: object) -> str:

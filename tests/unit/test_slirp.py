@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bakery.engines.slirp import seen_from_guest
+from bakery.engines.packer.slirp import seen_from_guest
 from provisioner.errors import BadInput
 
 

@@ -79,9 +79,9 @@ def packages(names: frozenset[str]) -> set[str]:
     [
         *(f"bakery.commands.{name}" for name in ("bake_image", "provision", "image_diff", "verify_image")),
         "bakery.commands.cache",
-        "bakery.options",
-        "bakery.bake",
-        "bakery.reports",
+        "bakery.bake.options",
+        "bakery.bake.lookup",
+        "bakery.runtime.progress",
         "bakery.commands.gen_userdata",
     ],
 )
@@ -89,17 +89,25 @@ def test_no_package_of_others_is_imported_before_it_is_wanted(name: str) -> None
     assert not packages(imported_by(name))
 
 
-@pytest.mark.parametrize("name", ["bakery.options", "bakery.bake"])
+@pytest.mark.parametrize("name", ["bakery.bake.options", "bakery.bake.lookup"])
 def test_a_look_up_imports_nothing_that_bakes(name: str) -> None:
     """Neither a plan nor an image of the store takes an engine, a machine or a process."""
     ours = {module for module in imported_by(name) if module.split(".")[0] in OURS}
-    bakes = ("bakery.make", "bakery.engines.", "bakery.machines.", "bakery.verify.", "provisioner.run")
+    bakes = (
+        "bakery.bake.build",
+        "bakery.engines.",
+        "bakery.machines.",
+        "bakery.verify.",
+        "provisioner.process.run",
+    )
     assert not {module for module in ours if module.startswith(bakes)}
     assert not imported_by(name) & SLOW
 
 
 def test_a_bake_imports_what_bakes() -> None:
     """Else the others would tell nothing."""
-    assert not packages(imported_by("bakery.make"))
-    assert "paramiko" in packages(imported_by("bakery.engines.packer"))
-    assert {"bakery.engines.chroot", "provisioner.run", "subprocess"} <= imported_by("bakery.make")
+    assert not packages(imported_by("bakery.bake.build"))
+    assert "paramiko" in packages(imported_by("bakery.engines.packer.engine"))
+    assert {"bakery.engines.chroot.engine", "provisioner.process.run", "subprocess"} <= imported_by(
+        "bakery.bake.build"
+    )

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from bakery import bases, recipe, store
-from bakery.place import place
-from bakery.store import Store, commit, read_manifest, work_folder
+from bakery.image import bases, recipe
+from bakery.output.commit import place
+from bakery.store import store
+from bakery.store.store import Store, commit, read_manifest, work_folder
 from provisioner.errors import BadInput
-from provisioner.monitor import Event
+from provisioner.events import Event
 from provisioner.plan import Plan
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bakery import data
+from bakery.runtime import data
 
 UNITS = sorted(
     path

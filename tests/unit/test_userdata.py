@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bakery import userdata
-from bakery.launch import multipart
-from bakery.userdata import WorkerConf, check_host, check_hosts, parse_conf, render, start_expression
+from bakery.userdata import rendering
+from bakery.userdata.delivery import multipart
+from bakery.userdata.rendering import (
+    WorkerConf,
+    check_host,
+    check_hosts,
+    parse_conf,
+    render,
+    start_expression,
+)
 from provisioner.errors import BadInput, BakeryError
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "userdata"
@@ -79,21 +86,21 @@ HOSTILE = [
 ONE_LINE_ONLY = ["a\nb", "a\r", "\x00", "a\tb", "a\x1bb", "a\x85b", "a\u2028b", "a\u2029b", "\udce9"]
 
 
-@pytest.mark.parametrize("form", userdata.FORMS)
+@pytest.mark.parametrize("form", rendering.FORMS)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_group_name_is_carried_exactly(name: str, form: str) -> None:
     conf = replace(SEED, group_name=name)
-    text = userdata.carried(render(conf, form))
-    assert text == userdata.conf_text(conf)
+    text = rendering.carried(render(conf, form))
+    assert text == rendering.conf_text(conf)
     assert parse_conf(text) == {"WorkerGroupName": name, "Token": conf.token, "Start": conf.start}
 
 
-@pytest.mark.parametrize("form", userdata.FORMS)
+@pytest.mark.parametrize("form", rendering.FORMS)
 @pytest.mark.parametrize("text", [t for t in HOSTILE if "\\" not in t])
 def test_a_start_is_carried_exactly(text: str, form: str) -> None:
     start = 'TARGET.X == "{}" && \'a b\' != "$(Y)"'.format(text.replace('"', '\\"'))
     made = render(replace(SEED, start=start), form)
-    assert parse_conf(userdata.carried(made))["Start"] == start
+    assert parse_conf(rendering.carried(made))["Start"] == start
 
 
 @pytest.mark.parametrize("name", [*ONE_LINE_ONLY, " a", "a ", "\u00a0a", "a\u3000"])
@@ -215,12 +222,12 @@ def test_a_setting_that_cannot_be_carried_is_refused(key: str, value: str) -> No
         replace(SEED, token=token, settings={key: value})
 
 
-@pytest.mark.parametrize("form", userdata.FORMS)
+@pytest.mark.parametrize("form", rendering.FORMS)
 @pytest.mark.parametrize("key", SETTINGS)
 def test_a_setting_is_carried_exactly(key: str, form: str) -> None:
     conf = replace(SEED, token="" if key.startswith("Token") else "t", settings={key: SETTINGS[key]})
     made = render(conf, form)
-    assert parse_conf(userdata.carried(made))[key] == SETTINGS[key]
+    assert parse_conf(rendering.carried(made))[key] == SETTINGS[key]
     assert ("holds a token" in made) == (bool(conf.token) and form != "conf")
 
 
@@ -281,7 +288,7 @@ def test_not_the_name_of_a_project_or_owner(name: str) -> None:
         start_expression(owners=[name])
 
 
-@pytest.mark.parametrize("form", userdata.FORMS)
+@pytest.mark.parametrize("form", rendering.FORMS)
 def test_golden(form: str) -> None:
     names = {"script": "full.sh", "cloud-config": "full.yaml", "mime": "full.mime", "conf": "full.conf"}
     golden = GOLDEN / names[form]
@@ -295,10 +302,10 @@ def test_golden_beyond_ascii() -> None:
 
 def test_only_what_is_set_is_written_in_the_order_of_the_table() -> None:
     bare = WorkerConf(token="t", start="True", settings={"IdleTimeout": "60"})
-    assert userdata.conf_text(bare) == "Token = t\nStart = True\nIdleTimeout = 60\n"
-    table = [key.key for key in userdata.worker_keys() if not key.instead_of]
-    assert list(parse_conf(userdata.conf_text(FULL))) == table
-    assert SETTINGS.keys() == set(userdata.setting_keys())
+    assert rendering.conf_text(bare) == "Token = t\nStart = True\nIdleTimeout = 60\n"
+    table = [key.key for key in rendering.worker_keys() if not key.instead_of]
+    assert list(parse_conf(rendering.conf_text(FULL))) == table
+    assert SETTINGS.keys() == set(rendering.setting_keys())
 
 
 def test_the_script_has_the_shape_that_users_know() -> None:
@@ -324,12 +331,12 @@ def test_the_cloud_config_is_private_and_roots() -> None:
 
 
 def test_the_delimiter_is_no_line_of_the_text() -> None:
-    assert userdata.delimiter("a\nb\n") == "EOF"
-    assert userdata.delimiter("a\nEOF\nEOF_\n") == "EOF__"
+    assert rendering.delimiter("a\nb\n") == "EOF"
+    assert rendering.delimiter("a\nEOF\nEOF_\n") == "EOF__"
 
 
 def test_what_does_not_survive_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(userdata, "carried", lambda _made: "something else")
+    monkeypatch.setattr(rendering, "carried", lambda _made: "something else")
     with pytest.raises(BakeryError, match="would not carry") as caught:
         render(replace(SEED, token=CANARY), "script")
     assert CANARY not in str(caught.value)
@@ -365,17 +372,17 @@ def test_a_multi_part_carries_the_user_s_own_user_data_first() -> None:
 
 @pytest.mark.parametrize("data", [b"tok", b"tok\n", b"\xef\xbb\xbftok\r\n", b"# pool\n\n  tok  \n# end\n"])
 def test_a_token_file(data: bytes) -> None:
-    assert userdata.token_of(data) == "tok"
+    assert rendering.token_of(data) == "tok"
 
 
 def test_a_token_file_has_one_token() -> None:
-    assert userdata.token_of(b"# none\n") == ""
+    assert rendering.token_of(b"# none\n") == ""
     with pytest.raises(BadInput, match="2 tokens") as caught:
-        userdata.token_of(f"{CANARY}\n{CANARY}\n".encode())
+        rendering.token_of(f"{CANARY}\n{CANARY}\n".encode())
     assert CANARY not in str(caught.value)
 
 
 @pytest.mark.parametrize("data", ["tok".encode("utf-16"), b"\xff\xfe", "tök".encode()])
 def test_a_token_file_of_another_encoding_is_refused(data: bytes) -> None:
     with pytest.raises(BadInput, match="Token has"):
-        replace(SEED, token=userdata.token_of(data))
+        replace(SEED, token=rendering.token_of(data))

@@ -14,7 +14,8 @@ from bakery.machines import vm
 from bakery.machines.accelerator import KVM, TCG
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
-from bakery.verify import ladder, pool, suite
+from bakery.verify import image_tests, verification
+from bakery.verify.pool import throwaway_pool
 from provisioner.errors import BadInput, NotProven
 
 
@@ -25,9 +26,9 @@ def command(firmware: tuple[str, ...] = (), disks: tuple[Path, ...] = ()) -> lis
 
 
 def test_a_level_includes_those_below_it() -> None:
-    assert ladder.up_to("none") == ()
-    assert ladder.up_to("boot") == ("offline", "boot")
-    assert ladder.up_to("pool") == ("offline", "boot", "pool")
+    assert verification.up_to("none") == ()
+    assert verification.up_to("boot") == ("offline", "boot")
+    assert verification.up_to("pool") == ("offline", "boot", "pool")
 
 
 @pytest.mark.parametrize(
@@ -39,8 +40,8 @@ def test_how_far_bake_image_goes_by_itself(argv: list[str], level: str) -> None:
 
 
 def test_a_request_survives_its_way_into_the_room() -> None:
-    request = ladder.Request(Path("/i.qcow2"), ("boot",), "debian", firmware="efi")
-    assert ladder.from_json(request.to_json()) == request
+    request = verification.Request(Path("/i.qcow2"), ("boot",), "debian", firmware="efi")
+    assert verification.from_json(request.to_json()) == request
 
 
 def test_a_machine_listens_on_loopback_only_and_shows_nothing() -> None:
@@ -91,7 +92,7 @@ def test_software_emulation_gets_more_time() -> None:
     ("text", "quoted"), [("My Workers", '"My Workers"'), ('a"b', r'"a\"b"'), ("a\\b", r'"a\\b"')]
 )
 def test_a_classad_string(text: str, quoted: str) -> None:
-    assert pool.classad_string(text) == quoted
+    assert throwaway_pool.classad_string(text) == quoted
 
 
 JUNIT = """<?xml version="1.0"?><testsuites><testsuite tests="{tests}">
@@ -104,16 +105,16 @@ def report(tmp_path: Path, two: str, tests: int = 2) -> Path:
 
 
 def test_passed_tests_are_counted_and_skipped_ones_named(tmp_path: Path) -> None:
-    result = suite.read_report(report(tmp_path, '<skipped message="no GPU"/>'))
-    assert result == suite.Result(1, ("two: no GPU",))
+    result = image_tests.read_report(report(tmp_path, '<skipped message="no GPU"/>'))
+    assert result == image_tests.Result(1, ("two: no GPU",))
 
 
 def test_a_suite_without_a_test_proves_nothing(tmp_path: Path) -> None:
     with pytest.raises(NotProven, match="No test"):
-        suite.read_report(report(tmp_path, "<skipped message=''/>", tests=1))
+        image_tests.read_report(report(tmp_path, "<skipped message=''/>", tests=1))
 
 
 def test_failures_are_named_and_scrubbed(tmp_path: Path) -> None:
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
-    text = suite.failures(report(tmp_path, f'<failure message="found {token}"/>'))
+    text = image_tests.failures(report(tmp_path, f'<failure message="found {token}"/>'))
     assert "two: found [token]" in text

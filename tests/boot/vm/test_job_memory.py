@@ -16,9 +16,9 @@ from bakery.machines.accelerator import Accelerator
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network, isolated
-from bakery.userdata import render
-from bakery.verify import pool as pools
-from bakery.verify.pool import COMPLETED, HELD, Pool
+from bakery.userdata.rendering import render
+from bakery.verify.pool import throwaway_pool as pools
+from bakery.verify.pool.throwaway_pool import COMPLETED, HELD, Pool
 from tests import newer_htcondor
 from tests.boot.life import JOB, JOIN, conf, submitted, wait_job
 from tests.boot.test_life_jobs import source

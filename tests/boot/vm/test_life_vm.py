@@ -16,8 +16,8 @@ from bakery.machines.accelerator import Accelerator
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
-from bakery.userdata import WorkerConf, render
-from bakery.verify.pool import COMPLETED, HELD, Pool
+from bakery.userdata.rendering import WorkerConf, render
+from bakery.verify.pool.throwaway_pool import COMPLETED, HELD, Pool
 from tests.boot import metadata
 from tests.boot.life import JOB, JOIN, conf, reconfigure, submitted, wait_job
 from tests.boot.test_life_jobs import attempts, source

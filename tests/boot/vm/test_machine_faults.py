@@ -14,11 +14,11 @@ import pytest
 from bakery.machines import vm
 from bakery.machines.accelerator import KVM
 from bakery.machines.needs import Image
-from bakery.store import Store
-from bakery.verify import ladder
-from provisioner import run
+from bakery.store.store import Store
+from bakery.verify import verification
 from provisioner.errors import NotProven
-from provisioner.monitor import Event
+from provisioner.events import Event
+from provisioner.process import run
 from tests.boot.vm.kernel_words import booted_with
 from tests.conftest import BASE
 from tests.integration.test_kill import ends_in_order, nothing_stays, processes_of, start_until
@@ -44,9 +44,9 @@ class Onlooker:
 
 def refused(image: Path, store: Store, *, seconds: int = 120, kills: bool = False) -> NotProven:
     """What the verification says of an image that it boots by software emulation."""
-    request = ladder.Request(image, ("boot",), BASE.login, accelerator="tcg", boot_seconds=seconds)
+    request = verification.Request(image, ("boot",), BASE.login, accelerator="tcg", boot_seconds=seconds)
     with pytest.raises(NotProven) as caught:
-        ladder.verify(request, store, Onlooker(store, kills))
+        verification.verify(request, store, Onlooker(store, kills))
     nothing_stays(store.root)
     assert list((store.root / "work").iterdir()) == []
     assert caught.value.where == BOOTED

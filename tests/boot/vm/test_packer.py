@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from bakery import qemu, recipe
+from bakery.image import recipe
 from bakery.machines.accelerator import Accelerator
-from bakery.store import Store, is_whole
+from bakery.runtime import qemu_img
+from bakery.store.store import Store, is_whole
 from tests.boot.conftest import Seen
 from tests.conftest import BASE, BIN, command
 from tests.integration.test_packer_engine import QEMU_VERSION, stand_in
@@ -89,7 +90,7 @@ def test_a_checkpoint_is_kept_at_the_end_of_each_role_but_the_last(packer_baked:
     for end in ENDS:
         disk = packer_baked.store.checkpoint(PLAN.id_after(end))
         assert is_whole(disk)
-        assert qemu.other_files(disk) == []
+        assert qemu_img.other_files(disk) == []
 
 
 def test_no_disk_that_is_kept_holds_a_key(packer_baked: Seen, tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_no_disk_that_is_kept_holds_a_key(packer_baked: Seen, tmp_path: Path) ->
     names = ("login/ssh-key", "host/ssh-key")
     keys = [_secret(packer_baked.files[name]) for name in names]
     keys += [packer_baked.files[f"{name}.pub"].split()[1] for name in names]
-    qemu.to_qcow2(Path(packer_baked.result["path"]), tmp_path / "image", "qcow2")  # without compression
+    qemu_img.to_qcow2(Path(packer_baked.result["path"]), tmp_path / "image", "qcow2")  # without compression
     layers = [packer_baked.store.checkpoint(PLAN.id_after(end)) for end in ENDS]
     assert [disk for disk in (*layers, tmp_path / "image") if _holds(disk, keys)] == []
 

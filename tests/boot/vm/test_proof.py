@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from bakery import qemu
-from bakery.store import Store, read_manifest, write_manifest
+from bakery.runtime import qemu_img
+from bakery.store.store import Store, read_manifest, write_manifest
 from tests.boot.conftest import Seen
 from tests.conftest import Ended, command
 
@@ -116,7 +116,7 @@ def test_a_worker_joins_runs_only_its_jobs_and_leaves_and_its_token_is_seen_nowh
     signature = watch.token.rsplit(".", 1)[1]
     assert signature not in done.out + done.err
     assert hashlib.sha256(image.read_bytes()).hexdigest() == before
-    qemu.to_raw(image, tmp_path / "disk.raw")
+    qemu_img.to_raw(image, tmp_path / "disk.raw")
     assert files_with(signature.encode(), tmp_path) == []
     for folder in ("images", "work", "logs"):
         assert files_with(signature.encode(), store.root / folder) == []

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from bakery import data
+from bakery.runtime import data
 
 RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"
 

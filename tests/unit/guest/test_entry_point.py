@@ -11,7 +11,7 @@ from worker_runtime.cgroup import Share
 from worker_runtime.container import Asked
 from worker_runtime.life import Memory
 
-from bakery import data
+from bakery.runtime import data
 from tests.unit.guest.conftest import PROMINENCE
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bakery import data
+from bakery.runtime import data
 
 RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"
 SOURCES = [RUNTIME / "worker", *sorted(RUNTIME.rglob("*.py"))]

@@ -12,7 +12,7 @@ from worker_runtime.conf import values_of
 from worker_runtime.tried import Result, Trial
 from worker_runtime.values import problem_with
 
-from bakery import data
+from bakery.runtime import data
 from tests.unit.guest.conftest import KEYS, OSG
 
 POOL: dict[str, Any] = json.loads((data.WORKER / "ospool/usr/lib/worker-bakery/ospool.json").read_text())

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from bakery import data
+from bakery.runtime import data
 from tests.unit.guest.test_language import NEW_ARGUMENTS, NEW_NAMES, TOO_NEW, _imports
 
 SOURCE = data.WORKER / "ospool/usr/libexec/worker-bakery/prepare-job"

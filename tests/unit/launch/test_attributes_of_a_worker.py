@@ -6,8 +6,8 @@ import pytest
 from worker_runtime import condor, health, machine, offered, runtimes
 from worker_runtime.tried import Result
 
-from bakery.launch.attributes import MACHINE
-from bakery.launch.matchmaking import samples
+from bakery.userdata.matchmaking import samples
+from bakery.userdata.matchmaking.attributes import MACHINE
 from tests.unit.guest.conftest import kind_of
 from tests.unit.guest.test_ospool import NOW, POOL, results
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bakery import idtoken, userdata
 from bakery.commands.gen_userdata import main
+from bakery.userdata import rendering
+from bakery.verify.pool import idtoken
 
 TOKEN = idtoken.mint(
     bytes(64),
@@ -54,7 +55,7 @@ def test_a_file_for_each_row(token_file: str, tmp_path: Path, capsys: Captured) 
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in out.iterdir())
     said = json.loads(capsys.readouterr().out)
     assert said == {"output": str(out), "written": 3, "warnings": {}}
-    read = userdata.parse_conf(userdata.carried((out / "b.txt").read_text()))
+    read = rendering.parse_conf(rendering.carried((out / "b.txt").read_text()))
     assert read == {
         "WorkerGroupName": 'B "quoted" é',
         "Token": TOKEN,

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from bakery.launch import clouds
-from bakery.launch.forms import Encoding, dressed, zipped
+from bakery.userdata.delivery import clouds
+from bakery.userdata.delivery.encodings import Encoding, dressed, zipped
 
 LAST = {
     "jetstream2": 49149,

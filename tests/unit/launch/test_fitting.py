@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bakery.launch.matchmaking import fitting, matching, samples
-from bakery.launch.matchmaking.fitting import Search
-from bakery.launch.matchmaking.matching import Pair
-from bakery.launch.matchmaking.suggestions import Variable
+from bakery.userdata.matchmaking import fitting, matching, samples
+from bakery.userdata.matchmaking.fitting import Search
+from bakery.userdata.matchmaking.matching import Pair
+from bakery.userdata.matchmaking.suggestions import Variable
 
 PROJECT = Variable("job", "projectname", "ProjectName")
 

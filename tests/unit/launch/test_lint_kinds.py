@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bakery.launch import findings, multipart
-from bakery.launch.findings import error, note, warning
+from bakery.userdata import findings
+from bakery.userdata.delivery import multipart
+from bakery.userdata.findings import error, note, warning
 from provisioner.errors import BadInput
 
 

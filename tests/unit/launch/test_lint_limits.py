@@ -6,11 +6,11 @@ import gzip
 
 import pytest
 
-from bakery.launch import clouds
-from bakery.launch.findings import Finding
-from bakery.launch.lint import effects, unknown, wrapping, written
-from bakery.launch.lint.context import Context
-from bakery.launch.lint.written import Leaf
+from bakery.userdata.delivery import clouds
+from bakery.userdata.findings import Finding
+from bakery.userdata.lint import effects, unknown, wrapping, written
+from bakery.userdata.lint.context import Context
+from bakery.userdata.lint.written import Leaf
 
 CONF = "/etc/osg-worker.conf"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bakery.launch.lint import builtin, effects, files, python, shell, unknown
-from bakery.launch.lint.shell import Unreadable
+from bakery.userdata.lint import builtin, effects, files, python, shell, unknown
+from bakery.userdata.lint.shell import Unreadable
 
 CONF = "/etc/osg-worker.conf"
 LINE = "Token = eyJabcd.efgh.i\n"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakery.launch.attributes import JOB, MACHINE
-from bakery.launch.matchmaking import matching, patterns, samples
-from bakery.launch.matchmaking.matching import PLAIN, Pair
+from bakery.userdata.matchmaking import matching, patterns, samples
+from bakery.userdata.matchmaking.attributes import JOB, MACHINE
+from bakery.userdata.matchmaking.matching import PLAIN, Pair
 
 
 @pytest.mark.parametrize(

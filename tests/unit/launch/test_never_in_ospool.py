@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bakery.launch import ospool, start
-from bakery.launch.attributes import JOB, MACHINE
-from bakery.launch.matchmaking.language import references
-from bakery.launch.matchmaking.matching import Pair, answer, parsed
+from bakery.userdata import ospool, start
+from bakery.userdata.matchmaking.attributes import JOB, MACHINE
+from bakery.userdata.matchmaking.language import references
+from bakery.userdata.matchmaking.matching import Pair, answer, parsed
 
 
 def names(text: str, *, within: bool = True) -> list[str]:

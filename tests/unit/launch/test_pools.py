@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bakery.launch import guest, pools, request, summary
-from bakery.launch.request import Request
-from bakery.userdata import WorkerConf
+from bakery.userdata import guest, pools, request, summary
+from bakery.userdata.rendering import WorkerConf
+from bakery.userdata.request import Request
 from provisioner.errors import BadInput
 
 CAMPUS = """

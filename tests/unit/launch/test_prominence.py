@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bakery import idtoken
 from bakery.commands.gen_userdata import main
-from bakery.launch import guest
-from bakery.userdata import carried
+from bakery.userdata import guest
+from bakery.userdata.rendering import carried
+from bakery.verify.pool import idtoken
 
 TOKEN = idtoken.mint(
     bytes(64),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bakery.launch import start
+from bakery.userdata import start
 from provisioner.errors import BadInput
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bakery import idtoken
-from bakery.launch import token
-from bakery.launch.findings import Finding
+from bakery.userdata import token
+from bakery.userdata.findings import Finding
+from bakery.verify.pool import idtoken
 
 NOW = 1_800_000_000
 POOL = "flock.opensciencegrid.org"

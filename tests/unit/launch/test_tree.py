@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bakery.launch.matchmaking import language
-from bakery.launch.matchmaking.language import Node
+from bakery.userdata.matchmaking import language
+from bakery.userdata.matchmaking.language import Node
 
 
 def bracketed(text: str, node: Node) -> str:

@@ -1,0 +1,221 @@
+"""What bake-image does when the store has no image, or not all of its proof: base, engine, proof, commit.
+
+Imported when there is something to bake, and not before (bakery/bake/lookup.py).
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from bakery.bake import failed
+from bakery.bake.lookup import Bake, Baked, missing, note_known, output, planned
+from bakery.bake.options import Options
+from bakery.engines import checkpoints, choice
+from bakery.engines.choice import Engine, Obstacles
+from bakery.engines.chroot import engine as chroot
+from bakery.image import bases
+from bakery.image.bases import Base
+from bakery.image.mkosi import Build
+from bakery.machines import probe
+from bakery.output import formats
+from bakery.output.formats import Level
+from bakery.runtime import mirror
+from bakery.runtime.privileges import require_root
+from bakery.sources import base_image
+from bakery.store import logs, retention
+from bakery.store.locks import in_use, turn
+from bakery.store.store import (
+    Manifest,
+    Store,
+    commit,
+    is_whole,
+    read_manifest,
+    set_aside,
+    work_folder,
+    write_manifest,
+)
+from bakery.verify import verification
+from provisioner import plan as plans
+from provisioner.errors import BadInput, MissingHere
+from provisioner.events import Monitor, note
+from provisioner.plan import Plan
+
+
+def make(this: Bake) -> Baked:
+    """Raises every class of provisioner.errors."""
+    limit = retention.limit()
+    with logs.kept(this.store, f"bake-{this.plan.image}", this.monitor) as log:
+        _check_rights(this)
+        _require_architecture(this.base)
+        baked = _in_turn(replace(this, monitor=log))
+        if not baked.from_store:
+            retention.keep_within(limit, this.store, log)
+        return baked
+
+
+def _repositories(this: Bake) -> chroot.Repositories:
+    release = this.base.release
+    # Other systems' package managers read the base's own definitions.
+    ours = mirror.find(this.options.mirror).sources(release) if this.base.family == "debian" else ""
+    return chroot.Repositories(release, ours, this.more_sources, this.options.replaced.lent)
+
+
+def _check_rights(this: Bake) -> None:
+    """Only the engine packer works for who is not root, and no proof does. Raises MissingHere."""
+    if this.options.engine == "chroot" or this.options.level != "none":
+        require_root()
+
+
+def _require_architecture(base: Base) -> None:
+    """The image's own programs run, in a chroot or in a machine that is not an emulated foreign one."""
+    if base.architecture != bases.host():
+        raise MissingHere(
+            f"{base.name} is for {base.architecture}, and this machine is {bases.host()}.",
+            f"Bake it on a machine that is {base.architecture}; --dry-run shows its plan anywhere.",
+        )
+
+
+def _in_turn(this: Bake) -> Baked:
+    """Work on the image of this id as the only process; the others wait here and share the result."""
+    waiting = "Another process is baking this image; waiting to share it."
+    with turn(this.store.lock(this.plan.image), lambda: note(this.monitor, waiting)):
+        known = None if this.options.rebuild_base else _known(this)
+        manifest = _complete(this, known) if known else _anew(this)
+        return Baked(output(this), manifest, from_store=known is not None)
+
+
+def _known(this: Bake) -> Manifest | None:
+    """The manifest of the store's image. One that is to be proven further is hashed first."""
+    stored = this.stored
+    manifest = read_manifest(stored)
+    sound = manifest is not None and is_whole(stored)
+    if manifest and sound and missing(this, manifest):
+        sound = base_image.sha256(stored) == manifest["sha256"]
+    if sound:
+        return manifest
+    if stored.exists():
+        set_aside(stored, "image", this.monitor)
+    return None
+
+
+def _complete(this: Bake, manifest: Manifest) -> Manifest:
+    """An image of the store, with the levels it still lacks added to its proof."""
+    note_known(this)
+    lacking = missing(this, manifest)
+    if lacking:
+        with in_use(this.stored), work_folder(this.store) as work, _keeping(this, lambda: this.stored):
+            manifest = _prove(this, this.stored, lacking, manifest, work)
+            write_manifest(this.stored, manifest)
+    return manifest
+
+
+def _anew(this: Bake) -> Manifest:
+    found = choice.obstacles(this.options.engine)
+    choice.choose(this.options.engine, found)  # before a base is made for nothing
+    with work_folder(this.store) as work, _keeping(this, lambda: failed.disk_in(work)):
+        image, engine = _make(this, found, work)
+        manifest = {**_manifest(this.plan, image), "engine": engine}
+        manifest = _prove(this, image, this.form.up_to(this.options.level), manifest, work)
+        commit(image, this.stored, manifest)
+    return manifest
+
+
+def _keeping(this: Bake, find: Callable[[], Path | None]) -> AbstractContextManager[None]:
+    name = f"{this.plan.kind}-{this.plan.base}{this.form.suffix}"
+    image = this.options.output or Path.cwd() / name
+    return failed.keeping(find, image, wanted=this.options.keep_failed)
+
+
+def _make(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
+    """The image in its format, and the engine that made it."""
+    with _base(this, work):
+        disk = this.store.base(this.plan.base_id)
+        engine, why = choice.choose(this.options.engine, _with_mount(this, found, disk, work))
+        if why:
+            note(this.monitor, why)
+        made = _raw_disk(this, engine, disk, work)
+        image = formats.write(this.form, made, this.plan, this.base, work, this.monitor)
+        made.unlink()
+        return image, engine
+
+
+def _raw_disk(this: Bake, engine: Engine, base: Path, work: Path) -> Path:
+    plan, store, monitor, keep = this.plan, this.store, this.monitor, this.options.checkpoints
+    if engine == "chroot":
+        return chroot.bake(plan, store, _repositories(this), work, monitor, keep)
+    from bakery.engines.packer import engine as packer
+
+    accelerator = probe.choose(this.options.accelerator, base, work, monitor)
+    return packer.bake(plan, store, _repositories(this), accelerator, work, monitor, keep)
+
+
+def _with_mount(this: Bake, found: Obstacles, disk: Path, work: Path) -> Obstacles:
+    """And whether the kernel mounts the base; a base that was built here it does."""
+    if this.options.engine != "auto" or found.chroot or isinstance(this.base.source, Build):
+        return found
+    problem = probe.mount_problem(disk, work, this.monitor)
+    return Obstacles(problem, choice.of_packer() if problem else "")
+
+
+def _base(this: Bake, work: Path) -> AbstractContextManager[None]:
+    """The base in the store, while the block runs."""
+    options, is_built = this.options, isinstance(this.base.source, Build)
+    packages_from = mirror.find(options.mirror) if is_built else mirror.Mirror("", "")
+    sources = base_image.Sources(packages_from, options.base_urls, options.offline)
+    return base_image.ready(
+        this.base, this.store, sources, work, this.monitor, rebuild=options.rebuild_base
+    )
+
+
+def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> Path:
+    """Write all that `packer build` needs to bake without us, into a new folder; the file of variables.
+
+    Raises BadInput, and what the making of a base does.
+    """
+    from bakery.engines.packer import build_files
+
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be made: {error.strerror}.", "Name a new folder.") from None
+    this = planned(options, store, monitor)
+    disk = store.base(this.plan.base_id)
+    with work_folder(store) as work, _base(this, work):
+        accelerator = probe.choose(options.accelerator, disk, work, monitor)
+        with checkpoints.nearest(this.plan, store, monitor) as (done, start):
+            from_there, lent = build_files.Start(start, done), _repositories(this)
+            files = build_files.write(folder.resolve(), this.plan, from_there, lent, accelerator)
+    return files.variables
+
+
+def _prove(this: Bake, image: Path, levels: Sequence[Level], manifest: Manifest, work: Path) -> Manifest:
+    """The manifest with the proof of these levels added. Raises NotProven."""
+    if not levels:
+        return manifest
+    request = verification.Request(
+        image,
+        tuple(levels),
+        this.base.login,
+        accelerator=this.options.accelerator,
+        firmware=this.base.firmware[0],
+    )
+    proof = verification.prove(request, work, this.monitor)
+    return {**manifest, "proof": {**manifest["proof"], **proof}}
+
+
+def _manifest(plan: Plan, image: Path) -> Manifest:
+    return {
+        "format": 1,
+        "id": plan.id,
+        "base": plan.base,
+        "kind": plan.kind,
+        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "size": image.stat().st_size,
+        "sha256": base_image.sha256(image),
+        "proof": {},
+        "plan": plans.to_json(plan),
+    }

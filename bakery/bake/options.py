@@ -1,0 +1,111 @@
+"""What bake-image is asked for, and the plan that this means."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bakery.image import bases, recipe
+from bakery.image.bases import Base, VendorImage
+from bakery.image.repositories import NOTHING, Replaced
+from bakery.output import formats
+from bakery.output.formats import FORMATS
+from provisioner.actions import Action, Put, Run
+from provisioner.checkpoints import Wanted
+from provisioner.errors import BadInput
+from provisioner.plan import Plan
+from provisioner.process.scrub import scrub
+from provisioner.roles import NO_CVMFS, CvmfsClient, Pelican
+
+if TYPE_CHECKING:
+    from bakery.engines import choice
+
+
+@dataclass(frozen=True)
+class LocalBase:
+    """A disk image of the user's own, and what has to be known of it; "" is whatever is usual."""
+
+    path: Path
+    family: str
+    sha256: str = ""
+    login: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    base: str = bases.DEFAULT
+    kind: str = "osg"
+    format: formats.Name = "qcow2"
+    output: Path | None = None
+    level: formats.Level = "boot"
+    mirror: str = ""
+    keep_failed: bool = False
+    rebuild_base: bool = False
+    accelerator: str = "auto"
+    engine: choice.Wanted = "auto"
+    checkpoints: Wanted = "auto"
+    optional: tuple[str, ...] = ()  # roles, by name
+    cvmfs: CvmfsClient = NO_CVMFS
+    apt_sources: tuple[Path, ...] = ()
+    pelican: Path | None = None  # for the role ospool
+    architecture: str = ""  # of the base; this machine's by default
+    base_image: LocalBase | None = None  # instead of `base`
+    base_urls: tuple[str, ...] = ()
+    offline: bool = False
+    forbid_eol: bool = False
+    replaced: Replaced = NOTHING
+
+
+def make_plan(options: Options) -> tuple[Base, Plan]:
+    base, client, replaced = _base_of(options), options.cvmfs, options.replaced
+    boots, roles = FORMATS[options.format].boots, options.optional
+    given = _pelican(options, base)
+    plan = recipe.plan(
+        base, options.kind, optional=roles, client=client, replaced=replaced, boots=boots, pelican=given
+    )
+    refuse_tokens(plan)
+    return base, plan
+
+
+def _pelican(options: Options, base: Base) -> Pelican | None:
+    if options.pelican is None:
+        return None
+    if "ospool" not in options.optional:
+        raise BadInput("--pelican is for the role ospool, which is not asked for.", "Add --with ospool.")
+    from bakery.image import pelican
+
+    return pelican.read(options.pelican, base.family)
+
+
+def refuse_tokens(plan: Plan) -> None:
+    """An image is for everybody, and a token is not. Raises BadInput."""
+    for step in plan.steps:
+        for action in step.actions:
+            what, text = _shown(action)
+            if scrub(text) != text:
+                raise BadInput(f"{what} would bring a token into the image.", "Give it to the worker.")
+
+
+def _shown(action: Action) -> tuple[str, str]:
+    """A name for it, and all of its text."""
+    match action:
+        case Run(argv):
+            return f"A command of {argv[0]}", "\n".join(argv)
+        case Put(path, data):
+            return path, data.decode("utf-8", "replace")
+
+
+def _base_of(options: Options) -> Base:
+    own = options.base_image
+    if own is None:
+        base = bases.find(options.base, options.architecture)
+    else:
+        base = bases.local(own.path, own.family, own.sha256, own.login, options.architecture)
+    if options.base_urls and not isinstance(base.source, VendorImage):
+        raise BadInput(f"--base-url is for a vendor's image, which {base.name} is not.")
+    ended = bases.warning(base, datetime.date.today())
+    if ended and options.forbid_eol:
+        raise BadInput(ended, "Or leave --forbid-eol out.")
+    return base

@@ -1,0 +1,31 @@
+"""A look into an image: a shell in its root directory, on a copy, so that the image stays as it is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bakery.runtime import qemu_img
+from bakery.runtime.privileges import require_root
+from bakery.store.store import Store, work_folder
+from provisioner.errors import BadInput
+from provisioner.process import run
+
+TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk")
+
+
+def look(image: Path, command: Sequence[str], store: Store) -> int:
+    """Run a command in the image's root, or bash, at our own terminal; its exit status.
+
+    Raises BadInput, MissingHere.
+    """
+    if not image.is_file():
+        raise BadInput(f"{image} is no file.")
+    require_root()
+    run.require(*TOOLS)
+    with work_folder(store) as work:
+        disk = work / "disk.raw"
+        qemu_img.to_raw(image, disk)
+        module = [sys.executable, "-P", "-m", "provisioner.disk.shell", str(disk)]
+        return run.attached(run.room_argv([*module, *command], private_network=True))

@@ -1,0 +1,1 @@
+"""The file that a baked root becomes: a disk image or a container image."""

@@ -1,0 +1,120 @@
+"""The files of an OCI layout, and the archive of them that docker, podman and buildah load."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import shutil
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bakery.output.oci.layer import Layer
+
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_INDEX = "application/vnd.oci.image.index.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+# A layout's files, and no other name that an archive of somebody's may hold.
+_NAMES = re.compile(r"oci-layout|index\.json|manifest\.json|blobs/sha256/[0-9a-f]{64}")
+_REF_NAME = "org.opencontainers.image.ref.name"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of the layout: its content, or the file that has it."""
+
+    name: str
+    content: bytes | Path
+
+
+def entries(config: dict[str, Any], layer: Layer, tag: str) -> tuple[Entry, ...]:
+    """All files, sorted. manifest.json is docker-archive's; it names the same blobs."""
+    said = _json(config)
+    config_digest = _sha256(said)
+    manifest = _manifest(_descriptor(_CONFIG, config_digest, len(said)), layer, config)
+    manifest_digest = _sha256(manifest)
+    found: dict[str, bytes | Path] = {
+        "oci-layout": _json({"imageLayoutVersion": "1.0.0"}),
+        "index.json": _index(_descriptor(_MANIFEST, manifest_digest, len(manifest)), tag),
+        "manifest.json": _json([_for_docker(config_digest, layer, tag)]),
+        _blob(config_digest): said,
+        _blob(manifest_digest): manifest,
+        _blob(layer.digest): layer.path,
+    }
+    return tuple(Entry(name, found[name]) for name in sorted(found))
+
+
+def _manifest(config: dict[str, Any], layer: Layer, whole: dict[str, Any]) -> bytes:
+    return _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": _MANIFEST,
+            "config": config,
+            "layers": [_descriptor(_LAYER, layer.digest, layer.size)],
+            "annotations": whole["config"]["Labels"],
+        }
+    )
+
+
+def _index(manifest: dict[str, Any], tag: str) -> bytes:
+    # The part after the colon: what follows the layout's path in oci:PATH:NAME.
+    named = {**manifest, "annotations": {_REF_NAME: tag.rpartition(":")[2]}}
+    return _json({"schemaVersion": 2, "mediaType": _INDEX, "manifests": [named]})
+
+
+def _for_docker(config_digest: str, layer: Layer, tag: str) -> dict[str, Any]:
+    return {"Config": _blob(config_digest), "RepoTags": [tag], "Layers": [_blob(layer.digest)]}
+
+
+def _descriptor(media_type: str, digest: str, size: int) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": size}
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/sha256/{digest}"
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+# --- written -----------------------------------------------------------------------------------
+
+
+def write_archive(files: tuple[Entry, ...], target: Path) -> None:
+    """A tar of the layout, the same bytes each time."""
+    with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for entry in files:
+            member = tarfile.TarInfo(entry.name)  # owner 0, time 0
+            if isinstance(entry.content, bytes):
+                member.size = len(entry.content)
+                archive.addfile(member, io.BytesIO(entry.content))
+            else:
+                member.size = entry.content.stat().st_size
+                with entry.content.open("rb") as data:
+                    archive.addfile(member, data)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """The layout as a folder, which is made."""
+    folder.mkdir()
+    for name, data in _members(archive):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("wb") as out:
+            shutil.copyfileobj(data, out, 1 << 20)
+
+
+def _members(archive: Path) -> Iterator[tuple[str, Any]]:
+    with tarfile.open(archive, "r:") as members:
+        for member in members:
+            if member.isfile() and _NAMES.fullmatch(member.name):
+                yield member.name, members.extractfile(member)

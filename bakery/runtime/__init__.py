@@ -1,0 +1,1 @@
+"""What all parts run on: sandboxes, progress, privileges, files, packaged data."""

@@ -1,0 +1,130 @@
+"""Monitors for people: plain lines, or one live line on a terminal. Everything goes to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from provisioner.events import Event, JsonLines, Monitor
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+
+@contextmanager
+def reporting(*, json: bool, verbose: bool, quiet: bool) -> Iterator[Monitor]:
+    """The monitor that fits; a terminal is given back when the block ends, however it ends."""
+    monitor = choose(json=json, verbose=verbose, quiet=quiet)
+    try:
+        yield monitor
+    finally:
+        if isinstance(monitor, Terminal):
+            monitor.close()
+
+
+def choose(*, json: bool, verbose: bool, quiet: bool) -> Monitor:
+    if json:
+        return JsonLines(sys.stderr)
+    if not quiet and not verbose and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        return Terminal()
+    return Lines(verbose=verbose, quiet=quiet)
+
+
+_PROGRESS_EVERY = 15  # seconds; a log wants no more of it
+
+
+def progress_text(event: Event) -> str:
+    done, total = event["done"] / 2**20, event["total"]
+    if total is None:
+        return f"{event['name']}: {done:.0f} MiB"
+    share = 100 * event["done"] // total if total else 100
+    return f"{event['name']}: {done:.0f} of {total / 2**20:.0f} MiB, {share} %"
+
+
+class Lines:
+    """One line an event, with the time since the start; for logs and pipes."""
+
+    def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
+        self._verbose = verbose
+        self._quiet = quiet
+        self._started = time.monotonic()
+        self._progressed = self._started
+
+    def tell(self, event: Event) -> None:
+        text = self._text(event)
+        if text is not None:
+            elapsed = time.monotonic() - self._started
+            print(f"[{elapsed:6.1f}s] {text}", file=sys.stderr, flush=True)
+
+    def _text(self, event: Event) -> str | None:
+        match event["event"]:
+            case "warning":
+                return f"warning: {event['text']}"
+            case _ if self._quiet:
+                return None
+            case "begin":
+                return f"{event['name']} …" if self._verbose else None
+            case "end":
+                return f"{event['name']} ({event['seconds']:.1f} s)"
+            case "note":
+                return str(event["text"])
+            case "line" if self._verbose:
+                return f"  {event['text']}"
+            case "progress" if time.monotonic() - self._progressed > _PROGRESS_EVERY:
+                self._progressed = time.monotonic()
+                return f"  {progress_text(event)}"
+        return None
+
+
+class Terminal:
+    """Finished phases stay as lines; below them the current one, its running time, its last output."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        console = Console(stderr=True, highlight=False)  # rich honours NO_COLOR
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[last]}"),
+        )
+        self._live = Progress(*columns, console=console, transient=True, auto_refresh=True)
+        self._tasks: list[TaskID] = []
+
+    def tell(self, event: Event) -> None:
+        match event["event"]:
+            case "begin":
+                self._live.start()
+                self._tasks.append(self._live.add_task(event["name"], total=None, last=""))
+            case "end":
+                self._live.remove_task(self._tasks.pop())
+                self._print(f"[green]✓[/] {_escape(event['name'])} [dim]{event['seconds']:.1f} s[/]")
+                if not self._tasks:
+                    self._live.stop()
+            case "line" if self._tasks:
+                self._live.update(self._tasks[-1], last=_escape(event["text"].strip()[:60]))
+            case "progress" if self._tasks:
+                self._live.update(self._tasks[-1], last=_escape(progress_text(event)))
+            case "note":
+                self._print(f"  {_escape(event['text'])}")
+            case "warning":
+                self._print(f"[yellow]![/] {_escape(event['text'])}")
+
+    def close(self) -> None:
+        """Give the terminal back, also after a failure in the middle of a phase."""
+        self._live.stop()
+
+    def _print(self, text: str) -> None:
+        self._live.console.print(text)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

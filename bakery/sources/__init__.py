@@ -1,0 +1,1 @@
+"""Getting base images: download, build by mkosi, mirrors, and updates of their pins."""

@@ -1,0 +1,150 @@
+"""`python -m bakery.sources.pins [NAME …]`: the pins in packer/bases/*.toml, made those of the newest images.
+
+A file's `[updates]` says where: `index`, a page that lists files or folders; `image`, a regular
+expression of the name below it, whose first part the page lists; `checksums` and `signature`, beside the
+image; `key`, the fingerprint of who must have signed, whose public key is in packer/keys. In them,
+{arch} and {deb_arch} are the architecture, {folder} the folder found, {image} the file's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urljoin
+
+from bakery.commands import shell
+from bakery.image import bases
+from bakery.image.bases import VendorImage
+from bakery.runtime import data
+from bakery.sources import download
+from provisioner.errors import BadInput, Unreachable, WrongChecksum
+from provisioner.process import run
+
+Get = Callable[[str], bytes]
+
+_DEBIAN = {"x86_64": "amd64", "aarch64": "arm64"}
+_LINE = re.compile(
+    r"(?:SHA(?:256|512) \((?P<bsd>[^)]+)\) = )?(?P<digest>[0-9a-f]{64,128})(?:[ \t]+\*?(?P<gnu>\S+))?\s*"
+)
+
+
+@dataclass(frozen=True)
+class Updates:
+    index: str
+    image: str
+    checksums: str
+    signature: str = ""
+    key: str = ""
+
+
+def newest(updates: Updates, architecture: str, algorithm: str, get: Get = download.read) -> VendorImage:
+    """Raises Unreachable, BadInput (nothing fits), WrongChecksum (a signature is missing or wrong)."""
+    url = _newest_url(updates, architecture, get)
+    name = url.rpartition("/")[2]
+    where = urljoin(url, updates.checksums.replace("{image}", name))
+    listed = get(where)
+    if updates.signature:
+        verify(listed, get(urljoin(url, updates.signature.replace("{image}", name))), updates.key, where)
+    found = listed_digest(listed.decode("utf-8", "replace"), name)
+    if not found:
+        raise BadInput(f"{where} does not list {name}.")
+    return VendorImage(url, bases.hexadecimal(found, algorithm), algorithm)
+
+
+def _newest_url(updates: Updates, architecture: str, get: Get) -> str:
+    def filled(text: str, folder: str = "") -> str:
+        parts = {"{arch}": architecture, "{deb_arch}": _DEBIAN[architecture], "{folder}": folder}
+        for key, value in parts.items():
+            text = text.replace(key, value)
+        return text
+
+    index = filled(updates.index)
+    first, _, rest = updates.image.partition("/")
+    page = get(index).decode("utf-8", "replace")
+    names = {unquote(name).removeprefix("./").rstrip("/") for name in re.findall(r'href="([^"]+)"', page)}
+    fitting = [name for name in names if re.fullmatch(filled(first), name)]
+    if not fitting:
+        raise BadInput(f"{index} lists nothing like {filled(first)}.")
+    chosen = max(fitting, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+    return urljoin(index, f"{chosen}/{filled(rest, chosen)}" if rest else chosen)
+
+
+def listed_digest(text: str, name: str) -> str:
+    """A file's digest in a list as sha256sum or shasum --tag write it, or "" if it is not in it."""
+    for row in text.splitlines():
+        found = _LINE.fullmatch(row)
+        if found and (found["bsd"] or found["gnu"] or "").rpartition("/")[2] == name:
+            return found["digest"]
+    return ""
+
+
+def verify(content: bytes, signature: bytes, fingerprint: str, name: str, keys: Path = data.KEYS) -> None:
+    """Raises WrongChecksum unless this very key has signed. Nothing of the user's own keyring counts."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        (home / "content").write_bytes(content)
+        (home / "signature").write_bytes(signature)
+        gpg = ["gpg", "--homedir", folder, "--batch", "--no-tty", "--quiet"]
+        run.call([*gpg, "--import", str(keys / f"{fingerprint}.asc")])
+        files = [str(home / "signature"), str(home / "content")]
+        done = run.call([*gpg, "--status-fd", "1", "--verify", *files], expect=(0, 1, 2))
+    valid = re.findall(r"^\[GNUPG:\] VALIDSIG .* ([0-9A-F]{40})$", done.stdout, re.MULTILINE)
+    if fingerprint not in valid or "BADSIG" in done.stdout:
+        raise WrongChecksum(f"{name} is not signed by {fingerprint}.", "Its pin stays as it is.")
+
+
+# --- the TOML files ----------------------------------------------------------------------------
+
+
+def update(path: Path, get: Get = download.read) -> Iterator[str]:
+    """What changes in a base's file, a line each; the file is written once all its images are known."""
+    text = path.read_text()
+    table = tomllib.loads(text).get("updates")
+    if not table:
+        return
+    updates = Updates(**table)
+    for architecture in bases.read(path).architectures:
+        old = bases.read(path, architecture).source
+        assert isinstance(old, VendorImage)
+        new = newest(updates, architecture, old.algorithm, get)
+        text = text.replace(old.url, new.url).replace(old.digest, new.digest)
+        if new != old:
+            how = f"signed by {updates.key}" if updates.key else "over https only, which nobody signed"
+            yield f"{path.stem} {architecture}: {new.url} ({how})"
+    path.write_text(text)
+
+
+def _paths(names: list[str]) -> list[Path]:
+    return [data.BASES / f"{bases.find(name).name}.toml" for name in names] or sorted(
+        data.BASES.glob("*.toml")
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="update-bases", description="Renew the pins of packer/bases.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="bases; all that say where by default")
+    options = parser.parse_args()
+    return shell.run(lambda: _update_all(_paths(options.names)))
+
+
+def _update_all(paths: list[Path]) -> int:
+    """One base that cannot be renewed does not keep the others from it."""
+    status = 0
+    for path in paths:
+        try:
+            for row in update(path):
+                print(row)
+        except (Unreachable, BadInput, WrongChecksum) as error:
+            print(f"{path.stem}: {error}", file=sys.stderr)
+            status = error.exit_code
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""How user-data reaches an instance: encodings, multi-part, NoCloud seeds, limits of clouds."""

@@ -1,0 +1,98 @@
+"""The rungs, and the way up: a request goes into a room, a proof comes out.
+
+A proof is plain data, kept in the image's manifest:
+
+    {"boot": {"at": "2026-11-22T…", "accelerator": "tcg", "machine": "vm", "pool_shape": "plain",
+      "checks": [{"what": "booted, ssh answered", "seconds": 93.2}, …]}}
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from bakery.runtime import sandbox
+from bakery.runtime.privileges import require_root
+from bakery.store import logs
+from bakery.store.locks import in_use
+from bakery.store.store import Store, work_folder
+from provisioner.events import Monitor
+from provisioner.process import run
+
+Level = Literal["none", "offline", "boot", "pool"]
+PoolShape = Literal["plain", "ospool"]
+Proof = dict[str, dict[str, Any]]
+
+LEVELS: tuple[Level, ...] = get_args(Level)
+POOL_SHAPES: tuple[PoolShape, ...] = get_args(PoolShape)
+TOOLS = (
+    "qemu-img",
+    "qemu-system-x86_64",
+    "unshare",
+    "setpriv",
+    "mount",
+    "chroot",
+    "sfdisk",
+    "blkid",
+    "ip",
+    "ssh-keygen",
+)
+
+
+def up_to(level: Level) -> tuple[Level, ...]:
+    """The rungs to climb, lowest first; none for "none"."""
+    return LEVELS[1 : LEVELS.index(level) + 1]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to prove of which image.
+
+    `boot_seconds` is how long a machine with KVM may take until ssh answers, and `idle_seconds` the
+    IdleTimeout that the pool rung tells the worker of in the end. A `namespace` machine is quick and
+    shows no boot loader, kernel, disk and network card. In a pool of the shape `ospool` the first of two
+    central managers is stopped while the worker has a job.
+    """
+
+    image: Path
+    levels: Sequence[Level]
+    login: str
+    accelerator: str = "auto"
+    firmware: Literal["bios", "efi"] = "bios"
+    boot_seconds: int = 120
+    group_name: str = 'Bakery\'s "proof" $(run)'
+    idle_seconds: int = 20
+    machine: Literal["vm", "namespace"] = "vm"
+    pool_shape: PoolShape = "plain"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "image": str(self.image)}
+
+
+def from_json(data: dict[str, Any]) -> Request:
+    return Request(**{**data, "image": Path(data["image"])})
+
+
+def verify(request: Request, store: Store, monitor: Monitor) -> Proof:
+    """`prove` in a work folder of its own, with a log that is kept; its image is not pruned meanwhile."""
+    require_root()
+    log_name = f"verify-{request.image.stem}"
+    with (
+        logs.kept(store, log_name, monitor) as log,
+        in_use(request.image),
+        work_folder(store) as work,
+    ):
+        return prove(request, work, log)
+
+
+def prove(request: Request, work: Path, monitor: Monitor) -> Proof:
+    """Climb in a room with no way out but loopback. Raises NotProven, MissingHere, CommandFailed."""
+    run.require(*TOOLS)
+    command = [sys.executable, "-P", "-m", "bakery.verify", str(work)]
+    stdin = json.dumps(request.to_json()).encode()
+    proof: Proof = sandbox.relay(command, stdin, monitor, private_network=True)["proof"]
+    return proof

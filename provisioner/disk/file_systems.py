@@ -1,0 +1,286 @@
+"""A raw disk image's file systems, mounted as its own fstab says.
+
+By offsets and loop devices, so no partition nodes are needed. An EFI partition is copied out and what
+was changed is copied back, by mtools: kernels of build machines need not have vfat.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.errors import BadInput, BakeryError, CommandFailed
+from provisioner.process import run
+from provisioner.targets.chroot import inside
+
+# Discoverable Partitions Specification: "root" for x86-64 and arm64.
+_ROOT_TYPES = ("4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", "B921B045-1DF0-41C3-AF44-4C6F280D3FAE")
+_LVM_TYPES = ("E6D6D379-F507-44C2-A23C-238F2A3DF928", "8E")
+_EXT = ("ext2", "ext3", "ext4")
+# What is not mounted here, as blkid names it, and as people do. Two btrfs of one UUID, those of a base
+# and of its copy, must never be mounted at once; a loop device cannot keep them apart.
+_NEEDS_A_MACHINE = {
+    "LVM2_member": "LVM",
+    "crypto_LUKS": "LUKS",
+    "linux_raid_member": "RAID",
+    "btrfs": "btrfs",
+}
+_PACKER = "Let a machine of its own change it: --engine packer."
+_MTOOLS = {
+    "MTOOLS_SKIP_CHECK": "1",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+    "PATH": os.defpath + ":/usr/sbin:/sbin",
+}
+
+
+@dataclass(frozen=True)
+class Partition:
+    """`start` and `size` in bytes; `kind` is the table's type, `tags` what fstab may call it (UUID, …)."""
+
+    number: int
+    start: int
+    size: int
+    kind: str
+    file_system: str  # as blkid names it, "" for none
+    tags: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of fstab: what is to be mounted where in the image."""
+
+    spec: str
+    where: str
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """An EFI partition's files in memory, and what they were: their digests, "" for folders."""
+
+    image: str  # as mtools takes it: FILE@@OFFSET
+    where: Path
+    before: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """File systems of a disk, mounted for the life of the room; those of `trimmable` by the kernel."""
+
+    trimmable: tuple[Path, ...]
+    copies: tuple[_Copy, ...]
+
+
+def mount_root(disk: Path, where: Path, *, read_only: bool = False) -> Mounted:
+    """Mount the root, and on it whatever its fstab names of this disk. Loop devices go with their mounts.
+
+    Raises BadInput when there is no Linux root, or one that takes a machine to mount.
+    """
+    found = partitions(disk)
+    _mount_first_root(disk, found, where, read_only)
+    trimmable, copies = [where], []
+    for entry in entries(_fstab(where)):
+        partition = named(entry.spec, found)
+        if partition is None:
+            continue  # of another disk, or of none
+        place = _mount_point(where, entry.where)
+        if partition.file_system == "vfat":
+            copies.append(_copy_out(disk, partition, place, read_only))
+        else:
+            _mount(disk, partition, place, read_only)
+            trimmable.append(place)
+    return Mounted(tuple(trimmable), tuple(copies))
+
+
+def finish(mounted: Mounted) -> None:
+    """Before the file systems are unmounted: what was deleted must not be recoverable, nor take space."""
+    for copy in mounted.copies:
+        _copy_back(copy)
+    for where in mounted.trimmable:
+        run.call(["sync", "--file-system", str(where)])
+        run.call(["fstrim", str(where)])
+
+
+def wait_unmounted(disk: Path, seconds: float = 30) -> None:
+    """Until no loop device is on the image: the kernel ends a dead room's mounts in its own time."""
+    end = time.monotonic() + seconds
+    while str(disk) in _behind_loops():
+        if time.monotonic() > end:
+            raise BakeryError(f"{disk} is still mounted.", "What is it that holds it? See losetup -l.")
+        time.sleep(0.1)
+
+
+def _behind_loops() -> set[str]:
+    found = set()
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            found.add(path.read_text().strip())
+        except OSError:
+            continue  # it went while we looked
+    return found
+
+
+# --- what is on the disk -----------------------------------------------------------------------
+
+
+def partitions(disk: Path) -> tuple[Partition, ...]:
+    """Raises BadInput when there is no partition table."""
+    try:
+        table = json.loads(run.call(["sfdisk", "--json", str(disk)]).stdout)["partitiontable"]
+    except CommandFailed:
+        raise BadInput("The image has no partition table.", "Is it a bootable disk image?") from None
+    return tuple(_partition(disk, table, row) for row in table.get("partitions", []))
+
+
+def _partition(disk: Path, table: dict[str, str], row: dict[str, str]) -> Partition:
+    sector = int(table.get("sectorsize", 512))
+    start, size = int(row["start"]) * sector, int(row["size"]) * sector
+    number = int(re.findall(r"\d+$", row["node"])[0])
+    probe = ["blkid", "-p", "-O", str(start), "-S", str(size), "-o", "export", str(disk)]
+    said = run.call(probe, expect=(0, 2)).stdout  # 2: nothing that it knows
+    fields = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    # An MBR has no names for partitions; the kernel makes one of the disk's.
+    own = row.get("uuid") or f"{table.get('id', '').removeprefix('0x')}-{number:02x}"
+    tags = {
+        ("PARTUUID", own.lower()),
+        ("PARTLABEL", row.get("name", "")),
+        ("UUID", fields.get("UUID", "").lower()),
+        ("LABEL", fields.get("LABEL", "")),
+    }
+    return Partition(
+        number,
+        start,
+        size,
+        row["type"].upper(),
+        fields.get("TYPE", ""),
+        frozenset((name, value) for name, value in tags if value),
+    )
+
+
+def candidates(found: Iterable[Partition]) -> list[Partition]:
+    """Those that may be the root: first what is called one by its type, then the largest."""
+    usable = [each for each in found if each.file_system in (*_EXT, "xfs")]
+    return sorted(usable, key=lambda each: (each.kind not in _ROOT_TYPES, -each.size))
+
+
+def named(spec: str, found: Iterable[Partition]) -> Partition | None:
+    """The partition of this disk that fstab means, by a tag or as one of a machine's first disk."""
+    name, is_tag, value = spec.partition("=")
+    value = value.strip('"')
+    if is_tag and "UUID" in name:
+        value = value.lower()
+    device = re.fullmatch(r"/dev/(?:[vsh]da|xvda|nvme0n1p|mmcblk0p)(\d+)", spec)
+    for each in found:
+        if (name, value) in each.tags or (device and int(device[1]) == each.number):
+            return each
+    return None
+
+
+def entries(fstab: str) -> Iterator[Entry]:
+    """What is to be mounted below the root, the outer before the inner."""
+    rows = [row.split() for row in fstab.splitlines() if not row.lstrip().startswith("#")]
+    usual = [Entry(_plain(row[0]), _plain(row[1])) for row in rows if len(row) >= 3 and row[2] != "swap"]
+    below = [each for each in usual if re.fullmatch(r"(/[^/]+)+/?", each.where) and ".." not in each.where]
+    yield from sorted(below, key=lambda entry: entry.where.count("/"))
+
+
+def _plain(word: str) -> str:
+    r"""fstab writes a blank as \040."""
+    return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), word)
+
+
+# --- mounting ----------------------------------------------------------------------------------
+
+
+def _mount_first_root(disk: Path, found: Sequence[Partition], where: Path, read_only: bool) -> None:
+    for partition in candidates(found):
+        _mount(disk, partition, where, read_only)
+        if partition.kind in _ROOT_TYPES or _is_root(where):
+            return
+        run.call(["umount", str(where)])
+    for partition in found:
+        name = _NEEDS_A_MACHINE.get(partition.file_system)
+        if name or partition.kind in _LVM_TYPES:
+            raise BadInput(f"The image's root is on {name or 'LVM'}, which is not mounted here.", _PACKER)
+    raise BadInput("The image has no Linux root partition.", "Is it a bootable disk image?")
+
+
+def _is_root(where: Path) -> bool:
+    return any(os.path.lexists(where / name) for name in ("etc/os-release", "usr/lib/os-release"))
+
+
+def _mount(disk: Path, partition: Partition, where: Path, read_only: bool) -> None:
+    if partition.file_system not in (*_EXT, "xfs"):
+        name = _NEEDS_A_MACHINE.get(partition.file_system, partition.file_system or "nothing known")
+        raise BadInput(f"The image has {name} in partition {partition.number}, not mounted here.", _PACKER)
+    # barrier=0: with each commit of the journal this machine's disk would be flushed, for an image that is
+    # thrown away unless it is unmounted in the end.
+    options = ["loop", f"offset={partition.start}", f"sizelimit={partition.size}"]
+    # noload, norecovery: a read-only look must not replay a journal.
+    if partition.file_system == "xfs":
+        # nouuid: another bake may have its copy of the same base mounted.
+        options += ["nouuid", *(["ro", "norecovery"] if read_only else ["discard"])]
+    else:
+        options += ["ro", "noload"] if read_only else ["discard"]
+    if partition.file_system in ("ext3", "ext4") and not read_only:
+        options.append("barrier=0")
+    run.call(["mount", "-t", partition.file_system, "-o", ",".join(options), str(disk), str(where)])
+
+
+def _fstab(root: Path) -> str:
+    path = inside(root, "/etc/fstab")
+    return path.read_text("utf-8", "replace") if path.is_file() and not path.is_symlink() else ""
+
+
+def _mount_point(root: Path, path: str) -> Path:
+    """In the image, wherever its links lead."""
+    place = inside(root, path)
+    if place.is_symlink() or not place.is_dir():
+        raise BadInput(f"The image's fstab mounts {path}, which is no folder there.")
+    return place
+
+
+# --- EFI partitions ----------------------------------------------------------------------------
+
+
+def _copy_out(disk: Path, partition: Partition, where: Path, read_only: bool) -> _Copy:
+    image = f"{disk}@@{partition.start}"
+    run.call(["mount", "-t", "tmpfs", "-o", f"mode=0700,size={partition.size}", "tmpfs", str(where)])
+    if _mtools("mdir", "-b", "-i", image, "::").strip():
+        _mtools("mcopy", "-s", "-m", "-n", "-i", image, "::*", str(where))
+    if read_only:
+        run.call(["mount", "-o", "remount,ro", str(where)])
+    return _Copy(image, where, _content(where))
+
+
+def _copy_back(copy: _Copy) -> None:
+    """Nothing is written where nothing changed, so that two bakes of one plan stay alike."""
+    now = _content(copy.where)
+    for name in sorted(set(copy.before) - set(now), reverse=True):  # what is in a folder before it
+        _mtools("mdel" if copy.before[name] else "mrd", "-i", copy.image, f"::{name}")
+    for name in sorted(now):
+        if name not in copy.before and not now[name]:
+            _mtools("mmd", "-i", copy.image, f"::{name}")
+        elif now[name] and copy.before.get(name) != now[name]:
+            _mtools("mcopy", "-m", "-o", "-i", copy.image, str(copy.where / name), f"::{name}")
+
+
+def _content(folder: Path) -> dict[str, str]:
+    """Names from `folder` on; what vfat cannot hold (links, devices) is left out, as it would be there."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            continue
+        digest = "" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+        found[str(path.relative_to(folder))] = digest
+    return found
+
+
+def _mtools(*argv: str) -> str:
+    return run.call(argv, env=_MTOOLS).stdout

@@ -1,0 +1,27 @@
+"""What giving a machine back (provisioner/remote/inventory.py) does on one with dpkg and apt, as shell functions.
+
+packages    a line each, sorted
+keep        what else is to be known of the machine as it was, into $folder
+edited      files that a plan's commands edit
+purge       remove these packages; or none, and fail, where others need them
+"""
+
+from __future__ import annotations
+
+FUNCTIONS = r"""
+export DEBIAN_FRONTEND=noninteractive
+packages() { dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | sed -n 's/^ii *//p' | sort; }
+keep() { :; }
+edited() { :; }
+purge() {
+    [ $# -gt 0 ] || return 0
+    printf '%s\n' "$@" | sort >"$work/given"
+    apt-get -s purge "$@" | awk '$1 == "Purg" || $1 == "Remv" {print $2}' >"$work/purged"
+    others=$(sed 's/:.*//' "$work/purged" | sort -u | comm -13 "$work/given" -)
+    if [ -n "$others" ]; then
+        echo "To remove the packages of the plan would remove these as well:" $others >&2
+        exit 1
+    fi
+    apt-get -q -y purge "$@"
+}
+"""

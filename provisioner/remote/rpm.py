@@ -1,0 +1,61 @@
+"""Packages of an EL removed, as shell functions: yum's of EL7, dnf's of later ones, rpm's of all.
+
+For giving a machine back (provisioner/remote/inventory.py) they are what provisioner/remote/dpkg.py has, too.
+"""
+
+from __future__ import annotations
+
+from provisioner.roles import selinux
+from provisioner.roles.base import NEWEST_KERNEL
+from provisioner.roles.condor import BUILDERS
+
+# `unneeded NAME.ARCH …`: $names are those of them that no package beside them needs. What would be
+# missed, rpm calls by what was asked for, a library say, and knows who has it.
+UNNEEDED = r"""unneeded() {
+    names=$(printf '%s\n' "$@" | sort -u)
+    while missed=$(LC_ALL=C rpm -e --test --allmatches $names 2>&1 |
+        sed -n 's/^\t\(.*\) is needed by .*/\1/p' | sed 's/ [<=>].*//' | sort -u |
+        while read -r what; do rpm -q --whatprovides --qf '%{NAME}.%{ARCH}\n' "$what" || true; done) &&
+        needed=$(printf '%s\n' "$missed" | grep -xF -e "$names"); do
+        names=$(printf '%s\n' "$names" | grep -vxF -e "$needed") || break
+    done
+}
+"""
+_BUILDERS = "|".join(sorted(set(BUILDERS.values())))
+# A key is a package, too, and all are called gpg-pubkey. A module goes when its last package has gone.
+FUNCTIONS = rf"""{UNNEEDED}packages() {{
+    rpm -qa --qf '%{{NAME}} %{{ARCH}} %{{VERSION}}-%{{RELEASE}}\n' |
+        awk '{{print $1 == "gpg-pubkey" ? $1 "-" $3 : $1 "." $2}}' | sort -u
+}}
+keep() {{
+{selinux.KEEP}
+    ls /etc/dnf/modules.d >"$folder/modules.d" 2>/dev/null || true
+    # Somebody chose another kernel than the newest.
+    kernel=$(grubby --default-kernel 2>/dev/null) || kernel=
+{NEWEST_KERNEL}
+    [ "$kernel" = "$newest" ] || echo "$kernel" >"$folder/kernel"
+}}
+edited() {{ grep -lsE '^\[({_BUILDERS})\]' /etc/yum.repos.d/*.repo || true; }}
+purge() {{
+    case $system in *[a-z]7\ *) program=yum ;; *) program=dnf ;; esac
+    keys=$(printf '%s\n' "$@" | grep '^gpg-pubkey-' || true)
+    printf '%s\n' "$@" | grep -v '^gpg-pubkey-' | sort -u >"$work/given" || true
+    unneeded $(cat "$work/given")
+    printf '%s\n' "$names" | comm -23 "$work/given" - | sed 's/^/= stays: /'
+    # Where that was not all, rpm says who needs them.
+    [ -z "$names" ] || rpm -e --test --allmatches $names
+{selinux.UNDO}
+    if [ -s "$folder/kernel" ] && [ -e "$(cat "$folder/kernel")" ]; then
+        grubby --set-default="$(cat "$folder/kernel")"
+    fi
+    if [ -n "$names" ]; then
+        $program -y --disablerepo='*' --setopt=clean_requirements_on_remove=0 remove $names
+    fi
+    [ -z "$keys" ] || rpm -e $keys
+    for file in /etc/dnf/modules.d/*.module; do
+        module=${{file##*/}}
+        if [ ! -e "$file" ] || grep -qxF -e "$module" "$folder/modules.d"; then continue; fi
+        rpm -qa --qf '%{{MODULARITYLABEL}}\n' | grep -q "^${{module%.module}}:" || rm -f -- "$file"
+    done
+}}
+"""

@@ -1,0 +1,1 @@
+"""Roles of the kinds of workers."""

@@ -1,0 +1,11 @@
+"""A PROMINENCE worker: takes /etc/prominence-worker.conf whenever it appears."""
+
+from __future__ import annotations
+
+from provisioner.roles import Context
+from provisioner.roles.workers.runtime import runtime
+from provisioner.steps import Step
+
+
+def prominence_worker(context: Context) -> tuple[Step, ...]:
+    return runtime(context, "PROMINENCE", "prominence-worker")
