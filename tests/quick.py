@@ -91,6 +91,40 @@ SECONDS: Mapping[str, int] = {
 # telling first. What has a line of its own is not asked of its folder's.
 CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/": ("tests/integration/test_quick_commands.py", "tests/integration/test_bake.py"),
+    "bakery/bake/": ("tests/integration/test_quick_commands.py", "tests/integration/test_bake.py"),
+    "bakery/image/": (
+        "tests/integration/test_quick_commands.py",
+        "tests/integration/test_wheel.py",
+        "tests/integration/test_bake.py",
+    ),
+    "bakery/sources/": ("tests/integration/test_fetch.py", "tests/integration/test_bake.py"),
+    "bakery/store/": ("tests/integration/test_quick_commands.py", "tests/integration/test_cache_in_use.py"),
+    "bakery/output/": ("tests/integration/test_bake.py", _LAYER),
+    "bakery/runtime/": ("tests/integration/test_run.py", "tests/integration/test_bake.py"),
+    "bakery/engines/chroot/": ("tests/integration/test_bake.py",),
+    "bakery/engines/packer/": (
+        "tests/integration/test_packer_engine.py",
+        "tests/integration/test_qemu_monitor.py",
+    ),
+    "bakery/userdata/delivery/": (
+        "tests/integration/test_userdata_real.py",
+        "tests/integration/test_userdata_check.py",
+    ),
+    "bakery/verify/pool/": ("tests/integration/test_bake.py", "tests/boot/test_pool_shape.py"),
+    "provisioner/disk/": ("tests/integration/test_disk.py", "tests/integration/test_bake.py"),
+    "provisioner/packages/": (
+        "tests/integration/test_el_repositories.py",
+        "tests/integration/test_baked_roles.py",
+    ),
+    "provisioner/process/": ("tests/integration/test_run.py", "tests/integration/test_kill.py"),
+    "provisioner/remote/": (_BECOMES, "tests/integration/test_provision_ssh.py"),
+    "provisioner/roles/workers/": (
+        "tests/integration/test_bake.py",
+        "tests/integration/test_baked_roles.py",
+    ),
+        "tests/integration/test_bake.py",
+        "tests/integration/test_baked_roles.py",
+    ),
     "bakery/image/bases.py": (
         "tests/integration/test_pins.py",
         "tests/integration/test_quick_commands.py",
@@ -158,34 +192,24 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_bake.py",
         "tests/integration/test_packer_engine.py",
     ),
-    "bakery/engines/packer/engine.py": (
-        "tests/integration/test_packer_engine.py",
-        "tests/integration/test_qemu_monitor.py",
-    ),
-    "bakery/engines/packer/build_files.py": (
-        "tests/integration/test_packer_engine.py",
-        "tests/integration/test_qemu_monitor.py",
-    ),
-    "bakery/engines/packer/program.py": ("tests/integration/test_packer_engine.py",),
-    "bakery/engines/packer/machine_readable.py": ("tests/integration/test_packer_engine.py",),
     "bakery/imagediff/": ("tests/integration/test_image_diff.py",),
-    "bakery/launch/": (
+    "bakery/userdata/": (
         "tests/integration/test_userdata_real.py",
         "tests/integration/test_prominence_values.py",
         "tests/integration/test_userdata_property.py",
     ),
-    "bakery/launch/matchmaking/": (
+    "bakery/userdata/matchmaking/": (
         "tests/integration/test_start_matching.py",
         "tests/integration/test_userdata_real.py",
         "tests/integration/test_userdata_property.py",
     ),
-    "bakery/launch/lint/": ("tests/integration/test_userdata_check.py",),
+    "bakery/userdata/lint/": ("tests/integration/test_userdata_check.py",),
     "bakery/machines/": (
         "tests/boot/test_network.py",
         "tests/integration/test_worker_jobs.py",
         "tests/integration/test_metadata_guard.py",
     ),
-    "bakery/oci/": (_LAYER, _STARTED, "tests/integration/test_container.py"),
+    "bakery/output/oci/": (_LAYER, _STARTED, "tests/integration/test_container.py"),
     "bakery/verify/pool/access_point.py": (_MATCH, "tests/boot/test_ospool_guides.py"),
     "bakery/verify/pool/failover.py": ("tests/boot/test_ospool_shape_proof.py",),
     "bakery/verify/": ("tests/integration/test_bake.py", "tests/integration/test_faults.py"),
@@ -205,27 +229,11 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_bake.py",
         "tests/integration/test_kill.py",
     ),
-    "provisioner/disk/file_systems.py": (
-        "tests/integration/test_disk.py",
-        "tests/integration/test_bake.py",
-    ),
-    "provisioner/remote/machine.py": (
-        _BECOMES,
-        "tests/integration/test_provision_ssh.py",
-    ),
     "bakery/engines/packer/guest.py": ("tests/integration/test_packer_engine.py",),
-    "provisioner/remote/inventory.py": (
-        _BECOMES,
-        "tests/integration/test_provision_ssh.py",
-    ),
     "bakery/engines/packer/disk_layers.py": ("tests/integration/test_qemu_monitor.py",),
     "bakery/engines/packer/temporary_repositories.py": ("tests/integration/test_packer_engine.py",),
     "provisioner/did_you_mean.py": ("tests/integration/test_quick_commands.py",),
     "bakery/engines/packer/qmp.py": ("tests/integration/test_qemu_monitor.py",),
-    "provisioner/remote/applied_steps.py": (
-        _BECOMES,
-        "tests/integration/test_provision_ssh.py",
-    ),
     "provisioner/packages/repository_files.py": ("tests/integration/test_el_repositories.py",),
     "provisioner/process/run.py": (
         "tests/integration/test_run.py",

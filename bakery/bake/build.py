@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bakery.bake import failed
-from bakery.bake.lookup import Bake, Baked, missing, note_known, output, planned
 from bakery.bake.options import Options
+from bakery.bake.planned import Bake, Baked, missing, note_known, output, planned
 from bakery.engines import checkpoints, choice
 from bakery.engines.choice import Engine, Obstacles
 from bakery.engines.chroot import engine as chroot
@@ -23,7 +23,7 @@ from bakery.image.mkosi import Build
 from bakery.machines import probe
 from bakery.output import formats
 from bakery.output.formats import Level
-from bakery.runtime import mirror
+from bakery.runtime import digest, mirror
 from bakery.runtime.privileges import require_root
 from bakery.sources import base_image
 from bakery.store import logs, retention
@@ -94,7 +94,7 @@ def _known(this: Bake) -> Manifest | None:
     manifest = read_manifest(stored)
     sound = manifest is not None and is_whole(stored)
     if manifest and sound and missing(this, manifest):
-        sound = base_image.sha256(stored) == manifest["sha256"]
+        sound = digest.of(stored) == manifest["sha256"]
     if sound:
         return manifest
     if stored.exists():
@@ -215,7 +215,7 @@ def _manifest(plan: Plan, image: Path) -> Manifest:
         "kind": plan.kind,
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "size": image.stat().st_size,
-        "sha256": base_image.sha256(image),
+        "sha256": digest.of(image),
         "proof": {},
         "plan": plans.to_json(plan),
     }

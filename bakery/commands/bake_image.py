@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from bakery.commands import shell
 
 if TYPE_CHECKING:
-    from bakery.bake.lookup import Baked
     from bakery.bake.options import LocalBase, Options
+    from bakery.bake.planned import Baked
     from bakery.image.bases import Base
     from bakery.output.formats import Level
     from provisioner.plan import Plan

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_INSTALLED = Path(__file__).parent / "_data"
-ROOT = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent
+_INSTALLED = Path(__file__).parent.parent / "_data"
+ROOT = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent.parent
 
 PACKER = ROOT / "packer"
 BASES = PACKER / "bases"

@@ -69,7 +69,7 @@ def _ensure(base: Base, store: Store, sources: Sources, work: Path, monitor: Mon
         return
     disk = _made(base, store, sources, work, monitor)
     _forget(base, store, monitor)
-    manifest = {"base": base.name, "sha256": sha256(disk), "size": disk.stat().st_size, "made": _now()}
+    manifest = {"base": base.name, "sha256": digest.of(disk), "size": disk.stat().st_size, "made": _now()}
     commit(disk, path, manifest)
 
 
@@ -100,13 +100,9 @@ def _forget(base: Base, store: Store, monitor: Monitor) -> None:
         store.forget_base(base.id)
 
 
-def sha256(path: Path) -> str:
-    return digest.of(path)
-
-
-def _whole(path: Path, digest: str, monitor: Monitor) -> bool:
+def _whole(path: Path, wanted: str, monitor: Monitor) -> bool:
     with phase(monitor, "check the base"):
-        if is_whole(path) and sha256(path) == digest:
+        if is_whole(path) and digest.of(path) == wanted:
             return True
     set_aside(path, "base", monitor)
     return False

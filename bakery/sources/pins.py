@@ -1,4 +1,4 @@
-"""`python -m bakery.sources.pins [NAME …]`: the pins in packer/bases/*.toml, made those of the newest images.
+"""`python -m bakery.sources.pins [NAME …]`: update the pins in packer/bases/*.toml to the newest images.
 
 A file's `[updates]` says where: `index`, a page that lists files or folders; `image`, a regular
 expression of the name below it, whose first part the page lists; `checksums` and `signature`, beside the

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bakery.sources.base_image import sha256
+from bakery.runtime import digest
 from bakery.store.locks import alone, claim
 from bakery.store.store import DISKS, Store, is_whole, manifest_path, read_manifest
 from provisioner.errors import BadInput, MissingHere
@@ -210,8 +210,8 @@ def _is_held(path: Path) -> bool:
 
 def damage(entry: Entry) -> bool:
     """Whether a disk differs from the digest in its manifest, all of it read. Checkpoints have none."""
-    digest = (read_manifest(entry.path) or {}).get("sha256")
-    return entry.kind == "damaged" or (digest is not None and sha256(entry.path) != digest)
+    wanted = (read_manifest(entry.path) or {}).get("sha256")
+    return entry.kind == "damaged" or (wanted is not None and digest.of(entry.path) != wanted)
 
 
 # --- removing ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What giving a machine back (provisioner/remote/inventory.py) does on one with dpkg and apt, as shell functions.
+"""Shell functions by which provisioner/remote/inventory.py gives back a machine with dpkg and apt.
 
 packages    a line each, sorted
 keep        what else is to be known of the machine as it was, into $folder

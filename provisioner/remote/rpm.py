@@ -1,6 +1,7 @@
-"""Packages of an EL removed, as shell functions: yum's of EL7, dnf's of later ones, rpm's of all.
+"""Shell functions that remove packages of an EL: by yum on EL7, by dnf on later ones, and by rpm.
 
-For giving a machine back (provisioner/remote/inventory.py) they are what provisioner/remote/dpkg.py has, too.
+provisioner/remote/inventory.py uses them to give a machine back; provisioner/remote/dpkg.py has the same
+for dpkg.
 """
 
 from __future__ import annotations
@@ -8,19 +9,8 @@ from __future__ import annotations
 from provisioner.roles import selinux
 from provisioner.roles.base import NEWEST_KERNEL
 from provisioner.roles.condor import BUILDERS
+from provisioner.roles.container import UNNEEDED
 
-# `unneeded NAME.ARCH …`: $names are those of them that no package beside them needs. What would be
-# missed, rpm calls by what was asked for, a library say, and knows who has it.
-UNNEEDED = r"""unneeded() {
-    names=$(printf '%s\n' "$@" | sort -u)
-    while missed=$(LC_ALL=C rpm -e --test --allmatches $names 2>&1 |
-        sed -n 's/^\t\(.*\) is needed by .*/\1/p' | sed 's/ [<=>].*//' | sort -u |
-        while read -r what; do rpm -q --whatprovides --qf '%{NAME}.%{ARCH}\n' "$what" || true; done) &&
-        needed=$(printf '%s\n' "$missed" | grep -xF -e "$names"); do
-        names=$(printf '%s\n' "$names" | grep -vxF -e "$needed") || break
-    done
-}
-"""
 _BUILDERS = "|".join(sorted(set(BUILDERS.values())))
 # A key is a package, too, and all are called gpg-pubkey. A module goes when its last package has gone.
 FUNCTIONS = rf"""{UNNEEDED}packages() {{

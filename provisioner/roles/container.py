@@ -6,9 +6,21 @@ and the entry point does what systemd and cloud-init would.
 
 from __future__ import annotations
 
-from provisioner.remote.rpm import UNNEEDED
 from provisioner.roles import Context
 from provisioner.steps import Command, Step
+
+# `unneeded NAME.ARCH …`: $names are those of them that no package beside them needs. What would be
+# missed, rpm calls by what was asked for, a library say, and knows who has it.
+UNNEEDED = r"""unneeded() {
+    names=$(printf '%s\n' "$@" | sort -u)
+    while missed=$(LC_ALL=C rpm -e --test --allmatches $names 2>&1 |
+        sed -n 's/^\t\(.*\) is needed by .*/\1/p' | sed 's/ [<=>].*//' | sort -u |
+        while read -r what; do rpm -q --whatprovides --qf '%{NAME}.%{ARCH}\n' "$what" || true; done) &&
+        needed=$(printf '%s\n' "$missed" | grep -xF -e "$names"); do
+        names=$(printf '%s\n' "$names" | grep -vxF -e "$needed") || break
+    done
+}
+"""
 
 # Patterns of dpkg-query; what a base does not have is not missed.
 # libnss-myhostname stays: a host name nobody can resolve delays each of HTCondor's programs by a minute.

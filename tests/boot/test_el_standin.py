@@ -22,8 +22,7 @@ from bakery.machines.layer import layer
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import GATEWAY, isolated
-from bakery.runtime import qemu_img, sandbox
-from bakery.sources import base_image
+from bakery.runtime import digest, qemu_img, sandbox
 from bakery.store.store import Store, commit
 from bakery.userdata.rendering import conf_text
 from bakery.verify import image_tests
@@ -96,10 +95,10 @@ def keep(disk: Path, store: Store) -> str:
     """Have it in the store as a base that was fetched already; its digest."""
     kept = disk.with_suffix(".qcow2")
     qemu_img.to_qcow2(disk, kept)
-    digest = base_image.sha256(kept)
+    of_it = digest.of(kept)
     made = "2026-01-01T00:00:00+00:00"
-    commit(kept, store.base(digest), {"sha256": digest, "size": kept.stat().st_size, "made": made})
-    return digest
+    commit(kept, store.base(of_it), {"sha256": of_it, "size": kept.stat().st_size, "made": made})
+    return of_it
 
 
 @dataclass(frozen=True)

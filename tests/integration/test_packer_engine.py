@@ -15,8 +15,7 @@ import pytest
 from bakery.bake import lookup
 from bakery.bake.options import Options
 from bakery.engines.packer import build_files, temporary_repositories
-from bakery.runtime import data, qemu_img
-from bakery.sources.base_image import sha256
+from bakery.runtime import data, digest, qemu_img
 from bakery.store.store import Store, commit
 from provisioner.errors import Unreachable
 from provisioner.events import Silent
@@ -32,7 +31,7 @@ def small_store(tmp_path: Path) -> Store:
     """A store whose base is an empty disk: nothing here gets as far as to look into it."""
     own, disk = Store(tmp_path / "cache"), tmp_path / "base.qcow2"
     run.call(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "16M"])
-    manifest = {"base": BASE.name, "sha256": sha256(disk), "size": disk.stat().st_size}
+    manifest = {"base": BASE.name, "sha256": digest.of(disk), "size": disk.stat().st_size}
     commit(disk, own.base(BASE.id), {**manifest, "made": "2026-01-01T00:00:00+00:00"})
     return own
 
@@ -303,8 +302,8 @@ def test_auto_takes_packer_where_the_base_does_not_mount(
     stand_in(programs, "qemu-system-x86_64", QEMU_VERSION + "exit 3")
     disk = small_store.base(BASE.id)
     vendor = tmp_path / "mine.toml"
-    vendor.write_text(VENDOR.format(url="http://127.0.0.1:9/not-fetched", digest=sha256(disk)))
-    commit(disk, small_store.base(sha256(disk)), json.loads(disk.with_suffix(".json").read_text()))
+    vendor.write_text(VENDOR.format(url="http://127.0.0.1:9/not-fetched", digest=digest.of(disk)))
+    commit(disk, small_store.base(digest.of(disk)), json.loads(disk.with_suffix(".json").read_text()))
     argv = ("--base", str(vendor), "--accel", "tcg", "--verify", "none")
     done = command("bake-image", *argv, env=environment(small_store, programs))
     assert done.status == 1

@@ -246,7 +246,7 @@ def test_errors_are_told_of_an_image(error: BakeryError, kind: type[BakeryError]
 def test_every_variable_of_the_template_is_given(
     accelerator: Accelerator, cpu: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("bakery.engines.packer.build_files.qemu.virtual_size", lambda _: 4096)
+    monkeypatch.setattr("bakery.engines.packer.build_files.qemu_img.virtual_size", lambda _: 4096)
     told = build_files._variables(
         Files(tmp_path), Start(tmp_path / "base", 0), tmp_path / "key", accelerator, watched=False
     )

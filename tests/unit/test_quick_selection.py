@@ -63,7 +63,7 @@ def test_a_file_of_tests_concerns_itself() -> None:
 
 
 def test_the_nearest_place_counts() -> None:
-    assert quick.concerned("bakery/userdata/lint/names.py") == CONCERN["bakery/launch/lint/"]
+    assert quick.concerned("bakery/userdata/lint/names.py") == CONCERN["bakery/userdata/lint/"]
     assert quick.concerned("bakery/sources/download.py") == CONCERN["bakery/sources/download.py"]
     assert quick.concerned("bakery/nobody.py") == CONCERN["bakery/"]
 

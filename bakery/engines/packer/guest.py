@@ -1,4 +1,4 @@
-"""`python -m bakery.engines.packer.guest TASK PORT`: a plan applied to a machine that was booted to become an image.
+"""`python -m bakery.engines.packer.guest TASK PORT`: apply a plan to the machine that packer booted.
 
 packer/worker.pkr.hcl runs this as its one provisioner. TASK is a file that holds a `Task`, PORT is where
 the machine's ssh server is to be reached on 127.0.0.1. What is done is what the chroot engine does, and

@@ -4,8 +4,8 @@ In data a comma is `%!(PACKER_COMMA)`, a newline `\\n`, a carriage return `\\r`;
 so that one before an n cannot be told from a newline. Source: packer/ui.go of hashicorp/packer, the
 same from 1.6.6 to 1.16. From 1.13 on, messages come as `ui,say` (its issue 13556), before as `ui,message`.
 
-Our own provisioner (`python -m bakery.engines.packer.guest`) speaks through packer: a line of its that begins with
-EVENT is an event of provisioner.events.
+Our own provisioner (`python -m bakery.engines.packer.guest`) speaks through packer: a line of its that
+begins with EVENT is an event of provisioner.events.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m bakery.output.oci DISK TARGET WORK < about.json`, in a room of its own: the disk is mounted there.
+"""`python -m bakery.output.oci DISK TARGET WORK < about.json`, in a sandbox where the disk is mounted.
 
 `about.json` is {"plan": …, "architecture": "x86_64"}; events go to stdout, an error as the last of them.
 """
