@@ -122,9 +122,6 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_bake.py",
         "tests/integration/test_baked_roles.py",
     ),
-        "tests/integration/test_bake.py",
-        "tests/integration/test_baked_roles.py",
-    ),
     "bakery/image/bases.py": (
         "tests/integration/test_pins.py",
         "tests/integration/test_quick_commands.py",
