@@ -1,4 +1,4 @@
-"""`python -m provisioner apply --disk RAW --from N --to M < plan.json`, in a room of its own.
+"""`python -m provisioner apply --disk RAW --from N --to M < plan.json`, in a sandbox of its own.
 
 The chroot engine runs this. It ends before M, after a role, where the disk as it is then is worth keeping.
 Events go to stdout as JSON lines, as the last of them one of
@@ -37,7 +37,7 @@ def main() -> int:
     try:
         _apply(options, monitor)
     except errors.BakeryError as error:
-        monitor.tell(errors.to_event(error))
+        monitor.emit(errors.to_event(error))
         return error.exit_code
     return 0
 
@@ -78,7 +78,7 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
         raise full_disk(error, options.disk, root) from None
     run.call(["umount", "--recursive", str(root)])
     root.rmdir()
-    monitor.tell({"event": "result", "steps": done, "keep": keep})
+    monitor.emit({"event": "result", "steps": done, "keep": keep})
 
 
 def _steps(

@@ -24,51 +24,51 @@ Event = dict[str, Any]
 
 
 class Monitor(Protocol):
-    def tell(self, event: Event) -> None: ...
+    def emit(self, event: Event) -> None: ...
 
 
 class Silent:
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         return
 
 
 class JsonLines:
-    """One event a line; what `--json` prints on stderr and what rooms speak on stdout."""
+    """One event a line; what `--json` prints on stderr and what sandboxes speak on stdout."""
 
     def __init__(self, out: IO[str] | None = None) -> None:
         self._out = out or sys.stderr
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         self._out.write(json.dumps(event) + "\n")
         self._out.flush()
 
 
 def note(monitor: Monitor, text: str) -> None:
-    monitor.tell({"event": "note", "text": text})
+    monitor.emit({"event": "note", "text": text})
 
 
 def warn(monitor: Monitor, text: str) -> None:
-    monitor.tell({"event": "warning", "text": text})
+    monitor.emit({"event": "warning", "text": text})
 
 
 def line(monitor: Monitor, text: str) -> None:
-    monitor.tell({"event": "line", "text": text})
+    monitor.emit({"event": "line", "text": text})
 
 
 def progress(monitor: Monitor, name: str, done: int, total: int | None) -> None:
     """How many bytes of a file are there, of how many, if anybody knows."""
-    monitor.tell({"event": "progress", "name": name, "done": done, "total": total})
+    monitor.emit({"event": "progress", "name": name, "done": done, "total": total})
 
 
 def keep_log(monitor: Monitor, path: Path) -> None:
     """Of a file that will be gone soon; who keeps logs copies it before this returns or the file goes."""
-    monitor.tell({"event": "log", "path": str(path)})
+    monitor.emit({"event": "log", "path": str(path)})
 
 
 @contextmanager
 def phase(monitor: Monitor, name: str) -> Iterator[None]:
     """A piece of work with a name; `end` is told only when it succeeded."""
-    monitor.tell({"event": "begin", "name": name})
+    monitor.emit({"event": "begin", "name": name})
     started = time.monotonic()
     yield
-    monitor.tell({"event": "end", "name": name, "seconds": round(time.monotonic() - started, 1)})
+    monitor.emit({"event": "end", "name": name, "seconds": round(time.monotonic() - started, 1)})

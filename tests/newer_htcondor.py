@@ -35,7 +35,7 @@ def upgraded(image: Path, folder: Path) -> Iterator[Path]:
 
 
 def make(image: Path, made: Path) -> None:
-    """`made` becomes the copy; called in a room."""
+    """`made` becomes the copy; called in a sandbox."""
     disk, root, packages = (made.with_suffix(suffix) for suffix in (".raw", ".root", ".packages"))
     qemu_img.to_raw(image, disk)
     for folder in (root, packages):

@@ -274,7 +274,7 @@ def _print_json(result: dict[str, Any]) -> None:
 
 def _tell(options: Options, event: str, text: str) -> None:
     if options.json:
-        JsonLines().tell({"event": event, "text": scrub(text)})
+        JsonLines().emit({"event": event, "text": scrub(text)})
     else:
         print(f"{event}: {scrub(text)}", file=sys.stderr)
 

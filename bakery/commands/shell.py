@@ -48,7 +48,7 @@ def _of_the_system(error: OSError) -> BakeryError:
 
 def _tell(error: BakeryError, *, as_json: bool) -> None:
     if as_json:
-        JsonLines().tell({name: scrub(text) for name, text in to_event(error).items()})
+        JsonLines().emit({name: scrub(text) for name, text in to_event(error).items()})
     else:
         print(f"error: {scrub(str(error))}", file=sys.stderr)
 
@@ -56,7 +56,7 @@ def _tell(error: BakeryError, *, as_json: bool) -> None:
 def warn(text: str, *, as_json: bool) -> None:
     """What a command says on stderr that has no monitor."""
     if as_json:
-        JsonLines().tell({"event": "warning", "text": scrub(text)})
+        JsonLines().emit({"event": "warning", "text": scrub(text)})
     else:
         print(f"warning: {scrub(text)}", file=sys.stderr)
 

@@ -6,7 +6,7 @@
     rpmdb     rpm's packages among them
     volatile  the one table of what may differ, each row with its reason
     differ    the parts put together; report tells people of the result
-    rooms     images mounted, in a room of their own
+    sandboxes     images mounted, in a sandbox of their own
 
 Not compared, because they never agree: times, inode numbers, sizes of folders, and how a file
 system lies on its disk. Partitions other than the root (the boot loader's) are not looked at.

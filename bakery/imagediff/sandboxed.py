@@ -1,4 +1,4 @@
-"""Where two images become two trees: mounted read-only in a room, which leaves nothing behind."""
+"""Where two images become two trees: mounted read-only in a sandbox, which leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def compare(a: Path, b: Path, store: Store, monitor: Monitor) -> differ.Result:
         if not (path.is_file() or path.is_dir()):
             raise BadInput(f"{path} is neither an image nor a folder.")
     if a.is_dir() and b.is_dir():
-        return in_room(a, b, Path(), monitor)
+        return in_sandbox(a, b, Path(), monitor)
     require_root()
     run.require(*TOOLS)
     with work_folder(store) as work:
@@ -36,8 +36,8 @@ def compare(a: Path, b: Path, store: Store, monitor: Monitor) -> differ.Result:
         return differ.from_json(sandbox.relay(command, stdin, monitor)["result"])
 
 
-def in_room(a: Path, b: Path, work: Path, monitor: Monitor) -> differ.Result:
-    """Folders need no room; images are mounted in the caller's."""
+def in_sandbox(a: Path, b: Path, work: Path, monitor: Monitor) -> differ.Result:
+    """Folders need no sandbox; images are mounted in the caller's."""
     with phase(monitor, "open both"), ThreadPoolExecutor() as threads:
         roots = list(threads.map(_root, (a, b), (work / "a", work / "b")))
     left, right = map(Folder, roots)
@@ -50,7 +50,7 @@ def _root(path: Path, where: Path) -> Path:
 
 
 def _mounted(image: Path, root: Path) -> Path:
-    """The copy has no name once it is mounted: it goes with the mount, and that with the room."""
+    """The copy has no name once it is mounted: it goes with the mount, and that with the sandbox."""
     disk = root.with_suffix(".raw")
     root.mkdir()
     try:

@@ -16,7 +16,7 @@ SIZE = "2g"
 def mount_layer(lower: Path, memory: Path, root: Path) -> None:
     """`root` is `lower`, and what is written to it goes to `memory`; both folders are made.
 
-    The mounts are for the life of the caller's room; `layer` takes them back.
+    The mounts are for the life of the caller's sandbox; `layer` takes them back.
     """
     for folder in (memory, root):
         folder.mkdir()

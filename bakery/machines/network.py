@@ -101,7 +101,7 @@ def isolated(work: Path) -> Iterator[Network]:
 
 
 def here() -> Network:
-    """Our own network, which has to be a room's private one, made such a network."""
+    """Our own network, which has to be a sandbox's private one, made such a network."""
     network = Network(os.getpid())
     add_gateway()
     _add_surroundings(network)

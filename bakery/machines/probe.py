@@ -1,4 +1,4 @@
-"""`python -m bakery.machines.probe WORK < '{"disk": …, "wanted": …}'`, in a room: a disk is tried.
+"""`python -m bakery.machines.probe WORK < '{"disk": …, "wanted": …}'`, in a sandbox: a disk is tried.
 
 Asked of a disk that nobody has mounted yet: whether that can be done, and what its kernel runs on.
 """
@@ -65,15 +65,15 @@ def main() -> int:
     try:
         asked = json.load(sys.stdin)
         with tempfile.TemporaryDirectory(dir=work) as folder:
-            name = _in_room(Path(asked["disk"]), asked["wanted"], Path(folder), monitor)
+            name = _in_sandbox(Path(asked["disk"]), asked["wanted"], Path(folder), monitor)
     except BakeryError as error:
-        monitor.tell(errors.to_event(error))
+        monitor.emit(errors.to_event(error))
         return error.exit_code
-    monitor.tell({"event": "result", "accelerator": name})
+    monitor.emit({"event": "result", "accelerator": name})
     return 0
 
 
-def _in_room(disk: Path, wanted: str, folder: Path, monitor: Monitor) -> str:
+def _in_sandbox(disk: Path, wanted: str, folder: Path, monitor: Monitor) -> str:
     """The name of the accelerator, if one is wanted; that the root can be mounted is an answer, too."""
     root, raw = folder / "root", folder / "disk.raw"
     root.mkdir()

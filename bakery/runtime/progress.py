@@ -54,7 +54,7 @@ class Lines:
         self._started = time.monotonic()
         self._progressed = self._started
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         text = self._text(event)
         if text is not None:
             elapsed = time.monotonic() - self._started
@@ -97,7 +97,7 @@ class Terminal:
         self._live = Progress(*columns, console=console, transient=True, auto_refresh=True)
         self._tasks: list[TaskID] = []
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         match event["event"]:
             case "begin":
                 self._live.start()

@@ -1,4 +1,4 @@
-"""A room: namespaces in which one of our own modules works, speaking events on its stdout."""
+"""A sandbox: namespaces in which one of our own modules works, speaking events on its stdout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST = 1 << 20
 def relay(
     command: Sequence[str], stdin: bytes, monitor: Monitor, *, private_network: bool = False
 ) -> dict[str, Any]:
-    """Run a module in a room, pass on its events and return its result, an event {"event": "result"}.
+    """Run a module in a sandbox, pass on its events and return its result, an event {"event": "result"}.
 
     Raises the error that the module reported, with its exit code.
     """
@@ -29,12 +29,12 @@ def relay(
         if event["event"] in ("result", "error"):
             told[event["event"]] = event
         else:
-            monitor.tell(event)
+            monitor.emit(event)
 
-    room = run.room_argv(command, private_network=private_network)
+    sandbox = run.sandbox_argv(command, private_network=private_network)
     try:
         env = run.environment(PYTHONUNBUFFERED="1")
-        run.stream(room, on_line, stdin=stdin, env=env, longest=_LONGEST)
+        run.stream(sandbox, on_line, stdin=stdin, env=env, longest=_LONGEST)
     except BakeryError:
         if "error" in told:
             raise errors.from_event(told["error"]) from None

@@ -136,7 +136,7 @@ def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Moni
         alone(packages.parent, lambda: note(monitor, f"Waiting for the package cache of {build.release}.")),
         phase(monitor, f"build the base from {build.distribution} {build.release}'s packages"),
     ):
-        run.stream(run.room_argv(command), lambda text: line(monitor, text))
+        run.stream(run.sandbox_argv(command), lambda text: line(monitor, text))
         disk = work / "base.qcow2"
         qemu_img.to_qcow2(folder / "out" / "base.raw", disk)
     shutil.rmtree(folder)

@@ -50,11 +50,11 @@ class Log:
     def exists(self) -> bool:
         return self._out is not None
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         self._follow(event)
         self._record(event)
         if event["event"] != "log":
-            self._inner.tell(event)
+            self._inner.emit(event)
 
     def close(self, error: BakeryError | None = None) -> None:
         """With the error that ended the work, which whoever watches is told in another way."""

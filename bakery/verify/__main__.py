@@ -1,4 +1,4 @@
-"""`python -m bakery.verify WORK < request.json`, in a room with a private network."""
+"""`python -m bakery.verify WORK < request.json`, in a sandbox with a private network."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def main() -> int:
         request = verification.from_json(json.load(sys.stdin))
         proof = run_levels.climb(request, Path(sys.argv[1]), monitor)
     except errors.BakeryError as error:
-        monitor.tell(errors.to_event(error))
+        monitor.emit(errors.to_event(error))
         return error.exit_code
-    monitor.tell({"event": "result", "proof": proof})
+    monitor.emit({"event": "result", "proof": proof})
     return 0
 
 

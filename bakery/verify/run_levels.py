@@ -1,4 +1,4 @@
-"""Inside the room: one mount, and everything the asked rungs want seen of the image."""
+"""Inside the sandbox: one mount, and everything the asked rungs want seen of the image."""
 
 from __future__ import annotations
 

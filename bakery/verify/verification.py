@@ -1,4 +1,4 @@
-"""The rungs, and the way up: a request goes into a room, a proof comes out.
+"""The rungs, and the way up: a request goes into a sandbox, a proof comes out.
 
 A proof is plain data, kept in the image's manifest:
 
@@ -90,7 +90,7 @@ def verify(request: Request, store: Store, monitor: Monitor) -> Proof:
 
 
 def prove(request: Request, work: Path, monitor: Monitor) -> Proof:
-    """Climb in a room with no way out but loopback. Raises NotProven, MissingHere, CommandFailed."""
+    """Climb in a sandbox with no way out but loopback. Raises NotProven, MissingHere, CommandFailed."""
     run.require(*TOOLS)
     command = [sys.executable, "-P", "-m", "bakery.verify", str(work)]
     stdin = json.dumps(request.to_json()).encode()

@@ -71,7 +71,7 @@ class _Copy:
 
 @dataclass(frozen=True)
 class Mounted:
-    """File systems of a disk, mounted for the life of the room; those of `trimmable` by the kernel."""
+    """File systems of a disk, mounted for the life of the sandbox; those of `trimmable` by the kernel."""
 
     trimmable: tuple[Path, ...]
     copies: tuple[_Copy, ...]
@@ -108,7 +108,7 @@ def finish(mounted: Mounted) -> None:
 
 
 def wait_unmounted(disk: Path, seconds: float = 30) -> None:
-    """Until no loop device is on the image: the kernel ends a dead room's mounts in its own time."""
+    """Until no loop device is on the image: the kernel ends a dead sandbox's mounts in its own time."""
     end = time.monotonic() + seconds
     while str(disk) in _behind_loops():
         if time.monotonic() > end:

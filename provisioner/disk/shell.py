@@ -1,4 +1,4 @@
-"""`python -m provisioner.disk.shell RAW [COMMAND …]`, in a room: a command, or bash, in a disk's root.
+"""`python -m provisioner.disk.shell RAW [COMMAND …]`, in a sandbox: a command, or bash, in a disk's root.
 
 What is changed is changed on this disk. It ends with the command's status.
 """

@@ -2,7 +2,7 @@
 
 Every child gets a process group of its own, which is killed when the caller leaves, however it
 leaves; and a parent-death signal, so that even `kill -9` of this process ends the child. Children
-that have children of their own belong in a room (`room_argv`), whose PID namespace dies whole.
+that have children of their own belong in a sandbox (`sandbox_argv`), whose PID namespace dies whole.
 Everything read from a child is scrubbed. argv is always a list, never a shell string.
 """
 
@@ -155,7 +155,7 @@ def attached(argv: Sequence[str]) -> int:
         signal.signal(signal.SIGINT, before)
 
 
-def room_argv(command: Sequence[str], *, private_network: bool = False) -> list[str]:
+def sandbox_argv(command: Sequence[str], *, private_network: bool = False) -> list[str]:
     """`command` in mount and PID namespaces of its own: when it or we die, nothing of it stays.
 
     Who is not root needs a user namespace for that, in which he is who he is.

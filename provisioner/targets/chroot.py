@@ -1,4 +1,4 @@
-"""A target that is a root directory. It must be called in a room: its mounts are for life.
+"""A target that is a root directory. It must be called in a sandbox: its mounts are for life.
 
 Everything the build machine lends to the guest (mirror, resolver, package cache) lies on tmpfs
 or bind mounts, so nothing of it can stay in the image.

@@ -148,7 +148,7 @@ def mkosi_alone(folder: Path) -> Took:
         (where / name).write_text(text)
 
     def work() -> Path:
-        run(processes.room_argv(["mkosi", "--directory", str(where), "--force", "build"]))
+        run(processes.sandbox_argv(["mkosi", "--directory", str(where), "--force", "build"]))
         qemu_img.to_zstd(where / "out" / "base.raw", image)
         return image
 

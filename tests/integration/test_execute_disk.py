@@ -1,7 +1,7 @@
 """`worker storage` on real disks, with the image's own blkid, mkfs and mount.
 
 The disks are loop devices, which it would never take by itself: a test hands them over. It works
-in a chroot of a baked image in a room of its own, so that its mounts end with it.
+in a chroot of a baked image in a sandbox of its own, so that its mounts end with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from worker_runtime import storage
 
-from provisioner.process.run import call, require, room_argv
+from provisioner.process.run import call, require, sandbox_argv
 from tests.boot.test_guest_life import (
     booted,
     conf,
@@ -35,7 +35,7 @@ GIB = 2**30
 SIZE = 9 * GIB  # sparse
 CONFIG = "/etc/condor/config.d/80-worker-storage.config"
 # $1 root, $2 what to do before, $3 the driver. HTCondor's default place has little room.
-ROOM = r"""
+SANDBOX = r"""
 set -eu
 mount --rbind /dev "$1/dev"
 mount -t proc proc "$1/proc"
@@ -78,10 +78,10 @@ class Outcome:
 
 
 def settle(root: Path, *disks: str, before: str = "", then: str = "") -> Outcome:
-    """Run `worker storage` in a room, with these disks; `then`, Python, after it."""
+    """Run `worker storage` in a sandbox, with these disks; `then`, Python, after it."""
     (root / "var/lib/condor").mkdir(exist_ok=True)
     driver = DRIVER % {"disks": list(disks), "then": then}
-    done = call(room_argv(["bash", "-c", ROOM, "room", str(root), before, driver]), seconds=120)
+    done = call(sandbox_argv(["bash", "-c", SANDBOX, "sandbox", str(root), before, driver]), seconds=120)
     return Outcome(json.loads(done.stdout.splitlines()[-1]), done.stderr)
 
 

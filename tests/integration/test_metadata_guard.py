@@ -21,7 +21,7 @@ import pytest
 
 from bakery.machines.namespace import MASKED, boot
 from bakery.runtime import data
-from provisioner.process.run import Completed, background, call, require, room_argv
+from provisioner.process.run import Completed, background, call, require, sandbox_argv
 from tests.boot.test_guest_life import conf, master, shell, state, wait_for_startd, write
 
 RUNTIME = "usr/lib/worker-bakery"
@@ -125,7 +125,7 @@ class Places:
 
 @contextmanager
 def space(log: Path) -> Iterator[Space]:
-    with background(room_argv(["sleep", "infinity"], private_network=True), log=log) as process:
+    with background(sandbox_argv(["sleep", "infinity"], private_network=True), log=log) as process:
         yield Space(_sleeper(process.pid))
 
 

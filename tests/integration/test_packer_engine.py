@@ -311,7 +311,7 @@ def test_auto_takes_packer_where_the_base_does_not_mount(
 
 
 def test_who_is_not_root_has_packer(small_store: Store, programs: Path) -> None:
-    """packer itself then fails: its room does not have the right of this user to read our folders."""
+    """packer itself then fails: its sandbox does not have the right of this user to read our folders."""
     for path in (small_store.root, *small_store.root.rglob("*")):
         os.chown(path, 65534, 65534)
     env = environment(small_store, programs)

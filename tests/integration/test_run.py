@@ -54,7 +54,8 @@ def test_a_program_that_does_not_read_is_judged_by_its_end() -> None:
 
 
 def test_what_is_attached_has_our_streams_and_our_ctrl_c_is_its_own() -> None:
-    script = "from provisioner import run; print(run.attached(['sh', '-c', 'cat; kill -INT $PPID $$']))"
+    call = "run.attached(['sh', '-c', 'cat; kill -INT $PPID $$'])"
+    script = f"from provisioner.process import run; print({call})"
     done = subprocess.run(
         [sys.executable, "-c", script], input="typed\n", text=True, capture_output=True, check=False
     )
@@ -98,10 +99,10 @@ def test_a_background_program_ends_with_its_block(tmp_path: Path) -> None:
 
 
 def test_temporary_files_lie_where_they_go_with_the_work(tmp_path: Path) -> None:
-    """Of children and theirs, in a room too; not of one that is told another environment: a guest's."""
+    """Of children and theirs, in a sandbox too; not of one that is told another environment: a guest's."""
     make = ["sh", "-c", "mktemp"]
     with run.temporary_files_in(tmp_path):
-        for argv, env in ((make, None), (make, run.environment()), (run.room_argv(make), None)):
+        for argv, env in ((make, None), (make, run.environment()), (run.sandbox_argv(make), None)):
             assert Path(run.call(argv, env=env).stdout.strip()).parent == tmp_path
         seen: list[str] = []
         run.stream(make, seen.append)
@@ -112,8 +113,8 @@ def test_temporary_files_lie_where_they_go_with_the_work(tmp_path: Path) -> None
 
 def test_a_room_ends_with_its_owner(tmp_path: Path) -> None:
     """The owner is killed with -9; the grandchild, a daemon in a session of its own, dies too."""
-    room = "setsid sleep 6543.21 & sleep 6543.21"
-    script = f"from provisioner import run; run.call(run.room_argv(['sh', '-c', {room!r}]))"
+    sandbox = "setsid sleep 6543.21 & sleep 6543.21"
+    script = f"from provisioner.process import run; run.call(run.sandbox_argv(['sh', '-c', {sandbox!r}]))"
     owner = subprocess.Popen([sys.executable, "-c", script])
     assert until(lambda: len(sleepers()) == 2)
     os.kill(owner.pid, signal.SIGKILL)

@@ -14,7 +14,7 @@ from bakery.userdata.matchmaking import fitting, samples
 from bakery.userdata.matchmaking.fitting import Search
 from bakery.userdata.matchmaking.matching import PLAIN, Pair, answer, parsed
 from bakery.userdata.matchmaking.suggestions import shown
-from provisioner.process.run import call, room_argv
+from provisioner.process.run import call, sandbox_argv
 
 # Those that say whose each attribute is are judged without htcondor2; those that do not, with it.
 SCOPED = [
@@ -95,7 +95,7 @@ def ad(values: Mapping[str, Any]) -> str:
 
 def said_by_the_image(root: Path, text: str, pair: Pair) -> str:
     ads = [ad({**samples.WORKER, **pair.worker}), ad({**samples.JOB, **pair.job})]
-    ended = call(room_argv(["sh", "-c", ASKED, "sh", str(root), *ads, text]))
+    ended = call(sandbox_argv(["sh", "-c", ASKED, "sh", str(root), *ads, text]))
     return SAID[ended.stdout.strip()]
 
 

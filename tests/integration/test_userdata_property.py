@@ -31,7 +31,7 @@ from bakery.userdata.delivery.multipart import Part
 from bakery.userdata.rendering import WorkerConf
 from bakery.userdata.request import Request
 from provisioner.errors import BadInput
-from provisioner.process.run import room_argv
+from provisioner.process.run import sandbox_argv
 
 CASES = int(os.environ.get("USERDATA_CASES", "5000"))
 ROUND = 5000  # Hypothesis remembers all cases of a round
@@ -165,7 +165,7 @@ class Server:
         }
         with self._log.open("w") as log:  # a pipe that nobody reads fills up
             self._process = subprocess.Popen(
-                room_argv(["sh", "-ec", mounted, str(root), str(share), *argv]),
+                sandbox_argv(["sh", "-ec", mounted, str(root), str(share), *argv]),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

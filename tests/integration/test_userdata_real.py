@@ -18,7 +18,7 @@ from bakery.runtime import data
 from bakery.userdata import guest
 from bakery.userdata.delivery import nocloud
 from bakery.userdata.rendering import WorkerConf, conf_text, parse_conf, render, worker_keys
-from provisioner.process.run import call, room_argv
+from provisioner.process.run import call, sandbox_argv
 
 GUEST = data.WORKER / "common" / "usr" / "lib" / "worker-bakery"
 CAN_MOUNT_ISO = "iso9660" in Path("/proc/filesystems").read_text()
@@ -57,7 +57,7 @@ def run_as_cloud_init_does(script: str, tmp_path: Path, *, before: bool = False)
     program.chmod(0o700)
     etc.mkdir()
     words = ["sh", "-c", RUN_WITH_AN_EMPTY_ETC, "sh", str(program), str(etc), "1" * before]
-    call(room_argv(words))
+    call(sandbox_argv(words))
     return etc
 
 
@@ -116,7 +116,7 @@ def test_what_we_accept_the_guest_accepts(change: dict[str, Any], monkeypatch: p
 def in_the_worker(root: Path, *argv: str) -> str:
     """Run one of the worker's own programs in its root; what it said."""
     proc = 'mount -t proc proc "$0/proc"; exec chroot "$0" "$@"'
-    done = call(room_argv(["sh", "-ec", proc, str(root), *argv], private_network=True))
+    done = call(sandbox_argv(["sh", "-ec", proc, str(root), *argv], private_network=True))
     return done.stdout + done.stderr
 
 
@@ -148,7 +148,7 @@ def test_the_kernel_reads_the_seed(seed: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
     mount = 'mount -o loop,ro "$1" /mnt && cp -a /mnt/. "$2"'
-    call(room_argv(["sh", "-ec", mount, "sh", str(seed), str(copy)]))
+    call(sandbox_argv(["sh", "-ec", mount, "sh", str(seed), str(copy)]))
     assert names_in(copy) == ["meta-data", "user-data"]
     assert (copy / "user-data").read_text("utf-8") == render(CONF, "script")
 

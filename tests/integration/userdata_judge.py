@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from bakery.machines.layer import layer
-from provisioner.process.run import room_argv
+from provisioner.process.run import sandbox_argv
 
 SERVER = Path(__file__).parent / "userdata_servers" / "effect.py"
-ROOM = """
+SANDBOX = """
 mount -t proc proc "$0/proc"; mount -t tmpfs tmpfs "$0/run"; mount -t tmpfs tmpfs "$0/tmp"
 mount -t tmpfs tmpfs "$0/dev"; mknod -m 666 "$0/dev/null" c 1 3; mknod -m 666 "$0/dev/urandom" c 1 9
 ln -s /proc/self/fd "$0/dev/fd"; ln -s fd/0 "$0/dev/stdin"; ln -s fd/1 "$0/dev/stdout"
@@ -31,7 +31,7 @@ class Judge:
         self._log = log
         with log.open("w") as stderr:
             self._process = subprocess.Popen(
-                room_argv(["sh", "-ec", ROOM, str(root)], private_network=True),
+                sandbox_argv(["sh", "-ec", SANDBOX, str(root)], private_network=True),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

@@ -105,7 +105,7 @@ class Watched(Recorder):
         super().run(argv, on_line)
         self.seen.append(" ".join(argv))
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         if event["event"] == "checkpoint":
             self.seen.append(f"checkpoint {event['steps']} {event['disk']}")
 

@@ -18,7 +18,7 @@ class Heard:
     def __init__(self) -> None:
         self.events: list[str] = []
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         self.events.append(event["event"])
 
 
@@ -74,7 +74,7 @@ def test_what_began_nothing_leaves_nothing(tmp_path: Path) -> None:
 
 def test_an_interrupted_bake_has_a_log_too(tmp_path: Path) -> None:
     with pytest.raises(Interrupted) as caught, logs.kept(Store(tmp_path), "x", Heard()) as log:
-        log.tell({"event": "begin", "name": "compress"})
+        log.emit({"event": "begin", "name": "compress"})
         raise Interrupted(2)
     assert caught.value.where == "compress" and caught.value.log
 

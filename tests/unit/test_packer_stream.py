@@ -100,7 +100,7 @@ def through_packer(text: str) -> str:
 def test_any_text_of_an_event_survives_packer(text: str) -> None:
     printed = io.StringIO()
     with redirect_stdout(printed):
-        guest.Marked().tell({"event": "line", "text": text})
+        guest.Marked().emit({"event": "line", "text": text})
     line = parse(through_packer(printed.getvalue().rstrip("\n")))
     assert line
     assert list(machine_readable.events(line)) == [{"event": "line", "text": text}]
@@ -111,7 +111,7 @@ def test_a_token_does_not_leave_the_provisioner() -> None:
     printed = io.StringIO()
     with redirect_stdout(printed):
         for monitor in (guest.Marked(), guest.Plain()):
-            monitor.tell({"event": "line", "text": f"said {token}"})
-            monitor.tell({"event": "error", "message": json.dumps(token), "hint": ""})
+            monitor.emit({"event": "line", "text": f"said {token}"})
+            monitor.emit({"event": "error", "message": json.dumps(token), "hint": ""})
     assert "c2lnbmF0dXJl" not in printed.getvalue()
     assert printed.getvalue().count("[token]") == 4

@@ -72,7 +72,7 @@ class Heard:
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         self.texts.append(str(event.get("text", "")))
 
 

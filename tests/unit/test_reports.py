@@ -66,7 +66,7 @@ def test_a_log_hears_of_progress_now_and_then_only(
     monkeypatch.setattr("bakery.runtime.progress.time.monotonic", lambda: next(clock))
     lines = progress.Lines()
     for done in range(30):
-        lines.tell({"event": "progress", "name": "x", "done": done << 20, "total": 30 << 20})
+        lines.emit({"event": "progress", "name": "x", "done": done << 20, "total": 30 << 20})
     assert 1 < len(capsys.readouterr().err.splitlines()) < 15
 
 
@@ -74,7 +74,7 @@ def test_a_failed_phase_never_ends() -> None:
     told: list[str] = []
 
     class Heard:
-        def tell(self, event: dict[str, str]) -> None:
+        def emit(self, event: dict[str, str]) -> None:
             told.append(event["event"])
 
     with pytest.raises(RuntimeError), phase(Heard(), "x"):

@@ -114,7 +114,7 @@ class Heard:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         self.said.append(event["text"])
 
 

@@ -42,7 +42,7 @@ class Repositories:
 
 @dataclass(frozen=True)
 class _Bake:
-    """What the rooms of one bake share. Its disk is `work`/disk.raw."""
+    """What the sandboxes of one bake share. Its disk is `work`/disk.raw."""
 
     plan: Plan
     store: Store
@@ -110,14 +110,17 @@ def _apply_from(done: int, copying: float, keep: Wanted, this: _Bake) -> None:
 
 
 def _stretch(done: int, this: _Bake) -> int:
-    """How far one room goes at most: to where roles that see more package sources begin or end."""
+    """How far one sandbox goes at most: to where roles that see more package sources begin or end."""
     total = len(this.plan.steps)
     return next((end for end in range(done, total) if this.more_at(end) != this.more_at(done)), total)
 
 
 def _apply(first: int, last: int, keep: Wanted, writing: float, this: _Bake) -> tuple[int, bool]:
-    """Steps in a room, to the last one or to the end of a role after which a checkpoint pays, and whether
-    one does: it is written when nobody has the disk mounted."""
+    """Apply steps in a sandbox, up to `last` or to the end of a role after which a checkpoint pays.
+
+    Returns the next step and whether a checkpoint pays here; the caller writes it once the disk is
+    unmounted.
+    """
     work = this.work
     (work / "more.sources").write_text(this.more_at(first))
     command = [

@@ -28,4 +28,4 @@ def look(image: Path, command: Sequence[str], store: Store) -> int:
         disk = work / "disk.raw"
         qemu_img.to_raw(image, disk)
         module = [sys.executable, "-P", "-m", "provisioner.disk.shell", str(disk)]
-        return run.attached(run.room_argv([*module, *command], private_network=True))
+        return run.attached(run.sandbox_argv([*module, *command], private_network=True))

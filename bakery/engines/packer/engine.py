@@ -78,13 +78,13 @@ class _Keeper:
     work: Path
     monitor: Monitor
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         match event:
             case {"event": "checkpoint", "steps": done, "disk": disk}:
                 args = self.plan, done, self.store, self.work, self.monitor
                 checkpoints.keep(Path(disk), *args, form="qcow2")
             case _:
-                self.monitor.tell(event)
+                self.monitor.emit(event)
 
 
 def build(files: Files, monitor: Monitor) -> None:
@@ -108,7 +108,7 @@ def build(files: Files, monitor: Monitor) -> None:
 
 
 def _once(files: Files, monitor: Monitor) -> BakeryError | None:
-    """In a room: when we die, so do packer, its plugins and QEMU."""
+    """In a sandbox: when we die, so do packer, its plugins and QEMU."""
     argv = [
         "packer",
         "build",
@@ -126,7 +126,7 @@ def _once(files: Files, monitor: Monitor) -> BakeryError | None:
     )
     files.log.touch(0o600)
     heard = _Heard(monitor)
-    with run.background(run.room_argv(argv), log=files.stream, env=env, cwd=files.folder) as process:
+    with run.background(run.sandbox_argv(argv), log=files.stream, env=env, cwd=files.folder) as process:
         status = _listen(process, files, heard)
     return None if status == 0 and heard.done else _cause(files, heard, status)
 
@@ -203,16 +203,16 @@ class _Heard:
                 case {"event": "line", "text": text}:
                     self._output(str(text))
                 case _:
-                    self.monitor.tell(event)
+                    self.monitor.emit(event)
 
     def _output(self, text: str) -> None:
         """The time until root is let in is a phase like others; packer says when it begins and ends."""
         if text.startswith("Waiting for SSH"):
             self.began = time.monotonic()
-            self.monitor.tell({"event": "begin", "name": _BOOT})
+            self.monitor.emit({"event": "begin", "name": _BOOT})
         elif text.startswith("Connected to SSH") and self.began:
             seconds = round(time.monotonic() - self.began, 1)
-            self.monitor.tell({"event": "end", "name": _BOOT, "seconds": seconds})
+            self.monitor.emit({"event": "end", "name": _BOOT, "seconds": seconds})
         else:
             line(self.monitor, text)
 

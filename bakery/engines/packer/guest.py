@@ -112,9 +112,9 @@ def main() -> int:
             make(task, ssh, monitor)
     except BakeryError as error:
         told = of_image(error)
-        monitor.tell(errors.to_event(told))
+        monitor.emit(errors.to_event(told))
         return told.exit_code
-    monitor.tell({"event": "result", "text": DONE})
+    monitor.emit({"event": "result", "text": DONE})
     return 0
 
 
@@ -188,7 +188,7 @@ def _begin(role: str, task: Task, target: Target, monitor: Monitor) -> None:
 def _put_aside(disk: Disk, plan: Plan, done: int, machine: Target, monitor: Monitor) -> None:
     with phase(monitor, f"put the disk aside as it is after {plan.steps[done - 1].role}"):
         layer = disk_layers.put_aside(disk, plan, done, machine, lambda row: line(monitor, row))
-    monitor.tell({"event": "checkpoint", "steps": done, "disk": str(layer)})
+    monitor.emit({"event": "checkpoint", "steps": done, "disk": str(layer)})
 
 
 def _perform(step: PlannedStep, target: Target, monitor: Monitor) -> None:
@@ -212,12 +212,12 @@ def _script(text: str, target: Target, monitor: Monitor) -> None:
 class Marked:
     """An event a line, in a form that packer's own escapes leave as it is."""
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         print(EVENT + armored(scrub(json.dumps(event))), flush=True)
 
 
 class Plain:
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         match event["event"]:
             case "begin":
                 print(event["name"], flush=True)

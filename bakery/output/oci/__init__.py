@@ -4,7 +4,7 @@
     config.py    kind and plan -> the image's configuration                     (pure)
     layout.py    layer and configuration -> the files of a layout, and an archive of them
     root.py      an archive -> the root directory that a container of it would have
-    __main__.py  the writing, in a room: the disk is mounted there
+    __main__.py  the writing, in a sandbox: the disk is mounted there
 
 No tool writes the layer for us: buildah and umoci want a store of their own to work in, set the time of
 day on what they write, and are not there on most machines. A layout is a tar and three JSON files.

@@ -22,7 +22,7 @@ def main() -> int:
     try:
         _write(disk, target, work, monitor)
     except errors.BakeryError as error:
-        monitor.tell(errors.to_event(error))
+        monitor.emit(errors.to_event(error))
         return error.exit_code
     return 0
 

@@ -2,7 +2,7 @@
 
 So pool and worker have one version. It has the address that QEMU gives the guest's gateway: what
 the worker dials, CCB's call back included, is the same on both sides. `start` runs it where we are,
-in a room; `beside` in a room of its own on a network for machines.
+in a sandbox; `beside` in a sandbox of its own on a network for machines.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DAEMON_LIST = MASTER, COLLECTOR, NEGOTIATOR, SCHEDD
 CONDOR_HOST = {ADDRESS}
 NETWORK_INTERFACE = {ADDRESS}
 NETWORK_HOSTNAME = {TRUST_DOMAIN}
-# The guest's connections to its gateway come out of QEMU on 127.0.0.1; the room has no other network.
+# The guest's connections to its gateway come out of QEMU on 127.0.0.1; the sandbox has no other network.
 BIND_ALL_INTERFACES = True
 ENABLE_IPV6 = False
 UID_DOMAIN = {TRUST_DOMAIN}
@@ -242,7 +242,7 @@ def classad_string(text: str) -> str:
 def start(image_root: Path, work: Path, signing_key: bytes = b"", shape: str = "plain") -> Iterator[Pool]:
     """A pool of one of SHAPES on a writable layer over the mounted image, until the block ends.
 
-    Call it in a room that has the gateway's address.
+    Call it in a sandbox that has the gateway's address.
     """
     root = work / _ROOT
     mount_layer(image_root, work / "pool-layer", root)
@@ -257,7 +257,7 @@ def start(image_root: Path, work: Path, signing_key: bytes = b"", shape: str = "
 
 @contextmanager
 def beside(image_root: Path, work: Path, network: Network, shape: str = "plain") -> Iterator[Pool]:
-    """A pool in a room of its own, for the machines on this network; the room's end is the pool's."""
+    """A pool in a sandbox of its own, for the machines on this network; the sandbox's end is the pool's."""
     key = secrets.token_bytes(64)
     command = [
         sys.executable,
@@ -268,13 +268,13 @@ def beside(image_root: Path, work: Path, network: Network, shape: str = "plain")
         str(work),
         shape,
     ]
-    argv = network.argv(run.room_argv(command))
-    with run.background(argv, log=work / "room.log", env=run.environment()) as room:
-        assert room.stdin
-        room.stdin.write(key)
-        room.stdin.close()
-        # The room's mounts are not ours, but the kernel lets us through.
-        root = Path(f"/proc/{room.pid}/root{work / _ROOT}")
+    argv = network.argv(run.sandbox_argv(command))
+    with run.background(argv, log=work / "sandbox.log", env=run.environment()) as sandbox:
+        assert sandbox.stdin
+        sandbox.stdin.write(key)
+        sandbox.stdin.close()
+        # The sandbox's mounts are not ours, but the kernel lets us through.
+        root = Path(f"/proc/{sandbox.pid}/root{work / _ROOT}")
         pool = Pool(root, key, network, shape=SHAPES[shape])
         _wait_up(pool)
         yield pool

@@ -34,7 +34,7 @@ class Onlooker:
     kills: bool = False
     told: list[Event] = field(default_factory=list)
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         self.told.append(event)
         if self.kills and event == {"event": "begin", "name": BOOTED}:
             for pid in processes_of(self.store.root):
@@ -94,7 +94,7 @@ def test_a_machine_that_does_not_answer_in_time_is_told_with_its_console(
     assert "error: Not within 10 s" in log(error, "events.log")
 
 
-# The image's own ssh server, with what it needs; in a room, so that all of it goes again.
+# The image's own ssh server, with what it needs; in a sandbox, so that all of it goes again.
 SSHD = (
     'mount -t tmpfs none "$0/run"; mkdir "$0/run/sshd"; mount -t tmpfs none "$0/dev"; '
     'for node in null urandom; do touch "$0/dev/$node"; mount --bind "/dev/$node" "$0/dev/$node"; done; '
@@ -108,7 +108,7 @@ def test_a_refused_key_is_named(worker_root: Path, tmp_path: Path) -> None:
     port = vm.free_port()
     console = tmp_path / vm.SERIAL
     console.write_text("ci-info: no authorized SSH keys fingerprints found for user debian.\n")
-    argv = run.room_argv(["sh", "-ec", SSHD, str(worker_root), str(port)])
+    argv = run.sandbox_argv(["sh", "-ec", SSHD, str(worker_root), str(port)])
     with run.background(argv, log=tmp_path / vm.QEMU_LOG) as process:
         login = vm.Login(BASE.login, vm.new_key(tmp_path))
         settings = vm.Settings(tmp_path / "none", tmp_path / "none", login, KVM)

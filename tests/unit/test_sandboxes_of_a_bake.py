@@ -1,4 +1,4 @@
-"""How far one room of a bake goes, and after which roles the disk is kept."""
+"""How far one sandbox of a bake goes, and after which roles the disk is kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from bakery.engines.chroot import engine as chroot
 from bakery.image import bases, recipe
 from bakery.store.store import Store
-from provisioner import __main__ as room
+from provisioner import __main__ as sandbox
 from provisioner.checkpoints import Wanted
 from provisioner.events import JsonLines, Silent
 from provisioner.plan import Plan
@@ -26,7 +26,7 @@ ENDS = PLAN.role_ends()
 def through(first: int, last: int, wanted: Wanted, writing: float = 0.0) -> tuple[int, bool, Recorder]:
     options = argparse.Namespace(first=first, last=last, checkpoints=wanted, writing=writing)
     target = Recorder()
-    return (*room._steps(PLAN, target, options, JsonLines(io.StringIO())), target)
+    return (*sandbox._steps(PLAN, target, options, JsonLines(io.StringIO())), target)
 
 
 @pytest.mark.parametrize("wanted", ["auto", "none"])
@@ -47,13 +47,13 @@ def test_it_ends_after_each_role_where_all_are_wanted_but_at_the_sealed_disk() -
 
 def test_a_slow_role_s_disk_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 5.0, 11.0])  # the first role alone is not worth it
-    monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    monkeypatch.setattr(room, "apply", lambda *_: None)
+    monkeypatch.setattr(sandbox, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(sandbox, "apply", lambda *_: None)
     assert through(0, len(PLAN.steps), "auto", writing=3.0)[:2] == (ENDS[1], True)
 
 
 def stretches(more: str, tmp_path: Path) -> list[int]:
-    """Where rooms end at the latest."""
+    """Where sandboxes end at the latest."""
     lent = chroot.Repositories("trixie", "Types: deb\n", more)
     bake, found, done = chroot._Bake(PLAN, Store(tmp_path), lent, tmp_path, Silent()), [], 0
     while done < len(PLAN.steps):
