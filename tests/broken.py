@@ -39,27 +39,27 @@ WAYS: Mapping[str, Break] = MappingProxyType(
             "-worker-life.service]",
         ),
         "START has no guard of the image's": Break(
-            f"{RUNTIME}/condor.py",
+            f"{RUNTIME}/configuration/condor_config.py",
             'found = ["MY.NODE_IS_HEALTHY =?= True"]',
             "found = []",
             "test_start_is_the_image_s_and_the_user_s",
         ),
         "the token's file is open to all": Break(
-            f"{RUNTIME}/configure.py",
+            f"{RUNTIME}/configuration/configure.py",
             "files.put(kind.token_file, secret, 0o600)",
             "files.put(kind.token_file, secret, 0o644)",
             "test_token_is_where_only_root_reads_it",
         ),
         "START is the user's alone": Break(
-            f"{RUNTIME}/condor.py",
+            f"{RUNTIME}/configuration/condor_config.py",
             'return " && ".join("( %s )" % part for part in parts)',
             "return wanted",
             "test_start_is_the_image_s_and_the_user_s",
         ),
         "the group is another": Break(
-            f"{RUNTIME}/condor.py",
-            "found[key.advertise] = quoted(values[key.setting])\n    if wanted",
-            'found[key.advertise] = quoted(values[key.setting] + "s")\n    if wanted',
+            f"{RUNTIME}/configuration/condor_config.py",
+            "found[key.advertise] = quote(values[key.setting])\n    if requirements",
+            'found[key.advertise] = quote(values[key.setting] + "s")\n    if requirements',
             "test_what_it_is_found_by_is_carried_exactly",
         ),
         "nothing keeps jobs from the metadata service": Break(

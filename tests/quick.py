@@ -282,28 +282,28 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/boot/test_life_configuration.py",
     ),
     "worker/common/etc/": ("tests/integration/test_worker_jobs.py", "tests/boot/test_life_jobs.py"),
-    "worker/common/usr/lib/worker-bakery/worker_runtime/guard.py": (
+    "worker/common/usr/lib/worker-bakery/worker_runtime/jobs/metadata_guard.py": (
         "tests/integration/test_metadata_guard.py",
     ),
     "worker/common/usr/lib/worker-bakery/pools.json": (
         "tests/integration/test_pools_of_htcondor.py",
         "tests/boot/test_pool_shape.py",
     ),
-    "worker/common/usr/lib/worker-bakery/worker_runtime/servers.py": (
+    "worker/common/usr/lib/worker-bakery/worker_runtime/configuration/servers.py": (
         "tests/integration/test_pools_of_htcondor.py",
         "tests/boot/test_pool_shape.py",
     ),
-    "worker/common/usr/lib/worker-bakery/worker_runtime/join.py": (
+    "worker/common/usr/lib/worker-bakery/worker_runtime/lifecycle/join.py": (
         "tests/boot/test_pool_shape.py",
         "tests/boot/test_life_ends.py",
     ),
-    "worker/common/usr/lib/worker-bakery/worker_runtime/storage.py": (
+    "worker/common/usr/lib/worker-bakery/worker_runtime/jobs/storage.py": (
         "tests/integration/test_execute_disk.py",
     ),
-    "worker/common/usr/lib/worker-bakery/worker_runtime/health.py": (
+    "worker/common/usr/lib/worker-bakery/worker_runtime/jobs/health.py": (
         "tests/integration/test_worker_health.py",
     ),
-    "worker/common/usr/lib/worker-bakery/worker_runtime/container.py": (
+    "worker/common/usr/lib/worker-bakery/worker_runtime/container/": (
         _STARTED,
         "tests/integration/test_container.py",
     ),

@@ -31,7 +31,7 @@ from provisioner.roles.workers.ospool import ospool
 from provisioner.roles.workers.prominence import prominence_worker
 from provisioner.steps import File, Service, Step, lower
 
-# Where worker_runtime/machine.py reads it.
+# Where worker_runtime/configuration/instance.py reads it.
 IMAGE = "/usr/lib/worker-bakery/image.json"
 
 Role = Callable[[Context], tuple[Step, ...]]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from bakery.runtime.data import WORKER
 
 if TYPE_CHECKING:
-    from worker_runtime.conf import Conf
-    from worker_runtime.kind import Kind
+    from worker_runtime.configuration.kind import Kind
+    from worker_runtime.configuration.worker_file import WorkerConfig
 
 _FOLDER = str(WORKER / "common" / "usr" / "lib" / "worker-bakery")
 POOLS = WORKER / "common" / "usr" / "lib" / "worker-bakery" / "pools.json"
@@ -25,32 +25,32 @@ POOLS = WORKER / "common" / "usr" / "lib" / "worker-bakery" / "pools.json"
 def problem_with(kind: str, value: str) -> str | None:
     """What the worker has against a value of this kind, to be put behind its key."""
     _reachable()
-    from worker_runtime import values
+    from worker_runtime.configuration import values
 
     return values.problem_with(kind, value)
 
 
-def read(raw: bytes, kind: str = "osg") -> Conf:
+def read(raw: bytes, kind: str = "osg") -> WorkerConfig:
     """The file as the worker reads it."""
     _reachable()
-    from worker_runtime import conf
+    from worker_runtime.configuration import worker_file
 
     mine = kind_of(kind)
-    return conf.parse(raw, mine.keys, mine.form)
+    return worker_file.parse(raw, mine.keys, mine.form)
 
 
 def wanted(raw: bytes, kind: str) -> str:
     """What the worker with this file demands of jobs, as one expression."""
     mine, read_values = kind_of(kind), read(raw, kind).values
-    from worker_runtime import condor
+    from worker_runtime.configuration import condor_config
 
-    return condor.wanted(mine, read_values)
+    return condor_config.requirements(mine, read_values)
 
 
 def trust_domain(values: Mapping[str, str], kind: str) -> str:
     """Who issues the tokens of the pool that a worker with these values joins; "" if it does not know."""
     mine = kind_of(kind)
-    from worker_runtime import servers
+    from worker_runtime.configuration import servers
 
     return servers.trust_domain(mine.pools, values)
 
@@ -64,9 +64,9 @@ def _reachable() -> None:
 def value_of(kind: str, text: str) -> str:
     """The value that stands so in the worker's file; "" if the worker would refuse it."""
     mine = kind_of(kind)
-    from worker_runtime import conf
+    from worker_runtime.configuration import worker_file
 
-    return conf.value_of(text, mine.form) or ""
+    return worker_file.parse_value(text, mine.form) or ""
 
 
 def table_file(kind: str) -> Path:
@@ -84,8 +84,8 @@ def kind_of(name: str) -> Kind:
     import json
 
     _reachable()
-    from worker_runtime import kind
+    from worker_runtime.configuration import kind
 
     files = (_folder(name) / "kind.json", table_file(name), POOLS)
     told, table, pools = (json.loads(file.read_text("utf-8")) for file in files)
-    return kind.of(told, table, pools)
+    return kind.from_tables(told, table, pools)

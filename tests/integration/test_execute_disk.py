@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worker_runtime import storage
+from worker_runtime.jobs import storage
 
 from provisioner.process.run import call, require, sandbox_argv
 from tests.boot.test_guest_life import (
@@ -48,7 +48,7 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$1" /usr/bin/python3 -IBc
 DRIVER = """
 import json, os, pwd, subprocess, sys
 sys.path.insert(0, "/usr/lib/worker-bakery")
-from worker_runtime import storage
+from worker_runtime.jobs import storage
 def run(*argv):
     return subprocess.check_output(argv).decode().strip()
 disks = [storage.Disk(path, int(run("blockdev", "--getsize64", path))) for path in %(disks)r]
@@ -246,7 +246,7 @@ def test_a_disk_in_use_read_only_or_too_small_is_left_as_it_is(
     before = digest(empty)
     with loop(empty, "--read-only") as device:
         assert f"{device} is left alone: it is read-only" in settle(worker_root, device).said
-    with loop(empty, "--sizelimit", str(storage.MINIMUM - 512)) as device:
+    with loop(empty, "--sizelimit", str(storage.MIN_SIZE - 512)) as device:
         assert settle(worker_root, device).execute == "/var/lib/condor/execute"
     assert digest(empty) == before
 
@@ -317,7 +317,7 @@ def test_disks_of_this_machine_that_are_in_use_are_no_candidates(empty: Path) ->
     with loop(empty) as device:
         pairs = call(["lsblk", "-P", "-b", "-o", "KNAME,PKNAME,TYPE,SIZE,RO,RM,MOUNTPOINT"]).stdout
         assert Path(device).name in pairs
-        paths = [disk.path for disk in storage.attached(pairs)]
+        paths = [disk.path for disk in storage.unused_disks(pairs)]
     assert device not in paths
     mounted = {line.split()[0] for line in Path("/proc/mounts").read_text().splitlines()}
     assert not mounted & set(paths)

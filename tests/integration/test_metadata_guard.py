@@ -108,8 +108,9 @@ class Places:
         self.worker.run("sh", "-c", "cat >/run/worker-bakery/settings.json", stdin=settings.encode())
         command = [str(self.runtime / "worker"), "guard"]
         if ipv6 is not None:
-            part = f"sys.path.insert(0, {str(self.runtime)!r}); from worker_runtime import guard; "
-            command = [PYTHON, "-IBc", f"import sys; {part}guard.switch({on}, {ipv6})"]
+            part = f"import sys; sys.path.insert(0, {str(self.runtime)!r}); "
+            part += "from worker_runtime.jobs import metadata_guard; "
+            command = [PYTHON, "-IBc", f"{part}metadata_guard.switch({on}, {ipv6})"]
         return self.worker.run("env", f"PATH={path}", *command, expect=expect)
 
     def rules(self) -> str:

@@ -16,14 +16,15 @@ NAMES = ("CONDOR_HOST", "COLLECTOR_HOST", "CCB_ADDRESS", "TRUST_DOMAIN")
 CONFIGURE = """
 import sys
 sys.path.insert(0, "/usr/lib/worker-bakery")
-from worker_runtime import condor, conf, files, kind, machine, proof
-mine = kind.here()
-read = conf.parse(open(mine.file, "rb").read(), mine.keys, mine.form)
+from worker_runtime.configuration import condor_config, configuration_check, kind, worker_file
+from worker_runtime.system import files, paths
+mine = kind.load()
+read = worker_file.parse(open(mine.file, "rb").read(), mine.keys, mine.form)
 assert not (read.problems or read.warnings), read
-place = condor.Place(0, {}, 2)
-verdict = proof.of_configuration(mine, read.values, place)
+machine = condor_config.Machine(0, {}, 2)
+verdict = configuration_check.check_configuration(mine, read.values, machine)
 assert not (verdict.problems or verdict.warnings), verdict
-path, text = proof.CONFIG_DIR + "/" + mine.config_name, condor.render(mine, read.values, place)
+path, text = paths.CONFIG_DIR + "/" + mine.config_name, condor_config.render(mine, read.values, machine)
 files.put(path, text.encode(), 0o644)
 """
 TODAY = "cm-1.ospool.osg-htc.org,cm-2.ospool.osg-htc.org"

@@ -29,29 +29,29 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, {str(RUNTIME)!r})
 import json, os
-from worker_runtime import query
+from worker_runtime.system import status_socket
 """
 # As the watch does it: a look begins when its number is printed, and lasts until a line is read.
 WATCH = """
-desk, number = query.Desk(), 0
+server, number = status_socket.StatusServer(), 0
 glance = lambda: os.path.exists(sys.argv[1])
 before = glance()
 print("ready", flush=True)
 while True:
-    desk.wait(600, glance, before)
+    server.wait(600, glance, before)
     before = glance()
     number += 1
     print(number, flush=True)
     sys.stdin.readline()
-    desk.answer(json.dumps({"number": number, "more": "x" * 50000}).encode())
+    server.answer(json.dumps({"number": number, "more": "x" * 50000}).encode())
 """
 ASK = """
 try:
-    print(query.ask(float(sys.argv[1]))["number"])
-except query.Unanswered as reason:
+    print(status_socket.request(float(sys.argv[1]))["number"])
+except status_socket.NoAnswer as reason:
     print(type(reason).__name__, reason)
 """
-NUDGE = "query.nudge()"
+NUDGE = "status_socket.wake_watch()"
 
 
 @dataclass(frozen=True)
@@ -173,18 +173,18 @@ def test_asked_by_the_runtime_itself(watch: Watch) -> None:
         assert watch.begins_look() == 1
         watch.ends_look()
         assert asks.communicate(timeout=LIMIT)[0] == "1\n"
-    assert told(watch.home, ASK, "1") == "Late the watch did not answer within 1 s"
+    assert told(watch.home, ASK, "1") == "TimedOut the watch did not answer within 1 s"
 
 
 def test_a_watch_that_is_not_there_or_ends_or_is_started_again(home: Path) -> None:
-    assert told(home, ASK, "1").startswith("Absent ")
+    assert told(home, ASK, "1").startswith("NotRunning ")
     assert told(home, NUDGE) == ""
     with watching(home) as watch, program(ASK, home, str(LIMIT)) as asks:
         assert watch.begins_look() == 1
         watch.process.kill()
-        assert asks.communicate(timeout=LIMIT)[0] == "Absent the watch ended before it answered\n"
+        assert asks.communicate(timeout=LIMIT)[0] == "NotRunning the watch ended before it answered\n"
     assert watch.address.is_socket()
-    assert told(home, ASK, "1") == "Absent the watch does not run"
+    assert told(home, ASK, "1") == "NotRunning the watch does not run"
     with watching(home) as again:
         asking = again.connect()
         assert again.begins_look() == 1

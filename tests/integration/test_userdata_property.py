@@ -362,15 +362,17 @@ def check_values(raw: bytes, expected: dict[str, str | None]) -> None:
 def ask_condor(worker: Worker) -> None:
     """The worker's own rendering, a name for each case, all read back by one condor_config_val."""
     guest.problem_with("string", "")  # makes the guest's modules known
-    from worker_runtime import condor
+    from worker_runtime.configuration import condor_config
 
     meant: dict[str, str] = {}
     for number, conf in enumerate(worker.for_condor):
         values = guest.read(rendering.conf_text(conf).encode()).values
-        macros = condor.meant(guest.kind_of("osg"), values, condor.Place(0, {}), ["True"])
+        macros = condor_config.expected_values(
+            guest.kind_of("osg"), values, condor_config.Machine(0, {}), ["True"]
+        )
         meant |= {f"CASE_{number}_{name}": value for name, value in macros.items()}
     worker.for_condor.clear()
-    lines = (f"{name} = {condor.escaped(value)}\n" for name, value in meant.items())
+    lines = (f"{name} = {condor_config.escape_macro(value)}\n" for name, value in meant.items())
     (worker.share / "condor_config").write_text("".join(lines), "utf-8")
     asked = "CONDOR_CONFIG=/run/condor_config xargs condor_config_val </run/names >/run/values"
     (worker.share / "names").write_text("\n".join(meant))

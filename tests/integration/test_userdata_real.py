@@ -105,7 +105,7 @@ def test_the_guest_reads_the_same_values(name: str) -> None:
 )
 def test_what_we_accept_the_guest_accepts(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(GUEST))
-    problem_with = importlib.import_module("worker_runtime.values").problem_with
+    problem_with = importlib.import_module("worker_runtime.configuration.values").problem_with
     values = parse_conf(conf_text(replace(CONF, **change)))
     problems = {
         key.key: problem_with(key.kind, values[key.key]) for key in worker_keys() if key.key in values

@@ -127,14 +127,14 @@ def test_a_full_and_a_hung_disk_are_said_and_heal(disk: Path, machine: Namespace
 
 
 def findings(tmp_path: Path, *checks: str) -> list[str]:
-    """bounded.findings() in a process of its own: it forks. Each check is a name, seconds, code."""
+    """timed_checks.problems() in a process of its own: it forks. Each check is a name, seconds, code."""
     script = f"""
         import json, os, signal, subprocess, sys, time
         sys.dont_write_bytecode = True
         sys.path.insert(0, {str(RUNTIME)!r})
-        from worker_runtime.bounded import Check, findings
+        from worker_runtime.system.timed_checks import Check, problems
         checks = [{", ".join(f"Check({check})" for check in checks)}]
-        print(json.dumps(findings(checks, {str(tmp_path / "memory")!r})))
+        print(json.dumps(problems(checks, {str(tmp_path / "memory")!r})))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, check=True, timeout=300

@@ -11,16 +11,17 @@ RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(RUNTIME))
 
-from worker_runtime import kind  # noqa: E402
+from worker_runtime.configuration import kind  # noqa: E402
+from worker_runtime.system import paths  # noqa: E402
 
 
 def kind_of(name: str) -> kind.Kind:
     """As the worker itself would read it."""
     folder = data.WORKER / name / "usr/lib/worker-bakery"
     files = (folder / "kind.json", folder / "keys.json", RUNTIME / "pools.json")
-    return kind.of(*(json.loads(file.read_text()) for file in files))
+    return kind.from_tables(*(json.loads(file.read_text()) for file in files))
 
 
 OSG, PROMINENCE = kind_of("osg"), kind_of("prominence")
 KEYS = OSG.keys
-kind.FOLDER = str(data.WORKER / "osg/usr/lib/worker-bakery")
+paths.DATA = str(data.WORKER / "osg/usr/lib/worker-bakery")

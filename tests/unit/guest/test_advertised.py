@@ -5,31 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from worker_runtime import advertised, conf
-from worker_runtime.advertised import TRIES, Told, Wanted
-from worker_runtime.observe import Shown, Slots
-from worker_runtime.program import Ended
+from worker_runtime.configuration import worker_file
+from worker_runtime.lifecycle import advertisement
+from worker_runtime.lifecycle.advertisement import MAX_TRIES, Expected, Progress
+from worker_runtime.lifecycle.observe import PoolAds, Slots
+from worker_runtime.system.command import Completed
 
 from tests.unit.guest.conftest import OSG
 
 NAME = 'My "workers"'
-WANTED = Wanted("startd_1", 5.0, True, (("WorkerGroupName", NAME),))
+WANTED = Expected("startd_1", 5.0, True, (("WorkerGroupName", NAME),))
 
 
-def ads(*healthy: bool | None, name: str = NAME) -> Shown:
+def ads(*healthy: bool | None, name: str = NAME) -> PoolAds:
     rows: list[dict[str, Any]] = [{"Name": "slot1@w", "WorkerGroupName": name} for _ in healthy]
     for row, value in zip(rows, healthy, strict=True):
         if value is not None:
             row["NODE_IS_HEALTHY"] = value
-    return Shown(bool(rows), tuple(rows))
+    return PoolAds(bool(rows), tuple(rows))
 
 
 def test_what_the_pool_is_to_show() -> None:
-    values = conf.values_of({"WorkerGroupName": NAME}, OSG.keys)
-    assert advertised.wanted(OSG, values, 5.0, Slots(0, "startd_1", True)) == WANTED
+    values = worker_file.values_by_setting({"WorkerGroupName": NAME}, OSG.keys)
+    assert advertisement.expected(OSG, values, 5.0, Slots(0, "startd_1", True)) == WANTED
     assert WANTED.attributes() == ("NODE_IS_HEALTHY", "WorkerGroupName")
-    assert advertised.wanted(OSG, values, 5.0, None) == Wanted()
-    assert advertised.wanted(OSG, values, 0, Slots(0, "startd_1", True)) == Wanted()
+    assert advertisement.expected(OSG, values, 5.0, None) == Expected()
+    assert advertisement.expected(OSG, values, 0, Slots(0, "startd_1", True)) == Expected()
 
 
 @pytest.mark.parametrize(
@@ -40,39 +41,39 @@ def test_what_the_pool_is_to_show() -> None:
         (ads(True, False), False),
         (ads(None), False),
         (ads(True, name="The name before"), False),
-        (Shown(True, ()), False),  # there, but not to be read
+        (PoolAds(True, ()), False),  # there, but not to be read
         (ads(), False),
         (None, False),
     ],
 )
-def test_what_it_shows(shown: Shown | None, shows: bool) -> None:
-    assert advertised.compared(Told(), WANTED, shown) == Told(WANTED, 0, shows)
+def test_what_it_shows(shown: PoolAds | None, shows: bool) -> None:
+    assert advertisement.compare(Progress(), WANTED, shown) == Progress(WANTED, 0, shows)
 
 
 def test_news_begin_anew_and_what_was_shown_once_is_not_asked_again() -> None:
-    shows = Told(WANTED, 3, True)
-    assert advertised.compared(shows, WANTED, None) == shows
-    assert advertised.done(shows, WANTED)
+    shows = Progress(WANTED, 3, True)
+    assert advertisement.compare(shows, WANTED, None) == shows
+    assert advertisement.is_done(shows, WANTED)
     ill = WANTED._replace(healthy=False)
-    assert not advertised.done(shows, ill)
-    assert advertised.compared(shows, ill, ads(True)) == Told(ill, 0, False)
+    assert not advertisement.is_done(shows, ill)
+    assert advertisement.compare(shows, ill, ads(True)) == Progress(ill, 0, False)
     # Before its first look, a startd's ads say nothing of health.
-    assert advertised.compared(shows, WANTED._replace(healthy=None), ads(None)).shows
+    assert advertisement.compare(shows, WANTED._replace(healthy=None), ads(None)).shows
 
 
 def test_it_is_tried_until_the_pool_shows_it_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(advertised, "say", said.append)
-    monkeypatch.setattr(advertised, "ended", lambda *_: Ended(1, "", "not allowed"))
-    told = Told(WANTED)
-    for _ in range(TRIES):
-        assert not advertised.done(told, WANTED)
-        told = advertised.sent(told, None)
-    assert advertised.done(told, WANTED) and not told.shows
+    monkeypatch.setattr(advertisement, "log", said.append)
+    monkeypatch.setattr(advertisement, "run", lambda *_: Completed(1, "", "not allowed"))
+    told = Progress(WANTED)
+    for _ in range(MAX_TRIES):
+        assert not advertisement.is_done(told, WANTED)
+        told = advertisement.send(told, None)
+    assert advertisement.is_done(told, WANTED) and not told.shows
     assert said == ["the pool hears of the change with HTCondor's next update: not allowed"]
 
 
 def test_a_pool_that_shows_nobody_its_workers_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(advertised, "ended", lambda *_: Ended(0, "", ""))
-    assert advertised.sent(Told(WANTED), None) == Told(WANTED, 1, True)
-    assert advertised.sent(Told(WANTED), ads(None)) == Told(WANTED, 1, False)
+    monkeypatch.setattr(advertisement, "run", lambda *_: Completed(0, "", ""))
+    assert advertisement.send(Progress(WANTED), None) == Progress(WANTED, 1, True)
+    assert advertisement.send(Progress(WANTED), ads(None)) == Progress(WANTED, 1, False)

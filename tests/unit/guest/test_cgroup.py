@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from worker_runtime import cgroup
-from worker_runtime.cgroup import Mount, Share
+from worker_runtime.container import cgroup
+from worker_runtime.container.cgroup import Mount, Share
 
 WHOLE = Share(64, 512_000)
 # As seen in a container of Docker with version 2 and a namespace of its own.
@@ -74,7 +74,7 @@ def test_the_least_limit_holds(
         (tmp_path / name).write_text(content)
     own, mountinfo = kernel
     groups = cgroup.folders(own, cgroup.mounts(mountinfo.format(at=tmp_path)))
-    assert cgroup.within(WHOLE, groups) == share
+    assert cgroup.limited_share(WHOLE, groups) == share
 
 
 def test_only_control_groups_are_looked_at_and_names_are_as_they_are_written() -> None:

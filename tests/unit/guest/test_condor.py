@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from worker_runtime.condor import (
-    Place,
-    escaped,
-    meant,
+from worker_runtime.configuration.condor_config import (
+    Machine,
+    escape_macro,
+    expected_values,
     needs_restart,
-    quoted,
     render,
     update_interval,
 )
-from worker_runtime.conf import values_of
+from worker_runtime.configuration.worker_file import values_by_setting
+from worker_runtime.system.classad import quote
 
 from tests.unit.guest.conftest import KEYS, OSG, PROMINENCE
 
@@ -23,7 +23,7 @@ VALUES = {
     "Start": 'Owner == "$(SECRET)"',
     "CentralManager": "cm.example.org:9619",
 }
-PLACE = Place(1_000_000, {"CloudRegion": "IU", "WorkerImage": "osg-x"})
+PLACE = Machine(1_000_000, {"CloudRegion": "IU", "WorkerImage": "osg-x"})
 BASE = "( MY.NODE_IS_HEALTHY =?= True )"
 GPUS = "( MY.TotalGPUs =?= undefined || MY.TotalGPUs == 0 || TARGET.RequestGPUs > 0 )"
 
@@ -53,12 +53,12 @@ def test_no_name_no_attribute() -> None:
 
 
 def test_who_takes_everybody_is_not_said_to_be_outside_of_the_pool() -> None:
-    text = render(OSG, {**VALUES, "Start": "TRUE", "WorkerGroupName": ""}, Place(0, {}))
+    text = render(OSG, {**VALUES, "Start": "TRUE", "WorkerGroupName": ""}, Machine(0, {}))
     assert "OSPool" not in text and "STARTD_ATTRS" not in text
 
 
 def test_start_is_never_empty_and_never_without_the_guards() -> None:
-    start = meant(OSG, VALUES, PLACE, ["True || False"])["START"]
+    start = expected_values(OSG, VALUES, PLACE, ["True || False"])["START"]
     assert start == f'{BASE} && {GPUS} && ( True || False ) && ( Owner == "$(SECRET)" )'
 
 
@@ -67,15 +67,18 @@ def test_gpus_for_everybody() -> None:
 
 
 def test_a_lifetime_is_planned_from_boot_and_guarded() -> None:
-    wanted = meant(OSG, {**VALUES, "MaxLifetime": "40000"}, PLACE, ["True"])
+    wanted = expected_values(OSG, {**VALUES, "MaxLifetime": "40000"}, PLACE, ["True"])
     assert (wanted["WorkerRetires"], wanted["WorkerEnds"]) == ("1030000", "1040000")
     assert "time() < MY.WorkerRetires" in wanted["START"]
-    week = meant(OSG, {**VALUES, "MaxLifetime": "604800"}, PLACE, ["True"])
+    week = expected_values(OSG, {**VALUES, "MaxLifetime": "604800"}, PLACE, ["True"])
     assert int(week["WorkerEnds"]) - int(week["WorkerRetires"]) == 24 * 3600
 
 
 def test_who_stays_has_no_idle_exit() -> None:
-    assert meant(OSG, {**VALUES, "OnIdle": "none"}, PLACE, ["True"])["STARTD_NOCLAIM_SHUTDOWN"] == "0"
+    assert (
+        expected_values(OSG, {**VALUES, "OnIdle": "none"}, PLACE, ["True"])["STARTD_NOCLAIM_SHUTDOWN"]
+        == "0"
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,11 +93,11 @@ def test_only_another_pool_needs_a_restart(change: dict[str, str], restart: bool
     ("text", "string"), [("", '""'), ("a\\", '"a\\"'), ("\\\\", '"\\\\"'), ('"', '"\\""'), ("é", '"é"')]
 )
 def test_quoted(text: str, string: str) -> None:
-    assert quoted(text) == string
+    assert quote(text) == string
 
 
 def test_no_dollar_of_the_users_opens_a_macro() -> None:
-    assert escaped("$(A) $5 $") == "$(DOLLAR)(A) $(DOLLAR)5 $(DOLLAR)"
+    assert escape_macro("$(A) $5 $") == "$(DOLLAR)(A) $(DOLLAR)5 $(DOLLAR)"
     text = render(
         OSG, {**VALUES, "WorkerGroupName": "$(WORKER_GUARDS)", "Start": '"$(WORKER_GUARDS)"'}, PLACE
     )
@@ -109,13 +112,13 @@ def test_idleness_is_looked_at_often_enough(idle: int, interval: int) -> None:
 
 
 WANTED = {
-    **values_of({}, PROMINENCE.keys), "Cloud": 'a "cloud" $(X)', "Region": "r", "NodeGroup": "g",
+    **values_by_setting({}, PROMINENCE.keys), "Cloud": 'a "cloud" $(X)', "Region": "r", "NodeGroup": "g",
     "CentralManager": "cm",
 }  # fmt: skip
 
 
 def test_a_prominence_worker() -> None:
-    assert render(PROMINENCE, WANTED, Place(0, {})).splitlines() == [
+    assert render(PROMINENCE, WANTED, Machine(0, {})).splitlines() == [
         "# Written by the worker from /etc/prominence-worker.conf; edit that, not this file.",
         "CONDOR_HOST = cm",
         "COLLECTOR_HOST = cm",
@@ -131,12 +134,12 @@ def test_a_prominence_worker() -> None:
 
 
 def test_one_job_only() -> None:
-    start = meant(PROMINENCE, {**WANTED, "JobId": "a b$c"}, PLACE, ["True"])["START"]
+    start = expected_values(PROMINENCE, {**WANTED, "JobId": "a b$c"}, PLACE, ["True"])["START"]
     assert start == f'{BASE} && ( True ) && ( TARGET.ProminenceWantCluster =?= "a b$c" )'
 
 
 def test_parallel_jobs_are_preferred_and_others_taken() -> None:
-    wanted = meant(PROMINENCE, {**WANTED, "ScheddName": "s@h"}, PLACE, ["True"])
+    wanted = expected_values(PROMINENCE, {**WANTED, "ScheddName": "s@h"}, PLACE, ["True"])
     assert wanted["RANK"] == 'TARGET.Scheduler =?= "DedicatedScheduler@s@h"'
     assert wanted["DedicatedScheduler"] == '"DedicatedScheduler@s@h"'
     assert wanted["ParallelSchedulingGroup"] == wanted["ProminenceCloud"]

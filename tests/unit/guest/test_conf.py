@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from worker_runtime.conf import Conf, of_environment, parse
+from worker_runtime.configuration.worker_file import WorkerConfig, from_environment, parse
 
 from tests.unit.guest.conftest import KEYS, PROMINENCE
 
@@ -11,7 +11,7 @@ TOKEN = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImsifQ.eyJzdWIiOiJjYW5hcnkifQ.CANARYcanary-
 GOOD = f"Token = {TOKEN}\nStart = True\n"
 
 
-def read(text: str | bytes) -> Conf:
+def read(text: str | bytes) -> WorkerConfig:
     return parse(text if isinstance(text, bytes) else text.encode(), KEYS, "conf")
 
 
@@ -141,7 +141,7 @@ def test_no_seconds(seconds: str) -> None:
     assert len(read(f"{GOOD}IdleTimeout = {seconds}").problems) == 1
 
 
-def told(text: str) -> Conf:
+def told(text: str) -> WorkerConfig:
     """A PROMINENCE worker's file."""
     return parse(text.encode(), PROMINENCE.keys, PROMINENCE.form)
 
@@ -158,7 +158,7 @@ def test_the_seeds_variables_have_their_meaning() -> None:
         "PROMINENCE_JOB_ID": "a-1",
         "PROMINENCE_IDLE_TIMEOUT": "600",
     }
-    conf = of_environment({**SEED, **more, "PATH": "/bin"}, PROMINENCE.keys)
+    conf = from_environment({**SEED, **more, "PATH": "/bin"}, PROMINENCE.keys)
     assert (conf.problems, conf.warnings) == ((), ())
     named = ("Cloud", "Region", "NodeGroup", "CentralManager", "ScheddName", "JobId", "IdleTimeout")
     assert [conf.values[name] for name in named] == [*SEED.values(), *more.values()]
@@ -168,7 +168,7 @@ def test_the_seeds_variables_have_their_meaning() -> None:
 def test_an_empty_variable_is_not_set() -> None:
     """As `docker run -e PROMINENCE_JOB_ID=$job_id` makes it, where there is no job_id."""
     empty = {f"PROMINENCE_{name}": "" for name in ("SCHEDD_NAME", "JOB_ID", "IDLE_TIMEOUT", "TOKEN_FILE")}
-    assert of_environment({**SEED, **empty}, PROMINENCE.keys) == of_environment(SEED, PROMINENCE.keys)
+    assert from_environment({**SEED, **empty}, PROMINENCE.keys) == from_environment(SEED, PROMINENCE.keys)
 
 
 def test_all_that_is_wrong_with_the_variables_at_once() -> None:
@@ -177,7 +177,7 @@ def test_all_that_is_wrong_with_the_variables_at_once() -> None:
         "PROMINENCE_JOB_ID": 'x" || True || "', "PROMINENCE_IDLE_TIMEOUT": "soon",
         "PROMINENCE_SCHEDD_NAME": "'quoted'", "PROMINENCE_JOBID": "1",
     }  # fmt: skip
-    conf = of_environment(wrong, PROMINENCE.keys)
+    conf = from_environment(wrong, PROMINENCE.keys)
     control = "contains a control character (a tab, perhaps)"
     assert conf.problems == (
         f"PROMINENCE_CLOUD {control}",
@@ -193,7 +193,7 @@ def test_all_that_is_wrong_with_the_variables_at_once() -> None:
 
 @pytest.mark.parametrize("name", ["PROMINENCE_WORKER_TOKEN", "PROMINENCE_TOKEN_COMMAND"])
 def test_a_token_from_elsewhere_is_instead_of_the_default_file(name: str) -> None:
-    conf = of_environment({**SEED, name: "/bin/cat"}, PROMINENCE.keys)
+    conf = from_environment({**SEED, name: "/bin/cat"}, PROMINENCE.keys)
     assert (conf.problems, conf.values["TokenFile"]) == ((), "")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from worker_runtime.expression import problem
+from worker_runtime.configuration.expression import problem
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from worker_runtime import files
+from worker_runtime.system import files
 
 
 def mode(path: Path) -> int:
@@ -55,7 +55,7 @@ def test_the_umask_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_settled_reads_no_file_as_none(tmp_path: Path) -> None:
-    assert files.settled(str(tmp_path / "none")) is None
+    assert files.read_settled(str(tmp_path / "none")) is None
 
 
 def test_settled_waits_for_a_writer_and_closes_the_file_to_others(
@@ -75,6 +75,6 @@ def test_settled_waits_for_a_writer_and_closes_the_file_to_others(
 
     writer = threading.Thread(target=write_slowly)
     writer.start()
-    assert files.settled(str(path)) == b"abc"
+    assert files.read_settled(str(path)) == b"abc"
     writer.join()
     assert mode(path) == 0o600

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from worker_runtime import condor, given, told
-from worker_runtime.conf import Conf
-from worker_runtime.kind import Kind
-from worker_runtime.told import Told
+from worker_runtime.configuration import condor_config
+from worker_runtime.configuration.kind import Kind
+from worker_runtime.configuration.worker_file import WorkerConfig
+from worker_runtime.container import inputs, token_files
+from worker_runtime.container.inputs import Inputs
 
 from tests.unit.guest.conftest import PROMINENCE
 
@@ -50,22 +51,22 @@ def content(folder: str) -> dict[str, bytes]:
 
 
 def test_htcondor_gets_private_copies_of_all_tokens(kind: Kind) -> None:
-    before = given.looked(given.sources(kind, values(kind)))
-    assert given.copied(kind, values(kind))
+    before = token_files.stamps(token_files.sources(kind, values(kind)))
+    assert token_files.copy_tokens(kind, values(kind))
     assert content(kind.tokens) == {"prominence-worker.token": b"a.b.c\n", "other": OTHER}
     assert Path(kind.tokens).stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in Path(kind.tokens).iterdir()} == {0o600}
-    assert not given.copied(kind, values(kind))
+    assert not token_files.copy_tokens(kind, values(kind))
     # ctime would tell of a chmod or chown.
-    assert given.looked(given.sources(kind, values(kind))) == before
+    assert token_files.stamps(token_files.sources(kind, values(kind))) == before
 
 
 def test_copies_follow_but_a_daemon_s_own_token_stays(kind: Kind) -> None:
-    given.copied(kind, values(kind))
+    token_files.copy_tokens(kind, values(kind))
     theirs = Path(kind.tokens, "STARTD_auto_generated_token")
     theirs.write_text("x")
     Path(kind.given, "other").unlink()
-    assert given.copied(kind, values(kind))
+    assert token_files.copy_tokens(kind, values(kind))
     assert set(content(kind.tokens)) == {"prominence-worker.token", theirs.name}
 
 
@@ -75,8 +76,8 @@ def test_another_token_that_cannot_be_read_is_said_and_left_out(
     def refused(path: str, private: bool) -> bytes:
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr("worker_runtime.files.settled", refused)
-    given.copied(kind, values(kind))
+    monkeypatch.setattr("worker_runtime.system.files.read_settled", refused)
+    token_files.copy_tokens(kind, values(kind))
     assert set(content(kind.tokens)) == {"prominence-worker.token"}
     said = f"warning: {kind.given}/other: Permission denied; HTCondor does not get it\n"
     assert said.encode() in capfdbinary.readouterr().err
@@ -84,11 +85,11 @@ def test_another_token_that_cannot_be_read_is_said_and_left_out(
 
 def test_what_holds_a_token_is_known(kind: Kind) -> None:
     both = [f"{kind.given}/other", f"{kind.given}/token.jwt"]
-    assert given.sources(kind, values(kind)) == both
+    assert token_files.sources(kind, values(kind)) == both
     Path(kind.file).write_text("PROMINENCE_CLOUD=x\n")
-    assert given.sources(kind, values(kind)) == both
+    assert token_files.sources(kind, values(kind)) == both
     Path(kind.file).write_text("PROMINENCE_WORKER_TOKEN=a.b.c\n")
-    assert given.sources(kind, values(kind)) == [*both, kind.file]
+    assert token_files.sources(kind, values(kind)) == [*both, kind.file]
 
 
 @pytest.mark.parametrize(("mode", "said"), [(0o644, 1), (0o640, 1), (0o600, 0), (0o400, 0)])
@@ -96,7 +97,7 @@ def test_what_others_can_read_is_said_with_what_to_do(mode: int, said: int, tmp_
     token = tmp_path / "token"
     token.touch()
     token.chmod(mode)
-    found = given.warnings([str(token)])
+    found = token_files.warnings([str(token)])
     assert len(found) == said
     assert all(f"(mode {mode:04o}); chmod 600 it" in text for text in found)
 
@@ -117,9 +118,9 @@ def test_jobs_are_tried_by_their_own_number(open_folder: Path) -> None:
     ):
         os.chown(token, owner, group)
         token.chmod(mode)
-        assert given.read_by(account, [str(token)]) == (str(token) if read else None)
+        assert token_files.first_readable_by(account, [str(token)]) == (str(token) if read else None)
     open_folder.chmod(0o700)
-    assert given.read_by(account, [str(token)]) is None
+    assert token_files.first_readable_by(account, [str(token)]) is None
     assert (os.geteuid(), os.getegid(), os.getgroups()) == who
 
 
@@ -132,14 +133,14 @@ def test_a_change_is_taken_up_once_and_a_bad_one_not_at_all(
         "MetadataGuard": "yes",
     }
 
-    def read(*_: object) -> Conf:
+    def read(*_: object) -> WorkerConfig:
         secret = Path(at["TokenFile"]).read_text().strip()
-        return Conf({**at, "Token": secret}, ("bad",) if secret == "bad" else (), ())
+        return WorkerConfig({**at, "Token": secret}, ("bad",) if secret == "bad" else (), ())
 
-    monkeypatch.setattr(told, "configured", read)
-    monkeypatch.setattr(told, "said", lambda *_: Conf(at, (), ()))
+    monkeypatch.setattr(inputs, "load", read)
+    monkeypatch.setattr(inputs, "read_inputs", lambda *_: WorkerConfig(at, (), ()))
     open_to_jobs: list[str | None] = [None]
-    one = Told(kind, condor.Place(0, {}), lambda _: open_to_jobs[0])
+    one = Inputs(kind, condor_config.Machine(0, {}), lambda _: open_to_jobs[0])
     assert one.read().values["Token"] == "a.b.c"
     assert one.changed() is None
     token = Path(at["TokenFile"])
@@ -156,6 +157,8 @@ def test_a_change_is_taken_up_once_and_a_bad_one_not_at_all(
 
 def test_what_cannot_be_followed_is_said_in_the_user_s_words() -> None:
     before = {"CentralManager": "a", "MetadataGuard": "yes"}
-    found = told.fixed(PROMINENCE, before, Conf({**before, "CentralManager": "b"}, (), ()))
+    found = inputs.with_fixed_settings(
+        PROMINENCE, before, WorkerConfig({**before, "CentralManager": "b"}, (), ())
+    )
     assert found.problems == ("another PROMINENCE_COLLECTOR needs a new start of the worker",)
-    assert not told.fixed(PROMINENCE, before, Conf(before, (), ())).problems
+    assert not inputs.with_fixed_settings(PROMINENCE, before, WorkerConfig(before, (), ())).problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
-from worker_runtime.guard import FORWARD, IPV4, IPV6, OUT, iptables_rules, nft_rules
+from worker_runtime.jobs.metadata_guard import FORWARD, IPV4, IPV6, OUT, iptables_rules, nft_rules
 
 EMPTY = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
 

@@ -6,45 +6,49 @@ import os
 from pathlib import Path
 
 import pytest
-from worker_runtime import bounded, health
-from worker_runtime.bounded import Process, Session
-from worker_runtime.health import Report, Room
+from worker_runtime.jobs import health
+from worker_runtime.jobs.health import FreeSpace, Report
+from worker_runtime.system import timed_checks
+from worker_runtime.system.timed_checks import Process, Session
 
 SESSION = Session(leader=40, started=1000, at=1795327659)
 
 
 def test_nothing_found_is_ok() -> None:
-    assert health.reported([], 5, "") == Report(True, "OK", 5, "")
+    assert health.make_report([], 5, "") == Report(True, "OK", 5, "")
 
 
 def test_all_reasons_are_said_and_a_remark_is_none() -> None:
-    report = health.reported(["load: high", "clock: slow"], 5, "a remark")
+    report = health.make_report(["load: high", "clock: slow"], 5, "a remark")
     assert report == Report(False, "load: high; clock: slow", 5, "a remark")
 
 
 def test_what_the_startd_reads() -> None:
-    assert health.advertised(Report(True, "OK", 5, "x")) == 'NODE_IS_HEALTHY = True\nNODE_STATUS = "OK"\n'
-    said = health.advertised(Report(False, 'a "b"\nNODE_IS_HEALTHY = True\té', 5, ""))
+    assert (
+        health.format_attributes(Report(True, "OK", 5, "x"))
+        == 'NODE_IS_HEALTHY = True\nNODE_STATUS = "OK"\n'
+    )
+    said = health.format_attributes(Report(False, 'a "b"\nNODE_IS_HEALTHY = True\té', 5, ""))
     assert said == 'NODE_IS_HEALTHY = False\nNODE_STATUS = "a \\"b\\"?NODE_IS_HEALTHY = True??"\n'
 
 
 @pytest.mark.parametrize(
     ("room", "problem"),
     [
-        (Room(512 << 20, 1000), None),
-        (Room(512 << 20, None), None),
-        (Room((512 << 20) - 1, 1000), "full, 511 MiB are left"),
-        (Room(1 << 40, 999), "full, room for 999 more files only"),
+        (FreeSpace(512 << 20, 1000), None),
+        (FreeSpace(512 << 20, None), None),
+        (FreeSpace((512 << 20) - 1, 1000), "full, 511 MiB are left"),
+        (FreeSpace(1 << 40, 999), "full, room for 999 more files only"),
     ],
 )
-def test_room(room: Room, problem: str | None) -> None:
-    assert health.room_problem(room) == problem
+def test_room(room: FreeSpace, problem: str | None) -> None:
+    assert health.space_problem(room) == problem
 
 
 def test_the_execute_folder_is_really_written_and_left_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "LEAST_FREE", 0)
+    monkeypatch.setattr(health, "MIN_FREE", 0)
     assert health.execute_problem(str(tmp_path)) is None
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(FileNotFoundError):
@@ -60,21 +64,21 @@ def test_nobody_s_link_is_followed(tmp_path: Path) -> None:
 
 
 def test_only_an_absurd_load_is_an_illness() -> None:
-    assert health.too_high(80, 4) is None
-    assert health.too_high(81, 4) == "81 over 15 minutes, on 4 CPUs"
+    assert health.high_load_problem(80, 4) is None
+    assert health.high_load_problem(81, 4) == "81 over 15 minutes, on 4 CPUs"
 
 
 def test_a_clock_before_the_image_s_making_is_wrong() -> None:
     made = 1795327659.0
-    assert health.too_early(made, made) is None
-    assert health.too_early(made - 80000, made) is None
-    assert health.too_early(0, made) == "it says 1970-01-01, before this image was made"
+    assert health.early_clock_problem(made, made) is None
+    assert health.early_clock_problem(made - 80000, made) is None
+    assert health.early_clock_problem(0, made) == "it says 1970-01-01, before this image was made"
 
 
 def test_a_clock_that_nobody_keeps_is_remarked() -> None:
     assert health.clock_remark(5) == "the clock is not synchronized"
     assert health.clock_remark(0) == ""
-    assert health.kernels_clock() in range(6)
+    assert health.kernel_clock_state() in range(6)
 
 
 @pytest.mark.parametrize(
@@ -119,11 +123,11 @@ def test_only_what_there_is_on_a_machine_is_asked_about(
 
 def test_a_line_of_proc() -> None:
     line = f"41 (a) Z 9 ({')'}) D 1 2 40 {' '.join(map(str, range(7, 22)))} 1000 23\n"
-    assert bounded.process_in(line) == Process(41, "D", 40, 1000)
+    assert timed_checks.parse_stat(line) == Process(41, "D", 40, 1000)
 
 
 def test_this_process_is_among_the_processes() -> None:
-    mine = [process for process in bounded.processes() if process.pid == os.getpid()]
+    mine = [process for process in timed_checks.processes() if process.pid == os.getpid()]
     assert [process.session for process in mine] == [os.getsid(0)]
 
 
@@ -141,12 +145,12 @@ def test_this_process_is_among_the_processes() -> None:
     ],
 )
 def test_what_is_still_there(running: list[Process], there: bool) -> None:
-    assert bounded.still_there({"x": SESSION}, running) == ({"x": SESSION} if there else {})
+    assert timed_checks.still_running({"x": SESSION}, running) == ({"x": SESSION} if there else {})
 
 
 def test_since_when() -> None:
-    assert bounded.silent_since(SESSION) == "no answer since 2026-11-22T06:07:39Z"
+    assert timed_checks.no_answer_since(SESSION) == "no answer since 2026-11-22T06:07:39Z"
 
 
 def test_nothing_is_remembered_at_first(tmp_path: Path) -> None:
-    assert bounded.remembered(str(tmp_path / "memory")) == {}
+    assert timed_checks.load_sessions(str(tmp_path / "memory")) == {}

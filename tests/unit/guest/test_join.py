@@ -7,10 +7,18 @@ import json
 import socket
 
 import pytest
-from worker_runtime import join, token
-from worker_runtime.join import Answers, due, issued, obstacle, of_ping, unbrokered
-from worker_runtime.program import Ended
-from worker_runtime.servers import Server
+from worker_runtime.configuration import token
+from worker_runtime.configuration.servers import Server
+from worker_runtime.lifecycle import join
+from worker_runtime.lifecycle.join import (
+    Answers,
+    broker_problem,
+    is_due,
+    issuer_text,
+    obstacle,
+    ping_problem,
+)
+from worker_runtime.system.command import Completed
 
 
 def jwt(claims: dict[str, object]) -> str:
@@ -46,7 +54,7 @@ def jwt(claims: dict[str, object]) -> str:
     ],
 )
 def test_what_condor_ping_says(status: int, said: str, reason: str | None) -> None:
-    assert of_ping("cm", Ended(status, said, ""), "pool.example") == reason
+    assert ping_problem("cm", Completed(status, said, ""), "pool.example") == reason
 
 
 @pytest.mark.parametrize(
@@ -63,7 +71,7 @@ def test_what_condor_ping_says(status: int, said: str, reason: str | None) -> No
     ],
 )  # fmt: skip
 def test_clock_and_token(claims: dict[str, object], reason: str | None) -> None:
-    assert token.out_of_time(token.claims(jwt(claims)), 1_000_000) == reason
+    assert token.time_problem(token.claims(jwt(claims)), 1_000_000) == reason
 
 
 @pytest.mark.parametrize("text", ["", "a.b", "a.!.c", "a.e30.c.d", jwt({})[:-12] + "..", "a.W10.c"])
@@ -108,12 +116,12 @@ def test_a_port_where_nobody_answers(failure: OSError, said: str, monkeypatch: p
 )
 def test_a_token_file_without_one_token(raw: bytes, reason: str) -> None:
     with pytest.raises(token.NoToken) as caught:
-        token.only_one("TokenFile", raw)
+        token.parse_token_file("TokenFile", raw)
     assert str(caught.value) == reason
 
 
 def test_a_token_file_as_htcondor_writes_them() -> None:
-    assert token.only_one("TokenFile", b"# made today\r\n\r\n  a.b.c\r\n") == "a.b.c"
+    assert token.parse_token_file("TokenFile", b"# made today\r\n\r\n  a.b.c\r\n") == "a.b.c"
 
 
 SERVERS = (Server(False, "cm-1"), Server(False, "cm-2"), Server(True, "ccb-1"), Server(True, "ccb-2"))
@@ -133,11 +141,11 @@ def test_one_manager_and_one_broker_are_enough(
     problems: tuple[str, ...], no_manager: str, no_broker: str
 ) -> None:
     found = Answers(SERVERS, problems, 1.0)
-    assert (obstacle(found), unbrokered(found)) == (no_manager, no_broker)
+    assert (obstacle(found), broker_problem(found)) == (no_manager, no_broker)
 
 
 def test_where_the_managers_are_the_brokers_none_is_missing() -> None:
-    assert unbrokered(Answers(SERVERS[:1], ("",), 1.0)) == ""
+    assert broker_problem(Answers(SERVERS[:1], ("",), 1.0)) == ""
 
 
 @pytest.mark.parametrize(
@@ -154,26 +162,28 @@ def test_where_the_managers_are_the_brokers_none_is_missing() -> None:
 def test_when_the_servers_are_asked_again(
     problems: tuple[str, ...], age: float, wanted: bool, asks: bool
 ) -> None:
-    assert due(Answers(SERVERS[:2], problems, 1000.0), SERVERS[:2], 1000 + age, wanted) is asks
+    assert is_due(Answers(SERVERS[:2], problems, 1000.0), SERVERS[:2], 1000 + age, wanted) is asks
 
 
 def test_other_servers_and_those_that_were_never_asked_are_asked_at_once() -> None:
-    assert due(Answers(), SERVERS, 5.0, False)
-    assert due(Answers(SERVERS[:1], ("",), 1.0), SERVERS, 2.0, False)
+    assert is_due(Answers(), SERVERS, 5.0, False)
+    assert is_due(Answers(SERVERS[:1], ("",), 1.0), SERVERS, 2.0, False)
 
 
 def test_whose_token_the_pool_takes_is_said_where_it_is_known() -> None:
-    assert issued({"iss": "a"}, "") == issued({"iss": "a"}, "a") == "a"
-    assert issued({"iss": "a"}, "flock") == "a, not flock"
-    assert issued({}, "") == "an unknown issuer"
+    assert issuer_text({"iss": "a"}, "") == issuer_text({"iss": "a"}, "a") == "a"
+    assert issuer_text({"iss": "a"}, "flock") == "a, not flock"
+    assert issuer_text({}, "") == "an unknown issuer"
 
 
 def test_each_server_is_asked_and_a_broker_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         join, "unreachable", lambda address: f"{address} is away" if "1" in address else None
     )
-    monkeypatch.setattr(join, "ping", lambda address: Ended(0 if address == "cm-2" else 1, "ERROR: x", ""))
-    found = join.answers(SERVERS, "/no/such/token", "", 7.0)
+    monkeypatch.setattr(
+        join, "ping", lambda address: Completed(0 if address == "cm-2" else 1, "ERROR: x", "")
+    )
+    found = join.ask_all(SERVERS, "/no/such/token", "", 7.0)
     assert (found.servers, found.at) == (SERVERS, 7.0)
     assert found.problems == (
         "cm-1 is away",
@@ -181,4 +191,4 @@ def test_each_server_is_asked_and_a_broker_is_said_to_be_one(monkeypatch: pytest
         "connection broker: ccb-1 is away",
         "connection broker: ccb-2 does not let this worker in: ERROR: x",
     )
-    assert found.standing == tuple(text for text in found.problems if text)
+    assert found.failures == tuple(text for text in found.problems if text)

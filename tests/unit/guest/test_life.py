@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from worker_runtime.life import IDLE_MARGIN, Facts, Life, Limits, Memory, judge, limits, way_out
+from worker_runtime.lifecycle.states import (
+    IDLE_MARGIN,
+    Facts,
+    Limits,
+    Memory,
+    Status,
+    evaluate,
+    limits,
+    next_action,
+)
 
 LIMITS = Limits(
     configuration=3600, join=900, idle=1500, lifetime=float("inf"), retirement=0, watchdog=600, login=300
@@ -23,9 +32,9 @@ class Worker:
         self.memory, self.limits = Memory(), limits
         self.facts = Facts(0, 0, "inactive", False, "", 0, None, "")
 
-    def at(self, now: float, **changes: Any) -> Life:
+    def at(self, now: float, **changes: Any) -> Status:
         self.facts = self.facts._replace(now=now, **changes)
-        life, self.memory = judge(self.memory, self.facts, self.limits)
+        life, self.memory = evaluate(self.memory, self.facts, self.limits)
         return life
 
     def joined(self) -> Worker:
@@ -37,7 +46,7 @@ class Worker:
 
 def test_without_a_configuration_it_waits_and_goes() -> None:
     worker = Worker()
-    assert worker.at(10) == Life("waiting", "there is no good configuration yet", 3600)
+    assert worker.at(10) == Status("waiting", "there is no good configuration yet", 3600)
     assert worker.at(3599).state == "waiting"
     assert worker.at(3600).why == "ConfigurationTimeout is over, and there is no good configuration yet"
     # One that comes after all, while somebody who is logged in holds the end up, is welcome.
@@ -46,12 +55,12 @@ def test_without_a_configuration_it_waits_and_goes() -> None:
 
 def test_it_joins_works_idles_and_goes_when_htcondor_does() -> None:
     worker = Worker().joined()
-    assert worker.at(120) == Life("idle", "no slot is claimed", 110 + 1500)
-    assert worker.at(200, claimed=2) == Life("running", "2 claimed", None)
+    assert worker.at(120) == Status("idle", "no slot is claimed", 110 + 1500)
+    assert worker.at(200, claimed=2) == Status("running", "2 claimed", None)
     assert worker.at(5000).state == "running"
     assert worker.at(5010, claimed=0).deadline == 5000 + 1500
-    life = worker.at(6600, left=True, startd="", unit="inactive")
-    assert life == Life("stopping", "HTCondor was idle for long enough")
+    life = worker.at(6600, exited=True, startd="", unit="inactive")
+    assert life == Status("stopping", "HTCondor was idle for long enough")
 
 
 def test_a_job_longer_than_idle_timeout_is_no_idleness() -> None:
@@ -71,25 +80,27 @@ def test_not_in_the_pool_for_a_reason() -> None:
     worker.at(
         50, configured=1.0, unit="active", startd="a", in_pool=False, obstacle="cm rejected the token"
     )
-    assert worker.at(60) == Life("joining", "cm rejected the token", 50 + 900)
+    assert worker.at(60) == Status("joining", "cm rejected the token", 50 + 900)
     life = worker.at(950)
-    assert life == Life("stopping", "JoinTimeout is over, and it is not in the pool: cm rejected the token")
+    assert life == Status(
+        "stopping", "JoinTimeout is over, and it is not in the pool: cm rejected the token"
+    )
 
 
 def test_idle_exit_before_join_timeout_says_what_was_wrong() -> None:
     worker = Worker()
     worker.at(50, configured=1.0, unit="active", startd="a", in_pool=False, obstacle="port 9618 refused")
-    assert "never seen in the pool: port 9618 refused" in worker.at(60, left=True, startd="").why
+    assert "never seen in the pool: port 9618 refused" in worker.at(60, exited=True, startd="").why
 
 
 def test_a_silent_htcondor_is_given_time_and_then_up() -> None:
     worker = Worker().joined()
     worker.at(200, claimed=1)
-    assert worker.at(210, startd="", claimed=0) == Life("silent", "HTCondor does not answer", 200 + 600)
+    assert worker.at(210, startd="", claimed=0) == Status("silent", "HTCondor does not answer", 200 + 600)
     assert worker.at(400, startd="a", claimed=1).state == "running"
     worker.at(410, startd="", claimed=0)
     life = worker.at(1000)
-    assert life == Life("stopping", "WatchdogTimeout is over, and HTCondor does not answer")
+    assert life == Status("stopping", "WatchdogTimeout is over, and HTCondor does not answer")
 
 
 def test_one_that_never_starts_is_given_up_too() -> None:
@@ -101,7 +112,7 @@ def test_one_that_never_starts_is_given_up_too() -> None:
 def test_a_restarted_htcondor_joins_again() -> None:
     worker = Worker().joined()
     worker.at(200, startd="", unit="activating")
-    assert worker.at(205, startd="b", in_pool=False) == Life(
+    assert worker.at(205, startd="b", in_pool=False) == Status(
         "joining", "the pool does not show it yet", 1105
     )
 
@@ -110,11 +121,11 @@ def test_at_the_end_of_its_lifetime_it_retires_and_goes() -> None:
     worker = Worker(LIMITS._replace(lifetime=40_000, retirement=10_000)).joined()
     assert worker.at(200, claimed=1).deadline == 40_000
     assert worker.at(29_999).state == "running"
-    assert worker.at(30_000) == Life("retiring", "1 claimed, and MaxLifetime is near", 40_000)
-    assert worker.at(30_100, claimed=0) == Life("stopping", "its MaxLifetime is near and no job runs")
+    assert worker.at(30_000) == Status("retiring", "1 claimed, and MaxLifetime is near", 40_000)
+    assert worker.at(30_100, claimed=0) == Status("stopping", "its MaxLifetime is near and no job runs")
     worker = Worker(LIMITS._replace(lifetime=40_000, retirement=10_000)).joined()
     worker.at(39_999, claimed=1)
-    assert worker.at(40_000) == Life("stopping", "its MaxLifetime is over")
+    assert worker.at(40_000) == Status("stopping", "its MaxLifetime is over")
 
 
 def test_a_new_configuration_is_a_new_beginning() -> None:
@@ -157,11 +168,11 @@ def test_one_who_stays_has_no_deadline() -> None:
     ],
 )
 def test_way_out(unit: str, elapsed: float, logins: int, on_idle: str, what: str) -> None:
-    memory = Memory(going=1000, reason="x")
+    memory = Memory(ending=1000, reason="x")
     facts = Facts(1000 + elapsed, 1, unit, False, "a", 0, None, "")
-    assert way_out(memory, facts, LIMITS, logins, on_idle) == what
+    assert next_action(memory, facts, LIMITS, logins, on_idle) == what
 
 
 def test_one_that_does_not_answer_is_not_asked() -> None:
     facts = Facts(1000, 1, "active", False, "", 0, None, "")
-    assert way_out(Memory(going=1000, reason="x"), facts, LIMITS, 0, "poweroff") == "kill"
+    assert next_action(Memory(ending=1000, reason="x"), facts, LIMITS, 0, "poweroff") == "kill"

@@ -7,9 +7,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from worker_runtime import condor, conf, machine, servers
-from worker_runtime.condor import Place, needs_restart, render
-from worker_runtime.servers import Server
+from worker_runtime.configuration import condor_config, instance, servers, worker_file
+from worker_runtime.configuration.condor_config import Machine, needs_restart, render
+from worker_runtime.configuration.servers import Server
 
 from tests.unit.guest.conftest import OSG, RUNTIME
 
@@ -19,11 +19,11 @@ TODAY = "cm-1.ospool.osg-htc.org,cm-2.ospool.osg-htc.org"
 
 
 def values(**given: str) -> dict[str, str]:
-    return conf.values_of({"Token": "t", "Start": "True", **given}, OSG.keys)
+    return worker_file.values_by_setting({"Token": "t", "Start": "True", **given}, OSG.keys)
 
 
 def macros(draw: int = 0, **given: str) -> dict[str, str]:
-    return dict(condor.pool(OSG, values(**given), draw))
+    return dict(condor_config.pool(OSG, values(**given), draw))
 
 
 def test_the_default_is_the_table_s_default_pool() -> None:
@@ -84,11 +84,11 @@ def test_what_is_said_comes_before_what_is_known() -> None:
 
 
 def test_who_is_manager_and_broker_is_asked_once() -> None:
-    assert servers.all_of(POOLS, values(CentralManager="a,b"), 0) == (
+    assert servers.all_servers(POOLS, values(CentralManager="a,b"), 0) == (
         Server(False, "a"),
         Server(False, "b"),
     )
-    both = servers.all_of(POOLS, values(CentralManager="a", CCBAddress="a,c"), 0)
+    both = servers.all_servers(POOLS, values(CentralManager="a", CCBAddress="a,c"), 0)
     assert both == (Server(False, "a"), Server(True, "c"))
 
 
@@ -103,20 +103,22 @@ def test_host_and_port(address: str, host: str, port: int) -> None:
 
 
 def test_another_broker_needs_no_restart_and_another_manager_does() -> None:
-    before = render(OSG, values(CentralManager="a"), Place(0, {}))
-    assert not needs_restart(before, render(OSG, values(CentralManager="a", CCBAddress="b"), Place(0, {})))
-    assert needs_restart(before, render(OSG, values(CentralManager="a,b"), Place(0, {})))
+    before = render(OSG, values(CentralManager="a"), Machine(0, {}))
+    assert not needs_restart(
+        before, render(OSG, values(CentralManager="a", CCBAddress="b"), Machine(0, {}))
+    )
+    assert needs_restart(before, render(OSG, values(CentralManager="a,b"), Machine(0, {})))
 
 
 def test_the_choice_stays_with_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     own = tmp_path / "machine-id"
-    monkeypatch.setattr(machine, "_MACHINE_ID", str(own))
+    monkeypatch.setattr(instance, "_MACHINE_ID", str(own))
     monkeypatch.setattr(socket, "gethostname", lambda: "h")
-    by_name = machine.draw()
+    by_name = instance.machine_number()
     own.write_text("")
-    assert machine.draw() == by_name  # an empty one is as none
+    assert instance.machine_number() == by_name  # an empty one is as none
     own.write_text("0123\n")
-    assert machine.draw() == machine.draw() != by_name
+    assert instance.machine_number() == instance.machine_number() != by_name
 
 
 def test_each_fact_has_its_source_and_date() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from worker_runtime import observe
-from worker_runtime.stopped import properties_in, went_by_itself
+from worker_runtime.lifecycle import observe
+from worker_runtime.lifecycle.exit_reason import is_idle_exit
+from worker_runtime.system.systemd import parse_properties
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ from worker_runtime.stopped import properties_in, went_by_itself
     ],
 )
 def test_only_an_end_that_nobody_asked_for_and_that_is_no_crash(shown: str, off: bool) -> None:
-    assert went_by_itself(properties_in(shown)) is off
+    assert is_idle_exit(parse_properties(shown)) is off
 
 
 @pytest.mark.parametrize(
@@ -31,5 +32,5 @@ def test_only_an_end_that_nobody_asked_for_and_that_is_no_crash(shown: str, off:
 def test_who_cannot_end_is_leaving_all_the_same(state: str, leaves: bool) -> None:
     """A job's process that hangs keeps the unit from ending; systemd would start it again then."""
     unit = {"ActiveState": state, "ExecMainCode": "1", "ExecMainStatus": "0", "Job": ""}
-    assert observe.leaves(unit) is leaves
-    assert not observe.leaves({**unit, "Job": "7"})
+    assert observe.is_exiting(unit) is leaves
+    assert not observe.is_exiting({**unit, "Job": "7"})

@@ -5,22 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from worker_runtime.storage import (
+from worker_runtime.jobs.storage import (
     BLOCK,
     DISK,
     EMPTY,
     GIB,
-    MINIMUM,
+    MIN_SIZE,
     OURS,
     Disk,
     FileSystem,
     Option,
-    attached,
     config,
-    content,
-    is_there,
+    configured_folder_exists,
     options,
+    parse_content,
     samples,
+    unused_disks,
 )
 
 FREE = 20 * GIB
@@ -49,13 +49,13 @@ def test_only_whole_fixed_disks_that_nobody_uses_are_looked_at() -> None:
         row("sr0", kind="rom", rm=1), row("loop0", kind="loop"), row("zram0"), row("nbd0"), row("rbd0"),
         row("fd0"), row("ram0"), row("nvme0n1p1", "nvme0n1", "part"), row("mmcblk0"),
     ]  # fmt: skip
-    found = attached("\n".join(rows) + "\n")
+    found = unused_disks("\n".join(rows) + "\n")
     assert [disk.path for disk in found] == ["/dev/vdb", "/dev/nvme1n1", "/dev/xvdf", "/dev/sdaa"]
     assert {(disk.size, disk.content) for disk in found} == {(50 * GIB, "unknown")}
 
 
 def test_no_disk_no_option() -> None:
-    assert attached("") == []
+    assert unused_disks("") == []
     assert options([], [], FREE) == []
 
 
@@ -68,8 +68,8 @@ def test_no_disk_no_option() -> None:
         (50 * GIB, "xfs", FREE, []),
         (50 * GIB, "unknown", FREE, []),
         (FREE, EMPTY, FREE, []),
-        (MINIMUM - 1, EMPTY, 0, []),
-        (MINIMUM, EMPTY, 0, [Option("format", "/dev/vdb")]),
+        (MIN_SIZE - 1, EMPTY, 0, []),
+        (MIN_SIZE, EMPTY, 0, [Option("format", "/dev/vdb")]),
     ],
 )
 def test_a_disk_is_taken_if_it_is_ours_or_empty_and_worth_it(
@@ -99,7 +99,7 @@ def test_a_disk_is_taken_if_it_is_ours_or_empty_and_worth_it(
     ],
 )
 def test_a_file_system_is_taken_where_clouds_mount_scratch(mounted: FileSystem, taken: bool) -> None:
-    assert options([], [mounted], FREE) == ([Option("use", mounted.place)] if taken else [])
+    assert options([], [mounted], FREE) == ([Option("use", mounted.mount_point)] if taken else [])
 
 
 def test_order() -> None:
@@ -129,7 +129,7 @@ def test_order() -> None:
     ],
 )
 def test_what_blkid_says(blkid: str, what: str) -> None:
-    assert content(blkid) == what
+    assert parse_content(blkid) == what
 
 
 @pytest.mark.parametrize("size", [BLOCK, 9 * GIB + 512, 10**13, 1])
@@ -149,10 +149,10 @@ def test_config() -> None:
 
 def test_a_place_that_is_gone_is_noticed(tmp_path: Path) -> None:
     written = tmp_path / "80-worker-storage.config"
-    assert not is_there(str(written))
+    assert not configured_folder_exists(str(written))
     written.write_text(config(None))
-    assert is_there(str(written))
+    assert configured_folder_exists(str(written))
     written.write_text(config(str(tmp_path)))
-    assert is_there(str(written))
+    assert configured_folder_exists(str(written))
     written.write_text(config(str(tmp_path / "gone")))
-    assert not is_there(str(written))
+    assert not configured_folder_exists(str(written))

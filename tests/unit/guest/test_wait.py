@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from worker_runtime import commands, followed, wait
-from worker_runtime.status import Known
-from worker_runtime.wait import Verdict
+from worker_runtime.configuration import applied
+from worker_runtime.status import command_line, wait
+from worker_runtime.status.status import Known
+from worker_runtime.status.wait import Verdict
 
 IDLE: dict[str, Any] = {
     "state": "idle", "why": "no slot is claimed", "configured": True, "pending": "", "problems": [],
     "joined": 5, "advertised": True, "htcondor": "active", "looked": 100.0,
 }  # fmt: skip
 CHANGED = {"pending": "/f has changed, and is being read"}
-UNREAD = {"pending": "/f has changed, and " + followed.NOBODY}
+UNREAD = {"pending": "/f has changed, and " + applied.NOT_READ}
 WRONG = {"problems": ["Start is empty"]}
 NOT_YET = {"state": "joining", "why": "cm is far", "joined": None, "advertised": False}
 UNTOLD = {"advertised": False}
@@ -45,7 +46,7 @@ GOING, GONE = {"state": "stopping"}, {"state": "stopped", **DOWN}
 )
 def test_what_holds(changes: dict[str, Any], holding: str) -> None:
     found = {**IDLE, **changes}
-    assert [state for state in wait.STATES if wait.judged(state, found).holds] == holding.split()
+    assert [state for state in wait.STATES if wait.evaluate(state, found).holds] == holding.split()
 
 
 @pytest.mark.parametrize(
@@ -64,29 +65,29 @@ def test_what_holds(changes: dict[str, Any], holding: str) -> None:
 )
 def test_what_is_waited_for_in_vain(changes: dict[str, Any], vain: str) -> None:
     found = {**IDLE, **changes}
-    assert [state for state in wait.STATES if wait.judged(state, found).hopeless] == vain.split()
+    assert [state for state in wait.STATES if wait.evaluate(state, found).hopeless] == vain.split()
 
 
 def test_why_not() -> None:
-    assert wait.judged("joined", {**IDLE, **NOT_YET}).why == "joining: cm is far"
-    said = wait.judged("idle", {**IDLE, **CHANGED, **UNTOLD}).why.split("; ")
+    assert wait.evaluate("joined", {**IDLE, **NOT_YET}).why == "joining: cm is far"
+    said = wait.evaluate("idle", {**IDLE, **CHANGED, **UNTOLD}).why.split("; ")
     assert said[0] == "idle: no slot is claimed"
     assert said[1:] == ["/f has changed, and is being read", "the pool does not show the last change yet"]
-    assert wait.judged("stopped", {**IDLE, **GONE, **UNTOLD}).why == "stopped: no slot is claimed"
-    assert wait.judged("idle", {**IDLE, **WRONG}).why == "idle: no slot is claimed; Start is empty"
+    assert wait.evaluate("stopped", {**IDLE, **GONE, **UNTOLD}).why == "stopped: no slot is claimed"
+    assert wait.evaluate("idle", {**IDLE, **WRONG}).why == "idle: no slot is claimed; Start is empty"
 
 
 def test_only_a_look_since_the_question_counts() -> None:
     holds = Verdict(True, "idle: no slot is claimed")
-    assert wait.seen("idle", Known(IDLE, True), 200.0) == holds
+    assert wait.verdict_of("idle", Known(IDLE, True), 200.0) == holds
     ordinary = Known(IDLE, False, "only root may ask the watch")
-    assert wait.seen("idle", ordinary, 99.0) == holds
-    earlier = wait.seen("idle", ordinary, 101.0)
+    assert wait.verdict_of("idle", ordinary, 99.0) == holds
+    earlier = wait.verdict_of("idle", ordinary, 101.0)
     assert earlier == Verdict(
         False, "idle: no slot is claimed (of an earlier look; only root may ask the watch)"
     )
-    assert not wait.seen("idle", Known(IDLE, False, "it does not run", watched=False), 99.0).holds
-    assert not wait.seen("joined", Known({}, False, "it does not run", watched=False), 0).holds
+    assert not wait.verdict_of("idle", Known(IDLE, False, "it does not run", watched=False), 99.0).holds
+    assert not wait.verdict_of("joined", Known({}, False, "it does not run", watched=False), 0).holds
 
 
 @pytest.mark.parametrize(
@@ -95,15 +96,15 @@ def test_only_a_look_since_the_question_counts() -> None:
      ("-1", None), ("10 m", None), ("٣", None), ("1d", None)],
 )  # fmt: skip
 def test_times(text: str, seconds: float | None) -> None:
-    assert wait.seconds(text) == seconds
+    assert wait.parse_duration(text) == seconds
 
 
 def test_the_command_line() -> None:
-    assert vars(commands.parsed(["status"])) == {"command": "status", "json": False}
-    assert vars(commands.parsed(["status", "--json"])) == {"command": "status", "json": True}
-    said = commands.parsed(["wait", "--for", "joined"])
+    assert vars(command_line.parse(["status"])) == {"command": "status", "json": False}
+    assert vars(command_line.parse(["status", "--json"])) == {"command": "status", "json": True}
+    said = command_line.parse(["wait", "--for", "joined"])
     assert (said.state, said.timeout) == ("joined", 600.0)
-    assert commands.parsed(["wait", "--timeout=90s", "--for=idle"]).timeout == 90.0
+    assert command_line.parse(["wait", "--timeout=90s", "--for=idle"]).timeout == 90.0
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_the_command_line() -> None:
 )
 def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        commands.parsed(arguments)
+        command_line.parse(arguments)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
 
@@ -129,7 +130,7 @@ def test_wrong_usage(arguments: list[str], said: str, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("arguments", [["--help"], ["status", "--help"], ["wait", "-h"]])
 def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        commands.parsed(arguments)
+        command_line.parse(arguments)
     assert ended.value.code == 0
     said = capsys.readouterr().out
     assert said.startswith("usage: worker-image")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from worker_runtime import condor, health, machine, offered, runtimes
-from worker_runtime.tried import Result
+from worker_runtime.configuration import condor_config, instance
+from worker_runtime.jobs import container_runtimes, health
+from worker_runtime.ospool import pilot_attributes
+from worker_runtime.ospool.cached_checks import Result
 
 from bakery.userdata.matchmaking import samples
 from bakery.userdata.matchmaking.attributes import MACHINE
@@ -16,9 +18,13 @@ from tests.unit.guest.test_ospool import NOW, POOL, results
 def test_of_its_kind_its_machine_and_its_health(name: str) -> None:
     kind = kind_of(name)
     values = {key.setting: key.default or "given" for key in kind.keys}
-    place = condor.Place(1_700_000_000, {**machine.of_cloud({}), **machine.of_image({})})
-    advertised = set(condor.attributes(kind, {**values, "MaxLifetime": "3600"}, place))
-    said = health.advertised(health.Report(True, "OK", 0, "")) + runtimes.advertised("no")
+    place = condor_config.Machine(
+        1_700_000_000, {**instance.cloud_attributes({}), **instance.image_attributes({})}
+    )
+    advertised = set(condor_config.attributes(kind, {**values, "MaxLifetime": "3600"}, place))
+    said = health.format_attributes(
+        health.Report(True, "OK", 0, "")
+    ) + container_runtimes.format_attributes("no")
     advertised |= {row.partition(" ")[0] for row in said.splitlines()}
     assert {"NODE_IS_HEALTHY", "HasUdocker", "WorkerImage", "WorkerEnds"} <= advertised
     assert advertised <= samples.WORKERS
@@ -27,9 +33,9 @@ def test_of_its_kind_its_machine_and_its_health(name: str) -> None:
 def test_of_an_image_for_the_ospool() -> None:
     kind = kind_of("osg")._replace(ospool=POOL)
     values = {key.setting: key.default or "given" for key in kind.keys}
-    place = condor.Place(1_700_000_000, {})
-    advertised = set(condor.attributes(kind, {**values, "MaxLifetime": "3600"}, place))
-    fine = offered.attributes(results(), POOL, "bad")
-    repository = offered.of_repository("sft_cern_ch", Result(True, "[1, 0, 0]", NOW))
+    place = condor_config.Machine(1_700_000_000, {})
+    advertised = set(condor_config.attributes(kind, {**values, "MaxLifetime": "3600"}, place))
+    fine = pilot_attributes.attributes(results(), POOL, "bad")
+    repository = pilot_attributes.repository_attributes("sft_cern_ch", Result(True, "[1, 0, 0]", NOW))
     assert {*advertised, *fine, *repository} <= MACHINE
     assert {*advertised, *fine} - {name for name in fine if "CVMFS" in name} <= samples.WORKERS

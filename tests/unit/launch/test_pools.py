@@ -47,12 +47,14 @@ def test_the_names() -> None:
 def test_the_worker_makes_of_a_named_pool_what_it_knows_of_it(pool: pools.Pool) -> None:
     """What is written into the user-data and the worker's own table come to the same."""
     guest.kind_of("osg")
-    from worker_runtime import condor
+    from worker_runtime.configuration import condor_config
 
     made = conf(pool.name)
     written = {"CentralManager": made.central_manager, **made.settings}
     plain = {"CentralManager": ",".join(pool.managers), "CCBAddress": "", "TrustDomain": ""}
-    by_table, by_file = (condor.pool(guest.kind_of("osg"), {**plain, **said}, 7) for said in ({}, written))
+    by_table, by_file = (
+        condor_config.pool(guest.kind_of("osg"), {**plain, **said}, 7) for said in ({}, written)
+    )
     assert by_file == by_table
     assert request.pool_of(made) == pool
     assert summary.search(made).split()[:3] == ["condor_status", "-pool", pool.condor_status]

@@ -1,0 +1,98 @@
+"""What a container or a batch system leaves this process of the machine: control groups of both versions.
+
+HTCondor 23.9 looks at the machine only. (Formats: cgroups(7), the kernel's cgroup-v2.rst, and proc(5) on
+/proc/PID/cgroup and /proc/PID/mountinfo.)
+"""
+
+import os
+import re
+from typing import FrozenSet, Iterator, List, NamedTuple
+
+from worker_runtime.system import files
+
+_ALL = float("inf")
+
+
+class Share(NamedTuple):
+    cpus: int  # one at least
+    memory: int  # MiB
+
+
+class Mount(NamedTuple):
+    """A place where control groups are to be seen, from `root` downwards."""
+
+    root: str
+    point: str
+    controllers: FrozenSet[str]  # empty: version 2, which has all in one
+
+
+def share() -> Share:
+    """Of this machine and this process's groups, whichever is less."""
+    mounted = files.read_text("/proc/self/mountinfo")
+    return limited_share(machine(), folders(files.read_text("/proc/self/cgroup"), mounts(mounted)))
+
+
+def machine() -> Share:
+    """All CPUs that the process may run on (its affinity), and all memory."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Share(len(os.sched_getaffinity(0)), memory >> 20)
+
+
+def limited_share(whole: Share, groups: List[str]) -> Share:
+    """What the limits of these groups, as files in their folders, leave of the whole."""
+    cpus = min([float(whole.cpus), *map(cpu_limit, groups)])
+    memory = min([float(whole.memory << 20), *map(memory_limit, groups)])
+    return Share(max(1, int(cpus)), int(memory) >> 20)
+
+
+def cpu_limit(group: str) -> float:
+    """CPUs; infinite for a group without a limit."""
+    both = files.read_text(group + "/cpu.max").split() or [
+        files.read_text("%s/cpu.cfs_%s_us" % (group, what)).strip() for what in ("quota", "period")
+    ]
+    quota, period = both
+    return int(quota) / int(period) if quota.isdigit() else _ALL
+
+
+def memory_limit(group: str) -> float:
+    """Bytes; infinite for a group without a limit."""
+    said = files.read_text(group + "/memory.max") or files.read_text(group + "/memory.limit_in_bytes")
+    return int(said) if said.strip().isdigit() else _ALL
+
+
+def mounts(mountinfo: str) -> List[Mount]:
+    found = []
+    for line in mountinfo.splitlines():
+        place, _, what = line.partition(" - ")
+        kind, _, options = what.split(" ", 2)
+        if kind in ("cgroup", "cgroup2"):
+            root, point = map(_unescaped, place.split(" ")[3:5])
+            names = options.split(",") if kind == "cgroup" else []
+            found.append(Mount(root, point, frozenset(names)))
+    return found
+
+
+def folders(own: str, mounted: List[Mount]) -> List[str]:
+    """The folders of a process's groups, and of all above them that are to be seen. `own` is its
+    /proc/PID/cgroup.
+    """
+    found: List[str] = []
+    for line in own.splitlines():
+        _, names, path = line.split(":", 2)
+        for mount in mounted:
+            if names == "" if not mount.controllers else mount.controllers & set(names.split(",")):
+                found.extend(_upwards(mount, path))
+    return found
+
+
+def _upwards(mount: Mount, path: str) -> Iterator[str]:
+    # In a container the path may be its host's, of which only the last part, or nothing, is seen.
+    root = mount.root.rstrip("/")
+    below = path[len(root) :] if (path + "/").startswith(root + "/") else ""
+    names = [name for name in below.split("/") if name and name != ".."]
+    for length in range(len(names), -1, -1):
+        yield "/".join([mount.point, *names[:length]])
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match.group(1), 8)), text)

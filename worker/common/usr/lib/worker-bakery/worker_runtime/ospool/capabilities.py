@@ -1,0 +1,279 @@
+"""`worker ospool`: what this machine has that the OSPool's jobs ask for. HTCondor's startd asks, as condor.
+
+Everything is tried, each test within a time limit of its own (bounded.py), and nothing is said to be
+there that was not. The names and what they mean are those of the OSPool's pilots, of the files that
+ospool.json names; docs/ospool.md compares them one by one.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import pwd
+import resource
+import shutil
+import sys
+import time
+import urllib.request
+from functools import partial
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+from worker_runtime.configuration import kind
+from worker_runtime.jobs import health
+from worker_runtime.ospool import cached_checks, distribution, pilot_attributes
+from worker_runtime.ospool.cached_checks import CachedCheck
+from worker_runtime.system import files
+from worker_runtime.system.classad import printable, quote
+from worker_runtime.system.command import Completed, run
+from worker_runtime.system.timed_checks import Check, Detail
+
+RESULTS = health.FOLDER + "/ospool.json"
+UNANSWERED = health.FOLDER + "/ospool-unanswered.json"
+LOCK = health.FOLDER + "/ospool-lock"
+CONTAINER_ROOT = health.FOLDER + "/ospool-container"
+SIF = "/usr/libexec/condor/exit_37.sif"
+PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+
+HOUR = 3600
+PROGRAM_SECONDS = 20.0
+PORT_SECONDS = 20.0
+REGISTRY_SECONDS = 90.0
+# apptainer unpacks images and keeps its cache beside the jobs' files.
+MIN_FOR_IMAGES = 5 << 30  # bytes
+
+# Attribute -> what has to end with status 0.
+PROGRAMS = {
+    "HAS_TIMEOUT": ("timeout", "--version"),
+    "HAS_unsquashfs": ("unsquashfs", "-version"),
+    "HAS_XRDCP": ("xrdcp", "--version"),
+    "HAS_GCC": ("gcc", "--version"),
+    "HAS_GPP": ("g++", "--version"),
+    "HAS_R": ("R", "--version"),
+    "HAS_PYTHON": ("python", "--version"),
+    "HAS_PYTHON3": ("python3", "--version"),
+    "HAS_NUMPY": ("python3", "-c", "import numpy, scipy.stats"),
+}
+# Open MPI's two words for "on however many CPUs", of 4 and of 5.
+_OVERSUBSCRIBE = {
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+}
+# Old versions of unsquashfs end with another status when asked for theirs.
+_ANY_STATUS = ("HAS_unsquashfs",)
+
+
+def main() -> int:
+    pool = kind.load().ospool
+    if not pool:
+        return 0
+    health.drop_privileges(health.FOLDER)
+    os.environ["PATH"] = PATH
+    with open(LOCK, "w", encoding="ascii") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        results = cached_checks.run(checks(pool), int(time.time()), RESULTS, UNANSWERED)
+    execute = os.environ.get("WORKER_EXECUTE", "/var/lib/condor/execute")
+    sys.stdout.write(
+        format_attributes(
+            {**machine_attributes(execute), **pilot_attributes.attributes(results, pool, last_health())}
+        )
+    )
+    return 0
+
+
+def format_attributes(attributes: Mapping[str, str]) -> str:
+    """One a line; Python 3.6 under LANG=C writes nothing but ASCII."""
+    rows = ("%s = %s" % row for row in sorted(attributes.items()))
+    return "".join(printable(row) + "\n" for row in rows)
+
+
+# --- What is tried ---------------------------------------------------------------------------
+
+
+def checks(pool: Mapping[str, Any]) -> Tuple[CachedCheck, ...]:
+    """All that can be asked of this machine."""
+    apptainer = next((path for path in health.CONTAINERS if os.access(path, os.X_OK)), "")
+    host = pool["network_test"]
+    ports = [_check("port %d" % port, PORT_SECONDS, port_problem, host, port) for port in pool["ports"]]
+    files_of = [
+        _check("CVMFS " + name, health.CVMFS_SECONDS, cvmfs_problem, name) for name in repositories(pool)
+    ]
+    programs = [_check(name, PROGRAM_SECONDS, program_problem, name) for name in PROGRAMS]
+    return (
+        *(CachedCheck(check, 4 * HOUR, HOUR) for check in ports),
+        *(CachedCheck(check, 0, HOUR // 4) for check in files_of),
+        *(
+            CachedCheck(check, 4 * HOUR, HOUR)
+            for check in (*programs, _check("MPI", PROGRAM_SECONDS, mpi_problem))
+        ),
+        *(containers(apptainer, pool["registry_image"]) if apptainer else ()),
+    )
+
+
+def containers(apptainer: str, image: str) -> Tuple[CachedCheck, ...]:
+    seconds = health.CONTAINER_SECONDS
+    return (
+        CachedCheck(_check("containers", seconds, container_problem, apptainer), HOUR, 0),
+        CachedCheck(_check("SIF images", seconds, sif_problem, apptainer), HOUR, 0),
+        CachedCheck(
+            _check("images of a registry", REGISTRY_SECONDS, registry_problem, apptainer, image),
+            4 * HOUR,
+            HOUR,
+        ),
+    )
+
+
+def _check(name: str, seconds: float, ask: Callable[..., Optional[str]], *about: Any) -> Check:
+    return Check(name, seconds, partial(ask, *about))
+
+
+def port_problem(host: str, port: int) -> Optional[str]:
+    """Is this port open to the outside? By http and no proxy, as the pilots ask."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open("http://%s:%d/" % (host, port), timeout=PORT_SECONDS - 5):
+            return None
+    except OSError as error:  # urllib's are such, of 404 and the like, too, as the pilots have it
+        return str(getattr(error, "reason", error)) or type(error).__name__
+
+
+def repositories(pool: Mapping[str, Any]) -> Tuple[str, ...]:
+    """Those that are set up here, and those that pilots ask for; none where CVMFS cannot be."""
+    if not is_mounted(files.read_text("/proc/self/mounts")):
+        return ()
+    own = health.repositories(files.read_text(health.CVMFS_SETTINGS))
+    return tuple(sorted({*own, *pool["cvmfs"]}))
+
+
+def is_mounted(mounts: str) -> bool:
+    """Is there anything at /cvmfs? (Looked up, not touched: it may hang.)"""
+    points = (row.split(" ")[1] for row in mounts.splitlines() if " " in row)
+    return any(point == "/cvmfs" or point.startswith("/cvmfs/") for point in points)
+
+
+def cvmfs_problem(name: str) -> Optional[str]:
+    """Readable? With its revision, its errors and the time of the last, as CVMFS's client counts them."""
+    folder = "/cvmfs/" + name
+    if not os.listdir(folder):
+        return "is empty"
+    told = [_number(folder, "user." + about) for about in ("revision", "nioerr", "timestamp_last_ioerr")]
+    return Detail(json.dumps(told))
+
+
+def _number(path: str, attribute: str) -> Optional[int]:
+    """None where it is not CVMFS's client that has mounted it: by NFS, for example."""
+    try:
+        return int(os.getxattr(path, attribute))
+    except (OSError, ValueError):
+        return None
+
+
+def program_problem(name: str) -> Optional[str]:
+    argv = PROGRAMS[name]
+    if not shutil.which(argv[0]):
+        return "there is none"
+    done = run(argv, PROGRAM_SECONDS - 5, merge_stderr=True)
+    if done.status != 0 and name not in _ANY_STATUS:
+        return "it ended with status %d" % done.status
+    return Detail(done.out.split("\n")[0].replace('"', "").strip())
+
+
+def mpi_problem() -> Optional[str]:
+    """Two processes under mpirun, on however many CPUs."""
+    if not shutil.which("mpirun"):
+        return "there is no mpirun"
+    done = run(["mpirun", "-np", "2", "/bin/true"], PROGRAM_SECONDS - 5, env=_OVERSUBSCRIBE)
+    return None if done.status == 0 else done.error or "mpirun ended with status %d" % done.status
+
+
+def container_problem(apptainer: str) -> Optional[str]:
+    """With a folder bound to where the image has none: some machines' overlay and underlay are broken."""
+    health.container_root(CONTAINER_ROOT)
+    bound = ("--contain", "--no-home", "--bind", "/usr:/usr:ro", "--bind", "/tmp:/worker/test")
+    argv = [apptainer, "--silent", "exec", *bound, CONTAINER_ROOT, "/bin/test", "-d", "/worker/test"]
+    return _status_problem(run(argv, health.CONTAINER_SECONDS - 5), 0)
+
+
+def sif_problem(apptainer: str) -> Optional[str]:
+    """HTCondor's own test image, which does nothing but end with status 37."""
+    if not os.path.exists(SIF):
+        return "there is no " + SIF
+    argv = [apptainer, "exec", "--contain", "--no-home", SIF, "/exit_37"]
+    done = run(argv, health.CONTAINER_SECONDS - 5)
+    if "temporary sandbox" in done.err:
+        return "each image would be unpacked first (no /dev/fuse, or no squashfuse)"
+    return _status_problem(done, 37)
+
+
+def registry_problem(apptainer: str, image: str) -> Optional[str]:
+    argv = [apptainer, "--silent", "exec", "--disable-cache", "--contain", "--no-home", image, "/bin/true"]
+    scratch = {"APPTAINER_TMPDIR": health.FOLDER, "HOME": health.FOLDER}
+    return _status_problem(run(argv, REGISTRY_SECONDS - 5, env=scratch), 0)
+
+
+def _status_problem(done: Completed, expected: int) -> Optional[str]:
+    if done.status == expected:
+        return None
+    return done.err.strip().split("\n")[-1] or "ended with status %d" % done.status
+
+
+# --- What is only looked up ----------------------------------------------------------------------
+
+
+def machine_attributes(execute: str) -> Dict[str, str]:
+    """The system, the processor, and what else needs no test."""
+    kernel = platform.release()
+    system = distribution.system_name(distribution.os_release(files.read_text("/etc/os-release")))
+    number = distribution.kernel_number(kernel)
+    found = dict(distribution.cpu_flags(files.read_text("/proc/cpuinfo")))
+    for prefix in ("OSG_OS_", "OSGVO_OS_"):  # the second is the older one, and what jobs know
+        found[prefix + "KERNEL"] = quote(kernel)
+        if system:
+            name, _, version = system.partition(" ")
+            found.update({prefix + "NAME": quote(name), prefix + "VERSION": quote(version)})
+            found[prefix + "STRING"] = quote(system)
+    if number:
+        found["OSG_HOST_KERNEL_VERSION"] = str(number)
+    return {**found, **limit_attributes(execute), **container_program_attributes()}
+
+
+def limit_attributes(execute: str) -> Dict[str, str]:
+    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    shared, room = os.statvfs("/dev/shm"), os.statvfs(execute)
+    mapped = str(_has_account("slot1"))
+    virtual = run(["systemd-detect-virt"], PROGRAM_SECONDS).out.strip()
+    return {
+        "ULIMIT_STACK_SIZE": str(-1 if stack == resource.RLIM_INFINITY else stack >> 10),
+        "SHM_AVAILABLE": str(shared.f_blocks * shared.f_frsize >> 10),
+        "SINGULARITY_DISK_IS_FULL": str(room.f_bavail * room.f_frsize < MIN_FOR_IMAGES),
+        "UID_MAPPED": mapped,
+        "MappedUser": mapped,
+        "MinimalHome": str(len(os.listdir("/home")) <= 1),
+        **({"VIRTUALIZATION_TECHNOLOGY": quote(virtual)} if virtual else {}),
+    }
+
+
+def _has_account(name: str) -> bool:
+    """Jobs run under the accounts of their slots (resources.py)."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def container_program_attributes() -> Dict[str, str]:
+    apptainer = next((path for path in health.CONTAINERS if os.access(path, os.X_OK)), "")
+    if not apptainer:
+        return {}
+    version = run([apptainer, "--version"], PROGRAM_SECONDS).out.split()
+    known = {"SINGULARITY_VERSION": quote(version[-1])} if version else {}
+    return {"SINGULARITY_PATH": quote(apptainer), **known}
+
+
+def last_health() -> str:
+    """What the health probe said last; "" if it has not looked yet."""
+    try:
+        with open(health.REPORT, encoding="ascii") as file:
+            return str(json.load(file)["status"])
+    except (OSError, ValueError):
+        return ""
