@@ -33,6 +33,7 @@ SECONDS: Mapping[str, int] = {
     "tests/integration/test_bake.py": 40,
     "tests/integration/test_baked_roles.py": 65,
     "tests/integration/test_cache_in_use.py": 90,
+    "tests/integration/test_completion.py": 15,
     "tests/integration/test_container.py": 200,
     _LAYER: 5,
     _STARTED: 50,
@@ -63,7 +64,7 @@ SECONDS: Mapping[str, int] = {
     "tests/integration/test_userdata_shell.py": 40,
     "tests/integration/test_userdata_property.py": 60,
     "tests/integration/test_userdata_real.py": 12,
-    "tests/integration/test_wheel.py": 3,
+    "tests/integration/test_wheel.py": 6,
     "tests/integration/test_worker_health.py": 95,
     "tests/integration/test_worker_jobs.py": 60,
     "tests/boot/test_broken_images.py": 220,
@@ -175,15 +176,20 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_userdata_property.py",
     ),
     "bakery/commands/": ("tests/integration/test_quick_commands.py", "tests/integration/test_bake.py"),
-    "bakery/commands/gen_userdata.py": (
+    "bakery/commands/command_line/": (
+        "tests/integration/test_quick_commands.py",
+        "tests/integration/test_completion.py",
+        "tests/integration/test_wheel.py",
+    ),
+    "bakery/commands/userdata.py": (
         "tests/integration/test_userdata_real.py",
         "tests/integration/test_userdata_check.py",
     ),
-    "bakery/commands/provision.py": (
+    "bakery/commands/remote.py": (
         _BECOMES,
         "tests/integration/test_provision_ssh.py",
     ),
-    "bakery/commands/image_diff.py": ("tests/integration/test_image_diff.py",),
+    "bakery/commands/diff.py": ("tests/integration/test_image_diff.py",),
     "bakery/engines/": (
         "tests/integration/test_qemu_monitor.py",
         "tests/integration/test_bake.py",

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bakery.commands import bake_image, gen_userdata, image_diff, provision, verify_image
+from bakery.commands import bake, diff, remote, userdata_options, verify
+from bakery.commands import userdata as gen_userdata
 from bakery.image import bases
 from bakery.runtime import data
 from bakery.userdata import batch, keys, rendering
@@ -59,7 +60,7 @@ def test_every_key_of_the_worker_s_file_is_in_the_readme_with_its_default(kind: 
 
 def test_every_option_and_column_of_gen_userdata_is_in_the_readme() -> None:
     table = README[README.index("| option | means |") : README.index("Where to paste it")]
-    options = {word for action in gen_userdata.parser()._actions for word in action.option_strings}
+    options = {word for action in userdata_options.parser()._actions for word in action.option_strings}
     missing = {word for word in options if not re.search(rf"`{word}\b", table)}
     assert missing == {"-h"}
     columns = re.findall(r"\w+", table[table.index("any of `file") : table.index("and each key")])
@@ -93,7 +94,7 @@ def test_the_readme_s_table_of_bases_is_what_their_files_say(monkeypatch: pytest
 
 
 def test_every_option_that_says_what_the_base_is_is_in_the_readme() -> None:
-    [group] = [group for group in bake_image._parser()._action_groups if group.title == "the base"]
+    [group] = [group for group in bake.parser()._action_groups if group.title == "base image"]
     section = README[README.index("### Bases") : README.index("### Exit codes")]
     options = {word for action in group._group_actions for word in action.option_strings}
     assert options
@@ -102,7 +103,7 @@ def test_every_option_that_says_what_the_base_is_is_in_the_readme() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [bake_image, gen_userdata, image_diff, provision, verify_image],
+    [bake, gen_userdata, diff, remote, verify],
     ids=lambda m: m.__name__,
 )
 def test_every_command_explains_itself(command: object, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from bakery.commands import verify_image
+from bakery.commands import verify
 from bakery.userdata.rendering import conf_text
 from bakery.verify import verification
 from bakery.verify.pool import access_point, throwaway_pool
@@ -29,7 +29,7 @@ def tried(*, has_role: bool) -> Trial:
 
 def test_the_option_s_values_are_the_pool_s_shapes() -> None:
     assert tuple(SHAPES) == verification.POOL_SHAPES
-    parse = verify_image._parser().parse_args
+    parse = verify.parser("worker-bakery verify").parse_args
     assert [parse(["i", "--pool-shape", shape]).pool_shape for shape in SHAPES] == list(SHAPES)
     assert parse(["i"]).pool_shape == "plain"
 

@@ -1,4 +1,4 @@
-"""A proof as a table for people."""
+"""A proof as a table, printed after a verification."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from bakery.output.formats import LEVELS
 
 _HEADER = ("level", "what was shown", "seconds")
 _USUAL = 80  # columns
-_LEAST = 20  # columns for what was shown, however narrow the terminal is
+_LEAST = 20  # columns for what was shown, even on a narrow terminal
 
 
 def print_proof(proof: Mapping[str, Mapping[str, Any]]) -> None:
-    """To stderr: what was shown, and how long each took."""
+    """Print on stderr what was shown, and the seconds that each check took."""
     if proof:
         print("\n".join(lines(proof, _columns())), file=sys.stderr)
 
 
 def _columns() -> int:
-    """Of the terminal, or else of none."""
+    """The width of the terminal; 80 if stderr is none."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL
     except (OSError, ValueError):
@@ -30,7 +30,7 @@ def _columns() -> int:
 
 
 def lines(proof: Mapping[str, Mapping[str, Any]], width: int) -> Iterator[str]:
-    """Of at most so many columns; what is longer is wrapped in its own. The lowest level comes first."""
+    """The rows, at most `width` columns wide: long texts are wrapped. The lowest level comes first."""
     rows = [_HEADER, *_rows(proof)]
     first, last = (max(len(row[column]) for row in rows) for column in (0, 2))
     middle = max(_LEAST, min(width - first - last - 4, max(len(row[1]) for row in rows)))

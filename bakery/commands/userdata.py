@@ -1,4 +1,4 @@
-"""gen-userdata: the text to paste into a cloud's launch form, so that a worker serves your jobs."""
+"""worker-bakery userdata and gen-userdata: write the user-data of a worker, or check existing user-data."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from bakery.commands import shell
+from bakery.commands.command_line import entry, settings
+from bakery.commands.userdata_options import CHECKED, GENERATED, Options, parsed, parser
 from bakery.runtime import files
 from bakery.userdata import findings, keys, rendering, request, summary
 from bakery.userdata.delivery import encodings, multipart
 from bakery.userdata.findings import Finding
-from bakery.userdata.options import Options, parsed, parser
 from bakery.userdata.request import Made, Policy, Request, Shape
 from provisioner.errors import BadInput
 from provisioner.events import JsonLines
@@ -30,14 +30,28 @@ _CHECK_LIMIT = 16 * 1024 * 1024
 _INCLUDE_LIMIT = 1024 * 1024
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    return shell.run(lambda: _run(parsed(sys.argv[1:] if argv is None else argv)), argv)
+def main(argv: Sequence[str] | None = None, prog: str = "gen-userdata") -> int:
+    given = sys.argv[1:] if argv is None else argv
+    return entry.run(lambda: _run(parsed(given, prog, settings.load())), argv)
 
 
 def _run(options: Options) -> int:
+    if options.list_findings:
+        return _list_findings(options)
     if options.check:
         return _check(options, options.check)
     return _batch(options, options.batch) if options.batch else _generate(options)
+
+
+def _list_findings(options: Options) -> int:
+    """The names that --allow takes, and when each is checked."""
+    when = dict.fromkeys(CHECKED, "with --check") | dict.fromkeys(GENERATED, "always")
+    if options.json:
+        _print_json({"findings": [{"name": name, "checked": text} for name, text in when.items()]})
+        return 0
+    for name in sorted(when):
+        print(f"{name:<24} {when[name]}")
+    return 0
 
 
 def _batch(options: Options, table: str) -> int:
@@ -59,15 +73,16 @@ def _batch(options: Options, table: str) -> int:
     if options.json:
         _print_json({"output": str(folder), "written": done.written, "warnings": dict(done.warnings)})
     elif not options.quiet:
-        _tell(options, "note", f"{done.written} files in {folder}; only you can read them.")
+        _tell(options, "note", f"Wrote {done.written} files into {folder}; only their owner can read them.")
     return 0
 
 
 def _check(options: Options, name: str) -> int:
-    """Findings are the result here: on standard output, and no line at all if there is none.
+    """Print the findings on standard output, one a line; print nothing if there are none.
 
-    Only an error makes it fail: at boot the user-data would not do what it says. A warning is of what
-    works, but is against a schema, a habit or safety; a note says what cannot be judged, and why.
+    The exit code is 2 if a finding is an error: at boot the user-data would not do what it says. A
+    warning is about something that works, but contradicts a schema, a convention or good security; a
+    note says what cannot be checked, and why.
     """
     from bakery.userdata.lint import wrapping
     from bakery.userdata.lint.context import Context
@@ -84,7 +99,7 @@ def _check(options: Options, name: str) -> int:
 
 
 def _generate(options: Options) -> int:
-    # Before the token: nobody wants to paste one, only to hear of another mistake.
+    # Report other mistakes before the user pastes a token.
     request.conf_of(_request(options, "" if _worker_has_it(options) else "unread"))
     shape = _shape(options)
     token = _token(options)
@@ -98,6 +113,8 @@ def _generate(options: Options) -> int:
     if not options.quiet:
         for line in summary.lines(wanted, made.conf):
             _tell(options, "note", line)
+    silent = options.quiet or options.json
+    entry.suggest(summary.search(made.conf), "find the worker, once it has started", silent=silent)
     return 0
 
 
@@ -134,7 +151,7 @@ def _shape(options: Options) -> Shape:
 
 
 def _judge(options: Options, found: Sequence[Finding]) -> None:
-    """Tell the warnings; raise if there is an error."""
+    """Print the warnings; raise BadInput if there is an error."""
     _warn(options, found)
     wrong = findings.errors(found)
     if wrong and options.json:
@@ -153,8 +170,8 @@ def _show(options: Options, wanted: Request, made: Made) -> None:
     data = encodings.dressed(made.payload, options.encoding)
     written = _write_files(options, made.payload, data)
     for path in written.values() if not options.quiet else ():
-        holds = "holds the token" if made.conf.token else "holds no token"
-        _tell(options, "note", f"{path} {holds}; only you can read it.")
+        holds = "contains the token" if made.conf.token else "contains no token"
+        _tell(options, "note", f"{path} {holds}; only its owner can read it.")
     if options.json:
         result: dict[str, Any] = {"format": options.form, "bytes": len(data)}
         result |= written or _as_text(data)
@@ -166,7 +183,7 @@ def _show(options: Options, wanted: Request, made: Made) -> None:
 
 
 def _write_files(options: Options, payload: bytes, data: bytes) -> dict[str, str]:
-    """What was written, by the name of its option."""
+    """Write the files; the path of each, by the name of its option."""
     written = {}
     if options.output:
         files.write_private(options.output, data)
@@ -194,7 +211,7 @@ def _write_seeds(options: Options, payload: bytes) -> dict[str, str]:
 
 
 def _as_text(data: bytes) -> dict[str, str]:
-    """JSON has no bytes; gzip goes as base64."""
+    """For JSON, which has no bytes: compressed user-data is encoded as base64."""
     try:
         return {"user_data": data.decode()}
     except UnicodeDecodeError:
@@ -206,18 +223,18 @@ def _as_text(data: bytes) -> dict[str, str]:
 def _refuse_terminal(options: Options) -> None:
     binary = options.encoding.gzip and not options.encoding.base64
     if binary and sys.stdout.isatty():
-        raise BadInput("gzip on a terminal would be noise.", "Write it to a file: -o FILE.")
+        raise BadInput("Compressed user-data is not written to a terminal.", "Write it to a file: -o FILE.")
 
 
 def _worker_has_it(options: Options) -> bool:
-    """Does the worker get its token from elsewhere, so that none goes into the user-data?"""
+    """Does the worker fetch its token itself? Then the user-data contains none."""
     return any(key in options.settings for key in keys.TOKEN_SOURCES)
 
 
 def _token(options: Options) -> str:
     if _worker_has_it(options):
         if TOKEN_VARIABLE in os.environ and not options.quiet:
-            _tell(options, "note", f"{TOKEN_VARIABLE} is left alone: the worker gets its token itself.")
+            _tell(options, "note", f"{TOKEN_VARIABLE} is ignored: the worker fetches its token itself.")
         return ""
     if "-" in (options.token, options.token_file):
         if sys.stdin and sys.stdin.isatty() and not options.quiet:
@@ -230,8 +247,8 @@ def _token(options: Options) -> str:
     _tell(
         options,
         "warning",
-        "--token shows the token to everybody on this machine and leaves it in the shell's "
-        f"history. Use --token-file FILE, --token - or {TOKEN_VARIABLE}.",
+        "--token shows the token to all users of this machine and leaves it in the shell's history. "
+        f"Use --token-file FILE, --token - or {TOKEN_VARIABLE}.",
     )
     return options.token
 
@@ -243,29 +260,31 @@ def _token_is_said(options: Options) -> bool:
 
 def _token_from_file(options: Options, name: str) -> str:
     if scrub(name) != name:
-        raise BadInput("--token-file got a token where it wants the name of a file.")
+        raise BadInput("--token-file takes the name of a file, not a token.")
     path = Path(name)
     if files.is_world_readable(path):
-        _tell(options, "warning", f"Everybody on this machine can read {path}: chmod 600 {path}")
+        _tell(options, "warning", f"All users of this machine can read {path}. Run: chmod 600 {path}")
     return rendering.token_of(files.read_limited(path, _TOKEN_FILE_LIMIT))
 
 
 def _token_not_said() -> str:
-    """From the environment, else from whoever sits at the terminal."""
+    """From the environment, else from a prompt on the terminal."""
     if TOKEN_VARIABLE in os.environ:
         if not os.environ[TOKEN_VARIABLE].strip():
-            raise BadInput(f"{TOKEN_VARIABLE} is set, but empty.", "Put the token into it, or unset it.")
+            raise BadInput(f"{TOKEN_VARIABLE} is empty.", "Set it to the token, or unset it.")
         return rendering.token_of(os.environb[TOKEN_VARIABLE.encode()])
     if not (sys.stdin and sys.stdin.isatty()):
         raise BadInput(
-            "There is no token.", f"Give --token-file FILE, or put it into the variable {TOKEN_VARIABLE}."
+            "A token is required.", f"Use --token-file FILE, or set the variable {TOKEN_VARIABLE}."
         )
     import getpass
 
     try:
         return getpass.getpass("Token of the pool (it is not shown): ").strip()
     except EOFError:
-        raise BadInput("There is no token.", "Paste it at the prompt, or give --token-file FILE.") from None
+        raise BadInput(
+            "A token is required.", "Paste it at the prompt, or use --token-file FILE."
+        ) from None
 
 
 def _print_json(result: dict[str, Any]) -> None:
