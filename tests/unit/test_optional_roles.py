@@ -12,7 +12,7 @@ from bakery.bake.options import Options, refuse_tokens
 from bakery.commands import bake_image
 from bakery.engines.chroot.engine import Repositories
 from bakery.image import bases, cvmfs, recipe
-from bakery.runtime import data, mirror
+from bakery.runtime import mirror
 from bakery.store.store import Store
 from provisioner.actions import Action, Put, Run
 from provisioner.errors import BadInput
@@ -179,14 +179,6 @@ def test_the_base_s_own_release_is_preferred() -> None:
     assert [entry.splitlines()[1] for entry in entries] == [
         f"Pin: release n=trixie{suite}" for suite in ("", "-updates", "-security")
     ]
-
-
-def test_every_option_of_theirs_is_in_the_readme() -> None:
-    readme = (data.ROOT / "README.md").read_text()
-    table = readme[readme.index("**Optional roles**") : readme.index("`/dev/kvm` is tried")]
-    group = next(g for g in bake_image._parser()._action_groups if g.title == "optional roles")
-    options = {word for action in group._group_actions for word in action.option_strings}
-    assert {word for word in options if f"| `{word}" not in table} == set()
 
 
 SECRET = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ3b3JrZXIifQ.c2lnbmF0dXJl"
