@@ -75,11 +75,3 @@ def test_each_transform_is_named_and_ends() -> None:
     names = [name.strip() for row in listed for name in row.split(",")]
     assert re.findall(r"^JOB_TRANSFORM_(\w+) @=end$", text, re.MULTILINE) == names
     assert len(re.findall(r"^@end$", text, re.MULTILINE)) == len(names)
-
-
-def test_the_document_has_the_answer_to_each_job_description() -> None:
-    document = (ROOT / "docs/ospool-proof.md").read_text()
-    rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \|.*\| ([^|]+) \|$", document, re.MULTILINE))
-    assert rows == {name: row["why"] for name, row in ANSWERS.items()}
-    said = dict(re.findall(r"^\| `([a-z0-9-]+)` \| [^|]+ \| (runs|no)", document, re.MULTILINE))
-    assert said == {name: row["answer"] for name, row in ANSWERS.items()}
