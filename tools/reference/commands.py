@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bakery.commands.command_line import program
 from bakery.userdata import batch, rendering
 from tools.reference.markdown import HERE, Outdated, code, codes, page, table, with_notice
 
@@ -47,23 +48,11 @@ def verbs(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]
 
 def programs() -> tuple[Program, ...]:
     """All commands. This is the one place that knows where their parsers are."""
-    from bakery.commands import bake_image, cache, gen_userdata, image_diff, image_shell, provision
-    from bakery.commands import verify_image as verify
-
-    parsers = {
-        "bake": bake_image._parser(),
-        "userdata": gen_userdata.parser(),
-        "verify": verify._parser(),
-        "diff": image_diff._parser(),
-        "cache": cache._parser(),
-        "shell": image_shell._parser(),
-        "provision": provision._parser(),
-    }
-    return tuple(Program(f"worker-bakery {name}", parser) for name, parser in parsers.items())
+    return tuple(Program(parser.prog, parser) for parser in program.subcommands())
 
 
 # Commands with a name of their own, identical to a subcommand.
-ALIASES = {"bake-image": "worker-bakery bake", "gen-userdata": "worker-bakery userdata"}
+ALIASES = {alias: f"{program.NAME} {name}" for alias, name in program.STANDALONE.items()}
 
 
 def pages() -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
+from bakery.commands.command_line.settings import KEYS, VARIABLES
 from bakery.image import bases
 from bakery.runtime import data
 from bakery.userdata import pools
@@ -131,10 +132,13 @@ def fields_of_a_pool() -> str:
 def environment() -> dict[str, str]:
     """Raises Outdated for a variable that no source file names."""
     sentences = texts("environment")
+    settings = described("settings", KEYS, sentences.pop("settings"))
     where = {"build": ("bakery", "provisioner"), "worker": ("worker",)}
     for group, rows in sentences.items():
         _check_names(rows, where[group])
-    return {group: _variables(rows) for group, rows in sentences.items()}
+    rows = [(code(key), code(VARIABLES[key]), text) for key, text in settings]
+    known = {group: _variables(variables) for group, variables in sentences.items()}
+    return {**known, "settings": table(("key", "variable", "default of"), rows)}
 
 
 def _variables(rows: dict[str, Any]) -> str:
