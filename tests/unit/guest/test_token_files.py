@@ -1,4 +1,4 @@
-"""Files with tokens that are not the worker's own: read and copied, never changed."""
+"""Token files of the host or the user: read and copied, never changed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def kind(tmp_path: Path) -> Kind:
     (mine / ".unfinished").write_bytes(b"half")
     (mine / "folder").mkdir()
     return PROMINENCE._replace(
-        tokens=str(tmp_path / "run/tokens.d"), given=str(mine), file=str(tmp_path / "worker.conf")
+        tokens=str(tmp_path / "run/tokens.d"), user_tokens=str(mine), file=str(tmp_path / "worker.conf")
     )
 
 
@@ -43,7 +43,7 @@ def open_folder() -> Iterator[Path]:
 
 
 def values(kind: Kind) -> dict[str, str]:
-    return {"Token": "a.b.c", "TokenFile": f"{kind.given}/token.jwt"}
+    return {"Token": "a.b.c", "TokenFile": f"{kind.user_tokens}/token.jwt"}
 
 
 def content(folder: str) -> dict[str, bytes]:
@@ -65,7 +65,7 @@ def test_copies_follow_but_a_daemon_s_own_token_stays(kind: Kind) -> None:
     token_files.copy_tokens(kind, values(kind))
     theirs = Path(kind.tokens, "STARTD_auto_generated_token")
     theirs.write_text("x")
-    Path(kind.given, "other").unlink()
+    Path(kind.user_tokens, "other").unlink()
     assert token_files.copy_tokens(kind, values(kind))
     assert set(content(kind.tokens)) == {"prominence-worker.token", theirs.name}
 
@@ -79,12 +79,12 @@ def test_another_token_that_cannot_be_read_is_said_and_left_out(
     monkeypatch.setattr("worker_runtime.system.files.read_settled", refused)
     token_files.copy_tokens(kind, values(kind))
     assert set(content(kind.tokens)) == {"prominence-worker.token"}
-    said = f"warning: {kind.given}/other: Permission denied; HTCondor does not get it\n"
+    said = f"warning: {kind.user_tokens}/other: Permission denied; HTCondor does not get this token\n"
     assert said.encode() in capfdbinary.readouterr().err
 
 
 def test_what_holds_a_token_is_known(kind: Kind) -> None:
-    both = [f"{kind.given}/other", f"{kind.given}/token.jwt"]
+    both = [f"{kind.user_tokens}/other", f"{kind.user_tokens}/token.jwt"]
     assert token_files.sources(kind, values(kind)) == both
     Path(kind.file).write_text("PROMINENCE_CLOUD=x\n")
     assert token_files.sources(kind, values(kind)) == both
@@ -99,7 +99,7 @@ def test_what_others_can_read_is_said_with_what_to_do(mode: int, said: int, tmp_
     token.chmod(mode)
     found = token_files.warnings([str(token)])
     assert len(found) == said
-    assert all(f"(mode {mode:04o}); chmod 600 it" in text for text in found)
+    assert all(f"(mode {mode:04o}); run chmod 600 on it" in text for text in found)
 
 
 # Nothing else in this tier needs root, so that everybody can run it; CI does as root.
@@ -128,7 +128,7 @@ def test_a_change_is_taken_up_once_and_a_bad_one_not_at_all(
     kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at: dict[str, str] = {
-        "TokenFile": f"{kind.given}/token.jwt",
+        "TokenFile": f"{kind.user_tokens}/token.jwt",
         "CentralManager": "cm",
         "MetadataGuard": "yes",
     }
@@ -142,17 +142,17 @@ def test_a_change_is_taken_up_once_and_a_bad_one_not_at_all(
     open_to_jobs: list[str | None] = [None]
     one = Inputs(kind, condor_config.Machine(0, {}), lambda _: open_to_jobs[0])
     assert one.read().values["Token"] == "a.b.c"
-    assert one.changed() is None
+    assert one.reload() is None
     token = Path(at["TokenFile"])
     for text, taken in (("d.e.f", "d.e.f"), ("bad", None), ("g.h.i", "g.h.i")):
         token.unlink()
         token.write_text(text)
-        found = one.changed()
+        found = one.reload()
         assert (found and found.values["Token"]) == taken
-        assert one.changed() is None
+        assert one.reload() is None
     open_to_jobs[0] = str(token)
     token.write_text("j.k.l")
-    assert one.changed() is None
+    assert one.reload() is None
 
 
 def test_what_cannot_be_followed_is_said_in_the_user_s_words() -> None:
@@ -160,5 +160,5 @@ def test_what_cannot_be_followed_is_said_in_the_user_s_words() -> None:
     found = inputs.with_fixed_settings(
         PROMINENCE, before, WorkerConfig({**before, "CentralManager": "b"}, (), ())
     )
-    assert found.problems == ("another PROMINENCE_COLLECTOR needs a new start of the worker",)
+    assert found.problems == ("a change of PROMINENCE_COLLECTOR requires a restart of the worker",)
     assert not inputs.with_fixed_settings(PROMINENCE, before, WorkerConfig(before, (), ())).problems

@@ -1,4 +1,4 @@
-"""Is what HTCondor was told what the worker's file says now?"""
+"""Whether HTCondor has been given what the worker's file says now."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.guest.conftest import OSG
 
 @pytest.fixture(autouse=True)
 def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(applied, "RECORD", str(tmp_path / "taken.json"))
+    monkeypatch.setattr(applied, "RECORD", str(tmp_path / "applied.json"))
     monkeypatch.setattr(paths, "RUN", str(tmp_path))
 
 
@@ -56,7 +56,7 @@ def test_a_token_file_is_followed_too(tmp_path: Path) -> None:
     found = applied.file_status(kind)
     assert found.only_token_changed
     said = applied.pending(kind, found, applied.BEING_READ)
-    assert said == f"the token file that {kind.file} names has changed, and is being read"
+    assert said == f"the token file that {kind.file} names has changed and is being read"
 
 
 @pytest.mark.parametrize("raw", ["", "[]", "{}", '{"content": 1, "problems": [], "times": 1}', "\x80"])
@@ -68,30 +68,30 @@ def test_what_cannot_be_read_was_not_taken_up(raw: str) -> None:
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (FileStatus(Fingerprint(), None), "waiting for /etc/osg-worker.conf, which says whose jobs to run"),
-        (FileStatus(Fingerprint("a"), None), "/etc/osg-worker.conf is there, and is to be read"),
+        (FileStatus(Fingerprint(), None), "waiting for /etc/osg-worker.conf (missing or empty)"),
+        (FileStatus(Fingerprint("a"), None), "/etc/osg-worker.conf exists and will be read"),
         (
             FileStatus(Fingerprint("a"), Applied(Fingerprint(), ())),
-            "/etc/osg-worker.conf is there, and is to be read",
+            "/etc/osg-worker.conf exists and will be read",
         ),
         (
             FileStatus(Fingerprint("a"), Applied(Fingerprint("b"), ())),
-            "/etc/osg-worker.conf has changed, and is to be read",
+            "/etc/osg-worker.conf has changed and will be read",
         ),
         (FileStatus(Fingerprint("a"), Applied(Fingerprint("a"), ("x",))), ""),
     ],
 )
 def test_what_is_waited_for(found: FileStatus, said: str) -> None:
-    assert applied.pending(OSG, found, "is to be read") == said
+    assert applied.pending(OSG, found, "will be read") == said
 
 
 @pytest.mark.parametrize(
     ("service", "path", "boots", "said"),
     [
         ("activating", "active", False, applied.BEING_READ),
-        ("inactive", "active", False, "is to be read"),
-        ("failed", "active", False, "is to be read"),
-        ("inactive", "inactive", True, "is to be read once the machine is up"),
+        ("inactive", "active", False, "will be read"),
+        ("failed", "active", False, "will be read"),
+        ("inactive", "inactive", True, "will be read when the machine has booted"),
         ("inactive", "inactive", False, applied.NOT_READ),
         ("failed", "failed", False, applied.NOT_READ),
     ],

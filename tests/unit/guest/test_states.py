@@ -1,4 +1,4 @@
-"""The states of a worker's life: what is seen, second by second, and what comes of it."""
+"""The states of the lifecycle, evaluated for inspections second by second."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Worker:
 
 def test_without_a_configuration_it_waits_and_goes() -> None:
     worker = Worker()
-    assert worker.at(10) == Status("waiting", "there is no good configuration yet", 3600)
+    assert worker.at(10) == Status("waiting", "there is no valid configuration yet", 3600)
     assert worker.at(3599).state == "waiting"
-    assert worker.at(3600).why == "ConfigurationTimeout is over, and there is no good configuration yet"
+    assert worker.at(3600).why == "ConfigurationTimeout expired: there is no valid configuration yet"
     # One that comes after all, while somebody who is logged in holds the end up, is welcome.
     assert worker.at(3650, configured=1.0, unit="active", startd="a").state == "joining"
 
@@ -60,7 +60,7 @@ def test_it_joins_works_idles_and_goes_when_htcondor_does() -> None:
     assert worker.at(5000).state == "running"
     assert worker.at(5010, claimed=0).deadline == 5000 + 1500
     life = worker.at(6600, exited=True, startd="", unit="inactive")
-    assert life == Status("stopping", "HTCondor was idle for long enough")
+    assert life == Status("stopping", "HTCondor exited after IdleTimeout")
 
 
 def test_a_job_longer_than_idle_timeout_is_no_idleness() -> None:
@@ -72,7 +72,7 @@ def test_an_idle_htcondor_that_does_not_end_by_itself_is_ended() -> None:
     worker = Worker().joined()
     assert worker.at(1610 + IDLE_MARGIN - 1).state == "idle"
     life = worker.at(1610 + IDLE_MARGIN)
-    assert life.state == "stopping" and "HTCondor did not end by itself" in life.why
+    assert life.state == "stopping" and "HTCondor did not exit" in life.why
 
 
 def test_not_in_the_pool_for_a_reason() -> None:
@@ -82,15 +82,13 @@ def test_not_in_the_pool_for_a_reason() -> None:
     )
     assert worker.at(60) == Status("joining", "cm rejected the token", 50 + 900)
     life = worker.at(950)
-    assert life == Status(
-        "stopping", "JoinTimeout is over, and it is not in the pool: cm rejected the token"
-    )
+    assert life == Status("stopping", "JoinTimeout expired, not in the pool: cm rejected the token")
 
 
 def test_idle_exit_before_join_timeout_says_what_was_wrong() -> None:
     worker = Worker()
     worker.at(50, configured=1.0, unit="active", startd="a", in_pool=False, obstacle="port 9618 refused")
-    assert "never seen in the pool: port 9618 refused" in worker.at(60, exited=True, startd="").why
+    assert "never showed the worker: port 9618 refused" in worker.at(60, exited=True, startd="").why
 
 
 def test_a_silent_htcondor_is_given_time_and_then_up() -> None:
@@ -100,20 +98,20 @@ def test_a_silent_htcondor_is_given_time_and_then_up() -> None:
     assert worker.at(400, startd="a", claimed=1).state == "running"
     worker.at(410, startd="", claimed=0)
     life = worker.at(1000)
-    assert life == Status("stopping", "WatchdogTimeout is over, and HTCondor does not answer")
+    assert life == Status("stopping", "WatchdogTimeout expired: HTCondor does not answer")
 
 
 def test_one_that_never_starts_is_given_up_too() -> None:
     worker = Worker()
     assert worker.at(100, configured=1.0).state == "starting"
-    assert worker.at(700, unit="inactive").why == "WatchdogTimeout is over, and HTCondor does not run"
+    assert worker.at(700, unit="inactive").why == "WatchdogTimeout expired: HTCondor does not run"
 
 
 def test_a_restarted_htcondor_joins_again() -> None:
     worker = Worker().joined()
     worker.at(200, startd="", unit="activating")
     assert worker.at(205, startd="b", in_pool=False) == Status(
-        "joining", "the pool does not show it yet", 1105
+        "joining", "the pool does not show the worker yet", 1105
     )
 
 
@@ -121,11 +119,11 @@ def test_at_the_end_of_its_lifetime_it_retires_and_goes() -> None:
     worker = Worker(LIMITS._replace(lifetime=40_000, retirement=10_000)).joined()
     assert worker.at(200, claimed=1).deadline == 40_000
     assert worker.at(29_999).state == "running"
-    assert worker.at(30_000) == Status("retiring", "1 claimed, and MaxLifetime is near", 40_000)
-    assert worker.at(30_100, claimed=0) == Status("stopping", "its MaxLifetime is near and no job runs")
+    assert worker.at(30_000) == Status("retiring", "1 claimed; MaxLifetime is near", 40_000)
+    assert worker.at(30_100, claimed=0) == Status("stopping", "MaxLifetime is near and no job runs")
     worker = Worker(LIMITS._replace(lifetime=40_000, retirement=10_000)).joined()
     worker.at(39_999, claimed=1)
-    assert worker.at(40_000) == Status("stopping", "its MaxLifetime is over")
+    assert worker.at(40_000) == Status("stopping", "MaxLifetime expired")
 
 
 def test_a_new_configuration_is_a_new_beginning() -> None:

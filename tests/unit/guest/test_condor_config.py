@@ -119,7 +119,7 @@ WANTED = {
 
 def test_a_prominence_worker() -> None:
     assert render(PROMINENCE, WANTED, Machine(0, {})).splitlines() == [
-        "# Written by the worker from /etc/prominence-worker.conf; edit that, not this file.",
+        "# Written by the worker from /etc/prominence-worker.conf. Edit that file instead of this one.",
         "CONDOR_HOST = cm",
         "COLLECTOR_HOST = cm",
         'ProminenceCloud = "a \\"cloud\\" $(DOLLAR)(X)"',

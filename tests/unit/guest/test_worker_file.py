@@ -1,4 +1,4 @@
-"""/etc/osg-worker.conf: what the parser takes, what it refuses, and what it never repeats."""
+"""The parser of the worker's file: what it accepts, what it rejects, and what it never quotes."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_no_character_makes_a_second_line_of_a_value(character: str) -> None:
 
 @pytest.mark.parametrize("text", ["$$(X)", "a$$", "$(DOLLAR)(X)", "$(dollar)"])
 def test_dollars_that_htcondor_cannot_hold_are_refused(text: str) -> None:
-    said = "contains $$ or $(DOLLAR), which HTCondor's configuration cannot hold"
+    said = "contains $$ or $(DOLLAR), which HTCondor's configuration cannot represent"
     assert read(f"{GOOD}WorkerGroupName = {text}").problems == (f"WorkerGroupName {said}",)
 
 

@@ -1,4 +1,4 @@
-"""Does the pool show the worker as it is now?"""
+"""Whether the pool shows the worker as it is now."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_it_is_tried_until_the_pool_shows_it_but_not_for_ever(monkeypatch: pytes
         assert not advertisement.is_done(told, WANTED)
         told = advertisement.send(told, None)
     assert advertisement.is_done(told, WANTED) and not told.shows
-    assert said == ["the pool hears of the change with HTCondor's next update: not allowed"]
+    assert said == ["the pool will show the change after HTCondor's next update: not allowed"]
 
 
 def test_a_pool_that_shows_nobody_its_workers_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:

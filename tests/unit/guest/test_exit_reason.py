@@ -1,4 +1,4 @@
-"""When HTCondor has ended: power off, or not."""
+"""Which exits of HTCondor are idle exits."""
 
 from __future__ import annotations
 
