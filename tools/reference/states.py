@@ -13,7 +13,7 @@ from tools.reference.markdown import code, described, page, table, texts
 _RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"
 sys.dont_write_bytecode = True  # what is in that folder is copied into images
 sys.path.append(str(_RUNTIME))
-from worker_runtime import life  # noqa: E402
+from worker_runtime.lifecycle import states as life  # noqa: E402
 
 _TIMES = (10.0, 70.0, 500.0, 5000.0, 50_000.0, 70_000.0, 90_000.0)
 _LIMITS = life.Limits(
@@ -52,16 +52,16 @@ def _order(name: str) -> int:
 def found_states() -> set[str]:
     """Every state that the worker reports for some situation, or that its programs name."""
     reported = {
-        life.judge(memory, facts, _LIMITS)[0].state for facts, memory in product(_facts(), _memories())
+        life.evaluate(memory, facts, _LIMITS)[0].state for facts, memory in product(_facts(), _memories())
     }
     return reported | set(_named())
 
 
 def _named() -> Iterator[str]:
-    """The first arguments of all `Life("…", …)`."""
+    """The first arguments of all `Status("…", …)`."""
     for path in sorted(_RUNTIME.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == life.Life.__name__:
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == life.Status.__name__:
                 name = node.args[0] if node.args else None
                 if isinstance(name, ast.Constant) and name.value:
                     yield str(name.value)
@@ -69,9 +69,9 @@ def _named() -> Iterator[str]:
 
 def found_actions() -> set[str]:
     """Everything that is done, in some situation, about a worker that shuts down."""
-    going = life.Memory(going=1.0, reason="a reason")
+    going = life.Memory(ending=1.0, reason="a reason")
     return {
-        life.way_out(going, facts, _LIMITS, logins, on_idle)
+        life.next_action(going, facts, _LIMITS, logins, on_idle)
         for facts, logins, on_idle in product(_facts(), (0, 1), ("poweroff", "stop"))
     }
 
@@ -87,7 +87,7 @@ def _facts() -> Iterator[life.Facts]:
             now=now,
             configured=5 if configured else 0,
             unit="active" if active else "inactive",
-            left=left,
+            exited=left,
             startd="x" if startd else "",
             claimed=int(claimed),
             in_pool=seen,
