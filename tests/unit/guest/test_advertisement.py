@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from worker_runtime.configuration import worker_file
 from worker_runtime.lifecycle import advertisement
-from worker_runtime.lifecycle.advertisement import MAX_TRIES, Expected, Progress
+from worker_runtime.lifecycle.advertisement import INTERVAL, MAX_TRIES, Expected, Progress
 from worker_runtime.lifecycle.observe import PoolAds, Slots
 from worker_runtime.system.command import Completed
 
@@ -64,16 +64,34 @@ def test_news_begin_anew_and_what_was_shown_once_is_not_asked_again() -> None:
 def test_it_is_tried_until_the_pool_shows_it_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(advertisement, "log", said.append)
-    monkeypatch.setattr(advertisement, "run", lambda *_: Completed(1, "", "not allowed"))
+    monkeypatch.setattr(advertisement, "run", lambda *_: Completed(1, "", "ERROR\nnot allowed"))
     told = Progress(WANTED)
-    for _ in range(MAX_TRIES):
+    for number in range(MAX_TRIES):
         assert not advertisement.is_done(told, WANTED)
-        told = advertisement.send(told, None)
+        told = advertisement.send(told, None, float(number))
     assert advertisement.is_done(told, WANTED) and not told.shows
     assert said == ["the pool will show the change after HTCondor's next update: not allowed"]
 
 
+def test_a_failure_that_passes_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A startd that starts or is busy may refuse, and answers the next time."""
+    said: list[str] = []
+    monkeypatch.setattr(advertisement, "log", said.append)
+    told = Progress(WANTED)
+    for number, status in enumerate([1, 1, 0, 1, 1, 0]):
+        monkeypatch.setattr(advertisement, "run", lambda *_, status=status: Completed(status, "", "busy"))
+        told = advertisement.send(told, ads(None), float(number))
+    assert (said, told.failures, told.tries) == ([], 0, 6)
+
+
+def test_inspections_that_clients_trigger_do_not_use_up_the_tries() -> None:
+    told = Progress(WANTED, 1, False, 0, 100.0)
+    assert not advertisement.is_due(told, 100.0 + INTERVAL - 0.1)
+    assert advertisement.is_due(told, 100.0 + INTERVAL)
+    assert advertisement.is_due(Progress(WANTED), 0.0)
+
+
 def test_a_pool_that_shows_nobody_its_workers_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(advertisement, "run", lambda *_: Completed(0, "", ""))
-    assert advertisement.send(Progress(WANTED), None) == Progress(WANTED, 1, True)
-    assert advertisement.send(Progress(WANTED), ads(None)) == Progress(WANTED, 1, False)
+    assert advertisement.send(Progress(WANTED), None, 7.0) == Progress(WANTED, 1, True, 0, 7.0)
+    assert advertisement.send(Progress(WANTED), ads(None), 7.0) == Progress(WANTED, 1, False, 0, 7.0)

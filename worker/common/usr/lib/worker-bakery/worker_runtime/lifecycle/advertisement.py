@@ -15,8 +15,12 @@ from worker_runtime.system.console import log
 
 _SEND = ("condor_reconfig", "-daemon", "startd")
 SECONDS = 20
-# After so many tries, the pool or a file of the site overrides the attributes permanently.
-MAX_TRIES = 20
+# Seconds between two tries: clients that wait trigger inspections more often than a busy pool can follow.
+INTERVAL = 5
+# After five minutes of tries, the pool or a file of the site overrides the attributes permanently.
+MAX_TRIES = 60
+# A startd that has just started may not answer yet. More failures in a row are reported.
+REPORTED_FAILURES = 3
 
 
 class Expected(NamedTuple):
@@ -37,6 +41,8 @@ class Progress(NamedTuple):
     expected: Expected = Expected()
     tries: int = 0
     shows: bool = False  # it shows it, or does not show its workers to anybody
+    failures: int = 0  # of the last tries, in a row
+    last: float = float("-inf")  # time of the last try, seconds since boot
 
 
 def expected(kind: Kind, values: Mapping[str, str], configured: float, mine: Optional[Slots]) -> Expected:
@@ -65,10 +71,16 @@ def _matches(shown: PoolAds, wanted: Expected) -> bool:
     return bool(shown.ads) and all(ad.get(name) == value for ad in shown.ads for name, value in values)
 
 
-def send(progress: Progress, shown: Optional[PoolAds]) -> Progress:
+def is_due(progress: Progress, now: float) -> bool:
+    """Whether the last try was long enough ago; `now` is in seconds since boot."""
+    return now - progress.last >= INTERVAL
+
+
+def send(progress: Progress, shown: Optional[PoolAds], now: float) -> Progress:
     """Make the startd send its ads now."""
     done = run(_SEND, SECONDS)
-    if done.status != 0 and progress.tries == 0:
+    failures = progress.failures + 1 if done.status != 0 else 0
+    if failures == REPORTED_FAILURES:
         log("the pool will show the change after HTCondor's next update: " + done.error)
     unseen = shown is None and done.status == 0
-    return progress._replace(tries=progress.tries + 1, shows=progress.shows or unseen)
+    return Progress(progress.expected, progress.tries + 1, progress.shows or unseen, failures, now)

@@ -96,8 +96,9 @@ def step(state: WatchState, service: Service, server: StatusServer) -> Tuple[Wat
         and not action
         and inspection.expected.startd
         and not advertisement.is_done(progress, inspection.expected)
+        and advertisement.is_due(progress, inspection.facts.now)
     ):
-        progress = advertisement.send(progress, inspection.pool_ads)
+        progress = advertisement.send(progress, inspection.pool_ads, inspection.facts.now)
     order = execute(action, state.order, inspection.facts.now, service)
     return WatchState(memory, order, now, progress, inspection.answers), inspection
 

@@ -16,8 +16,12 @@ class Completed(NamedTuple):
 
     @property
     def error(self) -> str:
-        """The first line on stderr, or the reason why the program could not be run."""
-        return self.err.strip().split("\n")[0]
+        """The first line on stderr, or the reason why the program could not be run.
+
+        HTCondor's tools write a line "ERROR" before it.
+        """
+        lines = self.err.strip().split("\n")
+        return lines[1] if lines[0].strip() == "ERROR" and len(lines) > 1 else lines[0]
 
 
 def run(
