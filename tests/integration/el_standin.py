@@ -23,7 +23,7 @@ from bakery.image import bases
 from bakery.runtime import mirror, qemu_img
 from bakery.store.locks import alone
 from bakery.store.store import Store
-from provisioner.disk.file_systems import mount_root
+from provisioner.disk.file_systems import mount_root, wait_unmounted
 from provisioner.process import run
 from provisioner.targets.chroot import Chroot, Loan
 
@@ -175,6 +175,7 @@ def mounted(disk: Path, where: Path) -> Iterator[Path]:
         yield where
     finally:
         run.call(["umount", str(where)])
+        wait_unmounted(disk)
         where.rmdir()
 
 

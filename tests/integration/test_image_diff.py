@@ -15,7 +15,7 @@ import pytest
 from bakery.imagediff.records import units
 from bakery.imagediff.tree import Folder
 from bakery.runtime import qemu_img
-from provisioner.disk.file_systems import mount_root
+from provisioner.disk.file_systems import mount_root, wait_unmounted
 from provisioner.process import run
 from tests.conftest import command
 from tests.integration.test_bake import NOT_ROOT
@@ -56,6 +56,7 @@ def changed_image(baked: dict[str, Any], tmp_path: Path) -> Path:
         _change(root)
     finally:
         run.call(["umount", str(root)])
+        wait_unmounted(disk)
     return disk
 
 

@@ -16,7 +16,7 @@ import pytest
 from bakery.runtime import mirror, qemu_img
 from bakery.store.locks import alone
 from bakery.store.store import Store
-from provisioner.disk.file_systems import finish, mount_root
+from provisioner.disk.file_systems import finish, mount_root, wait_unmounted
 from provisioner.targets.chroot import Chroot, Loan
 from tests.conftest import BASE, VENDOR, Ended, command
 from tests.shapes import ESP, LINUX, Part, call, make
@@ -92,6 +92,7 @@ def make_bootable(disk: Path, folder: Path, store: Store) -> None:
     finally:
         target.close()
         call("umount", root)
+        wait_unmounted(disk)
 
 
 def install(target: Chroot, root: Path) -> None:
