@@ -266,7 +266,7 @@ def _options(options: argparse.Namespace) -> Options:
         base_urls=tuple(_checked("--base-url", bases.checked_url, url) for url in options.base_urls),
         offline=options.offline,
         forbid_eol=options.forbid_eol,
-        replaced=repositories.given(
+        replaced=repositories.parse_options(
             options.repository_urls, options.repository_keys, keep=options.keep_repository_urls
         ),
     )
