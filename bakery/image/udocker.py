@@ -21,10 +21,10 @@ def files() -> tuple[File, ...]:
         installed = importlib.metadata.files(NAME) or []
     except importlib.metadata.PackageNotFoundError:
         raise MissingHere("udocker is not installed.", "Reinstall worker-bakery.") from None
-    kept = sorted(path for path in installed if path.parts[0] == NAME and path.suffix == ".py")
+    modules = sorted(path for path in installed if path.parts[0] == NAME and path.suffix == ".py")
     licence = [path for path in installed if path.name == "LICENSE"]
     return tuple(
-        File(f"{HOME}/{_name(path)}", Path(path.locate()).read_bytes()) for path in [*kept, *licence]
+        File(f"{HOME}/{_name(path)}", Path(path.locate()).read_bytes()) for path in [*modules, *licence]
     )
 
 

@@ -169,12 +169,12 @@ def _download(
     part = store.download(base.id)
     part.parent.mkdir(parents=True, exist_ok=True)
     part.touch()
-    target = download.Wanted(
+    pinned = download.PinnedFile(
         download.candidate_urls(sources.base_urls, image.url), image.digest, image.algorithm
     )
     with shared_lock(part), phase(monitor, f"download {image.url}"):
         try:
-            download.fetch(target, part, monitor)
+            download.fetch(pinned, part, monitor)
         except Unreachable as error:
             hint = f"{error.hint} The partial download is hint in {part.parent}.".strip()
             raise Unreachable(error.message, f"{hint} {_unreachable_hint(base)}") from None

@@ -50,7 +50,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PinnedFile:
     """A file to download: its URLs in the order of preference, and its digest (hexadecimal)."""
 
     urls: tuple[str, ...]
@@ -71,49 +71,49 @@ class _Interrupted(Exception):
         self.pause = pause
 
 
-def fetch(wanted: Wanted, part: Path, monitor: Monitor, limits: Limits = Limits()) -> None:
+def fetch(pinned: PinnedFile, part: Path, monitor: Monitor, limits: Limits = Limits()) -> None:
     """Download the file to `part`. A file with the wrong digest is renamed to NAME.damaged.
 
     Raises Unreachable, WrongChecksum, DiskFull, BadInput: the error of the last URL.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
-    for number, url in enumerate(wanted.urls, 1):
+    for number, url in enumerate(pinned.urls, 1):
         try:
-            return _fetch_from(url, wanted, part, monitor, limits)
+            return _fetch_from(url, pinned, part, monitor, limits)
         except (Unreachable, WrongChecksum) as error:
-            if number == len(wanted.urls):
+            if number == len(pinned.urls):
                 raise
             note(monitor, f"{error.message} Trying the next URL.")
     raise BadInput("There is no URL to download from.")
 
 
-def _fetch_from(url: str, wanted: Wanted, part: Path, monitor: Monitor, limits: Limits) -> None:
-    in_pieces = _download(url, wanted, part, monitor, limits)
-    if wanted.is_complete(part):
+def _fetch_from(url: str, pinned: PinnedFile, part: Path, monitor: Monitor, limits: Limits) -> None:
+    in_pieces = _download(url, pinned, part, monitor, limits)
+    if pinned.is_complete(part):
         return
     if in_pieces:
         # The pieces may come from different files: the vendor's old and new one, or a mirror's.
         note(monitor, "The resumed download has the wrong digest; downloading it again from the start.")
         _forget(part)
-        _download(url, wanted, part, monitor, limits)
-        if wanted.is_complete(part):
+        _download(url, pinned, part, monitor, limits)
+        if pinned.is_complete(part):
             return
-    raise _wrong_digest(url, wanted, part)
+    raise _wrong_digest(url, pinned, part)
 
 
-def _wrong_digest(url: str, wanted: Wanted, part: Path) -> WrongChecksum:
+def _wrong_digest(url: str, pinned: PinnedFile, part: Path) -> WrongChecksum:
     damaged = part.with_suffix(".damaged")
-    found = digest.of(part, wanted.algorithm)
+    found = digest.of(part, pinned.algorithm)
     part.rename(damaged)
     _forget(part)
     return WrongChecksum(
-        f"{url} has the {wanted.algorithm} {found}, expected {wanted.digest}; "
+        f"{url} has the {pinned.algorithm} {found}, expected {pinned.digest}; "
         f"it was not used, and renamed to {damaged}.",
         "If the vendor replaced the image, verify the signed checksum file and update the pin.",
     )
 
 
-def _download(url: str, wanted: Wanted, part: Path, monitor: Monitor, limits: Limits) -> bool:
+def _download(url: str, pinned: PinnedFile, part: Path, monitor: Monitor, limits: Limits) -> bool:
     """Download all of the file, repeating attempts while they bring new data.
 
     Returns whether it consists of several pieces. Raises Unreachable, DiskFull.
@@ -131,7 +131,7 @@ def _download(url: str, wanted: Wanted, part: Path, monitor: Monitor, limits: Li
             pause = interruption.pause or min(limits.pause * 2 ** (failures - 1), _MAX_PAUSE)
             timed_out = not answered and time.monotonic() - started + pause > limits.unanswered
             if failures > limits.failures or timed_out:
-                if _size(part) == most > 0 and wanted.is_complete(part):
+                if _size(part) == most > 0 and pinned.is_complete(part):
                     return True  # the server announced too large a size
                 raise _unreachable(url, interruption) from None
             line(monitor, f"{interruption}; retrying in {pause:.0f} s")

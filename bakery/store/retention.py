@@ -296,14 +296,14 @@ def limit() -> float:
 
 def enforce_limit(limit: float, store: Store, monitor: Monitor) -> None:
     """Remove checkpoints and package caches, never images or bases, until the cache is below the limit."""
-    kept = entries(store)
-    if sum(entry.size for entry in kept) <= limit:
+    cached = entries(store)
+    if sum(entry.size for entry in cached) <= limit:
         return
-    expendable = [entry for entry in kept if entry.kind != "work"]
+    expendable = [entry for entry in cached if entry.kind != "work"]
     policy = Policy(max_size=limit, kinds=EXPENDABLE)
     removed = [entry for entry in select(expendable, policy, time.time()) if remove(entry)]
     freed = sum(entry.size for entry in removed)
-    over = sum(entry.size for entry in kept) - freed > limit
+    over = sum(entry.size for entry in cached) - freed > limit
     note(monitor, _limit_message(limit, removed, freed) + (_STILL_EXCEEDED if over else ""))
 
 

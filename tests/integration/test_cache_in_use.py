@@ -63,19 +63,19 @@ def events(process: Process) -> Iterator[Event]:
 
 def ended(process: Process) -> tuple[dict[str, Any], list[Event]]:
     with process:
-        told = list(events(process))
+        reported = list(events(process))
         assert process.stdout
         out = process.stdout.read()
-    assert process.returncode == 0, told[-1]
-    return json.loads(out), told
+    assert process.returncode == 0, reported[-1]
+    return json.loads(out), reported
 
 
-def texts(told: list[Event]) -> str:
-    return "\n".join(event["text"] for event in told if event["event"] in ("note", "warning"))
+def texts(reported: list[Event]) -> str:
+    return "\n".join(event["text"] for event in reported if event["event"] in ("note", "warning"))
 
 
-def did(told: list[Event], phase: str) -> bool:
-    return any(event["event"] == "end" and event["name"] == phase for event in told)
+def did(reported: list[Event], phase: str) -> bool:
+    return any(event["event"] == "end" and event["name"] == phase for event in reported)
 
 
 def cache(own: Store, *argv: str) -> dict[str, Any]:
@@ -127,12 +127,12 @@ def state(own: Store) -> dict[str, tuple[int, int]]:
 def test_explain_reports_checkpoint_and_change_without_writing(own: Store, changed: Path) -> None:
     (changed / NEW_FILE).write_text("changed again\n")
     before = state(own)
-    said = explained(own, PYTHONPATH=str(changed))
+    explanation = explained(own, PYTHONPATH=str(changed))
     assert state(own) == before
-    assert said["cached"]["by"].startswith("checkpoint ")
-    first = next(step for step in said["steps"] if not step["cached"])
+    assert explanation["cached"]["by"].startswith("checkpoint ")
+    first = next(step for step in explanation["steps"] if not step["cached"])
     assert (first["role"], first["title"]) == ("osg_worker", "install the OSG worker's runtime")
-    (change,) = said["changes"]
+    (change,) = explanation["changes"]
     assert change["title"] == first["title"]
     assert change["lines"][-2:] == ["-a changed worker", "+changed again"]
     assert all(step["cached"] for step in explained(own)["steps"])
@@ -151,13 +151,13 @@ def test_truncated_files_are_renamed_and_created_again(own: Store) -> None:
     assert checkpoints
     for path in (image, *checkpoints):
         truncate(path)
-    result, told = ended(start(own))
-    warned = [event["text"] for event in told if event["event"] == "warning"]
+    result, reported = ended(start(own))
+    warned = [event["text"] for event in reported if event["event"] == "warning"]
     assert "image" in warned[0]
     assert ["checkpoint" in text for text in warned[1:]] == [True for _ in checkpoints]
     assert result["from_store"] is False
     assert image.stat().st_size == result["size"]
-    assert did(told, "copy the base")
+    assert did(reported, "copy the base")
     damaged = {entry["path"] for entry in cache(own, "prune")["removed"]}
     assert damaged == {str(path.with_suffix(".damaged")) for path in (image, *checkpoints)}
 
@@ -168,9 +168,9 @@ def test_bake_enforces_the_limit_and_reports_it_once(
     """The bake starts from a checkpoint. Images and the base are kept even above the limit."""
     monkeypatch.setenv("WORKER_BAKERY_CACHE_LIMIT", "0.1")
     images = len(list((own.root / "images").glob("*.qcow2")))
-    _, told = ended(start(own, changed))
-    assert did(told, "copy the checkpoint")
-    assert texts(told).count("limit of 0.1 GiB") == 1
+    _, reported = ended(start(own, changed))
+    assert did(reported, "copy the checkpoint")
+    assert texts(reported).count("limit of 0.1 GiB") == 1
     assert list((own.root / "checkpoints").iterdir()) == []
     assert own.base(BASE.id).exists()
     assert len(list((own.root / "images").glob("*.qcow2"))) == images + 1

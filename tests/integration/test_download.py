@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from bakery.sources.download import Limits, Wanted, candidate_urls, fetch
+from bakery.sources.download import Limits, PinnedFile, candidate_urls, fetch
 from provisioner.errors import BadInput, Unreachable, WrongChecksum
 from provisioner.events import Event
 from tests.conftest import BIN, VENDOR, Ended, command
@@ -73,12 +73,14 @@ def origin(servers: ExitStack, *plan: Behaviour, content: bytes = CONTENT, tag: 
     return servers.enter_context(serving(Origin(content, list(plan), tag)))
 
 
-def wanted(*origins: Origin, content: bytes = CONTENT) -> Wanted:
-    return Wanted(tuple(each.url for each in origins), hashlib.sha256(content).hexdigest())
+def pinned(*origins: Origin, content: bytes = CONTENT) -> PinnedFile:
+    return PinnedFile(tuple(each.url for each in origins), hashlib.sha256(content).hexdigest())
 
 
-def got(part: Path, *origins: Origin, recorder: Recorder | None = None, limits: Limits = QUICK) -> bool:
-    fetch(wanted(*origins), part, recorder or Recorder(), limits)
+def download(
+    part: Path, *origins: Origin, recorder: Recorder | None = None, limits: Limits = QUICK
+) -> bool:
+    fetch(pinned(*origins), part, recorder or Recorder(), limits)
     return part.read_bytes() == CONTENT
 
 
@@ -87,17 +89,17 @@ def got(part: Path, *origins: Origin, recorder: Recorder | None = None, limits: 
 
 def test_complete_download_with_progress(servers: ExitStack, part: Path) -> None:
     recorder, server = Recorder(), origin(servers, whole)
-    assert got(part, server, recorder=recorder)
-    told = recorder.progress()
-    assert told[-1] == (len(CONTENT), len(CONTENT))
-    assert sorted(told) == told
+    assert download(part, server, recorder=recorder)
+    reported = recorder.progress()
+    assert reported[-1] == (len(CONTENT), len(CONTENT))
+    assert sorted(reported) == reported
     assert server.seen[0]["user-agent"].startswith("worker-bakery/")
     assert server.seen[0]["accept-encoding"] == "identity"
 
 
 def test_interrupted_download_is_resumed(servers: ExitStack, part: Path) -> None:
     recorder, server = Recorder(), origin(servers, cut_after(THIRD), cut_after(THIRD), whole)
-    assert got(part, server, recorder=recorder)
+    assert download(part, server, recorder=recorder)
     assert server.ranges() == ["", f"bytes={THIRD}-", f"bytes={2 * THIRD}-"]
     assert [headers.get("if-range") for headers in server.seen] == [None, '"one"', '"one"']
     assert {total for _, total in recorder.progress()} == {len(CONTENT)}
@@ -106,42 +108,42 @@ def test_interrupted_download_is_resumed(servers: ExitStack, part: Path) -> None
 
 def test_stalled_server_is_retried(servers: ExitStack, part: Path) -> None:
     server = origin(servers, stall_after(THIRD), whole)
-    assert got(part, server, limits=IMPATIENT)
+    assert download(part, server, limits=IMPATIENT)
     assert server.ranges() == ["", f"bytes={THIRD}-"]
 
 
 def test_partial_file_of_an_earlier_process_is_resumed(servers: ExitStack, part: Path) -> None:
     server = origin(servers, cut_after(THIRD), says(404))
     with pytest.raises(Unreachable):
-        got(part, server)
+        download(part, server)
     assert part.read_bytes() == CONTENT[:THIRD]
     server.plan = [whole]
-    assert got(part, server)
+    assert download(part, server)
     assert server.ranges()[-1] == f"bytes={THIRD}-"
 
 
 def test_complete_file_is_not_downloaded_again(servers: ExitStack, part: Path) -> None:
     server = origin(servers, whole)
-    assert got(part, server)
-    assert got(part, server)
+    assert download(part, server)
+    assert download(part, server)
     assert server.ranges()[-1] == f"bytes={len(CONTENT)}-"
 
 
 def test_server_without_ranges_restarts_the_download(servers: ExitStack, part: Path) -> None:
     recorder, server = Recorder(), origin(servers, cut_after(THIRD), without_ranges)
-    assert got(part, server, recorder=recorder)
+    assert download(part, server, recorder=recorder)
     assert recorder.progress()[-1] == (len(CONTENT), len(CONTENT))
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_temporary_errors_are_retried(status: int, servers: ExitStack, part: Path) -> None:
-    assert got(part, origin(servers, says(status), says(status, Retry_After=0), whole))
+    assert download(part, origin(servers, says(status), says(status, Retry_After=0), whole))
 
 
 def test_redirect_keeps_the_range(servers: ExitStack, part: Path) -> None:
     end = origin(servers, cut_after(THIRD), whole)
     server = origin(servers, says(302, Location=end.url))
-    assert got(part, server)
+    assert download(part, server)
     assert end.ranges() == ["", f"bytes={THIRD}-"]
 
 
@@ -150,7 +152,7 @@ def test_too_large_content_length(servers: ExitStack, part: Path) -> None:
         send(request, CONTENT, length=len(CONTENT) - request.start() + 1000)
 
     server = origin(servers, lies)
-    assert got(part, server)
+    assert download(part, server)
     assert server.ranges()[:2] == ["", f"bytes={len(CONTENT)}-"]
 
 
@@ -159,7 +161,7 @@ def test_too_large_content_length_without_ranges(servers: ExitStack, part: Path)
         request.head(200, {"Content-Length": len(CONTENT) + 1000})
         request.wfile.write(CONTENT)
 
-    assert got(part, origin(servers, lies))
+    assert download(part, origin(servers, lies))
 
 
 def test_wrong_content_range_is_not_appended(servers: ExitStack, part: Path) -> None:
@@ -167,7 +169,7 @@ def test_wrong_content_range_is_not_appended(servers: ExitStack, part: Path) -> 
         send(request, CONTENT, at=request.start() + 1)
 
     server = origin(servers, cut_after(THIRD), elsewhere, whole)
-    assert got(part, server)
+    assert download(part, server)
     assert server.ranges() == ["", f"bytes={THIRD}-", ""]
 
 
@@ -175,9 +177,9 @@ def test_changed_etag_restarts_the_download(servers: ExitStack, part: Path) -> N
     """The server replaces the file after the first third and changes its ETag."""
     server = origin(servers, cut_after(THIRD), says(404), content=OTHER)
     with pytest.raises(Unreachable):
-        got(part, server)
+        download(part, server)
     server.content, server.tag, server.plan = CONTENT, '"two"', [whole]
-    assert got(part, server)
+    assert download(part, server)
 
 
 def test_changed_file_without_etag_is_detected_by_the_digest(servers: ExitStack, part: Path) -> None:
@@ -185,7 +187,7 @@ def test_changed_file_without_etag_is_detected_by_the_digest(servers: ExitStack,
     part.parent.mkdir(parents=True)
     part.write_bytes(OTHER[:THIRD])
     recorder, server = Recorder(), origin(servers, whole, tag="")
-    assert got(part, server, recorder=recorder)
+    assert download(part, server, recorder=recorder)
     assert server.ranges() == [f"bytes={THIRD}-", ""]
     assert any("again from the start" in event.get("text", "") for event in recorder.events)
 
@@ -196,18 +198,18 @@ def test_file_replaced_between_attempts_is_detected(servers: ExitStack, part: Pa
         whole(request)
 
     server = origin(servers, cut_after(THIRD), replaced, content=OTHER, tag="")
-    assert got(part, server)
+    assert download(part, server)
     assert server.ranges() == ["", f"bytes={THIRD}-", ""]
 
 
 def test_next_mirror_resumes_the_download(servers: ExitStack, part: Path) -> None:
     first, second = origin(servers, cut_after(THIRD), says(404)), origin(servers, whole, tag='"2nd"')
-    assert got(part, first, second)
+    assert download(part, first, second)
     assert second.ranges() == [f"bytes={THIRD}-"]
 
 
 def test_mirror_with_a_wrong_file_is_skipped(servers: ExitStack, part: Path) -> None:
-    assert got(part, origin(servers, whole, content=OTHER), origin(servers, whole))
+    assert download(part, origin(servers, whole, content=OTHER), origin(servers, whole))
     assert part.with_suffix(".damaged").read_bytes() == OTHER
 
 
@@ -218,7 +220,7 @@ def test_mirror_with_a_wrong_file_is_skipped(servers: ExitStack, part: Path) -> 
 def test_permanent_errors_are_not_retried(status: int, servers: ExitStack, part: Path) -> None:
     server = origin(servers, says(status))
     with pytest.raises(Unreachable, match=str(status)):
-        got(part, server)
+        download(part, server)
     assert len(server.seen) == 1
 
 
@@ -226,21 +228,21 @@ def test_permanent_errors_are_not_retried(status: int, servers: ExitStack, part:
 def test_failing_server_is_given_up(behave: Behaviour, servers: ExitStack, part: Path) -> None:
     server = origin(servers, behave)
     with pytest.raises(Unreachable, match=server.url):
-        got(part, server, limits=IMPATIENT)
+        download(part, server, limits=IMPATIENT)
     assert len(server.seen) == IMPATIENT.failures + 1
 
 
 def test_connection_refused(part: Path) -> None:
     url = "http://127.0.0.1:9/image.qcow2"
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9.*refused"):
-        fetch(Wanted((url,), "ab" * 32), part, Recorder(), QUICK)
+        fetch(PinnedFile((url,), "ab" * 32), part, Recorder(), QUICK)
 
 
 def test_endless_redirects(servers: ExitStack, part: Path) -> None:
     server = origin(servers, whole)
     server.plan = [says(302, Location=server.url)]
     with pytest.raises(Unreachable, match="redirects"):
-        got(part, server)
+        download(part, server)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +258,7 @@ def test_endless_redirects(servers: ExitStack, part: Path) -> None:
 def test_wrong_file_is_renamed_and_not_used(behave: Behaviour, servers: ExitStack, part: Path) -> None:
     server = origin(servers, behave, content=OTHER)
     with pytest.raises(WrongChecksum, match="renamed to"):
-        got(part, server)
+        download(part, server)
     assert not part.exists()
     assert part.with_suffix(".damaged").exists()
     assert len(server.seen) == 1
@@ -278,11 +280,11 @@ def test_untrusted_certificate(
     pem = certificate(tmp_path)
     server = servers.enter_context(serving(Origin(CONTENT, [whole]), pem))
     with pytest.raises(Unreachable, match="certificate") as caught:
-        got(part, server)
+        download(part, server)
     assert "SSL_CERT_FILE" in caught.value.hint
     assert server.seen == []
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-    assert got(part, server)
+    assert download(part, server)
 
 
 # --- proxies -----------------------------------------------------------------------------------
@@ -293,7 +295,7 @@ def test_proxy_variables(servers: ExitStack, part: Path, monkeypatch: pytest.Mon
     address = proxy.url.removeprefix("http://").partition("/")[0]
     monkeypatch.setenv("http_proxy", f"http://somebody:s3cret@{address}")
     monkeypatch.setenv("no_proxy", "")
-    assert got(part, server)
+    assert download(part, server)
     assert proxy.lines == [f"GET {server.url} HTTP/1.1"]
     assert proxy.seen[0]["proxy-authorization"].startswith("Basic ")
     assert server.seen == []
@@ -302,20 +304,20 @@ def test_proxy_variables(servers: ExitStack, part: Path, monkeypatch: pytest.Mon
 def test_no_proxy_variable(servers: ExitStack, part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert got(part, origin(servers, whole))
+    assert download(part, origin(servers, whole))
 
 
 def test_proxy_password_is_in_no_message(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://somebody:s3cret@127.0.0.1:9")
     with pytest.raises(Unreachable) as caught:
-        fetch(Wanted(("http://vendor.invalid/x",), "ab" * 32), part, Recorder(), QUICK)
+        fetch(PinnedFile(("http://vendor.invalid/x",), "ab" * 32), part, Recorder(), QUICK)
     assert "s3cret" not in str(caught.value)
 
 
 def test_unsupported_proxy(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "gopher://127.0.0.1")
     with pytest.raises(BadInput, match="proxy"):
-        fetch(Wanted(("http://vendor.invalid/x",), "ab" * 32), part, Recorder(), QUICK)
+        fetch(PinnedFile(("http://vendor.invalid/x",), "ab" * 32), part, Recorder(), QUICK)
 
 
 # --- bake-image -----------------------------------------------------------
@@ -350,8 +352,8 @@ def test_bake_resumes_the_download_of_a_killed_bake(tmp_path: Path, servers: Exi
     assert "no Linux root partition" in done.err
     assert server.ranges() == ["", f"bytes={1 << 20}-"]
     assert list(parts.iterdir()) == []
-    told = [event for event in map(json.loads, done.err.splitlines()) if event["event"] == "progress"]
-    assert (told[-1]["done"], told[-1]["total"]) == (len(EMPTY), len(EMPTY))
+    reported = [event for event in map(json.loads, done.err.splitlines()) if event["event"] == "progress"]
+    assert (reported[-1]["done"], reported[-1]["total"]) == (len(EMPTY), len(EMPTY))
 
 
 def test_concurrent_bakes_share_one_download(tmp_path: Path, servers: ExitStack) -> None:

@@ -21,7 +21,7 @@ from tests.conftest import command
 from tests.integration.test_bake import NOT_ROOT
 
 
-def compared(a: object, b: object, status: int) -> dict[str, Any]:
+def compare(a: object, b: object, status: int) -> dict[str, Any]:
     done = command("image-diff", "--json", str(a), str(b))
     assert done.status == status, done.err[-3000:]
     result: dict[str, Any] = json.loads(done.out)
@@ -39,7 +39,7 @@ def changes(result: dict[str, Any]) -> dict[str, Any]:
 
 def test_image_equals_itself(baked: dict[str, Any], image_root: Path) -> None:
     """Compare the image with the folder in which it is mounted."""
-    result = compared(baked["path"], image_root, 0)
+    result = compare(baked["path"], image_root, 0)
     assert (result["differences"], result["volatile"]) == ([], [])
     assert result["compared"]["files"] > 10_000
     assert result["compared"]["packages"] > 100
@@ -77,7 +77,7 @@ def _change(root: Path) -> None:
 
 
 def test_every_change_of_an_image_is_reported(baked: dict[str, Any], changed_image: Path) -> None:
-    result = compared(baked["path"], changed_image, 8)
+    result = compare(baked["path"], changed_image, 8)
     found = changes(result)
     status = found.pop("/var/lib/dpkg/status")
     assert status[0]["field"] == "size"
@@ -129,12 +129,12 @@ def with_all_file_types(root: Path) -> Path:
 def test_special_files_do_not_block(tmp_path: Path) -> None:
     """A FIFO without writer, devices, a socket, names of arbitrary bytes, a sparse file of 1 TiB."""
     a, b = (with_all_file_types(tmp_path / name) for name in "ab")
-    assert compared(a, b, 0)["compared"]["files"] > 600
+    assert compare(a, b, 0)["compared"]["files"] > 600
     with (b / "sparse").open("r+b") as file:
         file.seek((1 << 39) + 3)
         file.write(b"I")
     (b / os.fsdecode(b"not \xff utf-8\n\x1b[31m")).write_bytes(b"y")
-    assert changes(compared(a, b, 8)) == {
+    assert changes(compare(a, b, 8)) == {
         "/sparse": [{"field": "content", "at": (1 << 39) + 3}],
         "/not \\xff utf-8\\x0a\\x1b[31m": [{"field": "content", "at": 0}],
     }
@@ -157,7 +157,7 @@ def test_links_do_not_lead_out_of_the_tree(tmp_path: Path) -> None:
         (tmp_path / name / "etc").mkdir(parents=True)
         (tmp_path / name / "etc/passwd").symlink_to("/etc/passwd")
         (tmp_path / name / "var").symlink_to("/var")
-    result = compared(tmp_path / "a", tmp_path / "b", 0)
+    result = compare(tmp_path / "a", tmp_path / "b", 0)
     assert result["compared"] == {"packages": 0, "units": 0, "accounts": 0, "files": 3}
 
 
@@ -231,8 +231,8 @@ def test_rpm_packages_of_sqlite_and_berkeley_db(tmp_path: Path) -> None:
     before = sorted(path.name for path in a.rglob("*"))
     b = with_packages(tmp_path / "b", old, new, one, two)
     found = {
-        name: told
-        for name, told in changes(compared(a, b, 8)).items()
+        name: reported
+        for name, reported in changes(compare(a, b, 8)).items()
         if not name.startswith("/var/lib/rpm/")
     }
     assert found == {

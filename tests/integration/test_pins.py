@@ -53,8 +53,8 @@ class Signer:
         home.mkdir(0o700)
         self._gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", ""]
         made = [*self._gpg, "--status-fd", "1", "--quick-gen-key", "vendor", "ed25519", "sign", "never"]
-        said = subprocess.run(made, check=True, capture_output=True, text=True).stdout
-        self.fingerprint = said.split("KEY_CREATED ")[1].split()[1]
+        output = subprocess.run(made, check=True, capture_output=True, text=True).stdout
+        self.fingerprint = output.split("KEY_CREATED ")[1].split()[1]
         exported = subprocess.run([*self._gpg, "--armor", "--export"], check=True, capture_output=True)
         keys.mkdir(exist_ok=True)
         (keys / f"{self.fingerprint}.asc").write_bytes(exported.stdout)
@@ -113,8 +113,8 @@ def test_newest_image_with_a_signed_list_is_pinned(
     folder, url = vendor
     signer.sign(folder / f"{NEW}.CHECKSUM")
     path = base_file(tmp_path, url, signed_by(signer))
-    [told] = pins.update(path)
-    assert (NEW in told, signer.fingerprint in told) == (True, True)
+    [reported] = pins.update(path)
+    assert (NEW in reported, signer.fingerprint in reported) == (True, True)
     digest = hashlib.sha256(NEW.encode()).hexdigest()
     assert bases.read(path).source == VendorImage(f"{url}{NEW}", digest)
     assert list(pins.update(path)) == []
@@ -142,8 +142,8 @@ def test_modified_or_wrongly_signed_list_changes_no_pin(
 
 
 def test_unsigned_list_is_used_and_reported(tmp_path: Path, vendor: tuple[Path, str]) -> None:
-    [told] = pins.update(base_file(tmp_path, vendor[1]))
-    assert "not signed" in told
+    [reported] = pins.update(base_file(tmp_path, vendor[1]))
+    assert "not signed" in reported
 
 
 def test_index_without_a_matching_image(tmp_path: Path, vendor: tuple[Path, str]) -> None:

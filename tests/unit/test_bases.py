@@ -104,9 +104,9 @@ TODAY = datetime.date(2026, 11, 22)
 
 
 def test_warning_after_end_of_life_names_the_successor() -> None:
-    said = bases.warning(bases.find("centos7", "x86_64"), TODAY)
-    assert "2024-06-30" in said
-    assert "--base almalinux9" in said
+    output = bases.warning(bases.find("centos7", "x86_64"), TODAY)
+    assert "2024-06-30" in output
+    assert "--base almalinux9" in output
     assert bases.warning(bases.find("almalinux9", "x86_64"), TODAY) == ""
 
 
@@ -167,8 +167,8 @@ def test_plan_for_a_base_after_end_of_life_warns(
         "warning: CentOS Linux 7 reached its end of life on 2024-06-30"
     )
     assert bake_image.main([*ended, "--json"]) == 0
-    said = capsys.readouterr()
-    assert "2024-06-30" in json.loads(said.err)["text"] and json.loads(said.out)["id"]
+    output = capsys.readouterr()
+    assert "2024-06-30" in json.loads(output.err)["text"] and json.loads(output.out)["id"]
     assert bake_image.main(["--base", "almalinux9", "--arch", "x86_64", asked]) == 0
     assert capsys.readouterr().err == ""
 
@@ -184,9 +184,9 @@ def test_list_bases_marks_bases_after_end_of_life(capsys: pytest.CaptureFixture[
     assert len(rows) == len(bases.known()) + 1
     assert any(row.startswith("centos7") and "(ended)" in row for row in rows)
     assert bake_image.main(["--list-bases", "--json"]) == 0
-    told = {base["name"]: base for base in json.loads(capsys.readouterr().out)}
-    assert (told["centos7"]["ended"], told["almalinux9"]["ended"]) == (True, False)
-    assert told["centos7"]["digest"].startswith("sha256:")
+    listed = {base["name"]: base for base in json.loads(capsys.readouterr().out)}
+    assert (listed["centos7"]["ended"], listed["almalinux9"]["ended"]) == (True, False)
+    assert listed["centos7"]["digest"].startswith("sha256:")
 
 
 def test_id_of_a_built_base_is_reproducible() -> None:

@@ -43,9 +43,9 @@ def test_equal_plans_have_no_difference() -> None:
 
 
 def test_changed_text_file_yields_a_unified_diff() -> None:
-    (change,) = changes(make(two(b"one\nkept\n"), ENABLE), make(two(b"two\nkept\n"), ENABLE))
+    (change,) = changes(make(two(b"one\nsame\n"), ENABLE), make(two(b"two\nsame\n"), ENABLE))
     assert (change.how, change.title) == ("changed", "the files")
-    assert change.lines == ("--- /b", "+++ /b", "@@ -1,2 +1,2 @@", "-one", "+two", " kept")
+    assert change.lines == ("--- /b", "+++ /b", "@@ -1,2 +1,2 @@", "-one", "+two", " same")
 
 
 def test_changed_binary_file_yields_sizes_and_digests() -> None:
@@ -112,45 +112,45 @@ def test_nearest_plan_shares_most_steps_and_is_the_latest() -> None:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Store:
+def cache(tmp_path: Path) -> Store:
     return Store(tmp_path / "cache")
 
 
-def put(kept: Store, at: Path, plan: Plan, **more: Any) -> None:
-    with work_folder(kept) as work:
+def put(cache: Store, at: Path, plan: Plan, **more: Any) -> None:
+    with work_folder(cache) as work:
         (work / "disk").write_bytes(b"disk")
         manifest = {"base_id": plan.base_id, "size": 4, "made": "2026-01-01", "plan": plans.to_json(plan)}
         commit(work / "disk", at, {**manifest, **more})
 
 
-def test_empty_store_is_not_modified(kept: Store) -> None:
-    found = explain(make(INSTALL, ENABLE), kept)
+def test_empty_store_is_not_modified(cache: Store) -> None:
+    found = explain(make(INSTALL, ENABLE), cache)
     assert (found.cached, found.by, found.earlier, found.base) == (0, "", None, False)
     assert "contains no earlier plan" in "\n".join(to_text(found))
-    assert not kept.root.exists()
+    assert not cache.root.exists()
 
 
-def test_checkpoint_saves_its_steps_and_is_compared(kept: Store) -> None:
+def test_checkpoint_saves_its_steps_and_is_compared(cache: Store) -> None:
     old, new = make(INSTALL, two(b"old\n")), make(INSTALL, two(b"new\n"))
-    put(kept, kept.base(BASE_ID), old)
-    put(kept, kept.checkpoint(old.id_after(1)), old, steps=1)
-    said = to_json(explain(new, kept))
-    assert [step["cached"] for step in said["steps"]] == [True, False]
-    assert said["cached"] == {"steps": 1, "by": f"checkpoint {old.steps[0].id[:12]}"}
-    assert "-old" in said["changes"][0]["lines"]
+    put(cache, cache.base(BASE_ID), old)
+    put(cache, cache.checkpoint(old.id_after(1)), old, steps=1)
+    explained = to_json(explain(new, cache))
+    assert [step["cached"] for step in explained["steps"]] == [True, False]
+    assert explained["cached"] == {"steps": 1, "by": f"checkpoint {old.steps[0].id[:12]}"}
+    assert "-old" in explained["changes"][0]["lines"]
 
 
-def test_checkpoint_without_its_base_saves_no_step(kept: Store) -> None:
+def test_checkpoint_without_its_base_saves_no_step(cache: Store) -> None:
     plan = make(INSTALL, ENABLE)
-    put(kept, kept.checkpoint(plan.id_after(1)), plan, steps=1)
-    assert explain(plan, kept).cached == 0
+    put(cache, cache.checkpoint(plan.id_after(1)), plan, steps=1)
+    assert explain(plan, cache).cached == 0
 
 
-def test_cached_image_saves_all_steps_and_a_truncated_one_none(kept: Store) -> None:
+def test_cached_image_saves_all_steps_and_a_truncated_one_none(cache: Store) -> None:
     plan = make(INSTALL, ENABLE)
-    put(kept, kept.image(plan), plan)
-    assert explain(plan, kept).cached == 2
-    kept.image(plan).write_bytes(b"dis")
-    found = explain(plan, kept)
+    put(cache, cache.image(plan), plan)
+    assert explain(plan, cache).cached == 2
+    cache.image(plan).write_bytes(b"dis")
+    found = explain(plan, cache)
     assert found.cached == 0
     assert "none; the image is no longer in the cache" in "\n".join(to_text(found))

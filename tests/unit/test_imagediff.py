@@ -243,12 +243,12 @@ def test_report_is_limited_without_everything(capsys: pytest.CaptureFixture[str]
     logs = Difference("files", "/var/log/x", "changed", (Change("size", "1", "2"),), "logs")
     result = Result({"files": 99}, (*many, logs))
     report.print_result(result, everything=False)
-    said = capsys.readouterr().out
-    assert "/[bold]019" in said
-    assert "/[bold]020" not in said
-    assert "… and 5 more; --all shows them" in said
-    assert "    1  logs" in said
+    output = capsys.readouterr().out
+    assert "/[bold]019" in output
+    assert "/[bold]020" not in output
+    assert "… and 5 more; --all shows them" in output
+    assert "    1  logs" in output
     report.print_result(result, everything=True)
-    said = capsys.readouterr().out
-    assert "/[bold]024" in said
-    assert "changed  /var/log/x: size 1 → 2 (logs)" in said
+    output = capsys.readouterr().out
+    assert "/[bold]024" in output
+    assert "changed  /var/log/x: size 1 → 2 (logs)" in output

@@ -38,8 +38,8 @@ def made(folder: Path, content: bytes = b"a layer") -> Layer:
 
 def archive(folder: Path, name: str = "image.tar") -> Path:
     plan, layer = planned(), made(folder)
-    said = config.config(plan, layer, About("x86_64", 1_700_000_000))
-    layout.write_archive(layout.entries(said, layer, config.tag(plan)), folder / name)
+    image_config = config.config(plan, layer, About("x86_64", 1_700_000_000))
+    layout.write_archive(layout.entries(image_config, layer, config.tag(plan)), folder / name)
     return folder / name
 
 
@@ -93,12 +93,16 @@ def test_unsupported_options_of_a_container_are_rejected(tmp_path: Path) -> None
 
 
 def test_configuration(tmp_path: Path) -> None:
-    said = config.config(planned(), made(tmp_path), About("x86_64", 0))
-    assert (said["architecture"], said["os"], said["created"]) == ("amd64", "linux", "1970-01-01T00:00:00Z")
-    assert said["config"]["Entrypoint"] == ["/usr/lib/worker-bakery/worker", "run"]
-    assert said["rootfs"]["diff_ids"] == ["sha256:" + "d" * 64]
-    assert not any("TOKEN" in variable for variable in said["config"]["Env"])
-    assert said["config"]["Labels"]["worker-bakery.plan"] == planned().id
+    image_config = config.config(planned(), made(tmp_path), About("x86_64", 0))
+    assert (image_config["architecture"], image_config["os"], image_config["created"]) == (
+        "amd64",
+        "linux",
+        "1970-01-01T00:00:00Z",
+    )
+    assert image_config["config"]["Entrypoint"] == ["/usr/lib/worker-bakery/worker", "run"]
+    assert image_config["rootfs"]["diff_ids"] == ["sha256:" + "d" * 64]
+    assert not any("TOKEN" in variable for variable in image_config["config"]["Env"])
+    assert image_config["config"]["Labels"]["worker-bakery.plan"] == planned().id
 
 
 def test_archive_is_reproducible_and_both_manifests_refer_to_the_same_blobs(

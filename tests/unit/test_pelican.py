@@ -84,8 +84,8 @@ def test_unsupported_file_is_rejected(tmp_path: Path) -> None:
 
 def test_bake_image_accepts_pelican(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "pelican").write_bytes(PROGRAM)
-    wanted = ["--dry-run", "--json", "--with", "ospool", "--base", "debian13"]
-    assert bake_image.main([*wanted, "--pelican", str(tmp_path / "pelican")]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["id"] == planned("debian13", Pelican("program", PROGRAM)).id
-    assert hashlib.sha256(PROGRAM).hexdigest() in json.dumps(told)
+    argv = ["--dry-run", "--json", "--with", "ospool", "--base", "debian13"]
+    assert bake_image.main([*argv, "--pelican", str(tmp_path / "pelican")]) == 0
+    planned_json = json.loads(capsys.readouterr().out)
+    assert planned_json["id"] == planned("debian13", Pelican("program", PROGRAM)).id
+    assert hashlib.sha256(PROGRAM).hexdigest() in json.dumps(planned_json)

@@ -39,8 +39,8 @@ KEPT = (
 )
 
 
-def names(policy: Policy, kept: tuple[Entry, ...] = KEPT) -> list[str]:
-    return [entry.name for entry in select(kept, policy, NOW)]
+def names(policy: Policy, cache: tuple[Entry, ...] = KEPT) -> list[str]:
+    return [entry.name for entry in select(cache, policy, NOW)]
 
 
 def test_without_options_only_useless_entries_are_removed() -> None:
@@ -94,7 +94,7 @@ def test_checkpoint_is_kept_if_its_steps_took_much_longer_than_writing() -> None
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     made = Store(tmp_path / "cache")
     monkeypatch.setenv("WORKER_BAKERY_CACHE", str(made.root))
     put(made, made.base(OLD), {"base": "debian13"})
@@ -105,8 +105,8 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return made
 
 
-def put(kept: Store, at: Path, manifest: dict[str, Any]) -> None:
-    with work_folder(kept) as work:
+def put(cache: Store, at: Path, manifest: dict[str, Any]) -> None:
+    with work_folder(cache) as work:
         (work / "disk").write_bytes(b"x" * 9000)
         commit(work / "disk", at, {"size": 9000, **manifest})
 
@@ -116,7 +116,7 @@ def listed(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, dict[str
     return {row["kind"]: row for row in json.loads(capsys.readouterr().out)["entries"]}
 
 
-def test_list_prints_all_entries(kept: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_prints_all_entries(cache: Store, capsys: pytest.CaptureFixture[str]) -> None:
     found = listed(capsys)
     assert set(found) == {"base", "checkpoint", "image", "packages"}
     assert found["checkpoint"]["of"] == OLD
@@ -126,38 +126,40 @@ def test_list_prints_all_entries(kept: Store, capsys: pytest.CaptureFixture[str]
     assert f"over base {OLD[:12]}" in capsys.readouterr().out
 
 
-def test_list_verify_detects_damage(kept: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_verify_detects_damage(cache: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert listed(capsys, "--verify")["image"]["damaged"] is True
 
 
-def test_entries_in_use_are_listed_and_not_removed(kept: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    with shared_lock(kept.base(OLD)), work_folder(kept) as work, exclusive_lock(kept.packages("trixie")):
+def test_entries_in_use_are_listed_and_not_removed(
+    cache: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with shared_lock(cache.base(OLD)), work_folder(cache) as work, exclusive_lock(cache.packages("trixie")):
         found = listed(capsys)
         assert {kind for kind, row in found.items() if row["in_use"]} == {"base", "packages", "work"}
         assert bake_image.main(["cache", "prune", "--all", "-q"]) == 0
         assert work.exists()
-        assert kept.base(OLD).exists()
-        assert (kept.packages("trixie") / "a.deb").exists()
-    assert not kept.checkpoint(OTHER).exists()
+        assert cache.base(OLD).exists()
+        assert (cache.packages("trixie") / "a.deb").exists()
+    assert not cache.checkpoint(OTHER).exists()
 
 
 def test_prune_all_removes_everything_and_its_dry_run_nothing(
-    kept: Store, capsys: pytest.CaptureFixture[str]
+    cache: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = sorted(kept.root.rglob("*"))
+    before = sorted(cache.root.rglob("*"))
     assert bake_image.main(["cache", "prune", "--all", "--dry-run"]) == 0
-    assert sorted(kept.root.rglob("*")) == before
+    assert sorted(cache.root.rglob("*")) == before
     assert "would be freed" in capsys.readouterr().err
     assert bake_image.main(["cache", "prune", "--all"]) == 0
-    assert [path for path in kept.root.rglob("*") if path.is_file()] == []
+    assert [path for path in cache.root.rglob("*") if path.is_file()] == []
 
 
-def test_prune_by_age_uses_the_time_of_last_use(kept: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    image = kept.root / "images" / "image.qcow2"
+def test_prune_by_age_uses_the_time_of_last_use(cache: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    image = cache.root / "images" / "image.qcow2"
     os.utime(image.with_suffix(".json"), (0, 0))
     assert bake_image.main(["cache", "prune", "--older-than", "30"]) == 0
     assert not image.exists()
-    assert kept.checkpoint(OTHER).exists()
+    assert cache.checkpoint(OTHER).exists()
 
 
 @pytest.mark.parametrize("bad", ["-1", "nan", "inf", "much"])
@@ -178,16 +180,16 @@ class Recorder:
         self.events.append(event)
 
 
-def test_limit_is_enforced_and_reported_once(kept: Store) -> None:
+def test_limit_is_enforced_and_reported_once(cache: Store) -> None:
     recorder = Recorder()
-    retention.enforce_limit(retention.limit(), kept, recorder)
+    retention.enforce_limit(retention.limit(), cache, recorder)
     assert recorder.events == []
-    retention.enforce_limit(0, kept, recorder)
+    retention.enforce_limit(0, cache, recorder)
     assert [event["event"] for event in recorder.events] == ["note"]
     assert "removed 2 checkpoints and package caches" in recorder.events[0]["text"]
-    assert not kept.checkpoint(OTHER).exists()
-    assert kept.base(OLD).exists()
-    assert (kept.root / "images" / "image.qcow2").exists()
+    assert not cache.checkpoint(OTHER).exists()
+    assert cache.base(OLD).exists()
+    assert (cache.root / "images" / "image.qcow2").exists()
 
 
 # --- locks -------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from provisioner.plan import Plan
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Store:
+def cache(tmp_path: Path) -> Store:
     return Store(tmp_path / "cache")
 
 
@@ -23,8 +23,8 @@ def plan() -> Plan:
     return recipe.plan(bases.find("debian13"), "osg")
 
 
-def put(kept: Store, at: Path, base_id: str) -> None:
-    with work_folder(kept) as work:
+def put(cache: Store, at: Path, base_id: str) -> None:
+    with work_folder(cache) as work:
         (work / "disk").write_bytes(b"disk")
         commit(work / "disk", at, {"base_id": base_id})
 
@@ -37,61 +37,61 @@ def test_cache_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch
     assert store.default_root() == tmp_path / "xdg" / "worker-bakery"
 
 
-def test_committed_image_is_found(kept: Store, plan: Plan) -> None:
-    assert read_manifest(kept.image(plan)) is None
-    put(kept, kept.image(plan), plan.base_id)
-    assert read_manifest(kept.image(plan)) == {"base_id": plan.base_id}
+def test_committed_image_is_found(cache: Store, plan: Plan) -> None:
+    assert read_manifest(cache.image(plan)) is None
+    put(cache, cache.image(plan), plan.base_id)
+    assert read_manifest(cache.image(plan)) == {"base_id": plan.base_id}
 
 
-def test_manifest_without_disk_is_not_an_image(kept: Store, plan: Plan) -> None:
-    put(kept, kept.image(plan), plan.base_id)
-    kept.image(plan).unlink()
-    assert read_manifest(kept.image(plan)) is None
+def test_manifest_without_disk_is_not_an_image(cache: Store, plan: Plan) -> None:
+    put(cache, cache.image(plan), plan.base_id)
+    cache.image(plan).unlink()
+    assert read_manifest(cache.image(plan)) is None
 
 
-def test_latest_checkpoint_is_used(kept: Store, plan: Plan) -> None:
-    assert kept.latest_checkpoint(plan) == (0, kept.base(plan.base_id))
+def test_latest_checkpoint_is_used(cache: Store, plan: Plan) -> None:
+    assert cache.latest_checkpoint(plan) == (0, cache.base(plan.base_id))
     for done in plan.role_ends()[:2]:
-        put(kept, kept.checkpoint(plan.id_after(done)), plan.base_id)
-    assert kept.latest_checkpoint(plan)[0] == plan.role_ends()[1]
+        put(cache, cache.checkpoint(plan.id_after(done)), plan.base_id)
+    assert cache.latest_checkpoint(plan)[0] == plan.role_ends()[1]
 
 
-def test_sealed_disk_is_never_a_checkpoint(kept: Store, plan: Plan) -> None:
-    put(kept, kept.checkpoint(plan.steps[-1].id), plan.base_id)
-    assert kept.latest_checkpoint(plan)[0] == 0
+def test_sealed_disk_is_never_a_checkpoint(cache: Store, plan: Plan) -> None:
+    put(cache, cache.checkpoint(plan.steps[-1].id), plan.base_id)
+    assert cache.latest_checkpoint(plan)[0] == 0
 
 
-def test_removing_a_base_removes_only_its_checkpoints(kept: Store, plan: Plan) -> None:
-    mine, other = kept.checkpoint("a" * 64), kept.checkpoint("b" * 64)
-    put(kept, mine, plan.base_id)
-    put(kept, other, "another base")
-    put(kept, kept.base(plan.base_id), plan.base_id)
-    kept.remove_base(plan.base_id)
+def test_removing_a_base_removes_only_its_checkpoints(cache: Store, plan: Plan) -> None:
+    mine, other = cache.checkpoint("a" * 64), cache.checkpoint("b" * 64)
+    put(cache, mine, plan.base_id)
+    put(cache, other, "another base")
+    put(cache, cache.base(plan.base_id), plan.base_id)
+    cache.remove_base(plan.base_id)
     assert not mine.exists()
     assert other.exists()
-    assert not kept.base(plan.base_id).exists()
+    assert not cache.base(plan.base_id).exists()
 
 
-def test_work_folder_is_removed_after_a_failure(kept: Store) -> None:
-    with pytest.raises(RuntimeError), work_folder(kept) as work:
+def test_work_folder_is_removed_after_a_failure(cache: Store) -> None:
+    with pytest.raises(RuntimeError), work_folder(cache) as work:
         (work / "half").write_bytes(b"half")
         raise RuntimeError
-    assert list((kept.root / "work").iterdir()) == []
+    assert list((cache.root / "work").iterdir()) == []
 
 
-def test_only_work_folders_of_killed_processes_are_removed(kept: Store) -> None:
-    left = kept.root / "work" / "left"
+def test_only_work_folders_of_killed_processes_are_removed(cache: Store) -> None:
+    left = cache.root / "work" / "left"
     left.mkdir(parents=True)
     (left / "half").write_bytes(b"half")
-    with work_folder(kept) as living:
+    with work_folder(cache) as living:
         assert not left.exists()
-        with work_folder(kept) as second:
+        with work_folder(cache) as second:
             assert living.exists()
             assert second != living
 
 
-def test_work_folders_are_private(kept: Store) -> None:
-    with work_folder(kept) as work:
+def test_work_folders_are_private(cache: Store) -> None:
+    with work_folder(cache) as work:
         assert work.stat().st_mode & 0o777 == 0o700
 
 
@@ -112,28 +112,28 @@ def test_invalid_target_raises_bad_input(tmp_path: Path) -> None:
 
 class Recorder:
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.texts: list[str] = []
 
     def emit(self, event: Event) -> None:
-        self.said.append(event["text"])
+        self.texts.append(event["text"])
 
 
 def test_disk_shorter_than_in_its_manifest_is_not_a_checkpoint_and_is_renamed(
-    kept: Store, plan: Plan
+    cache: Store, plan: Plan
 ) -> None:
-    disk, recorder = kept.checkpoint(plan.id_after(1)), Recorder()
-    put(kept, disk, plan.base_id)
+    disk, recorder = cache.checkpoint(plan.id_after(1)), Recorder()
+    put(cache, disk, plan.base_id)
     store.write_manifest(disk, {"base_id": plan.base_id, "size": 4})
-    assert kept.latest_checkpoint(plan) == (1, disk)
+    assert cache.latest_checkpoint(plan) == (1, disk)
     disk.write_bytes(b"dis")
-    assert kept.latest_checkpoint(plan)[0] == 0
+    assert cache.latest_checkpoint(plan)[0] == 0
     store.rename_damaged(disk, "checkpoint", recorder)
     assert [path.name for path in disk.parent.iterdir()] == [disk.with_suffix(".damaged").name]
-    assert "damaged" in recorder.said[0]
+    assert "damaged" in recorder.texts[0]
 
 
-def test_truncated_manifest_is_ignored(kept: Store, plan: Plan) -> None:
-    put(kept, kept.image(plan), plan.base_id)
-    store.manifest_path(kept.image(plan)).write_text('{"base_id": ')
-    assert read_manifest(kept.image(plan)) is None
-    assert not store.is_intact(kept.image(plan))
+def test_truncated_manifest_is_ignored(cache: Store, plan: Plan) -> None:
+    put(cache, cache.image(plan), plan.base_id)
+    store.manifest_path(cache.image(plan)).write_text('{"base_id": ')
+    assert read_manifest(cache.image(plan)) is None
+    assert not store.is_intact(cache.image(plan))
