@@ -246,7 +246,7 @@ def test_much_output_fills_no_memory(bench: Bench, tmp_path: Path) -> None:
     assert len(said) < MEGABYTE
     (events,) = logs_of(said).iterdir()
     assert MEGABYTE < events.stat().st_size < 20 * MEGABYTE
-    assert "lines of output left out" in events.read_text()
+    assert "lines of output omitted" in events.read_text()
 
 
 def peak(case: Case, folder: Path) -> tuple[float, str]:
