@@ -307,7 +307,7 @@ def enforce_limit(limit: float, store: Store, monitor: Monitor) -> None:
     note(monitor, _limit_message(limit, removed, freed) + (_STILL_EXCEEDED if over else ""))
 
 
-_STILL_EXCEEDED = " Images and bases still exceed it; remove some with bake-image cache prune."
+_STILL_EXCEEDED = " Images and bases still exceed it; remove some with worker-bakery cache prune."
 
 
 def _limit_message(limit: float, removed: list[Entry], freed: int) -> str:

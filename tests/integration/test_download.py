@@ -391,7 +391,9 @@ def test_wrong_digest_stops_the_bake(tmp_path: Path, servers: ExitStack) -> None
     done = bake(tmp_path, *vendor(tmp_path, server.url))
     assert (done.status, "renamed to" in done.err) == (7, True), done.err
     assert not (tmp_path / "cache" / "bases").exists()
-    listed = command("bake-image", "cache", "prune", env={"WORKER_BAKERY_CACHE": str(tmp_path / "cache")})
+    listed = command(
+        "worker-bakery", "cache", "prune", env={"WORKER_BAKERY_CACHE": str(tmp_path / "cache")}
+    )
     assert (listed.status, list((tmp_path / "cache" / "downloads").iterdir())) == (0, [])
 
 
@@ -445,7 +447,9 @@ def test_local_file_in_each_format_is_not_modified(kind: str, own: Path, tmp_pat
     assert base.is_symlink() == (kind == "qcow2")
     with path.open("rb") as plain:
         assert plain.read(1)
-    command("bake-image", "cache", "prune", "--all", env={"WORKER_BAKERY_CACHE": str(tmp_path / "cache")})
+    command(
+        "worker-bakery", "cache", "prune", "--all", env={"WORKER_BAKERY_CACHE": str(tmp_path / "cache")}
+    )
     assert (base.is_symlink(), base.exists(), path.exists()) == (False, False, True)
 
 

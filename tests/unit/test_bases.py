@@ -9,7 +9,7 @@ import pytest
 
 from bakery.bake.lookup import bake
 from bakery.bake.options import Options, make_plan
-from bakery.commands import bake_image
+from bakery.commands import bake as bake_command
 from bakery.image import bases, mkosi
 from bakery.image.bases import VendorImage
 from bakery.image.mkosi import Build
@@ -141,9 +141,9 @@ def test_base_url_requires_a_vendor_image() -> None:
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["--sha256", "ab" * 32], "--sha256 is for a --base-image"),
-        (["--family", "el9"], "--family is for a --base-image"),
-        (["--base-image", "disk.qcow2"], "needs --family"),
+        (["--sha256", "ab" * 32], "--sha256 requires --base-image"),
+        (["--family", "el9"], "--family requires --base-image"),
+        (["--base-image", "disk.qcow2"], "requires --family"),
         (["--arch", "vax"], "--arch"),
         (["--base-url", "ftp://host/x"], "--base-url"),
         (["--base", "centos7", "--forbid-eol"], "2024-06-30"),
@@ -152,7 +152,7 @@ def test_base_url_requires_a_vendor_image() -> None:
 def test_conflicting_options_are_rejected(
     argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bake_image.main(["--dry-run", *argv]) == 2
+    assert bake_command.main(["--dry-run", *argv]) == 2
     assert says in capsys.readouterr().err
 
 
@@ -162,14 +162,14 @@ def test_plan_for_a_base_after_end_of_life_warns(
 ) -> None:
     monkeypatch.setenv("WORKER_BAKERY_CACHE", str(tmp_path))
     ended = ["--base", "centos7", "--arch", "x86_64", asked]
-    assert bake_image.main(ended) == 0
+    assert bake_command.main(ended) == 0
     assert capsys.readouterr().err.startswith(
         "warning: CentOS Linux 7 reached its end of life on 2024-06-30"
     )
-    assert bake_image.main([*ended, "--json"]) == 0
+    assert bake_command.main([*ended, "--json"]) == 0
     output = capsys.readouterr()
     assert "2024-06-30" in json.loads(output.err)["text"] and json.loads(output.out)["id"]
-    assert bake_image.main(["--base", "almalinux9", "--arch", "x86_64", asked]) == 0
+    assert bake_command.main(["--base", "almalinux9", "--arch", "x86_64", asked]) == 0
     assert capsys.readouterr().err == ""
 
 
@@ -179,11 +179,11 @@ def test_offline_conflicts_with_rebuild_base(tmp_path: Path) -> None:
 
 
 def test_list_bases_marks_bases_after_end_of_life(capsys: pytest.CaptureFixture[str]) -> None:
-    assert bake_image.main(["--list-bases"]) == 0
+    assert bake_command.main(["--list-bases"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert len(rows) == len(bases.known()) + 1
     assert any(row.startswith("centos7") and "(ended)" in row for row in rows)
-    assert bake_image.main(["--list-bases", "--json"]) == 0
+    assert bake_command.main(["--list-bases", "--json"]) == 0
     listed = {base["name"]: base for base in json.loads(capsys.readouterr().out)}
     assert (listed["centos7"]["ended"], listed["almalinux9"]["ended"]) == (True, False)
     assert listed["centos7"]["digest"].startswith("sha256:")

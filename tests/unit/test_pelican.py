@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bakery.bake.options import Options, make_plan
-from bakery.commands import bake_image
+from bakery.commands import bake as bake_command
 from bakery.image import bases, pelican, recipe
 from provisioner.actions import Put, Run
 from provisioner.errors import BadInput
@@ -85,7 +85,7 @@ def test_unsupported_file_is_rejected(tmp_path: Path) -> None:
 def test_bake_image_accepts_pelican(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "pelican").write_bytes(PROGRAM)
     argv = ["--dry-run", "--json", "--with", "ospool", "--base", "debian13"]
-    assert bake_image.main([*argv, "--pelican", str(tmp_path / "pelican")]) == 0
+    assert bake_command.main([*argv, "--pelican", str(tmp_path / "pelican")]) == 0
     planned_json = json.loads(capsys.readouterr().out)
     assert planned_json["id"] == planned("debian13", Pelican("program", PROGRAM)).id
     assert hashlib.sha256(PROGRAM).hexdigest() in json.dumps(planned_json)

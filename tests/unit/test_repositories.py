@@ -185,12 +185,6 @@ def test_settings_of_yum_are_lent_in_its_own_section() -> None:
     assert repository_files.with_main("", {"a": "1"}) == "[main]\na=1\n"
 
 
-def test_options_are_in_the_how_to_guide() -> None:
-    guide = (data.ROOT / "docs/how-to/mirror.md").read_text()
-    for option in ("--repository-url", "--keep-repository-urls", "--repository-key"):
-        assert option in guide
-
-
 def test_misspelled_repository_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "etc/yum.repos.d").mkdir(parents=True)
     (tmp_path / "etc/yum.repos.d/almalinux.repo").write_text(VENDOR)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bakery.commands import bake_image
+from bakery.commands import cache as cache_command
 from bakery.store import retention
 from bakery.store.locks import exclusive_lock, lock_file, shared_lock, try_exclusive_lock
 from bakery.store.retention import DAY, EXPENDABLE, GIB, Entry, Kind, Policy, select
@@ -112,7 +112,7 @@ def put(cache: Store, at: Path, manifest: dict[str, Any]) -> None:
 
 
 def listed(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, dict[str, Any]]:
-    assert bake_image.main(["cache", "list", "--json", *argv]) == 0
+    assert cache_command.main(["list", "--json", *argv]) == 0
     return {row["kind"]: row for row in json.loads(capsys.readouterr().out)["entries"]}
 
 
@@ -122,7 +122,7 @@ def test_list_prints_all_entries(cache: Store, capsys: pytest.CaptureFixture[str
     assert found["checkpoint"]["of"] == OLD
     assert found["image"]["size"] >= 9000
     assert not any(row["in_use"] or row["useless"] for row in found.values())
-    assert bake_image.main(["cache", "list"]) == 0
+    assert cache_command.main(["list"]) == 0
     assert f"over base {OLD[:12]}" in capsys.readouterr().out
 
 
@@ -136,7 +136,7 @@ def test_entries_in_use_are_listed_and_not_removed(
     with shared_lock(cache.base(OLD)), work_folder(cache) as work, exclusive_lock(cache.packages("trixie")):
         found = listed(capsys)
         assert {kind for kind, row in found.items() if row["in_use"]} == {"base", "packages", "work"}
-        assert bake_image.main(["cache", "prune", "--all", "-q"]) == 0
+        assert cache_command.main(["prune", "--all", "-q"]) == 0
         assert work.exists()
         assert cache.base(OLD).exists()
         assert (cache.packages("trixie") / "a.deb").exists()
@@ -147,17 +147,17 @@ def test_prune_all_removes_everything_and_its_dry_run_nothing(
     cache: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(cache.root.rglob("*"))
-    assert bake_image.main(["cache", "prune", "--all", "--dry-run"]) == 0
+    assert cache_command.main(["prune", "--all", "--dry-run"]) == 0
     assert sorted(cache.root.rglob("*")) == before
     assert "would be freed" in capsys.readouterr().err
-    assert bake_image.main(["cache", "prune", "--all"]) == 0
+    assert cache_command.main(["prune", "--all"]) == 0
     assert [path for path in cache.root.rglob("*") if path.is_file()] == []
 
 
 def test_prune_by_age_uses_the_time_of_last_use(cache: Store, capsys: pytest.CaptureFixture[str]) -> None:
     image = cache.root / "images" / "image.qcow2"
     os.utime(image.with_suffix(".json"), (0, 0))
-    assert bake_image.main(["cache", "prune", "--older-than", "30"]) == 0
+    assert cache_command.main(["prune", "--older-than", "30"]) == 0
     assert not image.exists()
     assert cache.checkpoint(OTHER).exists()
 
@@ -168,7 +168,7 @@ def test_invalid_size_is_rejected(bad: str, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(BadInput, match="GiB"):
         retention.limit()
     with pytest.raises(SystemExit) as end:
-        bake_image.main(["cache", "prune", f"--max-size={bad}"])
+        cache_command.main(["prune", f"--max-size={bad}"])
     assert end.value.code == 2
 
 
