@@ -47,7 +47,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 class Signer:
-    """A key for the test; its public key is in the folder where update-bases expects it."""
+    """A key for the test; its public key is in the folder where `bases --update` expects it."""
 
     def __init__(self, home: Path, keys: Path) -> None:
         home.mkdir(0o700)
