@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bakery.runtime import mirror, qemu_img
-from bakery.store.locks import alone
+from bakery.store.locks import exclusive_lock
 from bakery.store.store import Store
 from provisioner.disk.file_systems import finish, mount_root, wait_unmounted
 from provisioner.targets.chroot import Chroot, Loan
@@ -85,7 +85,7 @@ def make_bootable(disk: Path, folder: Path, store: Store) -> None:
     loan = Loan(mirror.find().sources(release), mirror.preferences(release), store.packages(release))
     target = Chroot(root, loan)
     try:
-        with alone(loan.package_cache):  # apt allows one writer
+        with exclusive_lock(loan.package_cache):  # apt allows one writer
             install(target, root)
         grub(root / "boot", folder)
         finish(filled)
