@@ -95,6 +95,9 @@ def test_a_silent_htcondor_is_given_time_and_then_up() -> None:
     worker = Worker().joined()
     worker.at(200, claimed=1)
     assert worker.at(210, startd="", claimed=0) == Status("silent", "HTCondor does not answer", 200 + 600)
+    # A reload that does not end, as HTCondor does not answer.
+    assert worker.at(211, unit="reloading").why == "HTCondor does not answer"
+    worker.at(212, unit="active")
     assert worker.at(400, startd="a", claimed=1).state == "running"
     worker.at(410, startd="", claimed=0)
     life = worker.at(1000)

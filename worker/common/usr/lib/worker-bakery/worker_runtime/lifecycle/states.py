@@ -132,7 +132,9 @@ def _state(memory: Memory, facts: Facts, limits: Limits) -> Status:
 
 
 def _silent(memory: Memory, facts: Facts, limits: Limits) -> Status:
-    why = "HTCondor does not answer" if facts.unit == "active" else "HTCondor does not run"
+    # While systemd waits for a reload to end, HTCondor runs.
+    runs = facts.unit in ("active", "reloading")
+    why = "HTCondor does not answer" if runs else "HTCondor does not run"
     state = "silent" if memory.startd else "starting"
     return Status(state, why, _finite(memory.answered + limits.watchdog))
 
