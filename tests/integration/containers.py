@@ -179,7 +179,7 @@ def started(
         argv = [*room, *apart, *script]
         own_env = run.environment(
             HOST=options.hostname,
-            LAY_CABLE=network.cable() if options.hostname else "",
+            LAY_CABLE=network.veth_commands() if options.hostname else "",
             GROUPS_OF_IT=" ".join(map(str, options.groups)),
         )
         log = work / "log"

@@ -31,7 +31,7 @@ def trials(monkeypatch: pytest.MonkeyPatch, problem: str) -> list[str]:
         made.append(problem)
         return problem
 
-    monkeypatch.setattr(accelerator, "_problem", tried)
+    monkeypatch.setattr(accelerator, "_test_kvm", tried)
     return made
 
 
@@ -51,14 +51,14 @@ def test_a_success_is_not(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_it_is_tried_again(change: str, kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = trials(monkeypatch, "it hung")
     accelerator.choose("auto", kernel, kernel.parent, Silent())
-    kept = json.loads(accelerator.memory().read_text())
+    kept = json.loads(accelerator.failure_file().read_text())
     if change == "another kernel":
         kernel.write_bytes(b"a kernel")
     if change == "another QEMU":
         monkeypatch.setattr("shutil.which", lambda _: str(kernel))
     if change == "a day later":
-        accelerator.memory().write_text(json.dumps({**kept, "at": time.time() - 90000}))
+        accelerator.failure_file().write_text(json.dumps({**kept, "at": time.time() - 90000}))
     if change == "a broken file":
-        accelerator.memory().write_text("{")
+        accelerator.failure_file().write_text("{")
     accelerator.choose("auto", kernel, kernel.parent, Silent())
     assert len(made) == 2

@@ -44,7 +44,9 @@ def test_an_answer_that_is_false_can_hold() -> None:
 
 
 def test_a_failure_names_the_limit_and_the_last_answer() -> None:
-    with pytest.raises(NotProven, match=r"^Not within 5 s: it is up\. The last answer: 'starting'\."):
+    with pytest.raises(
+        NotProven, match=r"^Timed out after 5 s waiting for: it is up\. Last answer: 'starting'\."
+    ):
         wait(Condition("it is up", answers("", "starting"), 5, lambda said: said == "up"), clock=clock())
 
 
@@ -53,7 +55,7 @@ def test_a_failure_names_the_limit_and_the_last_answer() -> None:
 )
 def test_a_question_that_cannot_be_put_is_put_again(error: Exception) -> None:
     assert wait(Condition("an answer", answers(error, error, "here"), 10), clock=clock()) == "here"
-    with pytest.raises(NotProven, match="The last question failed: "):
+    with pytest.raises(NotProven, match="The last query failed: "):
         wait(Condition("an answer", answers(error), 10), clock=clock())
 
 
@@ -67,7 +69,7 @@ def test_what_has_ended_is_asked_a_last_time_and_not_waited_for() -> None:
         wait(Condition("it said so", answers("so"), 10), ended=lambda: "It ended.", clock=clock()) == "so"
     )
     asked: list[None] = []
-    with pytest.raises(NotProven, match=r"^It ended\. Still awaited: it said so\."):
+    with pytest.raises(NotProven, match=r"^It ended\. Still waiting for: it said so\."):
         wait(
             Condition("it said so", lambda: asked.append(None), 10),
             ended=lambda: "It ended.",

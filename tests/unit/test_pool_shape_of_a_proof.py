@@ -13,7 +13,7 @@ from bakery.commands import verify_image
 from bakery.userdata.rendering import conf_text
 from bakery.verify import verification
 from bakery.verify.pool import access_point, throwaway_pool
-from bakery.verify.pool.sample_jobs import SITE, Trial, like_ospool, trial
+from bakery.verify.pool.sample_jobs import SITE, SampleJobs, adapt_to_ospool, make_sample_jobs
 from bakery.verify.pool.throwaway_pool import SHAPES
 from provisioner.errors import BadInput
 
@@ -22,9 +22,9 @@ ANSWERS = tomllib.loads((ROOT / "tests/ospool/answers.toml").read_text())
 OSPOOL = SHAPES["ospool"]
 
 
-def tried(*, has_role: bool) -> Trial:
-    plain = trial("osg", "a name", "a.b.c", {"IdleTimeout": "60"})
-    return like_ospool(plain, OSPOOL, has_role=has_role)
+def samples(*, has_role: bool) -> SampleJobs:
+    plain = make_sample_jobs("osg", "a name", "a.b.c", {"IdleTimeout": "60"})
+    return adapt_to_ospool(plain, OSPOOL, has_role=has_role)
 
 
 def test_the_option_s_values_are_the_pool_s_shapes() -> None:
@@ -35,12 +35,12 @@ def test_the_option_s_values_are_the_pool_s_shapes() -> None:
 
 
 def test_a_worker_is_told_of_both_managers_the_brokers_and_the_trust_domain() -> None:
-    text = conf_text(tried(has_role=False).conf)
+    text = conf_text(samples(has_role=False).conf)
     assert f"CentralManager = {throwaway_pool.ADDRESS},{throwaway_pool.SECOND}\n" in text
     assert f"CCBAddress = {','.join(throwaway_pool.BROKERS)}\n" in text
     assert "TrustDomain = flock.opensciencegrid.org\n" in text
     assert "SiteName" not in text
-    assert tried(has_role=False).condor_host == f"{throwaway_pool.ADDRESS},{throwaway_pool.ADDRESS}"
+    assert samples(has_role=False).condor_host == f"{throwaway_pool.ADDRESS},{throwaway_pool.ADDRESS}"
 
 
 def test_the_token_is_of_the_shape_s_trust_domain() -> None:
@@ -49,7 +49,7 @@ def test_the_token_is_of_the_shape_s_trust_domain() -> None:
 
 
 def test_both_jobs_are_written_alike_but_for_their_project() -> None:
-    one = tried(has_role=False)
+    one = samples(has_role=False)
     mine, foreign = dict(one.matching.commands), dict(one.foreign.commands)
     assert mine.pop("+ProjectName") != foreign.pop("+ProjectName")
     assert mine == foreign
@@ -57,16 +57,16 @@ def test_both_jobs_are_written_alike_but_for_their_project() -> None:
 
 
 def test_with_the_role_they_ask_for_what_only_it_says() -> None:
-    one = tried(has_role=True)
+    one = samples(has_role=True)
     assert f"SiteName = {SITE}\n" in conf_text(one.conf)
     assert SITE in one.matching.commands["+DESIRED_Sites"]
     assert "OSGVO_OS_STRING" in one.matching.commands["requirements"]
 
 
 def test_a_worker_of_another_kind_joins_no_ospool() -> None:
-    other = trial("prominence", "a name", "a.b.c", {})
+    other = make_sample_jobs("prominence", "a name", "a.b.c", {})
     with pytest.raises(BadInput, match="joins no OSPool"):
-        like_ospool(other, OSPOOL, has_role=False)
+        adapt_to_ospool(other, OSPOOL, has_role=False)
 
 
 def test_each_transform_is_named_and_ends() -> None:

@@ -23,9 +23,9 @@ def test_a_log_tells_its_cause_by_one_of_its_lines(path: Path) -> None:
     text = path.read_text()
     found = serial.diagnose(text)
     assert found and found.name == named(path)
-    assert found.hint and found.line in serial.plain(text)
+    assert found.hint and found.line in serial.strip_escapes(text)
     assert "\x1b" not in found.line
-    assert str(found).startswith(found.happened)
+    assert str(found).startswith(found.summary)
 
 
 def test_each_sign_has_a_log() -> None:

@@ -84,8 +84,8 @@ def test_a_program_s_arguments_reach_a_virtual_machine_as_they_are() -> None:
 
 
 def test_software_emulation_gets_more_time() -> None:
-    assert KVM.slower == 1
-    assert TCG.slower > 3
+    assert KVM.slowdown == 1
+    assert TCG.slowdown > 3
 
 
 @pytest.mark.parametrize(
