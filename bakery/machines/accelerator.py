@@ -1,4 +1,4 @@
-"""Choose QEMU's accelerator by booting the guest's kernel; that /dev/kvm can be opened is not sufficient."""
+"""Choose QEMU's accelerator by booting the guest's kernel; access to /dev/kvm alone proves nothing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def choose(wanted: str, kernel: Path, work: Path, monitor: Monitor) -> Accelerat
     if wanted == "kvm":
         raise MissingHere(f"KVM does not work: {problem}.", "Use --accel tcg (slow) or another machine.")
     warn(
-        monitor, f"No KVM: {problem}. Booting by software emulation, about {TCG.slowdown:.0f} times slower."
+        monitor,
+        f"KVM does not work: {problem}. Using software emulation, about {TCG.slowdown:.0f} times slower.",
     )
     return TCG
 

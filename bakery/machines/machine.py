@@ -52,7 +52,7 @@ class Machine(ABC):
         expect: Sequence[int] = (0,),
         seconds: float = 60,
     ) -> Completed:
-        """Run a program in the machine, as root. Raises CommandFailed, like provisioner.process.run.call."""
+        """Run a program in the machine as root. Raises CommandFailed, like provisioner.process.run.call."""
 
     def succeeds(self, *argv: str) -> bool:
         """Return whether a program ends with status 0."""

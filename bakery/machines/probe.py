@@ -59,7 +59,8 @@ def _choose_unprobed(wanted: str, monitor: Monitor) -> Accelerator:
         return KVM
     warn(
         monitor,
-        f"No KVM: /dev/kvm is not for us. Software emulation, about {TCG.slowdown:.0f} times slower.",
+        "KVM does not work: this user may not open /dev/kvm."
+        f" Using software emulation, about {TCG.slowdown:.0f} times slower.",
     )
     return TCG
 

@@ -54,7 +54,7 @@ SIGNS = (
         r"No bootable device|Boot failed: not a bootable disk|No bootable option or device was found|"
         r"BdsDxe: failed to (?:load|start) Boot\d+",
         "The firmware found no boot loader",
-        "Check that the image is made for this firmware. Try worker-bakery verify --firmware efi, or bios.",
+        "The image may be for another firmware: worker-bakery verify --firmware efi, or bios.",
         final=True,
     ),
     Sign(
@@ -86,7 +86,7 @@ SIGNS = (
         "kernel-panic",
         r"Kernel panic - not syncing",
         "The guest's kernel panicked",
-        "The lines before it name the cause. Under software emulation, QEMU before 8 panics current kernels.",
+        "The lines before it name the cause. Emulated by QEMU before 8, current kernels panic.",
         final=True,
     ),
     Sign(

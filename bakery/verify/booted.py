@@ -166,7 +166,7 @@ def _with_logs(error: NotProven, context: LevelContext) -> NotProven:
         f"{error.message} {diagnosis}"
         if diagnosis and str(diagnosis) not in error.message
         else error.message,
-        "The last lines of the machine's console:",
+        "The last lines of its console:",
         serial.last_lines(console),
         *(["The worker's logs:", _worker_logs(context)] if virtual_machine else []),
         "The pool's logs:",

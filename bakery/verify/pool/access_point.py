@@ -3,8 +3,8 @@
 It is our own text. The behaviour is published in:
 
 - `opensciencegrid/osg-flock`, commit ed35cb1 of 2026-08-18: `rpm/80-osg-flocking.conf` (access points),
-  `ospool.osg-htc.org/production/htcondor-config.d/95_negotiator_osgflockgit.config`, and, for
-  the test bed only, `ospool.osg-htc.org/development/htcondor-config.d/95_singularity_job_transforms.config`.
+  `ospool.osg-htc.org/production/htcondor-config.d/95_negotiator_osgflockgit.config`, and, for the
+  test bed only, `ospool.osg-htc.org/development/htcondor-config.d/95_singularity_job_transforms.config`.
 - `osg-htc/user-documentation`, commit 3069e00 of 2026-08-18: `workload_planning/jobdurationcategory.md`,
   `specific_resources/large-memory-jobs.md`.
 

@@ -1,4 +1,4 @@
-"""Configuration of each kind of worker in a throw-away pool, with a job it must run and one it must reject."""
+"""The configuration of a worker in a throw-away pool, a job it must run, and a job it must reject."""
 
 from __future__ import annotations
 
