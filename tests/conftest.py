@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from bakery.commands.command_line.settings import VARIABLES
 from bakery.image import bases
 from bakery.machines.layer import layer
 from bakery.runtime import qemu_img
@@ -103,6 +104,17 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if left := config.stash.get(_left, 0):
         terminalreporter.write_line(f"Tests left for scripts/test full: {left}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The commands under test read no configuration file and no variable of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("no-settings")))
+        for key, variable in VARIABLES.items():
+            if key != "cache":  # which is that of this machine
+                patch.delenv(variable, raising=False)
+        yield
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def _keep(disk: Path, image: Path) -> str:
     if is_container:
         return f"The container image was kept: {kept}"
     ran = _RAN if disk.parent.name == FOLDER else ""
-    return f"The disk was kept{ran}; a shell in it: bake-image shell {shlex.quote(str(kept))}"
+    return f"The disk was kept{ran}; a shell in it: worker-bakery shell {shlex.quote(str(kept))}"
 
 
 def _as_qcow2(disk: Path) -> Path:

@@ -1,4 +1,4 @@
-"""`python -m bakery.sources.pins [NAME …]`: update the pins in packer/bases/*.toml to the newest images.
+"""worker-bakery bases --update: pin the newest images of the vendors in packer/bases/*.toml.
 
 A file's `[updates]` says where: `index`, a page that lists files or folders; `image`, a regular
 expression of the name below it, whose first part the page lists; `checksums` and `signature`, beside the
@@ -8,22 +8,19 @@ image; `key`, the fingerprint of who must have signed, whose public key is in pa
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urljoin
 
-from bakery.commands import shell
 from bakery.image import bases
 from bakery.image.bases import VendorImage
 from bakery.runtime import data
 from bakery.sources import download
-from provisioner.errors import BadInput, Unreachable, WrongChecksum
+from provisioner.errors import BadInput, WrongChecksum
 from provisioner.process import run
 
 Get = Callable[[str], bytes]
@@ -120,31 +117,8 @@ def update(path: Path, get: Get = download.read) -> Iterator[str]:
     path.write_text(text)
 
 
-def _paths(names: list[str]) -> list[Path]:
+def paths(names: Sequence[str] = ()) -> list[Path]:
+    """The TOML files of these bases, or of all. Raises BadInput for an unknown name."""
     return [data.BASES / f"{bases.find(name).name}.toml" for name in names] or sorted(
         data.BASES.glob("*.toml")
     )
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="update-bases", description="Renew the pins of packer/bases.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="bases; all that say where by default")
-    options = parser.parse_args()
-    return shell.run(lambda: _update_all(_paths(options.names)))
-
-
-def _update_all(paths: list[Path]) -> int:
-    """One base that cannot be renewed does not keep the others from it."""
-    status = 0
-    for path in paths:
-        try:
-            for row in update(path):
-                print(row)
-        except (Unreachable, BadInput, WrongChecksum) as error:
-            print(f"{path.stem}: {error}", file=sys.stderr)
-            status = error.exit_code
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

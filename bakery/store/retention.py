@@ -294,7 +294,7 @@ def keep_within(limit: float, store: Store, monitor: Monitor) -> None:
     note(monitor, _said(limit, gone, freed) + (_STILL if over else ""))
 
 
-_STILL = " It is still over it, with images and bases: see bake-image cache prune."
+_STILL = " It is still over it, with images and bases: see worker-bakery cache prune."
 
 
 def _said(limit: float, gone: list[Entry], freed: int) -> str:

@@ -20,11 +20,11 @@ ALWAYS = "START lacks the image's guard"
 )
 def test_a_broken_image_fails_verification(defect: str, worker_image: Image, tmp_path: Path) -> None:
     with broken.broken(worker_image.path, defect, tmp_path) as image:
-        done = command("verify-image", str(image), "--machine", "namespace")
+        done = command("worker-bakery", "verify", str(image), "--machine", "namespace")
     assert done.status == 4, done.err[-3000:]
     assert broken.DEFECTS[defect].message in done.err, done.err[-3000:]
 
 
 def test_a_good_image_passes_verification(worker_image: Image) -> None:
-    done = command("verify-image", str(worker_image.path), "--machine", "namespace")
+    done = command("worker-bakery", "verify", str(worker_image.path), "--machine", "namespace")
     assert done.status == 0, done.err[-3000:]

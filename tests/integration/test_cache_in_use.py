@@ -45,7 +45,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(own: Store, checkout: Path | None = None) -> Process:
-    argv = [sys.executable, "-P", "-m", "bakery.commands.bake_image"] if checkout else [BIN / "bake-image"]
+    argv = [sys.executable, "-P", "-m", "bakery.commands.bake"] if checkout else [BIN / "bake-image"]
     more = {"PYTHONPATH": str(checkout)} if checkout else {}
     return subprocess.Popen(
         [*argv, "--json", "--verify", "none", "--checkpoints", "all"],
@@ -79,7 +79,7 @@ def did(told: list[Event], phase: str) -> bool:
 
 
 def cache(own: Store, *argv: str) -> dict[str, Any]:
-    done = command("bake-image", "cache", *argv, "--json", env={"WORKER_BAKERY_CACHE": str(own.root)})
+    done = command("worker-bakery", "cache", *argv, "--json", env={"WORKER_BAKERY_CACHE": str(own.root)})
     assert done.status == 0, done.err
     result: dict[str, Any] = json.loads(done.out)
     return result
@@ -110,7 +110,7 @@ def test_bakes_at_once_share_or_do_not_collide_and_nothing_in_use_is_pruned(
 
 
 def explained(own: Store, *prefix: str, **env: str) -> dict[str, Any]:
-    argv = [sys.executable, "-P", "-m", "bakery.commands.bake_image", "--explain", "--json"]
+    argv = [sys.executable, "-P", "-m", "bakery.commands.bake", "--explain", "--json"]
     done = subprocess.run(
         [*prefix, *argv],
         env={**os.environ, "WORKER_BAKERY_CACHE": str(own.root), **env},

@@ -268,14 +268,16 @@ def test_the_disk_of_a_failed_step_is_kept_boots_and_opens_by_the_printed_comman
     done = bake(fails, "--keep-failed", "-o", str(tmp_path / "my worker.qcow2"))
     assert done.status == 1, done.err
     kept = tmp_path / "my worker.failed.qcow2"
-    printed = re.search(r"a shell in it: bake-image (shell .*)$", done.err, re.MULTILINE)
+    printed = re.search(r"a shell in it: worker-bakery (shell .*)$", done.err, re.MULTILINE)
     assert printed and str(kept) in printed[1]
     before = hashlib.sha256(kept.read_bytes()).hexdigest()
     look = ("-c", "cat /var/trace && dpkg -s apptainer | grep Status && touch /var/trace")
-    seen = command("bake-image", *shlex.split(printed[1]), "--", "sh", *look, env=fails.env)
+    seen = command("worker-bakery", *shlex.split(printed[1]), "--", "sh", *look, env=fails.env)
     assert (seen.status, seen.err) == (0, "")
     assert seen.out == "as far as here\nStatus: install ok half-configured\n"
-    typed = command("bake-image", *shlex.split(printed[1]), env=fails.env, stdin="echo in $PWD; exit 4\n")
+    typed = command(
+        "worker-bakery", *shlex.split(printed[1]), env=fails.env, stdin="echo in $PWD; exit 4\n"
+    )
     assert (typed.status, typed.out) == (4, "in /\n")
     assert hashlib.sha256(kept.read_bytes()).hexdigest() == before
     nothing_stays(bench.store.root)

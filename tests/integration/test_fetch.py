@@ -395,7 +395,9 @@ def test_a_base_with_the_wrong_digest_stops_the_bake(tmp_path: Path, servers: Ex
     done = bake(tmp_path, *vendor(tmp_path, server.url))
     assert (done.status, "set aside" in done.err) == (7, True), done.err
     assert not (tmp_path / "cache" / "bases").exists()
-    listed = command("bake-image", "cache", "prune", env={"WORKER_BAKERY_CACHE": str(tmp_path / "cache")})
+    listed = command(
+        "worker-bakery", "cache", "prune", env={"WORKER_BAKERY_CACHE": str(tmp_path / "cache")}
+    )
     assert (listed.status, list((tmp_path / "cache" / "downloads").iterdir())) == (0, [])
 
 
@@ -451,7 +453,9 @@ def test_a_file_of_one_s_own_in_each_form_is_read_and_left_alone(
     assert base.is_symlink() == (kind == "qcow2")
     with path.open("rb") as plain:
         assert plain.read(1)
-    command("bake-image", "cache", "prune", "--all", env={"WORKER_BAKERY_CACHE": str(tmp_path / "cache")})
+    command(
+        "worker-bakery", "cache", "prune", "--all", env={"WORKER_BAKERY_CACHE": str(tmp_path / "cache")}
+    )
     assert (base.is_symlink(), base.exists(), path.exists()) == (False, False, True)
 
 

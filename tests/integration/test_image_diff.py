@@ -1,4 +1,4 @@
-"""image-diff as its user meets it, on images and on folders with everything a file system can hold."""
+"""worker-bakery diff on images, and on folders with everything that a file system can hold."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.integration.test_bake import NOT_ROOT
 
 
 def compared(a: object, b: object, status: int) -> dict[str, Any]:
-    done = command("image-diff", "--json", str(a), str(b))
+    done = command("worker-bakery", "diff", "--json", str(a), str(b))
     assert done.status == status, done.err[-3000:]
     result: dict[str, Any] = json.loads(done.out)
     assert result["same"] is (status == 0)
@@ -166,14 +166,14 @@ def test_people_read_it(tmp_path: Path) -> None:
         (tmp_path / name / "var/log").mkdir(parents=True)
         (tmp_path / name / "var/log/syslog").write_text(name)
         (tmp_path / name / "file").write_text(name)
-    done = command("image-diff", "-q", str(tmp_path / "a"), str(tmp_path / "b"))
+    done = command("worker-bakery", "diff", "-q", str(tmp_path / "a"), str(tmp_path / "b"))
     assert (done.status, done.out) == (8, "")
     assert "differ: nothing explains 1" in done.err
-    done = command("image-diff", str(tmp_path / "a"), str(tmp_path / "b"))
+    done = command("worker-bakery", "diff", str(tmp_path / "a"), str(tmp_path / "b"))
     assert "changed  /file: content from byte 0" in done.out
     assert "1  logs" in done.out
     assert "syslog" not in done.out
-    done = command("image-diff", "--all", str(tmp_path / "a"), str(tmp_path / "b"))
+    done = command("worker-bakery", "diff", "--all", str(tmp_path / "a"), str(tmp_path / "b"))
     assert "changed  /var/log/syslog: content from byte 0 (logs)" in done.out
 
 
@@ -252,7 +252,7 @@ def test_a_database_that_rpm_cannot_read(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name / "var/lib/rpm").mkdir(parents=True)
         (tmp_path / name / "var/lib/rpm/rpmdb.sqlite").write_text(name)
-    done = command("image-diff", str(tmp_path / "a"), str(tmp_path / "b"))
+    done = command("worker-bakery", "diff", str(tmp_path / "a"), str(tmp_path / "b"))
     assert (done.status, "rpm cannot read the image's packages" in done.err) == (2, True), done.err
     assert (tmp_path / "a/var/lib/rpm/rpmdb.sqlite").read_text() == "a"
 
@@ -266,16 +266,20 @@ def test_what_is_no_image(baked: dict[str, Any], tmp_path: Path) -> None:
     with Path(baked["path"]).open("rb") as whole:
         cut.write_bytes(whole.read(1 << 20))
     for wrong, says in (("notes.txt", "partition table"), ("cut.qcow2", "cannot be"), ("none", "neither")):
-        done = command("image-diff", str(tmp_path / wrong), str(tmp_path))
+        done = command("worker-bakery", "diff", str(tmp_path / wrong), str(tmp_path))
         assert (done.status, says in done.err) == (2, True), done.err
 
 
 def test_images_need_root_and_folders_what_is_in_them(baked: dict[str, Any], tmp_path: Path) -> None:
-    done = command("image-diff", baked["path"], str(tmp_path), prefix=NOT_ROOT)
+    done = command("worker-bakery", "diff", baked["path"], str(tmp_path), prefix=NOT_ROOT)
     assert (done.status, "only root" in done.err) == (3, True), done.err
     (tmp_path / "secret").mkdir(mode=0o700)
     plain = ("setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=+dac_read_search")
     done = command(
-        "image-diff", str(tmp_path), str(tmp_path), prefix=(*plain, "--ambient-caps=+dac_read_search")
+        "worker-bakery",
+        "diff",
+        str(tmp_path),
+        str(tmp_path),
+        prefix=(*plain, "--ambient-caps=+dac_read_search"),
     )
     assert done.status == 0, done.err

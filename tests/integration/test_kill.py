@@ -151,14 +151,14 @@ def test_killed(
     assert done.status == 0, done.err
     assert output.exists()
     assert list((cache / "work").iterdir()) == []
-    done = command("image-diff", "--all", str(output), baked["path"])
+    done = command("worker-bakery", "diff", "--all", str(output), baked["path"])
     assert done.status == 0, done.out
 
 
 @pytest.mark.parametrize("moment", ["open both", "compare"])
 def test_a_comparison_killed(moment: str, baked: dict[str, Any], tmp_path: Path) -> None:
     cache, image = tmp_path / "cache", baked["path"]
-    process = start_until(moment, cache, "image-diff", "--json", image, image)
+    process = start_until(moment, cache, "worker-bakery", "diff", "--json", image, image)
     time.sleep(0.4)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()

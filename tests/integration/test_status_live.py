@@ -225,8 +225,8 @@ def test_a_worker_is_waited_for_from_before_there_is_anything_to_ask(
             ["worker-image", "wait", "--for", "configured", "--timeout", "1"], expect=(1,)
         )
         assert waiting.stderr == (
-            "not configured within 1 s: waiting: there is no good configuration yet; "
-            "waiting for /etc/osg-worker.conf, which says whose jobs to run\n"
+            "not configured within 1 s: waiting: there is no valid configuration yet; "
+            "waiting for /etc/osg-worker.conf (missing or empty)\n"
         )
         assert machine.run(["systemctl", "is-active", "early"], expect=(0, 3)).stdout == "active\n"
         write(machine, conf("First"))

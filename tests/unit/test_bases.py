@@ -9,7 +9,7 @@ import pytest
 
 from bakery.bake.lookup import bake
 from bakery.bake.options import Options, make_plan
-from bakery.commands import bake_image
+from bakery.commands import bake as bake_command
 from bakery.image import bases, mkosi
 from bakery.image.bases import VendorImage
 from bakery.image.mkosi import Build
@@ -141,16 +141,16 @@ def test_another_mirror_is_for_what_is_fetched() -> None:
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["--sha256", "ab" * 32], "--sha256 is for a --base-image"),
-        (["--family", "el9"], "--family is for a --base-image"),
-        (["--base-image", "disk.qcow2"], "needs --family"),
+        (["--sha256", "ab" * 32], "--sha256 requires --base-image"),
+        (["--family", "el9"], "--family requires --base-image"),
+        (["--base-image", "disk.qcow2"], "requires --family"),
         (["--arch", "vax"], "--arch"),
         (["--base-url", "ftp://host/x"], "--base-url"),
         (["--base", "centos7", "--forbid-eol"], "2024-06-30"),
     ],
 )
 def test_options_that_do_not_fit(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bake_image.main(["--dry-run", *argv]) == 2
+    assert bake_command.main(["--dry-run", *argv]) == 2
     assert says in capsys.readouterr().err
 
 
@@ -160,14 +160,14 @@ def test_a_plan_for_a_base_that_has_ended_says_so(
 ) -> None:
     monkeypatch.setenv("WORKER_BAKERY_CACHE", str(tmp_path))
     ended = ["--base", "centos7", "--arch", "x86_64", asked]
-    assert bake_image.main(ended) == 0
+    assert bake_command.main(ended) == 0
     assert capsys.readouterr().err.startswith(
         "warning: CentOS Linux 7 reached its end of life on 2024-06-30"
     )
-    assert bake_image.main([*ended, "--json"]) == 0
+    assert bake_command.main([*ended, "--json"]) == 0
     said = capsys.readouterr()
     assert "2024-06-30" in json.loads(said.err)["text"] and json.loads(said.out)["id"]
-    assert bake_image.main(["--base", "almalinux9", "--arch", "x86_64", asked]) == 0
+    assert bake_command.main(["--base", "almalinux9", "--arch", "x86_64", asked]) == 0
     assert capsys.readouterr().err == ""
 
 
@@ -177,11 +177,11 @@ def test_a_base_is_not_thrown_away_where_it_cannot_be_had_again(tmp_path: Path) 
 
 
 def test_the_list_of_bases_names_all_and_which_has_ended(capsys: pytest.CaptureFixture[str]) -> None:
-    assert bake_image.main(["--list-bases"]) == 0
+    assert bake_command.main(["--list-bases"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert len(rows) == len(bases.known()) + 1
     assert any(row.startswith("centos7") and "(ended)" in row for row in rows)
-    assert bake_image.main(["--list-bases", "--json"]) == 0
+    assert bake_command.main(["--list-bases", "--json"]) == 0
     told = {base["name"]: base for base in json.loads(capsys.readouterr().out)}
     assert (told["centos7"]["ended"], told["almalinux9"]["ended"]) == (True, False)
     assert told["centos7"]["digest"].startswith("sha256:")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bakery.commands import bake_image
+from bakery.commands import cache as cache_command
 from bakery.store import retention
 from bakery.store.locks import alone, claim, in_use, turn
 from bakery.store.retention import DAY, EXPENDABLE, GIB, Entry, Kind, Policy, chosen
@@ -112,7 +112,7 @@ def put(kept: Store, at: Path, manifest: dict[str, Any]) -> None:
 
 
 def listed(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, dict[str, Any]]:
-    assert bake_image.main(["cache", "list", "--json", *argv]) == 0
+    assert cache_command.main(["list", "--json", *argv]) == 0
     return {row["kind"]: row for row in json.loads(capsys.readouterr().out)["entries"]}
 
 
@@ -122,7 +122,7 @@ def test_list_says_what_there_is(kept: Store, capsys: pytest.CaptureFixture[str]
     assert found["checkpoint"]["of"] == OLD
     assert found["image"]["size"] >= 9000
     assert not any(row["in_use"] or row["useless"] for row in found.values())
-    assert bake_image.main(["cache", "list"]) == 0
+    assert cache_command.main(["list"]) == 0
     assert f"over base {OLD[:12]}" in capsys.readouterr().out
 
 
@@ -134,7 +134,7 @@ def test_what_is_used_is_seen_and_stays(kept: Store, capsys: pytest.CaptureFixtu
     with in_use(kept.base(OLD)), work_folder(kept) as work, alone(kept.packages("trixie")):
         found = listed(capsys)
         assert {kind for kind, row in found.items() if row["in_use"]} == {"base", "packages", "work"}
-        assert bake_image.main(["cache", "prune", "--all", "-q"]) == 0
+        assert cache_command.main(["prune", "--all", "-q"]) == 0
         assert work.exists()
         assert kept.base(OLD).exists()
         assert (kept.packages("trixie") / "a.deb").exists()
@@ -145,17 +145,17 @@ def test_prune_all_leaves_nothing_and_a_dry_run_everything(
     kept: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(kept.root.rglob("*"))
-    assert bake_image.main(["cache", "prune", "--all", "--dry-run"]) == 0
+    assert cache_command.main(["prune", "--all", "--dry-run"]) == 0
     assert sorted(kept.root.rglob("*")) == before
     assert "would be freed" in capsys.readouterr().err
-    assert bake_image.main(["cache", "prune", "--all"]) == 0
+    assert cache_command.main(["prune", "--all"]) == 0
     assert [path for path in kept.root.rglob("*") if path.is_file()] == []
 
 
 def test_prune_by_age_looks_at_the_last_use(kept: Store, capsys: pytest.CaptureFixture[str]) -> None:
     image = kept.root / "images" / "image.qcow2"
     os.utime(image.with_suffix(".json"), (0, 0))
-    assert bake_image.main(["cache", "prune", "--older-than", "30"]) == 0
+    assert cache_command.main(["prune", "--older-than", "30"]) == 0
     assert not image.exists()
     assert kept.checkpoint(OTHER).exists()
 
@@ -166,7 +166,7 @@ def test_a_size_that_is_none_is_refused(bad: str, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(BadInput, match="GiB"):
         retention.limit()
     with pytest.raises(SystemExit) as end:
-        bake_image.main(["cache", "prune", f"--max-size={bad}"])
+        cache_command.main(["prune", f"--max-size={bad}"])
     assert end.value.code == 2
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from bakery.bake import lookup
 from bakery.bake.options import Options, refuse_tokens
-from bakery.commands import bake_image
+from bakery.commands import bake
 from bakery.engines.chroot.engine import Repositories
 from bakery.image import bases, cvmfs, recipe
-from bakery.runtime import data, mirror
+from bakery.runtime import mirror
 from bakery.store.store import Store
 from provisioner.actions import Action, Put, Run
 from provisioner.errors import BadInput
@@ -82,9 +82,9 @@ def test_what_cvmfs_is_told_is_part_of_the_id() -> None:
 
 def test_sources_are_no_part_of_a_plan(capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["--dry-run", "--json", "--with", "apptainer"]
-    assert bake_image.main(argv) == 0
+    assert bake.main(argv) == 0
     first = json.loads(capsys.readouterr().out)
-    assert bake_image.main([*argv, "--apt-source", "/nowhere.sources"]) == 0
+    assert bake.main([*argv, "--apt-source", "/nowhere.sources"]) == 0
     assert json.loads(capsys.readouterr().out) == first
     assert first["id"] == planned("apptainer").id
 
@@ -107,13 +107,13 @@ def test_what_would_have_no_effect_is_refused(tmp_path: Path) -> None:
 
 
 def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert bake_image.main(["--list-roles", "--json"]) == 0
+    assert bake.main(["--list-roles", "--json"]) == 0
     assert {row["name"] for row in json.loads(capsys.readouterr().out)} == set(recipe.OPTIONAL)
-    assert bake_image.main(["--list-roles"]) == 0
+    assert bake.main(["--list-roles"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows] == list(recipe.OPTIONAL)
     with pytest.raises(SystemExit):
-        bake_image.main(["--help"])
+        bake.main(["--help"])
     assert f"{{{','.join(recipe.OPTIONAL)}}}" in capsys.readouterr().out
 
 
@@ -179,14 +179,6 @@ def test_the_base_s_own_release_is_preferred() -> None:
     assert [entry.splitlines()[1] for entry in entries] == [
         f"Pin: release n=trixie{suite}" for suite in ("", "-updates", "-security")
     ]
-
-
-def test_every_option_of_theirs_is_in_the_readme() -> None:
-    readme = (data.ROOT / "README.md").read_text()
-    table = readme[readme.index("**Optional roles**") : readme.index("`/dev/kvm` is tried")]
-    group = next(g for g in bake_image._parser()._action_groups if g.title == "optional roles")
-    options = {word for action in group._group_actions for word in action.option_strings}
-    assert {word for word in options if f"| `{word}" not in table} == set()
 
 
 SECRET = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ3b3JrZXIifQ.c2lnbmF0dXJl"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bakery.bake.options import Options, make_plan
-from bakery.commands import bake_image
+from bakery.commands import bake as bake_command
 from bakery.image import bases, pelican, recipe
 from provisioner.actions import Put, Run
 from provisioner.errors import BadInput
@@ -85,7 +85,7 @@ def test_what_it_cannot_be_is_refused(tmp_path: Path) -> None:
 def test_the_command_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "pelican").write_bytes(PROGRAM)
     wanted = ["--dry-run", "--json", "--with", "ospool", "--base", "debian13"]
-    assert bake_image.main([*wanted, "--pelican", str(tmp_path / "pelican")]) == 0
+    assert bake_command.main([*wanted, "--pelican", str(tmp_path / "pelican")]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["id"] == planned("debian13", Pelican("program", PROGRAM)).id
     assert hashlib.sha256(PROGRAM).hexdigest() in json.dumps(told)

@@ -185,12 +185,6 @@ def test_settings_of_yum_are_lent_in_its_own_section() -> None:
     assert repository_files.with_main("", {"a": "1"}) == "[main]\na=1\n"
 
 
-def test_every_option_of_theirs_is_in_the_readme() -> None:
-    readme = (data.ROOT / "README.md").read_text()
-    for option in ("--repository-url", "--keep-repository-urls", "--repository-key"):
-        assert f"| `{option}" in readme
-
-
 def test_a_name_spelled_wrong_does_not_mean_the_public_repository(tmp_path: Path) -> None:
     (tmp_path / "etc/yum.repos.d").mkdir(parents=True)
     (tmp_path / "etc/yum.repos.d/almalinux.repo").write_text(VENDOR)
