@@ -77,7 +77,7 @@ def broken(image: Path, defect: str, folder: Path) -> Iterator[Path]:
     """Yield a copy of the image with this defect; remove it after the block."""
     made = folder / "broken.qcow2"
     command = [sys.executable, "-m", "tests.broken", str(image), str(made), defect]
-    sandbox.relay(command, b"", Silent())
+    sandbox.run_module(command, b"", Silent())
     yield made
     made.unlink()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
@@ -61,6 +62,22 @@ class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
 
     def _split_scope(self, nodeid: str) -> str:
         return VIRTUAL if nodeid.startswith(VIRTUAL) else nodeid.split("::")[0]
+
+
+_CLONE_NEWNS, _MS_PRIVATE_RECURSIVE = 0x20000, 0x44000  # linux/sched.h, linux/mount.h
+
+
+def pytest_configure() -> None:
+    """A mount namespace for each lane: what it mounts no sandbox of another lane keeps mounted.
+
+    Such a copy keeps the file system in use after umount(8), and what was written is not all on the disk
+    when the next step reads it. When the lane ends, the kernel unmounts what tests have left.
+    """
+    if os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNS) or libc.mount(b"none", b"/", None, _MS_PRIVATE_RECURSIVE, None):
+        raise OSError(ctypes.get_errno(), "cannot get a mount namespace for the tests")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -13,8 +13,8 @@ from bakery.bake.planned import Bake, Baked, missing, note_known, output, planne
 from bakery.image import bases, recipe
 from bakery.output import formats
 from bakery.output.formats import FORMATS
-from bakery.store.locks import in_use
-from bakery.store.store import Store, is_whole, read_manifest
+from bakery.store.locks import shared_lock
+from bakery.store.store import Store, is_intact, read_manifest
 from provisioner.errors import BadInput
 from provisioner.events import Monitor, warn
 
@@ -33,12 +33,12 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     ended = bases.warning(this.base, datetime.date.today())
     if ended:
         warn(monitor, ended)
-    if lacking := recipe.lacking(options.optional, this.plan):
+    if lacking := recipe.missing_ospool_roles(options.optional, this.plan):
         warn(
             monitor,
             f"Its repositories have no {' and no '.join(lacking)}: the image will do without. {_LEND}",
         )
-    with in_use(this.stored):
+    with shared_lock(this.stored):
         ready = _from_store(this)
     if ready:
         return ready
@@ -50,7 +50,7 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
 def _from_store(this: Bake) -> Baked | None:
     """The image of the store, if it is whole and has all the proof that is asked for."""
     manifest = read_manifest(this.stored)
-    if this.options.rebuild_base or manifest is None or not is_whole(this.stored):
+    if this.options.rebuild_base or manifest is None or not is_intact(this.stored):
         return None
     if missing(this, manifest):
         return None

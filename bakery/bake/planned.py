@@ -9,7 +9,7 @@ from bakery.bake.options import Options, make_plan
 from bakery.image.bases import Base
 from bakery.output import formats
 from bakery.output.formats import FORMATS, Format, Level
-from bakery.store.store import Manifest, Store, used
+from bakery.store.store import Manifest, Store, record_use
 from provisioner.errors import BadInput
 from provisioner.events import Monitor, note
 from provisioner.plan import Plan
@@ -71,12 +71,12 @@ def missing(this: Bake, manifest: Manifest) -> list[Level]:
 
 def note_known(this: Bake) -> None:
     note(this.monitor, "The image is in the store already.")
-    used(this.stored)
+    record_use(this.stored)
 
 
 def output(this: Bake) -> Path:
     """Where the user finds the image; a copy is made of it if an -o says so."""
     if this.options.output is None:
         return this.stored
-    formats.output(this.form, this.stored, this.options.output)
+    formats.write_output(this.form, this.stored, this.options.output)
     return this.options.output

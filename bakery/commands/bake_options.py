@@ -241,7 +241,7 @@ def options(found: argparse.Namespace, settings: Settings = NO_SETTINGS) -> Opti
         base_urls=tuple(_checked("--base-url", bases.checked_url, url) for url in found.base_urls),
         offline=found.offline,
         forbid_eol=found.forbid_eol,
-        replaced=repositories.given(
+        replaced=repositories.parse_options(
             found.repository_urls, found.repository_keys, keep=found.keep_repository_urls
         ),
     )

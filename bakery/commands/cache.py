@@ -93,7 +93,7 @@ def _list(options: argparse.Namespace, kept: Store) -> int:
     from bakery.store import retention
 
     found = retention.entries(kept)
-    damaged = {entry.path for entry in found if options.verify and retention.damage(entry)}
+    damaged = {entry.path for entry in found if options.verify and retention.is_damaged(entry)}
     if options.json:
         rows = [
             _row(entry) | ({"damaged": entry.path in damaged} if options.verify else {}) for entry in found
@@ -151,7 +151,7 @@ def _prune(options: argparse.Namespace, kept: Store) -> int:
     from bakery.store import retention
 
     found = retention.entries(kept)
-    gone = retention.chosen(found, _policy(options), time.time())
+    gone = retention.select(found, _policy(options), time.time())
     if not options.dry_run:
         gone = [entry for entry in gone if retention.remove(entry)]
     if options.json:

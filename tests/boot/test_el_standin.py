@@ -147,7 +147,7 @@ def by_engine(vendor: Vendor, lent: list[str], disk: Path) -> str:
     (disk.parent / "packages").mkdir()
     whole = ["--to", str(len(plan.steps)), "--checkpoints", "none", "--writing", "0"]
     argv = [*module, *texts, *whole, "--package-cache", str(disk.parent / "packages"), *lent]
-    sandbox.relay(argv, json.dumps(plans.to_json(plan)).encode(), Silent())
+    sandbox.run_module(argv, json.dumps(plans.to_json(plan)).encode(), Silent())
     return plan.id
 
 

@@ -65,7 +65,7 @@ def target(root: Path, tmp_path: Path, urls: Mapping[str, str]) -> Iterator[Chro
 
 def define(on: Chroot, standin: Standin) -> None:
     """All of the plan for CentOS 7 that says where packages come from, and whom to trust."""
-    own = {name: repositories.given([], [f"{name}={standin.key(name)}"], keep=False).keys[name]
+    own = {name: repositories.parse_options([], [f"{name}={standin.key(name)}"], keep=False).keys[name]
            for name in ("epel", "htcondor")}  # fmt: skip
     plan = recipe.plan(golden_plans.base("centos7"), "osg", replaced=Replaced(keys=own))
     titles = ("bring the keys", "trust", "define the repositories")

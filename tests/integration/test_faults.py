@@ -114,7 +114,7 @@ def silent_mirror(bench: Bench, place: Path) -> Case:
 
 
 def truncated_base(bench: Bench, place: Path) -> Case:
-    """It would be made anew, which this mirror cannot."""
+    """The base must be built again, which fails with this mirror."""
     own = Store(place / "cache")
     base, whole = own.base(BASE.id), bench.store.base(BASE.id)
     base.parent.mkdir(parents=True)
@@ -175,7 +175,7 @@ FAULTS = {
     "a corrupt index": Fault(7, ("manipulated", "Where: apptainer: read the package lists"), corrupt_index),
     "a silent repository": Fault(5, ("127.0.0.1", "--apt-source"), silent_source),
     "a silent mirror": Fault(5, ("127.0.0.1", "--mirror", "Where: apptainer: read"), silent_mirror),
-    "a truncated base": Fault(5, ("127.0.0.1", "set aside as", "Where: build the base"), truncated_base),
+    "a truncated base": Fault(5, ("127.0.0.1", "renamed to", "Where: build the base"), truncated_base),
     "a truncated download": Fault(7, ("sha256", "pinned", "half.qcow2"), truncated_download),
 }
 
@@ -246,7 +246,7 @@ def test_much_output_fills_no_memory(bench: Bench, tmp_path: Path) -> None:
     assert len(said) < MEGABYTE
     (events,) = logs_of(said).iterdir()
     assert MEGABYTE < events.stat().st_size < 20 * MEGABYTE
-    assert "lines of output left out" in events.read_text()
+    assert "lines of output omitted" in events.read_text()
 
 
 def peak(case: Case, folder: Path) -> tuple[float, str]:

@@ -221,6 +221,10 @@ def test_a_worker_is_waited_for_from_before_there_is_anything_to_ask(
     console = tmp_path / "console"
     with namespace.boot(worker_root, console=console, arguments=["cloud-init=disabled"]) as machine:
         wait_well(machine)
+        # systemd counts the watch as started before it listens.
+        machine.wait_until(
+            "the watch answers", lambda: "State:   waiting" in machine.output("worker-image", "status"), 120
+        )
         waiting = machine.run(
             ["worker-image", "wait", "--for", "configured", "--timeout", "1"], expect=(1,)
         )

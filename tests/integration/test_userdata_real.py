@@ -174,11 +174,11 @@ def test_a_full_disk_and_a_reader_that_goes_away_are_errors(tmp_path: Path) -> N
     command = f"{sys.executable} -m bakery.commands.userdata {words}"
     full = call(["bash", "-c", f"{command} >/dev/full"], cwd=data.ROOT, expect=(6,))
     assert full.stderr == (
-        "error: Cannot write to standard output: No space left on device. Free some space.\n"
+        "error: Cannot write to standard output: No space left on device. Free some disk space.\n"
     )
     left = ["bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"]
     gone = call(left, cwd=data.ROOT, expect=(1,))
-    assert gone.stderr == "error: Whatever read the output went away before its end.\n"
+    assert gone.stderr == "error: The program that reads the output exited before the end of the output.\n"
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_names_that_are_no_options() -> None:
         (lambda: repositories.of_base("el9", "9", urls), ""),
     ):
         assert f"Did you mean {meant}?" in refused(do) or not meant
-    with pytest.raises(ValueError, match=r"\(is it amd64\?\)"):
+    with pytest.raises(ValueError, match=r"\(did you mean amd64\?\)"):
         bases.architecture_named("amd46")
 
 

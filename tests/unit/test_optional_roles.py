@@ -68,9 +68,9 @@ def test_ospool_brings_apptainer_and_cvmfs_where_the_base_has_them() -> None:
     assert chosen("almalinux9", boots=False) == ["apptainer", "ospool"]
     assert cvmfs.client({"ospool"}, None, None, None).repositories[0] == "oasis.opensciencegrid.org"
     assert cvmfs.client({"ospool"}, "a.example.org", None, None).repositories == ("a.example.org",)
-    assert recipe.lacking(["ospool"], planned("ospool", "apptainer")) == ["cvmfs"]
-    assert recipe.lacking(["ospool"], planned("ospool", "apptainer", "cvmfs")) == []
-    assert recipe.lacking([], planned()) == []
+    assert recipe.missing_ospool_roles(["ospool"], planned("ospool", "apptainer")) == ["cvmfs"]
+    assert recipe.missing_ospool_roles(["ospool"], planned("ospool", "apptainer", "cvmfs")) == []
+    assert recipe.missing_ospool_roles([], planned()) == []
     with pytest.raises(BadInput, match="of the kind osg"):
         recipe.plan(BASE, "prominence", optional=["ospool"])
 
@@ -98,7 +98,7 @@ def test_what_is_lent_takes_the_place_of_nothing() -> None:
 
 
 def test_what_would_have_no_effect_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="No optional role is called docker"):
+    with pytest.raises(BadInput, match="There is no optional role docker"):
         planned("docker")
     options = Options(apt_sources=(tmp_path / "x.sources",))
     with pytest.raises(BadInput, match="--apt-source is for optional roles"):
@@ -141,10 +141,10 @@ def test_the_options_of_cvmfs_are_taken() -> None:
         (False, None, None, 0, "--with cvmfs"),
         (True, None, None, None, "--cvmfs-repositories"),
         (True, " , ", None, None, "--cvmfs-repositories"),
-        (True, "atlas", None, None, "whole names"),
-        (True, "a.example.org'; reboot; '", None, None, "whole names"),
-        (True, "a.example.org\nb", None, None, "whole names"),
-        (True, "../etc", None, None, "whole names"),
+        (True, "atlas", None, None, "full names"),
+        (True, "a.example.org'; reboot; '", None, None, "full names"),
+        (True, "a.example.org\nb", None, None, "full names"),
+        (True, "../etc", None, None, "full names"),
         (True, "a.example.org", "$(reboot)", None, "CVMFS_HTTP_PROXY"),
         (True, "a.example.org", "http://p'", None, "CVMFS_HTTP_PROXY"),
         (True, "a.example.org", "http://me:hunter2@p", None, "CVMFS_HTTP_PROXY"),

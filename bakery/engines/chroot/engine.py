@@ -13,7 +13,7 @@ from pathlib import Path
 from bakery.engines import checkpoints
 from bakery.image.recipe import OPTIONAL
 from bakery.runtime import mirror, qemu_img, sandbox
-from bakery.store.locks import alone
+from bakery.store.locks import exclusive_lock
 from bakery.store.store import Store
 from provisioner import plan as plans
 from provisioner.checkpoints import Wanted
@@ -77,7 +77,7 @@ def bake(
     (work / "apt.preferences").write_text(mirror.preferences(release))
     this.packages.mkdir(parents=True, exist_ok=True)
     # apt allows one writer. Who waited starts from the checkpoints that the other made meanwhile.
-    with alone(
+    with exclusive_lock(
         this.packages, lambda: note(monitor, f"Another bake installs packages of {release}; waiting.")
     ):
         os.utime(this.packages)
@@ -133,5 +133,5 @@ def _apply(first: int, last: int, keep: Wanted, writing: float, this: _Bake) -> 
         *("--preferences", str(work / "apt.preferences"), "--package-cache", str(this.packages)),
         *(f"--repository-url={name}={url}" for name, url in this.repositories.urls.items()),
     ]
-    told = sandbox.relay(command, json.dumps(plans.to_json(this.plan)).encode(), this.monitor)
+    told = sandbox.run_module(command, json.dumps(plans.to_json(this.plan)).encode(), this.monitor)
     return told["steps"], told["keep"]

@@ -15,7 +15,7 @@ import pytest
 from bakery.image import recipe
 from bakery.machines.accelerator import Accelerator
 from bakery.runtime import qemu_img
-from bakery.store.store import Store, is_whole
+from bakery.store.store import Store, is_intact
 from tests.boot.conftest import Seen
 from tests.conftest import BASE, BIN, command
 from tests.integration.test_packer_engine import QEMU_VERSION, stand_in
@@ -89,7 +89,7 @@ def test_a_checkpoint_is_kept_at_the_end_of_each_role_but_the_last(packer_baked:
     assert kept == {PLAN.id_after(end) for end in ENDS}
     for end in ENDS:
         disk = packer_baked.store.checkpoint(PLAN.id_after(end))
-        assert is_whole(disk)
+        assert is_intact(disk)
         assert qemu_img.other_files(disk) == []
 
 
@@ -118,7 +118,7 @@ def test_a_checkpoint_holds_what_the_chroot_engine_s_does(packer_baked: Seen, st
     """The last one, after all roles that install something. The base's own host keys, which the seal
     removes, went when the machine was booted."""
     name = PLAN.id_after(ENDS[-1])
-    assert is_whole(store.checkpoint(name)), "the fixture `baked` keeps all of them"
+    assert is_intact(store.checkpoint(name)), "the fixture `baked` keeps all of them"
     ours = packer_baked.store.checkpoint(name)
     done = command("worker-bakery", "diff", "--json", str(store.checkpoint(name)), str(ours))
     found = json.loads(done.out)

@@ -8,7 +8,7 @@ from bakery.runtime import progress
 from provisioner.events import JsonLines, Monitor, line, note, phase, warn
 
 
-def tell_all(monitor: Monitor) -> None:
+def emit_all(monitor: Monitor) -> None:
     with phase(monitor, "condor: install [condor]"):
         line(monitor, "Setting up condor")
     note(monitor, "noted")
@@ -26,22 +26,22 @@ def tell_all(monitor: Monitor) -> None:
 def test_lines(
     verbose: bool, quiet: bool, shown: list[str], hidden: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tell_all(progress.Lines(verbose=verbose, quiet=quiet))
+    emit_all(progress.Lines(verbose=verbose, quiet=quiet))
     out, err = capsys.readouterr()
     assert out == ""
     assert all(text in err for text in shown)
     assert not any(text in err for text in hidden)
 
 
-def test_terminal_keeps_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    tell_all(progress.Terminal())
+def test_terminal_prints_text_without_interpreting_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    emit_all(progress.Terminal())
     err = capsys.readouterr().err
     assert "install [condor]" in err
     assert "careful" in err
 
 
-def test_json_lines_are_json(capsys: pytest.CaptureFixture[str]) -> None:
-    tell_all(JsonLines())
+def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    emit_all(JsonLines())
     events = [json.loads(row)["event"] for row in capsys.readouterr().err.splitlines()]
     assert events == ["begin", "line", "end", "note", "warning"]
 
@@ -54,12 +54,12 @@ def test_json_lines_are_json(capsys: pytest.CaptureFixture[str]) -> None:
         (0, 0, "x.qcow2: 0 of 0 MiB, 100 %"),
     ],
 )
-def test_how_far_a_download_is(done: int, total: int | None, text: str) -> None:
+def test_progress_text(done: int, total: int | None, text: str) -> None:
     event = {"event": "progress", "name": "x.qcow2", "done": done, "total": total}
     assert progress.progress_text(event) == text
 
 
-def test_a_log_hears_of_progress_now_and_then_only(
+def test_progress_is_printed_only_every_few_seconds(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 10_000, 4))
@@ -70,18 +70,18 @@ def test_a_log_hears_of_progress_now_and_then_only(
     assert 1 < len(capsys.readouterr().err.splitlines()) < 15
 
 
-def test_a_failed_phase_never_ends() -> None:
-    told: list[str] = []
+def test_failed_phase_has_no_end_event() -> None:
+    names: list[str] = []
 
-    class Heard:
+    class Recorder:
         def emit(self, event: dict[str, str]) -> None:
-            told.append(event["event"])
+            names.append(event["event"])
 
-    with pytest.raises(RuntimeError), phase(Heard(), "x"):
+    with pytest.raises(RuntimeError), phase(Recorder(), "x"):
         raise RuntimeError
-    assert told == ["begin"]
+    assert names == ["begin"]
 
 
-def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choose(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(progress.choose(json=True, verbose=False, quiet=False), JsonLines)
     assert isinstance(progress.choose(json=False, verbose=False, quiet=False), progress.Lines)

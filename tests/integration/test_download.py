@@ -1,4 +1,4 @@
-"""Fetching from servers that cut, stall, redirect and lie: the right bytes or an error, never others."""
+"""Downloads from servers that cut, stall, redirect or serve wrong files: the right file or an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from bakery.sources.download import Limits, Wanted, fetch, several
+from bakery.sources.download import Limits, PinnedFile, candidate_urls, fetch
 from provisioner.errors import BadInput, Unreachable, WrongChecksum
 from provisioner.events import Event
 from tests.conftest import BIN, VENDOR, Ended, command
@@ -41,7 +41,7 @@ QUICK = Limits(connect=20, silence=30.0, unanswered=3.0, failures=3, pause=0.02)
 IMPATIENT = replace(QUICK, silence=2.0, failures=1)
 
 
-class Heard:
+class Recorder:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
@@ -73,176 +73,176 @@ def origin(servers: ExitStack, *plan: Behaviour, content: bytes = CONTENT, tag: 
     return servers.enter_context(serving(Origin(content, list(plan), tag)))
 
 
-def wanted(*origins: Origin, content: bytes = CONTENT) -> Wanted:
-    return Wanted(tuple(each.url for each in origins), hashlib.sha256(content).hexdigest())
+def pinned(*origins: Origin, content: bytes = CONTENT) -> PinnedFile:
+    return PinnedFile(tuple(each.url for each in origins), hashlib.sha256(content).hexdigest())
 
 
-def got(part: Path, *origins: Origin, heard: Heard | None = None, limits: Limits = QUICK) -> bool:
-    fetch(wanted(*origins), part, heard or Heard(), limits)
+def download(
+    part: Path, *origins: Origin, recorder: Recorder | None = None, limits: Limits = QUICK
+) -> bool:
+    fetch(pinned(*origins), part, recorder or Recorder(), limits)
     return part.read_bytes() == CONTENT
 
 
-# --- the right bytes in the end ----------------------------------------------------------------
+# --- successful downloads ----------------------------------------------------------------
 
 
-def test_all_of_it_in_one_go_with_progress(servers: ExitStack, part: Path) -> None:
-    heard, server = Heard(), origin(servers, whole)
-    assert got(part, server, heard=heard)
-    told = heard.progress()
-    assert told[-1] == (len(CONTENT), len(CONTENT))
-    assert sorted(told) == told
+def test_complete_download_with_progress(servers: ExitStack, part: Path) -> None:
+    recorder, server = Recorder(), origin(servers, whole)
+    assert download(part, server, recorder=recorder)
+    reported = recorder.progress()
+    assert reported[-1] == (len(CONTENT), len(CONTENT))
+    assert sorted(reported) == reported
     assert server.seen[0]["user-agent"].startswith("worker-bakery/")
     assert server.seen[0]["accept-encoding"] == "identity"
 
 
-def test_cut_twice_it_is_continued_where_it_broke_off(servers: ExitStack, part: Path) -> None:
-    heard, server = Heard(), origin(servers, cut_after(THIRD), cut_after(THIRD), whole)
-    assert got(part, server, heard=heard)
+def test_interrupted_download_is_resumed(servers: ExitStack, part: Path) -> None:
+    recorder, server = Recorder(), origin(servers, cut_after(THIRD), cut_after(THIRD), whole)
+    assert download(part, server, recorder=recorder)
     assert server.ranges() == ["", f"bytes={THIRD}-", f"bytes={2 * THIRD}-"]
     assert [headers.get("if-range") for headers in server.seen] == [None, '"one"', '"one"']
-    assert {total for _, total in heard.progress()} == {len(CONTENT)}
-    assert sorted(heard.progress()) == heard.progress()
+    assert {total for _, total in recorder.progress()} == {len(CONTENT)}
+    assert sorted(recorder.progress()) == recorder.progress()
 
 
-def test_a_server_that_falls_silent_is_asked_again(servers: ExitStack, part: Path) -> None:
+def test_stalled_server_is_retried(servers: ExitStack, part: Path) -> None:
     server = origin(servers, stall_after(THIRD), whole)
-    assert got(part, server, limits=IMPATIENT)
+    assert download(part, server, limits=IMPATIENT)
     assert server.ranges() == ["", f"bytes={THIRD}-"]
 
 
-def test_what_a_former_process_left_is_continued(servers: ExitStack, part: Path) -> None:
+def test_partial_file_of_an_earlier_process_is_resumed(servers: ExitStack, part: Path) -> None:
     server = origin(servers, cut_after(THIRD), says(404))
     with pytest.raises(Unreachable):
-        got(part, server)
+        download(part, server)
     assert part.read_bytes() == CONTENT[:THIRD]
     server.plan = [whole]
-    assert got(part, server)
+    assert download(part, server)
     assert server.ranges()[-1] == f"bytes={THIRD}-"
 
 
-def test_what_is_whole_already_is_not_fetched_again(servers: ExitStack, part: Path) -> None:
+def test_complete_file_is_not_downloaded_again(servers: ExitStack, part: Path) -> None:
     server = origin(servers, whole)
-    assert got(part, server)
-    assert got(part, server)
+    assert download(part, server)
+    assert download(part, server)
     assert server.ranges()[-1] == f"bytes={len(CONTENT)}-"
 
 
-def test_a_server_without_ranges_sends_it_from_the_beginning(servers: ExitStack, part: Path) -> None:
-    heard, server = Heard(), origin(servers, cut_after(THIRD), without_ranges)
-    assert got(part, server, heard=heard)
-    assert heard.progress()[-1] == (len(CONTENT), len(CONTENT))
+def test_server_without_ranges_restarts_the_download(servers: ExitStack, part: Path) -> None:
+    recorder, server = Recorder(), origin(servers, cut_after(THIRD), without_ranges)
+    assert download(part, server, recorder=recorder)
+    assert recorder.progress()[-1] == (len(CONTENT), len(CONTENT))
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_server_that_is_busy_is_asked_again(status: int, servers: ExitStack, part: Path) -> None:
-    assert got(part, origin(servers, says(status), says(status, Retry_After=0), whole))
+def test_temporary_errors_are_retried(status: int, servers: ExitStack, part: Path) -> None:
+    assert download(part, origin(servers, says(status), says(status, Retry_After=0), whole))
 
 
-def test_a_redirect_keeps_the_range(servers: ExitStack, part: Path) -> None:
+def test_redirect_keeps_the_range(servers: ExitStack, part: Path) -> None:
     end = origin(servers, cut_after(THIRD), whole)
     server = origin(servers, says(302, Location=end.url))
-    assert got(part, server)
+    assert download(part, server)
     assert end.ranges() == ["", f"bytes={THIRD}-"]
 
 
-def test_a_length_that_is_too_large_is_found_out(servers: ExitStack, part: Path) -> None:
+def test_too_large_content_length(servers: ExitStack, part: Path) -> None:
     def lies(request: Request) -> None:
         send(request, CONTENT, length=len(CONTENT) - request.start() + 1000)
 
     server = origin(servers, lies)
-    assert got(part, server)
+    assert download(part, server)
     assert server.ranges()[:2] == ["", f"bytes={len(CONTENT)}-"]
 
 
-def test_a_length_that_is_too_large_and_no_ranges(servers: ExitStack, part: Path) -> None:
+def test_too_large_content_length_without_ranges(servers: ExitStack, part: Path) -> None:
     def lies(request: Request) -> None:
         request.head(200, {"Content-Length": len(CONTENT) + 1000})
         request.wfile.write(CONTENT)
 
-    assert got(part, origin(servers, lies))
+    assert download(part, origin(servers, lies))
 
 
-def test_a_wrong_range_is_not_appended(servers: ExitStack, part: Path) -> None:
+def test_wrong_content_range_is_not_appended(servers: ExitStack, part: Path) -> None:
     def elsewhere(request: Request) -> None:
         send(request, CONTENT, at=request.start() + 1)
 
     server = origin(servers, cut_after(THIRD), elsewhere, whole)
-    assert got(part, server)
+    assert download(part, server)
     assert server.ranges() == ["", f"bytes={THIRD}-", ""]
 
 
-def test_another_file_under_the_name_meanwhile_starts_anew(servers: ExitStack, part: Path) -> None:
-    """The first third is of a file that was replaced; the server says so by its ETag."""
+def test_changed_etag_restarts_the_download(servers: ExitStack, part: Path) -> None:
+    """The server replaces the file after the first third and changes its ETag."""
     server = origin(servers, cut_after(THIRD), says(404), content=OTHER)
     with pytest.raises(Unreachable):
-        got(part, server)
+        download(part, server)
     server.content, server.tag, server.plan = CONTENT, '"two"', [whole]
-    assert got(part, server)
+    assert download(part, server)
 
 
-def test_another_file_that_nobody_tells_of_is_noticed(servers: ExitStack, part: Path) -> None:
-    """No ETag, so the two are joined; the digest does not fit, and all of it is fetched anew."""
+def test_changed_file_without_etag_is_detected_by_the_digest(servers: ExitStack, part: Path) -> None:
+    """Without an ETag the pieces are joined; the digest differs, and the download restarts."""
     part.parent.mkdir(parents=True)
     part.write_bytes(OTHER[:THIRD])
-    heard, server = Heard(), origin(servers, whole, tag="")
-    assert got(part, server, heard=heard)
+    recorder, server = Recorder(), origin(servers, whole, tag="")
+    assert download(part, server, recorder=recorder)
     assert server.ranges() == [f"bytes={THIRD}-", ""]
-    assert any("anew" in event.get("text", "") for event in heard.events)
+    assert any("again from the start" in event.get("text", "") for event in recorder.events)
 
 
-def test_a_file_replaced_between_two_attempts_is_noticed(servers: ExitStack, part: Path) -> None:
+def test_file_replaced_between_attempts_is_detected(servers: ExitStack, part: Path) -> None:
     def replaced(request: Request) -> None:
         request.origin.content = CONTENT
         whole(request)
 
     server = origin(servers, cut_after(THIRD), replaced, content=OTHER, tag="")
-    assert got(part, server)
+    assert download(part, server)
     assert server.ranges() == ["", f"bytes={THIRD}-", ""]
 
 
-def test_the_next_mirror_continues_what_the_first_began(servers: ExitStack, part: Path) -> None:
+def test_next_mirror_resumes_the_download(servers: ExitStack, part: Path) -> None:
     first, second = origin(servers, cut_after(THIRD), says(404)), origin(servers, whole, tag='"2nd"')
-    assert got(part, first, second)
+    assert download(part, first, second)
     assert second.ranges() == [f"bytes={THIRD}-"]
 
 
-def test_a_mirror_with_a_wrong_file_is_passed_over(servers: ExitStack, part: Path) -> None:
-    assert got(part, origin(servers, whole, content=OTHER), origin(servers, whole))
+def test_mirror_with_a_wrong_file_is_skipped(servers: ExitStack, part: Path) -> None:
+    assert download(part, origin(servers, whole, content=OTHER), origin(servers, whole))
     assert part.with_suffix(".damaged").read_bytes() == OTHER
 
 
-# --- or an error -------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-def test_what_is_not_there_is_asked_for_once(status: int, servers: ExitStack, part: Path) -> None:
+def test_permanent_errors_are_not_retried(status: int, servers: ExitStack, part: Path) -> None:
     server = origin(servers, says(status))
     with pytest.raises(Unreachable, match=str(status)):
-        got(part, server)
+        download(part, server)
     assert len(server.seen) == 1
 
 
 @pytest.mark.parametrize("behave", [says(503), cut_after(0), stall_after(0)])
-def test_a_server_that_never_delivers_is_given_up(
-    behave: Behaviour, servers: ExitStack, part: Path
-) -> None:
+def test_failing_server_is_given_up(behave: Behaviour, servers: ExitStack, part: Path) -> None:
     server = origin(servers, behave)
     with pytest.raises(Unreachable, match=server.url):
-        got(part, server, limits=IMPATIENT)
+        download(part, server, limits=IMPATIENT)
     assert len(server.seen) == IMPATIENT.failures + 1
 
 
-def test_nobody_listens(part: Path) -> None:
+def test_connection_refused(part: Path) -> None:
     url = "http://127.0.0.1:9/image.qcow2"
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9.*refused"):
-        fetch(Wanted((url,), "ab" * 32), part, Heard(), QUICK)
+        fetch(PinnedFile((url,), "ab" * 32), part, Recorder(), QUICK)
 
 
-def test_redirects_without_end(servers: ExitStack, part: Path) -> None:
+def test_endless_redirects(servers: ExitStack, part: Path) -> None:
     server = origin(servers, whole)
     server.plan = [says(302, Location=server.url)]
     with pytest.raises(Unreachable, match="redirects"):
-        got(part, server)
+        download(part, server)
 
 
 @pytest.mark.parametrize(
@@ -255,19 +255,17 @@ def test_redirects_without_end(servers: ExitStack, part: Path) -> None:
     ],
     ids=["another file", "no ranges", "a length that is too small", "a page"],
 )
-def test_a_wrong_file_is_set_aside_and_never_used(
-    behave: Behaviour, servers: ExitStack, part: Path
-) -> None:
+def test_wrong_file_is_renamed_and_not_used(behave: Behaviour, servers: ExitStack, part: Path) -> None:
     server = origin(servers, behave, content=OTHER)
-    with pytest.raises(WrongChecksum, match="set aside"):
-        got(part, server)
+    with pytest.raises(WrongChecksum, match="renamed to"):
+        download(part, server)
     assert not part.exists()
     assert part.with_suffix(".damaged").exists()
     assert len(server.seen) == 1
 
 
 def certificate(folder: Path) -> Path:
-    """One that nobody vouches for."""
+    """Return a self-signed certificate with its key."""
     key, made = folder / "key.pem", folder / "made.pem"
     asked = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1"]
     asked += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(made)]
@@ -276,57 +274,55 @@ def certificate(folder: Path) -> Path:
     return made
 
 
-def test_a_certificate_nobody_vouches_for(
+def test_untrusted_certificate(
     tmp_path: Path, servers: ExitStack, part: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pem = certificate(tmp_path)
     server = servers.enter_context(serving(Origin(CONTENT, [whole]), pem))
     with pytest.raises(Unreachable, match="certificate") as caught:
-        got(part, server)
+        download(part, server)
     assert "SSL_CERT_FILE" in caught.value.hint
     assert server.seen == []
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-    assert got(part, server)
+    assert download(part, server)
 
 
 # --- proxies -----------------------------------------------------------------------------------
 
 
-def test_the_proxy_variables_are_heeded(
-    servers: ExitStack, part: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proxy_variables(servers: ExitStack, part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy, server = origin(servers, whole), origin(servers, whole, content=OTHER)
     address = proxy.url.removeprefix("http://").partition("/")[0]
     monkeypatch.setenv("http_proxy", f"http://somebody:s3cret@{address}")
     monkeypatch.setenv("no_proxy", "")
-    assert got(part, server)
+    assert download(part, server)
     assert proxy.lines == [f"GET {server.url} HTTP/1.1"]
     assert proxy.seen[0]["proxy-authorization"].startswith("Basic ")
     assert server.seen == []
 
 
-def test_no_proxy_is_heeded(servers: ExitStack, part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_variable(servers: ExitStack, part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert got(part, origin(servers, whole))
+    assert download(part, origin(servers, whole))
 
 
-def test_a_proxy_s_password_is_in_no_message(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_password_is_in_no_message(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://somebody:s3cret@127.0.0.1:9")
     with pytest.raises(Unreachable) as caught:
-        fetch(Wanted(("http://vendor.invalid/x",), "ab" * 32), part, Heard(), QUICK)
+        fetch(PinnedFile(("http://vendor.invalid/x",), "ab" * 32), part, Recorder(), QUICK)
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_proxy_that_is_none(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_proxy(part: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "gopher://127.0.0.1")
     with pytest.raises(BadInput, match="proxy"):
-        fetch(Wanted(("http://vendor.invalid/x",), "ab" * 32), part, Heard(), QUICK)
+        fetch(PinnedFile(("http://vendor.invalid/x",), "ab" * 32), part, Recorder(), QUICK)
 
 
-# --- bake-image as its user meets it -----------------------------------------------------------
+# --- bake-image -----------------------------------------------------------
 
-# Raw disks with a partition table and nothing in it, so that a bake gets so far and no further.
+# A raw disk with an empty partition table: a bake fails right after the download.
 EMPTY = bytes(510) + b"\x55\xaa" + CONTENT[: 3 << 20]
 
 
@@ -341,7 +337,7 @@ def bake(tmp_path: Path, *argv: str, **env: str) -> Ended:
     return command("bake-image", "--verify", "none", *argv, env=env)
 
 
-def test_a_bake_that_is_killed_leaves_what_it_has_to_the_next(tmp_path: Path, servers: ExitStack) -> None:
+def test_bake_resumes_the_download_of_a_killed_bake(tmp_path: Path, servers: ExitStack) -> None:
     server = origin(servers, stall_after(1 << 20), whole, content=EMPTY)
     argv = [str(BIN / "bake-image"), "--json", "--verify", "none", *vendor(tmp_path, server.url)]
     env = {**os.environ, "WORKER_BAKERY_CACHE": str(tmp_path / "cache"), "no_proxy": "127.0.0.1"}
@@ -356,11 +352,11 @@ def test_a_bake_that_is_killed_leaves_what_it_has_to_the_next(tmp_path: Path, se
     assert "no Linux root partition" in done.err
     assert server.ranges() == ["", f"bytes={1 << 20}-"]
     assert list(parts.iterdir()) == []
-    told = [event for event in map(json.loads, done.err.splitlines()) if event["event"] == "progress"]
-    assert (told[-1]["done"], told[-1]["total"]) == (len(EMPTY), len(EMPTY))
+    reported = [event for event in map(json.loads, done.err.splitlines()) if event["event"] == "progress"]
+    assert (reported[-1]["done"], reported[-1]["total"]) == (len(EMPTY), len(EMPTY))
 
 
-def test_two_bakes_share_one_download_and_later_ones_the_base(tmp_path: Path, servers: ExitStack) -> None:
+def test_concurrent_bakes_share_one_download(tmp_path: Path, servers: ExitStack) -> None:
     server = origin(servers, whole, content=EMPTY)
     argv = [str(BIN / "bake-image"), "--verify", "none", *vendor(tmp_path, server.url)]
     env = {**os.environ, "WORKER_BAKERY_CACHE": str(tmp_path / "cache"), "no_proxy": "127.0.0.1"}
@@ -372,7 +368,7 @@ def test_two_bakes_share_one_download_and_later_ones_the_base(tmp_path: Path, se
     assert len(server.seen) == 1
 
 
-def test_offline_nothing_is_asked_for(tmp_path: Path, servers: ExitStack) -> None:
+def test_offline_sends_no_request(tmp_path: Path, servers: ExitStack) -> None:
     server = origin(servers, whole, content=EMPTY)
     done = bake(tmp_path, "--offline", *vendor(tmp_path, server.url))
     assert done.status == 5
@@ -381,7 +377,7 @@ def test_offline_nothing_is_asked_for(tmp_path: Path, servers: ExitStack) -> Non
     assert server.seen == []
 
 
-def test_base_urls_are_tried_before_the_vendor_s(tmp_path: Path, servers: ExitStack) -> None:
+def test_base_urls_precede_the_vendor_s_url(tmp_path: Path, servers: ExitStack) -> None:
     first, second = origin(servers, says(404)), origin(servers, whole, content=EMPTY)
     folder = second.url.rpartition("/")[0] + "/"
     given = ("--base-url", first.url, "--base-url", folder)
@@ -390,10 +386,10 @@ def test_base_urls_are_tried_before_the_vendor_s(tmp_path: Path, servers: ExitSt
     assert (len(first.seen), len(second.seen)) == (1, 1)
 
 
-def test_a_base_with_the_wrong_digest_stops_the_bake(tmp_path: Path, servers: ExitStack) -> None:
+def test_wrong_digest_stops_the_bake(tmp_path: Path, servers: ExitStack) -> None:
     server = origin(servers, whole, content=OTHER)
     done = bake(tmp_path, *vendor(tmp_path, server.url))
-    assert (done.status, "set aside" in done.err) == (7, True), done.err
+    assert (done.status, "renamed to" in done.err) == (7, True), done.err
     assert not (tmp_path / "cache" / "bases").exists()
     listed = command(
         "worker-bakery", "cache", "prune", env={"WORKER_BAKERY_CACHE": str(tmp_path / "cache")}
@@ -401,12 +397,12 @@ def test_a_base_with_the_wrong_digest_stops_the_bake(tmp_path: Path, servers: Ex
     assert (listed.status, list((tmp_path / "cache" / "downloads").iterdir())) == (0, [])
 
 
-def test_centos7_where_there_is_no_network(tmp_path: Path) -> None:
-    """As on a machine whose way out is shut: a proxy that nobody answers at."""
+def test_centos7_without_network(tmp_path: Path) -> None:
+    """The proxy refuses connections, as without network."""
     started = time.monotonic()
     shut = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
     done = bake(tmp_path, "--base", "centos7", no_proxy="", NO_PROXY="", **shut)
-    assert time.monotonic() - started < 120  # retries for a vendor that is busy take longer
+    assert time.monotonic() - started < 120  # retries after temporary errors would take longer
     assert done.status == 5
     url = "https://cloud.centos.org/centos/7/images/CentOS-7-x86_64-GenericCloud-2211.qcow2"
     for text in (
@@ -419,7 +415,7 @@ def test_centos7_where_there_is_no_network(tmp_path: Path) -> None:
         assert text in done.err
 
 
-# --- a file of one's own -----------------------------------------------------------------------
+# --- local files -----------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -438,9 +434,7 @@ def converted(own: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["qcow2", "raw", "xz"])
-def test_a_file_of_one_s_own_in_each_form_is_read_and_left_alone(
-    kind: str, own: Path, tmp_path: Path
-) -> None:
+def test_local_file_in_each_format_is_not_modified(kind: str, own: Path, tmp_path: Path) -> None:
     path = converted(own, kind)
     path.chmod(0o444)
     before = (path.read_bytes(), path.stat().st_mtime_ns)
@@ -464,13 +458,13 @@ def refused(tmp_path: Path, status: int, says: str, *argv: str) -> None:
     assert (done.status, says in done.err) == (status, True), done.err
 
 
-def test_a_file_of_one_s_own_that_cannot_be_used(own: Path, tmp_path: Path) -> None:
+def test_unusable_local_files(own: Path, tmp_path: Path) -> None:
     debian = ("--family", "debian")
     page, layer = tmp_path / "page.html", tmp_path / "layer.qcow2"
     page.write_text("<html>" + " " * 600)
     over = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(own), "-F", "raw", str(layer)]
     subprocess.run(over, check=True)
-    refused(tmp_path, 2, "no disk image", "--base-image", str(page), *debian)
+    refused(tmp_path, 2, "not a disk image", "--base-image", str(page), *debian)
     refused(tmp_path, 2, "is a layer over", "--base-image", str(layer), *debian)
     refused(tmp_path, 7, "has the sha256", "--base-image", str(own), *debian, "--sha256", "ab" * 32)
     refused(tmp_path, 2, "--family el9", "--base-image", str(own))
@@ -480,6 +474,6 @@ def test_a_file_of_one_s_own_that_cannot_be_used(own: Path, tmp_path: Path) -> N
     assert not list((tmp_path / "cache").glob("bases/*"))
 
 
-def test_a_mirror_s_folder_and_a_mirror_s_file() -> None:
-    urls = several(("http://a/b/", "http://c/d.img"), "https://vendor/e/f.qcow2")
+def test_candidate_urls() -> None:
+    urls = candidate_urls(("http://a/b/", "http://c/d.img"), "https://vendor/e/f.qcow2")
     assert urls == ("http://a/b/f.qcow2", "http://c/d.img", "https://vendor/e/f.qcow2")
