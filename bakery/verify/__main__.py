@@ -1,4 +1,4 @@
-"""`python -m bakery.verify WORK < request.json`, in a sandbox with a private network."""
+"""Run as `python -m bakery.verify WORK < request.json` in a sandbox with a private network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main() -> int:
     monitor = JsonLines(sys.stdout)
     try:
         request = verification.from_json(json.load(sys.stdin))
-        proof = run_levels.climb(request, Path(sys.argv[1]), monitor)
+        proof = run_levels.verify_image(request, Path(sys.argv[1]), monitor)
     except errors.BakeryError as error:
         monitor.emit(errors.to_event(error))
         return error.exit_code

@@ -1,7 +1,4 @@
-"""What the rungs boot and pool share: a machine, a pool, what is tried, and how long it may take.
-
-Each check is a condition with a limit of its own.
-"""
+"""What the verification levels share: the image, the running worker, and the limits of conditions."""
 
 from __future__ import annotations
 
@@ -12,29 +9,29 @@ from typing import TypeVar
 
 from bakery.machines.conditions import Condition
 from bakery.machines.machine import Machine
-from bakery.verify.pool.sample_jobs import Trial
+from bakery.verify.pool.sample_jobs import SampleJobs
 from bakery.verify.pool.throwaway_pool import Pool
 from bakery.verify.verification import Request
 from provisioner.events import Monitor
 
 T = TypeVar("T")
 HOSTNAME = "worker-proof"
-LONG = 4 * 3600  # seconds; no proof takes so long
+LONG_IDLE_TIMEOUT = 4 * 3600  # seconds; longer than any verification
 
-# Limits in seconds with KVM or in namespaces; a machine that is slower gets more.
-UP_LIMIT = 60  # of a namespace machine
-LOGIN_LIMIT = 60  # after sshd has answered
+# Limits in seconds with KVM or in namespaces, multiplied by the machine's slowdown.
+BOOT_LIMIT = 60  # namespace machines; Request.boot_seconds for virtual machines
+LOGIN_LIMIT = 60  # after the ssh server's first answer
 SETTLE_LIMIT = 240
 JOIN_LIMIT = 240
 JOB_LIMIT = 240
-REFUSED_LIMIT = 240
-FOLLOW_LIMIT = 120
-OFF_LIMIT = 240
+REFUSAL_LIMIT = 240
+RECONFIGURE_LIMIT = 120
+POWER_OFF_LIMIT = 240
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What the rungs share: the mounted image and a folder to work in."""
+class LevelContext:
+    """The request, the image's root mounted read-only, and the work folder of one verification."""
 
     request: Request
     root: Path
@@ -43,16 +40,16 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Rung:
-    """What both rungs look at."""
+class RunningWorker:
+    """A booted machine, the throw-away pool that it joins, and the jobs to run in it."""
 
-    setting: Setting
+    context: LevelContext
     machine: Machine
     pool: Pool
-    tried: Trial
+    samples: SampleJobs
 
-    def until(
-        self, what: str, ask: Callable[[], T], seconds: float, holds: Callable[[T], bool] = bool
+    def wait_until(
+        self, description: str, query: Callable[[], T], seconds: float, is_met: Callable[[T], bool] = bool
     ) -> T:
-        """Raises NotProven. The seconds are those of a fast machine."""
-        return self.machine.wait(Condition(what, ask, seconds * self.machine.slower, holds))
+        """Wait for a condition; `seconds` is the limit for a machine with KVM. Raises NotProven."""
+        return self.machine.wait(Condition(description, query, seconds * self.machine.slowdown, is_met))

@@ -1,4 +1,4 @@
-"""Inside the sandbox: one mount, and everything the asked rungs want seen of the image."""
+"""Run the requested verification levels in the sandbox, with the image mounted once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from bakery.output.oci.root import is_archive, open_archive
 from bakery.runtime import qemu_img
 from bakery.verify import booted, image_tests
-from bakery.verify.level import Setting
+from bakery.verify.level import LevelContext
 from bakery.verify.record import Record
 from bakery.verify.verification import Proof, Request
 from provisioner.disk.file_systems import mount_root
@@ -16,20 +16,23 @@ from provisioner.errors import BadInput
 from provisioner.events import Monitor, phase
 
 
-def climb(request: Request, work: Path, monitor: Monitor) -> Proof:
-    """Raises NotProven where a rung does not hold."""
+def verify_image(request: Request, work: Path, monitor: Monitor) -> Proof:
+    """Verify an image to the requested levels and return its proof.
+
+    Raises BadInput: it is not an image, or cannot boot; NotProven: a check failed.
+    """
     if not request.image.is_file():
-        raise BadInput(f"{request.image} is no file.")
+        raise BadInput(f"{request.image} is not a file.")
     if is_archive(request.image) and set(request.levels) - {"offline"}:
-        raise BadInput("A container image does not boot.", "Verify it with --level offline.")
+        raise BadInput("A container image cannot be booted.", "Verify it with --level offline.")
     with phase(monitor, "open the image"):
         root = _open(request.image, work)
-    setting = Setting(request, root, work, monitor)
+    context = LevelContext(request, root, work, monitor)
     proof: Proof = {}
     if "offline" in request.levels:
-        proof["offline"] = _offline(setting)
+        proof["offline"] = _verify_offline_level(context)
     if "boot" in request.levels or "pool" in request.levels:
-        proof.update(booted.climb(setting))
+        proof.update(booted.verify(context))
     return proof
 
 
@@ -44,10 +47,10 @@ def _open(image: Path, work: Path) -> Path:
     return root
 
 
-def _offline(setting: Setting) -> dict[str, Any]:
-    record = Record(setting.monitor)
+def _verify_offline_level(context: LevelContext) -> dict[str, Any]:
+    record = Record(context.monitor)
     with record.check("image tests on the mounted root"):
-        container = is_archive(setting.request.image)
-        result = image_tests.on_root(setting.root, setting.work, setting.monitor, container=container)
-    record.count(result)
+        container = is_archive(context.request.image)
+        result = image_tests.run_offline(context.root, context.work, context.monitor, container=container)
+    record.add_test_counts(result)
     return record.proof()

@@ -1,4 +1,4 @@
-"""The rungs, and the way up: a request goes into a sandbox, a proof comes out.
+"""Verify an image to a verification level in a sandbox, and return its proof.
 
 A proof is plain data, kept in the image's manifest:
 
@@ -44,18 +44,18 @@ TOOLS = (
 
 
 def up_to(level: Level) -> tuple[Level, ...]:
-    """The rungs to climb, lowest first; none for "none"."""
+    """Return a level and those below it, lowest first; none for "none"."""
     return LEVELS[1 : LEVELS.index(level) + 1]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to prove of which image.
+    """An image and the levels to verify.
 
-    `boot_seconds` is how long a machine with KVM may take until ssh answers, and `idle_seconds` the
-    IdleTimeout that the pool rung tells the worker of in the end. A `namespace` machine is quick and
-    shows no boot loader, kernel, disk and network card. In a pool of the shape `ospool` the first of two
-    central managers is stopped while the worker has a job.
+    `boot_seconds` limits the time until ssh answers on a machine with KVM. `idle_seconds` is the
+    IdleTimeout after which the level pool expects the worker to power off. A `namespace` machine boots in
+    a second, but does not verify the boot loader, the kernel, the disk and the network card. In a pool of
+    the shape `ospool` the first of two central managers is stopped while the worker runs a job.
     """
 
     image: Path
@@ -70,15 +70,20 @@ class Request:
     pool_shape: PoolShape = "plain"
 
     def to_json(self) -> dict[str, Any]:
+        """Return the fields with the image's path as text."""
         return {**asdict(self), "image": str(self.image)}
 
 
 def from_json(data: dict[str, Any]) -> Request:
+    """Read what `Request.to_json` returned."""
     return Request(**{**data, "image": Path(data["image"])})
 
 
 def verify(request: Request, store: Store, monitor: Monitor) -> Proof:
-    """`prove` in a work folder of its own, with a log that is kept; its image is not pruned meanwhile."""
+    """Call `prove` with a work folder and a kept log; the image cannot be pruned meanwhile.
+
+    Raises MissingHere: not root; otherwise as `prove`.
+    """
     require_root()
     log_name = f"verify-{request.image.stem}"
     with (
@@ -90,7 +95,10 @@ def verify(request: Request, store: Store, monitor: Monitor) -> Proof:
 
 
 def prove(request: Request, work: Path, monitor: Monitor) -> Proof:
-    """Climb in a sandbox with no way out but loopback. Raises NotProven, MissingHere, CommandFailed."""
+    """Verify an image in a sandbox whose network has only a loopback interface.
+
+    Raises NotProven: a check failed; MissingHere: a tool is missing; CommandFailed: a program failed.
+    """
     run.require(*TOOLS)
     command = [sys.executable, "-P", "-m", "bakery.verify", str(work)]
     stdin = json.dumps(request.to_json()).encode()

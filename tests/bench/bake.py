@@ -158,7 +158,7 @@ def mkosi_alone(folder: Path) -> Took:
 
 def best(folder: Path) -> Accelerator:
     with mounted(folder) as root:
-        return accelerators.choose("auto", accelerators.kernel(root), folder, Silent())
+        return accelerators.choose("auto", accelerators.find_kernel(root), folder, Silent())
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def prominence_image(baked_prominence: dict[str, Any], prominence_root: Path) ->
 @pytest.fixture(scope="session")
 def accelerator(worker_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Accelerator:
     """The best that a virtual machine has here."""
-    kernel = accelerators.kernel(worker_image.root)
+    kernel = accelerators.find_kernel(worker_image.root)
     return accelerators.choose("auto", kernel, tmp_path_factory.mktemp("accelerator"), Silent())
 
 
@@ -55,7 +55,7 @@ def pool(network: Network, worker_image: Image, tmp_path_factory: pytest.TempPat
 
     A worker whose machine was ended stays in the collector for a while, and would be matched.
     """
-    with pools.beside(worker_image.root, tmp_path_factory.mktemp("pool"), network) as up:
+    with pools.start_in_sandbox(worker_image.root, tmp_path_factory.mktemp("pool"), network) as up:
         yield up
 
 

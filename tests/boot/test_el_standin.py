@@ -123,7 +123,7 @@ def baked_el(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         made_id = made(vendor, lent, disk)
     mount_root(disk, root, read_only=True)
     if vendor.release != BY_COMMAND:
-        assert image_tests.on_root(root, folder, Silent()).passed > 50
+        assert image_tests.run_offline(root, folder, Silent()).passed > 50
     yield Baked(vendor, Image(disk, root, "cloud"), made_id)
     run.call(["umount", str(root)])
     disk.unlink()
@@ -214,11 +214,11 @@ def test_it_boots_joins_the_pool_and_runs_a_job(baked_el: Baked, tmp_path: Path)
     # A network of its own, as the other tests' pool has its address on theirs.
     with (
         isolated(tmp_path / "network") as network,
-        pools.beside(root, tmp_path / "pool", network) as pool,
+        pools.start_in_sandbox(root, tmp_path / "pool", network) as pool,
     ):
         needs = Needs(network=network, hostname=f"el{baked_el.vendor.release}")
         with boot(needs, baked_el.image, tmp_path / "machine") as machine:
-            machine.wait_up()
+            machine.wait_booted()
             assert complaints(machine) == []
             configure(machine, conf(pool, group, project))
             wait_joined(machine, pool, group)
@@ -258,7 +258,7 @@ def site(
             root, console=work / "console", network=network, arguments=["cloud-init=disabled"]
         ) as machine,
     ):
-        machine.wait_up()
+        machine.wait_booted()
         address = machine.run(["hostname", "-I"]).stdout.split()[0]
         yield made_ready(Site(machine, network, home, address)), f"http://{GATEWAY}:{port}"
 
@@ -297,10 +297,10 @@ def test_a_container_of_it_joins_the_pool_and_runs_a_job(
     with (
         layer(vendor_root, tmp_path / "layer") as root,
         isolated(tmp_path / "network") as network,
-        pools.beside(baked_el.image.root, tmp_path / "pool", network) as pool,
+        pools.start_in_sandbox(baked_el.image.root, tmp_path / "pool", network) as pool,
     ):
         become_container(root, vendor, tmp_path / "packages")
-        assert image_tests.on_root(root, tmp_path, Silent(), container=True).passed > 50
+        assert image_tests.run_offline(root, tmp_path, Silent(), container=True).passed > 50
         assert rpm(root, "systemd") == ["systemd-1-1.x86_64"]  # HTCondor's package asks for it
         told = tmp_path / "worker.conf"
         told.write_text(conf_text(conf(pool, group, project)))
@@ -308,11 +308,13 @@ def test_a_container_of_it_joins_the_pool_and_runs_a_job(
         options = DockerRun(volumes=((told, "/etc/osg-worker.conf"),))
         with started(root, [ENTRY, "run"], options, tmp_path / "container", network) as container:
             container.wait_until("it joined", lambda: bool(pool.status(group)), 300)
-            assert pool.ads(group, "HasUdocker") == ["undefined"]
+            assert pool.slot_attributes(group, "HasUdocker") == ["undefined"]
             with submitted(
                 pool, "says", project, "#!/bin/sh\n. /etc/os-release; echo $ID $(id -un)\n"
             ) as job:
-                container.wait_until("its job ended", lambda: pool.about(job, "JobStatus") == ["4"], 300)
+                container.wait_until(
+                    "its job ended", lambda: pool.job_attributes(job, "JobStatus") == ["4"], 300
+                )
             assert pool.output("says").split() == ["centos", "slot1"]
             container.kill(signal.SIGTERM)
             assert container.wait(180) == 0

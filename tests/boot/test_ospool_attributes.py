@@ -122,7 +122,7 @@ def machine(
     """A worker that is in the pool and has been looked at."""
     work = tmp_path_factory.mktemp("worker")
     with boot(Needs(hostname="ospool", network=network), image, work) as up:
-        assert up.wait_up() == "running", up.run(["systemctl", "--failed"]).stdout
+        assert up.wait_booted() == "running", up.run(["systemctl", "--failed"]).stdout
         up.run(["sh", "-ec", PREPARE])
         configure(up, told(pool))
         wait_joined(up, pool, GROUP_NAME)
@@ -211,7 +211,7 @@ def test_jobs_find_it_as_they_find_pilots_and_it_leaves_those_that_pilots_leave(
         assert wait_job(machine, pool, refused.pop(name)) == COMPLETED
     machine.wait_until(
         "it was started",
-        lambda: pool.about(unfetched, "NumShadowStarts")[0],
+        lambda: pool.job_attributes(unfetched, "NumShadowStarts")[0],
         JOB,
         lambda starts: starts != "undefined",
     )

@@ -79,7 +79,7 @@ def apart(root_only: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def access_point(
     ospool_root: Path, apart: Network, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pool]:
-    with pools.beside(ospool_root, tmp_path_factory.mktemp("pool"), apart, "ospool") as up:
+    with pools.start_in_sandbox(ospool_root, tmp_path_factory.mktemp("pool"), apart, "ospool") as up:
         yield up
 
 
@@ -95,7 +95,7 @@ def machine(
     with machines(image, apart, tmp_path_factory.mktemp("machines")) as start:
         up = start("guides")
         assert isinstance(up, NamespaceMachine)
-        up.wait_up()
+        up.wait_booted()
         up.put("/etc/condor/config.d/96-test.config", GPU.encode())
         for name in ("make-image.sh", "registry-stand-in.py"):
             up.put(f"/run/{name}", (JOBS / name).read_bytes(), 0o755)
@@ -128,7 +128,7 @@ def asked(access_point: Pool, machine: NamespaceMachine) -> Iterator[Asked]:
     for path in GUIDES.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
         (folder / path.name).chmod(0o755)
-    image = Path(f"/proc/{machine.first()}/root{OSDF}/small.sif")
+    image = Path(f"/proc/{machine.init_pid()}/root{OSDF}/small.sif")
     (folder / "small.sif").write_bytes(image.read_bytes())
     access_point._tool("chown", "-R", SUBMITTER, HOME)
     ids = {name: submitted(access_point, name) for name in ANSWERS}
@@ -196,14 +196,14 @@ def test_what_matches_runs(asked: Asked, released: int, name: str) -> None:
     ends = (pools.COMPLETED, pools.HELD)
     with explained(pool, job):
         status = asked.machine.wait_until(
-            f"{name} ends", lambda: pool.about(job, "JobStatus")[0], WAIT, lambda now: now in ends
+            f"{name} ends", lambda: pool.job_attributes(job, "JobStatus")[0], WAIT, lambda now: now in ends
         )
-    assert status == pools.COMPLETED, pool.about(job, "HoldReason")
+    assert status == pools.COMPLETED, pool.job_attributes(job, "HoldReason")
     cluster = job.split(".")[0]
     out, err = ((pool.root / HOME[1:] / f"job.{cluster}.{end}").read_text() for end in ("out", "err"))
     assert (sorted(out.splitlines()), err) == (sorted(ANSWERS[name]["prints"]), "")
     if name == "osdf-output":
-        assert asked.machine.answer("cat", f"{OSDF}/made.{cluster}.txt") == "made"
+        assert asked.machine.output("cat", f"{OSDF}/made.{cluster}.txt") == "made"
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -211,9 +211,9 @@ def test_the_negotiator_refuses_the_others(asked: Asked, released: int, name: st
     job = asked.ids[name]
     asked.machine.wait_until(
         f"{name} is refused",
-        lambda: asked.pool.seen(job),
+        lambda: asked.pool.job_state(job),
         WAIT,
-        lambda seen: seen.is_refused(released),
+        lambda seen: seen.is_rejected(released),
     )
 
 

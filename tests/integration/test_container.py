@@ -97,7 +97,7 @@ def network(root_only: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def pool(network: Network, image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
-    with pools.beside(image.root, tmp_path_factory.mktemp("pool"), network) as up:
+    with pools.start_in_sandbox(image.root, tmp_path_factory.mktemp("pool"), network) as up:
         yield up
 
 
@@ -137,11 +137,13 @@ def worker(
 
 
 def joined(pool: Pool, cloud: str) -> bool:
-    return bool(pool.ads(cloud, "Name", found_by=CLOUD))
+    return bool(pool.slot_attributes(cloud, "Name", name_attribute=CLOUD))
 
 
 def wait_job(pool: Pool, container: Container, job: str, seconds: float = 300) -> None:
-    container.wait_until(f"job {job} is done", lambda: pool.about(job, "JobStatus") == [COMPLETED], seconds)
+    container.wait_until(
+        f"job {job} is done", lambda: pool.job_attributes(job, "JobStatus") == [COMPLETED], seconds
+    )
 
 
 def told(container: Container, *by: str) -> dict[str, Any]:
@@ -333,7 +335,7 @@ def test_a_token_that_changes_is_taken_up_and_jobs_go_on(
         put_token(folder / ".token.jwt", pool.worker_token())
         (folder / ".token.jwt").rename(folder / "token.jwt")
         container.wait_until("it has joined", lambda: joined(pool, tmp_path.name), 180)
-        container.wait_until("its job runs", lambda: pool.about(job, "JobStatus") == ["2"], 180)
+        container.wait_until("its job runs", lambda: pool.job_attributes(job, "JobStatus") == ["2"], 180)
         put_token(folder / "token.jwt", pool.worker_token(lifetime=-60))
         container.wait_until(
             "it is told", lambda: "HTCondor keeps its previous configuration" in container.said(), 180
@@ -342,7 +344,7 @@ def test_a_token_that_changes_is_taken_up_and_jobs_go_on(
         container.wait_until("it is told", lambda: container.said().count(TAKEN_UP) == 2, 180)
         (tmp_path / "opt/prominence/end").touch()
         wait_job(pool, container, job)
-        assert pool.about(job, "NumShadowStarts") == ["1"]
+        assert pool.job_attributes(job, "NumShadowStarts") == ["1"]
         assert (tmp_path / "var/log/condor/MasterLog").read_text().count("Got SIGHUP") == 2
         assert "eyJ" not in container.said()
         container.kill(signal.SIGTERM)
@@ -373,7 +375,7 @@ def test_the_limits_of_a_container_are_htcondor_s(
             container.wait_until("it has joined", lambda: joined(pool, tmp_path.name), 180)
             assert "this container has CPUs: 1, memory: 1024 MiB" in container.said()
             # A quarter of the memory is kept for HTCondor itself.
-            shown = pool.ads(tmp_path.name, "TotalCpus", "TotalMemory", found_by=CLOUD)
+            shown = pool.slot_attributes(tmp_path.name, "TotalCpus", "TotalMemory", name_attribute=CLOUD)
             assert shown == ["1.0 768"]
 
 
@@ -399,7 +401,11 @@ def test_a_parallel_job_on_two_hosts(image: Image, pool: Pool, network: Network,
             "+ParallelShutdownPolicy": '"WAIT_FOR_ALL"', **of_cluster("two"),
         }  # fmt: skip
         for node in nodes:
-            node.wait_until("it has joined", lambda: len(pool.ads("two", "Name", found_by=CLOUD)) == 2, 240)
+            node.wait_until(
+                "it has joined",
+                lambda: len(pool.slot_attributes("two", "Name", name_attribute=CLOUD)) == 2,
+                240,
+            )
         job = pool.submit("two", "", "#!/bin/sh\nuname -n; sleep 2\n", both)
         with real_rounds(pool):
             wait_job(pool, nodes[0], job, 600)
@@ -425,7 +431,7 @@ def test_the_documented_command_joins_runs_its_job_and_ends(
         assert status["group"] == f"{tmp_path.name}, Here, Bakers"
         wait_job(pool, container, mine)
         shown = ("ProminenceRegion", "ProminenceNodeGroup", "DedicatedScheduler")
-        [said, *_] = pool.ads(tmp_path.name, *shown, found_by=CLOUD)
+        [said, *_] = pool.slot_attributes(tmp_path.name, *shown, name_attribute=CLOUD)
         assert said == '"Here" "Bakers" "DedicatedScheduler@parallel"'
         assert container.exec(["/usr/lib/worker-bakery/worker", "alive"]).status == 0
         assert container.wait(400) == 0
@@ -435,7 +441,7 @@ def test_the_documented_command_joins_runs_its_job_and_ends(
     assert out.startswith("slot1\n")
     assert "/home/prominence/condor/dir_" in out
     assert "PROMINENCE" not in out
-    assert pool.about(foreign, "JobStatus", "NumShadowStarts") == ["1", "undefined"]
+    assert pool.job_attributes(foreign, "JobStatus", "NumShadowStarts") == ["1", "undefined"]
     pool.remove(foreign)
     assert (tmp_path / "var/log/condor/StartLog").exists()
     for text in (log, out, (tmp_path / "var/log/condor/StartLog").read_text()):

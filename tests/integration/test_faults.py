@@ -292,7 +292,7 @@ def boots(disk: Path, folder: Path) -> None:
     mount_root(raw, root, read_only=True)
     try:
         with boot(Needs(), Image(disk, root, BASE.login), work) as machine:
-            assert machine.wait_up() in ("running", "degraded")
+            assert machine.wait_booted() in ("running", "degraded")
     finally:
         run.call(["umount", str(root)])
 

@@ -321,7 +321,7 @@ def test_htcondor_starts_only_behind_the_guard(worker_root: Path, tmp_path: Path
     with boot(
         worker_root, console=tmp_path / "console", masked=unmasked, arguments=["cloud-init=disabled"]
     ) as machine:
-        machine.wait_up()
+        machine.wait_booted()
         write(machine, conf())
         why = "cannot block jobs from the metadata service: nft: netlink: Operation not supported"
         guard = "worker-metadata-guard.service"

@@ -132,7 +132,7 @@ def made_site(base_root: Path, store: Store, home: Path, work: Path) -> Iterator
             masked=MASKED,
             arguments=["cloud-init=disabled"],
         ) as machine:
-            machine.wait_up()
+            machine.wait_booted()
             yield made_ready(
                 Site(machine, network, home, machine.run(["hostname", "-I"]).stdout.split()[0])
             )

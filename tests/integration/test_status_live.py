@@ -223,7 +223,7 @@ def test_a_worker_is_waited_for_from_before_there_is_anything_to_ask(
         wait_well(machine)
         # systemd counts the watch as started before it listens.
         machine.wait_until(
-            "the watch answers", lambda: "State:   waiting" in machine.answer("worker-image", "status"), 120
+            "the watch answers", lambda: "State:   waiting" in machine.output("worker-image", "status"), 120
         )
         waiting = machine.run(
             ["worker-image", "wait", "--for", "configured", "--timeout", "1"], expect=(1,)

@@ -1,4 +1,4 @@
-"""That KVM does not work is remembered for a day: of this boot, this QEMU and this kernel."""
+"""A failed test of KVM is cached for a day, for this boot, this QEMU and this kernel."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "vmlinuz"
 
 
-def trials(monkeypatch: pytest.MonkeyPatch, problem: str) -> list[str]:
-    made: list[str] = []
+def record_tests(monkeypatch: pytest.MonkeyPatch, problem: str) -> list[str]:
+    tests: list[str] = []
 
-    def tried(*_: object) -> str:
-        made.append(problem)
+    def test_kvm(*_: object) -> str:
+        tests.append(problem)
         return problem
 
-    monkeypatch.setattr(accelerator, "_problem", tried)
-    return made
+    monkeypatch.setattr(accelerator, "_test_kvm", test_kvm)
+    return tests
 
 
-def test_a_failure_is_remembered(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = trials(monkeypatch, "it hung")
+def test_a_failure_is_cached(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = record_tests(monkeypatch, "it hung")
     assert [accelerator.choose("auto", kernel, kernel.parent, Silent()) for _ in range(3)] == [TCG] * 3
-    assert made == ["it hung"]
+    assert tests == ["it hung"]
 
 
-def test_a_success_is_not(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = trials(monkeypatch, "")
+def test_a_success_is_not_cached(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = record_tests(monkeypatch, "")
     assert [accelerator.choose("auto", kernel, kernel.parent, Silent()) for _ in range(2)] == [KVM] * 2
-    assert len(made) == 2
+    assert len(tests) == 2
 
 
 @pytest.mark.parametrize("change", ["another kernel", "another QEMU", "a day later", "a broken file"])
-def test_it_is_tried_again(change: str, kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = trials(monkeypatch, "it hung")
+def test_kvm_is_tested_again(change: str, kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = record_tests(monkeypatch, "it hung")
     accelerator.choose("auto", kernel, kernel.parent, Silent())
-    kept = json.loads(accelerator.memory().read_text())
+    cached = json.loads(accelerator.failure_file().read_text())
     if change == "another kernel":
         kernel.write_bytes(b"a kernel")
     if change == "another QEMU":
         monkeypatch.setattr("shutil.which", lambda _: str(kernel))
     if change == "a day later":
-        accelerator.memory().write_text(json.dumps({**kept, "at": time.time() - 90000}))
+        accelerator.failure_file().write_text(json.dumps({**cached, "at": time.time() - 90000}))
     if change == "a broken file":
-        accelerator.memory().write_text("{")
+        accelerator.failure_file().write_text("{")
     accelerator.choose("auto", kernel, kernel.parent, Silent())
-    assert len(made) == 2
+    assert len(tests) == 2

@@ -1,4 +1,4 @@
-"""Tokens as HTCondor signs them."""
+"""Tokens are signed as HTCondor signs them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bakery.verify.pool.idtoken import derived_key, mint
 from provisioner.errors import BadInput
 
 KEY = bytes(range(64))
-# RFC 5869 by hand (hmac and hashlib) over the XORed bytes.
+# Calculated with hmac and hashlib by RFC 5869 over the XORed bytes.
 KNOWN = "de493dcb7cd10756ca8fbd20b4eee42b3722d36475cfa34315e3b6174b9feb63"
 WHO: dict[str, Any] = {"issuer": "pool.example", "subject": "worker@cloud"}
 
@@ -24,27 +24,27 @@ def claims(token: str, key_id: str = "k") -> dict[str, Any]:
     return jwt.decode(token, key, algorithms=["HS256"], issuer="pool.example")
 
 
-def test_a_token_says_who_and_what() -> None:
+def test_a_token_has_the_issuer_the_subject_and_the_scopes() -> None:
     token = mint(KEY, "k", **WHO, scopes=["ADVERTISE_STARTD", "READ"], lifetime=60)
-    said = claims(token)
-    assert said.pop("exp") == said.pop("iat") + 60
-    assert len(said.pop("jti")) == 32
-    assert said == {
+    decoded = claims(token)
+    assert decoded.pop("exp") == decoded.pop("iat") + 60
+    assert len(decoded.pop("jti")) == 32
+    assert decoded == {
         "iss": "pool.example",
         "sub": "worker@cloud",
         "scope": "condor:/ADVERTISE_STARTD condor:/READ",
     }
 
 
-def test_the_header_is_condors() -> None:
+def test_the_header_is_that_of_htcondor() -> None:
     first = mint(KEY, "k", **WHO).split(".")[0]
     header = json.loads(urlsafe_b64decode(first + "=" * (-len(first) % 4)))
     assert header == {"alg": "HS256", "kid": "k"}
 
 
-def test_lifetime_and_scopes_may_be_left_away() -> None:
-    said = claims(mint(KEY, "k", **WHO, now=int(time.time()) - 5))
-    assert set(said) == {"iss", "sub", "iat", "jti"}
+def test_lifetime_and_scopes_are_optional() -> None:
+    decoded = claims(mint(KEY, "k", **WHO, now=int(time.time()) - 5))
+    assert set(decoded) == {"iss", "sub", "iat", "jti"}
 
 
 def test_every_token_has_its_own_id() -> None:
@@ -73,6 +73,6 @@ def test_the_derivation_does_not_change() -> None:
         ("k", "pool", ""),
     ],
 )
-def test_what_a_collector_would_refuse_is_refused(key_id: str, issuer: str, subject: str) -> None:
+def test_a_token_that_a_collector_would_reject_is_an_error(key_id: str, issuer: str, subject: str) -> None:
     with pytest.raises(BadInput):
         mint(KEY, key_id, issuer=issuer, subject=subject)

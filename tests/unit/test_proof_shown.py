@@ -1,4 +1,4 @@
-"""A proof as people see it."""
+"""The table of a proof."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ PROOF = {
 }
 
 
-def test_it_goes_to_stderr_and_nothing_of_it_is_markup(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_goes_to_stderr_and_is_not_interpreted_as_markup(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     print_proof(PROOF)
-    said = capsys.readouterr()
-    assert said.out == "" and 'under Name == "[x]"' in said.err
+    printed = capsys.readouterr()
+    assert printed.out == "" and 'under Name == "[x]"' in printed.err
 
 
-def test_no_proof_is_no_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_proof_no_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     print_proof({})
     assert capsys.readouterr().err == ""
 
 
-def test_the_lowest_level_comes_first_and_what_is_long_stays_in_its_column() -> None:
+def test_the_lowest_level_comes_first_and_long_checks_are_wrapped() -> None:
     assert list(lines(PROOF, 46)) == [
         "level  what was shown                  seconds",
         'boot   under Name == "[x]"               193.2',
@@ -32,5 +34,5 @@ def test_the_lowest_level_comes_first_and_what_is_long_stays_in_its_column() -> 
     ]
 
 
-def test_what_was_shown_keeps_some_columns_on_any_terminal() -> None:
+def test_checks_have_20_columns_on_any_terminal() -> None:
     assert max(map(len, lines(PROOF, 1))) == len("level  ") + 20 + len("  seconds")

@@ -1,4 +1,4 @@
-"""What a serial log is taken for. Those of panic, memory, emergency mode and root device were recorded."""
+"""Diagnoses of serial logs. Those of panic, memory, emergency mode and root device are recordings."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def named(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", LOGS, ids=lambda path: path.name)
-def test_a_log_tells_its_cause_by_one_of_its_lines(path: Path) -> None:
+def test_a_log_is_diagnosed_by_one_of_its_lines(path: Path) -> None:
     text = path.read_text()
     found = serial.diagnose(text)
     assert found and found.name == named(path)
-    assert found.hint and found.line in serial.plain(text)
+    assert found.hint and found.line in serial.strip_escapes(text)
     assert "\x1b" not in found.line
-    assert str(found).startswith(found.happened)
+    assert str(found).startswith(found.summary)
 
 
 def test_each_sign_has_a_log() -> None:
@@ -34,7 +34,7 @@ def test_each_sign_has_a_log() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob(f"{HEALTHY}*")), ids=lambda path: path.name)
-def test_a_good_boot_shows_nothing_at_any_moment(path: Path) -> None:
+def test_a_healthy_boot_has_no_sign_at_any_moment(path: Path) -> None:
     rows = path.read_text().splitlines(keepends=True)
     assert len(rows) > 20
     assert [row for row in rows if serial.diagnose(row) not in (None, serial.diagnose(""))] == []
@@ -50,11 +50,11 @@ def test_a_good_boot_shows_nothing_at_any_moment(path: Path) -> None:
         "[  OK  ] Started ssh.service - OpenBSD Secure Shell server.",
     ],
 )
-def test_what_a_sound_machine_says_too_is_no_sign(text: str) -> None:
+def test_a_message_of_a_healthy_machine_is_not_a_sign(text: str) -> None:
     assert serial.diagnose(text) is None
 
 
-def test_only_what_never_answers_again_is_final() -> None:
+def test_signs_after_which_a_machine_cannot_recover_are_final() -> None:
     final = {sign.name for sign in serial.SIGNS if sign.final}
     assert final == {
         *("cpu-level", "no-boot-loader", "boot-loader", "no-root-device"),
@@ -62,12 +62,12 @@ def test_only_what_never_answers_again_is_final() -> None:
     }
 
 
-def test_a_cause_goes_before_what_follows_from_it() -> None:
-    """glibc's complaint, and then the panic of a kernel without init."""
+def test_a_cause_is_reported_before_its_consequence() -> None:
+    """The log has glibc's error, and then the panic of a kernel without init."""
     text = (GOLDEN / "cpu-level.el9.log").read_text()
     assert re.search("Kernel panic", text)
     assert serial.diagnose(text) == serial.diagnose(text.splitlines()[1])
 
 
-def test_last_lines_are_rows_that_say_something() -> None:
+def test_last_lines_are_not_empty() -> None:
     assert serial.last_lines("\x1b[1mone\x1b[0m\r\n\r\n\r\ntwo\r\nthree", 2) == "two\nthree"

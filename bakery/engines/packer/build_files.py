@@ -195,5 +195,5 @@ def _variables(
         "accelerator": options["-accel"],
         "cpu": options["-cpu"],
         "qemu": str(files.qemu) if watched else "qemu-system-x86_64",
-        "ssh_timeout": f"{SSH_LIMIT * accelerator.slower:.0f}s",
+        "ssh_timeout": f"{SSH_LIMIT * accelerator.slowdown:.0f}s",
     }

@@ -1,1 +1,1 @@
-"""The level `pool`: a throw-away HTCondor pool and the jobs that are tried in it."""
+"""Verify the level pool: a throw-away HTCondor pool and the sample jobs run in it."""

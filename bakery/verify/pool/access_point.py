@@ -1,23 +1,23 @@
-"""What is public of how the OSPool's access points and its negotiator treat jobs, in our own configuration.
+"""Configuration of an access point and a negotiator that handle jobs as the OSPool's do.
 
-Nothing here is copied; each part says what it does as the OSPool does it, and where that is published:
+It is our own text. The behaviour is published in:
 
 - `opensciencegrid/osg-flock`, commit ed35cb1 of 2026-08-18: `rpm/80-osg-flocking.conf` (access points),
-  `ospool.osg-htc.org/production/htcondor-config.d/95_negotiator_osgflockgit.config`, and, of the test bed
-  only, `ospool.osg-htc.org/development/htcondor-config.d/95_singularity_job_transforms.config`.
+  `ospool.osg-htc.org/production/htcondor-config.d/95_negotiator_osgflockgit.config`, and, for the
+  test bed only, `ospool.osg-htc.org/development/htcondor-config.d/95_singularity_job_transforms.config`.
 - `osg-htc/user-documentation`, commit 3069e00 of 2026-08-18: `workload_planning/jobdurationcategory.md`,
   `specific_resources/large-memory-jobs.md`.
 
-That a job without +ProjectName gets its user's is said in no public configuration, and is not done here.
+Not reproduced: the default of +ProjectName, which no public configuration sets.
 """
 
 from __future__ import annotations
 
 _TRANSFERRED = "Should_Transfer_Container isnt false"
 _PLUGINS = "TARGET.HasFileTransferPluginMethods"
-# A transform of its own for each demand, so that `condor_q -af:r Requirements` can be read.
+# One transform for each requirement, so that `condor_q -af:r Requirements` can be read.
 TRANSFORMS = f"""\
-# --- The user documents' defaults ---------------------------------------------------------
+# --- The documentation's defaults ---------------------------------------------------------
 JOB_DEFAULT_REQUESTMEMORY = 2048
 JOB_TRANSFORM_NAMES = $(JOB_TRANSFORM_NAMES) Duration
 JOB_TRANSFORM_Duration @=end
@@ -25,7 +25,7 @@ JOB_TRANSFORM_Duration @=end
     SET JobDurationCategory "Medium"
 @end
 
-# --- What +SingularityImage asks of a worker ----------------------------------------------
+# --- Requirements of +SingularityImage ----------------------------------------------
 JOB_TRANSFORM_NAMES = $(JOB_TRANSFORM_NAMES) ImageRun, ImageSif, ImageRegistry, ImageCvmfs, ImagePlugin
 JOB_TRANSFORM_ImageRun @=end
     REQUIREMENTS isString(SingularityImage) && SingularityImage != ""
@@ -49,8 +49,8 @@ JOB_TRANSFORM_ImagePlugin @=end
     SET Requirements ($(MY.Requirements)) && stringListIMember("$(scheme)", {_PLUGINS})
 @end
 
-# --- How it is written, and what is transferred for it ------------------------------------
-# The registry and the repository that docker:// URLs leave out are written out.
+# --- Form of the image's name, and its transfer ------------------------------------
+# Add the registry and the repository that a docker:// URL omits.
 JOB_TRANSFORM_NAMES = $(JOB_TRANSFORM_NAMES) ImageFile, DockerName, DockerHost, DockerOwner, DockerRegistry
 JOB_TRANSFORM_ImageFile @=end
     REQUIREMENTS regexp("^(?!docker://|/cvmfs/).", SingularityImage) is true && {_TRANSFERRED}
@@ -80,7 +80,8 @@ JOB_TRANSFORM_DockerRegistry @=end
 @end
 """
 
-# With an access point, connections are authenticated and encrypted; its history says which jobs ran where.
+# Connections to an access point are authenticated and encrypted; its history has the OSPool attribute of
+# the slot of each job.
 ACCESS_POINT = """\
 SYSTEM_JOB_MACHINE_ATTRS = $(SYSTEM_JOB_MACHINE_ATTRS), OSPool
 SCHEDD.SEC_CLIENT_AUTHENTICATION = REQUIRED
@@ -88,9 +89,9 @@ SCHEDD.SEC_CLIENT_ENCRYPTION = REQUIRED
 SCHEDD.SEC_DEFAULT_ENCRYPTION = REQUIRED
 """
 
-# Which slots are matched at all. The OSPool has two negotiators, one for slots that say OSPool = True and
-# one for those that do not (some users' own); here one does both. Left out, because it measures the machine
-# and an emulated one is slow: of slots with OSPool = True, Mips > 11800.
+# Which slots the negotiator considers. The OSPool has two negotiators, for slots with OSPool = True and for
+# other slots (of some users); here one serves both. Not reproduced, because software emulation is too slow:
+# Mips > 11800 for slots with OSPool = True.
 NEGOTIATOR = """\
 VERSION_OF_SLOT = split(CondorVersion)[1]
 SLOT_IS_SOUND = versioncmp($(VERSION_OF_SLOT), "24.12.0") =!= 0 \\

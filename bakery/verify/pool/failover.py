@@ -1,4 +1,4 @@
-"""The rung pool, of two central managers as in the OSPool: the first one is stopped while a job runs."""
+"""Verify the level pool with two central managers, as in the OSPool; the first is stopped during a job."""
 
 from __future__ import annotations
 
@@ -6,92 +6,101 @@ import json
 import time
 from dataclasses import replace
 
-from bakery.verify.level import FOLLOW_LIMIT, JOB_LIMIT, JOIN_LIMIT, Rung
+from bakery.verify.level import JOB_LIMIT, JOIN_LIMIT, RECONFIGURE_LIMIT, RunningWorker
 from bakery.verify.pool import throwaway_pool as pools
 from bakery.verify.pool.level import (
     Queued,
-    found_by,
+    found_as,
     power_on,
     started_at,
     submit,
-    wait_off,
-    wait_ran,
-    wait_refused,
-    wait_seen,
+    verify_power_off,
+    wait_completed,
+    wait_listed,
+    wait_rejected,
 )
 from bakery.verify.record import Record
 from provisioner.errors import NotProven
 
-# On the worker. The first job waits for it, so that it runs while the manager is stopped.
-_GO_ON = "/home/proof-goes-on"
-_WAIT = f"while [ ! -e {_GO_ON} ]; do sleep 1; done\n"
+# A file on the worker that ends the first job, which must still run when the manager is stopped.
+_END_JOB = "/home/proof-end-job"
+_WAIT = f"while [ ! -e {_END_JOB} ]; do sleep 1; done\n"
 
 
-def climb(rung: Rung, record: Record) -> None:
-    """Raises NotProven."""
-    tried, pool = rung.tried, rung.pool
-    first, second = (replace(rung, pool=replace(pool, manager=one)) for one in pool.shape.managers)
-    with record.check(f"seen in both collectors, power-on to {found_by(rung)}", power_on(rung)):
-        for one in (first, second):
-            wait_seen(one, f"the collector {one.pool.manager} shows the worker")
-    foreign = submit(pool, "foreign", tried.foreign)
-    job = submit(pool, "matching", tried.matching, _WAIT)
-    with record.check(f"{tried.matching.title} was taken"):
-        _wait_taken(rung, job)
-    with record.check("the first central manager was stopped, and the worker says so"):
-        stopped = _stop(first)
-    with record.check("the job ran on to its end, its output came back"):
-        rung.machine.put(_GO_ON, b"")
-        wait_ran(rung, job)
+def verify(worker: RunningWorker, record: Record) -> None:
+    """Run the checks of the level pool, those of a failover included. Raises NotProven: one failed."""
+    samples, pool = worker.samples, worker.pool
+    first, second = (
+        replace(worker, pool=replace(pool, manager=manager)) for manager in pool.shape.managers
+    )
+    with record.check(f"seen in both collectors, power-on to {found_as(worker)}", power_on(worker)):
+        for asked in (first, second):
+            wait_listed(asked, f"the collector {asked.pool.manager} lists the worker")
+    foreign = submit(pool, "foreign", samples.foreign)
+    job = submit(pool, "matching", samples.matching, _WAIT)
+    with record.check(f"{samples.matching.title} was started"):
+        _wait_running(worker, job)
+    with record.check("the first central manager was stopped, and the worker reported it"):
+        stopped_at = _stop_manager(first)
+    with record.check("the running job was completed, its output came back"):
+        worker.machine.put(_END_JOB, b"")
+        wait_completed(worker, job)
     with record.check("a second such job, matched without the first manager, ran on it"):
-        again = _ran_again(second, stopped)
-    with record.check(f"{tried.foreign.title} was refused by the worker"):
-        wait_refused(second, foreign, started_at(second, again))
-    wait_off(rung, record)
-    pool.seen(foreign.id).is_refused(0)
+        second_job = _run_second_job(second, stopped_at)
+    with record.check(f"{samples.foreign.title} was refused by the worker"):
+        wait_rejected(second, foreign, started_at(second, second_job))
+    verify_power_off(worker, record)
+    pool.job_state(foreign.id).is_rejected(0)
 
 
-def _wait_taken(rung: Rung, job: Queued) -> None:
+def _wait_running(worker: RunningWorker, job: Queued) -> None:
     def running(status: str) -> bool:
         if status == pools.HELD:
-            raise NotProven("The matching job was held; the worker could not run it.")
+            raise NotProven("The matching job was held: the worker could not run it.")
         return status == pools.RUNNING
 
-    rung.until("the matching job runs", lambda: rung.pool.about(job.id, "JobStatus")[0], JOB_LIMIT, running)
+    worker.wait_until(
+        "the matching job runs",
+        lambda: worker.pool.job_attributes(job.id, "JobStatus")[0],
+        JOB_LIMIT,
+        running,
+    )
 
 
-def _stop(rung: Rung) -> int:
-    """The manager that this rung asks; when, in seconds since 1970."""
-    manager = rung.pool.manager
-    rung.pool.switch("COLLECTOR", on=False)
-    stopped = int(time.time())
-    rung.until(
-        "the worker says that a manager does not answer",
-        lambda: [one["problem"] for one in _servers(rung) if one["problem"]],
-        FOLLOW_LIMIT,
+def _stop_manager(worker: RunningWorker) -> int:
+    """Stop the manager that `worker.pool` queries; return the time, in seconds since 1970."""
+    manager = worker.pool.manager
+    worker.pool.switch("COLLECTOR", on=False)
+    stopped_at = int(time.time())
+    worker.wait_until(
+        "the worker reports that a manager does not answer",
+        lambda: [server["problem"] for server in _servers(worker) if server["problem"]],
+        RECONFIGURE_LIMIT,
         lambda problems: any(problem.startswith(f"{manager} ") for problem in problems),
     )
-    return stopped
+    return stopped_at
 
 
-def _servers(rung: Rung) -> list[dict[str, str]]:
-    said = rung.machine.run(["worker-image", "status", "--json"], expect=(0, 3)).stdout
-    servers: list[dict[str, str]] = json.loads(said).get("servers", [])
+def _servers(worker: RunningWorker) -> list[dict[str, str]]:
+    status = worker.machine.run(["worker-image", "status", "--json"], expect=(0, 3)).stdout
+    servers: list[dict[str, str]] = json.loads(status).get("servers", [])
     return servers
 
 
-def _ran_again(rung: Rung, stopped: int) -> Queued:
-    """A new job, once nothing of the first one's claim is left that it could be given without a match."""
-    name, by = rung.setting.request.group_name, rung.tried.found_by
-    rung.until(
+def _run_second_job(worker: RunningWorker, stopped_at: int) -> Queued:
+    """Run a second job once no claim is left that the schedd could reuse without a match."""
+    name, by = worker.context.request.group_name, worker.samples.name_attribute
+    worker.wait_until(
         "no slot is claimed",
-        lambda: rung.pool.ads(name, "State", found_by=by),
+        lambda: worker.pool.slot_attributes(name, "State", name_attribute=by),
         JOIN_LIMIT,
         lambda states: bool(states) and set(states) <= {'"Unclaimed"'},
     )
-    job = submit(rung.pool, "second", rung.tried.matching)
-    wait_ran(rung, job)
-    matched = rung.pool.about(job.id, "LastMatchTime")[0]
-    if not matched.isdigit() or int(matched) < stopped:
-        raise NotProven(f"The second job was not matched anew (LastMatchTime {matched}).")
+    job = submit(worker.pool, "second", worker.samples.matching)
+    wait_completed(worker, job)
+    matched = worker.pool.job_attributes(job.id, "LastMatchTime")[0]
+    if not matched.isdigit() or int(matched) < stopped_at:
+        raise NotProven(
+            f"The second job was not matched after the manager was stopped (LastMatchTime {matched})."
+        )
     return job

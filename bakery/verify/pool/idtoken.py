@@ -1,7 +1,7 @@
-"""Sign an HTCondor IDTOKEN without HTCondor; for throw-away pools, whose key we made ourselves.
+"""Sign HTCondor IDTOKENs without HTCondor, for throw-away pools, whose signing key we generate.
 
-HTCondor derives the key of the signature from the bytes of the key file, which it keeps XORed
-with a fixed pattern, by HKDF. Only the key named POOL is written twice before.
+HTCondor derives the HMAC key by HKDF from the bytes of the key file, which it stores XORed with a fixed
+pattern. The bytes of the key named POOL are concatenated with themselves first.
 """
 
 from __future__ import annotations
@@ -26,13 +26,17 @@ def mint(
     lifetime: int | None = None,
     now: int | None = None,
 ) -> str:
-    """A token for `subject`, at most for `scopes` (ADVERTISE_STARTD…) and `lifetime` seconds."""
-    import jwt  # a quarter of a second with cryptography
+    """Return a token of the identity `subject` (user@domain).
+
+    `scopes` limit it to authorization levels (ADVERTISE_STARTD…), `lifetime` to so many seconds. Raises
+    BadInput: HTCondor would reject such a token.
+    """
+    import jwt  # imported here: takes 0.25 s with cryptography
 
     _check(key_id, issuer, subject)
     issued = int(time.time()) if now is None else now
     claims: dict[str, str | int] = {"iss": issuer, "sub": subject, "iat": issued}
-    claims["jti"] = secrets.token_hex(16)  # 25.x refuses a token without
+    claims["jti"] = secrets.token_hex(16)  # HTCondor 25 rejects a token without it
     if lifetime is not None:
         claims["exp"] = issued + lifetime
     if scopes:
@@ -43,7 +47,7 @@ def mint(
 
 
 def derived_key(signing_key: bytes, key_id: str) -> bytes:
-    """The HMAC key that HTCondor makes of the content of a signing-key file."""
+    """Return the HMAC key that HTCondor derives from the content of a signing-key file."""
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -54,10 +58,10 @@ def derived_key(signing_key: bytes, key_id: str) -> bytes:
 
 def _check(key_id: str, issuer: str, subject: str) -> None:
     if not key_id:
-        raise BadInput("A token needs the name of its signing key.")
+        raise BadInput("The name of the signing key must not be empty.")
     if not issuer or any(character in issuer for character in " \t,"):
-        raise BadInput(f"{issuer!r} is no trust domain: it has a blank, a comma or nothing.")
+        raise BadInput(f"{issuer!r} is not a trust domain: it is empty, or has a blank or a comma.")
     user, at, domain = subject.partition("@")
     if not (user and at and domain):
-        # Without a subject, a 23.9 collector aborts.
-        raise BadInput(f"{subject!r} is no identity.", "Give user@domain.")
+        # A collector of HTCondor 23.9 aborts on a token without a subject.
+        raise BadInput(f"{subject!r} is not an identity.", "An identity has the form user@domain.")

@@ -1,7 +1,7 @@
-"""The rung pool, of one central manager: a job is run, another refused, and the worker goes.
+"""Verify the level pool with one central manager: the worker joins, runs a job, rejects one, powers off.
 
-The worker's IdleTimeout is far away while it is looked at; when all else was seen, its file gets a short
-one, and it is to power itself off.
+The worker's IdleTimeout is longer than the checks. After the other checks its file gets a short one, and
+the worker must power off.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from bakery.machines.vm import VirtualMachine
 from bakery.userdata import rendering
 from bakery.verify.level import (
-    FOLLOW_LIMIT,
     HOSTNAME,
     JOB_LIMIT,
     JOIN_LIMIT,
-    OFF_LIMIT,
-    REFUSED_LIMIT,
-    Rung,
+    POWER_OFF_LIMIT,
+    RECONFIGURE_LIMIT,
+    REFUSAL_LIMIT,
+    RunningWorker,
 )
 from bakery.verify.pool import throwaway_pool as pools
-from bakery.verify.pool.sample_jobs import Job, Trial
+from bakery.verify.pool.sample_jobs import Job, SampleJobs
 from bakery.verify.pool.throwaway_pool import Pool
 from bakery.verify.record import Record
 from provisioner.errors import NotProven
@@ -30,7 +30,7 @@ from provisioner.errors import NotProven
 
 @dataclass(frozen=True)
 class Queued:
-    """A job of ours in the queue, and what it is to print first."""
+    """A job in the queue, and the word that it prints first."""
 
     id: str
     name: str
@@ -39,93 +39,98 @@ class Queued:
 
 @dataclass(frozen=True)
 class Jobs:
+    """The two queued sample jobs: the worker must run one and reject the other."""
+
     matching: Queued
     foreign: Queued
 
 
-def submit(pool: Pool, name: str, job: Job, first: str = "") -> Queued:
-    """`first` is what its script does before it prints."""
+def submit(pool: Pool, name: str, job: Job, commands: str = "") -> Queued:
+    """Queue a job that prints a random word, its host and its user, after these shell commands."""
     nonce = secrets.token_hex(8)
-    script = f"#!/bin/sh\n{first}echo {nonce} $(uname -n) $(id -un)\n"
+    script = f"#!/bin/sh\n{commands}echo {nonce} $(uname -n) $(id -un)\n"
     return Queued(pool.submit(name, "", script, job.commands), name, nonce)
 
 
-def submit_both(pool: Pool, tried: Trial) -> Jobs:
-    return Jobs(submit(pool, "matching", tried.matching), submit(pool, "foreign", tried.foreign))
+def submit_both(pool: Pool, samples: SampleJobs) -> Jobs:
+    """Queue both sample jobs."""
+    return Jobs(submit(pool, "matching", samples.matching), submit(pool, "foreign", samples.foreign))
 
 
-def climb(rung: Rung, jobs: Jobs, record: Record) -> None:
-    """Raises NotProven."""
-    tried = rung.tried
-    with record.check(f"seen in the collector, power-on to {found_by(rung)}", power_on(rung)):
-        wait_seen(rung, "the collector shows the worker")
-    with record.check(f"{tried.matching.title} ran on it, its output came back"):
-        wait_ran(rung, jobs.matching)
-    with record.check(f"{tried.foreign.title} was refused by the worker"):
-        wait_refused(rung, jobs.foreign, started_at(rung, jobs.matching))
-    wait_off(rung, record)
-    rung.pool.seen(jobs.foreign.id).is_refused(0)
+def verify(worker: RunningWorker, jobs: Jobs, record: Record) -> None:
+    """Run the checks of the level pool. Raises NotProven: one failed."""
+    samples = worker.samples
+    with record.check(f"seen in the collector, power-on to {found_as(worker)}", power_on(worker)):
+        wait_listed(worker, "the collector lists the worker")
+    with record.check(f"{samples.matching.title} ran on it, its output came back"):
+        wait_completed(worker, jobs.matching)
+    with record.check(f"{samples.foreign.title} was refused by the worker"):
+        wait_rejected(worker, jobs.foreign, started_at(worker, jobs.matching))
+    verify_power_off(worker, record)
+    worker.pool.job_state(jobs.foreign.id).is_rejected(0)
 
 
-def found_by(rung: Rung) -> str:
-    return f"{rung.tried.found_by} == {pools.classad_string(rung.setting.request.group_name)}"
+def found_as(worker: RunningWorker) -> str:
+    """Return the ClassAd expression that selects the worker."""
+    return f"{worker.samples.name_attribute} == {pools.classad_string(worker.context.request.group_name)}"
 
 
-def power_on(rung: Rung) -> float | None:
-    """When the machine was started; one in namespaces starts at once."""
-    return rung.machine.started if isinstance(rung.machine, VirtualMachine) else None
+def power_on(worker: RunningWorker) -> float | None:
+    """Return when a virtual machine was started (time.monotonic()); None for a namespace machine."""
+    return worker.machine.started if isinstance(worker.machine, VirtualMachine) else None
 
 
-def wait_seen(rung: Rung, what: str) -> None:
-    """Until the central manager that the rung asks knows the worker."""
-    name, found = rung.setting.request.group_name, rung.tried.found_by
-    rung.until(what, lambda: rung.pool.status(name, found), JOIN_LIMIT)
+def wait_listed(worker: RunningWorker, description: str) -> None:
+    """Wait until the central manager that `worker.pool` queries lists the worker."""
+    name, attribute = worker.context.request.group_name, worker.samples.name_attribute
+    worker.wait_until(description, lambda: worker.pool.status(name, attribute), JOIN_LIMIT)
 
 
-def started_at(rung: Rung, job: Queued) -> int:
-    """In seconds since 1970."""
-    return int(rung.pool.about(job.id, "JobStartDate")[0])
+def started_at(worker: RunningWorker, job: Queued) -> int:
+    """Return when a job was started, in seconds since 1970."""
+    return int(worker.pool.job_attributes(job.id, "JobStartDate")[0])
 
 
-def wait_ran(rung: Rung, job: Queued) -> None:
-    """Until it is completed; it printed what it was to print, on the worker."""
+def wait_completed(worker: RunningWorker, job: Queued) -> None:
+    """Wait until a job is completed, and check that it ran on the worker."""
 
     def completed(status: str) -> bool:
         if status == pools.HELD:
-            raise NotProven(f"The {job.name} job was held; the worker could not run it.")
+            raise NotProven(f"The {job.name} job was held: the worker could not run it.")
         return status == pools.COMPLETED
 
-    rung.until(
+    worker.wait_until(
         f"the {job.name} job is completed",
-        lambda: rung.pool.about(job.id, "JobStatus")[0],
+        lambda: worker.pool.job_attributes(job.id, "JobStatus")[0],
         JOB_LIMIT,
         completed,
     )
-    said = rung.pool.output(job.name).split()
-    if said[:2] != [job.nonce, HOSTNAME]:
-        raise NotProven(f"The job's output is not what it printed on the worker: {said!r}.")
+    output = worker.pool.output(job.name).split()
+    if output[:2] != [job.nonce, HOSTNAME]:
+        raise NotProven(f"The job did not print its word and the worker's host name, but {output!r}.")
 
 
-def wait_refused(rung: Rung, job: Queued, since: int) -> None:
-    """By the negotiator's answer after that moment, when it knew the worker; which is still there."""
-    rung.until(
-        f"the pool finds no match for {rung.tried.foreign.title}",
-        lambda: rung.pool.seen(job.id),
-        REFUSED_LIMIT,
-        lambda seen: seen.is_refused(since),
+def wait_rejected(worker: RunningWorker, job: Queued, since: int) -> None:
+    """Wait until the negotiator rejects a job after `since`, when the worker was in the pool already."""
+    worker.wait_until(
+        f"the pool finds no match for {worker.samples.foreign.title}",
+        lambda: worker.pool.job_state(job.id),
+        REFUSAL_LIMIT,
+        lambda state: state.is_rejected(since),
     )
-    wait_seen(rung, "the worker is still in the pool that refused the job for it")
+    wait_listed(worker, "the worker is still in the pool after the rejection")
 
 
-def wait_off(rung: Rung, record: Record) -> None:
-    """With a new IdleTimeout in its file, which it has to follow."""
-    machine, seconds = rung.machine, rung.setting.request.idle_seconds
-    with record.check(f"powered itself off, told of an IdleTimeout of {seconds} s"):
-        settings = {**rung.tried.conf.settings, "IdleTimeout": str(seconds)}
-        told = dataclasses.replace(rung.tried.conf, settings=settings)
-        machine.put(rung.tried.file, rendering.conf_text(told).encode(), 0o600)
-        if not machine.goes_off(seconds + (FOLLOW_LIMIT + OFF_LIMIT) * machine.slower):
+def verify_power_off(worker: RunningWorker, record: Record) -> None:
+    """Write a short IdleTimeout to the worker's file, and check that the worker powers off."""
+    machine, seconds = worker.machine, worker.context.request.idle_seconds
+    with record.check(f"powered itself off after an IdleTimeout of {seconds} s"):
+        settings = {**worker.samples.conf.settings, "IdleTimeout": str(seconds)}
+        conf = dataclasses.replace(worker.samples.conf, settings=settings)
+        machine.put(worker.samples.file, rendering.conf_text(conf).encode(), 0o600)
+        if not machine.powers_off_within(
+            seconds + (RECONFIGURE_LIMIT + POWER_OFF_LIMIT) * machine.slowdown
+        ):
             raise NotProven(
-                f"The worker was idle, and told of an IdleTimeout of {seconds} s, but its machine did not"
-                " power itself off."
+                f"The idle worker did not power off after its IdleTimeout was set to {seconds} s."
             )

@@ -1,4 +1,4 @@
-"""How each kind of worker is tried in a pool: what it is told, a job that it is to take, and one not."""
+"""The configuration of a worker in a throw-away pool, a job it must run, and a job it must reject."""
 
 from __future__ import annotations
 
@@ -20,80 +20,89 @@ JOB_ID, FOREIGN_JOB_ID = "5e1f-1700000000", "0ff5-1700000000"
 
 @dataclass(frozen=True)
 class Job:
-    """Its name in words, and further commands of its submit file."""
+    """A job's title in messages, and the additional commands of its submit file."""
 
     title: str
     commands: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Trial:
-    """The worker is found by the attribute `found_by`, whose value is its name."""
+class SampleJobs:
+    """A worker's configuration, the job that it must run and the job that it must reject.
+
+    The machine ClassAd's attribute `name_attribute` has the worker's name; `advertised` are the attributes
+    that it must have.
+    """
 
     conf: WorkerConf
-    found_by: str
+    name_attribute: str
     matching: Job
     foreign: Job
     advertised: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def file(self) -> str:
-        """Where the worker reads its configuration."""
+        """The path of the worker's file in the image."""
         return guest.kind_of(self.conf.kind).file
 
     @property
     def condor_host(self) -> str:
-        """CONDOR_HOST of HTCondor's configuration: the managers without ports."""
-        return ",".join(one.partition(":")[0] for one in self.conf.central_manager.split(","))
+        """HTCondor's CONDOR_HOST: the central managers without their ports."""
+        return ",".join(manager.partition(":")[0] for manager in self.conf.central_manager.split(","))
 
     @property
-    def wanted(self) -> str:
-        """What the worker demands of jobs, as its own runtime says it."""
+    def start(self) -> str:
+        """The Start expression of the worker's file, as the guest runtime reads it."""
         return guest.wanted(conf_text(self.conf).encode(), self.conf.kind)
 
 
-def kind_of(root: Path) -> str:
-    """Of the image with this root directory. Raises BadInput for what is no worker image of ours."""
+def worker_kind(root: Path) -> str:
+    """Return the kind of worker in an image's root directory. Raises BadInput: it has none."""
     try:
         name = str(json.loads((root / "usr/lib/worker-bakery/kind.json").read_text())["name"])
     except (OSError, ValueError, KeyError):
         name = ""
     kind = name.removesuffix("-worker")
     if kind not in KINDS:
-        raise BadInput("The image is not one of a worker that this version knows.", "Bake it anew.")
+        raise BadInput("The image is not a worker image of this version.", "Bake it again.")
     return kind
 
 
-def trial(kind: str, name: str, token: str, settings: Mapping[str, str]) -> Trial:
-    """`settings` are those of every kind: IdleTimeout and so on."""
+def make_sample_jobs(kind: str, name: str, token: str, settings: Mapping[str, str]) -> SampleJobs:
+    """Return the sample jobs of a worker that has this name.
+
+    `settings` are further settings of the worker's file that every kind has (IdleTimeout…).
+    """
     return {"osg": _osg, "prominence": _prominence}[kind](name, token, settings)
 
 
-def like_ospool(tried: Trial, shape: Shape, *, has_role: bool) -> Trial:
-    """In a pool of this shape, with jobs as the OSPool's user documents have them.
+def adapt_to_ospool(samples: SampleJobs, shape: Shape, *, has_role: bool) -> SampleJobs:
+    """Adapt sample jobs to a pool of this shape, with submit commands from the OSPool's documentation.
 
-    With the role `ospool` the jobs ask, too, for what only such a worker says of itself. Raises BadInput
-    for a worker that is not of the OSPool.
+    With the role `ospool` the jobs also require attributes that only such a worker advertises. Raises
+    BadInput: the kind of worker cannot join the OSPool.
     """
-    if tried.conf.kind != "osg":
-        raise BadInput("This worker joins no OSPool.", "Verify it with --pool-shape plain.")
+    if samples.conf.kind != "osg":
+        raise BadInput(
+            "A worker of this kind cannot join the OSPool.", "Verify it with --pool-shape plain."
+        )
     servers = {"CCBAddress": ",".join(shape.brokers), "TrustDomain": shape.trust_domain}
     site = {"SiteName": SITE} if has_role else {}
     conf = replace(
-        tried.conf,
+        samples.conf,
         central_manager=",".join(shape.managers),
-        settings={**tried.conf.settings, **servers, **site},
+        settings={**samples.conf.settings, **servers, **site},
     )
-    commands = _as_in_guides(has_role)
+    commands = _ospool_commands(has_role)
     matching, foreign = (
-        Job(f"{job.title} in the manner of the OSPool's guides", {**job.commands, **commands})
-        for job in (tried.matching, tried.foreign)
+        Job(f"{job.title} as in the OSPool's documentation", {**job.commands, **commands})
+        for job in (samples.matching, samples.foreign)
     )
-    return replace(tried, conf=conf, matching=matching, foreign=foreign)
+    return replace(samples, conf=conf, matching=matching, foreign=foreign)
 
 
-def _as_in_guides(has_role: bool) -> dict[str, str]:
-    """osg-htc/user-documentation: units with requests, a duration, an operating system, a site."""
+def _ospool_commands(has_role: bool) -> dict[str, str]:
+    """Submit commands as in osg-htc/user-documentation: requests with units, duration, system, site."""
     plain = {
         "request_memory": "512 MB",
         "request_disk": "256 MB",
@@ -109,7 +118,7 @@ def _as_in_guides(has_role: bool) -> dict[str, str]:
     return {**plain, **of_role}
 
 
-def _osg(name: str, token: str, settings: Mapping[str, str]) -> Trial:
+def _osg(name: str, token: str, settings: Mapping[str, str]) -> SampleJobs:
     conf = WorkerConf(
         token=token,
         start=start_expression(projects=[PROJECT]),
@@ -121,22 +130,23 @@ def _osg(name: str, token: str, settings: Mapping[str, str]) -> Trial:
         Job(f"a job of {project}", _attribute("ProjectName", project))
         for project in (PROJECT, FOREIGN_PROJECT)
     )
-    return Trial(conf, "WorkerGroupName", matching, foreign, {"WorkerGroupName": name})
+    return SampleJobs(conf, "WorkerGroupName", matching, foreign, {"WorkerGroupName": name})
 
 
-def _prominence(name: str, token: str, settings: Mapping[str, str]) -> Trial:
-    place = {"Cloud": name, "Region": "Here", "NodeGroup": "Bakers"}
+def _prominence(name: str, token: str, settings: Mapping[str, str]) -> SampleJobs:
+    labels = {"Cloud": name, "Region": "Here", "NodeGroup": "Bakers"}
     conf = WorkerConf(
         kind="prominence",
         token=token,
         central_manager=ADDRESS,
-        settings={**place, "JobId": JOB_ID, **settings},
+        settings={**labels, "JobId": JOB_ID, **settings},
     )
     matching, foreign = (
-        Job(f"the job {one}", _attribute("ProminenceWantCluster", one)) for one in (JOB_ID, FOREIGN_JOB_ID)
+        Job(f"the job {job_id}", _attribute("ProminenceWantCluster", job_id))
+        for job_id in (JOB_ID, FOREIGN_JOB_ID)
     )
-    advertised = {f"Prominence{key}": place[key] for key in place}
-    return Trial(conf, "ProminenceCloud", matching, foreign, advertised)
+    advertised = {f"Prominence{key}": labels[key] for key in labels}
+    return SampleJobs(conf, "ProminenceCloud", matching, foreign, advertised)
 
 
 def _attribute(name: str, value: str) -> dict[str, str]:

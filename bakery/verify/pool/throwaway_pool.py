@@ -1,8 +1,8 @@
-"""A throw-away central manager and access point: a real HTCondor, run from the image under test.
+"""Run a throw-away central manager and access point: HTCondor from the image under test.
 
-So pool and worker have one version. It has the address that QEMU gives the guest's gateway: what
-the worker dials, CCB's call back included, is the same on both sides. `start` runs it where we are,
-in a sandbox; `beside` in a sandbox of its own on a network for machines.
+Pool and worker thus have the same version. The pool's address is that of the guest's gateway in QEMU's
+user network; it is the same inside and outside of a guest, which CCB needs. `start` runs the pool in the
+current sandbox, `start_in_sandbox` in a new sandbox on a network for machines.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SUBMITTER = "submitter"
 GROUP = "WorkerGroupName"
 IDLE, RUNNING, COMPLETED, HELD = "1", "2", "4", "5"  # JobStatus
 KEY = "POOL"  # the name of the signing key, and of its file
-NOTHING: Mapping[str, str] = MappingProxyType({})
+NO_COMMANDS: Mapping[str, str] = MappingProxyType({})
 _ROOT = "pool"  # in the work folder
 _ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 _UP_SECONDS = 240
@@ -45,7 +45,7 @@ DAEMON_LIST = MASTER, COLLECTOR, NEGOTIATOR, SCHEDD
 CONDOR_HOST = {ADDRESS}
 NETWORK_INTERFACE = {ADDRESS}
 NETWORK_HOSTNAME = {TRUST_DOMAIN}
-# The guest's connections to its gateway come out of QEMU on 127.0.0.1; the sandbox has no other network.
+# QEMU forwards the guest's connections to its gateway to 127.0.0.1; the sandbox has no other network.
 BIND_ALL_INTERFACES = True
 ENABLE_IPV6 = False
 UID_DOMAIN = {TRUST_DOMAIN}
@@ -57,12 +57,12 @@ NEGOTIATOR_INTERVAL = 5
 NEGOTIATOR_CYCLE_DELAY = 1
 NEGOTIATOR_MIN_INTERVAL = 1
 SCHEDD_INTERVAL = 5
-# It would change the build machine's kernel settings: /proc/sys is not namespaced.
+# The script would change kernel settings of the build machine: /proc/sys is not namespaced.
 LINUX_KERNEL_TUNING_SCRIPT =
 """
 
-# As the OSPool is: a second manager (here behind a port of its own), and brokers that are no managers,
-# behind the first one's port. The negotiator asks either manager, so it works on when one is gone.
+# As in the OSPool: a second central manager (here on another port), and CCB brokers behind the first one's
+# port that are not central managers. The negotiator queries both, and works when one does not answer.
 SECOND = f"{ADDRESS}:9619"
 BROKERS = tuple(f"{ADDRESS}:9618?sock=broker{number}" for number in (1, 2))
 _LIKE_OSPOOL = f"""\
@@ -84,9 +84,10 @@ BROKER{number}.COLLECTOR_LOG = $(LOG)/Broker{number}Log
 
 @dataclass(frozen=True)
 class Shape:
-    """Which daemons a pool has, and whose it says it is.
+    """A pool's trust domain, its daemons, and their configuration.
 
-    `managers` are addresses as a worker is told them; without `brokers` the managers are.
+    `managers` and `brokers` are addresses for the worker's file; without `brokers` the managers are the
+    CCB brokers.
     """
 
     trust_domain: str
@@ -106,38 +107,42 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A job's JobStatus, whether it was ever started, and when and why it found no match last.
+class JobState:
+    """A job's JobStatus, whether it was ever started, and its last rejection by the negotiator.
 
-    `rejected` is in seconds since 1970, 0 for never.
+    `rejected_at` is in seconds since 1970, 0 for never.
     """
 
     status: str
     started: bool
-    rejected: int
-    why: str
+    rejected_at: int
+    reason: str
 
-    def is_refused(self, since: int) -> bool:
-        """Has the negotiator found no match for it after that moment?
+    def is_rejected(self, since: int) -> bool:
+        """Return whether the negotiator found no match for the job after `since` (seconds since 1970).
 
-        That a job is idle says little: it is, too, when nobody has asked for it yet. Raises NotProven
-        if it was started.
+        An idle job need not have been rejected: the negotiator may not have considered it yet. Raises
+        NotProven: the job was started.
         """
         if self.started or self.status != IDLE:
-            raise NotProven(f"The job was started (JobStatus {self.status}), and was to be refused.")
-        return self.rejected > since and "no match found" in self.why
+            raise NotProven(
+                f"The job was started (JobStatus {self.status}), but should have been rejected."
+            )
+        return self.rejected_at > since and "no match found" in self.reason
 
 
 @dataclass(frozen=True)
 class Pool:
+    """A running pool; `manager` is the central manager that queries go to."""
+
     root: Path
     signing_key: bytes = field(repr=False)
-    network: Network | None = None  # by default ours
-    manager: str = ADDRESS  # which one is asked
+    network: Network | None = None  # None: the current one
+    manager: str = ADDRESS
     shape: Shape = SHAPES["plain"]
 
     def worker_token(self, lifetime: int = 4 * 3600) -> str:
-        """Good for joining, for so many seconds; expired already, if negative."""
+        """Return a token to join the pool, valid for `lifetime` seconds; already expired if negative."""
         scopes = ("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ")
         return idtoken.mint(
             self.signing_key,
@@ -148,21 +153,21 @@ class Pool:
             lifetime=lifetime,
         )
 
-    def status(self, name: str, found_by: str = GROUP) -> str:
-        """The answer to the very query that a worker's user is told to make; "" for no worker."""
-        return self._tool("condor_status", *self._query(name, found_by)).strip()
+    def status(self, name: str, name_attribute: str = GROUP) -> str:
+        """Return what the query in the user's documentation prints: "" if no slot has this name."""
+        return self._tool("condor_status", *self._query(name, name_attribute)).strip()
 
-    def ads(self, name: str, *attributes: str, found_by: str = GROUP) -> list[str]:
-        """These attributes of the slots that are found by this name, unparsed, a line a slot."""
-        query = self._query(name, found_by)
+    def slot_attributes(self, name: str, *attributes: str, name_attribute: str = GROUP) -> list[str]:
+        """Return these attributes, unparsed, of each slot that has this name."""
+        query = self._query(name, name_attribute)
         return self._tool("condor_status", *query, "-af:r", *attributes).splitlines()
 
     def submit(
-        self, name: str, project: str, script: str, more: Mapping[str, str] = NOTHING, count: int = 1
+        self, name: str, project: str, script: str, more: Mapping[str, str] = NO_COMMANDS, count: int = 1
     ) -> str:
-        """Queue a script of its own as a job of this project, or of none; the (first) job's id.
+        """Queue a script as a job of a project ("": of none); return the id of the (first) job.
 
-        `more` are further commands of the submit file.
+        `name` is the folder of its files; `more` are further commands of the submit file.
         """
         home = f"/home/{SUBMITTER}/{name}"
         folder = self.root / home[1:]
@@ -175,74 +180,77 @@ class Pool:
         return self._tool("su", SUBMITTER, "-s", "/bin/sh", "-c", where).split()[0]
 
     def job(self, job_id: str) -> tuple[int, int]:
-        """JobStatus (1 idle, 2 running, 4 completed, 5 held) and how often it was started."""
-        status, starts = self.about(job_id, "JobStatus", "NumShadowStarts")
+        """Return JobStatus (1 idle, 2 running, 4 completed, 5 held) and how often the job was started."""
+        status, starts = self.job_attributes(job_id, "JobStatus", "NumShadowStarts")
         return int(status), 0 if starts == "undefined" else int(starts)
 
-    def about(self, job_id: str, *attributes: str) -> list[str]:
-        """These attributes of a job in the queue, or of one that has left it."""
-        told = ["-af:,", *attributes]
+    def job_attributes(self, job_id: str, *attributes: str) -> list[str]:
+        """Return these attributes of a job, unparsed, from the queue or the history."""
+        options = ["-af:,", *attributes]
         row = (
-            self._tool("condor_q", job_id, *told).strip()
-            or self._tool("condor_history", job_id, *told).strip()
+            self._tool("condor_q", job_id, *options).strip()
+            or self._tool("condor_history", job_id, *options).strip()
         )
         return [value.strip() for value in row.split(",", len(attributes) - 1)]
 
-    def seen(self, job_id: str) -> Seen:
-        """How the negotiator and the schedd have dealt with a job."""
+    def job_state(self, job_id: str) -> JobState:
+        """Return a job's state in the schedd and its last rejection by the negotiator."""
         names = ("JobStatus", "NumShadowStarts", "LastRejMatchTime", "LastRejMatchReason")
-        status, starts, when, why = self.about(job_id, *names)
-        return Seen(status, starts != "undefined", int(when) if when.isdigit() else 0, why)
+        status, starts, rejected_at, reason = self.job_attributes(job_id, *names)
+        at = int(rejected_at) if rejected_at.isdigit() else 0
+        return JobState(status, starts != "undefined", at, reason)
 
     def reconfigure(self) -> None:
-        """Have its daemons read their configuration again."""
+        """Make the daemons read their configuration again (condor_reconfig)."""
         self._tool("condor_reconfig")
 
     def switch(self, daemon: str, *, on: bool) -> None:
-        """Have one of its daemons end at once, or start again."""
+        """Start or stop a daemon (condor_on, condor_off -fast)."""
         self._tool(*(("condor_on",) if on else ("condor_off", "-fast")), "-daemon", daemon)
 
     def remove(self, job_id: str) -> None:
-        """Take a job off its worker and out of the queue, if it is still there."""
+        """Remove a job from the queue, if it is still there (condor_rm)."""
         self._tool("condor_rm", job_id, expect=(0, 1))
 
     def output(self, name: str) -> str:
+        """Return the returned output of the job `name`; "" if there is none."""
         path = self.root / "home" / SUBMITTER / name / "job.out"
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
     def logs(self) -> str:
-        """What the collector and the schedd said last, without the queries they answered."""
+        """Return the last lines of the collector's and the schedd's log, without queries."""
         return condor_logs(self.root, ("CollectorLog", "SchedLog"))
 
     def _tool(self, *argv: str, expect: Sequence[int] = (0,)) -> str:
         within = on(self.network, ["chroot", str(self.root), *argv])
         return run.call(within, env=_ENV, expect=expect, seconds=60).stdout
 
-    def _query(self, name: str, found_by: str) -> tuple[str, ...]:
-        return ("-pool", self.manager, "-const", f"{found_by} == {classad_string(name)}")
+    def _query(self, name: str, name_attribute: str) -> tuple[str, ...]:
+        return ("-pool", self.manager, "-const", f"{name_attribute} == {classad_string(name)}")
 
 
 def condor_logs(root: Path, names: Sequence[str]) -> str:
-    """The last telling lines of HTCondor's logs under a root directory."""
-    shown = []
+    """Return the last lines of HTCondor's logs under a root directory, without queries and negotiation."""
+    parts = []
     for name in names:
         path = root / "var/log/condor" / name
         rows = path.read_text("utf-8", "replace").splitlines() if path.exists() else ["(no such log)"]
-        telling = [row for row in rows if not re.search(r"quer(y|ies)|negotiat|rrl", row, re.IGNORECASE)]
-        shown.append("\n".join([f"--- {name}", *telling[-12:]]))
-    return "\n".join(shown)
+        relevant = [row for row in rows if not re.search(r"quer(y|ies)|negotiat|rrl", row, re.IGNORECASE)]
+        parts.append("\n".join([f"--- {name}", *relevant[-12:]]))
+    return "\n".join(parts)
 
 
 def classad_string(text: str) -> str:
+    """Quote a text as a string of the ClassAd language."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 @contextmanager
 def start(image_root: Path, work: Path, signing_key: bytes = b"", shape: str = "plain") -> Iterator[Pool]:
-    """A pool of one of SHAPES on a writable layer over the mounted image, until the block ends.
+    """Run a pool of one of SHAPES on a writable layer over the mounted image while the block runs.
 
-    Call it in a sandbox that has the gateway's address.
+    The current sandbox must have the gateway's address. Raises NotProven: the daemons did not start.
     """
     root = work / _ROOT
     mount_layer(image_root, work / "pool-layer", root)
@@ -251,13 +259,18 @@ def start(image_root: Path, work: Path, signing_key: bytes = b"", shape: str = "
     pool = Pool(root, key, shape=SHAPES[shape])
     _configure(pool)
     with run.background(["chroot", str(root), "condor_master", "-f"], log=work / "pool.log", env=_ENV):
-        _wait_up(pool)
+        _wait_ready(pool)
         yield pool
 
 
 @contextmanager
-def beside(image_root: Path, work: Path, network: Network, shape: str = "plain") -> Iterator[Pool]:
-    """A pool in a sandbox of its own, for the machines on this network; the sandbox's end is the pool's."""
+def start_in_sandbox(
+    image_root: Path, work: Path, network: Network, shape: str = "plain"
+) -> Iterator[Pool]:
+    """Run a pool in a new sandbox, for the machines on this network, while the block runs.
+
+    Raises NotProven: the daemons did not start.
+    """
     key = secrets.token_bytes(64)
     command = [
         sys.executable,
@@ -273,10 +286,10 @@ def beside(image_root: Path, work: Path, network: Network, shape: str = "plain")
         assert sandbox.stdin
         sandbox.stdin.write(key)
         sandbox.stdin.close()
-        # The sandbox's mounts are not ours, but the kernel lets us through.
+        # The root is mounted in the sandbox only; /proc/PID/root leads to it.
         root = Path(f"/proc/{sandbox.pid}/root{work / _ROOT}")
         pool = Pool(root, key, network, shape=SHAPES[shape])
-        _wait_up(pool)
+        _wait_ready(pool)
         yield pool
 
 
@@ -297,13 +310,15 @@ def _configure(pool: Pool) -> None:
     run.call(["chroot", str(root), "useradd", "--create-home", SUBMITTER], env=_ENV)
 
 
-def _wait_up(pool: Pool) -> None:
-    """Until the collector answers and has the access point's ad, and the negotiator's."""
+def _wait_ready(pool: Pool) -> None:
+    """Wait until the collector has the ClassAds of the access point and of the negotiator."""
 
     def daemons() -> set[str]:
         return set(pool._tool("condor_status", "-pool", ADDRESS, "-any", "-af", "MyType").split())
 
-    up = Condition("the throw-away pool is up", daemons, _UP_SECONDS, {"Scheduler", "Negotiator"}.issubset)
+    up = Condition(
+        "the throw-away pool is ready", daemons, _UP_SECONDS, {"Scheduler", "Negotiator"}.issubset
+    )
     try:
         conditions.wait(up)
     except NotProven as error:

@@ -72,26 +72,26 @@ def own(tmp_path: Path) -> Store:
 
 def test_a_panic_is_named_and_not_waited_for(panics: Path, own: Store) -> None:
     error = refused(panics, own)
-    assert "The machine will not come up: The guest's kernel panicked: [" in error.message
-    assert "Still awaited: an answer on ssh." in error.message
+    assert "The machine cannot boot: The guest's kernel panicked: [" in error.message
+    assert "Still waiting for: an answer on ssh." in error.message
     assert "Attempted to kill init" in error.message
     assert "Kernel panic - not syncing" in log(error, "serial.log")
 
 
 def test_qemu_s_death_is_noticed_and_told(worker_image: Image, own: Store) -> None:
     error = refused(worker_image.path, own, kills=True)
-    assert "The machine ended: QEMU was killed by signal 9." in error.message
-    assert "Still awaited: an answer on ssh." in error.message
+    assert "The machine has ended: QEMU was killed by signal 9." in error.message
+    assert "Still waiting for: an answer on ssh." in error.message
 
 
 def test_a_machine_that_does_not_answer_in_time_is_told_with_its_console(
     worker_image: Image, own: Store
 ) -> None:
     error = refused(worker_image.path, own, seconds=2)
-    assert "Not within 10 s: an answer on ssh. The last answer: False." in error.message
+    assert "Timed out after 10 s waiting for: an answer on ssh. Last answer: False." in error.message
     assert "The last lines of its console:" in error.message
     assert {path.name for path in Path(error.log).iterdir()} == {"events.log", "serial.log", "qemu.log"}
-    assert "error: Not within 10 s" in log(error, "events.log")
+    assert "error: Timed out after 10 s" in log(error, "events.log")
 
 
 # The image's own ssh server, with what it needs; in a sandbox, so that all of it goes again.
@@ -116,7 +116,7 @@ def test_a_refused_key_is_named(worker_root: Path, tmp_path: Path) -> None:
         machine.wait_ssh(60)
         with pytest.raises(NotProven) as caught:
             machine.wait_login(2)
-    assert "Not within 2 s: debian can log in. The last answer: " in caught.value.message
+    assert "Timed out after 2 s waiting for: debian can log in. Last answer: " in caught.value.message
     assert "Permission denied (publickey" in caught.value.message
 
 

@@ -110,7 +110,7 @@ def test_a_worker_joins_runs_only_its_jobs_and_leaves_and_its_token_is_seen_nowh
         f"seen in the collector, power-on to {GROUP}",
         "a job of TG-PROOF01 ran on it, its output came back",
         "a job of TG-SOMEBODY-ELSE was refused by the worker",
-        "powered itself off, told of an IdleTimeout of 20 s",
+        "powered itself off after an IdleTimeout of 20 s",
     ]
 
     assert watch.token, "the watch never saw the seed, so it proves nothing"
@@ -141,7 +141,7 @@ def test_bake_image_proves_a_prominence_worker_and_only_what_is_missing(image: P
     assert [re.sub("the job .* (ran|was refused)", r"a job \1", text) for text in rest] == [
         "a job ran on it, its output came back",
         "a job was refused by the worker",
-        "powered itself off, told of an IdleTimeout of 20 s",
+        "powered itself off after an IdleTimeout of 20 s",
     ]
     again = command("bake-image", *wanted)
     assert json.loads(again.out)["from_store"]
