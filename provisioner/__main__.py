@@ -19,7 +19,7 @@ from pathlib import Path
 
 from provisioner import errors, plan
 from provisioner.apply import apply
-from provisioner.checkpoints import WANTED, is_worth_keeping
+from provisioner.checkpoints import POLICIES, is_worth_keeping
 from provisioner.disk.file_systems import finish, mount_root
 from provisioner.disk.space import full_disk
 from provisioner.errors import BakeryError
@@ -28,7 +28,7 @@ from provisioner.packages import repository_files
 from provisioner.plan import Plan
 from provisioner.process import run
 from provisioner.targets import Target
-from provisioner.targets.chroot import Chroot, Loan, definitions
+from provisioner.targets.chroot import Chroot, TemporaryRepositories, definitions
 
 
 def main() -> int:
@@ -48,7 +48,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--disk", type=Path, required=True)
     parser.add_argument("--from", dest="first", type=int, default=0)
     parser.add_argument("--to", dest="last", type=int, required=True)
-    parser.add_argument("--checkpoints", choices=WANTED, required=True)
+    parser.add_argument("--checkpoints", choices=POLICIES, required=True)
     parser.add_argument("--writing", type=float, required=True, help="seconds that one takes to write")
     parser.add_argument("--sources", type=Path, required=True)
     parser.add_argument("--more-sources", type=Path, required=True)
@@ -62,12 +62,14 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     planned = plan.from_json(json.load(sys.stdin))
     root = Path(tempfile.mkdtemp(prefix="root-", dir=options.disk.parent))
     mounted = mount_root(options.disk, root)
-    lent = options.sources.read_text(), options.preferences.read_text()
+    texts = options.sources.read_text(), options.preferences.read_text()
     urls = dict(entry.split("=", 1) for entry in options.repository_url)
     repository_files.check(urls, planned, definitions(root))
-    loan = Loan(*lent, options.package_cache, urls, options.more_sources.read_text())
+    repositories = TemporaryRepositories(
+        *texts, options.package_cache, urls, options.more_sources.read_text()
+    )
     try:
-        target = Chroot(root, loan)
+        target = Chroot(root, repositories)
         done, keep = _steps(planned, target, options, monitor)
         # Raises what a full disk below would otherwise have nobody notice.
         finish(mounted)
@@ -90,8 +92,8 @@ def _steps(
     for first, last in pairwise([options.first, *ends]):
         apply(planned.steps[first:last], target, monitor)
         passed = time.monotonic() - started
-        wanted = is_worth_keeping(options.checkpoints, passed, options.writing)
-        if wanted and last < len(planned.steps):
+        keep = is_worth_keeping(options.checkpoints, passed, options.writing)
+        if keep and last < len(planned.steps):
             return last, True
     return options.last, False
 

@@ -13,10 +13,10 @@ from provisioner.targets import Target
 def apply(steps: Sequence[PlannedStep], target: Target, monitor: Monitor) -> None:
     for step in steps:
         with phase(monitor, f"{step.role}: {step.title}"):
-            perform(step, target, monitor)
+            execute(step, target, monitor)
 
 
-def perform(step: PlannedStep, target: Target, monitor: Monitor) -> None:
+def execute(step: PlannedStep, target: Target, monitor: Monitor) -> None:
     for action in step.actions:
         match action:
             case Run(argv):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-_LEAST = 3  # letters of a beginning
-_MOST = 3  # words to offer
+_MINIMUM_PREFIX = 3  # letters of a beginning
+_MAXIMUM_OFFERED = 3  # words to offer
 
 
-def near(word: str, known: Iterable[str]) -> tuple[str, ...]:
+def similar(word: str, known: Iterable[str]) -> tuple[str, ...]:
     """The known words that this one is like, the likeliest first; none, if it is like none.
 
     The same but for capitals, `_` and `-`, and dashes before it; else those that begin with it, or the
@@ -18,10 +18,10 @@ def near(word: str, known: Iterable[str]) -> tuple[str, ...]:
     plain = _plain(word)
     if plain in by_plain:
         return (by_plain[plain],)
-    if len(plain) >= _LEAST:
+    if len(plain) >= _MINIMUM_PREFIX:
         begins = [name for key, name in sorted(by_plain.items()) if key.startswith(plain)]
         if begins:
-            return tuple(begins[:_MOST])
+            return tuple(begins[:_MAXIMUM_OFFERED])
     from difflib import get_close_matches  # slow to import, and for mistakes only
 
     return tuple(by_plain[key] for key in get_close_matches(plain, by_plain, n=1, cutoff=0.65))
@@ -29,7 +29,7 @@ def near(word: str, known: Iterable[str]) -> tuple[str, ...]:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A question for a message's hint; "" if the word is like none. Nothing of the word itself is in it."""
-    return question(near(word, known))
+    return question(similar(word, known))
 
 
 def question(names: Sequence[str]) -> str:

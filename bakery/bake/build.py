@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bakery.bake import failed
 from bakery.bake.options import Options
-from bakery.bake.planned import Bake, Baked, missing, note_known, output, planned
+from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, output, plan_bake
 from bakery.engines import checkpoints, choice
 from bakery.engines.choice import Engine, Obstacles
 from bakery.engines.chroot import engine as chroot
@@ -49,9 +49,9 @@ def make(this: Bake) -> Baked:
     """Raises every class of provisioner.errors."""
     limit = retention.limit()
     with logs.kept(this.store, f"bake-{this.plan.image}", this.monitor) as log:
-        _check_rights(this)
+        _check_privileges(this)
         _require_architecture(this.base)
-        baked = _in_turn(replace(this, monitor=log))
+        baked = _make_locked(replace(this, monitor=log))
         if not baked.from_store:
             retention.keep_within(limit, this.store, log)
         return baked
@@ -60,11 +60,11 @@ def make(this: Bake) -> Baked:
 def _repositories(this: Bake) -> chroot.Repositories:
     release = this.base.release
     # Other systems' package managers read the base's own definitions.
-    ours = mirror.find(this.options.mirror).sources(release) if this.base.family == "debian" else ""
-    return chroot.Repositories(release, ours, this.more_sources, this.options.replaced.lent)
+    sources = mirror.find(this.options.mirror).sources(release) if this.base.family == "debian" else ""
+    return chroot.Repositories(release, sources, this.more_sources, this.options.replaced.temporary_urls)
 
 
-def _check_rights(this: Bake) -> None:
+def _check_privileges(this: Bake) -> None:
     """Only the engine packer works for who is not root, and no proof does. Raises MissingHere."""
     if this.options.engine == "chroot" or this.options.level != "none":
         require_root()
@@ -79,21 +79,21 @@ def _require_architecture(base: Base) -> None:
         )
 
 
-def _in_turn(this: Bake) -> Baked:
+def _make_locked(this: Bake) -> Baked:
     """Work on the image of this id as the only process; the others wait here and share the result."""
     waiting = "Another process is baking this image; waiting to share it."
     with turn(this.store.lock(this.plan.image), lambda: note(this.monitor, waiting)):
-        known = None if this.options.rebuild_base else _known(this)
-        manifest = _complete(this, known) if known else _anew(this)
+        known = None if this.options.rebuild_base else _stored_manifest(this)
+        manifest = _complete(this, known) if known else _build(this)
         return Baked(output(this), manifest, from_store=known is not None)
 
 
-def _known(this: Bake) -> Manifest | None:
+def _stored_manifest(this: Bake) -> Manifest | None:
     """The manifest of the store's image. One that is to be proven further is hashed first."""
     stored = this.stored
     manifest = read_manifest(stored)
     sound = manifest is not None and is_whole(stored)
-    if manifest and sound and missing(this, manifest):
+    if manifest and sound and missing_levels(this, manifest):
         sound = digest.of(stored) == manifest["sha256"]
     if sound:
         return manifest
@@ -104,37 +104,41 @@ def _known(this: Bake) -> Manifest | None:
 
 def _complete(this: Bake, manifest: Manifest) -> Manifest:
     """An image of the store, with the levels it still lacks added to its proof."""
-    note_known(this)
-    lacking = missing(this, manifest)
-    if lacking:
-        with in_use(this.stored), work_folder(this.store) as work, _keeping(this, lambda: this.stored):
-            manifest = _prove(this, this.stored, lacking, manifest, work)
+    note_stored(this)
+    levels = missing_levels(this, manifest)
+    if levels:
+        with (
+            in_use(this.stored),
+            work_folder(this.store) as work,
+            _keep_disk_on_failure(this, lambda: this.stored),
+        ):
+            manifest = _prove(this, this.stored, levels, manifest, work)
             write_manifest(this.stored, manifest)
     return manifest
 
 
-def _anew(this: Bake) -> Manifest:
+def _build(this: Bake) -> Manifest:
     found = choice.obstacles(this.options.engine)
     choice.choose(this.options.engine, found)  # before a base is made for nothing
-    with work_folder(this.store) as work, _keeping(this, lambda: failed.disk_in(work)):
-        image, engine = _make(this, found, work)
+    with work_folder(this.store) as work, _keep_disk_on_failure(this, lambda: failed.disk_in(work)):
+        image, engine = _make_image(this, found, work)
         manifest = {**_manifest(this.plan, image), "engine": engine}
         manifest = _prove(this, image, this.form.up_to(this.options.level), manifest, work)
         commit(image, this.stored, manifest)
     return manifest
 
 
-def _keeping(this: Bake, find: Callable[[], Path | None]) -> AbstractContextManager[None]:
+def _keep_disk_on_failure(this: Bake, find: Callable[[], Path | None]) -> AbstractContextManager[None]:
     name = f"{this.plan.kind}-{this.plan.base}{this.form.suffix}"
     image = this.options.output or Path.cwd() / name
-    return failed.keeping(find, image, wanted=this.options.keep_failed)
+    return failed.keep_disk_on_failure(find, image, wanted=this.options.keep_failed)
 
 
-def _make(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
+def _make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
     """The image in its format, and the engine that made it."""
     with _base(this, work):
         disk = this.store.base(this.plan.base_id)
-        engine, why = choice.choose(this.options.engine, _with_mount(this, found, disk, work))
+        engine, why = choice.choose(this.options.engine, _with_mount_obstacle(this, found, disk, work))
         if why:
             note(this.monitor, why)
         made = _raw_disk(this, engine, disk, work)
@@ -153,12 +157,12 @@ def _raw_disk(this: Bake, engine: Engine, base: Path, work: Path) -> Path:
     return packer.bake(plan, store, _repositories(this), accelerator, work, monitor, keep)
 
 
-def _with_mount(this: Bake, found: Obstacles, disk: Path, work: Path) -> Obstacles:
+def _with_mount_obstacle(this: Bake, found: Obstacles, disk: Path, work: Path) -> Obstacles:
     """And whether the kernel mounts the base; a base that was built here it does."""
     if this.options.engine != "auto" or found.chroot or isinstance(this.base.source, Build):
         return found
     problem = probe.mount_problem(disk, work, this.monitor)
-    return Obstacles(problem, choice.of_packer() if problem else "")
+    return Obstacles(problem, choice.packer_obstacle() if problem else "")
 
 
 def _base(this: Bake, work: Path) -> AbstractContextManager[None]:
@@ -182,13 +186,13 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
         folder.mkdir(mode=0o700)
     except OSError as error:
         raise BadInput(f"{folder} cannot be made: {error.strerror}.", "Name a new folder.") from None
-    this = planned(options, store, monitor)
+    this = plan_bake(options, store, monitor)
     disk = store.base(this.plan.base_id)
     with work_folder(store) as work, _base(this, work):
         accelerator = probe.choose(options.accelerator, disk, work, monitor)
         with checkpoints.nearest(this.plan, store, monitor) as (done, start):
-            from_there, lent = build_files.Start(start, done), _repositories(this)
-            files = build_files.write(folder.resolve(), this.plan, from_there, lent, accelerator)
+            from_there, repositories = build_files.Start(start, done), _repositories(this)
+            files = build_files.write(folder.resolve(), this.plan, from_there, repositories, accelerator)
     return files.variables
 
 

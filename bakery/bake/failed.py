@@ -13,8 +13,10 @@ from bakery.runtime import qemu_img
 from provisioner.disk.file_systems import wait_unmounted
 from provisioner.errors import BakeryError, Interrupted
 
-_RAN = " (with root's authorized_keys and ssh host keys of the machine it ran in, good for nothing else)"
-_AGAIN = "When its cause is gone, the same command goes on from the last checkpoint."
+_CREDENTIALS_INSIDE = (
+    " (with root's authorized_keys and ssh host keys of the machine it inside in, good for nothing else)"
+)
+_RETRY_HINT = "When its cause is gone, the same command goes on from the last checkpoint."
 # In a work folder, the finished one first.
 _DISKS = ("image.qcow2", "image.tar", "disk.raw")
 
@@ -23,12 +25,12 @@ def disk_in(work: Path) -> Path | None:
     """The disk that a bake has come to, by either engine."""
     from bakery.engines.packer.build_files import FOLDER, Files
 
-    layer = disk_layers.last(Files(work / FOLDER).disk)
+    layer = disk_layers.top(Files(work / FOLDER).disk)
     return next((disk for disk in (*(work / name for name in _DISKS), layer) if disk.exists()), None)
 
 
 @contextmanager
-def keeping(find: Callable[[], Path | None], image: Path, *, wanted: bool) -> Iterator[None]:
+def keep_disk_on_failure(find: Callable[[], Path | None], image: Path, *, wanted: bool) -> Iterator[None]:
     """If the block fails, keep the disk that is found then, or say that one can.
 
     `image` is where the image would have gone; beside it goes NAME.failed.qcow2, which boots as the
@@ -41,8 +43,10 @@ def keeping(find: Callable[[], Path | None], image: Path, *, wanted: bool) -> It
     except BakeryError as error:
         disk = find()
         if disk:
-            said = _keep(disk, image) if wanted else "To keep the disk and look into it, add --keep-failed."
-            error.hint = f"{error.hint or _AGAIN} {said}"
+            notice = (
+                _keep(disk, image) if wanted else "To keep the disk and look into it, add --keep-failed."
+            )
+            error.hint = f"{error.hint or _RETRY_HINT} {notice}"
         raise
 
 
@@ -57,18 +61,18 @@ def _keep(disk: Path, image: Path) -> str:
         return f"The disk could not be kept: {problem}"
     if is_container:
         return f"The container image was kept: {kept}"
-    ran = _RAN if disk.parent.name == FOLDER else ""
-    return f"The disk was kept{ran}; a shell in it: bake-image shell {shlex.quote(str(kept))}"
+    inside = _CREDENTIALS_INSIDE if disk.parent.name == FOLDER else ""
+    return f"The disk was kept{inside}; a shell in it: bake-image shell {shlex.quote(str(kept))}"
 
 
 def _as_qcow2(disk: Path) -> Path:
     """With all of it in one file; a finished image as it is."""
-    made = disk.with_name("failed.qcow2")
+    converted = disk.with_name("failed.qcow2")
     if disk.suffix != ".qcow2":
         wait_unmounted(disk)
-        qemu_img.to_qcow2(disk, made)
+        qemu_img.to_qcow2(disk, converted)
     elif qemu_img.other_files(disk):
-        qemu_img.to_qcow2(disk, made, "qcow2")
+        qemu_img.to_qcow2(disk, converted, "qcow2")
     else:
         return disk
-    return made
+    return converted

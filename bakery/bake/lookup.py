@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 
 from bakery.bake.options import Options
-from bakery.bake.planned import Bake, Baked, missing, note_known, output, planned
+from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, output, plan_bake
 from bakery.image import bases, recipe
 from bakery.output import formats
 from bakery.output.formats import FORMATS
@@ -18,7 +18,7 @@ from bakery.store.store import Store, is_whole, read_manifest
 from provisioner.errors import BadInput
 from provisioner.events import Monitor, warn
 
-_LEND = "(Add --with, and the repository by --apt-source FILE.sources.)"
+_ADD_SOURCE = "(Add --with, and the repository by --apt-source FILE.sources.)"
 
 
 def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
@@ -29,19 +29,19 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
         raise BadInput(f"The format {form.name} cannot be proven to level {options.level}.", hint)
     if options.output:
         formats.check_output(form, options.output)
-    this = planned(options, store, monitor)
+    this = plan_bake(options, store, monitor)
     ended = bases.warning(this.base, datetime.date.today())
     if ended:
         warn(monitor, ended)
     if lacking := recipe.lacking(options.optional, this.plan):
         warn(
             monitor,
-            f"Its repositories have no {' and no '.join(lacking)}: the image will do without. {_LEND}",
+            f"Its repositories have no {' and no '.join(lacking)}: the image will do without. {_ADD_SOURCE}",
         )
     with in_use(this.stored):
-        ready = _from_store(this)
-    if ready:
-        return ready
+        stored = _from_store(this)
+    if stored:
+        return stored
     from bakery.bake import build
 
     return build.make(this)
@@ -52,7 +52,7 @@ def _from_store(this: Bake) -> Baked | None:
     manifest = read_manifest(this.stored)
     if this.options.rebuild_base or manifest is None or not is_whole(this.stored):
         return None
-    if missing(this, manifest):
+    if missing_levels(this, manifest):
         return None
-    note_known(this)
+    note_stored(this)
     return Baked(output(this), manifest, from_store=True)

@@ -13,7 +13,7 @@ from bakery.image.repositories import NOTHING, Replaced
 from bakery.output import formats
 from bakery.output.formats import FORMATS
 from provisioner.actions import Action, Put, Run
-from provisioner.checkpoints import Wanted
+from provisioner.checkpoints import Policy
 from provisioner.errors import BadInput
 from provisioner.plan import Plan
 from provisioner.process.scrub import scrub
@@ -44,8 +44,8 @@ class Options:
     keep_failed: bool = False
     rebuild_base: bool = False
     accelerator: str = "auto"
-    engine: choice.Wanted = "auto"
-    checkpoints: Wanted = "auto"
+    engine: choice.Option = "auto"
+    checkpoints: Policy = "auto"
     optional: tuple[str, ...] = ()  # roles, by name
     cvmfs: CvmfsClient = NO_CVMFS
     apt_sources: tuple[Path, ...] = ()
@@ -61,9 +61,9 @@ class Options:
 def make_plan(options: Options) -> tuple[Base, Plan]:
     base, client, replaced = _base_of(options), options.cvmfs, options.replaced
     boots, roles = FORMATS[options.format].boots, options.optional
-    given = _pelican(options, base)
+    pelican = _pelican(options, base)
     plan = recipe.plan(
-        base, options.kind, optional=roles, client=client, replaced=replaced, boots=boots, pelican=given
+        base, options.kind, optional=roles, client=client, replaced=replaced, boots=boots, pelican=pelican
     )
     refuse_tokens(plan)
     return base, plan
@@ -83,12 +83,12 @@ def refuse_tokens(plan: Plan) -> None:
     """An image is for everybody, and a token is not. Raises BadInput."""
     for step in plan.steps:
         for action in step.actions:
-            what, text = _shown(action)
+            what, text = _description_and_text(action)
             if scrub(text) != text:
                 raise BadInput(f"{what} would bring a token into the image.", "Give it to the worker.")
 
 
-def _shown(action: Action) -> tuple[str, str]:
+def _description_and_text(action: Action) -> tuple[str, str]:
     """A name for it, and all of its text."""
     match action:
         case Run(argv):

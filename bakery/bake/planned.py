@@ -44,7 +44,7 @@ class Bake:
         return FORMATS[self.options.format]
 
 
-def planned(options: Options, store: Store, monitor: Monitor) -> Bake:
+def plan_bake(options: Options, store: Store, monitor: Monitor) -> Bake:
     """Raises BadInput for options that do not go together, or that no plan can be made of."""
     base, plan = make_plan(options)
     if options.apt_sources and not options.optional:
@@ -64,12 +64,12 @@ def _more_sources(options: Options) -> str:
     return apt_source.read(options.apt_sources)
 
 
-def missing(this: Bake, manifest: Manifest) -> list[Level]:
+def missing_levels(this: Bake, manifest: Manifest) -> list[Level]:
     """The levels of proof that are asked for, and that the image does not have."""
     return [level for level in this.form.up_to(this.options.level) if level not in manifest["proof"]]
 
 
-def note_known(this: Bake) -> None:
+def note_stored(this: Bake) -> None:
     note(this.monitor, "The image is in the store already.")
     used(this.stored)
 

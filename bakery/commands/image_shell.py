@@ -28,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from bakery.engines.chroot.shell import look
+    from bakery.engines.chroot.shell import run_on_copy
     from bakery.store.store import Store, default_root
 
-    return look(options.image.resolve(), options.command, Store(default_root()))
+    return run_on_copy(options.image.resolve(), options.command, Store(default_root()))

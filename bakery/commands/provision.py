@@ -68,7 +68,7 @@ def _main(options: argparse.Namespace) -> int:
         progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor,
         Ssh(login, lambda text: warn(monitor, text)) as target,
     ):
-        outcome = remote.provision(plan, target, monitor, how)
+        outcome = remote.apply_plan(plan, target, monitor, how)
         if outcome.before < len(outcome.steps):
             note(monitor, "What was installed starts when the machine is started anew.")
     _show(options, plan, outcome)

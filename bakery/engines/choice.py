@@ -12,8 +12,8 @@ from provisioner.errors import MissingHere
 from provisioner.process import run
 
 Engine = Literal["chroot", "packer"]
-Wanted = Literal["auto", "chroot", "packer"]
-ENGINES: tuple[Wanted, ...] = get_args(Wanted)
+Option = Literal["auto", "chroot", "packer"]
+ENGINES: tuple[Option, ...] = get_args(Option)
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,17 @@ def choose(wanted: str, found: Obstacles) -> tuple[Engine, str]:
 
 def obstacles(wanted: str) -> Obstacles:
     """What is missing on this machine of the engines that may have to bake; of packer only then."""
-    chroot = _of_chroot()
-    return Obstacles(chroot, of_packer() if chroot or wanted == "packer" else "")
+    chroot = _chroot_obstacle()
+    return Obstacles(chroot, packer_obstacle() if chroot or wanted == "packer" else "")
 
 
-def _of_chroot() -> str:
+def _chroot_obstacle() -> str:
     if os.geteuid() != 0:
         return "only root can mount disks."
     return _missing(chroot.TOOLS)
 
 
-def of_packer() -> str:
+def packer_obstacle() -> str:
     try:
         packer_program.find()
     except MissingHere as error:

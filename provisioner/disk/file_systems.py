@@ -25,7 +25,7 @@ _LVM_TYPES = ("E6D6D379-F507-44C2-A23C-238F2A3DF928", "8E")
 _EXT = ("ext2", "ext3", "ext4")
 # What is not mounted here, as blkid names it, and as people do. Two btrfs of one UUID, those of a base
 # and of its copy, must never be mounted at once; a loop device cannot keep them apart.
-_NEEDS_A_MACHINE = {
+_NOT_MOUNTED_HERE = {
     "LVM2_member": "LVM",
     "crypto_LUKS": "LUKS",
     "linux_raid_member": "RAID",
@@ -53,7 +53,7 @@ class Partition:
 
 
 @dataclass(frozen=True)
-class Entry:
+class FstabEntry:
     """A line of fstab: what is to be mounted where in the image."""
 
     spec: str
@@ -85,16 +85,16 @@ def mount_root(disk: Path, where: Path, *, read_only: bool = False) -> Mounted:
     found = partitions(disk)
     _mount_first_root(disk, found, where, read_only)
     trimmable, copies = [where], []
-    for entry in entries(_fstab(where)):
-        partition = named(entry.spec, found)
+    for entry in fstab_entries(_fstab(where)):
+        partition = find_partition(entry.spec, found)
         if partition is None:
             continue  # of another disk, or of none
-        place = _mount_point(where, entry.where)
+        mount_point = _mount_point(where, entry.where)
         if partition.file_system == "vfat":
-            copies.append(_copy_out(disk, partition, place, read_only))
+            copies.append(_copy_out(disk, partition, mount_point, read_only))
         else:
-            _mount(disk, partition, place, read_only)
-            trimmable.append(place)
+            _mount(disk, partition, mount_point, read_only)
+            trimmable.append(mount_point)
     return Mounted(tuple(trimmable), tuple(copies))
 
 
@@ -143,8 +143,8 @@ def _partition(disk: Path, table: dict[str, str], row: dict[str, str]) -> Partit
     start, size = int(row["start"]) * sector, int(row["size"]) * sector
     number = int(re.findall(r"\d+$", row["node"])[0])
     probe = ["blkid", "-p", "-O", str(start), "-S", str(size), "-o", "export", str(disk)]
-    said = run.call(probe, expect=(0, 2)).stdout  # 2: nothing that it knows
-    fields = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    output = run.call(probe, expect=(0, 2)).stdout  # 2: nothing that it knows
+    fields = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
     # An MBR has no names for partitions; the kernel makes one of the disk's.
     own = row.get("uuid") or f"{table.get('id', '').removeprefix('0x')}-{number:02x}"
     tags = {
@@ -163,13 +163,13 @@ def _partition(disk: Path, table: dict[str, str], row: dict[str, str]) -> Partit
     )
 
 
-def candidates(found: Iterable[Partition]) -> list[Partition]:
+def root_candidates(found: Iterable[Partition]) -> list[Partition]:
     """Those that may be the root: first what is called one by its type, then the largest."""
     usable = [each for each in found if each.file_system in (*_EXT, "xfs")]
     return sorted(usable, key=lambda each: (each.kind not in _ROOT_TYPES, -each.size))
 
 
-def named(spec: str, found: Iterable[Partition]) -> Partition | None:
+def find_partition(spec: str, found: Iterable[Partition]) -> Partition | None:
     """The partition of this disk that fstab means, by a tag or as one of a machine's first disk."""
     name, is_tag, value = spec.partition("=")
     value = value.strip('"')
@@ -182,10 +182,12 @@ def named(spec: str, found: Iterable[Partition]) -> Partition | None:
     return None
 
 
-def entries(fstab: str) -> Iterator[Entry]:
+def fstab_entries(fstab: str) -> Iterator[FstabEntry]:
     """What is to be mounted below the root, the outer before the inner."""
     rows = [row.split() for row in fstab.splitlines() if not row.lstrip().startswith("#")]
-    usual = [Entry(_plain(row[0]), _plain(row[1])) for row in rows if len(row) >= 3 and row[2] != "swap"]
+    usual = [
+        FstabEntry(_plain(row[0]), _plain(row[1])) for row in rows if len(row) >= 3 and row[2] != "swap"
+    ]
     below = [each for each in usual if re.fullmatch(r"(/[^/]+)+/?", each.where) and ".." not in each.where]
     yield from sorted(below, key=lambda entry: entry.where.count("/"))
 
@@ -199,13 +201,13 @@ def _plain(word: str) -> str:
 
 
 def _mount_first_root(disk: Path, found: Sequence[Partition], where: Path, read_only: bool) -> None:
-    for partition in candidates(found):
+    for partition in root_candidates(found):
         _mount(disk, partition, where, read_only)
         if partition.kind in _ROOT_TYPES or _is_root(where):
             return
         run.call(["umount", str(where)])
     for partition in found:
-        name = _NEEDS_A_MACHINE.get(partition.file_system)
+        name = _NOT_MOUNTED_HERE.get(partition.file_system)
         if name or partition.kind in _LVM_TYPES:
             raise BadInput(f"The image's root is on {name or 'LVM'}, which is not mounted here.", _PACKER)
     raise BadInput("The image has no Linux root partition.", "Is it a bootable disk image?")
@@ -217,7 +219,7 @@ def _is_root(where: Path) -> bool:
 
 def _mount(disk: Path, partition: Partition, where: Path, read_only: bool) -> None:
     if partition.file_system not in (*_EXT, "xfs"):
-        name = _NEEDS_A_MACHINE.get(partition.file_system, partition.file_system or "nothing known")
+        name = _NOT_MOUNTED_HERE.get(partition.file_system, partition.file_system or "nothing known")
         raise BadInput(f"The image has {name} in partition {partition.number}, not mounted here.", _PACKER)
     # barrier=0: with each commit of the journal this machine's disk would be flushed, for an image that is
     # thrown away unless it is unmounted in the end.
@@ -240,10 +242,10 @@ def _fstab(root: Path) -> str:
 
 def _mount_point(root: Path, path: str) -> Path:
     """In the image, wherever its links lead."""
-    place = inside(root, path)
-    if place.is_symlink() or not place.is_dir():
+    mount_point = inside(root, path)
+    if mount_point.is_symlink() or not mount_point.is_dir():
         raise BadInput(f"The image's fstab mounts {path}, which is no folder there.")
-    return place
+    return mount_point
 
 
 # --- EFI partitions ----------------------------------------------------------------------------

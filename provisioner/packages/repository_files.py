@@ -30,7 +30,7 @@ def ids(path: str, text: str) -> frozenset[str]:
     return frozenset()
 
 
-def repointed(path: str, text: str, urls: Mapping[str, str]) -> str:
+def with_urls(path: str, text: str, urls: Mapping[str, str]) -> str:
     """The file's text, with these URLs for the repositories they name."""
     if path.endswith(".repo"):
         return _yum(text, urls)
@@ -38,13 +38,15 @@ def repointed(path: str, text: str, urls: Mapping[str, str]) -> str:
     return re.sub(r"(?m)^URIs:.*$", lambda _: f"URIs: {url}", text) if url else text
 
 
-def lent(files: Mapping[str, str], urls: Mapping[str, str], *, mirror: bool) -> dict[str, str]:
+def temporary_definitions(
+    files: Mapping[str, str], urls: Mapping[str, str], *, mirror: bool
+) -> dict[str, str]:
     """Of these definitions (texts, by path) what a build reads, by FOLDER/NAME: with these URLs.
 
     Where a mirror of the distribution is lent, its own definitions are left out.
     """
     return {
-        "/".join(PurePosixPath(path).parts[-2:]): repointed(path, text, urls)
+        "/".join(PurePosixPath(path).parts[-2:]): with_urls(path, text, urls)
         for path, text in files.items()
         if ids(path, text) or not mirror
     }

@@ -11,7 +11,7 @@ LONGEST = 64 * 1024  # characters of a line that are passed on, unless more are 
 _MORE = 16 * 1024  # bytes
 
 
-class Lines:
+class LineSplitter:
     def __init__(self, on_line: Callable[[str], None], longest: int = LONGEST) -> None:
         self._on_line = on_line
         self._longest = longest

@@ -9,13 +9,13 @@ import re
 
 from provisioner.errors import BadInput, BakeryError, Unreachable, WrongChecksum
 
-# Signatures and digests first: what follows from them reads like a repository that is away.
+# Signatures and digests first: what follows from them reads like a repository that is unreachable.
 _UNTRUSTED = re.compile(
     r".*(GPG check FAILED|is not signed|[Bb]ad GPG signature|Public key for .* is not installed|"
     r"has the fingerprint .*, pinned is|Public key is not installed|GPG key retrieval failed|"
     r"keys listed for|Failing package is).*"
 )
-_AWAY = re.compile(
+_UNREACHABLE = re.compile(
     r".*(Failed to download metadata for repo|Cannot prepare internal mirrorlist|"
     r"Cannot find a valid baseurl|Cannot retrieve (?:repository metadata|metalink)|"
     r"Cannot download repomd|No more mirrors to try|All mirrors were tried|Curl error \(|Errno 14\]).*"
@@ -36,13 +36,13 @@ _NO_PACKAGE = re.compile(
 
 
 def cause(tail: str) -> BakeryError | None:
-    """The error for what a package manager said last; None if it is about something else."""
-    return _untrusted(tail) or _away(tail) or _unknown(tail)
+    """The error for what a package manager reason last; None if it is about something else."""
+    return _untrusted(tail) or _unreachable(tail) or _unknown(tail)
 
 
 def _untrusted(tail: str) -> BakeryError | None:
-    said = _UNTRUSTED.search(tail)
-    if said is None:
+    reason = _UNTRUSTED.search(tail)
+    if reason is None:
         return None
     name = _repository(tail)
     of = f" of the repository {name}" if name else ""
@@ -54,14 +54,14 @@ def _untrusted(tail: str) -> BakeryError | None:
     )
 
 
-def _away(tail: str) -> BakeryError | None:
-    away = _AWAY.search(tail)
-    if away is None:
+def _unreachable(tail: str) -> BakeryError | None:
+    unreachable = _UNREACHABLE.search(tail)
+    if unreachable is None:
         return None
     name = _repository(tail)
-    said = (_WHY.search(tail) or away)[0].strip(" -")
+    reason = (_WHY.search(tail) or unreachable)[0].strip(" -")
     return Unreachable(
-        f"The package repository {name or '(no name given)'} could not be read: {said}",
+        f"The package repository {name or '(no name given)'} could not be read: {reason}",
         f"Check network, clock and address; --repository-url {name or 'ID'}=URL names a mirror of it.",
     )
 

@@ -30,14 +30,14 @@ from provisioner.errors import (
     WrongChecksum,
 )
 from provisioner.process import package_errors
-from provisioner.process.line_splitter import LONGEST, Lines
+from provisioner.process.line_splitter import LONGEST, LineSplitter
 from provisioner.process.scrub import scrub, shown
 
 TAIL_LINES = 15
 _TAIL_WIDTH = 1000  # characters of each
 _CHUNK = 1 << 16  # bytes
 _DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
-_OF_CONDOR = re.compile(r"CONDOR_CONFIG$|_CONDOR_", re.IGNORECASE)
+_CONDOR_VARIABLE = re.compile(r"CONDOR_CONFIG$|_CONDOR_", re.IGNORECASE)
 _temporary: ContextVar[Path | None] = ContextVar("_temporary", default=None)
 _NO_SPACE = "No space left on device"
 # What apt says of a mirror, whoever called it; the rest of the line names the address.
@@ -98,11 +98,11 @@ def stream(
     """
     last: deque[str] = deque(maxlen=TAIL_LINES)
 
-    def heard(line: str) -> None:
+    def on_output(line: str) -> None:
         last.append(line[:_TAIL_WIDTH])
         on_line(line)
 
-    lines = Lines(heard, longest)
+    lines = LineSplitter(on_output, longest)
     with _child(argv, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
         assert child.stdin and child.stdout
         with suppress(BrokenPipeError):  # it ended before it had read all; its status says the rest
@@ -178,7 +178,7 @@ def environment(**more: str) -> dict[str, str]:
     Without what would have HTCondor's tools in the image read the configuration of whoever calls
     us: an access point's users have CONDOR_CONFIG set, and the Python bindings set it too.
     """
-    kept = {name: value for name, value in inherited().items() if not _OF_CONDOR.match(name)}
+    kept = {name: value for name, value in inherited().items() if not _CONDOR_VARIABLE.match(name)}
     return {**kept, **more}
 
 

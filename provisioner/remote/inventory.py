@@ -24,7 +24,7 @@ MADE = (
     *("/etc/chrony.keys", "/var/lib/chrony", "/var/log/chrony"),
 )
 # The worker's own file, with its token: of one who no longer is.
-TOLD = ("/etc/osg-worker.conf", "/etc/prominence-worker.conf", "/etc/worker-defaults.conf")
+WORKER_FILES = ("/etc/osg-worker.conf", "/etc/prominence-worker.conf", "/etc/worker-defaults.conf")
 
 # How the system's packages are listed and removed: the functions that differ, before all else.
 # comm wants one order, whoever logs in.
@@ -70,7 +70,7 @@ for path in "$@" $(edited); do
 done
 """
 # What somebody installs later is no plan's.
-_NOTED = r"""
+_NOTED_FUNCTION = r"""
 noted() {
     for list in packages units; do
         [ -e "$folder/start-$list" ] || continue
@@ -79,8 +79,8 @@ noted() {
     done
 }
 """
-_SAVED = f"{_SYSTEM}{_NOTED}noted\n"
-_REMOVE = rf"""{_SYSTEM}{_NOTED}
+_NOTE_INSTALLED = f"{_SYSTEM}{_NOTED_FUNCTION}noted\n"
+_REMOVE = rf"""{_SYSTEM}{_NOTED_FUNCTION}
 if [ ! -e "$folder/packages" ]; then echo "= nothing"; exit 0; fi
 new() {{ sort "$folder/$1" | comm -13 - "$work/$1"; }}
 work=$(mktemp -d)
@@ -156,12 +156,12 @@ echo "= given back"
 def save(steps: Iterable[PlannedStep]) -> tuple[str, ...]:
     """The command that keeps what these steps write over. It is safe to run again."""
     written = [path for step in steps for action in step.actions for path in _written(action)]
-    return ("sh", "-c", _SAVE, "save", FOLDER, *MADE, *TOLD, *written)
+    return ("sh", "-c", _SAVE, "save", FOLDER, *MADE, *WORKER_FILES, *written)
 
 
-def saved() -> tuple[str, ...]:
+def note_installed() -> tuple[str, ...]:
     """The command that tells what these steps have brought, when they are done."""
-    return ("sh", "-c", _SAVED, "saved", FOLDER)
+    return ("sh", "-c", _NOTE_INSTALLED, "saved", FOLDER)
 
 
 def _written(action: Action) -> Iterator[str]:

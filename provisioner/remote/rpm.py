@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from provisioner.roles import selinux
 from provisioner.roles.base import NEWEST_KERNEL
-from provisioner.roles.condor import BUILDERS
+from provisioner.roles.condor import CODEREADY_BUILDER
 from provisioner.roles.container import UNNEEDED
 
-_BUILDERS = "|".join(sorted(set(BUILDERS.values())))
+_CODEREADY_BUILDER = "|".join(sorted(set(CODEREADY_BUILDER.values())))
 # A key is a package, too, and all are called gpg-pubkey. A module goes when its last package has gone.
 FUNCTIONS = rf"""{UNNEEDED}packages() {{
     rpm -qa --qf '%{{NAME}} %{{ARCH}} %{{VERSION}}-%{{RELEASE}}\n' |
@@ -25,7 +25,7 @@ keep() {{
 {NEWEST_KERNEL}
     [ "$kernel" = "$newest" ] || echo "$kernel" >"$folder/kernel"
 }}
-edited() {{ grep -lsE '^\[({_BUILDERS})\]' /etc/yum.repos.d/*.repo || true; }}
+edited() {{ grep -lsE '^\[({_CODEREADY_BUILDER})\]' /etc/yum.repos.d/*.repo || true; }}
 purge() {{
     case $system in *[a-z]7\ *) program=yum ;; *) program=dnf ;; esac
     keys=$(printf '%s\n' "$@" | grep '^gpg-pubkey-' || true)

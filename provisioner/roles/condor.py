@@ -12,12 +12,12 @@ _ENABLE = """\
 file=$(grep -l '^\\[{id}\\]' /etc/yum.repos.d/*.repo)
 sed -i '/^\\[{id}\\]/,/^\\[/ s/^enabled *=.*/enabled=1/' "$file"
 """
-BUILDERS = {"el8": "powertools", "el9": "crb", "el10": "crb"}
+CODEREADY_BUILDER = {"el8": "powertools", "el9": "crb", "el10": "crb"}
 
 
 def condor(context: Context) -> tuple[Step, ...]:
     return (
-        *_builders(context),
+        *_codeready_builder(context),
         # Debian 13 carries HTCondor 23.9 itself, so no further repository has to be trusted there.
         *repositories.add(context.repositories, "condor", context.manager),
         Packages(context.manager, frozenset({"condor"})),
@@ -28,8 +28,8 @@ def condor(context: Context) -> tuple[Step, ...]:
     )
 
 
-def _builders(context: Context) -> tuple[Step, ...]:
-    name = BUILDERS.get(context.family)
+def _codeready_builder(context: Context) -> tuple[Step, ...]:
+    name = CODEREADY_BUILDER.get(context.family)
     if name is None:
         return ()
     return (Command(f"enable the repository {name}", ("sh", "-ec", _ENABLE.format(id=name))),)

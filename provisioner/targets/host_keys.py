@@ -27,7 +27,7 @@ class Trust:
     accept_new: bool = False
 
 
-def known(trust: Trust, name: str) -> HostKeys:
+def known_keys(trust: Trust, name: str) -> HostKeys:
     """The keys on file for `name`, `host` or `[host]:port`. Raises BadInput for an unusable file."""
     if trust.file is None:
         return _all(_text(path.expanduser()) for path in (USER, SYSTEM) if path.expanduser().exists())
@@ -82,7 +82,7 @@ class Refuse(paramiko.MissingHostKeyPolicy):
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
         raise Unreachable(
-            f"The host key of {hostname} is not known: {shown(key)}.",
+            f"The host key of {hostname} is not known: {fingerprint(key)}.",
             "Compare it with what the machine's console or owner says; then give its public key with "
             "--host-key FILE, or believe it with --accept-new.",
         )
@@ -93,15 +93,15 @@ class AcceptNew(paramiko.MissingHostKeyPolicy):
 
     def __init__(self, keep_in: Path) -> None:
         self._keep_in = keep_in
-        self.news = ""
+        self.notice = ""
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        remember(self._keep_in, hostname, key)
-        self.news = f"The host key of {hostname} was not known and is believed: {shown(key)}. "
-        self.news += f"It is in {self._keep_in} now."
+        add_known_host(self._keep_in, hostname, key)
+        self.notice = f"The host key of {hostname} was not known and is believed: {fingerprint(key)}. "
+        self.notice += f"It is in {self._keep_in} now."
 
 
-def remember(file: Path, name: str, key: paramiko.PKey) -> None:
+def add_known_host(file: Path, name: str, key: paramiko.PKey) -> None:
     """Append to a known_hosts file; what is in it stays as it is."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with file.open("ab+") as out:
@@ -112,6 +112,6 @@ def remember(file: Path, name: str, key: paramiko.PKey) -> None:
         out.write(f"{name} {key.get_name()} {key.get_base64()}\n".encode())
 
 
-def shown(key: paramiko.PKey) -> str:
+def fingerprint(key: paramiko.PKey) -> str:
     """As `ssh-keygen -l` has it."""
     return f"{key.get_name()} {key.fingerprint}"

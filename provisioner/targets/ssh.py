@@ -35,7 +35,7 @@ from provisioner.errors import (
     WrongChecksum,
 )
 from provisioner.process import run
-from provisioner.process.line_splitter import Lines
+from provisioner.process.line_splitter import LineSplitter
 from provisioner.process.scrub import shown
 from provisioner.targets import OnLine, host_keys
 from provisioner.targets.host_keys import Trust
@@ -43,9 +43,9 @@ from provisioner.targets.host_keys import Trust
 # In memory there: whatever held it ended when the machine did.
 LOCK = "/run/worker-bakery.lock"
 PORT = 22
-_ANSWER = 20  # seconds for each of: connection, banner, login, a new session
-_ALIVE = 15  # seconds between two signs of life
-_DEAD = 60  # seconds after which data that nobody acknowledged means a lost connection
+_TIMEOUT = 20  # seconds for each of: connection, banner, login, a new session
+_KEEPALIVE = 15  # seconds between two signs of life
+_USER_TIMEOUT = 60  # seconds after which data that nobody acknowledged means a lost connection
 _CHUNK = 1 << 16  # bytes
 
 # The last wait is longer than TCP takes to notice that a connection is gone (15 min).
@@ -99,7 +99,7 @@ class Address:
     port: int = PORT
 
     @property
-    def known_as(self) -> str:
+    def known_hosts_name(self) -> str:
         """The machine's name in known_hosts."""
         return self.host if self.port == PORT else f"[{self.host}]:{self.port}"
 
@@ -129,13 +129,13 @@ class Login:
 class Ssh:
     """Connects when it first has to, and again whenever the connection is found lost."""
 
-    def __init__(self, login: Login, say: OnLine) -> None:
+    def __init__(self, login: Login, on_notice: OnLine) -> None:
         # It prints tracebacks of what we tell in words.
         logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
         self._login = login
-        self._say = say
+        self._on_notice = on_notice
         self._client: paramiko.SSHClient | None = None
-        self._become: tuple[str, ...] | None = None
+        self._prefix: tuple[str, ...] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -150,8 +150,8 @@ class Ssh:
 
     def put(self, path: str, data: bytes, mode: int) -> None:
         """At once: under its name there is the old file or the new one, never a part."""
-        told = (path, f"{mode:04o}", str(len(data)))
-        self._script(_PUT, told, data, lambda _: None, shown=("write", path))
+        arguments = (path, f"{mode:04o}", str(len(data)))
+        self._script(_PUT, arguments, data, lambda _: None, shown=("write", path))
 
     def close(self) -> None:
         if self._client:
@@ -164,14 +164,14 @@ class Ssh:
         """Run a shell script of ours as root. Raises CommandFailed, DiskFull, ConnectionLost."""
         last: deque[str] = deque(maxlen=run.TAIL_LINES)
 
-        def heard(text: str) -> None:
+        def on_output(text: str) -> None:
             last.append(text)
             on_line(text)
 
         client = self._connected()
-        assert self._become is not None
+        assert self._prefix is not None
         status = self._execute(
-            client, (*self._become, "sh", "-c", script, "provision", *argv), stdin, heard
+            client, (*self._prefix, "sh", "-c", script, "provision", *argv), stdin, on_output
         )
         if status != 0:
             raise self._cause(shown, status, "\n".join(last))
@@ -181,9 +181,9 @@ class Ssh:
         if self._client and transport and transport.is_active():
             return self._client
         self.close()
-        self._client = client = connect(self._login, self._say, again=self._become is not None)
-        if self._become is None:
-            self._become = self._way_to_root(client)
+        self._client = client = connect(self._login, self._on_notice, again=self._prefix is not None)
+        if self._prefix is None:
+            self._prefix = self._sudo_prefix(client)
         return client
 
     def _execute(
@@ -193,26 +193,26 @@ class Ssh:
         try:
             transport = client.get_transport()
             assert transport
-            channel = transport.open_session(timeout=_ANSWER)
+            channel = transport.open_session(timeout=_TIMEOUT)
             channel.exec_command(shlex.join(argv))
             _send(channel, stdin)
             status = _read(channel, on_line)
         except (paramiko.SSHException, OSError, EOFError):
             status = -1
-        if status == -1:  # it ended, but how was not told
+        if status == -1:  # it ended, but how was not arguments
             self.close()
             raise ConnectionLost(f"The connection to {self._login.address} was lost.")
         return status
 
-    def _way_to_root(self, client: paramiko.SSHClient) -> tuple[str, ...]:
+    def _sudo_prefix(self, client: paramiko.SSHClient) -> tuple[str, ...]:
         """What to write before a command. Raises MissingHere if the user cannot become root."""
-        said: list[str] = []
-        if self._execute(client, ("sh", "-c", 'test "$(id -u)" -eq 0'), b"", said.append) == 0:
+        output: list[str] = []
+        if self._execute(client, ("sh", "-c", 'test "$(id -u)" -eq 0'), b"", output.append) == 0:
             return ()
-        status = self._execute(client, ("sudo", "-n", "--", "true"), b"", said.append)
+        status = self._execute(client, ("sudo", "-n", "--", "true"), b"", output.append)
         if status == 0:
             return ("sudo", "-n", "--")
-        user, why = self._login.address.user, said[-1] if said else f"status {status}"
+        user, why = self._login.address.user, output[-1] if output else f"status {status}"
         raise MissingHere(
             f"{user} is not root on {self._login.address.host}, and sudo does not let it be: {why}",
             f"Log in as root, or let {user} use sudo without a password (NOPASSWD: ALL in /etc/sudoers.d).",
@@ -234,32 +234,32 @@ class Ssh:
                 return CommandFailed(shown(argv), status, tail)
 
 
-def connect(login: Login, say: OnLine, *, again: bool = False) -> paramiko.SSHClient:
+def connect(login: Login, on_notice: OnLine, *, again: bool = False) -> paramiko.SSHClient:
     """A connection that is logged in. Raises Unreachable, BadInput; ConnectionLost if it was up before."""
     key = _private_key(login.key) if login.key else None
     client = paramiko.SSHClient()
     accept = host_keys.AcceptNew(host_keys.USER.expanduser())
     client.set_missing_host_key_policy(accept if login.trust.accept_new else host_keys.Refuse())
-    name = login.address.known_as
-    for kind, host_key in (host_keys.known(login.trust, name).lookup(name) or {}).items():
+    name = login.address.known_hosts_name
+    for kind, host_key in (host_keys.known_keys(login.trust, name).lookup(name) or {}).items():
         client.get_host_keys().add(name, kind, host_key)
     try:
         _log_in(client, login.address, key, _dial(login.address))
     except (OSError, EOFError, paramiko.SSHException) as error:
         client.close()
-        raise _why_not(login, error, again=again) from None
+        raise _connection_error(login, error, again=again) from None
     except BaseException:
         client.close()
         raise
-    if accept.news:
-        say(accept.news)
+    if accept.notice:
+        on_notice(accept.notice)
     return client
 
 
 def _dial(where: Address) -> socket.socket:
-    made = socket.create_connection((where.host, where.port), _ANSWER)
+    made = socket.create_connection((where.host, where.port), _TIMEOUT)
     # Signs of life that nobody acknowledges end the connection; ssh itself would wait for ever.
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD * 1000)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT * 1000)
     return made
 
 
@@ -288,16 +288,16 @@ def _log_in(
         pkey=key,
         allow_agent=key is None,
         look_for_keys=key is None,
-        timeout=_ANSWER,
-        banner_timeout=_ANSWER,
-        auth_timeout=_ANSWER,
+        timeout=_TIMEOUT,
+        banner_timeout=_TIMEOUT,
+        auth_timeout=_TIMEOUT,
     )
     transport = client.get_transport()
     assert transport
-    transport.set_keepalive(_ALIVE)
+    transport.set_keepalive(_KEEPALIVE)
 
 
-def _why_not(login: Login, error: Exception, *, again: bool) -> BakeryError:
+def _connection_error(login: Login, error: Exception, *, again: bool) -> BakeryError:
     """The cause in words, and what to do."""
     where, key = login.address, login.key or "any key of the agent or ~/.ssh"
     match error:
@@ -305,10 +305,10 @@ def _why_not(login: Login, error: Exception, *, again: bool) -> BakeryError:
             return BadInput("The keys in ~/.ssh are locked with a passphrase.", "Add one to ssh-agent.")
         case paramiko.BadHostKeyException():
             return Unreachable(
-                f"The host key of {where.known_as} has CHANGED: it is {host_keys.shown(error.key)}, "
-                f"known is {host_keys.shown(error.expected_key)}. Nothing was sent to it.",
+                f"The host key of {where.known_hosts_name} has CHANGED: it is {host_keys.fingerprint(error.key)}, "
+                f"known is {host_keys.fingerprint(error.expected_key)}. Nothing was sent to it.",
                 "Either somebody is in between, or the machine was made anew; in that case remove the "
-                f"old key with ssh-keygen -R '{where.known_as}', or give the new one with --host-key.",
+                f"old key with ssh-keygen -R '{where.known_hosts_name}', or give the new one with --host-key.",
             )
         case paramiko.AuthenticationException():
             return Unreachable(
@@ -319,7 +319,7 @@ def _why_not(login: Login, error: Exception, *, again: bool) -> BakeryError:
             why, hint = "no such name", "Is it spelled right?"
         case TimeoutError():
             why, hint = (
-                f"no answer within {_ANSWER} s",
+                f"no answer within {_TIMEOUT} s",
                 "Is the machine up? Does a firewall drop this port?",
             )
         case ConnectionRefusedError():
@@ -336,14 +336,14 @@ def _send(channel: paramiko.Channel, data: bytes) -> None:
         channel.shutdown_write()
     except OSError:
         if not channel.closed:
-            raise  # else it ended without reading all, and will say how
+            raise  # else it ended without reading all, and will on_notice how
 
 
 def _read(channel: paramiko.Channel, on_line: OnLine) -> int:
     """Both pipes at once, as neither goes on while the other is full; -1 if no status came."""
     pipes = (
-        (channel.recv_ready, channel.recv, Lines(on_line)),
-        (channel.recv_stderr_ready, channel.recv_stderr, Lines(on_line)),
+        (channel.recv_ready, channel.recv, LineSplitter(on_line)),
+        (channel.recv_stderr_ready, channel.recv_stderr, LineSplitter(on_line)),
     )
     while True:
         ended = channel.eof_received or channel.closed  # before the look: nothing comes after it

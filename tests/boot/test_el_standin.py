@@ -34,7 +34,7 @@ from provisioner.events import Silent
 from provisioner.plan import Plan
 from provisioner.process import run
 from provisioner.roles.seal import machine_id
-from provisioner.targets.chroot import Chroot, Loan
+from provisioner.targets.chroot import Chroot, TemporaryRepositories
 from tests.boot.life import conf, configure, submitted, wait_job, wait_joined
 from tests.conftest import VENDOR, Ended, command
 from tests.integration import el_standin
@@ -325,7 +325,7 @@ def become_container(root: Path, vendor: Vendor, packages: Path) -> None:
     """By the plan of `--format oci`. How a root becomes an archive is not the base's business."""
     plan = vendor.plan("--format", "oci")
     with served(vendor.standin.repositories) as server:
-        target = Chroot(root, Loan("", "", packages, vendor.urls(server)))
+        target = Chroot(root, TemporaryRepositories("", "", packages, vendor.urls(server)))
         try:
             apply(plan.steps, target, Silent())
         finally:

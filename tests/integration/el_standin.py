@@ -25,7 +25,7 @@ from bakery.store.locks import alone
 from bakery.store.store import Store
 from provisioner.disk.file_systems import mount_root
 from provisioner.process import run
-from provisioner.targets.chroot import Chroot, Loan
+from provisioner.targets.chroot import Chroot, TemporaryRepositories
 
 BASE = bases.find(bases.DEFAULT)
 Release = Literal["7", "9"]
@@ -208,7 +208,9 @@ class _Workshop:
 def _workshop(root: Path, store: Store) -> Iterator[_Workshop]:
     packages = store.packages("trixie")
     with alone(packages):  # apt allows one writer
-        loan = Loan(mirror.find().sources("trixie"), mirror.preferences("trixie"), packages)
+        loan = TemporaryRepositories(
+            mirror.find().sources("trixie"), mirror.preferences("trixie"), packages
+        )
         (root / OURS[1:]).mkdir(mode=0o755)
         target = Chroot(root, loan)
         try:

@@ -26,7 +26,7 @@ from provisioner.apply import apply
 from provisioner.errors import BakeryError, Unreachable, WrongChecksum
 from provisioner.events import Silent
 from provisioner.process import run
-from provisioner.targets.chroot import Chroot, Loan
+from provisioner.targets.chroot import Chroot, TemporaryRepositories
 from tests import golden_plans
 from tests.integration import el_standin
 from tests.integration.el_standin import Standin
@@ -56,7 +56,7 @@ def root(vendor: Path, tmp_path: Path) -> Iterator[Path]:
 
 @contextmanager
 def target(root: Path, tmp_path: Path, urls: Mapping[str, str]) -> Iterator[Chroot]:
-    made = Chroot(root, Loan("", "", tmp_path / "packages", urls))
+    made = Chroot(root, TemporaryRepositories("", "", tmp_path / "packages", urls))
     try:
         yield made
     finally:

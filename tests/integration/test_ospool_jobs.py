@@ -19,7 +19,7 @@ from bakery.runtime.mirror import find as find_mirror
 from bakery.store.store import Store
 from provisioner.actions import Put, Run
 from provisioner.roles import Pelican
-from provisioner.roles.workers.ospool_data import GIVEN, GivenPelican
+from provisioner.roles.workers.ospool_data import PLUGIN, InstallPelican
 from tests.boot.test_guest_life import booted, conf, shell, slot, write
 from tests.conftest import command, mounted
 from tests.integration import repository
@@ -297,12 +297,12 @@ def test_osdf_is_not_advertised_if_the_plugin_does_not_answer(machine: Namespace
 
 def installed(machine: NamespaceMachine, given: Pelican, content: bytes | None = None) -> str:
     """What the step makes of it on a machine; of other content, if it arrives there as that."""
-    put, run = GivenPelican(given).actions()
+    put, run = InstallPelican(given).actions()
     assert isinstance(put, Put) and isinstance(run, Run)
     machine.put(put.path, content or put.data, put.mode)
     done = machine.run(list(run.argv), expect=(0, 1))
     machine.run(["rm", "-f", put.path])
-    return done.stdout or shell(machine, f"{GIVEN}; stat -c %a,%U {GIVEN}")
+    return done.stdout or shell(machine, f"{PLUGIN}; stat -c %a,%U {PLUGIN}")
 
 
 def test_pelican_is_unpacked_from_each_form_that_it_is_released_in(

@@ -28,7 +28,7 @@ from provisioner.plan import Plan, PlannedStep, chained_id
 from provisioner.process import run
 from provisioner.process.line_splitter import LONGEST
 from provisioner.remote import applied_steps
-from provisioner.remote.machine import BAN
+from provisioner.remote.machine import POLICY_SCRIPT
 from provisioner.roles.base import POLICY
 from provisioner.steps import Command, Directory, File, Packages, Refresh, Service, Step, lower
 from provisioner.targets import ssh
@@ -358,7 +358,7 @@ def test_what_comes_incomplete_never_gets_its_name(site: Site) -> None:
 
 
 def test_a_ban_that_could_not_be_lifted_lifts_itself(site: Site) -> None:
-    site.machine.put(POLICY, BAN, 0o755)
+    site.machine.put(POLICY, POLICY_SCRIPT, 0o755)
     hold = site.machine.run(["sh", "-c", f"exec 9>>{ssh.LOCK}; flock 9; {POLICY} x start"], expect=(101,))
     assert (hold.stdout, site.has(POLICY)) == ("", True)
     site.machine.run([POLICY, "x", "start"])

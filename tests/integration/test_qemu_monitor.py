@@ -38,8 +38,8 @@ def write(folder: Path, pattern: int) -> None:
     """By QEMU, as its guest would."""
     with qmp.connected(folder / "qmp") as monitor:
         told = f'qemu-io {disk_layers.DRIVE} "write -P {pattern} 0 64k"'
-        said = monitor.execute("human-monitor-command", **{"command-line": told})
-        assert "wrote 65536" in said or said == "", said
+        stream = monitor.execute("human-monitor-command", **{"command-line": told})
+        assert "wrote 65536" in stream or stream == "", stream
 
 
 def begins_with(disk: Path, pattern: int) -> bool:
@@ -50,15 +50,15 @@ def begins_with(disk: Path, pattern: int) -> bool:
 def test_what_was_put_aside_is_whole_at_once_and_stays_as_it_was(machine: Path) -> None:
     first = machine / "disk.qcow2"
     write(machine, 1)
-    layer = disk_layers.layer_after(first, 7)
-    disk_layers._empty(layer, first, SIZE)
-    qmp.write_to(machine / "qmp", disk_layers.DRIVE, layer)
+    layer = disk_layers.overlay_after(first, 7)
+    disk_layers._create_overlay(layer, first, SIZE)
+    qmp.snapshot(machine / "qmp", disk_layers.DRIVE, layer)
     # QEMU still runs, and has both open.
     qemu_img.to_qcow2(first, machine / "kept.qcow2", "qcow2")
     write(machine, 2)
     with qmp.connected(machine / "qmp") as monitor:
         monitor.execute("quit")
-    for disk, pattern in ((machine / "kept.qcow2", 1), (disk_layers.last(first), 2)):
+    for disk, pattern in ((machine / "kept.qcow2", 1), (disk_layers.top(first), 2)):
         assert bool(qemu_img.other_files(disk)) == (disk.name != "kept.qcow2")
         qemu_img.to_raw(disk, machine / "disk.raw")
         assert begins_with(machine / "disk.raw", pattern)
@@ -66,11 +66,11 @@ def test_what_was_put_aside_is_whole_at_once_and_stays_as_it_was(machine: Path) 
 
 def test_a_layer_that_is_not_there_is_refused_in_qemu_s_words(machine: Path) -> None:
     with pytest.raises(BakeryError, match=r"QEMU refused blockdev-snapshot-sync: .*No such file"):
-        qmp.write_to(machine / "qmp", disk_layers.DRIVE, machine / "disk-7.qcow2")
+        qmp.snapshot(machine / "qmp", disk_layers.DRIVE, machine / "disk-7.qcow2")
 
 
 def test_a_qemu_that_has_ended_does_not_answer(machine: Path) -> None:
     with qmp.connected(machine / "qmp") as monitor:
         monitor.execute("quit")
     with pytest.raises(BakeryError, match=r"does not answer|ended without"):
-        qmp.write_to(machine / "qmp", disk_layers.DRIVE, machine / "disk-7.qcow2")
+        qmp.snapshot(machine / "qmp", disk_layers.DRIVE, machine / "disk-7.qcow2")

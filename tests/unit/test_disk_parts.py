@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from provisioner.disk.file_systems import Entry, Partition, candidates, entries, named
+from provisioner.disk.file_systems import (
+    FstabEntry,
+    Partition,
+    find_partition,
+    fstab_entries,
+    root_candidates,
+)
 
 ROOT, LINUX, ESP = (
     "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
@@ -26,12 +32,12 @@ DISK = (
 
 
 def test_the_largest_comes_first_and_only_what_can_be_mounted() -> None:
-    assert [each.number for each in candidates(DISK)] == [1, 16]
+    assert [each.number for each in root_candidates(DISK)] == [1, 16]
 
 
 def test_a_root_by_its_type_comes_before_a_larger_one() -> None:
     small = part(3, ROOT, 5, "ext4")
-    assert candidates((*DISK, small))[0] == small
+    assert root_candidates((*DISK, small))[0] == small
 
 
 @pytest.mark.parametrize(
@@ -48,7 +54,7 @@ def test_a_root_by_its_type_comes_before_a_larger_one() -> None:
     ],
 )
 def test_what_fstab_means(spec: str, number: int) -> None:
-    found = named(spec, DISK)
+    found = find_partition(spec, DISK)
     assert found and found.number == number
 
 
@@ -56,7 +62,7 @@ def test_what_fstab_means(spec: str, number: int) -> None:
     "spec", ["UUID=zz", "LABEL=boot", "LABEL=", "/dev/vda2", "/dev/vdb1", "tmpfs", "/dev/mapper/root", ""]
 )
 def test_what_is_not_of_this_disk(spec: str) -> None:
-    assert named(spec, DISK) is None
+    assert find_partition(spec, DISK) is None
 
 
 def test_fstab_s_lines_the_outer_before_the_inner() -> None:
@@ -71,8 +77,8 @@ UUID=5 /my\\040data ext4 defaults
 LABEL=x /../../etc ext4 defaults
 proc
 """
-    assert list(entries(text)) == [
-        Entry("UUID=1", "/boot"),
-        Entry("UUID=5", "/my data"),
-        Entry("UUID=2", "/boot/efi"),
+    assert list(fstab_entries(text)) == [
+        FstabEntry("UUID=1", "/boot"),
+        FstabEntry("UUID=5", "/my data"),
+        FstabEntry("UUID=2", "/boot/efi"),
     ]

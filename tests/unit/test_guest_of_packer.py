@@ -15,12 +15,12 @@ from bakery.engines.packer import build_files, disk_layers, guest
 from bakery.engines.packer.build_files import Files, Start
 from bakery.engines.packer.disk_layers import Disk
 from bakery.engines.packer.guest import Task
-from bakery.engines.packer.temporary_repositories import Loan
+from bakery.engines.packer.temporary_repositories import TemporaryRepositories
 from bakery.image import recipe
 from bakery.machines.accelerator import KVM, TCG, Accelerator
 from bakery.runtime import data, mirror
 from provisioner.actions import Put, Run
-from provisioner.checkpoints import Wanted
+from provisioner.checkpoints import Policy
 from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
 from provisioner.events import Event, Silent
 from provisioner.targets import OnLine
@@ -36,7 +36,7 @@ REPOSITORIES = Repositories("trixie", mirror.Mirror(MIRROR, "").sources("trixie"
 @pytest.fixture
 def task() -> Task:
     sources = {step.role: REPOSITORIES.of(step.role) for step in PLAN.steps}
-    return Task(PLAN, 0, "key", "host.pub", Loan("preferences", sources), True)
+    return Task(PLAN, 0, "key", "host.pub", TemporaryRepositories("preferences", sources), True)
 
 
 def test_a_task_crosses_a_file(task: Task) -> None:
@@ -46,12 +46,12 @@ def test_a_task_crosses_a_file(task: Task) -> None:
 
 def test_each_step_is_applied_as_planned_with_what_is_lent(task: Task) -> None:
     target = Recorder()
-    guest.make(task, target, Silent())
+    guest.apply_task(task, target, Silent())
     steps = [action for step in PLAN.steps for action in step.actions]
     done = [_planned(action) for action in target.actions]
     assert [action for action in done if action in steps] == steps
-    lent = [a for a in target.actions if isinstance(a, Run) and a.argv[:1] == ("env",)]
-    assert all("APT_CONFIG=/run/worker-bakery/apt.conf" in action.argv for action in lent)
+    commands = [a for a in target.actions if isinstance(a, Run) and a.argv[:1] == ("env",)]
+    assert all("APT_CONFIG=/run/worker-bakery/apt.conf" in action.argv for action in commands)
 
 
 def _planned(action: Run | Put) -> Run | Put:
@@ -63,7 +63,7 @@ def _planned(action: Run | Put) -> Run | Put:
 
 def test_what_is_lent_lies_in_memory_and_only_optional_roles_see_their_sources(task: Task) -> None:
     target = Recorder()
-    guest.make(task, target, Silent())
+    guest.apply_task(task, target, Silent())
     puts = [action for action in target.actions if isinstance(action, Put)]
     mentions = [put for put in puts if b"mirror.invalid" in put.data]
     assert {put.path for put in mentions} == {"/run/worker-bakery/sources.list.d/bake.sources"}
@@ -75,7 +75,7 @@ def test_what_is_lent_lies_in_memory_and_only_optional_roles_see_their_sources(t
 
 def test_the_boot_is_undone_first_and_space_given_back_last(task: Task) -> None:
     target = Recorder()
-    guest.make(task, target, Silent())
+    guest.apply_task(task, target, Silent())
     texts = [str(action.argv) if isinstance(action, Run) else "" for action in target.actions]
     assert "journalctl --relinquish-var" in texts[0]
     assert "fstrim /" in texts[-1]
@@ -86,7 +86,7 @@ def test_the_boot_is_undone_first_and_space_given_back_last(task: Task) -> None:
 
 def test_only_the_steps_of_the_task_are_applied(task: Task) -> None:
     target = Recorder()
-    guest.make(replace(task, first=len(PLAN.steps) - 1), target, Silent())
+    guest.apply_task(replace(task, first=len(PLAN.steps) - 1), target, Silent())
     assert [put.path for put in target.actions if isinstance(put, Put)][-1] == recipe.IMAGE
     assert not [run for run in target.actions if isinstance(run, Run) and "install" in run.argv]
 
@@ -123,29 +123,29 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
         Path(argv[-2]).touch()
         watched.seen.append(" ".join(argv))
 
-    def write_to(monitor: Path, drive: str, layer: Path) -> None:
+    def snapshot(monitor: Path, drive: str, layer: Path) -> None:
         watched.seen.append(f"write {drive} {layer}")
 
     monkeypatch.setattr("bakery.engines.packer.disk_layers.run.call", create)
-    monkeypatch.setattr("bakery.engines.packer.disk_layers.qmp.write_to", write_to)
+    monkeypatch.setattr("bakery.engines.packer.disk_layers.qmp.snapshot", snapshot)
     return watched
 
 
 def test_at_the_ends_of_all_roles_but_the_last_the_disk_is_put_aside(
     task: Task, disk: Disk, watched: Watched
 ) -> None:
-    guest.make(replace(task, disk=disk), watched, watched)
-    told = [row.split() for row in watched.seen if row.startswith("checkpoint")]
+    guest.apply_task(replace(task, disk=disk), watched, watched)
+    checkpoints = [row.split() for row in watched.seen if row.startswith("checkpoint")]
     ends = PLAN.role_ends()[:-1]
-    below = [disk.first, *(str(disk_layers.layer_after(Path(disk.first), end)) for end in ends)]
-    assert told == [["checkpoint", str(end), layer] for end, layer in zip(ends, below, strict=False)]
-    assert disk_layers.last(Path(disk.first)) == Path(below[-1])
+    below = [disk.first, *(str(disk_layers.overlay_after(Path(disk.first), end)) for end in ends)]
+    assert checkpoints == [["checkpoint", str(end), layer] for end, layer in zip(ends, below, strict=False)]
+    assert disk_layers.top(Path(disk.first)) == Path(below[-1])
 
 
 def test_the_machine_is_at_rest_while_the_disk_is_put_aside_and_goes_on_then(
     task: Task, disk: Disk, watched: Watched
 ) -> None:
-    guest.make(replace(task, disk=disk), watched, watched)
+    guest.apply_task(replace(task, disk=disk), watched, watched)
     at = next(n for n, row in enumerate(watched.seen) if row.startswith("write system"))
     rest, go_on = watched.seen[at - 1], watched.seen[at + 1]
     assert "rm -f" in rest and rest.index("rm -f") < rest.index("sync\nfstrim") < rest.index("--freeze")
@@ -161,18 +161,18 @@ def test_a_machine_that_qemu_refuses_a_layer_goes_on_before_that_is_told(
     def refuse(*_: object) -> None:
         raise BakeryError("QEMU refused it.")
 
-    monkeypatch.setattr("bakery.engines.packer.disk_layers.qmp.write_to", refuse)
+    monkeypatch.setattr("bakery.engines.packer.disk_layers.qmp.snapshot", refuse)
     with pytest.raises(BakeryError, match="refused"):
-        guest.make(replace(task, disk=disk), watched, watched)
+        guest.apply_task(replace(task, disk=disk), watched, watched)
     assert "--unfreeze" in watched.seen[-2]
     assert watched.seen[-1] == "sh -c sync"
 
 
-@pytest.mark.parametrize("wanted", ["none", "auto"])
+@pytest.mark.parametrize("policy", ["none", "auto"])
 def test_no_layer_where_none_is_wanted_or_pays(
-    wanted: Wanted, task: Task, disk: Disk, watched: Watched
+    policy: Policy, task: Task, disk: Disk, watched: Watched
 ) -> None:
-    guest.make(replace(task, disk=replace(disk, wanted=wanted)), watched, watched)
+    guest.apply_task(replace(task, disk=replace(disk, policy=policy)), watched, watched)
     assert not [row for row in watched.seen if "freeze" in row or row.startswith("checkpoint")]
 
 
@@ -203,19 +203,19 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_lost_connection_is_made_again_and_the_step_repeated(task: Task) -> None:
     target = Fails(lost=2)
-    guest.make(task, target, Silent())
+    guest.apply_task(task, target, Silent())
     assert target.tries > 2
 
 
 def test_a_connection_that_stays_lost_ends_it(task: Task) -> None:
     with pytest.raises(ConnectionLost):
-        guest.make(task, Fails(lost=99), Silent())
+        guest.apply_task(task, Fails(lost=99), Silent())
 
 
 def test_a_failed_command_is_not_tried_again(task: Task) -> None:
     target = Fails(lost=-101)
     with pytest.raises(CommandFailed):
-        guest.make(task, target, Silent())
+        guest.apply_task(task, target, Silent())
     assert target.tries == 1
     assert target.actions[-1] == Run(("sh", "-c", "sync"))  # its disk may be kept
 
@@ -234,9 +234,9 @@ def test_a_failed_command_is_not_tried_again(task: Task) -> None:
     ],
 )
 def test_errors_are_told_of_an_image(error: BakeryError, kind: type[BakeryError], says: str) -> None:
-    told = guest.of_image(error)
-    assert type(told) is kind
-    assert says in str(told)
+    reported = guest.for_image(error)
+    assert type(reported) is kind
+    assert says in str(reported)
 
 
 # --- what packer is told -----------------------------------------------------------------------
@@ -247,12 +247,16 @@ def test_every_variable_of_the_template_is_given(
     accelerator: Accelerator, cpu: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("bakery.engines.packer.build_files.qemu_img.virtual_size", lambda _: 4096)
-    told = build_files._variables(
-        Files(tmp_path), Start(tmp_path / "base", 0), tmp_path / "key", accelerator, watched=False
+    variables = build_files._variables(
+        Files(tmp_path), Start(tmp_path / "base", 0), tmp_path / "key", accelerator, monitored=False
     )
     template = build_files.TEMPLATE.read_text()
-    assert set(told) == set(re.findall(r'^variable "(\w+)"', template, re.MULTILINE))
-    assert (told["cpu"], told["disk_size"], told["qemu"]) == (cpu, "4096b", "qemu-system-x86_64")
+    assert set(variables) == set(re.findall(r'^variable "(\w+)"', template, re.MULTILINE))
+    assert (variables["cpu"], variables["disk_size"], variables["qemu"]) == (
+        cpu,
+        "4096b",
+        "qemu-system-x86_64",
+    )
 
 
 def test_the_template_serves_packer_1_6_6_and_does_not_listen_to_the_world() -> None:
@@ -269,8 +273,8 @@ def test_the_seed_lets_in_root_by_key_and_makes_no_account(tmp_path: Path) -> No
         path.write_text(f"PRIVATE {path.name}\n")
         path.with_suffix(".pub").write_text(f"ssh-ed25519 {path.name}\n")
     files = build_files._seed(login, host)
-    told = json.loads(files["user-data"].removeprefix(b"#cloud-config\n"))
-    assert (told["users"], told["disable_root"], told["ssh_pwauth"]) == ([], False, False)
-    assert told["cloud_init_modules"] == ["ssh"]
+    user_data = json.loads(files["user-data"].removeprefix(b"#cloud-config\n"))
+    assert (user_data["users"], user_data["disable_root"], user_data["ssh_pwauth"]) == ([], False, False)
+    assert user_data["cloud_init_modules"] == ["ssh"]
     assert b"PRIVATE login" not in files["user-data"] + files["meta-data"]
     assert json.loads(files["meta-data"])["public-keys"] == ["ssh-ed25519 login"]

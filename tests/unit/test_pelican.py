@@ -15,7 +15,7 @@ from provisioner.actions import Put, Run
 from provisioner.errors import BadInput
 from provisioner.plan import Plan
 from provisioner.roles import Pelican
-from provisioner.roles.workers.ospool_data import GIVEN, SETTINGS, GivenPelican
+from provisioner.roles.workers.ospool_data import PLUGIN, SETTINGS, InstallPelican
 
 PROGRAM = b"\x7fELF of a test"
 
@@ -44,11 +44,11 @@ def test_what_is_given_is_known_by_its_digest_and_takes_the_place_of_a_package()
         assert "install pelican-osdf-compat" not in titles(plan)
         assert plan.id != planned(base).id
         assert plan.id != planned(base, Pelican("archive", b"\x1f\x8b of another")).id
-    put, run = GivenPelican(given).actions()
+    put, run = InstallPelican(given).actions()
     assert isinstance(put, Put) and isinstance(run, Run)
     assert run.argv[-2:] == ("archive", hashlib.sha256(given.data).hexdigest())
     assert put.data == given.data and put.path.startswith("/var/tmp/")
-    assert GIVEN.endswith("/stash_plugin")
+    assert PLUGIN.endswith("/stash_plugin")
     puts = {a.path: a.data for step in planned("debian13", given).steps for a in step.actions
             if isinstance(a, Put)}  # fmt: skip
     assert puts[SETTINGS] == b"FILETRANSFER_PLUGINS = $(FILETRANSFER_PLUGINS),$(STASH_PLUGIN)\n"

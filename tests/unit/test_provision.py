@@ -13,11 +13,11 @@ from provisioner.actions import Put, Run
 from provisioner.errors import BadInput, CommandFailed, Unreachable
 from provisioner.events import Event
 from provisioner.plan import Plan, PlannedStep, chained_id
-from provisioner.process.line_splitter import LONGEST, Lines
+from provisioner.process.line_splitter import LONGEST, LineSplitter
 from provisioner.process.scrub import hide
 from provisioner.remote import applied_steps, inventory
 from provisioner.remote import machine as remote
-from provisioner.remote.machine import BAN, Options, provision, steps_for
+from provisioner.remote.machine import POLICY_SCRIPT, Options, apply_plan, steps_for
 from provisioner.roles.base import POLICY
 from provisioner.steps import FetchKey
 from provisioner.targets import OnLine, host_keys, ssh
@@ -68,7 +68,7 @@ class Machine:
         self.files[path] = data
 
 
-class Heard:
+class TextMonitor:
     def __init__(self) -> None:
         self.texts: list[str] = []
 
@@ -77,9 +77,9 @@ class Heard:
 
 
 def apply(machine: Machine, plan: Plan = PLAN, **how: bool) -> tuple[int, list[str]]:
-    heard = Heard()
-    outcome = provision(plan, machine, heard, Options(**how), sleep=lambda _: None)  # type: ignore[arg-type]  # a table's
-    return outcome.before, heard.texts
+    monitor = TextMonitor()
+    outcome = apply_plan(plan, machine, monitor, Options(**how), sleep=lambda _: None)  # type: ignore[arg-type]  # a table's
+    return outcome.before, monitor.texts
 
 
 def test_what_a_plan_fetches_is_kept_sight_of_as_what_it_writes() -> None:
@@ -126,10 +126,10 @@ def test_another_plan_s_steps_are_forgotten_before_the_first_of_this_one() -> No
 
 
 def test_a_lost_connection_is_made_again_and_said() -> None:
-    machine = Machine(lost=len(remote.WAITS))
+    machine = Machine(lost=len(remote.RETRY_DELAYS))
     _, texts = apply(machine)
-    assert machine.ran == ["one"] * (len(remote.WAITS) + 1) + ["three"]
-    assert sum("the step repeated" in text for text in texts) == len(remote.WAITS)
+    assert machine.ran == ["one"] * (len(remote.RETRY_DELAYS) + 1) + ["three"]
+    assert sum("the step repeated" in text for text in texts) == len(remote.RETRY_DELAYS)
 
 
 def test_but_not_for_ever() -> None:
@@ -146,7 +146,7 @@ def test_a_policy_of_the_machine_s_own_stays() -> None:
     _, texts = apply(machine)
     assert machine.files[POLICY] == b"theirs\n"
     assert any("its own" in text or "own /usr" in text for text in texts)
-    machine.files[POLICY] = BAN  # of a run that was killed
+    machine.files[POLICY] = POLICY_SCRIPT  # of a run that was killed
     apply(machine, from_scratch=True)
     assert POLICY not in machine.files
 
@@ -187,7 +187,7 @@ def test_what_is_no_address(text: str) -> None:
 @pytest.mark.parametrize("size", [1, 7, 100])
 def test_lines_of_any_pieces(size: int) -> None:
     data, seen = "one\r\n\nthr€e\nlast".encode(), list[str]()
-    lines = Lines(seen.append)
+    lines = LineSplitter(seen.append)
     for start in range(0, len(data), size):
         lines.feed(data[start : start + size])
     lines.close()
@@ -197,7 +197,7 @@ def test_lines_of_any_pieces(size: int) -> None:
 def test_a_line_without_end_is_cut_and_no_secret_with_it() -> None:
     hide("a secret that is known")
     seen: list[str] = []
-    lines = Lines(seen.append)
+    lines = LineSplitter(seen.append)
     lines.feed(b"x" * (LONGEST - 10) + b"a secret that is known" + b"y" * 10**6)
     lines.feed(b"y" * 10**6 + b"\nnext\n")
     assert seen[0].endswith("x[secret]yy …")
@@ -214,10 +214,10 @@ def test_keys_of_a_machine() -> None:
 def test_a_key_is_kept_after_what_is_there(tmp_path: Path) -> None:
     file = tmp_path / "ssh" / "known_hosts"
     (key,) = (host_keys.parse(KEY, "new").lookup("new") or {}).values()
-    host_keys.remember(file, "new", key)
+    host_keys.add_known_host(file, "new", key)
     assert file.read_text() == f"new {KEY}\n"
     file.write_text("# mine")
-    host_keys.remember(file, "new", key)
+    host_keys.add_known_host(file, "new", key)
     assert file.read_text() == f"# mine\nnew {KEY}\n"
 
 

@@ -1,4 +1,4 @@
-"""The conversation with QEMU's monitor, on streams that hold what QEMU 10 has said."""
+"""The conversation with QEMU's monitor, on streams that hold what QEMU 10 has stream."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVENT = {
 REFUSED = {"error": {"class": "GenericError", "desc": "Cannot find device='system' nor node-name=''"}}
 
 
-class Said(BytesIO):
+class Stream(BytesIO):
     """What QEMU says, all of it at once; what it is told is kept."""
 
     def __init__(self, *messages: object) -> None:
@@ -37,32 +37,32 @@ class Said(BytesIO):
 
 
 def test_a_command_is_sent_after_the_greeting_and_events_are_passed_over() -> None:
-    said = Said(GREETING, DONE, EVENT, {"return": {"status": "running"}})
-    assert qmp.Monitor(said).execute("query-status") == {"status": "running"}
-    assert said.told == [{"execute": "qmp_capabilities"}, {"execute": "query-status"}]
+    stream = Stream(GREETING, DONE, EVENT, {"return": {"status": "running"}})
+    assert qmp.Monitor(stream).execute("query-status") == {"status": "running"}
+    assert stream.told == [{"execute": "qmp_capabilities"}, {"execute": "query-status"}]
 
 
 def test_what_qemu_refuses_is_told_in_its_words() -> None:
     with pytest.raises(BakeryError, match="QEMU refused query-block: Cannot find device='system'"):
-        qmp.Monitor(Said(GREETING, DONE, REFUSED)).execute("query-block")
+        qmp.Monitor(Stream(GREETING, DONE, REFUSED)).execute("query-block")
 
 
 @pytest.mark.parametrize("messages", [(), (GREETING,), (GREETING, DONE), (GREETING, DONE, EVENT)])
 def test_a_monitor_that_ends_is_no_answer(messages: tuple[object, ...]) -> None:
     with pytest.raises(BakeryError, match="ended without an answer"):
-        qmp.Monitor(Said(*messages)).execute("query-block")
+        qmp.Monitor(Stream(*messages)).execute("query-block")
 
 
 def test_the_drive_goes_on_in_a_layer_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = Said(GREETING, DONE, EVENT, DONE)
+    stream = Stream(GREETING, DONE, EVENT, DONE)
 
     @contextmanager
     def connected(_: Path) -> Iterator[qmp.Monitor]:
-        yield qmp.Monitor(said)
+        yield qmp.Monitor(stream)
 
     monkeypatch.setattr(qmp, "connected", connected)
-    qmp.write_to(Path("qmp"), "system", Path("/bake/disk-7.qcow2"))
-    assert said.told[1:] == [
+    qmp.snapshot(Path("qmp"), "system", Path("/bake/disk-7.qcow2"))
+    assert stream.told[1:] == [
         {
             "execute": "blockdev-snapshot-sync",
             "arguments": {

@@ -88,12 +88,12 @@ def test_debian13_adds_no_repository() -> None:
 
 def test_a_lent_mirror_is_no_part_of_the_plan_and_a_kept_one_is() -> None:
     public = planned("almalinux9")
-    lent = repositories.given([f"htcondor={MIRROR}"], [], keep=False)
-    assert planned("almalinux9", lent) == public
-    assert dict(lent.lent) == {"htcondor": MIRROR}
+    temporary = repositories.given([f"htcondor={MIRROR}"], [], keep=False)
+    assert planned("almalinux9", temporary) == public
+    assert dict(temporary.temporary_urls) == {"htcondor": MIRROR}
     kept = repositories.given([f"htcondor={MIRROR}"], [], keep=True)
     assert planned("almalinux9", kept).id != public.id
-    assert not kept.lent
+    assert not kept.temporary_urls
     assert f"baseurl={MIRROR}\n" in texts(planned("almalinux9", kept))["/etc/yum.repos.d/htcondor.repo"]
 
 
@@ -155,7 +155,7 @@ enabled=0
 def test_a_vendor_s_file_with_a_mirror_in_the_place_of_all_its_ways() -> None:
     path = "/etc/yum.repos.d/almalinux.repo"
     assert repository_files.ids(path, VENDOR) == {"baseos", "crb"}
-    text = repository_files.repointed(path, VENDOR, {"baseos": MIRROR})
+    text = repository_files.with_urls(path, VENDOR, {"baseos": MIRROR})
     found = configparser.ConfigParser(interpolation=None)
     found.read_string(text)
     assert dict(found["crb"]) == {"metalink": "https://m.example.org/", "enabled": "0"}
@@ -165,23 +165,23 @@ def test_a_vendor_s_file_with_a_mirror_in_the_place_of_all_its_ways() -> None:
         "enabled": "1",
         "gpgkey": "file:///etc/pki/rpm-gpg/RPM-GPG-KEY-AlmaLinux-9",
     }
-    assert repository_files.repointed(path, VENDOR, {}) == VENDOR
+    assert repository_files.with_urls(path, VENDOR, {}) == VENDOR
 
 
 def test_an_apt_source_with_a_mirror() -> None:
     path = "/etc/apt/sources.list.d/worker-htcondor.sources"
     text = texts(planned("debian12"))[path]
     assert repository_files.ids(path, text) == {"htcondor"}
-    assert f"\nURIs: {MIRROR}\n" in repository_files.repointed(path, text, {"htcondor": MIRROR})
+    assert f"\nURIs: {MIRROR}\n" in repository_files.with_urls(path, text, {"htcondor": MIRROR})
     other = "/etc/apt/sources.list.d/debian.sources"
     assert repository_files.ids(other, text) == frozenset()
-    assert repository_files.repointed(other, text, {"htcondor": MIRROR}) == text
+    assert repository_files.with_urls(other, text, {"htcondor": MIRROR}) == text
 
 
 def test_settings_of_yum_are_lent_in_its_own_section() -> None:
     own = "[main]\ngpgcheck=1\ncachedir=/var/cache/yum/$basearch\n"
-    lent = repository_files.with_main(own, {"cachedir": "/run/x", "keepcache": "1"})
-    assert lent == "[main]\ncachedir=/run/x\nkeepcache=1\ngpgcheck=1\n"
+    changed = repository_files.with_main(own, {"cachedir": "/run/x", "keepcache": "1"})
+    assert changed == "[main]\ncachedir=/run/x\nkeepcache=1\ngpgcheck=1\n"
     assert repository_files.with_main("", {"a": "1"}) == "[main]\na=1\n"
 
 

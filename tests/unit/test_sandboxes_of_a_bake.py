@@ -13,7 +13,7 @@ from bakery.engines.chroot import engine as chroot
 from bakery.image import bases, recipe
 from bakery.store.store import Store
 from provisioner import __main__ as sandbox
-from provisioner.checkpoints import Wanted
+from provisioner.checkpoints import Policy
 from provisioner.events import JsonLines, Silent
 from provisioner.plan import Plan
 from provisioner.targets.chroot import APT_CONF
@@ -23,16 +23,16 @@ PLAN = recipe.plan(bases.find("debian13"), "osg", optional=("apptainer",))
 ENDS = PLAN.role_ends()
 
 
-def through(first: int, last: int, wanted: Wanted, writing: float = 0.0) -> tuple[int, bool, Recorder]:
-    options = argparse.Namespace(first=first, last=last, checkpoints=wanted, writing=writing)
+def through(first: int, last: int, policy: Policy, writing: float = 0.0) -> tuple[int, bool, Recorder]:
+    options = argparse.Namespace(first=first, last=last, checkpoints=policy, writing=writing)
     target = Recorder()
     return (*sandbox._steps(PLAN, target, options, JsonLines(io.StringIO())), target)
 
 
-@pytest.mark.parametrize("wanted", ["auto", "none"])
-def test_a_room_goes_on_where_no_checkpoint_pays(wanted: Wanted) -> None:
+@pytest.mark.parametrize("policy", ["auto", "none"])
+def test_a_room_goes_on_where_no_checkpoint_pays(policy: Policy) -> None:
     """No step takes any time here."""
-    done, keep, target = through(0, len(PLAN.steps), wanted)
+    done, keep, target = through(0, len(PLAN.steps), policy)
     assert (done, keep) == (len(PLAN.steps), False)
     assert target.actions == [action for step in PLAN.steps for action in step.actions]
 
@@ -52,21 +52,21 @@ def test_a_slow_role_s_disk_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert through(0, len(PLAN.steps), "auto", writing=3.0)[:2] == (ENDS[1], True)
 
 
-def stretches(more: str, tmp_path: Path) -> list[int]:
+def sandbox_ends(more: str, tmp_path: Path) -> list[int]:
     """Where sandboxes end at the latest."""
-    lent = chroot.Repositories("trixie", "Types: deb\n", more)
-    bake, found, done = chroot._Bake(PLAN, Store(tmp_path), lent, tmp_path, Silent()), [], 0
+    repositories = chroot.Repositories("trixie", "Types: deb\n", more)
+    bake, found, done = chroot._Bake(PLAN, Store(tmp_path), repositories, tmp_path, Silent()), [], 0
     while done < len(PLAN.steps):
-        done = chroot._stretch(done, bake)
+        done = chroot._sandbox_end(done, bake)
         found.append(done)
     return found
 
 
 def test_optional_roles_have_a_room_of_their_own_where_they_see_more(tmp_path: Path) -> None:
     roles = [PLAN.steps[end - 1].role for end in ENDS]
-    assert stretches("", tmp_path) == [len(PLAN.steps)]
+    assert sandbox_ends("", tmp_path) == [len(PLAN.steps)]
     before, after = ENDS[roles.index("condor")], ENDS[roles.index("apptainer")]
-    assert stretches("Types: deb\n", tmp_path) == [before, after, len(PLAN.steps)]
+    assert sandbox_ends("Types: deb\n", tmp_path) == [before, after, len(PLAN.steps)]
 
 
 def test_what_apt_and_dpkg_are_told_for_a_bake_is_in_no_plan() -> None:

@@ -16,7 +16,7 @@ from bakery.runtime import mirror, qemu_img, sandbox
 from bakery.store.locks import alone
 from bakery.store.store import Store
 from provisioner import plan as plans
-from provisioner.checkpoints import Wanted
+from provisioner.checkpoints import Policy
 from provisioner.events import Monitor, note, phase
 from provisioner.plan import Plan
 
@@ -69,7 +69,7 @@ def bake(
     repositories: Repositories,
     work: Path,
     monitor: Monitor,
-    keep: Wanted = "auto",
+    keep: Policy = "auto",
 ) -> Path:
     """The finished, sealed raw disk in `work`. The base must be in the store, and stay there."""
     this, release = _Bake(plan, store, repositories, work, monitor), repositories.release
@@ -95,27 +95,27 @@ def _copy_nearest(this: _Bake) -> int:
         return done
 
 
-def _apply_from(done: int, copying: float, keep: Wanted, this: _Bake) -> None:
+def _apply_from(done: int, copying: float, keep: Policy, this: _Bake) -> None:
     """The steps that are not done, with checkpoints where they pay.
 
     How long one takes to write is first guessed from `copying`, a disk's copy in seconds, then known.
     """
     writing = copying
     while done < len(this.plan.steps):
-        done, is_worth_keeping = _apply(done, _stretch(done, this), keep, writing, this)
+        done, is_worth_keeping = _apply(done, _sandbox_end(done, this), keep, writing, this)
         if is_worth_keeping:
             started = time.monotonic()
             checkpoints.keep(this.disk, this.plan, done, this.store, this.work, this.monitor)
             writing = time.monotonic() - started
 
 
-def _stretch(done: int, this: _Bake) -> int:
+def _sandbox_end(done: int, this: _Bake) -> int:
     """How far one sandbox goes at most: to where roles that see more package sources begin or end."""
     total = len(this.plan.steps)
     return next((end for end in range(done, total) if this.more_at(end) != this.more_at(done)), total)
 
 
-def _apply(first: int, last: int, keep: Wanted, writing: float, this: _Bake) -> tuple[int, bool]:
+def _apply(first: int, last: int, keep: Policy, writing: float, this: _Bake) -> tuple[int, bool]:
     """Apply steps in a sandbox, up to `last` or to the end of a role after which a checkpoint pays.
 
     Returns the next step and whether a checkpoint pays here; the caller writes it once the disk is
@@ -133,5 +133,5 @@ def _apply(first: int, last: int, keep: Wanted, writing: float, this: _Bake) -> 
         *("--preferences", str(work / "apt.preferences"), "--package-cache", str(this.packages)),
         *(f"--repository-url={name}={url}" for name, url in this.repositories.urls.items()),
     ]
-    told = sandbox.relay(command, json.dumps(plans.to_json(this.plan)).encode(), this.monitor)
-    return told["steps"], told["keep"]
+    result = sandbox.relay(command, json.dumps(plans.to_json(this.plan)).encode(), this.monitor)
+    return result["steps"], result["keep"]

@@ -15,7 +15,7 @@ from provisioner.process import run
 TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk")
 
 
-def look(image: Path, command: Sequence[str], store: Store) -> int:
+def run_on_copy(image: Path, command: Sequence[str], store: Store) -> int:
     """Run a command in the image's root, or bash, at our own terminal; its exit status.
 
     Raises BadInput, MissingHere.

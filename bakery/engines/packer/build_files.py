@@ -17,20 +17,20 @@ from bakery.engines.chroot.engine import Repositories
 from bakery.engines.packer import guest, slirp
 from bakery.engines.packer.disk_layers import Disk
 from bakery.engines.packer.guest import Task
-from bakery.engines.packer.temporary_repositories import Loan
+from bakery.engines.packer.temporary_repositories import TemporaryRepositories
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.vm import new_key
 from bakery.runtime import data, mirror, qemu_img
 from bakery.runtime.files import write_private
 from bakery.userdata.delivery import nocloud
-from provisioner.checkpoints import Wanted
+from provisioner.checkpoints import Policy
 from provisioner.plan import Plan
 
 TEMPLATE = data.PACKER / "worker.pkr.hcl"
 VARIABLES = "worker.pkrvars.json"
 FOLDER = "packer"  # in a bake's work folder
 # Seconds that a machine with KVM may take until root is let in; a slower one gets more.
-SSH_LIMIT = 240
+SSH_TIMEOUT = 240
 # Run in QEMU's place, as packer notices neither that QEMU ended nor what it said, and removes its own
 # output folder when a step fails: the disk has a second name.
 _QEMU = """\
@@ -106,7 +106,7 @@ def write(
     start: Start,
     repositories: Repositories,
     accelerator: Accelerator,
-    keep: Wanted | None = None,
+    keep: Policy | None = None,
 ) -> Files:
     """The files, in a folder that nobody else can read.
 
@@ -121,7 +121,7 @@ def write(
         start.done,
         str(login),
         str(host.with_suffix(".pub")),
-        _loan(plan, repositories),
+        _temporary_repositories(plan, repositories),
         keep is not None,
         keep and Disk(str(files.monitor), str(files.disk), qemu_img.virtual_size(start.disk), keep),
     )
@@ -131,13 +131,13 @@ def write(
     if keep:
         files.qemu.write_text(_QEMU.format(folder=_quoted(folder)))
         files.qemu.chmod(0o700)
-    variables = _variables(files, start, login, accelerator, watched=keep is not None)
+    variables = _variables(files, start, login, accelerator, monitored=keep is not None)
     write_private(files.variables, (json.dumps(variables, indent=1) + "\n").encode())
     return files
 
 
-def _loan(plan: Plan, repositories: Repositories) -> Loan:
-    return Loan(
+def _temporary_repositories(plan: Plan, repositories: Repositories) -> TemporaryRepositories:
+    return TemporaryRepositories(
         mirror.preferences(repositories.release),
         {step.role: repositories.of(step.role) for step in plan.steps},
         {name: slirp.seen_from_guest(name, url) for name, url in repositories.urls.items()},
@@ -155,7 +155,7 @@ def _new_key(folder: Path) -> Path:
 
 def _seed(login: Path, host: Path) -> dict[str, bytes]:
     """root is let in by the key, and no account made; of cloud-init's modules only this one runs."""
-    told = {
+    config = {
         "users": [],
         "disable_root": False,
         "ssh_pwauth": False,
@@ -174,12 +174,12 @@ def _seed(login: Path, host: Path) -> dict[str, bytes]:
     # JSON is YAML. Without a host name in it the machine keeps the base's.
     return {
         "meta-data": (json.dumps(about) + "\n").encode(),
-        "user-data": f"#cloud-config\n{json.dumps(told)}\n".encode(),
+        "user-data": f"#cloud-config\n{json.dumps(config)}\n".encode(),
     }
 
 
 def _variables(
-    files: Files, start: Start, login: Path, accelerator: Accelerator, *, watched: bool
+    files: Files, start: Start, login: Path, accelerator: Accelerator, *, monitored: bool
 ) -> dict[str, Any]:
     options = dict(zip(accelerator.options[::2], accelerator.options[1::2], strict=True))
     return {
@@ -189,11 +189,11 @@ def _variables(
         "key": str(login),
         "task": str(files.folder / "task.json"),
         "output": str(files.output),
-        "disk": str(files.disk if watched else files.output / "disk.qcow2"),
+        "disk": str(files.disk if monitored else files.output / "disk.qcow2"),
         "serial": str(files.serial),
         "python": sys.executable,
         "accelerator": options["-accel"],
         "cpu": options["-cpu"],
-        "qemu": str(files.qemu) if watched else "qemu-system-x86_64",
-        "ssh_timeout": f"{SSH_LIMIT * accelerator.slower:.0f}s",
+        "qemu": str(files.qemu) if monitored else "qemu-system-x86_64",
+        "ssh_timeout": f"{SSH_TIMEOUT * accelerator.slower:.0f}s",
     }

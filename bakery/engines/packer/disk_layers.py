@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bakery.engines.packer import qmp
 from provisioner.actions import Put
-from provisioner.checkpoints import Wanted
+from provisioner.checkpoints import Policy
 from provisioner.plan import Plan
 from provisioner.process import run
 from provisioner.targets import OnLine, Target
@@ -24,7 +24,7 @@ _IDENTITY = "/etc/machine-id"
 
 # Of root's folder for keys only what the boot has made. A connection that is lost now is lost for good,
 # as nobody is let in; it is a matter of seconds.
-_REST = r"""
+_FREEZE = r"""
 set -eu
 cd /
 boot=$(awk '$1 == "btime" { print $2 }' /proc/stat)
@@ -43,7 +43,7 @@ sync
 fstrim /
 fsfreeze --freeze /
 """
-_GO_ON = """\
+_THAW = """\
 set -eu
 fsfreeze --unfreeze /
 tar -C / -xpf /run/worker-bakery.aside
@@ -58,40 +58,40 @@ class Disk:
     monitor: str  # path of its socket
     first: str  # path of the first layer; the next ones lie beside it
     size: int  # bytes that the machine sees
-    wanted: Wanted
+    policy: Policy
 
 
-def layer_after(first: Path, steps: int) -> Path:
+def overlay_after(first: Path, steps: int) -> Path:
     """What is written to after so many of the plan's steps."""
     return first.with_name(f"{first.stem}-{steps}.qcow2")
 
 
-def last(first: Path) -> Path:
+def top(first: Path) -> Path:
     """The layer that is on top of all others; `first`, if there is none over it."""
     over = first.parent.glob(f"{first.stem}-*.qcow2")
     return max(over, key=lambda path: int(path.stem.rpartition("-")[2]), default=first)
 
 
-def put_aside(disk: Disk, plan: Plan, steps: int, machine: Target, on_line: OnLine) -> Path:
+def snapshot(disk: Disk, plan: Plan, steps: int, machine: Target, on_line: OnLine) -> Path:
     """The layer that has so many of the plan's steps behind it, and that nobody writes to any more."""
-    done = last(Path(disk.first))
-    layer = layer_after(Path(disk.first), steps)
-    _empty(layer, done, disk.size)
-    machine.run(("env", f"identity={_identity(plan)}", "sh", "-c", _REST), on_line)
+    done = top(Path(disk.first))
+    layer = overlay_after(Path(disk.first), steps)
+    _create_overlay(layer, done, disk.size)
+    machine.run(("env", f"identity={_machine_id(plan)}", "sh", "-c", _FREEZE), on_line)
     try:
-        qmp.write_to(Path(disk.monitor), DRIVE, layer)
+        qmp.snapshot(Path(disk.monitor), DRIVE, layer)
     finally:
-        machine.run(("sh", "-c", _GO_ON), on_line)
+        machine.run(("sh", "-c", _THAW), on_line)
     return done
 
 
-def _empty(layer: Path, over: Path, size: int) -> None:
+def _create_overlay(layer: Path, over: Path, size: int) -> None:
     # -u: what it lies over is in use.
     argv = ["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-o", CLUSTER]
     run.call([*argv, "-b", str(over), "-F", "qcow2", str(layer), str(size)])
 
 
-def _identity(plan: Plan) -> str:
+def _machine_id(plan: Plan) -> str:
     """What the plan's seal makes of it: that of a machine which has not booted yet."""
     put = [action for step in plan.steps for action in step.actions if isinstance(action, Put)]
     return next((each.data.decode() for each in put if each.path == _IDENTITY), "")

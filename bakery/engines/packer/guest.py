@@ -9,7 +9,7 @@ At the ends of roles the disk is put aside (`layers`) for whoever keeps checkpoi
 
     {"event": "checkpoint", "steps": 7, "disk": "/…/disk.qcow2"}    a layer that has 7 steps behind it
 
-With `marked`, events go to stdout as lines that begin with EVENT, else as text for people.
+With `json_events`, events go to stdout as lines that begin with EVENT, else as text for people.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from urllib.parse import unquote
 
 from bakery.engines.packer import disk_layers, temporary_repositories
 from bakery.engines.packer.disk_layers import Disk
-from bakery.engines.packer.temporary_repositories import Borrower, Loan
+from bakery.engines.packer.temporary_repositories import TargetWithRepositories, TemporaryRepositories
 from provisioner import errors
 from provisioner import plan as plans
-from provisioner.apply import perform
+from provisioner.apply import execute
 from provisioner.checkpoints import is_worth_keeping
 from provisioner.errors import BakeryError, DiskFull, Unreachable
 from provisioner.events import Event, Monitor, line, phase, warn
 from provisioner.plan import Plan, PlannedStep
 from provisioner.process.scrub import scrub
-from provisioner.remote.machine import WAITS
+from provisioner.remote.machine import RETRY_DELAYS
 from provisioner.targets import Target
 from provisioner.targets.host_keys import Trust
 from provisioner.targets.ssh import Address, ConnectionLost, Login, Ssh
@@ -48,7 +48,7 @@ DONE = "The machine holds the image."
 # What the boot has made is known by its birth. So is what it made anew, with the same content, of what the
 # base has (the linker's cache, the journal's catalog): that stays. What the running machine cannot do
 # without goes before the seal, or by it.
-_UNDO = r"""
+_REMOVE_BOOT_FILES = r"""
 set -eu
 cloud-init status --wait >/dev/null 2>&1 || true
 systemctl is-system-running --wait >/dev/null 2>&1 || true
@@ -75,7 +75,7 @@ find / -xdev ! -path '/root/.ssh*' ! -path '/etc/ssh/*' ! -path /etc/machine-id 
     done
 """
 # cloud-init's file; networkd goes on with what netplan made of it.
-_UNDO_LATE = "rm -f -- /etc/netplan/50-cloud-init.yaml"
+_REMOVE_NETPLAN = "rm -f -- /etc/netplan/50-cloud-init.yaml"
 _TRIM = "sync; fstrim /"
 
 
@@ -87,8 +87,8 @@ class Task:
     first: int
     key: str  # path of the private key that root lets in
     host_key: str  # path of the machine's public key
-    loan: Loan
-    marked: bool
+    repositories: TemporaryRepositories
+    json_events: bool
     disk: Disk | None = None  # if checkpoints can be made of it
 
 
@@ -98,31 +98,35 @@ def to_json(task: Task) -> dict[str, Any]:
 
 def from_json(data: dict[str, Any]) -> Task:
     disk = Disk(**data["disk"]) if data["disk"] else None
-    rest = {"plan": plans.from_json(data["plan"]), "loan": Loan(**data["loan"]), "disk": disk}
+    rest = {
+        "plan": plans.from_json(data["plan"]),
+        "repositories": TemporaryRepositories(**data["repositories"]),
+        "disk": disk,
+    }
     return Task(**{**data, **rest})
 
 
 def main() -> int:
     task = from_json(json.loads(Path(sys.argv[1]).read_text("utf-8")))
-    monitor: Monitor = Marked() if task.marked else Plain()
+    monitor: Monitor = PrefixedJson() if task.json_events else PlainText()
     address = Address("root", "127.0.0.1", int(sys.argv[2]))
     login = Login(address, Path(task.key), Trust(file=Path(task.host_key)))
     try:
         with Ssh(login, lambda text: warn(monitor, text)) as ssh:
-            make(task, ssh, monitor)
+            apply_task(task, ssh, monitor)
     except BakeryError as error:
-        told = of_image(error)
-        monitor.emit(errors.to_event(told))
-        return told.exit_code
+        reported = for_image(error)
+        monitor.emit(errors.to_event(reported))
+        return reported.exit_code
     monitor.emit({"event": "result", "text": DONE})
     return 0
 
 
-def of_image(error: BakeryError) -> BakeryError:
+def for_image(error: BakeryError) -> BakeryError:
     """What the ssh target says of somebody's machine, as it is to be said of one that becomes an image."""
     match error:
         case ConnectionLost():
-            return Unreachable(f"{error.message} {len(WAITS) + 1} tries were made.", "Bake again.")
+            return Unreachable(f"{error.message} {len(RETRY_DELAYS) + 1} tries were made.", "Bake again.")
         case Unreachable():
             hint = "The machine asks the mirror itself: name one that it reaches with --mirror http://MIRROR/debian."
             return Unreachable(error.message, hint)
@@ -133,19 +137,19 @@ def of_image(error: BakeryError) -> BakeryError:
             return error
 
 
-def make(task: Task, machine: Target, monitor: Monitor) -> None:
+def apply_task(task: Task, machine: Target, monitor: Monitor) -> None:
     """Raises what the target does; ConnectionLost when it stays lost."""
     with phase(monitor, "undo what the boot has changed"):
-        _script(_UNDO, machine, monitor)
-    temporary_repositories.lend(task.loan, task.plan, machine, lambda row: line(monitor, row))
-    with _whole_on_disk(machine, monitor):
+        _script(_REMOVE_BOOT_FILES, machine, monitor)
+    temporary_repositories.add(task.repositories, task.plan, machine, lambda row: line(monitor, row))
+    with _sync_on_failure(machine, monitor):
         _apply(task, machine, monitor)
     with phase(monitor, "give free space back"):
         _script(_TRIM, machine, monitor)
 
 
 @contextmanager
-def _whole_on_disk(machine: Target, monitor: Monitor) -> Iterator[None]:
+def _sync_on_failure(machine: Target, monitor: Monitor) -> Iterator[None]:
     """A step that fails is looked into on the disk, and QEMU is not ended gently."""
     try:
         yield
@@ -165,58 +169,58 @@ def _apply(task: Task, machine: Target, monitor: Monitor) -> None:
         finished = time.monotonic()
         if last == len(plan.steps) or not task.disk:
             continue
-        if is_worth_keeping(task.disk.wanted, finished - since, writing):
-            _put_aside(task.disk, plan, last, machine, monitor)
+        if is_worth_keeping(task.disk.policy, finished - since, writing):
+            _snapshot(task.disk, plan, last, machine, monitor)
             since = time.monotonic()
             writing = since - finished
 
 
 def _apply_role(steps: Sequence[PlannedStep], task: Task, machine: Target, monitor: Monitor) -> None:
-    target = Borrower(machine, task.loan)
-    _begin(steps[0].role, task, target, monitor)
+    target = TargetWithRepositories(machine, task.repositories)
+    _prepare_role(steps[0].role, task, target, monitor)
     for step in steps:
         with phase(monitor, f"{step.role}: {step.title}"):
-            _perform(step, target, monitor)
+            _execute(step, target, monitor)
 
 
-def _begin(role: str, task: Task, target: Target, monitor: Monitor) -> None:
-    temporary_repositories.lend_role(role, task.loan, target)
+def _prepare_role(role: str, task: Task, target: Target, monitor: Monitor) -> None:
+    temporary_repositories.add_for_role(role, task.repositories, target)
     if role == "seal":
-        _script(_UNDO_LATE, target, monitor)
+        _script(_REMOVE_NETPLAN, target, monitor)
 
 
-def _put_aside(disk: Disk, plan: Plan, done: int, machine: Target, monitor: Monitor) -> None:
+def _snapshot(disk: Disk, plan: Plan, done: int, machine: Target, monitor: Monitor) -> None:
     with phase(monitor, f"put the disk aside as it is after {plan.steps[done - 1].role}"):
-        layer = disk_layers.put_aside(disk, plan, done, machine, lambda row: line(monitor, row))
+        layer = disk_layers.snapshot(disk, plan, done, machine, lambda row: line(monitor, row))
     monitor.emit({"event": "checkpoint", "steps": done, "disk": str(layer)})
 
 
-def _perform(step: PlannedStep, target: Target, monitor: Monitor) -> None:
+def _execute(step: PlannedStep, target: Target, monitor: Monitor) -> None:
     """Again after a lost connection, as steps are safe to run twice."""
-    for wait in WAITS:
+    for wait in RETRY_DELAYS:
         try:
-            return perform(step, target, monitor)
+            return execute(step, target, monitor)
         except ConnectionLost as lost:
             warn(monitor, f"{lost.message} In {wait} s it is made again, and the step repeated.")
             time.sleep(wait)
-    return perform(step, target, monitor)
+    return execute(step, target, monitor)
 
 
 def _script(text: str, target: Target, monitor: Monitor) -> None:
     target.run(("sh", "-c", text), lambda row: line(monitor, row))
 
 
-# --- what is told ------------------------------------------------------------------------------
+# --- what is reported ------------------------------------------------------------------------------
 
 
-class Marked:
+class PrefixedJson:
     """An event a line, in a form that packer's own escapes leave as it is."""
 
     def emit(self, event: Event) -> None:
-        print(EVENT + armored(scrub(json.dumps(event))), flush=True)
+        print(EVENT + escape_backslashes(scrub(json.dumps(event))), flush=True)
 
 
-class Plain:
+class PlainText:
     def emit(self, event: Event) -> None:
         match event["event"]:
             case "begin":
@@ -229,12 +233,12 @@ class Plain:
                 print(scrub(f"  {event['text']}"), flush=True)
 
 
-def armored(text: str) -> str:
+def escape_backslashes(text: str) -> str:
     """Without backslashes, which packer does not tell from its own."""
     return text.replace("%", "%25").replace("\\", "%5C")
 
 
-def unarmored(text: str) -> str:
+def unescape(text: str) -> str:
     return unquote(text)
 
 

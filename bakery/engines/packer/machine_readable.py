@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bakery.engines.packer.guest import EVENT, unarmored
+from bakery.engines.packer.guest import EVENT, unescape
 from provisioner.events import Event
 
 _COMMA = "%!(PACKER_COMMA)"
@@ -26,7 +26,7 @@ _HEADINGS = ("Build '", "==> Some builds")
 
 
 @dataclass(frozen=True)
-class Said:
+class Message:
     """A line of packer's. `target` is the build, "" for packer itself; `kind` e.g. ui, error, artifact."""
 
     target: str
@@ -46,23 +46,23 @@ class Artifact:
     files: tuple[str, ...]
 
 
-def parse(line: str) -> Said | None:
+def parse(line: str) -> Message | None:
     """None for what is no line of this format: a panic, or the warning of a library."""
     fields = line.rstrip("\r\n").split(",")
     if len(fields) < 3 or not fields[0].isdigit():
         return None
-    return Said(fields[1], fields[2], tuple(map(_unescaped, fields[3:])))
+    return Message(fields[1], fields[2], tuple(map(_decode, fields[3:])))
 
 
-def _unescaped(text: str) -> str:
+def _decode(text: str) -> str:
     return text.replace(_COMMA, ",").replace("\\n", "\n").replace("\\r", "\r")
 
 
-def events(said: Said) -> Iterator[Event]:
+def events(message: Message) -> Iterator[Event]:
     """A line of packer's as events: those of our provisioner, everything else as output."""
-    if said.kind != "ui" or len(said.data) < 2:
+    if message.kind != "ui" or len(message.data) < 2:
         return
-    for row in said.data[1].splitlines():
+    for row in message.data[1].splitlines():
         text = _PREFIX.sub("", row).strip()
         event = _own(text)
         if event or text:
@@ -73,26 +73,26 @@ def _own(text: str) -> Event | None:
     if not text.startswith(EVENT):
         return None
     try:
-        event: Event = json.loads(unarmored(text.removeprefix(EVENT)))
+        event: Event = json.loads(unescape(text.removeprefix(EVENT)))
     except ValueError:
         return None
     return event if isinstance(event, dict) and "event" in event else None
 
 
-def errors(lines: list[Said]) -> list[str]:
+def errors(lines: list[Message]) -> list[str]:
     """What packer calls the reasons, without its prefixes and headings, each told once."""
-    texts = [said.data[-1].strip() for said in lines if said.is_error and said.data]
+    texts = [message.data[-1].strip() for message in lines if message.is_error and message.data]
     reasons = [_PREFIX.sub("", text) for text in texts if not text.startswith(_HEADINGS)]
     return list(dict.fromkeys(reason for reason in reasons if reason))
 
 
-def artifacts(lines: list[Said]) -> list[Artifact]:
+def artifacts(lines: list[Message]) -> list[Artifact]:
     """Of the lines `artifact,N,KEY,VALUE…`, which end with `artifact,N,end`."""
     builder, files, found = "", [], []
-    for said in lines:
-        if said.kind != "artifact":
+    for message in lines:
+        if message.kind != "artifact":
             continue
-        match said.data[1:]:
+        match message.data[1:]:
             case ("builder-id", name):
                 builder = name
             case ("file", _, path):

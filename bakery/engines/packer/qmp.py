@@ -16,7 +16,7 @@ from typing import Any
 
 from provisioner.errors import BakeryError
 
-_ANSWER = 120  # seconds; QEMU answers between two of the guest's requests
+_TIMEOUT = 120  # seconds; QEMU answers between two of the guest's requests
 
 
 class Monitor:
@@ -29,19 +29,19 @@ class Monitor:
 
     def execute(self, command: str, **arguments: object) -> Any:
         """What the command returns."""
-        told = {"execute": command, **({"arguments": arguments} if arguments else {})}
-        self._stream.write(json.dumps(told).encode() + b"\n")
+        request = {"execute": command, **({"arguments": arguments} if arguments else {})}
+        self._stream.write(json.dumps(request).encode() + b"\n")
         self._stream.flush()
         return self._next("return", command)
 
-    def _next(self, wanted: str, command: str = "") -> Any:
+    def _next(self, key: str, command: str = "") -> Any:
         """The next message that is no event, of which QEMU sends one whenever it likes."""
         for row in self._stream:
             message = json.loads(row)
             if "error" in message:
                 raise BakeryError(f"QEMU refused {command}: {message['error']['desc']}.")
-            if wanted in message:
-                return message[wanted]
+            if key in message:
+                return message[key]
         raise BakeryError(f"QEMU's monitor ended without an answer to {command or 'the connection'}.")
 
 
@@ -50,10 +50,10 @@ def connected(path: Path) -> Iterator[Monitor]:
     """To the socket of that name; it may be longer than sockets' names can be (108 bytes)."""
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     try:
-        with socket.socket(socket.AF_UNIX) as made:
-            made.settimeout(_ANSWER)
-            made.connect(f"/proc/self/fd/{folder}/{path.name}")
-            with made.makefile("rwb") as stream:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_TIMEOUT)
+            connection.connect(f"/proc/self/fd/{folder}/{path.name}")
+            with connection.makefile("rwb") as stream:
                 yield Monitor(stream)
     except (OSError, ValueError) as error:
         raise BakeryError(f"QEMU's monitor {path} does not answer: {error}.") from None
@@ -61,11 +61,11 @@ def connected(path: Path) -> Iterator[Monitor]:
         os.close(folder)
 
 
-def write_to(monitor: Path, drive: str, layer: Path) -> None:
+def snapshot(monitor: Path, drive: str, overlay: Path) -> None:
     """From now on the drive writes to `layer`, a qcow2 over what the drive has; that is only read."""
     with connected(monitor) as qemu:
         qemu.execute(
             "blockdev-snapshot-sync",
             device=drive,
-            **{"snapshot-file": str(layer), "format": "qcow2", "mode": "existing"},
+            **{"snapshot-file": str(overlay), "format": "qcow2", "mode": "existing"},
         )

@@ -14,33 +14,33 @@ from provisioner.packages import repository_files
 from provisioner.packages.repositories import APT, YUM
 from provisioner.plan import Plan
 from provisioner.targets import OnLine, Target
-from provisioner.targets.chroot import APT_CONF, LENT
+from provisioner.targets.chroot import APT_CONF, FOLDER
 
 _LISTS = "/etc/apt/sources.list"
 _SETTINGS = ("/etc/yum.conf", "/etc/dnf/dnf.conf")
-_LEND = f"""
+_MAKE_FOLDER = f"""
 set -eu
-mkdir -p /{LENT}
-mountpoint -q /{LENT} || mount -t tmpfs -o mode=0755,size=75% tmpfs /{LENT}
-cd /{LENT}
+mkdir -p /{FOLDER}
+mountpoint -q /{FOLDER} || mount -t tmpfs -o mode=0755,size=75% tmpfs /{FOLDER}
+cd /{FOLDER}
 mkdir -p archives/partial lists/partial sources.list.d yum.repos.d
 """
 # Each row of each file, after its path.
-_READ = r"""
+_PRINT_FILES = r"""
 for file; do
     if [ -f "$file" ] && [ ! -L "$file" ]; then set -- "$@" "$file"; fi
     shift
 done
 if [ $# -gt 0 ]; then awk '{ print FILENAME "\t" $0 }' "$@"; fi
 """
-_BIND = f'mountpoint -q "$0" || mount --bind "/{LENT}/${{0##*/}}" "$0"'
+_BIND = f'mountpoint -q "$0" || mount --bind "/{FOLDER}/${{0##*/}}" "$0"'
 # systemctl then changes files only, as it does in a chroot: no unit of the image is for this machine, and
 # each reload takes an emulated one ten seconds.
-_ENVIRONMENT = (f"APT_CONFIG=/{LENT}/apt.conf", "SYSTEMD_OFFLINE=1")
+_ENVIRONMENT = (f"APT_CONFIG=/{FOLDER}/apt.conf", "SYSTEMD_OFFLINE=1")
 
 
 @dataclass(frozen=True)
-class Loan:
+class TemporaryRepositories:
     """`preferences` is of apt, `sources` deb822, by the role that it is lent to ("": the machine's own);
     `urls` are by the ids of repositories, as the machine reaches them."""
 
@@ -55,11 +55,11 @@ class Loan:
 
 
 @dataclass(frozen=True)
-class Borrower:
+class TargetWithRepositories:
     """A target whose programs use what was lent, and what a plan says of repositories as it is lent."""
 
     machine: Target
-    loan: Loan
+    repositories: TemporaryRepositories
 
     def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
         self.machine.run(("env", *_ENVIRONMENT, *argv), on_line)
@@ -67,34 +67,34 @@ class Borrower:
     def put(self, path: str, data: bytes, mode: int) -> None:
         self.machine.put(path, data, mode)
         if repository_files.ids(path, data.decode("utf-8", "replace")):
-            _put_all({path: data.decode("utf-8", "replace")}, self.loan, self.machine)
+            _put_all({path: data.decode("utf-8", "replace")}, self.repositories, self.machine)
 
 
-def lend(loan: Loan, plan: Plan, machine: Target, on_line: OnLine) -> None:
+def add(repositories: TemporaryRepositories, plan: Plan, machine: Target, on_line: OnLine) -> None:
     """Raises BadInput if an URL is for a repository that neither the machine nor the plan defines."""
-    machine.run(("sh", "-c", _LEND), on_line)
-    machine.put(f"/{LENT}/apt.conf", APT_CONF.encode(), 0o644)
-    machine.put(f"/{LENT}/preferences", loan.preferences.encode(), 0o644)
+    machine.run(("sh", "-c", _MAKE_FOLDER), on_line)
+    machine.put(f"/{FOLDER}/apt.conf", APT_CONF.encode(), 0o644)
+    machine.put(f"/{FOLDER}/preferences", repositories.preferences.encode(), 0o644)
     found = _read((_LISTS, f"{PurePosixPath(APT).parent}/*", f"{YUM}/*.repo", *_SETTINGS), machine)
     own = {path: text for path, text in found.items() if path not in (_LISTS, *_SETTINGS)}
-    repository_files.check(loan.urls, plan, own)
-    if _LISTS in found and not loan.mirror:
-        machine.put(f"/{LENT}/bake.sources.list", found[_LISTS].encode(), 0o644)
-    _put_all(own, loan, machine)
+    repository_files.check(repositories.urls, plan, own)
+    if _LISTS in found and not repositories.mirror:
+        machine.put(f"/{FOLDER}/bake.sources.list", found[_LISTS].encode(), 0o644)
+    _put_all(own, repositories, machine)
     for path in _SETTINGS:
-        if path in found and loan.urls:
-            _lend_settings(path, found[path], machine, on_line)
+        if path in found and repositories.urls:
+            _redirect_settings(path, found[path], machine, on_line)
 
 
-def lend_role(role: str, loan: Loan, machine: Target) -> None:
+def add_for_role(role: str, repositories: TemporaryRepositories, machine: Target) -> None:
     """The distribution's sources, and those that this role alone sees."""
-    machine.put(f"/{LENT}/sources.list.d/bake.sources", loan.sources[role].encode(), 0o644)
+    machine.put(f"/{FOLDER}/sources.list.d/bake.sources", repositories.sources[role].encode(), 0o644)
 
 
 def _read(patterns: Iterable[str], machine: Target) -> dict[str, str]:
     """The texts of these files of the machine, by path; globs are expanded there."""
     rows: list[str] = []
-    machine.run(("sh", "-c", f"set -- {' '.join(patterns)}\n{_READ}"), rows.append)
+    machine.run(("sh", "-c", f"set -- {' '.join(patterns)}\n{_PRINT_FILES}"), rows.append)
     texts: dict[str, str] = {}
     for row in rows:
         path, _, text = row.partition("\t")
@@ -102,13 +102,15 @@ def _read(patterns: Iterable[str], machine: Target) -> dict[str, str]:
     return texts
 
 
-def _put_all(files: Mapping[str, str], loan: Loan, machine: Target) -> None:
-    for path, text in repository_files.lent(files, loan.urls, mirror=loan.mirror).items():
-        machine.put(f"/{LENT}/{path}", text.encode(), 0o644)
+def _put_all(files: Mapping[str, str], repositories: TemporaryRepositories, machine: Target) -> None:
+    for path, text in repository_files.temporary_definitions(
+        files, repositories.urls, mirror=repositories.mirror
+    ).items():
+        machine.put(f"/{FOLDER}/{path}", text.encode(), 0o644)
 
 
-def _lend_settings(path: str, text: str, machine: Target, on_line: OnLine) -> None:
+def _redirect_settings(path: str, text: str, machine: Target, on_line: OnLine) -> None:
     """yum and dnf read elsewhere, by a file that is bound over theirs until the machine is switched off."""
-    told = repository_files.with_main(text, {"reposdir": f"/{LENT}/yum.repos.d"})
-    machine.put(f"/{LENT}/{PurePosixPath(path).name}", told.encode(), 0o644)
+    changed = repository_files.with_main(text, {"reposdir": f"/{FOLDER}/yum.repos.d"})
+    machine.put(f"/{FOLDER}/{PurePosixPath(path).name}", changed.encode(), 0o644)
     machine.run(("sh", "-c", _BIND, path), on_line)

@@ -14,7 +14,7 @@ from provisioner.roles import Context, Pelican
 from provisioner.steps import Directory, File, Packages, Step
 
 # By its name the program knows that it is to be HTCondor's plugin. (Pelican's cmd/main.go)
-GIVEN = "/usr/libexec/worker-bakery/pelican/stash_plugin"
+PLUGIN = "/usr/libexec/worker-bakery/pelican/stash_plugin"
 # Where Pelican's package has the same.
 SETTINGS = "/etc/condor/config.d/10-stash-plugin.conf"
 _ADD = b"FILETRANSFER_PLUGINS = $(FILETRANSFER_PLUGINS),$(STASH_PLUGIN)\n"
@@ -29,7 +29,7 @@ case $1 in
 esac
 program=$(find "$folder" -type f -name pelican -perm -u+x | head -n 1)
 if [ -z "$program" ]; then echo "there is no program pelican in what was given"; exit 1; fi
-install -D -m 0755 "$program" {GIVEN}
+install -D -m 0755 "$program" {PLUGIN}
 rm -rf "$folder" {_FILE}
 """
 
@@ -38,22 +38,22 @@ CREDENTIALS: tuple[Step, ...] = (Directory("/var/lib/condor/oauth_credentials", 
 
 
 @dataclass(frozen=True)
-class GivenPelican:
+class InstallPelican:
     """A step: what was given, known by its digest, becomes the plugin."""
 
-    given: Pelican
+    client: Pelican
 
     title = "install Pelican's plugin as it was given"
 
     def actions(self) -> tuple[Action, ...]:
-        form, data = self.given
+        form, data = self.client
         install = ("sh", "-ec", _INSTALL, "sh", form, hashlib.sha256(data).hexdigest())
         return Put(_FILE, data, 0o755 if form == "program" else 0o600), Run(install)
 
 
 def pelican(context: Context) -> tuple[Step, ...]:
     if context.pelican is not None:
-        return GivenPelican(context.pelican), File(SETTINGS, _ADD)
+        return InstallPelican(context.pelican), File(SETTINGS, _ADD)
     if context.is_el:
         return (Packages(context.manager, frozenset({"pelican-osdf-compat"})),)
     return ()

@@ -17,7 +17,7 @@ from bakery.runtime import mirror, qemu_img
 from bakery.store.locks import alone
 from bakery.store.store import Store
 from provisioner.disk.file_systems import finish, mount_root
-from provisioner.targets.chroot import Chroot, Loan
+from provisioner.targets.chroot import Chroot, TemporaryRepositories
 from tests.conftest import BASE, VENDOR, Ended, command
 from tests.shapes import ESP, LINUX, Part, call, make
 
@@ -82,7 +82,7 @@ def make_bootable(disk: Path, folder: Path, store: Store) -> None:
     root.mkdir()
     filled = mount_root(disk, root)
     release = "trixie"
-    loan = Loan(mirror.find().sources(release), mirror.preferences(release), store.packages(release))
+    loan = TemporaryRepositories(mirror.find().sources(release), mirror.preferences(release), store.packages(release))
     target = Chroot(root, loan)
     try:
         with alone(loan.package_cache):  # apt allows one writer

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bakery.engines.packer import guest, machine_readable
-from bakery.engines.packer.machine_readable import Artifact, Said, parse
+from bakery.engines.packer.machine_readable import Artifact, Message, parse
 from provisioner.events import Event
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "packer"
 
 
-def said(name: str) -> list[Said]:
+def said(name: str) -> list[Message]:
     lines = [parse(row) for row in (GOLDEN / name).read_text().splitlines()]
     assert None not in lines
     return [line for line in lines if line]
@@ -76,7 +76,7 @@ def test_a_failure_has_its_reasons_once_each(name: str, reasons: list[str]) -> N
 
 def test_escapes_are_undone() -> None:
     line = parse("1,b,ui,say,a%!(PACKER_COMMA)b\\nc\\rd,second")
-    assert line == Said("b", "ui", ("say", "a,b\nc\rd", "second"))
+    assert line == Message("b", "ui", ("say", "a,b\nc\rd", "second"))
 
 
 @pytest.mark.parametrize("text", ["", "panic: runtime error", "a,b,c,d", "1,2"])
@@ -86,7 +86,7 @@ def test_what_is_no_such_line_is_none(text: str) -> None:
 
 @pytest.mark.parametrize("broken", ["{", "[]", '{"text": "no event"}'])
 def test_what_only_looks_like_an_event_is_output(broken: str) -> None:
-    row = Said("", "ui", ("say", f"==> qemu.worker: {guest.EVENT}{broken}"))
+    row = Message("", "ui", ("say", f"==> qemu.worker: {guest.EVENT}{broken}"))
     assert list(machine_readable.events(row)) == [{"event": "line", "text": guest.EVENT + broken}]
 
 
@@ -100,7 +100,7 @@ def through_packer(text: str) -> str:
 def test_any_text_of_an_event_survives_packer(text: str) -> None:
     printed = io.StringIO()
     with redirect_stdout(printed):
-        guest.Marked().emit({"event": "line", "text": text})
+        guest.PrefixedJson().emit({"event": "line", "text": text})
     line = parse(through_packer(printed.getvalue().rstrip("\n")))
     assert line
     assert list(machine_readable.events(line)) == [{"event": "line", "text": text}]
@@ -110,7 +110,7 @@ def test_a_token_does_not_leave_the_provisioner() -> None:
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
     printed = io.StringIO()
     with redirect_stdout(printed):
-        for monitor in (guest.Marked(), guest.Plain()):
+        for monitor in (guest.PrefixedJson(), guest.PlainText()):
             monitor.emit({"event": "line", "text": f"said {token}"})
             monitor.emit({"event": "error", "message": json.dumps(token), "hint": ""})
     assert "c2lnbmF0dXJl" not in printed.getvalue()

@@ -10,7 +10,7 @@ import pytest
 from bakery.engines.chroot.engine import Repositories
 from bakery.engines.packer import build_files, guest
 from bakery.engines.packer.guest import Task
-from bakery.engines.packer.temporary_repositories import Loan
+from bakery.engines.packer.temporary_repositories import TemporaryRepositories
 from bakery.image import recipe
 from bakery.runtime import mirror
 from provisioner.actions import Put, Run
@@ -24,7 +24,7 @@ from tests import golden_plans
 MIRROR, GATEWAY = "http://127.0.0.1:8080/htcondor/", "http://10.0.2.2:8080/htcondor/"
 BASEOS = "[baseos]\nname=BaseOS\nmirrorlist=https://mirrors.example.org/baseos\ngpgcheck=1\n"
 DNF = "[main]\ngpgcheck=1\nreposdir=/elsewhere\n"
-LENT = "/run/worker-bakery"
+FOLDER = "/run/worker-bakery"
 
 
 class Machine(Recorder):
@@ -43,42 +43,42 @@ class Machine(Recorder):
                     for row in text.splitlines():
                         on_line(f"{path}\t{row}")
 
-    def lent(self) -> dict[str, str]:
+    def temporary_files(self) -> dict[str, str]:
         puts = [action for action in self.actions if isinstance(action, Put)]
-        ours = [put for put in puts if put.path.startswith(LENT)]
-        return {put.path.removeprefix(f"{LENT}/"): put.data.decode() for put in ours}
+        ours = [put for put in puts if put.path.startswith(FOLDER)]
+        return {put.path.removeprefix(f"{FOLDER}/"): put.data.decode() for put in ours}
 
 
 def plan_of(name: str) -> Plan:
     return recipe.plan(golden_plans.base(name), "osg")
 
 
-def made(name: str, loan: Loan, files: Mapping[str, str]) -> Machine:
+def made(name: str, repositories: TemporaryRepositories, files: Mapping[str, str]) -> Machine:
     machine = Machine(files)
-    guest.make(Task(plan_of(name), 0, "key", "host.pub", loan, True), machine, Silent())
+    guest.apply_task(Task(plan_of(name), 0, "key", "host.pub", repositories, True), machine, Silent())
     return machine
 
 
-def loan(name: str, release: str, source: str, **urls: str) -> Loan:
-    return build_files._loan(plan_of(name), Repositories(release, source, urls=urls))
+def repositories(name: str, release: str, source: str, **urls: str) -> TemporaryRepositories:
+    return build_files._temporary_repositories(plan_of(name), Repositories(release, source, urls=urls))
 
 
 def test_a_lent_mirror_is_written_as_the_machine_reaches_it() -> None:
     files = {"/etc/yum.repos.d/almalinux.repo": BASEOS, "/etc/dnf/dnf.conf": DNF}
     urls = {"htcondor": MIRROR, "baseos": "https://pulp.example.org/baseos/"}
-    machine = made("almalinux9", loan("almalinux9", "9", "", **urls), files)
-    lent = machine.lent()
-    assert lent["yum.repos.d/almalinux.repo"] == (
+    machine = made("almalinux9", repositories("almalinux9", "9", "", **urls), files)
+    found = machine.temporary_files()
+    assert found["yum.repos.d/almalinux.repo"] == (
         "[baseos]\nbaseurl=https://pulp.example.org/baseos/\nname=BaseOS\ngpgcheck=1\n"
     )
-    assert f"baseurl={GATEWAY}" in lent["yum.repos.d/htcondor.repo"]
-    assert lent["dnf.conf"] == f"[main]\nreposdir={LENT}/yum.repos.d\ngpgcheck=1\n"
+    assert f"baseurl={GATEWAY}" in found["yum.repos.d/htcondor.repo"]
+    assert found["dnf.conf"] == f"[main]\nreposdir={FOLDER}/yum.repos.d\ngpgcheck=1\n"
     [bound] = [a.argv[-1] for a in machine.actions if isinstance(a, Run) and "mount --bind" in str(a.argv)]
     assert bound == "/etc/dnf/dnf.conf"
 
 
 def test_the_image_s_own_definitions_stay_public() -> None:
-    machine = made("almalinux9", loan("almalinux9", "9", "", htcondor=MIRROR), {})
+    machine = made("almalinux9", repositories("almalinux9", "9", "", htcondor=MIRROR), {})
     own = [
         action.data
         for action in machine.actions
@@ -91,18 +91,20 @@ def test_the_image_s_own_definitions_stay_public() -> None:
 
 def test_an_el_to_which_nothing_is_lent_reads_its_own() -> None:
     files = {"/etc/yum.repos.d/almalinux.repo": BASEOS, "/etc/dnf/dnf.conf": DNF}
-    machine = made("almalinux9", loan("almalinux9", "9", ""), files)
-    assert "dnf.conf" not in machine.lent()
+    machine = made("almalinux9", repositories("almalinux9", "9", ""), files)
+    assert "dnf.conf" not in machine.temporary_files()
     assert not [a for a in machine.actions if isinstance(a, Run) and "mount --bind" in str(a.argv)]
 
 
 def test_a_name_spelled_wrong_ends_it_before_the_first_step() -> None:
     machine = Machine({"/etc/yum.repos.d/almalinux.repo": BASEOS})
     with pytest.raises(BadInput, match="defines a repository htcondr") as caught:
-        told = loan("almalinux9", "9", "", htcondr=MIRROR)
-        guest.make(Task(plan_of("almalinux9"), 0, "key", "host.pub", told, True), machine, Silent())
+        misspelled = repositories("almalinux9", "9", "", htcondr=MIRROR)
+        guest.apply_task(
+            Task(plan_of("almalinux9"), 0, "key", "host.pub", misspelled, True), machine, Silent()
+        )
     assert "baseos" in caught.value.hint
-    assert not [put for put in machine.actions if isinstance(put, Put) and not put.path.startswith(LENT)]
+    assert not [put for put in machine.actions if isinstance(put, Put) and not put.path.startswith(FOLDER)]
 
 
 def test_apt_reads_the_mirror_and_what_the_plan_defines() -> None:
@@ -111,13 +113,15 @@ def test_apt_reads_the_mirror_and_what_the_plan_defines() -> None:
         "/etc/apt/sources.list": "deb http://own.invalid/debian bookworm main\n",
         "/etc/apt/sources.list.d/debian.sources": "Types: deb\nURIs: http://own.invalid/debian\n",
     }
-    lent = made("debian12", loan("debian12", "bookworm", sources, htcondor=MIRROR), files).lent()
-    assert {name for name in lent if name.startswith("sources.list.d/")} == {
+    found = made(
+        "debian12", repositories("debian12", "bookworm", sources, htcondor=MIRROR), files
+    ).temporary_files()
+    assert {name for name in found if name.startswith("sources.list.d/")} == {
         "sources.list.d/bake.sources",
         "sources.list.d/worker-htcondor.sources",
     }
-    assert f"URIs: {GATEWAY}\n" in lent["sources.list.d/worker-htcondor.sources"]
-    assert "bake.sources.list" not in lent
+    assert f"URIs: {GATEWAY}\n" in found["sources.list.d/worker-htcondor.sources"]
+    assert "bake.sources.list" not in found
 
 
 def test_a_distribution_without_a_lent_mirror_keeps_its_own() -> None:
@@ -125,6 +129,6 @@ def test_a_distribution_without_a_lent_mirror_keeps_its_own() -> None:
         "/etc/apt/sources.list": "deb http://own.invalid/ubuntu noble main\n",
         "/etc/apt/sources.list.d/ubuntu.sources": "Types: deb\nURIs: http://own.invalid/ubuntu\n",
     }
-    lent = made("ubuntu24.04", loan("ubuntu24.04", "noble", ""), files).lent()
-    assert lent["bake.sources.list"] == files["/etc/apt/sources.list"]
-    assert lent["sources.list.d/ubuntu.sources"] == files["/etc/apt/sources.list.d/ubuntu.sources"]
+    found = made("ubuntu24.04", repositories("ubuntu24.04", "noble", ""), files).temporary_files()
+    assert found["bake.sources.list"] == files["/etc/apt/sources.list"]
+    assert found["sources.list.d/ubuntu.sources"] == files["/etc/apt/sources.list.d/ubuntu.sources"]
