@@ -1,9 +1,9 @@
-"""`python -m provisioner apply --disk RAW --from N --to M < plan.json`, in a sandbox of its own.
+"""`python -m provisioner apply --disk RAW --from N --to M < plan.json`, run in a sandbox of its own.
 
-The chroot engine runs this. It ends before M, after a role, where the disk as it is then is worth keeping.
-Events go to stdout as JSON lines, as the last of them one of
+The chroot engine runs this program. It stops before M, at the end of a role, if a checkpoint is worth
+writing there. Events are printed to stdout as JSON lines; the last one is either of
 
-    {"event": "result", "steps": 12, "keep": true}      so many of the plan's are done; keep the disk?
+    {"event": "result", "steps": 12, "keep": true}      12 steps are applied; write a checkpoint
     {"event": "error", "class": "CommandFailed", "message": "…", "hint": "…", …}
 """
 
@@ -49,7 +49,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--from", dest="first", type=int, default=0)
     parser.add_argument("--to", dest="last", type=int, required=True)
     parser.add_argument("--checkpoints", choices=POLICIES, required=True)
-    parser.add_argument("--writing", type=float, required=True, help="seconds that one takes to write")
+    parser.add_argument("--writing", type=float, required=True, help="seconds to write a checkpoint")
     parser.add_argument("--sources", type=Path, required=True)
     parser.add_argument("--more-sources", type=Path, required=True)
     parser.add_argument("--preferences", type=Path, required=True)
@@ -71,11 +71,11 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     try:
         target = Chroot(root, repositories)
         done, keep = _steps(planned, target, options, monitor)
-        # Raises what a full disk below would otherwise have nobody notice.
+        # Raises errors of a full disk, which would otherwise go unnoticed.
         finish(mounted)
         target.close()
     except OSError as error:
-        raise full_disk(BakeryError(f"The image cannot be written: {error}."), options.disk, root) from None
+        raise full_disk(BakeryError(f"Cannot write to the image: {error}."), options.disk, root) from None
     except BakeryError as error:
         raise full_disk(error, options.disk, root) from None
     run.call(["umount", "--recursive", str(root)])
@@ -86,7 +86,7 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
 def _steps(
     planned: Plan, target: Target, options: argparse.Namespace, monitor: JsonLines
 ) -> tuple[int, bool]:
-    """How many steps are done in the end, and whether the disk is worth keeping as it is then."""
+    """Apply steps; return how many are applied in total, and whether to write a checkpoint now."""
     started = time.monotonic()
     ends = (end for end in planned.role_ends() if options.first < end <= options.last)
     for first, last in pairwise([options.first, *ends]):

@@ -1,7 +1,7 @@
-"""Look an image up: options -> plan -> the store has the image -> its path.
+"""Bake an image: return it from the store if it is there, otherwise build it.
 
-Only an image that the store does not have imports bakery/bake/build.py, which makes it. Most calls find
-their image and import no more than this module needs.
+bakery/bake/build.py is imported only when the store does not have the image: most calls find it, and
+start faster without that import.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ from bakery.store.store import Store, is_whole, read_manifest
 from provisioner.errors import BadInput
 from provisioner.events import Monitor, warn
 
-_ADD_SOURCE = "(Add --with, and the repository by --apt-source FILE.sources.)"
+_ADD_SOURCE = "To install, add --with ROLE and --apt-source FILE.sources."
 
 
 def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
-    """Raises every class of provisioner.errors."""
+    """Return the image described by `options`, from the store or newly built.
+
+    Raises every class of provisioner.errors except Different.
+    """
     form = FORMATS[options.format]
     if options.level not in form.levels:
         hint = f"Choose --verify {' or '.join(form.levels)}."
-        raise BadInput(f"The format {form.name} cannot be proven to level {options.level}.", hint)
+        raise BadInput(f"The format {form.name} does not support --verify {options.level}.", hint)
     if options.output:
         formats.check_output(form, options.output)
     this = plan_bake(options, store, monitor)
@@ -36,7 +39,8 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     if lacking := recipe.lacking(options.optional, this.plan):
         warn(
             monitor,
-            f"Its repositories have no {' and no '.join(lacking)}: the image will do without. {_ADD_SOURCE}",
+            f"The image will not have {' or '.join(lacking)}: the repositories of {this.base.name} "
+            f"do not offer it. {_ADD_SOURCE}",
         )
     with in_use(this.stored):
         stored = _from_store(this)
@@ -48,7 +52,7 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
 
 
 def _from_store(this: Bake) -> Baked | None:
-    """The image of the store, if it is whole and has all the proof that is asked for."""
+    """The image of the store, if it is complete and has every requested verification level."""
     manifest = read_manifest(this.stored)
     if this.options.rebuild_base or manifest is None or not is_whole(this.stored):
         return None

@@ -1,10 +1,9 @@
-"""What a running machine was before plans were applied to it, kept there, so that it can be given back.
+"""Save the original state of a remote machine on that machine, and restore it.
 
-Before the first step ever, the machine's packages, users and enabled units are listed; before a step
-writes a file, what stands there is kept, or that nothing does; and after the last, which packages and
-units have come is noted, as somebody may install others later. `remove` puts all that back. What is
-not undone: packages that were there are left at the version to which a plan brought them, and so is
-what such a version has come to need.
+Before the first step, the packages, users and enabled units are listed. Before a step writes a file, the
+existing file is saved, or that there is none. After the last step, the added packages and units are noted,
+because others may be installed later. `remove` restores the saved state. Upgrades are not undone: packages
+that were installed before stay at their new version, with the dependencies of that version.
 """
 
 from __future__ import annotations
@@ -17,17 +16,16 @@ from provisioner.remote import dpkg, rpm
 from provisioner.steps import FETCH_KEY
 
 FOLDER = "/var/lib/worker-bakery/before"
-# What HTCondor, the worker, chronyd and a plan's commands make as they run; a folder as a whole.
+# Files and folders that HTCondor, the worker, chronyd and the commands of plans create at run time.
 MADE = (
     *("/etc/condor", "/usr/share/condor", "/var/lib/condor", "/var/log/condor", "/var/spool/condor"),
     *("/usr/lib/worker-bakery", "/home/prominence", "/etc/kernel/cmdline"),
     *("/etc/chrony.keys", "/var/lib/chrony", "/var/log/chrony"),
 )
-# The worker's own file, with its token: of one who no longer is.
+# The worker's file, with its token. It is not restored.
 WORKER_FILES = ("/etc/osg-worker.conf", "/etc/prominence-worker.conf", "/etc/worker-defaults.conf")
 
-# How the system's packages are listed and removed: the functions that differ, before all else.
-# comm wants one order, whoever logs in.
+# Defines the functions that differ by package manager. LC_ALL: comm requires the same order for any login.
 _SYSTEM = rf"""
 set -e
 export LC_ALL=C
@@ -69,7 +67,7 @@ for path in "$@" $(edited); do
     fi
 done
 """
-# What somebody installs later is no plan's.
+# Packages that are installed later do not belong to a plan.
 _NOTED_FUNCTION = r"""
 noted() {
     for list in packages units; do
@@ -154,13 +152,13 @@ echo "= given back"
 
 
 def save(steps: Iterable[PlannedStep]) -> tuple[str, ...]:
-    """The command that keeps what these steps write over. It is safe to run again."""
+    """The command that saves what these steps overwrite. It is safe to run again."""
     written = [path for step in steps for action in step.actions for path in _written(action)]
     return ("sh", "-c", _SAVE, "save", FOLDER, *MADE, *WORKER_FILES, *written)
 
 
 def note_installed() -> tuple[str, ...]:
-    """The command that tells what these steps have brought, when they are done."""
+    """The command that notes the packages and units that the steps have added, after the last step."""
     return ("sh", "-c", _NOTE_INSTALLED, "saved", FOLDER)
 
 
@@ -173,9 +171,9 @@ def _written(action: Action) -> Iterator[str]:
 
 
 def remove() -> tuple[str, ...]:
-    """The command that gives the machine back; a failed one goes on when it is run again.
+    """The command that restores the machine. After a failure it can be run again and continues.
 
-    Of the lines that it prints, one is "= given back", or "= nothing" where nothing is known; and for
-    each package of the plan that others have come to need one is "= stays: PACKAGE".
+    It prints the line "= given back", or "= nothing" if there is no saved state; and "= stays: PACKAGE" for
+    each package of the plan that it keeps because other packages need it.
     """
     return ("sh", "-c", _REMOVE, "remove", FOLDER, *MADE)

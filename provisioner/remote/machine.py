@@ -1,12 +1,12 @@
-"""A plan applied to a machine that runs already, and may be somebody's.
+"""Apply a plan to a remote machine that already runs and may be in use.
 
-What of a plan is for images only is left out: the seal, which would remove the machine's host keys,
-homes and logs. Package sources are the machine's own. While the plan is applied no service is started
-(role base's policy-rc.d), but that ban is ours to lift, and lifts itself if we cannot.
+The steps for images only are skipped: the seal would remove the machine's host keys, homes and logs. The
+machine uses its own package sources. While a plan is applied, policy-rc.d prevents package scripts from
+starting services; it is removed afterwards, and removes itself if this process was interrupted.
 
-The machine keeps a record of the steps done, so that a plan goes on where it ended, and applied twice
-changes nothing. A command that failed is not tried again. After a lost connection the step is applied
-again from its beginning, as steps are safe to run twice, and that is said.
+The machine records the applied steps, so an interrupted plan continues where it stopped, and applying it
+twice changes nothing. Failed commands are not retried. After a lost connection the step is repeated from
+its beginning, because steps are safe to run twice, and a warning is emitted.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from provisioner.targets import Target
 from provisioner.targets.ssh import LOCK, ConnectionLost
 
 SEAL = "seal"
-RETRY_DELAYS = (1, 2, 5, 10, 20, 40)  # seconds before each further try at one step
-# Asked by whoever installs a package later, and we were cut off before we could lift the ban: it goes.
+RETRY_DELAYS = (1, 2, 5, 10, 20, 40)  # seconds before each retry of one step
+# If this process was interrupted, the policy removes itself when the next package installation runs it.
 POLICY_SCRIPT = f"""\
 #!/bin/sh
 # No service starts while worker-bakery applies a plan to this machine.
@@ -40,16 +40,19 @@ fi
 exit 101
 """.encode()
 _T = TypeVar("_T")
-# Marked, as other voices may be on_output as well: sudo's, when it cannot resolve the host name.
+# Marks our lines, because other programs print as well, for example sudo if it cannot resolve the host
+# name.
 _MARK = "= "
 _SHOW = ("sh", "-c", f'if [ -e "$1" ]; then sed "s/^/{_MARK}/" "$1"; fi', "show")
 
-KEPT = f"{_MARK}stays: "  # inventory.remove's, a package after it
+KEPT = f"{_MARK}stays: "  # printed by inventory.remove before the name of a package
 _REMOVE_POLICY = ("rm", "-f", POLICY)
 
 
 @dataclass(frozen=True)
 class Options:
+    """How to apply a plan: with the seal, ignoring the record, and the seconds before each retry."""
+
     seal: bool = False
     from_scratch: bool = False
     delays: tuple[float, ...] = RETRY_DELAYS
@@ -57,7 +60,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`before` of `steps` were done already; `left_out` are the titles of those for images only."""
+    """The first `before` of `steps` were already applied; `left_out` are titles of skipped steps."""
 
     steps: tuple[PlannedStep, ...]
     before: int
@@ -65,9 +68,9 @@ class Outcome:
 
 
 def steps_for(plan: Plan, *, seal: bool) -> tuple[tuple[PlannedStep, ...], tuple[str, ...]]:
-    """The plan's steps for a machine that runs, and the titles of those left out.
+    """The steps of the plan for a remote machine, and the titles of the skipped ones.
 
-    The ban on starting services is neither: it is no state that a machine is to be in.
+    The step that writes policy-rc.d is in neither: `apply_plan` handles it separately.
     """
     wanted = [step for step in plan.steps if not is_service_policy(step)]
     kept = tuple(step for step in wanted if seal or step.role != SEAL)
@@ -75,20 +78,21 @@ def steps_for(plan: Plan, *, seal: bool) -> tuple[tuple[PlannedStep, ...], tuple
 
 
 def is_service_policy(step: PlannedStep) -> bool:
+    """Whether the step writes policy-rc.d."""
     return any(isinstance(action, Put) and action.path == POLICY for action in step.actions)
 
 
 def remove(target: Target, monitor: Monitor, sleep: Callable[[float], None] = time.sleep) -> bool:
-    """The machine as it was before plans were applied to it; False if there is nothing to undo.
+    """Restore the machine to its state before plans were applied; False if it has no saved state.
 
-    Raises what the target does; CommandFailed as well where packages of others need those of the plan.
+    Raises what the target raises; CommandFailed also if other packages need those of the plan.
     """
     machine = _Machine(target, monitor, RETRY_DELAYS, sleep)
-    with phase(monitor, "give the machine back"):
+    with phase(monitor, "restore the machine"):
         rows = machine.output_of(inventory.remove())
     stay = [row.removeprefix(KEPT) for row in rows if row.startswith(KEPT)]
     if stay:
-        note(monitor, f"Of what plans have brought stays what other packages need: {', '.join(stay)}.")
+        note(monitor, f"Kept, because other packages depend on them: {', '.join(stay)}.")
     return "= given back" in rows
 
 
@@ -99,7 +103,10 @@ def apply_plan(
     options: Options,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
-    """Raises what the target does: CommandFailed, DiskFull, Unreachable, MissingHere, BadInput."""
+    """Apply the steps of the plan that the machine has not recorded as applied.
+
+    Raises what the target raises: CommandFailed, DiskFull, Unreachable, MissingHere, BadInput.
+    """
     steps, left_out = steps_for(plan, seal=options.seal)
     machine = _Machine(target, monitor, options.delays, sleep)
     recorded = applied_steps.parse(machine.text_of(applied_steps.PATH)) if not options.from_scratch else ()
@@ -113,7 +120,7 @@ def apply_plan(
 
 @dataclass(frozen=True)
 class _Machine:
-    """A target whose lost connections are made again: a bounded number of times for each thing done."""
+    """A target that reconnects after a lost connection, up to `len(delays)` times for each operation."""
 
     target: Target
     monitor: Monitor
@@ -121,7 +128,7 @@ class _Machine:
     sleep: Callable[[float], None]
 
     def text_of(self, path: str) -> str:
-        """A text file of the machine; empty if there is none."""
+        """The text of a file on the machine; empty if there is no such file."""
 
         def show() -> str:
             rows: list[str] = []
@@ -131,7 +138,7 @@ class _Machine:
         return self._retry(show)
 
     def output_of(self, argv: tuple[str, ...]) -> list[str]:
-        """What the command prints."""
+        """The lines that a command prints."""
 
         def run() -> list[str]:
             rows: list[str] = []
@@ -159,30 +166,28 @@ class _Machine:
             try:
                 return do()
             except ConnectionLost as lost:
-                warn(
-                    self.monitor, f"{lost.message} In {delay:g} s it is made again, and the step repeated."
-                )
+                warn(self.monitor, f"{lost.message} Reconnecting in {delay:g} s, then repeating the step.")
                 self.sleep(delay)
         try:
             return do()
         except ConnectionLost as lost:
             tries = len(self.delays) + 1
-            hint = "The same command goes on at this step when the machine can be reached again."
-            raise Unreachable(f"{lost.message} {tries} tries were made.", hint) from None
+            hint = "When the machine is reachable again, run the same command: it continues at this step."
+            raise Unreachable(f"{lost.message} Gave up after {tries} tries.", hint) from None
 
 
 def _report_start(
     monitor: Monitor, steps: Sequence[PlannedStep], before: int, left_out: Sequence[str]
 ) -> None:
     if left_out:
-        note(monitor, f"Left out, as they are for images only (--seal): {'; '.join(left_out)}.")
+        note(monitor, f"Skipped, because they are for images only (--seal): {'; '.join(left_out)}.")
     if 0 < before < len(steps):
-        note(monitor, f"{before} of {len(steps)} steps are done already; going on after them.")
+        note(monitor, f"{before} of {len(steps)} steps are already applied. Continuing after them.")
 
 
 def _apply_remaining(steps: Sequence[PlannedStep], before: int, machine: _Machine) -> None:
     machine.output_of(inventory.save(steps[before:]))
-    # Then the record forgets what is to be done again.
+    # Remove from the record the steps that are applied again.
     machine.put(applied_steps.PATH, applied_steps.text(steps[:before]), 0o644)
     for number, step in enumerate(steps[before:], before + 1):
         with phase(machine.monitor, f"{step.role}: {step.title}"):
@@ -193,7 +198,7 @@ def _apply_remaining(steps: Sequence[PlannedStep], before: int, machine: _Machin
 
 @contextmanager
 def _services_not_started(plan: Plan, machine: _Machine) -> Iterator[None]:
-    """While the block runs, if the plan wants it so and the machine has no policy of its own."""
+    """Install our policy-rc.d while the block runs, if the plan has one and the machine does not."""
     if not _uses_own_policy(plan, machine):
         yield
         return
@@ -201,10 +206,12 @@ def _services_not_started(plan: Plan, machine: _Machine) -> Iterator[None]:
     try:
         yield
     except Interrupted:
-        warn(machine.monitor, "What is under way on the machine goes on to its end; the next run delays.")
+        warn(
+            machine.monitor, "The current command continues on the machine. The next run waits for its end."
+        )
         raise
     except BakeryError:
-        with suppress(BakeryError):  # once: to try for minutes would only hide why
+        with suppress(BakeryError):  # one try: retrying for minutes would delay the error
             machine.target.run(_REMOVE_POLICY, lambda _: None)
         raise
     machine.remove_policy()
@@ -216,5 +223,7 @@ def _uses_own_policy(plan: Plan, machine: _Machine) -> bool:
     found = machine.text_of(POLICY)
     ours = found.strip() in ("", POLICY_SCRIPT.decode().strip())
     if not ours:
-        note(machine.monitor, f"The machine's own {POLICY} stays, and says which services start.")
+        note(
+            machine.monitor, f"The machine has its own {POLICY}, which stays in effect: services may start."
+        )
     return ours

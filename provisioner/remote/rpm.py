@@ -1,7 +1,6 @@
-"""Shell functions that remove packages of an EL: by yum on EL7, by dnf on later ones, and by rpm.
+"""Shell functions for provisioner/remote/inventory.py on EL machines, with rpm, and yum (EL7) or dnf.
 
-provisioner/remote/inventory.py uses them to give a machine back; provisioner/remote/dpkg.py has the same
-for dpkg.
+provisioner/remote/dpkg.py describes the functions.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from provisioner.roles.condor import CODEREADY_BUILDER
 from provisioner.roles.container import UNNEEDED
 
 _CODEREADY_BUILDER = "|".join(sorted(set(CODEREADY_BUILDER.values())))
-# A key is a package, too, and all are called gpg-pubkey. A module goes when its last package has gone.
+# Keys are packages as well, all named gpg-pubkey. A module is disabled when its last package is removed.
 FUNCTIONS = rf"""{UNNEEDED}packages() {{
     rpm -qa --qf '%{{NAME}} %{{ARCH}} %{{VERSION}}-%{{RELEASE}}\n' |
         awk '{{print $1 == "gpg-pubkey" ? $1 "-" $3 : $1 "." $2}}' | sort -u

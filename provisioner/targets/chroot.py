@@ -1,7 +1,7 @@
-"""A target that is a root directory. It must be called in a sandbox: its mounts are for life.
+"""A target that is a root directory. It must run in a sandbox, whose end removes its mounts.
 
-Everything the build machine lends to the guest (mirror, resolver, package cache) lies on tmpfs
-or bind mounts, so nothing of it can stay in the image.
+Temporary files for the build (repositories, resolver, package cache) are on a tmpfs or bind mounts, so they
+cannot remain in the image.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from provisioner.packages.repositories import APT, YUM
 from provisioner.process import run
 from provisioner.targets import OnLine
 
-FOLDER = "run/worker-bakery"
+FOLDER = "run/worker-bakery"  # of the temporary files, relative to the root
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
     "HOME": "/root",
 }
-# unsafe-io: dpkg need not flush each file, as a disk that was not written to its end is thrown away.
+# unsafe-io: dpkg need not flush each file, because an incomplete disk is discarded.
 APT_CONF = f"""\
 Dir::Etc::SourceList "/{FOLDER}/bake.sources.list";
 Dir::Etc::SourceParts "/{FOLDER}/sources.list.d";
@@ -51,9 +51,10 @@ _RPM_SETTINGS = {
 
 @dataclass(frozen=True)
 class TemporaryRepositories:
-    """What the guest may use while it is built: texts for apt, a folder for packages, URLs by repository.
+    """The repositories and the package cache to use during the build.
 
-    Without `apt_sources` apt reads the guest's own; `more_sources` it reads in any case.
+    `apt_sources` replaces the guest's own apt sources unless empty; `more_sources` is added to them.
+    `repository_urls` maps repository ids to mirrors.
     """
 
     apt_sources: str  # deb822
@@ -64,13 +65,15 @@ class TemporaryRepositories:
 
 
 class Chroot:
+    """Mounts kernel file systems and temporary files below `root`, and runs programs in it with chroot."""
+
     def __init__(self, root: Path, repositories: TemporaryRepositories) -> None:
         self._root, self._urls = root, repositories.repository_urls
         mount_kernel_file_systems(root)
         _add_temporary_files(root, repositories)
 
     def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
-        _write_definitions(self._root, self._urls)  # a step or a package may have defined another
+        _write_definitions(self._root, self._urls)  # a previous step may have added one
         run.stream(
             ["chroot", str(self._root), *argv],
             on_line,
@@ -87,14 +90,17 @@ class Chroot:
         temporary.rename(target)
 
     def close(self) -> None:
-        """Take back the repositories, so that the root's own file system can be unmounted."""
+        """Unmount everything below the root, so that the root itself can be unmounted."""
         mounts = Path("/proc/self/mounts").read_text().splitlines()
         ours = [entry.split()[1] for entry in mounts if entry.split()[1].startswith(f"{self._root}/")]
         run.call(["umount", *reversed(ours)])
 
 
 def inside(root: Path, path: str) -> Path:
-    """The host's path of the guest's `path`; symbolic links mean what they mean in the guest."""
+    """The path on the host of the guest's `path`; symbolic links are resolved relative to `root`.
+
+    The last component is not resolved. The result never leaves `root`.
+    """
     resolved = root
     for part in PurePosixPath(path).parent.parts[1:]:
         step = resolved / part
@@ -107,6 +113,7 @@ def inside(root: Path, path: str) -> Path:
 
 
 def mount_kernel_file_systems(root: Path) -> None:
+    """Mount /proc, /sys (read-only), /dev, /run and /tmp below `root`. The caller is in a sandbox."""
     for kind, where, options in (
         ("proc", "proc", "nosuid,nodev,noexec"),
         ("sysfs", "sys", "ro,nosuid,nodev,noexec"),
@@ -158,7 +165,7 @@ def _add_temporary_files(root: Path, repositories: TemporaryRepositories) -> Non
 
 
 def _redirect_rpm_settings(root: Path, package_cache: Path) -> None:
-    """yum and dnf read and cache elsewhere, by settings that are in their files only for now."""
+    """Bind-mount yum and dnf configurations that use the temporary repositories and package cache."""
     folder = root / FOLDER
     (folder / "yum.repos.d").mkdir()
     (package_cache / "rpm").mkdir(exist_ok=True)
@@ -172,7 +179,7 @@ def _redirect_rpm_settings(root: Path, package_cache: Path) -> None:
 
 
 def _write_definitions(root: Path, urls: Mapping[str, str]) -> None:
-    """What the guest defines, by the URLs that are folder. Its own files stay as they are."""
+    """Write the guest's repository definitions with temporary URLs; its own files do not change."""
     mirror = (root / FOLDER / "sources.list.d" / _MIRROR).exists()
     for folder in ("sources.list.d", "yum.repos.d"):
         for old in (root / FOLDER / folder).iterdir():
@@ -185,7 +192,7 @@ def _write_definitions(root: Path, urls: Mapping[str, str]) -> None:
 
 
 def definitions(root: Path) -> dict[str, str]:
-    """The files in which the guest defines repositories: their texts, by path."""
+    """The guest's files that define repositories: texts by path."""
     found: dict[str, str] = {}
     for folder in (_APT_SOURCES, YUM):
         for path in filter(Path.is_file, inside(root, f"{folder}/x").parent.glob("*")):
@@ -195,7 +202,7 @@ def definitions(root: Path) -> dict[str, str]:
 
 def _add_resolver(root: Path) -> None:
     name = inside(root, "/etc/resolv.conf")
-    if name.is_symlink():  # of systemd-resolved, into /run
+    if name.is_symlink():  # systemd-resolved: a link into /run
         target = inside(root, os.path.normpath(PurePosixPath("/etc", name.readlink())))
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile("/etc/resolv.conf", target)

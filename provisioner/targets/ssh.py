@@ -1,12 +1,12 @@
-"""A target that is a running machine, over ssh. The login user is root, or has sudo without a password.
+"""A target that is a running machine, over ssh. The login user is root, or can use sudo without a password.
 
-What runs on the machine goes through one lock there, and its output through a relay that outlives the
-connection. So a command whose connection broke goes on to its end instead of dying of a broken pipe
-(apt would leave packages half installed), and whoever comes next, with the same step again or with
-another plan, waits for that end: no two commands of plans ever run at once on a machine.
+Commands on the machine hold a lock, and a relay that outlives the connection reads their output. If the
+connection breaks, the command continues instead of dying of SIGPIPE (which would leave packages half
+installed), and the next command, of this or another plan, waits for its end. Two commands of plans never
+run at the same time on a machine.
 
-Which outcome a command had whose connection broke, nobody knows: ConnectionLost is raised, and the
-caller decides. File content goes by standard input and is never in an argument.
+The result of a command is unknown if its connection broke: ConnectionLost is raised, and the caller
+decides. File content is sent on standard input, never as an argument.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from provisioner.process.scrub import shown
 from provisioner.targets import OnLine, host_keys
 from provisioner.targets.host_keys import Trust
 
-# In memory there: whatever held it ended when the machine did.
+# On a tmpfs: after a reboot, nothing holds the lock.
 LOCK = "/run/worker-bakery.lock"
 PORT = 22
 _TIMEOUT = 20  # seconds for each of: connection, banner, login, a new session
-_KEEPALIVE = 15  # seconds between two signs of life
-_USER_TIMEOUT = 60  # seconds after which data that nobody acknowledged means a lost connection
+_KEEPALIVE = 15  # seconds between keepalive messages
+_USER_TIMEOUT = 60  # seconds; unacknowledged data means a lost connection (TCP_USER_TIMEOUT)
 _CHUNK = 1 << 16  # bytes
 
-# The last wait is longer than TCP takes to notice that a connection is gone (15 min).
+# The wait is longer than TCP takes to detect a lost connection (15 min).
 _LOCKED = f"""\
 umask 022
 exec 9>>{LOCK} || exit 75
@@ -57,7 +57,7 @@ if ! flock -n 9; then
     flock -w 1800 9 || {{ echo 'it did not end in 30 minutes'; exit 75; }}
 fi
 """
-# "$@" is the command. Its output goes to 3 (ours) as long as somebody reads it, its status to 4.
+# "$@" is the command. Its output is copied to fd 3 (ours) as long as that is open, its status to fd 4.
 _RUN = (
     _LOCKED
     + """\
@@ -71,7 +71,7 @@ status=$({
 exit "$status"
 """
 )
-# $1 path, $2 mode, $3 bytes. What breaks off in the middle is shorter, and never gets the name.
+# $1 path, $2 mode, $3 size in bytes. An incomplete file is never renamed to the path.
 _PUT = (
     _LOCKED
     + """\
@@ -89,18 +89,20 @@ mv -fT -- "$new" "$1"
 
 
 class ConnectionLost(Unreachable):
-    """A connection that was up is not any more; what was under way may or may not have been done."""
+    """An established connection was lost; it is unknown whether the current command has completed."""
 
 
 @dataclass(frozen=True)
 class Address:
+    """USER@HOST:PORT."""
+
     user: str
     host: str
     port: int = PORT
 
     @property
     def known_hosts_name(self) -> str:
-        """The machine's name in known_hosts."""
+        """The name of the machine in known_hosts files."""
         return self.host if self.port == PORT else f"[{self.host}]:{self.port}"
 
     def __str__(self) -> str:
@@ -113,13 +115,13 @@ def address(text: str) -> Address:
     found = re.fullmatch(r"([^@\s]+)@(?:\[([^]\s]+)]|([^\s:@[\]]+))(?::(\d{1,5}))?", text)
     port = int(found[4] or PORT) if found else 0
     if not found or not 0 < port < 65536:
-        raise BadInput(f"{text!r} is no address.", "Write --ssh USER@HOST or USER@HOST:PORT.")
+        raise BadInput(f"{text!r} is not a valid address.", "Use --ssh USER@HOST or --ssh USER@HOST:PORT.")
     return Address(found[1], found[2] or found[3], port)
 
 
 @dataclass(frozen=True)
 class Login:
-    """Without a key, those of the agent and ~/.ssh are tried, as ssh does."""
+    """How to log in. Without `key`, the keys of ssh-agent and ~/.ssh are tried, as ssh does."""
 
     address: Address
     key: Path | None = None
@@ -127,10 +129,10 @@ class Login:
 
 
 class Ssh:
-    """Connects when it first has to, and again whenever the connection is found lost."""
+    """Connects when first used, and reconnects whenever the connection was lost."""
 
     def __init__(self, login: Login, on_notice: OnLine) -> None:
-        # It prints tracebacks of what we tell in words.
+        # It prints tracebacks of errors that we report as messages.
         logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
         self._login = login
         self._on_notice = on_notice
@@ -149,7 +151,7 @@ class Ssh:
         self._script(_RUN, argv, b"", on_line, shown=argv)
 
     def put(self, path: str, data: bytes, mode: int) -> None:
-        """At once: under its name there is the old file or the new one, never a part."""
+        """Write a file atomically: readers see the old file or the new one."""
         arguments = (path, f"{mode:04o}", str(len(data)))
         self._script(_PUT, arguments, data, lambda _: None, shown=("write", path))
 
@@ -161,7 +163,7 @@ class Ssh:
     def _script(
         self, script: str, argv: tuple[str, ...], stdin: bytes, on_line: OnLine, shown: tuple[str, ...]
     ) -> None:
-        """Run a shell script of ours as root. Raises CommandFailed, DiskFull, ConnectionLost."""
+        """Run one of our shell scripts as root. Raises CommandFailed, DiskFull, ConnectionLost."""
         last: deque[str] = deque(maxlen=run.TAIL_LINES)
 
         def on_output(text: str) -> None:
@@ -189,7 +191,7 @@ class Ssh:
     def _execute(
         self, client: paramiko.SSHClient, argv: tuple[str, ...], stdin: bytes, on_line: OnLine
     ) -> int:
-        """The status a command ended with; its output is read from both pipes as it comes."""
+        """Run a command and return its exit status. Raises ConnectionLost."""
         try:
             transport = client.get_transport()
             assert transport
@@ -199,13 +201,13 @@ class Ssh:
             status = _read(channel, on_line)
         except (paramiko.SSHException, OSError, EOFError):
             status = -1
-        if status == -1:  # it ended, but how was not arguments
+        if status == -1:  # the channel closed without an exit status
             self.close()
             raise ConnectionLost(f"The connection to {self._login.address} was lost.")
         return status
 
     def _sudo_prefix(self, client: paramiko.SSHClient) -> tuple[str, ...]:
-        """What to write before a command. Raises MissingHere if the user cannot become root."""
+        """The argv prefix to run a command as root. Raises MissingHere: the user cannot become root."""
         output: list[str] = []
         if self._execute(client, ("sh", "-c", 'test "$(id -u)" -eq 0'), b"", output.append) == 0:
             return ()
@@ -214,8 +216,8 @@ class Ssh:
             return ("sudo", "-n", "--")
         user, why = self._login.address.user, output[-1] if output else f"status {status}"
         raise MissingHere(
-            f"{user} is not root on {self._login.address.host}, and sudo does not let it be: {why}",
-            f"Log in as root, or let {user} use sudo without a password (NOPASSWD: ALL in /etc/sudoers.d).",
+            f"{user} cannot become root on {self._login.address.host} with sudo: {why}",
+            f"Log in as root, or allow {user} sudo without a password (NOPASSWD: ALL in /etc/sudoers.d).",
         )
 
     def _cause(self, argv: tuple[str, ...], status: int, tail: str) -> BakeryError:
@@ -224,10 +226,10 @@ class Ssh:
             case DiskFull():
                 return DiskFull(
                     f"The disk of {self._login.address.host} is full: {tail.splitlines()[-1]}",
-                    "Free some space there.",
+                    "Free some space on the machine.",
                 )
             case Unreachable():
-                return Unreachable(error.message, "The machine's own package sources are used: check them.")
+                return Unreachable(error.message, "The machine uses its own package sources. Check them.")
             case WrongChecksum():
                 return error
             case _:
@@ -235,7 +237,7 @@ class Ssh:
 
 
 def connect(login: Login, on_notice: OnLine, *, again: bool = False) -> paramiko.SSHClient:
-    """A connection that is logged in. Raises Unreachable, BadInput; ConnectionLost if it was up before."""
+    """Connect and log in. Raises BadInput, and Unreachable; with `again`, ConnectionLost instead."""
     key = _private_key(login.key) if login.key else None
     client = paramiko.SSHClient()
     accept = host_keys.AcceptNew(host_keys.USER.expanduser())
@@ -258,23 +260,23 @@ def connect(login: Login, on_notice: OnLine, *, again: bool = False) -> paramiko
 
 def _dial(where: Address) -> socket.socket:
     made = socket.create_connection((where.host, where.port), _TIMEOUT)
-    # Signs of life that nobody acknowledges end the connection; ssh itself would wait for ever.
+    # Close the connection if keepalives are not acknowledged; ssh itself would wait forever.
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT * 1000)
     return made
 
 
 def _private_key(path: Path) -> paramiko.PKey:
-    hint = "--key names the private half of a key pair, as ssh-keygen writes it."
+    hint = "--key requires a private key file as written by ssh-keygen."
     try:
         return paramiko.PKey.from_path(path)
     except OSError as error:
-        raise BadInput(f"The key {path} cannot be read: {error.strerror}.", hint) from None
-    except (TypeError, paramiko.PasswordRequiredException):  # how its library says that it wants one
+        raise BadInput(f"Cannot read the key {path}: {error.strerror}.", hint) from None
+    except (TypeError, paramiko.PasswordRequiredException):  # TypeError: cryptography requires a passphrase
         raise BadInput(
-            f"The key {path} is locked with a passphrase.", "Add it to ssh-agent and leave out --key."
+            f"The key {path} is protected by a passphrase.", "Add it to ssh-agent and omit --key."
         ) from None
     except (ValueError, paramiko.SSHException, UnknownKeyType):
-        raise BadInput(f"{path} is no private key.", hint) from None
+        raise BadInput(f"{path} is not a private key.", hint) from None
 
 
 def _log_in(
@@ -298,36 +300,37 @@ def _log_in(
 
 
 def _connection_error(login: Login, error: Exception, *, again: bool) -> BakeryError:
-    """The cause in words, and what to do."""
+    """The error to raise for a failed connection or login."""
     where, key = login.address, login.key or "any key of the agent or ~/.ssh"
+    name = where.known_hosts_name
     match error:
         case paramiko.PasswordRequiredException():
-            return BadInput("The keys in ~/.ssh are locked with a passphrase.", "Add one to ssh-agent.")
+            return BadInput("The keys in ~/.ssh are protected by a passphrase.", "Add one to ssh-agent.")
         case paramiko.BadHostKeyException():
             return Unreachable(
-                f"The host key of {where.known_hosts_name} has CHANGED: it is {host_keys.fingerprint(error.key)}, "
-                f"known is {host_keys.fingerprint(error.expected_key)}. Nothing was sent to it.",
-                "Either somebody is in between, or the machine was made anew; in that case remove the "
-                f"old key with ssh-keygen -R '{where.known_hosts_name}', or give the new one with --host-key.",
+                f"The host key of {name} has CHANGED: received {host_keys.fingerprint(error.key)}, "
+                f"expected {host_keys.fingerprint(error.expected_key)}. Nothing was sent to the machine.",
+                "This may be a man-in-the-middle attack. If the machine was reinstalled, remove the "
+                f"old key with ssh-keygen -R '{name}', or pass the new one with --host-key.",
             )
         case paramiko.AuthenticationException():
             return Unreachable(
-                f"{where.host} does not let {where.user} in with {key}.",
-                f"Its public half belongs into ~{where.user}/.ssh/authorized_keys there.",
+                f"{where.host} refused to log in {where.user} with {key}.",
+                f"Add the public key to ~{where.user}/.ssh/authorized_keys on the machine.",
             )
         case socket.gaierror():
-            why, hint = "no such name", "Is it spelled right?"
+            why, hint = "the host name cannot be resolved", "Check its spelling."
         case TimeoutError():
             why, hint = (
-                f"no answer within {_TIMEOUT} s",
-                "Is the machine up? Does a firewall drop this port?",
+                f"no response within {_TIMEOUT} s",
+                "Check that the machine is running and that no firewall blocks this port.",
             )
         case ConnectionRefusedError():
-            why, hint = "nobody listens at this port", "Is sshd running there, and at this port?"
+            why, hint = "connection refused", "Check that sshd is running and listens on this port."
         case _:
-            why, hint = str(error) or type(error).__name__, "Is it an ssh server that listens there?"
+            why, hint = str(error) or type(error).__name__, "Check that an ssh server listens on this port."
     kind = ConnectionLost if again else Unreachable
-    return kind(f"No connection to {where}: {why}.", hint)
+    return kind(f"Cannot connect to {where}: {why}.", hint)
 
 
 def _send(channel: paramiko.Channel, data: bytes) -> None:
@@ -336,17 +339,20 @@ def _send(channel: paramiko.Channel, data: bytes) -> None:
         channel.shutdown_write()
     except OSError:
         if not channel.closed:
-            raise  # else it ended without reading all, and will on_notice how
+            raise  # otherwise the command exited without reading everything; its status follows
 
 
 def _read(channel: paramiko.Channel, on_line: OnLine) -> int:
-    """Both pipes at once, as neither goes on while the other is full; -1 if no status came."""
+    """Read both pipes until the command exits, and return its status; -1 if none was received.
+
+    Both are read in turn, because the command blocks when either is full.
+    """
     pipes = (
         (channel.recv_ready, channel.recv, LineSplitter(on_line)),
         (channel.recv_stderr_ready, channel.recv_stderr, LineSplitter(on_line)),
     )
     while True:
-        ended = channel.eof_received or channel.closed  # before the look: nothing comes after it
+        ended = channel.eof_received or channel.closed  # checked before reading: nothing follows
         ready = [(receive, lines) for is_ready, receive, lines in pipes if is_ready()]
         for receive, lines in ready:
             lines.feed(receive(_CHUNK))

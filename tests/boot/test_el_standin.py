@@ -365,7 +365,7 @@ RPM = {"packages": "rpm -qa --qf '%{NAME}.%{ARCH}: %{SUMMARY}\\n'"}
 def test_the_same_plan_over_ssh(provisioned: Provisioned) -> None:
     machine, first = provisioned.site, provisioned.first
     assert first.status == 0, first.err[-4000:]
-    assert "Left out, as they are for images only (--seal): seal: remove traces" in first.err
+    assert "Skipped, because they are for images only (--seal): seal: remove traces" in first.err
     assert machine.says("rpm", "-q", "condor", "e2fsprogs").split() == [
         "condor-1-1.x86_64",
         "e2fsprogs-2-1.x86_64",
@@ -385,7 +385,7 @@ def test_and_is_given_back(provisioned: Provisioned) -> None:
     site.machine.run(["yum" if site.has("/usr/bin/yum") else "dnf", "-y", "install", "stand-in-extra"])
     done = site.run("remove")
     assert (done.status, done.out) == (0, "the machine is given back\n"), done.err[-4000:]
-    assert "stays what other packages need: stand-in-libs.x86_64." in done.err
+    assert "Kept, because other packages depend on them: stand-in-libs.x86_64." in done.err
     after = listed(site, LISTS | RPM)
     gone = {name: before[name] - after[name] for name in before}
     come = {name: after[name] - before[name] for name in before}

@@ -208,11 +208,11 @@ class _Workshop:
 def _workshop(root: Path, store: Store) -> Iterator[_Workshop]:
     packages = store.packages("trixie")
     with alone(packages):  # apt allows one writer
-        loan = TemporaryRepositories(
+        repositories = TemporaryRepositories(
             mirror.find().sources("trixie"), mirror.preferences("trixie"), packages
         )
         (root / OURS[1:]).mkdir(mode=0o755)
-        target = Chroot(root, loan)
+        target = Chroot(root, repositories)
         try:
             yield _Workshop(root, target)
         finally:

@@ -218,5 +218,5 @@ def test_without_a_source_for_it_the_error_names_the_package_and_the_option(
     env = {"WORKER_BAKERY_CACHE": str(roles_store(store, tmp_path / "cache").root)}
     done = command("bake-image", "-q", "--with", "apptainer", "--verify", "none", env=env)
     assert done.status == 2, done.err
-    assert "error: No package source that this bake has offers the package apptainer." in done.err
+    assert "error: No package source of this bake offers the package apptainer." in done.err
     assert "--apt-source" in done.err

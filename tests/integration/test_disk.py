@@ -1,4 +1,4 @@
-"""The shapes that vendors' disks have, mounted as their own fstab says, or refused with the way out."""
+"""Disk layouts of vendors: mounted according to their fstab, or refused with a hint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UUID = "8d5c7e21-3f64-4c0a-9a51-1c55c0a1d001"
 
 
 def system(fstab: str = "", folders: tuple[str, ...] = ()) -> Fill:
-    """A root file system with what is looked for."""
+    """A root file system with os-release, fstab and these folders."""
 
     def fill(root: Path) -> None:
         (root / "etc").mkdir()
@@ -48,7 +48,7 @@ def opened(disk: Path, where: Path, *, read_only: bool = False) -> Iterator[Moun
 
 @pytest.fixture
 def el(tmp_path: Path) -> Path:
-    """As EL's images are: EFI, /boot, and last the root, both of xfs, here of no telling types."""
+    """The layout of EL images: EFI, /boot, root, with xfs; here with generic partition types."""
     fstab = f"""
 # made by a test
 UUID={UUID} / xfs defaults 0 0
@@ -69,7 +69,7 @@ tmpfs /tmp tmpfs defaults 0 0
     return disk
 
 
-def test_root_boot_and_efi_are_mounted_and_changes_kept(el: Path, tmp_path: Path) -> None:
+def test_root_boot_and_efi_are_mounted_and_changes_are_saved(el: Path, tmp_path: Path) -> None:
     with opened(el, tmp_path / "root") as mounted:
         root = tmp_path / "root"
         assert (root / "boot/vmlinuz").read_text() == "kernel"
@@ -89,7 +89,7 @@ def test_root_boot_and_efi_are_mounted_and_changes_kept(el: Path, tmp_path: Path
                 (again / place).touch()
 
 
-def test_what_is_removed_from_an_efi_partition_is_gone(el: Path, tmp_path: Path) -> None:
+def test_removals_from_an_efi_partition_are_saved(el: Path, tmp_path: Path) -> None:
     with opened(el, tmp_path / "root") as mounted:
         (tmp_path / "root/boot/efi/EFI/BOOT/BOOTX64.EFI").unlink()
         (tmp_path / "root/boot/efi/EFI/BOOT").rmdir()
@@ -97,7 +97,7 @@ def test_what_is_removed_from_an_efi_partition_is_gone(el: Path, tmp_path: Path)
     assert call("mdir", "-b", "-/", "-i", f"{el}@@1M", "::").split() == ["::/EFI/"]
 
 
-def test_an_efi_partition_nobody_changed_stays_to_the_byte(el: Path, tmp_path: Path) -> None:
+def test_an_unchanged_efi_partition_is_identical(el: Path, tmp_path: Path) -> None:
     def partition() -> bytes:
         with el.open("rb") as disk:
             disk.seek(1 << 20)
@@ -109,7 +109,7 @@ def test_an_efi_partition_nobody_changed_stays_to_the_byte(el: Path, tmp_path: P
     assert partition() == before
 
 
-def test_two_copies_of_one_xfs_at_once(el: Path, tmp_path: Path) -> None:
+def test_two_copies_of_an_xfs_are_mounted_at_once(el: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.raw"
     call("cp", "--sparse=always", el, copy)
     with opened(el, tmp_path / "a"), opened(copy, tmp_path / "b"):
@@ -117,7 +117,7 @@ def test_two_copies_of_one_xfs_at_once(el: Path, tmp_path: Path) -> None:
         assert (tmp_path / "b/boot/vmlinuz").exists()
 
 
-def test_what_was_deleted_is_not_on_the_disk(el: Path, tmp_path: Path) -> None:
+def test_deleted_data_is_not_on_the_disk(el: Path, tmp_path: Path) -> None:
     secret = b"eyJhbGciOiJIUzI1NiJ9." + os.urandom(16).hex().encode()
     with opened(el, tmp_path / "root"):
         (tmp_path / "root/secret").write_bytes(secret * 1000)
@@ -132,14 +132,14 @@ def test_what_was_deleted_is_not_on_the_disk(el: Path, tmp_path: Path) -> None:
 
 
 def written(path: Path) -> bytes:
-    """All of a sparse file but its holes."""
+    """The content of a sparse file without its holes."""
     found, at, end = b"", 0, path.stat().st_size
     with path.open("rb") as disk:
         while at < end:
             try:
                 at = os.lseek(disk.fileno(), at, os.SEEK_DATA)
             except OSError:
-                break  # nothing but a hole is left
+                break  # only a hole is left
             hole = os.lseek(disk.fileno(), at, os.SEEK_HOLE)
             disk.seek(at)
             found += disk.read(hole - at)
@@ -148,7 +148,7 @@ def written(path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("label", ["gpt", "dos"])
-def test_the_root_is_what_holds_a_system_and_not_the_largest(label: str, tmp_path: Path) -> None:
+def test_the_root_has_an_os_release_and_need_not_be_the_largest(label: str, tmp_path: Path) -> None:
     kind = LINUX if label == "gpt" else "83"
     parts = (
         Part(kind, 90, EXT4, boot),
@@ -159,7 +159,7 @@ def test_the_root_is_what_holds_a_system_and_not_the_largest(label: str, tmp_pat
         assert (tmp_path / "root/boot/vmlinuz").exists()
 
 
-def test_the_type_of_a_root_partition_is_believed(tmp_path: Path) -> None:
+def test_the_partition_type_of_the_root_has_precedence(tmp_path: Path) -> None:
     parts = (Part(LINUX, 90, EXT4, system()), Part(ROOT, 40, EXT4, boot))
     with opened(make(tmp_path / "disk.raw", parts), tmp_path / "root"):
         assert (tmp_path / "root/vmlinuz").exists()
@@ -176,10 +176,10 @@ def refused(parts: tuple[Part, ...], tmp_path: Path, *says: str) -> None:
 
 
 def lvm_label() -> bytes:
-    """The second sector of a physical volume: LABELONE, its place, a checksum, LVM2 001."""
+    """The first two sectors of a physical volume: LABELONE, position, checksum, LVM2 001."""
     rest = struct.pack("<I", 32) + b"LVM2 001" + b"A" * 32 + bytes(512 - 64)
     checksum = 0xF597A6CF
-    for byte in rest:  # LVM's CRC-32, which begins elsewhere than zlib's and is not inverted
+    for byte in rest:  # LVM's CRC-32, with another initial value than zlib's, not inverted
         checksum ^= byte
         for _ in range(8):
             checksum = (checksum >> 1) ^ (0xEDB88320 if checksum & 1 else 0)
@@ -187,12 +187,12 @@ def lvm_label() -> bytes:
     return bytes(512) + label
 
 
-def test_lvm_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_lvm_is_refused_with_a_hint(tmp_path: Path) -> None:
     parts = (Part(BOOT, 40, EXT4, boot), Part(LINUX, 40, content=lvm_label()))
     refused(parts, tmp_path, "LVM", "--engine packer")
 
 
-def test_a_partition_of_lvm_s_type_is_refused(tmp_path: Path) -> None:
+def test_a_partition_of_type_lvm_is_refused(tmp_path: Path) -> None:
     refused((Part(LVM, 40),), tmp_path, "LVM", "--engine packer")
 
 
@@ -200,12 +200,12 @@ def test_btrfs_is_refused(tmp_path: Path) -> None:
     refused((Part(LINUX, 120, ("mkfs.btrfs", "-q")),), tmp_path, "btrfs", "--engine packer")
 
 
-def test_a_disk_without_a_system(tmp_path: Path) -> None:
+def test_a_disk_without_a_root_is_refused(tmp_path: Path) -> None:
     refused((Part(LINUX, 40, EXT4, boot), Part(LINUX, 40)), tmp_path, "no Linux root")
 
 
-def test_a_mount_point_that_leads_out_of_the_image_stays_in_it(tmp_path: Path) -> None:
-    """An image's link to /outside means the image's own, not this machine's."""
+def test_links_in_mount_points_are_resolved_inside_the_image(tmp_path: Path) -> None:
+    """A link to /outside is resolved to that folder in the image, not on this machine."""
     outside = tmp_path / "outside"
     outside.mkdir()
 

@@ -1,4 +1,4 @@
-"""dnf on an EL stand-in, with mirrors on loopback that are as mirrors come to be: moved, gone, broken."""
+"""dnf on an EL stand-in, with mirrors on loopback that have moved, are gone or are broken."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 @pytest.fixture(scope="module")
 def vendor(standin: Standin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The root of an EL7 stand-in, as its vendor left it."""
+    """The root of an unchanged EL7 stand-in."""
     folder = tmp_path_factory.mktemp("el7")
     disk = folder / "vendor.raw"
     run.call(["cp", "--sparse=always", str(standin.disk), str(disk)])
@@ -64,11 +64,11 @@ def target(root: Path, tmp_path: Path, urls: Mapping[str, str]) -> Iterator[Chro
 
 
 def define(on: Chroot, standin: Standin) -> None:
-    """All of the plan for CentOS 7 that says where packages come from, and whom to trust."""
+    """Apply the steps of the plan for CentOS 7 that define repositories and trust keys."""
     own = {name: repositories.given([], [f"{name}={standin.key(name)}"], keep=False).keys[name]
            for name in ("epel", "htcondor")}  # fmt: skip
     plan = recipe.plan(golden_plans.base("centos7"), "osg", replaced=Replaced(keys=own))
-    titles = ("bring the keys", "trust", "define the repositories")
+    titles = ("install the keys", "trust", "define the repositories")
     apply([step for step in plan.steps if step.title.startswith(titles)], on, Silent())
 
 
@@ -79,7 +79,7 @@ def lines(on: Chroot, *argv: str) -> list[str]:
 
 
 def error_of(root: Path, tmp_path: Path, standin: Standin, url: str, *argv: str) -> BakeryError:
-    """What dnf's failure is told as, where htcondor's repository alone is at this URL."""
+    """The error raised if only the repository htcondor is at this URL."""
     with served(standin.repositories) as server:
         urls = {**standin.urls("7", server), "htcondor": url}
         with target(root, tmp_path, urls) as on:
@@ -90,15 +90,15 @@ def error_of(root: Path, tmp_path: Path, standin: Standin, url: str, *argv: str)
     return caught.value
 
 
-def test_a_vendor_s_image_finds_no_mirror_list_any_more(root: Path, tmp_path: Path) -> None:
+def test_an_unreachable_mirror_list_is_reported(root: Path, tmp_path: Path) -> None:
     with target(root, tmp_path, {}) as on, pytest.raises(Unreachable) as caught:
         lines(on, *MAKECACHE)
-    assert "The package repository base could not be read: " in caught.value.message
+    assert "Cannot read the package repository base: " in caught.value.message
     assert "mirrorlist.invalid" in caught.value.message
     assert "--repository-url base=URL" in caught.value.hint
 
 
-def test_the_plan_s_repositories_by_a_mirror_and_the_image_s_files_stay_public(
+def test_mirrors_are_used_and_the_image_keeps_its_public_urls(
     root: Path, tmp_path: Path, standin: Standin
 ) -> None:
     with (
@@ -118,7 +118,7 @@ def test_the_plan_s_repositories_by_a_mirror_and_the_image_s_files_stay_public(
     assert not list((root / "var/cache/dnf").glob("*"))
 
 
-def test_metadata_that_moved_and_say_so_are_found(root: Path, tmp_path: Path, standin: Standin) -> None:
+def test_redirected_metadata_is_found(root: Path, tmp_path: Path, standin: Standin) -> None:
     with (
         served(standin.repositories) as server,
         answering(Moved, f"{server}/htcondor") as old,
@@ -128,22 +128,22 @@ def test_metadata_that_moved_and_say_so_are_found(root: Path, tmp_path: Path, st
         assert any("Metadata cache created" in row for row in lines(on, *MAKECACHE))
 
 
-def test_metadata_that_moved_without_a_word(root: Path, tmp_path: Path, standin: Standin) -> None:
+def test_missing_metadata_is_reported(root: Path, tmp_path: Path, standin: Standin) -> None:
     with served(standin.repositories) as server:
         error = error_of(root, tmp_path, standin, f"{server}/nowhere/", *MAKECACHE)
     assert type(error) is Unreachable
-    assert "repository htcondor could not be read: Status code: 404" in error.message
+    assert "Cannot read the package repository htcondor: Status code: 404" in error.message
     assert "--repository-url htcondor=URL" in error.hint
 
 
-def test_a_server_that_is_gone(root: Path, tmp_path: Path, standin: Standin) -> None:
+def test_an_unreachable_server_is_reported(root: Path, tmp_path: Path, standin: Standin) -> None:
     error = error_of(root, tmp_path, standin, "http://127.0.0.1:9/", *MAKECACHE)
     assert type(error) is Unreachable
-    assert "repository htcondor could not be read: Curl error (7)" in error.message
+    assert "Cannot read the package repository htcondor: Curl error (7)" in error.message
 
 
-def test_a_mirror_in_the_middle_of_being_made(root: Path, tmp_path: Path, standin: Standin) -> None:
-    """Its index names a list of packages that is another one by now."""
+def test_an_inconsistent_mirror_is_reported(root: Path, tmp_path: Path, standin: Standin) -> None:
+    """The list of packages does not match the index."""
     half = tmp_path / "half"
     shutil.copytree(standin.repositories / "htcondor", half)
     for part in (half / "repodata").glob("*-primary.xml.*"):
@@ -151,35 +151,35 @@ def test_a_mirror_in_the_middle_of_being_made(root: Path, tmp_path: Path, standi
     with served(half) as url:
         error = error_of(root, tmp_path, standin, url, *MAKECACHE)
     assert type(error) is Unreachable
-    assert "repository htcondor could not be read: " in error.message
+    assert "Cannot read the package repository htcondor: " in error.message
 
 
 @pytest.mark.parametrize("name", ["stranger", "unsigned"])
-def test_a_package_without_a_signature_that_is_trusted_is_not_installed(
+def test_a_package_without_a_trusted_signature_is_not_installed(
     name: str, root: Path, tmp_path: Path, standin: Standin
 ) -> None:
     with served(standin.repositories) as server:
         error = error_of(root, tmp_path, standin, f"{server}/{name}/", *INSTALL)
     assert type(error) is WrongChecksum
     assert "condor" in error.message
-    assert "Nothing of it was installed." in error.hint
+    assert "The package was not installed." in error.hint
 
 
-def test_a_certificate_that_has_expired(root: Path, tmp_path: Path, standin: Standin) -> None:
-    """The authority is known to the machine, so that its date alone is wrong."""
+def test_an_expired_certificate_is_reported(root: Path, tmp_path: Path, standin: Standin) -> None:
+    """The machine trusts the authority: only the date is wrong."""
     authority = self_signed(tmp_path, days=-1)
     with (root / CERTIFICATES[1:]).open("a") as known:
         known.write(authority.read_text())
     with encrypted(standin.repositories / "htcondor", authority) as url:
         error = error_of(root, tmp_path, standin, url, *MAKECACHE)
     assert type(error) is Unreachable
-    assert "repository htcondor could not be read: Curl error (60)" in error.message
+    assert "Cannot read the package repository htcondor: Curl error (60)" in error.message
     assert "expired" in error.message
     assert "clock" in error.hint
 
 
-def test_the_same_certificate_in_time_is_taken(root: Path, tmp_path: Path, standin: Standin) -> None:
-    """Or the test before this would show nothing."""
+def test_a_valid_certificate_is_accepted(root: Path, tmp_path: Path, standin: Standin) -> None:
+    """Shows that the previous test fails because of the date."""
     authority = self_signed(tmp_path, days=1)
     with (root / CERTIFICATES[1:]).open("a") as known:
         known.write(authority.read_text())
@@ -193,7 +193,7 @@ def test_the_same_certificate_in_time_is_taken(root: Path, tmp_path: Path, stand
 
 
 class Moved(BaseHTTPRequestHandler):
-    """Says for every path where it is now; `to` is the URL of where everything is."""
+    """Redirects each path to the URL `to`."""
 
     def __init__(self, to: str, *args: object) -> None:
         self.to = to
@@ -222,7 +222,7 @@ def answering(handler: type[Moved], to: str) -> Iterator[str]:
 
 @contextmanager
 def encrypted(folder: Path, certificate: Path) -> Iterator[str]:
-    """The URL of a folder by https. The file holds the key, too."""
+    """Serve a folder by https; its URL. The certificate file includes the key."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
@@ -236,7 +236,7 @@ def encrypted(folder: Path, certificate: Path) -> Iterator[str]:
 
 
 def self_signed(folder: Path, *, days: int) -> Path:
-    """A certificate of 127.0.0.1 that ends in so many days, and its key, in one file."""
+    """A file with a certificate of 127.0.0.1 that expires in this number of days, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)

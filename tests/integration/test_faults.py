@@ -163,16 +163,20 @@ FAULTS = {
         installing("echo the reason of it >&2; exit 3"),
     ),
     "the image's disk is full": Fault(
-        6, ("The image's own root", "root_size", STEP), installing("fallocate -l 9G /var/fill")
+        6,
+        ("The root file system of the image is full", "root_size", STEP),
+        installing("fallocate -l 9G /var/fill"),
     ),
     "no space for the copy": Fault(
         6, ("disk", "full", "WORKER_BAKERY_CACHE", "Where: copy the"), full_for_the_copy
     ),
     "no space for the step": Fault(
-        6, ("The disk that the image is made on is full", "WORKER_BAKERY_CACHE", STEP), full_for_the_step
+        6, ("The disk that stores the image is full", "WORKER_BAKERY_CACHE", STEP), full_for_the_step
     ),
     "a corrupt package": Fault(7, ("apptainer.deb", "try again later", STEP), corrupt_package),
-    "a corrupt index": Fault(7, ("manipulated", "Where: apptainer: read the package lists"), corrupt_index),
+    "a corrupt index": Fault(
+        7, ("manipulated", "Where: apptainer: refresh the package lists"), corrupt_index
+    ),
     "a silent repository": Fault(5, ("127.0.0.1", "--apt-source"), silent_source),
     "a silent mirror": Fault(5, ("127.0.0.1", "--mirror", "Where: apptainer: read"), silent_mirror),
     "a truncated base": Fault(5, ("127.0.0.1", "set aside as", "Where: build the base"), truncated_base),

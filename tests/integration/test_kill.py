@@ -1,4 +1,4 @@
-"""kill -9 at any moment: no process, mount, loop device or half image stays; the next bake works."""
+"""SIGKILL at any moment leaves no process, mount, loop device or incomplete image; the next bake works."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ import pytest
 from bakery.store.store import Store
 from tests.conftest import BIN, command
 
-# The name a phase begins with, as `--json` tells it.
+# Prefixes of phase names in the output of --json.
 MOMENTS = (
     "copy the base",
     "condor: install condor",
-    "keep a checkpoint",
+    "write a checkpoint",
     "compress the image",
     "image tests on the mounted root",
 )
 
 
 def processes_of(cache: Path) -> list[int]:
-    """Whoever names the cache in its arguments, has files of it open, or works or lives in it."""
+    """Processes that have the cache in their arguments, open files in it, or their cwd or root there."""
     found = []
     for proc in Path("/proc").glob("[0-9]*"):
         try:
@@ -36,7 +36,7 @@ def processes_of(cache: Path) -> list[int]:
             if named or any(str(cache) in str(link.readlink()) for link in links):
                 found.append(int(proc.name))
         except OSError:
-            continue  # it ended while we looked, or is a thread of the kernel's
+            continue  # it has exited in the meantime, or is a kernel thread
     return [pid for pid in found if pid != os.getpid()]
 
 
@@ -83,7 +83,7 @@ def bake_until(moment: str, cache: Path, output: Path) -> subprocess.Popen[str]:
 
 
 def start_until(moment: str, cache: Path, name: str, *argv: str) -> subprocess.Popen[str]:
-    """The command in a session of its own, at the beginning of the phase."""
+    """Start the command in its own session and return when the phase begins."""
     process = subprocess.Popen(
         [BIN / name, *argv],
         env={**os.environ, "WORKER_BAKERY_CACHE": str(cache)},
@@ -101,7 +101,7 @@ def start_until(moment: str, cache: Path, name: str, *argv: str) -> subprocess.P
 
 
 def nothing_stays(cache: Path) -> None:
-    end = time.monotonic() + 60  # the kernel takes namespaces down in its own time
+    end = time.monotonic() + 60  # the kernel removes namespaces asynchronously
     while time.monotonic() < end:
         left = [*processes_of(cache), *mounts_of(cache), *loops_of(cache)]
         if not left:
@@ -112,7 +112,7 @@ def nothing_stays(cache: Path) -> None:
 
 @pytest.fixture
 def system_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the commands take for the system's folder of temporary files; nothing else is in it."""
+    """The folder for temporary files of the commands (TMPDIR), initially empty."""
     folder = tmp_path / "system-tmp"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
@@ -130,7 +130,7 @@ def test_killed(
     tmp_path: Path,
     system_tmp: Path,
 ) -> None:
-    """And what is baked in the end holds the same as an image whose bake nobody disturbed."""
+    """The image baked afterwards equals that of an undisturbed bake."""
     cache, output = private_store.root, tmp_path / "out" / "worker.qcow2"
     output.parent.mkdir()
     for moment in moments:
@@ -138,7 +138,7 @@ def test_killed(
         time.sleep(0.4)
         victims = session_of(process.pid) if whom == "its whole session" else [process.pid]
         for pid in victims:
-            with suppress(ProcessLookupError):  # it died with its parent, which was killed before it
+            with suppress(ProcessLookupError):  # it has exited with its parent
                 os.kill(pid, signal.SIGKILL)
         process.communicate()
         nothing_stays(cache)
@@ -156,7 +156,7 @@ def test_killed(
 
 
 @pytest.mark.parametrize("moment", ["open both", "compare"])
-def test_a_comparison_killed(moment: str, baked: dict[str, Any], tmp_path: Path) -> None:
+def test_a_killed_comparison_leaves_nothing(moment: str, baked: dict[str, Any], tmp_path: Path) -> None:
     cache, image = tmp_path / "cache", baked["path"]
     process = start_until(moment, cache, "image-diff", "--json", image, image)
     time.sleep(0.4)
@@ -186,37 +186,37 @@ def test_interrupted(
 
 
 def ends_in_order(process: subprocess.Popen[str], number: signal.Signals, cache: Path) -> None:
-    """Within ten seconds; a machine that is busy with other things gets more."""
+    """Send the signal; the command must exit with its code, a log and nothing left behind."""
     time.sleep(0.4)
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert "Traceback" not in err
-    told = json.loads(err.splitlines()[-1])
-    assert (told["message"], Path(told["log"]).parent) == ("Interrupted.", cache / "logs")
+    error = json.loads(err.splitlines()[-1])
+    assert (error["message"], Path(error["log"]).parent) == ("Interrupted.", cache / "logs")
     nothing_stays(cache)
     assert list((cache / "work").iterdir()) == []
 
 
-def test_interrupted_twice_it_ends_at_once_and_the_next_one_sweeps(
+def test_a_second_signal_exits_at_once_and_the_next_bake_cleans_up(
     private_store: Store, tmp_path: Path
 ) -> None:
-    """The second signal comes while the first one's work is being done."""
+    """The second signal arrives during the cleanup for the first."""
     cache, output = private_store.root, tmp_path / "worker.qcow2"
     process = bake_until(INSTALL, cache, output)
-    process.send_signal(signal.SIGSTOP)  # so that both are there when it goes on
+    process.send_signal(signal.SIGSTOP)  # both signals are pending when it continues
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGCONT)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 143  # of the second one; in order it would be 130
+    assert process.returncode == 143  # SIGTERM; with an orderly cleanup for SIGINT it would be 130
     assert "Traceback" not in err
     nothing_stays(cache)
     ends_in_order(bake_until("copy the", cache, output), signal.SIGINT, cache)
 
 
-def test_stopped_while_it_builds_the_base(tmp_path: Path, system_tmp: Path) -> None:
-    """mkosi and all that it starts: interrupted, and killed; what is left then, the second one removes."""
+def test_a_base_build_is_interrupted_and_killed(tmp_path: Path, system_tmp: Path) -> None:
+    """mkosi and its children end; the second bake removes what the killed one has left."""
     cache, output = tmp_path / "cache", tmp_path / "worker.qcow2"
     killed = bake_until(BUILD, cache, output)
     time.sleep(4)

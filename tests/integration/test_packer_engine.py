@@ -1,4 +1,4 @@
-"""The engine packer where no machine comes up: the real packer, with a stand-in where QEMU would be."""
+"""The packer engine without a booting machine: the real packer, with a stand-in for QEMU."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.integration.test_kill import nothing_stays
 
 @pytest.fixture
 def small_store(tmp_path: Path) -> Store:
-    """A store whose base is an empty disk: nothing here gets as far as to look into it."""
+    """A store whose base is an empty disk, which no test here reads."""
     own, disk = Store(tmp_path / "cache"), tmp_path / "base.qcow2"
     run.call(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "16M"])
     manifest = {"base": BASE.name, "sha256": digest.of(disk), "size": disk.stat().st_size}
@@ -38,7 +38,7 @@ def small_store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    """A folder that goes before all others on PATH."""
+    """The first folder on PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
     return folder
@@ -70,57 +70,57 @@ def fails(store: Store, programs: Path, status: int, *says: str) -> str:
     return done.err
 
 
-def test_qemu_that_ends_is_noticed_with_its_words(small_store: Store, programs: Path) -> None:
+def test_a_failing_qemu_is_reported_with_its_output(small_store: Store, programs: Path) -> None:
     stand_in(programs, "qemu-system-x86_64", QEMU_VERSION + "echo 'no such machine type' >&2; exit 3")
     fails(small_store, programs, 1, "qemu-system-x86_64", "status 3", "no such machine type")
 
 
-def test_qemu_that_ends_later_is_noticed_at_once(small_store: Store, programs: Path) -> None:
-    """packer by itself would wait for ssh until its time is over, twenty minutes."""
+def test_a_later_exit_of_qemu_is_detected_at_once(small_store: Store, programs: Path) -> None:
+    """packer by itself would wait for ssh until its timeout of twenty minutes."""
     stand_in(programs, "qemu-system-x86_64", QEMU_VERSION + "sleep 4; echo 'out of memory' >&2; exit 1")
     fails(small_store, programs, 1, "status 1", "out of memory")
 
 
-def test_a_port_that_was_taken_meanwhile(small_store: Store, programs: Path) -> None:
+def test_another_port_is_used_if_the_first_is_taken(small_store: Store, programs: Path) -> None:
     taken = "echo \"-netdev user: Could not set up host forwarding rule 'tcp::1-:22'\" >&2; exit 1"
     once = f"[ -e {programs}/again ] || {{ touch {programs}/again; {taken}; }}\n"
     stand_in(programs, "qemu-system-x86_64", f"{QEMU_VERSION}{once}echo 'with another port' >&2; exit 3")
-    said = fails(small_store, programs, 1, "status 3", "with another port")
-    assert "forwarding" not in said
+    err = fails(small_store, programs, 1, "status 3", "with another port")
+    assert "forwarding" not in err
 
 
 SERIAL = 'for word; do case "$word" in file:*) file=${word#file:} ;; esac; done\n'
 
 
-def test_a_machine_that_never_answers(
+def test_a_machine_without_ssh_times_out(
     small_store: Store, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = "Failed to start ssh.service"
+    text = "Failed to start ssh.service"
     stand_in(
-        programs, "qemu-system-x86_64", f'{QEMU_VERSION}{SERIAL}echo "{said}" >"$file"; exec sleep 600'
+        programs, "qemu-system-x86_64", f'{QEMU_VERSION}{SERIAL}echo "{text}" >"$file"; exec sleep 600'
     )
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setattr(build_files, "SSH_LIMIT", 1)
+    monkeypatch.setattr(build_files, "SSH_TIMEOUT", 1)
     options = Options(engine="packer", accelerator="tcg", level="none")
-    with pytest.raises(Unreachable, match="did not let us in by ssh in time") as caught:
+    with pytest.raises(Unreachable, match="Timed out waiting for ssh") as caught:
         lookup.bake(options, small_store, Silent())
-    assert said in caught.value.message
+    assert text in caught.value.message
     nothing_stays(small_store.root)
 
 
 PANIC = "Kernel panic - not syncing: sysrq triggered crash"
 
 
-def test_a_machine_that_panics_is_not_waited_for(small_store: Store, programs: Path) -> None:
-    """packer by itself would wait for ssh until its time is over."""
+def test_a_kernel_panic_ends_the_bake_at_once(small_store: Store, programs: Path) -> None:
+    """packer by itself would wait for ssh until its timeout."""
     stand_in(
         programs, "qemu-system-x86_64", f'{QEMU_VERSION}{SERIAL}echo "{PANIC}" >"$file"; exec sleep 600'
     )
-    fails(small_store, programs, 5, "will not answer any more", PANIC)
+    fails(small_store, programs, 5, "The virtual machine failed.", PANIC)
 
 
 BEGUN = '    qemu.worker: worker-bakery: {"event": "begin"%!(PACKER_COMMA) "name": "a step"}'
-# As packer does: it makes the disk and runs QEMU, then our provisioner, whose words it passes on.
+# Like packer: create the disk, run QEMU and our provisioner, and print its output.
 IN_A_STEP = r"""
 case "$*" in *version*) echo 1795340002,,version,1.6.6; exit ;; esac
 for word; do case "$word" in -var-file=*) file=${word#-var-file=} ;; esac; done
@@ -135,10 +135,10 @@ exec sleep 600
 """
 
 
-def test_a_machine_that_panics_in_a_step_is_noticed_and_its_disk_kept_whole(
+def test_a_kernel_panic_in_a_step_is_detected_and_the_disk_is_kept(
     small_store: Store, programs: Path, tmp_path: Path
 ) -> None:
-    """QEMU is the real one, which stands still; what it has not flushed is on the disk all the same."""
+    """With the real QEMU, its processors stopped; the kept disk contains writes that it had not flushed."""
     machine = (
         "-S -accel tcg -nodefaults -display none -drive id=system,file=disk.qcow2,if=virtio,cache=unsafe"
     )
@@ -149,7 +149,7 @@ def test_a_machine_that_panics_in_a_step_is_noticed_and_its_disk_kept_whole(
     argv = (*ARGV, "--keep-failed", "-o", str(output))
     done = command("bake-image", *argv, env=environment(small_store, programs))
     assert done.status == 5, done.err
-    for text in ("will not answer any more", PANIC, "Where: a step", "bake-image shell"):
+    for text in ("The virtual machine failed.", PANIC, "Where: a step", "bake-image shell"):
         assert text in done.err
     kept = output.with_name("my worker.failed.qcow2")
     assert not qemu_img.other_files(kept)
@@ -158,7 +158,7 @@ def test_a_machine_that_panics_in_a_step_is_noticed_and_its_disk_kept_whole(
     assert list((small_store.root / "work").glob("*")) == []
 
 
-def test_the_disk_of_a_machine_that_failed_is_kept_though_packer_removes_it(
+def test_the_disk_of_a_failed_machine_is_kept_although_packer_removes_it(
     small_store: Store, programs: Path, tmp_path: Path
 ) -> None:
     writes = "qemu-io -c 'write -P 7 0 64k' disk.qcow2 >/dev/null; echo 'no memory' >&2; exit 3"
@@ -169,14 +169,14 @@ def test_the_disk_of_a_machine_that_failed_is_kept_though_packer_removes_it(
     assert (done.status, "no memory" in done.err) == (1, True), done.err
     kept = output.with_name("worker.failed.qcow2")
     assert f"a shell in it: bake-image shell {kept}" in done.err
-    assert "authorized_keys" in done.err
+    assert "ssh keys" in done.err
     run.call(["qemu-io", "-r", "-c", "read -P 7 0 64k", str(kept)])
     assert not output.exists()
     nothing_stays(small_store.root)
 
 
 def booting(store: Store, programs: Path) -> subprocess.Popen[str]:
-    """A bake that waits for a machine which never answers."""
+    """Start a bake that waits for ssh on a machine that never boots."""
     stand_in(programs, "qemu-system-x86_64", QEMU_VERSION + "exec sleep 600")
     process = subprocess.Popen(
         [BIN / "bake-image", "--json", *ARGV],
@@ -188,41 +188,43 @@ def booting(store: Store, programs: Path) -> subprocess.Popen[str]:
     for row in process.stderr:
         if json.loads(row).get("name", "").startswith("boot the machine"):
             return process
-    pytest.fail("it did not begin to boot")
+    pytest.fail("the boot did not start")
 
 
-def test_packer_that_is_killed(small_store: Store, programs: Path) -> None:
+def test_a_killed_packer_is_reported(small_store: Store, programs: Path) -> None:
     process = booting(small_store, programs)
     named = (str(small_store.root) + "/").encode()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):  # it ended while we looked
+        with suppress(OSError):  # it has exited in the meantime
             arguments = path.read_bytes()
             if b"packer\0build\0" in arguments and named in arguments and b"unshare" not in arguments:
                 os.kill(int(path.parent.name), signal.SIGKILL)
     _, err = process.communicate(timeout=240)
     assert process.returncode == 1
-    assert "packer ended before the image was done, and did not say why" in err
+    assert "packer exited before the image was finished and reported no error" in err
     nothing_stays(small_store.root)
 
 
 def test_no_packer(small_store: Store, tmp_path: Path) -> None:
-    """Nor the chroot engine, for who is not root: both are said."""
+    """packer is not installed."""
     small_store.root.chmod(0o755)
     env = {"WORKER_BAKERY_CACHE": str(small_store.root), "PATH": str(tmp_path)}
     done = command("bake-image", "-q", *ARGV, env=env)
     assert done.status == 3
-    assert "no packer" in done.err
+    assert "Missing on this machine: packer" in done.err
 
 
 @pytest.mark.parametrize(
     ("says", "error"),
     [
-        ("1795340002,,version,1.5.1", "packer 1.5.1 is too old; 1.6.6 is needed"),
+        ("1795340002,,version,1.5.1", "packer 1.5.1 is too old; 1.6.6 or later is required"),
         ("0 0", "is not HashiCorp's packer"),
-        ("1795340002,,version,1.16.0", "packer has no qemu plugin: there is no "),
+        ("1795340002,,version,1.16.0", "The qemu plugin of packer is not installed: there is no "),
     ],
 )
-def test_another_packer(says: str, error: str, small_store: Store, programs: Path, tmp_path: Path) -> None:
+def test_an_unusable_packer(
+    says: str, error: str, small_store: Store, programs: Path, tmp_path: Path
+) -> None:
     stand_in(programs, "packer", f"echo '{says}'")
     env = {**environment(small_store, programs), "PACKER_PLUGIN_PATH": str(tmp_path / "plugins")}
     done = command("bake-image", "-q", *ARGV, env=env)
@@ -231,7 +233,7 @@ def test_another_packer(says: str, error: str, small_store: Store, programs: Pat
 
 
 def test_killed(small_store: Store, programs: Path) -> None:
-    """kill -9 of bake-image alone: packer, its plugins and QEMU end with it."""
+    """SIGKILL of bake-image: packer, its plugins and QEMU end as well."""
     process = booting(small_store, programs)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
@@ -248,7 +250,7 @@ def test_interrupted(small_store: Store, programs: Path) -> None:
     assert list((small_store.root / "work").iterdir()) == []
 
 
-# --- what is lent ------------------------------------------------------------------------------
+# --- temporary repositories --------------------------------------------------------------------
 
 
 class Here:
@@ -261,8 +263,8 @@ class Here:
         raise AssertionError(path)
 
 
-def test_definitions_are_read_as_they_are(tmp_path: Path) -> None:
-    """By the script that runs on the machine; links are left out, as dnf's other name of its file is."""
+def test_definitions_are_read_unchanged(tmp_path: Path) -> None:
+    """By the script that runs on the machine. Symbolic links are skipped, such as dnf's yum.conf."""
     texts = {"a.repo": "[a]\n\nname=\ttwo  words\n", "b.repo": "[b]\nx=%s \\n $HOME\n", "c.repo": ""}
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
@@ -280,14 +282,14 @@ def test_definitions_are_read_as_they_are(tmp_path: Path) -> None:
 def test_the_files_for_packer_alone(small_store: Store, tmp_path: Path) -> None:
     folder, env = tmp_path / "it's alone", {"WORKER_BAKERY_CACHE": str(small_store.root)}
     done = command("bake-image", "--packer-files", str(folder), "--accel", "tcg", "--json", env=env)
-    told = json.loads(done.out)
-    assert told == {
+    output = json.loads(done.out)
+    assert output == {
         "variables": str(folder / "worker.pkrvars.json"),
         "template": str(data.PACKER / "worker.pkr.hcl"),
     }
     secret = [path for path in (folder, *folder.rglob("*")) if path.suffix != ".pub"]
     assert {path.stat().st_mode & 0o77 for path in secret} == {0}
-    run.call(["packer", "validate", f"-var-file={told['variables']}", told["template"]])
+    run.call(["packer", "validate", f"-var-file={output['variables']}", output["template"]])
     again = command("bake-image", "--packer-files", str(folder), "--accel", "tcg", env=env)
     assert (again.status, again.out) == (2, "")
 
@@ -295,10 +297,10 @@ def test_the_files_for_packer_alone(small_store: Store, tmp_path: Path) -> None:
 # --- the choice --------------------------------------------------------------------------------
 
 
-def test_auto_takes_packer_where_the_base_does_not_mount(
+def test_auto_chooses_packer_if_the_base_cannot_be_mounted(
     small_store: Store, programs: Path, tmp_path: Path
 ) -> None:
-    """A vendor's image without a partition table stands for a file system that this kernel lacks."""
+    """A vendor image without a partition table stands for an unsupported file system."""
     stand_in(programs, "qemu-system-x86_64", QEMU_VERSION + "exit 3")
     disk = small_store.base(BASE.id)
     vendor = tmp_path / "mine.toml"
@@ -307,17 +309,19 @@ def test_auto_takes_packer_where_the_base_does_not_mount(
     argv = ("--base", str(vendor), "--accel", "tcg", "--verify", "none")
     done = command("bake-image", *argv, env=environment(small_store, programs))
     assert done.status == 1
-    assert "Engine packer, as chroot cannot work: The image has no partition table." in done.err
+    assert (
+        "Using engine packer, because chroot is not usable: The image has no partition table." in done.err
+    )
 
 
-def test_who_is_not_root_has_packer(small_store: Store, programs: Path) -> None:
-    """packer itself then fails: its sandbox does not have the right of this user to read our folders."""
+def test_auto_chooses_packer_without_root(small_store: Store, programs: Path) -> None:
+    """packer itself then fails: in its sandbox it cannot read the folders of this test."""
     for path in (small_store.root, *small_store.root.rglob("*")):
         os.chown(path, 65534, 65534)
     env = environment(small_store, programs)
     done = command("bake-image", "--accel", "tcg", "--verify", "none", env=env, prefix=NOT_ROOT)
     assert (done.status, "Traceback" in done.err) == (1, False), done.err
-    assert "Engine packer, as chroot cannot work: only root can mount disks." in done.err
+    assert "Using engine packer, because chroot is not usable: mounting a disk requires root." in done.err
     nothing_stays(small_store.root)
     done = command("bake-image", "-q", env=env, prefix=NOT_ROOT)
     assert (done.status, "only root" in done.err) == (3, True)

@@ -1,4 +1,4 @@
-"""provision, over ssh to a machine's own sshd: a base, booted in namespaces, that is no worker yet."""
+"""Apply plans over ssh to the sshd of a base that is booted in namespaces."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ SECRET = "not-for-any-argument-4711"
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 DOWNLOADED = "/etc/apt/sources.list.d/x.list"
 MASKED = tuple(unit for unit in namespace.MASKED if unit != "ssh.service")
-# Its service says when it is started, which the installation of a package tries.
+# The service creates a file when it is started, which the package's postinst tries.
 UNIT = "[Service]\nType=oneshot\nExecStart=/usr/bin/touch /run/greeter-was-started\n"
 POSTINST = "#!/bin/sh\nset -e\nsystemctl daemon-reload\ninvoke-rc.d greeter start\n"
 
 
 @dataclass(frozen=True)
 class Site:
-    """A machine to be provisioned, and whoever does it, with a home and keys of his own."""
+    """A remote machine, and the home directory with the keys of the user who provisions it."""
 
     machine: Machine
     network: Network
@@ -57,7 +57,7 @@ class Site:
         return command(name, *argv, env=self.env, prefix=self.network.argv([]))
 
     def run(self, verb: str, *more: str, user: str = "maintainer", stdin: str = "") -> Ended:
-        """`provision VERB`, as this user of the machine."""
+        """Run `provision VERB`, logging in as this user."""
         where = ["--ssh", f"{user}@{self.host}", "--key", str(self.home / "key")]
         prefix = self.network.argv([])
         return command("provision", verb, *more, *where, env=self.env, prefix=prefix, stdin=stdin)
@@ -81,8 +81,8 @@ class Site:
 
     def argv(self, plan: Plan, where: str, *more: str) -> list[str]:
         (self.home / "plan.json").write_text(json.dumps(plans.to_json(plan)))
-        key, told = str(self.home / "key"), str(self.home / "plan.json")
-        return ["provision", "apply", told, "--ssh", where, "--key", key, *more]
+        key, plan_file = str(self.home / "key"), str(self.home / "plan.json")
+        return ["provision", "apply", plan_file, "--ssh", where, "--key", key, *more]
 
     @property
     def env(self) -> dict[str, str]:
@@ -99,7 +99,7 @@ class Site:
 def base_root(
     baked: dict[str, Any], store: Store, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
-    """The root file system of the base itself, mounted read-only."""
+    """The root file system of the base, mounted read-only."""
     folder = tmp_path_factory.mktemp("base")
     disk, root = folder / "disk.raw", folder / "root"
     root.mkdir()
@@ -119,7 +119,7 @@ def site(base_root: Path, store: Store, tmp_path_factory: pytest.TempPathFactory
 
 @contextmanager
 def made_site(base_root: Path, store: Store, home: Path, work: Path) -> Iterator[Site]:
-    """A machine in its folder `work`, and whoever provisions it in `home`; both are made."""
+    """Boot a machine in the new folder `work`; the home of its user is `home`."""
     home.mkdir()
     work.mkdir()
     with layer(base_root, work) as root, isolated(work) as network:
@@ -143,7 +143,7 @@ def new_key(path: Path) -> None:
 
 
 def made_ready(site: Site) -> Site:
-    """With its key known, and users: maintainer has sudo, clerk has to give a password for it."""
+    """Add the host key to known_hosts, and users: maintainer has sudo, clerk needs a password for it."""
     key = (site.home / "key.pub").read_bytes()
     for user, rule in (("root", ""), ("maintainer", "NOPASSWD: ALL"), ("clerk", "ALL")):
         if rule:
@@ -162,7 +162,7 @@ def know(site: Site, *keys: str) -> None:
 
 
 def prepare_apt(root: Path, work: Path, downloaded: Path) -> None:
-    """Repositories of files, not the base's own: one of ours, and those downloaded, not used yet."""
+    """Replace the repositories by files: a package of ours, and the downloaded ones, not enabled yet."""
     package = work / "greeter"
     for path, text in (
         (package / "lib/systemd/system/greeter.service", UNIT),
@@ -198,7 +198,7 @@ def shell(title: str, script: str) -> Command:
 
 
 def whole(name: str) -> Plan:
-    """A bit of everything, as `name` would have it; each application leaves a mark in /root/NAME."""
+    """A plan with steps of every kind; each run adds a line to /root/NAME."""
     return planned(
         name,
         ("base", [File(POLICY, b"#!/bin/sh\nexit 101\n", 0o755), Refresh("apt")]),
@@ -217,7 +217,7 @@ def whole(name: str) -> Plan:
 
 
 @pytest.mark.parametrize("user", ["root", "maintainer"])
-def test_applied_once_and_a_second_time_nothing_changes(site: Site, user: str) -> None:
+def test_a_plan_is_applied_once(site: Site, user: str) -> None:
     site.machine.run(["apt-get", "-q", "-y", "purge", "greeter"], expect=ANY_STATUS)
     first = site.apply(whole(user), user=user)
     assert (first.status, first.out) == (0, "6 of 6 steps applied, 0 were done before\n"), first.err
@@ -227,20 +227,20 @@ def test_applied_once_and_a_second_time_nothing_changes(site: Site, user: str) -
     assert site.says("cat", f"/root/{user}") == "0 /root"
     assert site.says("systemctl", "is-enabled", "ssh") == "enabled"
     assert "greeter" in site.says("dpkg", "-l", "greeter")
-    assert "Left out, as they are for images only (--seal): seal: remove traces." in first.err
-    # Neither was the seal applied, nor a service started, nor does the ban on that stay.
+    assert "Skipped, because they are for images only (--seal): seal: remove traces." in first.err
+    # The seal was not applied, no service was started, and the policy was removed.
     assert [site.has(name) for name in ("/sealed", "/run/greeter-was-started", POLICY)] == [False] * 3
     second = site.apply(whole(user), user=user)
     assert (second.status, second.out) == (0, "nothing to do: all 6 steps are done\n"), second.err
     assert site.says("cat", f"/root/{user}") == "0 /root"
     again = site.apply(whole(user), "--from-scratch", "--json", user=user)
-    told = json.loads(again.out)
-    assert (told["before"], len(told["applied"]), told["left_out"]) == (0, 6, ["seal: remove traces"])
+    output = json.loads(again.out)
+    assert (output["before"], len(output["applied"]), output["left_out"]) == (0, 6, ["seal: remove traces"])
     assert site.says("cat", f"/root/{user}") == "0 /root\n0 /root"
 
 
 def test_file_content_is_in_no_argument(site: Site) -> None:
-    """sudo keeps every command line in the journal, and anybody sees those of processes."""
+    """sudo logs command lines to the journal, and all users can read those of processes."""
     assert site.apply(whole("journal"), user="maintainer").status == 0
     log = site.says("journalctl", "--no-pager", "-t", "sudo")
     assert "/srv/journal/deep" in log
@@ -254,25 +254,25 @@ FAILS: list[tuple[str, Sequence[Step]]] = [
 ]
 
 
-def test_a_failed_step_is_not_tried_again_and_later_gone_on_with(site: Site) -> None:
+def test_a_failed_step_is_not_retried_and_the_next_run_continues_there(site: Site) -> None:
     plan = planned("fails", *FAILS)
     failed = site.apply(plan)
     assert failed.status == 1
-    assert "ended with status 2" in failed.err
+    assert "exited with status 2" in failed.err
     assert "cannot access '/fixed'" in failed.err
     assert not site.has(POLICY)
     site.machine.put("/fixed", b"")
     resumed = site.apply(plan)
     assert (resumed.status, resumed.out) == (0, "2 of 3 steps applied, 1 were done before\n"), resumed.err
     assert site.says("cat", "/root/fails").split() == ["one", "two", "two", "three"]
-    # What another plan did since is not taken as done.
+    # Steps of another plan in between do not count as applied.
     changed = planned("fails", FAILS[0], ("site", [FAILS[1][1][0], shell("other", "true")]))
     assert site.apply(changed).out == "1 of 2 steps applied, 1 were done before\n"
     assert site.apply(plan).out == "2 of 3 steps applied, 1 were done before\n"
 
 
-def test_a_connection_cut_in_the_middle_of_a_step(site: Site) -> None:
-    """What it began goes on to its end, output and all, before the step is applied once more."""
+def test_a_connection_lost_during_a_step(site: Site) -> None:
+    """The command continues to its end, then the step is repeated."""
     script = (
         "echo begin >>/root/cut; for n in 1 2 3 4 5 6; do echo $n; sleep 0.5; done; echo end >>/root/cut"
     )
@@ -292,7 +292,7 @@ def cut(site: Site) -> list[str]:
 
 
 def cut_off(site: Site, user: str) -> None:
-    """End the processes of sshd that serve this user's connections."""
+    """Kill the sshd processes of this user's connections."""
     found = site.says("pgrep", "-f", f"^sshd(-session)?: {user}").split()
     assert found
     site.machine.run(["kill", "-KILL", *found])
@@ -329,14 +329,14 @@ def test_forty_megabytes_of_stderr(site: Site, script: str) -> None:
 
 
 def most_memory(process: int) -> int:
-    """KiB that a process has had at most, 0 for one that is gone."""
+    """Peak memory of a process in KiB, 0 if it has exited."""
     with suppress(OSError):
         found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
         return int(found[1]) if found else 0
     return 0
 
 
-def test_a_token_in_the_output_is_not_told(site: Site) -> None:
+def test_a_token_in_the_output_is_removed(site: Site) -> None:
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
     site.machine.put("/root/token", token.encode(), 0o600)
     done = site.apply(
@@ -347,7 +347,7 @@ def test_a_token_in_the_output_is_not_told(site: Site) -> None:
     assert "c2lnbmF0dXJl" not in done.err
 
 
-def test_what_comes_incomplete_never_gets_its_name(site: Site) -> None:
+def test_an_incomplete_file_is_not_renamed(site: Site) -> None:
     argv = ["sh", "-c", ssh._PUT, "provision", "/root/half", "0644", "10"]
     done = site.machine.run(argv, stdin=b"short", expect=ANY_STATUS)
     assert (done.status, done.stdout) == (74, "/root/half came incomplete\n")
@@ -357,7 +357,7 @@ def test_what_comes_incomplete_never_gets_its_name(site: Site) -> None:
     )
 
 
-def test_a_ban_that_could_not_be_lifted_lifts_itself(site: Site) -> None:
+def test_a_policy_left_behind_removes_itself(site: Site) -> None:
     site.machine.put(POLICY, POLICY_SCRIPT, 0o755)
     hold = site.machine.run(["sh", "-c", f"exec 9>>{ssh.LOCK}; flock 9; {POLICY} x start"], expect=(101,))
     assert (hold.stdout, site.has(POLICY)) == ("", True)
@@ -365,7 +365,7 @@ def test_a_ban_that_could_not_be_lifted_lifts_itself(site: Site) -> None:
     assert not site.has(POLICY)
 
 
-# --- who is not let in, and what does not answer -----------------------------------------------
+# --- failed connections and logins -------------------------------------------------------------
 
 SMALL = planned("small", ("x", [shell("nothing", "true")]))
 
@@ -377,21 +377,23 @@ def fails(done: Ended, status: int, *says: str) -> None:
         assert text in done.err
 
 
-def test_sudo_that_wants_a_password(site: Site) -> None:
-    fails(site.apply(SMALL, user="clerk"), 3, "clerk is not root", "a password is required", "NOPASSWD")
+def test_sudo_with_a_password_is_refused(site: Site) -> None:
+    fails(
+        site.apply(SMALL, user="clerk"), 3, "clerk cannot become root", "a password is required", "NOPASSWD"
+    )
 
 
 def test_a_refused_key(site: Site, tmp_path: Path) -> None:
     new_key(tmp_path / "other")
     done = site.apply(SMALL, "--key", str(tmp_path / "other"))
-    fails(done, 5, "does not let root in with", "authorized_keys")
+    fails(done, 5, "refused to log in root with", "authorized_keys")
 
 
-def test_nobody_listens(site: Site) -> None:
-    """Not tried again: a retry would say so."""
+def test_a_closed_port(site: Site) -> None:
+    """Not retried: a retry would print a warning."""
     done = site.apply(SMALL, port=23)
-    fails(done, 5, f"root@{site.host}:23", "nobody listens", "Is sshd running there")
-    assert "again" not in done.err
+    fails(done, 5, f"root@{site.host}:23", "connection refused", "Check that sshd is running")
+    assert "Reconnecting" not in done.err
 
 
 def test_no_ssh_server(site: Site) -> None:
@@ -403,10 +405,10 @@ def test_no_ssh_server(site: Site) -> None:
         answer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         answer.close()
         out, err = process.communicate(timeout=120)
-    fails(Ended(process.returncode, out, err), 5, "Is it an ssh server that listens there?")
+    fails(Ended(process.returncode, out, err), 5, "Check that an ssh server listens on this port.")
 
 
-def test_a_host_key_that_changed_is_refused(site: Site, tmp_path: Path) -> None:
+def test_a_changed_host_key_is_refused(site: Site, tmp_path: Path) -> None:
     new_key(tmp_path / "other")
     other = (tmp_path / "other.pub").read_text().strip()
     ours = site.says("cat", f"{HOST_KEY}.pub")
@@ -421,7 +423,7 @@ def test_a_host_key_that_changed_is_refused(site: Site, tmp_path: Path) -> None:
         know(site, ours)
 
 
-def test_an_unknown_host_key_is_believed_only_if_asked_and_said(site: Site) -> None:
+def test_an_unknown_host_key_is_accepted_only_with_the_option(site: Site) -> None:
     ours = site.says("cat", f"{HOST_KEY}.pub")
     shown = site.says("ssh-keygen", "-lf", f"{HOST_KEY}.pub").split()[1]
     know(site)
@@ -434,14 +436,14 @@ def test_an_unknown_host_key_is_believed_only_if_asked_and_said(site: Site) -> N
         know(site, ours)
 
 
-def test_a_locked_key_and_what_is_none(site: Site, tmp_path: Path) -> None:
+def test_unusable_private_keys(site: Site, tmp_path: Path) -> None:
     run.call(["ssh-keygen", "-q", "-t", "ed25519", "-N", "a phrase", "-f", str(tmp_path / "locked")])
-    fails(site.apply(SMALL, "--key", str(tmp_path / "locked")), 2, "locked with a passphrase", "ssh-agent")
-    fails(site.apply(SMALL, "--key", str(tmp_path / "locked.pub")), 2, "is no private key")
+    fails(site.apply(SMALL, "--key", str(tmp_path / "locked")), 2, "protected by a passphrase", "ssh-agent")
+    fails(site.apply(SMALL, "--key", str(tmp_path / "locked.pub")), 2, "is not a private key")
     fails(site.apply(SMALL, "--key", str(tmp_path / "none")), 2, "No such file")
 
 
-def test_a_record_that_cannot_be_read(site: Site) -> None:
+def test_a_damaged_record(site: Site) -> None:
     site.machine.run(["mkdir", "-p", str(Path(applied_steps.PATH).parent)])
     site.machine.put(applied_steps.PATH, b"{")
     fails(site.apply(SMALL), 2, applied_steps.PATH, "--from-scratch")
@@ -451,8 +453,8 @@ def test_a_record_that_cannot_be_read(site: Site) -> None:
 # --- a worker ----------------------------------------------------------------------------------
 
 
-def test_it_becomes_a_worker(site: Site) -> None:
-    """The very plan of the image, as a user gives it; packages are those that its bake downloaded."""
+def test_the_plan_of_an_image_makes_a_worker(site: Site) -> None:
+    """The plan printed by bake-image; packages are those downloaded for the image."""
     site.machine.put(DOWNLOADED, b"deb [trusted=yes] file:/srv/downloaded ./\n")
     planned = command("bake-image", "--dry-run", "--json").out
     argv = ["apply", "-", "--ssh", f"maintainer@{site.host}", "--key", str(site.home / "key"), "-v"]
@@ -472,17 +474,17 @@ def test_it_becomes_a_worker(site: Site) -> None:
     status = site.machine.run(["worker-image", "status"], expect=(3,))
     assert "has not run since this machine's start" in status.stdout + status.stderr
     assert "DAEMON_LIST" in site.says("condor_config_val", "-dump", "DAEMON_LIST")
-    # Still the machine it was.
+    # Its identity and users are unchanged.
     assert [site.has(path) for path in (HOST_KEY, "/home/maintainer/.ssh", POLICY)] == [True, True, False]
 
 
-# --- and is given back -------------------------------------------------------------------------
+# --- remove ------------------------------------------------------------------------------------
 
 LISTS = {
     "packages": "dpkg-query -W -f '${db:Status-Abbrev}${Package}\\n'",
     "users": "getent passwd; getent group",
     "units": "systemctl list-unit-files --no-legend | awk '$2 != \"transient\" {print $1, $2}'",
-    # Backups and caches come and go by themselves.
+    # Backups and caches change by themselves.
     "files": "find / -maxdepth 1 -printf '%p %y %m %u %l\\n';"
     " find /etc /usr /opt /home /root /srv /var/lib/condor /var/lib/worker-bakery -xdev"
     " -not -path '*/__pycache__*'"
@@ -500,13 +502,13 @@ def listed(site: Site, lists: Mapping[str, str] = LISTS) -> dict[str, set[str]]:
 
 @pytest.fixture
 def fresh_site(base_root: Path, store: Store, tmp_path: Path) -> Iterator[Site]:
-    """A machine that no plan has seen, with packages to install."""
+    """A machine without applied plans, with packages to install."""
     with made_site(base_root, store, tmp_path / "home", tmp_path / "machine") as made:
         made.machine.put(DOWNLOADED, b"deb [trusted=yes] file:/srv/downloaded ./\n")
         yield made
 
 
-def test_a_prominence_worker_is_given_back(fresh_site: Site) -> None:
+def test_a_prominence_worker_is_removed(fresh_site: Site) -> None:
     site = fresh_site
     theirs = "/etc/cloud/cloud.cfg.d/50-worker.cfg"
     site.machine.put(theirs, b"# somebody's\n", 0o640)
@@ -515,7 +517,7 @@ def test_a_prominence_worker_is_given_back(fresh_site: Site) -> None:
     planned = command("bake-image", "--worker", "prominence", "--dry-run", "--json").out
     done = site.run("apply", "-", stdin=planned)
     assert done.status == 0, done.err
-    # As a worker that has lived for a while.
+    # The state of a worker that has run for a while.
     site.machine.run(["/usr/lib/worker-bakery/worker", "storage"])
     site.machine.run(["/usr/lib/worker-bakery/worker", "resources"])
     site.machine.run(["systemctl", "start", "worker-life.service"])

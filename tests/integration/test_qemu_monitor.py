@@ -1,4 +1,4 @@
-"""The monitor of a real QEMU whose processors stand still: its disk gets a layer, what was there stays."""
+"""Snapshots with a real QEMU whose processors are stopped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZE = 16 << 20
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Path]:
-    """The folder of a machine with a disk over a base; longer than a socket's name may be."""
+    """The folder of a machine with an overlay; its path exceeds the limit for socket names."""
     folder = tmp_path / ("long" * 30)
     folder.mkdir()
     disk, base = folder / "disk.qcow2", folder / "base.qcow2"
@@ -35,10 +35,10 @@ def machine(tmp_path: Path) -> Iterator[Path]:
 
 
 def write(folder: Path, pattern: int) -> None:
-    """By QEMU, as its guest would."""
+    """Write a pattern with QEMU, as the guest would."""
     with qmp.connected(folder / "qmp") as monitor:
-        told = f'qemu-io {disk_layers.DRIVE} "write -P {pattern} 0 64k"'
-        stream = monitor.execute("human-monitor-command", **{"command-line": told})
+        command = f'qemu-io {disk_layers.DRIVE} "write -P {pattern} 0 64k"'
+        stream = monitor.execute("human-monitor-command", **{"command-line": command})
         assert "wrote 65536" in stream or stream == "", stream
 
 
@@ -47,13 +47,13 @@ def begins_with(disk: Path, pattern: int) -> bool:
         return raw.read(64 << 10) == bytes([pattern]) * (64 << 10)
 
 
-def test_what_was_put_aside_is_whole_at_once_and_stays_as_it_was(machine: Path) -> None:
+def test_a_snapshot_is_complete_at_once_and_does_not_change(machine: Path) -> None:
     first = machine / "disk.qcow2"
     write(machine, 1)
     layer = disk_layers.overlay_after(first, 7)
     disk_layers._create_overlay(layer, first, SIZE)
     qmp.snapshot(machine / "qmp", disk_layers.DRIVE, layer)
-    # QEMU still runs, and has both open.
+    # QEMU is running and has both files open.
     qemu_img.to_qcow2(first, machine / "kept.qcow2", "qcow2")
     write(machine, 2)
     with qmp.connected(machine / "qmp") as monitor:
@@ -64,13 +64,13 @@ def test_what_was_put_aside_is_whole_at_once_and_stays_as_it_was(machine: Path) 
         assert begins_with(machine / "disk.raw", pattern)
 
 
-def test_a_layer_that_is_not_there_is_refused_in_qemu_s_words(machine: Path) -> None:
+def test_a_missing_overlay_is_reported_with_qemu_s_message(machine: Path) -> None:
     with pytest.raises(BakeryError, match=r"QEMU refused blockdev-snapshot-sync: .*No such file"):
         qmp.snapshot(machine / "qmp", disk_layers.DRIVE, machine / "disk-7.qcow2")
 
 
-def test_a_qemu_that_has_ended_does_not_answer(machine: Path) -> None:
+def test_an_exited_qemu_is_reported(machine: Path) -> None:
     with qmp.connected(machine / "qmp") as monitor:
         monitor.execute("quit")
-    with pytest.raises(BakeryError, match=r"does not answer|ended without"):
+    with pytest.raises(BakeryError, match=r"does not respond|closed the QMP"):
         qmp.snapshot(machine / "qmp", disk_layers.DRIVE, machine / "disk-7.qcow2")

@@ -1,4 +1,4 @@
-"""The one module that starts processes, with real ones."""
+"""provisioner.process.run with real processes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from provisioner.process import run
 from provisioner.process.line_splitter import LONGEST
 
 
-def test_both_pipes_are_read_however_much_comes() -> None:
+def test_large_output_on_both_pipes_is_read() -> None:
     script = "import sys; sys.stderr.write('e' * 3_000_000); sys.stdout.write('o' * 3_000_000)"
     done = run.call([sys.executable, "-c", script])
     assert (len(done.stdout), len(done.stderr)) == (3_000_000, 3_000_000)
 
 
-def test_a_failure_carries_its_last_lines_and_no_token() -> None:
+def test_an_error_has_the_last_lines_without_tokens() -> None:
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
     with pytest.raises(CommandFailed) as caught:
         run.stream(["sh", "-c", f"seq 100; echo {token}; exit 3"], lambda _: None)
@@ -32,7 +32,7 @@ def test_a_failure_carries_its_last_lines_and_no_token() -> None:
     assert "c2lnbmF0dXJl" not in str(caught.value)
 
 
-def test_lines_come_as_they_are_written() -> None:
+def test_lines_are_passed_on_as_they_are_written() -> None:
     seen: list[tuple[str, float]] = []
     run.stream(
         ["sh", "-c", "echo one; sleep 0.5; echo two >&2"], lambda x: seen.append((x, time.monotonic()))
@@ -41,19 +41,19 @@ def test_lines_come_as_they_are_written() -> None:
     assert seen[1][1] - seen[0][1] > 0.3
 
 
-def test_a_line_that_never_ends_is_cut() -> None:
+def test_a_long_line_is_truncated() -> None:
     seen: list[str] = []
     run.stream(["sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo next"], seen.append)
     assert [len(text) for text in seen] == [LONGEST + len(" …"), len("next")]
 
 
-def test_a_program_that_does_not_read_is_judged_by_its_end() -> None:
+def test_the_status_of_a_program_that_ignores_its_input_is_reported() -> None:
     with pytest.raises(CommandFailed) as caught:
         run.stream(["sh", "-c", "echo no; exit 3"], lambda _: None, stdin=b"x" * 3_000_000)
     assert (caught.value.status, caught.value.tail) == (3, "no")
 
 
-def test_what_is_attached_has_our_streams_and_our_ctrl_c_is_its_own() -> None:
+def test_an_attached_program_has_our_streams_and_receives_ctrl_c() -> None:
     call = "run.attached(['sh', '-c', 'cat; kill -INT $PPID $$'])"
     script = f"from provisioner.process import run; print({call})"
     done = subprocess.run(
@@ -72,17 +72,17 @@ def test_what_is_attached_has_our_streams_and_our_ctrl_c_is_its_own() -> None:
         ("E: something else", CommandFailed),
     ],
 )
-def test_the_cause_is_told_from_what_a_program_says(says: str, cause: type[Exception]) -> None:
+def test_the_cause_is_recognized_in_the_output(says: str, cause: type[Exception]) -> None:
     with pytest.raises(cause):
         run.call(["sh", "-c", f"echo '{says}' >&2; exit 100"])
 
 
-def test_a_missing_tool_is_named() -> None:
+def test_a_missing_tool_is_reported() -> None:
     with pytest.raises(MissingHere, match="no-such-tool"):
         run.call(["no-such-tool"])
 
 
-def test_a_time_limit_ends_the_program() -> None:
+def test_a_timeout_kills_the_program() -> None:
     started = time.monotonic()
     with pytest.raises(CommandFailed):
         run.call(["sleep", "600"], seconds=0.5)
@@ -98,8 +98,8 @@ def test_a_background_program_ends_with_its_block(tmp_path: Path) -> None:
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
 
 
-def test_temporary_files_lie_where_they_go_with_the_work(tmp_path: Path) -> None:
-    """Of children and theirs, in a sandbox too; not of one that is told another environment: a guest's."""
+def test_temporary_files_are_in_the_work_folder(tmp_path: Path) -> None:
+    """Of children and grandchildren, also in a sandbox; not with an explicit environment."""
     make = ["sh", "-c", "mktemp"]
     with run.temporary_files_in(tmp_path):
         for argv, env in ((make, None), (make, run.environment()), (run.sandbox_argv(make), None)):
@@ -111,8 +111,8 @@ def test_temporary_files_lie_where_they_go_with_the_work(tmp_path: Path) -> None
     assert run.inherited() == dict(os.environ)
 
 
-def test_a_room_ends_with_its_owner(tmp_path: Path) -> None:
-    """The owner is killed with -9; the grandchild, a daemon in a session of its own, dies too."""
+def test_a_sandbox_ends_with_its_owner(tmp_path: Path) -> None:
+    """The owner gets SIGKILL; its grandchild, a daemon in its own session, ends as well."""
     sandbox = "setsid sleep 6543.21 & sleep 6543.21"
     script = f"from provisioner.process import run; run.call(run.sandbox_argv(['sh', '-c', {sandbox!r}]))"
     owner = subprocess.Popen([sys.executable, "-c", script])
@@ -133,10 +133,10 @@ def sleepers() -> list[str]:
     return found
 
 
-def until(seen: Callable[[], bool], seconds: float = 60) -> bool:
+def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if seen():
+        if condition():
             return True
         time.sleep(0.1)
     return False

@@ -1,4 +1,4 @@
-"""The shell script of the seal, in a folder in the place of the root."""
+"""The shell script of the seal, with a folder instead of the root."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from provisioner.process import run
 from provisioner.roles.seal import removal_script
 
 
-def test_other_people_s_package_sources_go_and_the_plan_s_stay(tmp_path: Path) -> None:
+def test_only_the_package_sources_of_the_plan_are_kept(tmp_path: Path) -> None:
     sources = tmp_path / "etc/apt/sources.list.d"
     sources.mkdir(parents=True)
     for name in (f"{Path(APT).name}htcondor.sources", "debian.sources", "a site's own.list"):

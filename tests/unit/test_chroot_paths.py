@@ -1,4 +1,4 @@
-"""A path in the guest must never lead out of the guest."""
+"""Paths of the guest never resolve to a path outside of it."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ def root(tmp_path: Path) -> Path:
         ("/up/bin/tool", "usr/bin/tool"),
     ],
 )
-def test_links_mean_what_they_mean_in_the_guest(root: Path, path: str, found: str) -> None:
+def test_symbolic_links_are_resolved_inside_the_guest(root: Path, path: str, found: str) -> None:
     assert inside(root, path) == root / found

@@ -1,4 +1,4 @@
-"""What a word that nobody knows may have meant: the rule, and that every command asks."""
+"""Suggestions for misspelled names: the rules, and their use by each command."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ Main = Callable[[Sequence[str]], int]
         ("d", ()),
     ],
 )
-def test_the_likeliest_come_first(word: str, found: tuple[str, ...]) -> None:
+def test_the_most_similar_names_come_first(word: str, found: tuple[str, ...]) -> None:
     known = ("debian13", "dry-run", "ubuntu22.04", "ubuntu24.04", "centos7", "centos8")
     assert did_you_mean.similar(word, (*known, "centos-stream9", "centos-stream10")) == found
 
 
-def test_it_is_asked_in_words() -> None:
+def test_the_question() -> None:
     assert did_you_mean.question(()) == ""
     assert did_you_mean.question(("a",)) == "Did you mean a?"
     assert did_you_mean.question(("a", "b", "c")) == "Did you mean a, b or c?"
@@ -74,22 +74,24 @@ def signals(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.usefixtures("signals")
-def test_a_command_asks(main: Main, argv: str, question: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever else is missing, and after what argparse says itself."""
+def test_each_command_makes_suggestions(
+    main: Main, argv: str, question: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also if other options are missing; it follows the message of argparse."""
     with pytest.raises(SystemExit) as ended:
         main(argv.split())
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert ended.value.code == 2
-    assert said.count("Did you mean") == question.count("Did you mean")
-    assert said.rstrip("\n").endswith(f". {question}" if question else "")
+    assert output.count("Did you mean") == question.count("Did you mean")
+    assert output.rstrip("\n").endswith(f". {question}" if question else "")
 
 
 @pytest.mark.usefixtures("signals")
-def test_no_token_is_repeated_with_a_question(capsys: pytest.CaptureFixture[str]) -> None:
+def test_suggestions_do_not_repeat_a_token(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         bake_image.main([TOKEN, f"--bsae={TOKEN}"])
-    said = capsys.readouterr().err
-    assert "Did you mean --base?" in said and "c2lnbmF0dXJl" not in said
+    output = capsys.readouterr().err
+    assert "Did you mean --base?" in output and "c2lnbmF0dXJl" not in output
 
 
 @pytest.mark.usefixtures("signals")
@@ -102,10 +104,12 @@ def test_no_token_is_repeated_with_a_question(capsys: pytest.CaptureFixture[str]
         ("--cloud openstak", "Did you mean openstack?"),
     ],
 )
-def test_gen_userdata_asks(argv: str, question: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gen_userdata_makes_suggestions(
+    argv: str, question: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert gen_userdata.main(["--anyone", "--token", TOKEN, *argv.split()]) == 2
-    said = capsys.readouterr().err
-    assert question in said and "c2lnbmF0dXJl" not in said
+    output = capsys.readouterr().err
+    assert question in output and "c2lnbmF0dXJl" not in output
 
 
 def refused(do: Callable[[], object]) -> str:
@@ -114,9 +118,9 @@ def refused(do: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-def test_names_that_are_no_options() -> None:
+def test_suggestions_for_names_other_than_options() -> None:
     urls = repositories.Replaced(urls={"condro": "http://mirror"}, keep=True)
-    for do, meant in (
+    for do, expected in (
         (lambda: bases.find("debain13"), "debian13"),
         (lambda: bases.find("EL9"), "almalinux9, centos-stream9 or rocky9"),
         (lambda: bases.local(Path("x"), "debain"), "debian"),
@@ -125,12 +129,12 @@ def test_names_that_are_no_options() -> None:
         (lambda: rendering.render(rendering.WorkerConf(token="x", start="True"), "scirpt"), "script"),
         (lambda: repositories.of_base("el9", "9", urls), ""),
     ):
-        assert f"Did you mean {meant}?" in refused(do) or not meant
+        assert f"Did you mean {expected}?" in refused(do) or not expected
     with pytest.raises(ValueError, match=r"\(is it amd64\?\)"):
         bases.architecture_named("amd46")
 
 
-def test_a_repository_that_nobody_defines() -> None:
+def test_suggestions_for_repository_ids() -> None:
     plan, files = Plan("b", "0", "osg", ()), {"/etc/yum.repos.d/a.repo": "[baseos]\n[appstream]\n"}
-    said = refused(lambda: repository_files.check({"base_os": "http://mirror"}, plan, files))
-    assert "Did you mean baseos?" in said
+    output = refused(lambda: repository_files.check({"base_os": "http://mirror"}, plan, files))
+    assert "Did you mean baseos?" in output

@@ -1,4 +1,4 @@
-"""Which partition is the root, and which one fstab means; tests/integration mounts them."""
+"""Find the root partition, and the partitions in fstab. tests/integration mounts them."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ DISK = (
 )
 
 
-def test_the_largest_comes_first_and_only_what_can_be_mounted() -> None:
+def test_root_candidates_can_be_mounted_largest_first() -> None:
     assert [each.number for each in root_candidates(DISK)] == [1, 16]
 
 
-def test_a_root_by_its_type_comes_before_a_larger_one() -> None:
+def test_a_partition_of_root_type_precedes_larger_ones() -> None:
     small = part(3, ROOT, 5, "ext4")
     assert root_candidates((*DISK, small))[0] == small
 
@@ -53,7 +53,7 @@ def test_a_root_by_its_type_comes_before_a_larger_one() -> None:
         ("/dev/nvme0n1p16", 16),
     ],
 )
-def test_what_fstab_means(spec: str, number: int) -> None:
+def test_device_fields_of_fstab(spec: str, number: int) -> None:
     found = find_partition(spec, DISK)
     assert found and found.number == number
 
@@ -61,11 +61,11 @@ def test_what_fstab_means(spec: str, number: int) -> None:
 @pytest.mark.parametrize(
     "spec", ["UUID=zz", "LABEL=boot", "LABEL=", "/dev/vda2", "/dev/vdb1", "tmpfs", "/dev/mapper/root", ""]
 )
-def test_what_is_not_of_this_disk(spec: str) -> None:
+def test_other_devices_in_fstab(spec: str) -> None:
     assert find_partition(spec, DISK) is None
 
 
-def test_fstab_s_lines_the_outer_before_the_inner() -> None:
+def test_outer_mount_points_precede_inner_ones() -> None:
     text = """
     # a comment
 UUID=2 /boot/efi vfat umask=0077 0 2

@@ -1,4 +1,4 @@
-"""What is done on packer's machine, in its order, and what packer is told: no process, no machine."""
+"""Actions on the machine that packer boots, in order, and the input files of packer; with recorders."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def task() -> Task:
     return Task(PLAN, 0, "key", "host.pub", TemporaryRepositories("preferences", sources), True)
 
 
-def test_a_task_crosses_a_file(task: Task) -> None:
+def test_a_task_can_be_written_and_read_as_json(task: Task) -> None:
     for each in (task, replace(task, disk=Disk("/bake/qmp", "/bake/disk.qcow2", 4096, "auto"))):
         assert guest.from_json(json.loads(json.dumps(guest.to_json(each)))) == each
 
 
-def test_each_step_is_applied_as_planned_with_what_is_lent(task: Task) -> None:
+def test_each_step_is_applied_with_the_temporary_repositories(task: Task) -> None:
     target = Recorder()
     guest.apply_task(task, target, Silent())
     steps = [action for step in PLAN.steps for action in step.actions]
@@ -55,13 +55,13 @@ def test_each_step_is_applied_as_planned_with_what_is_lent(task: Task) -> None:
 
 
 def _planned(action: Run | Put) -> Run | Put:
-    """As the plan has it, without what the machine borrows."""
+    """The action as in the plan, without the environment for temporary repositories."""
     if isinstance(action, Run) and action.argv[0] == "env" and action.argv[1].startswith("APT_CONFIG="):
         return Run(action.argv[3:])
     return action
 
 
-def test_what_is_lent_lies_in_memory_and_only_optional_roles_see_their_sources(task: Task) -> None:
+def test_temporary_repositories_are_in_memory_and_limited_to_their_roles(task: Task) -> None:
     target = Recorder()
     guest.apply_task(task, target, Silent())
     puts = [action for action in target.actions if isinstance(action, Put)]
@@ -73,7 +73,7 @@ def test_what_is_lent_lies_in_memory_and_only_optional_roles_see_their_sources(t
     assert not [run for run in target.actions if isinstance(run, Run) and "mirror.invalid" in str(run.argv)]
 
 
-def test_the_boot_is_undone_first_and_space_given_back_last(task: Task) -> None:
+def test_boot_files_are_removed_first_and_space_is_trimmed_last(task: Task) -> None:
     target = Recorder()
     guest.apply_task(task, target, Silent())
     texts = [str(action.argv) if isinstance(action, Run) else "" for action in target.actions]
@@ -84,18 +84,18 @@ def test_the_boot_is_undone_first_and_space_given_back_last(task: Task) -> None:
     assert late < traces
 
 
-def test_only_the_steps_of_the_task_are_applied(task: Task) -> None:
+def test_only_the_remaining_steps_are_applied(task: Task) -> None:
     target = Recorder()
     guest.apply_task(replace(task, first=len(PLAN.steps) - 1), target, Silent())
     assert [put.path for put in target.actions if isinstance(put, Put)][-1] == recipe.IMAGE
     assert not [run for run in target.actions if isinstance(run, Run) and "install" in run.argv]
 
 
-# --- the disk put aside ------------------------------------------------------------------------
+# --- snapshots ---------------------------------------------------------------------------------
 
 
-class Watched(Recorder):
-    """What happens, in its order: commands of the machine and QEMU's, and the events told."""
+class SnapshotRecorder(Recorder):
+    """Records commands on the machine, commands of QEMU and checkpoint events in one list."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,68 +116,70 @@ def disk(tmp_path: Path) -> Disk:
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    watched = Watched()
+def recorder(monkeypatch: pytest.MonkeyPatch) -> SnapshotRecorder:
+    recorder = SnapshotRecorder()
 
     def create(argv: list[str]) -> None:
         Path(argv[-2]).touch()
-        watched.seen.append(" ".join(argv))
+        recorder.seen.append(" ".join(argv))
 
     def snapshot(monitor: Path, drive: str, layer: Path) -> None:
-        watched.seen.append(f"write {drive} {layer}")
+        recorder.seen.append(f"write {drive} {layer}")
 
     monkeypatch.setattr("bakery.engines.packer.disk_layers.run.call", create)
     monkeypatch.setattr("bakery.engines.packer.disk_layers.qmp.snapshot", snapshot)
-    return watched
+    return recorder
 
 
-def test_at_the_ends_of_all_roles_but_the_last_the_disk_is_put_aside(
-    task: Task, disk: Disk, watched: Watched
+def test_a_snapshot_is_taken_at_the_end_of_each_role_except_the_last(
+    task: Task, disk: Disk, recorder: SnapshotRecorder
 ) -> None:
-    guest.apply_task(replace(task, disk=disk), watched, watched)
-    checkpoints = [row.split() for row in watched.seen if row.startswith("checkpoint")]
+    guest.apply_task(replace(task, disk=disk), recorder, recorder)
+    checkpoints = [row.split() for row in recorder.seen if row.startswith("checkpoint")]
     ends = PLAN.role_ends()[:-1]
     below = [disk.first, *(str(disk_layers.overlay_after(Path(disk.first), end)) for end in ends)]
     assert checkpoints == [["checkpoint", str(end), layer] for end, layer in zip(ends, below, strict=False)]
     assert disk_layers.top(Path(disk.first)) == Path(below[-1])
 
 
-def test_the_machine_is_at_rest_while_the_disk_is_put_aside_and_goes_on_then(
-    task: Task, disk: Disk, watched: Watched
+def test_the_file_system_is_frozen_during_the_snapshot(
+    task: Task, disk: Disk, recorder: SnapshotRecorder
 ) -> None:
-    guest.apply_task(replace(task, disk=disk), watched, watched)
-    at = next(n for n, row in enumerate(watched.seen) if row.startswith("write system"))
-    rest, go_on = watched.seen[at - 1], watched.seen[at + 1]
-    assert "rm -f" in rest and rest.index("rm -f") < rest.index("sync\nfstrim") < rest.index("--freeze")
-    assert all(name in rest for name in ("authorized_keys", "ssh_host_*", "50-cloud-init", "machine-id"))
-    assert "identity=uninitialized\n" in rest  # as the seal says it
-    assert "--unfreeze" in go_on
-    assert f"-b {disk.first} " in watched.seen[at - 2] and "cluster_size=4k" in watched.seen[at - 2]
+    guest.apply_task(replace(task, disk=disk), recorder, recorder)
+    at = next(n for n, row in enumerate(recorder.seen) if row.startswith("write system"))
+    freeze, thaw = recorder.seen[at - 1], recorder.seen[at + 1]
+    assert "rm -f" in freeze and freeze.index("rm -f") < freeze.index("sync\nfstrim") < freeze.index(
+        "--freeze"
+    )
+    assert all(name in freeze for name in ("authorized_keys", "ssh_host_*", "50-cloud-init", "machine-id"))
+    assert "identity=uninitialized\n" in freeze  # as in the seal
+    assert "--unfreeze" in thaw
+    assert f"-b {disk.first} " in recorder.seen[at - 2] and "cluster_size=4k" in recorder.seen[at - 2]
 
 
-def test_a_machine_that_qemu_refuses_a_layer_goes_on_before_that_is_told(
-    task: Task, disk: Disk, watched: Watched, monkeypatch: pytest.MonkeyPatch
+def test_the_file_system_is_thawed_if_qemu_refuses_the_snapshot(
+    task: Task, disk: Disk, recorder: SnapshotRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise BakeryError("QEMU refused it.")
 
     monkeypatch.setattr("bakery.engines.packer.disk_layers.qmp.snapshot", refuse)
     with pytest.raises(BakeryError, match="refused"):
-        guest.apply_task(replace(task, disk=disk), watched, watched)
-    assert "--unfreeze" in watched.seen[-2]
-    assert watched.seen[-1] == "sh -c sync"
+        guest.apply_task(replace(task, disk=disk), recorder, recorder)
+    assert "--unfreeze" in recorder.seen[-2]
+    assert recorder.seen[-1] == "sh -c sync"
 
 
 @pytest.mark.parametrize("policy", ["none", "auto"])
-def test_no_layer_where_none_is_wanted_or_pays(
-    policy: Policy, task: Task, disk: Disk, watched: Watched
+def test_no_snapshot_with_policy_none_or_if_it_does_not_save_time(
+    policy: Policy, task: Task, disk: Disk, recorder: SnapshotRecorder
 ) -> None:
-    guest.apply_task(replace(task, disk=replace(disk, policy=policy)), watched, watched)
-    assert not [row for row in watched.seen if "freeze" in row or row.startswith("checkpoint")]
+    guest.apply_task(replace(task, disk=replace(disk, policy=policy)), recorder, recorder)
+    assert not [row for row in recorder.seen if "freeze" in row or row.startswith("checkpoint")]
 
 
 class Fails(Recorder):
-    """Loses its connection at the first installation, for good if so often; else fails at it."""
+    """Loses its connection `lost` times at the first installation; for less than -100, that fails."""
 
     def __init__(self, lost: int) -> None:
         super().__init__()
@@ -201,30 +203,30 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def test_a_lost_connection_is_made_again_and_the_step_repeated(task: Task) -> None:
+def test_the_step_is_repeated_after_a_lost_connection(task: Task) -> None:
     target = Fails(lost=2)
     guest.apply_task(task, target, Silent())
     assert target.tries > 2
 
 
-def test_a_connection_that_stays_lost_ends_it(task: Task) -> None:
+def test_retries_are_limited(task: Task) -> None:
     with pytest.raises(ConnectionLost):
         guest.apply_task(task, Fails(lost=99), Silent())
 
 
-def test_a_failed_command_is_not_tried_again(task: Task) -> None:
+def test_a_failed_command_is_not_retried(task: Task) -> None:
     target = Fails(lost=-101)
     with pytest.raises(CommandFailed):
         guest.apply_task(task, target, Silent())
     assert target.tries == 1
-    assert target.actions[-1] == Run(("sh", "-c", "sync"))  # its disk may be kept
+    assert target.actions[-1] == Run(("sh", "-c", "sync"))  # the disk may be kept for inspection
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
         (ConnectionLost("The connection was lost."), Unreachable, "7 tries"),
-        (Unreachable("A package mirror did not answer.", "the machine's own"), Unreachable, "--mirror"),
+        (Unreachable("A package mirror did not respond.", "the machine's own"), Unreachable, "--mirror"),
         (
             DiskFull("The disk of 127.0.0.1 is full: x", ""),
             DiskFull,
@@ -233,17 +235,17 @@ def test_a_failed_command_is_not_tried_again(task: Task) -> None:
         (CommandFailed("dpkg", 1, "tail"), CommandFailed, "tail"),
     ],
 )
-def test_errors_are_told_of_an_image(error: BakeryError, kind: type[BakeryError], says: str) -> None:
+def test_errors_are_reworded_for_an_image(error: BakeryError, kind: type[BakeryError], says: str) -> None:
     reported = guest.for_image(error)
     assert type(reported) is kind
     assert says in str(reported)
 
 
-# --- what packer is told -----------------------------------------------------------------------
+# --- input files of packer ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("accelerator", "cpu"), [(KVM, "host"), (TCG, "max")])
-def test_every_variable_of_the_template_is_given(
+def test_every_variable_of_the_template_is_set(
     accelerator: Accelerator, cpu: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("bakery.engines.packer.build_files.qemu_img.virtual_size", lambda _: 4096)
@@ -259,7 +261,7 @@ def test_every_variable_of_the_template_is_given(
     )
 
 
-def test_the_template_serves_packer_1_6_6_and_does_not_listen_to_the_world() -> None:
+def test_the_template_supports_packer_1_6_6_and_listens_on_loopback_only() -> None:
     template = (data.PACKER / "worker.pkr.hcl").read_text()
     code = "\n".join(row.partition("#")[0] for row in template.splitlines())
     assert "required_plugins" not in code
@@ -267,7 +269,7 @@ def test_the_template_serves_packer_1_6_6_and_does_not_listen_to_the_world() -> 
     assert not re.search(r"ssh_password|cd_content|efi_boot|cpu_model", code)
 
 
-def test_the_seed_lets_in_root_by_key_and_makes_no_account(tmp_path: Path) -> None:
+def test_the_seed_allows_root_with_the_key_and_creates_no_account(tmp_path: Path) -> None:
     login, host = tmp_path / "login", tmp_path / "host"
     for path in (login, host):
         path.write_text(f"PRIVATE {path.name}\n")

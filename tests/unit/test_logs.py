@@ -42,7 +42,7 @@ def test_an_error_says_where_it_happened_and_where_the_log_is(tmp_path: Path) ->
     rows = [row[10:] for row in text.splitlines()]
     assert rows[0] == "note: first [token]"
     assert "condor: install condor …" in rows and "    Setting up condor" in rows
-    assert "error: `apt-get` ended with status 100. Its last lines:" in rows
+    assert "error: `apt-get` exited with status 100. Its last lines:" in rows
     assert heard.events == ["note", "begin", "end", "begin", "line"]
     again = from_event(to_event(error))
     assert (again.where, again.log) == (error.where, error.log)

@@ -85,7 +85,7 @@ def test_udocker_is_the_pinned_one_whole_and_with_its_licence() -> None:
 def test_what_a_container_cannot_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot mount CVMFS"):
         recipe.plan(BASE, "osg", optional=["cvmfs"], boots=False)
-    with pytest.raises(BadInput, match="cannot be proven to level boot"):
+    with pytest.raises(BadInput, match="does not support --verify boot"):
         lookup.bake(Options(format="oci", level="boot"), Store(tmp_path), Silent())
     (tmp_path / "there").mkdir()
     with pytest.raises(BadInput, match="exists already"):

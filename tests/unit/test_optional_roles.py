@@ -34,13 +34,13 @@ def roles_of(plan: Plan) -> list[str]:
     return list(dict.fromkeys(step.role for step in plan.steps))
 
 
-def test_they_come_after_condor_in_one_order_however_they_are_asked_for() -> None:
+def test_they_follow_condor_in_a_fixed_order() -> None:
     both = ["base", "condor", "apptainer", "cvmfs", "osg_worker", "seal"]
     assert roles_of(planned("cvmfs", "apptainer", "cvmfs")) == both
     assert planned("cvmfs", "apptainer").id == planned("apptainer", "cvmfs").id
 
 
-def test_each_choice_is_an_image_of_its_own_and_shares_what_comes_before() -> None:
+def test_each_selection_has_its_own_id_and_shares_earlier_steps() -> None:
     plans = [planned(*names) for names in ((), ("apptainer",), ("cvmfs",), ("apptainer", "cvmfs"))]
     assert len({plan.id for plan in plans}) == 4
     for one, other in itertools.pairwise(plans):
@@ -48,12 +48,12 @@ def test_each_choice_is_an_image_of_its_own_and_shares_what_comes_before() -> No
         assert {"base", "condor"} <= same
 
 
-def test_who_asks_for_none_gets_what_there_was_before_them() -> None:
+def test_without_optional_roles_the_plan_does_not_change() -> None:
     assert planned().id == recipe.plan(BASE, "osg").id
     assert roles_of(planned()) == ["base", "condor", "osg_worker", "seal"]
 
 
-def test_ospool_brings_apptainer_and_cvmfs_where_the_base_has_them() -> None:
+def test_ospool_includes_apptainer_and_cvmfs_if_the_base_has_them() -> None:
     def chosen(base: str, *, boots: bool = True, optional: tuple[str, ...] = ("ospool",)) -> list[str]:
         client = cvmfs.client({"ospool"}, None, None, None)
         planned = recipe.plan(
@@ -75,7 +75,7 @@ def test_ospool_brings_apptainer_and_cvmfs_where_the_base_has_them() -> None:
         recipe.plan(BASE, "prominence", optional=["ospool"])
 
 
-def test_what_cvmfs_is_told_is_part_of_the_id() -> None:
+def test_the_configuration_of_cvmfs_is_part_of_the_id() -> None:
     other = CvmfsClient(("a.example.org",), quota=9000)
     assert recipe.plan(BASE, "osg", optional=["cvmfs"], client=other).id != planned("cvmfs").id
 
@@ -89,19 +89,19 @@ def test_sources_are_no_part_of_a_plan(capsys: pytest.CaptureFixture[str]) -> No
     assert first["id"] == planned("apptainer").id
 
 
-def test_what_is_lent_takes_the_place_of_nothing() -> None:
-    """Ubuntu reads its own definitions, and what is lent to an optional role beside them."""
+def test_additional_sources_do_not_replace_other_sources() -> None:
+    """Ubuntu uses its own definitions in addition to the sources for an optional role."""
     ubuntu, debian = Repositories("noble", "", "more"), Repositories("trixie", "ours", "more")
     assert [ubuntu.of("condor"), ubuntu.of("apptainer")] == ["", "more"]
     assert [debian.of("condor"), debian.of("apptainer")] == ["ours", "ours\nmore"]
     assert Repositories("noble", "").of("apptainer") == ""
 
 
-def test_what_would_have_no_effect_is_refused(tmp_path: Path) -> None:
+def test_options_without_effect_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="No optional role is called docker"):
         planned("docker")
     options = Options(apt_sources=(tmp_path / "x.sources",))
-    with pytest.raises(BadInput, match="--apt-source is for optional roles"):
+    with pytest.raises(BadInput, match="--apt-source requires an optional role"):
         lookup.bake(options, Store(tmp_path), Silent())
     assert list(tmp_path.iterdir()) == []
 
@@ -117,7 +117,7 @@ def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{{{','.join(recipe.OPTIONAL)}}}" in capsys.readouterr().out
 
 
-def test_the_settings_are_words_of_a_shell() -> None:
+def test_the_settings_are_quoted_for_the_shell() -> None:
     client = CvmfsClient(("a.example.org", "b.example.org"), "http://p:3128|http://q:3128;DIRECT", 9000)
     assert shlex.split(settings(client)) == [
         "CVMFS_REPOSITORIES=a.example.org,b.example.org",
@@ -127,7 +127,7 @@ def test_the_settings_are_words_of_a_shell() -> None:
     assert "CVMFS_CLIENT_PROFILE='single'\n" in settings(CvmfsClient(("a.example.org",)))
 
 
-def test_the_options_of_cvmfs_are_taken() -> None:
+def test_the_options_of_cvmfs() -> None:
     given = cvmfs.client({"cvmfs"}, " a.example.org, b.example.org,", "auto;DIRECT", 2000)
     assert given == CvmfsClient(("a.example.org", "b.example.org"), "auto;DIRECT", 2000)
     assert cvmfs.client({"cvmfs"}, "a.example.org", None, None).quota == 4000
@@ -152,7 +152,7 @@ def test_the_options_of_cvmfs_are_taken() -> None:
         (True, "a.example.org", None, 999, "at least 1000"),
     ],
 )
-def test_what_a_shell_could_misread_is_refused(
+def test_values_unsafe_for_the_shell_are_refused(
     wanted: bool, repositories: str | None, proxy: str | None, quota: int | None, says: str
 ) -> None:
     with pytest.raises(BadInput, match=says.replace("$", r"\$")):
@@ -167,14 +167,14 @@ def test_what_a_shell_could_misread_is_refused(
         "E: Package 'apptainer' has no installation candidate",
     ],
 )
-def test_a_package_that_no_source_has_is_bad_input(tail: str) -> None:
+def test_an_unavailable_package_is_bad_input(tail: str) -> None:
     error = run.failure(["apt-get", "install", "apptainer"], 100, tail)
     assert isinstance(error, BadInput)
     assert "the package apptainer." in error.message
     assert "--apt-source" in error.hint
 
 
-def test_the_base_s_own_release_is_preferred() -> None:
+def test_the_release_of_the_base_is_preferred() -> None:
     entries = mirror.preferences("trixie").split("\n\n")
     assert [entry.splitlines()[1] for entry in entries] == [
         f"Pin: release n=trixie{suite}" for suite in ("", "-updates", "-security")
@@ -193,14 +193,14 @@ SECRET = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ3b3JrZXIifQ.c2lnbmF0dXJl"
 
 
 @pytest.mark.parametrize(
-    ("action", "said"),
+    ("action", "message"),
     [
-        (Put("/etc/x", f"token={SECRET}\n".encode(), 0o600), "/etc/x would bring a token"),
-        (Run(("condor_store_token", SECRET)), "A command of condor_store_token would bring a token"),
+        (Put("/etc/x", f"token={SECRET}\n".encode(), 0o600), "/etc/x contains a token"),
+        (Run(("condor_store_token", SECRET)), "A command of condor_store_token contains a token"),
     ],
 )
-def test_a_token_in_a_plan_is_refused_and_not_told(action: Action, said: str) -> None:
+def test_a_token_in_a_plan_is_refused_and_not_shown(action: Action, message: str) -> None:
     step = PlannedStep("base", "write", (action,), "0" * 64)
-    with pytest.raises(BadInput, match=said) as caught:
+    with pytest.raises(BadInput, match=message) as caught:
         refuse_tokens(Plan("debian13", "0" * 64, "osg", (step,)))
     assert SECRET not in str(caught.value)

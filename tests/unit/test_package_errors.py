@@ -5,7 +5,7 @@ import pytest
 from provisioner.errors import BadInput, BakeryError, CommandFailed, Unreachable, WrongChecksum
 from provisioner.process import run
 
-# Said by dnf 4.23, except where yum is named: that is EL7's, from reports of people who met it.
+# Output of dnf 4.23; constants with YUM are output of yum in EL7, from public bug reports.
 NO_SERVER = """\
 Errors during downloading metadata for repository 'htcondor':
   - Curl error (7): Could not connect to server for http://127.0.0.1:9/repodata/repomd.xml [no]
@@ -32,9 +32,9 @@ YUM_UNSIGNED = "Public key for condor-23.0.28-1.el7.x86_64.rpm is not installed"
 @pytest.mark.parametrize(
     ("tail", "kind", "says"),
     [
-        (NO_SERVER, Unreachable, "repository htcondor could not be read: Curl error (7)"),
-        (YUM_NO_LIST, Unreachable, "repository base could not be read"),
-        (YUM_GONE, Unreachable, "repository htcondor could not be read: http://mirror"),
+        (NO_SERVER, Unreachable, "Cannot read the package repository htcondor: Curl error (7)"),
+        (YUM_NO_LIST, Unreachable, "Cannot read the package repository base: "),
+        (YUM_GONE, Unreachable, "Cannot read the package repository htcondor: http://mirror"),
         (UNSIGNED, WrongChecksum, "condor-23.9.6-1.x86_64.rpm is not signed"),
         (STRANGER, WrongChecksum, "Failing package is: condor-1-1"),
         (STRANGER, WrongChecksum, "of the repository HTCondor 23.0 for"),
@@ -44,7 +44,7 @@ YUM_UNSIGNED = "Public key for condor-23.0.28-1.el7.x86_64.rpm is not installed"
         ("Error: something else", CommandFailed, "something else"),
     ],
 )
-def test_the_cause_is_told_with_what_to_do(tail: str, kind: type[BakeryError], says: str) -> None:
+def test_the_cause_is_recognized(tail: str, kind: type[BakeryError], says: str) -> None:
     error = run.failure(["dnf", "-y", "install", "condor"], 1, tail)
     assert type(error) is kind
     assert says in error.message

@@ -1,4 +1,4 @@
-"""packer's -machine-readable lines, of 1.6.6 and of 1.16; tests/golden/packer says where they are from."""
+"""Parse -machine-readable output of packer 1.6.6 and 1.16; tests/golden/packer has its sources."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from provisioner.events import Event
 GOLDEN = Path(__file__).parent.parent / "golden" / "packer"
 
 
-def said(name: str) -> list[Message]:
+def messages(name: str) -> list[Message]:
     lines = [parse(row) for row in (GOLDEN / name).read_text().splitlines()]
     assert None not in lines
     return [line for line in lines if line]
 
 
 def events(name: str) -> list[Event]:
-    return [event for line in said(name) for event in machine_readable.events(line)]
+    return [event for line in messages(name) for event in machine_readable.events(line)]
 
 
 BUILT = ["1.6.6-built.txt", "1.16-built.txt"]
 
 
 @pytest.mark.parametrize("name", BUILT)
-def test_what_was_built_is_named(name: str) -> None:
-    assert machine_readable.artifacts(said(name)) == [
+def test_artifacts_are_found(name: str) -> None:
+    assert machine_readable.artifacts(messages(name)) == [
         Artifact("transcend.qemu", ("/images/output/disk.qcow2",))
     ]
-    assert machine_readable.errors(said(name)) == []
+    assert machine_readable.errors(messages(name)) == []
 
 
 @pytest.mark.parametrize("name", BUILT)
-def test_our_provisioner_s_events_come_through_whole(name: str) -> None:
+def test_events_of_our_provisioner_are_decoded(name: str) -> None:
     assert [event for event in events(name) if event["event"] != "line"] == [
         {"event": "note", "text": "100% of C:\\n, two\nlines"}
     ]
 
 
 @pytest.mark.parametrize("name", BUILT)
-def test_everything_else_is_output_without_packer_s_prefixes(name: str) -> None:
+def test_other_text_is_output_without_packer_s_prefixes(name: str) -> None:
     texts = [event["text"] for event in events(name) if event["event"] == "line"]
     assert "Starting VM, booting disk image" in texts
     assert "view the screen of the VM, connect via VNC without a password to" in texts
@@ -69,35 +69,35 @@ def test_everything_else_is_output_without_packer_s_prefixes(name: str) -> None:
         ("1.16-timeout.txt", ["Timeout waiting for SSH."]),
     ],
 )
-def test_a_failure_has_its_reasons_once_each(name: str, reasons: list[str]) -> None:
-    assert machine_readable.errors(said(name)) == reasons
-    assert machine_readable.artifacts(said(name)) == []
+def test_error_messages_are_distinct(name: str, reasons: list[str]) -> None:
+    assert machine_readable.errors(messages(name)) == reasons
+    assert machine_readable.artifacts(messages(name)) == []
 
 
-def test_escapes_are_undone() -> None:
+def test_escapes_are_decoded() -> None:
     line = parse("1,b,ui,say,a%!(PACKER_COMMA)b\\nc\\rd,second")
     assert line == Message("b", "ui", ("say", "a,b\nc\rd", "second"))
 
 
 @pytest.mark.parametrize("text", ["", "panic: runtime error", "a,b,c,d", "1,2"])
-def test_what_is_no_such_line_is_none(text: str) -> None:
+def test_other_lines_are_not_parsed(text: str) -> None:
     assert parse(text) is None
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", '{"text": "no event"}'])
-def test_what_only_looks_like_an_event_is_output(broken: str) -> None:
+def test_invalid_events_are_output(broken: str) -> None:
     row = Message("", "ui", ("say", f"==> qemu.worker: {guest.EVENT}{broken}"))
     assert list(machine_readable.events(row)) == [{"event": "line", "text": guest.EVENT + broken}]
 
 
 def through_packer(text: str) -> str:
-    """What packer/ui.go makes of a line that a provisioner prints."""
+    """Encode a line printed by a provisioner as packer/ui.go does."""
     escaped = f"    qemu.worker: {text}".replace(",", "%!(PACKER_COMMA)")
     return "1,,ui,message," + escaped.replace("\r", "\\r").replace("\n", "\\n")
 
 
 @given(st.text())
-def test_any_text_of_an_event_survives_packer(text: str) -> None:
+def test_any_text_in_an_event_is_preserved(text: str) -> None:
     printed = io.StringIO()
     with redirect_stdout(printed):
         guest.PrefixedJson().emit({"event": "line", "text": text})
@@ -106,7 +106,7 @@ def test_any_text_of_an_event_survives_packer(text: str) -> None:
     assert list(machine_readable.events(line)) == [{"event": "line", "text": text}]
 
 
-def test_a_token_does_not_leave_the_provisioner() -> None:
+def test_tokens_are_removed_from_the_output() -> None:
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
     printed = io.StringIO()
     with redirect_stdout(printed):

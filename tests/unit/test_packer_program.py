@@ -1,4 +1,4 @@
-"""Which packer and plugin are found, and what is said of one that is not: in folders made for it."""
+"""Find packer and its plugin in temporary folders, and choose an engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 
 
 def install(folder: Path, version: str, *, api: str = "x5.0", digest: str | None = None) -> Path:
-    """A plugin as `packer plugins install` lays it down; `digest` as it should not be."""
+    """Create a plugin as `packer plugins install` does; `digest` replaces the correct digest."""
     name = f"packer-plugin-qemu_v{version}_{api}_linux_{MACHINE}"
     path = folder / "github.com" / "hashicorp" / "qemu" / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,24 +36,24 @@ def install(folder: Path, version: str, *, api: str = "x5.0", digest: str | None
         ({"PACKER_CONFIG_DIR": "chosen"}, "chosen/.packer.d/plugins"),
     ],
 )
-def test_the_newest_plugin_is_taken_from_where_packer_looks(
+def test_the_newest_plugin_in_packer_s_folder_is_used(
     variables: dict[str, str], where: str, tmp_path: Path
 ) -> None:
     install(tmp_path / where, "1.0.9")
     newest = install(tmp_path / where, "1.0.10")
-    install(tmp_path / where, "9.0.0", api="x6.0")  # of another protocol
+    install(tmp_path / where, "9.0.0", api="x6.0")  # another protocol version
     environment = {"HOME": str(tmp_path / "home")}
     environment |= {name: str(tmp_path / folder) for name, folder in variables.items()}
     assert packer_program.plugin(environment) == newest
 
 
-def test_an_old_configuration_folder_goes_before_the_new(tmp_path: Path) -> None:
+def test_the_old_configuration_folder_has_precedence(tmp_path: Path) -> None:
     install(tmp_path / ".config/packer/plugins", "1.1.0")
     old = install(tmp_path / ".packer.d/plugins", "1.0.0")
     assert packer_program.plugin({"HOME": str(tmp_path)}) == old
 
 
-def test_a_missing_plugin_is_named_with_its_place(tmp_path: Path) -> None:
+def test_the_path_of_a_missing_plugin_is_reported(tmp_path: Path) -> None:
     with pytest.raises(MissingHere) as caught:
         packer_program.plugin({"PACKER_PLUGIN_PATH": str(tmp_path)})
     wanted = tmp_path / f"github.com/hashicorp/qemu/packer-plugin-qemu_vX.Y.Z_x5.0_linux_{MACHINE}"
@@ -62,7 +62,7 @@ def test_a_missing_plugin_is_named_with_its_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("digest", ["", "0" * 64])
-def test_a_plugin_that_packer_would_pass_over_is_named(digest: str, tmp_path: Path) -> None:
+def test_a_plugin_that_packer_would_ignore_is_reported(digest: str, tmp_path: Path) -> None:
     path = install(tmp_path, "1.1.4", digest=digest)
     with pytest.raises(MissingHere, match="digest") as caught:
         packer_program.plugin({"PACKER_PLUGIN_PATH": str(tmp_path)})
@@ -84,8 +84,8 @@ def test_versions(stream: str, version: packer_program.Version) -> None:
     assert packer_program.version_of(stream) == version
 
 
-def test_another_program_called_packer() -> None:
-    """Arch Linux and cracklib have one, too."""
+def test_another_program_named_packer_is_refused() -> None:
+    """cracklib, for example, has one."""
     with pytest.raises(MissingHere, match="not HashiCorp's"):
         packer_program.version_of("0 0\n")
 
@@ -96,14 +96,14 @@ def test_another_program_called_packer() -> None:
 @pytest.mark.parametrize(
     ("wanted", "found", "engine", "says"),
     [
-        ("auto", Obstacles("", ""), "chroot", "it boots nothing"),
-        ("auto", Obstacles("", "none."), "chroot", "it boots nothing"),
+        ("auto", Obstacles("", ""), "chroot", "no virtual machine"),
+        ("auto", Obstacles("", "none."), "chroot", "no virtual machine"),
         ("auto", Obstacles("only root can.", ""), "packer", "only root can."),
         ("packer", Obstacles("", ""), "packer", ""),
         ("chroot", Obstacles("", ""), "chroot", ""),
     ],
 )
-def test_the_engine_and_why(wanted: str, found: Obstacles, engine: str, says: str) -> None:
+def test_the_engine_and_the_reason(wanted: str, found: Obstacles, engine: str, says: str) -> None:
     chosen, why = choice.choose(wanted, found)
     assert chosen == engine
     assert (says in why) if says else why == ""
@@ -117,7 +117,7 @@ def test_the_engine_and_why(wanted: str, found: Obstacles, engine: str, says: st
         ("chroot", Obstacles("only root can.", ""), ("only root can.",)),
     ],
 )
-def test_no_engine(wanted: str, found: Obstacles, says: tuple[str, ...]) -> None:
+def test_no_usable_engine(wanted: str, found: Obstacles, says: tuple[str, ...]) -> None:
     with pytest.raises(MissingHere) as caught:
         choice.choose(wanted, found)
     for text in says:

@@ -40,7 +40,7 @@ def test_what_is_given_is_known_by_its_digest_and_takes_the_place_of_a_package()
     given = Pelican("archive", b"\x1f\x8b of a test")
     for base in ("debian13", "almalinux9"):
         plan = planned(base, given)
-        assert "install Pelican's plugin as it was given" in titles(plan)
+        assert "install the supplied Pelican plugin" in titles(plan)
         assert "install pelican-osdf-compat" not in titles(plan)
         assert plan.id != planned(base).id
         assert plan.id != planned(base, Pelican("archive", b"\x1f\x8b of another")).id
@@ -77,7 +77,7 @@ def test_what_it_cannot_be_is_refused(tmp_path: Path) -> None:
         pelican.read(tmp_path / "given", "el9")
     with pytest.raises(BadInput, match="cannot be read: No such file"):
         pelican.read(tmp_path / "gone", "el9")
-    with pytest.raises(BadInput, match="--pelican is for the role ospool") as caught:
+    with pytest.raises(BadInput, match="--pelican requires the role ospool") as caught:
         make_plan(Options(pelican=tmp_path / "gone"))
     assert "--with ospool" in caught.value.hint
 

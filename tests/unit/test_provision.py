@@ -1,4 +1,4 @@
-"""A plan for a machine that runs: what of it is applied, what is remembered, when it is tried again."""
+"""Apply a plan to a remote machine: selected steps, the record of applied steps, retries; ssh parsing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PLAN = make(("base", [Put(POLICY, b"", 0o755)]), ("condor", WORK), ("seal", [Run
 
 
 class Machine:
-    """One that remembers files, and whose connection or programs fail as often as the test says."""
+    """A fake machine that stores files. Its connection fails `lost` times; the program `failing` fails."""
 
     def __init__(self, lost: int = 0, failing: str = "") -> None:
         self.files: dict[str, bytes] = {}
@@ -82,20 +82,20 @@ def apply(machine: Machine, plan: Plan = PLAN, **how: bool) -> tuple[int, list[s
     return outcome.before, monitor.texts
 
 
-def test_what_a_plan_fetches_is_kept_sight_of_as_what_it_writes() -> None:
+def test_fetched_keys_are_saved_like_written_files() -> None:
     key = FetchKey("https://keys.example.org/key", "/etc/apt/keyrings/key.asc", "A" * 40)
     fetched = PlannedStep("condor", key.title, key.actions(), "0" * 64)
     assert inventory.save([fetched, *PLAN.steps])[-3:] == ("/etc/apt/keyrings/key.asc", POLICY, "/etc/two")
 
 
-def test_neither_the_seal_nor_the_ban_is_a_state_for_a_machine_that_runs() -> None:
+def test_the_seal_and_the_service_policy_are_not_steps_for_a_remote_machine() -> None:
     kept, left_out = steps_for(PLAN, seal=False)
     assert [step.role for step in kept] == ["condor"] * 3
     assert left_out == ("seal: step 4",)
     assert [step.role for step in steps_for(PLAN, seal=True)[0]] == ["condor"] * 3 + ["seal"]
 
 
-def test_a_second_time_nothing_is_done() -> None:
+def test_applying_a_plan_again_changes_nothing() -> None:
     machine = Machine()
     assert apply(machine)[0] == 0
     files = dict(machine.files)
@@ -105,7 +105,7 @@ def test_a_second_time_nothing_is_done() -> None:
     assert machine.ran[2:] == ["wipe"]
 
 
-def test_a_failed_command_is_not_tried_again_and_the_ban_is_lifted() -> None:
+def test_a_failed_command_is_not_retried_and_the_policy_is_removed() -> None:
     machine = Machine(failing="three")
     with pytest.raises(CommandFailed):
         apply(machine)
@@ -115,7 +115,7 @@ def test_a_failed_command_is_not_tried_again_and_the_ban_is_lifted() -> None:
     assert machine.ran == ["one", "three", "three"]
 
 
-def test_another_plan_s_steps_are_forgotten_before_the_first_of_this_one() -> None:
+def test_steps_of_another_plan_are_removed_from_the_record_first() -> None:
     machine = Machine()
     apply(machine)
     machine.failing = "other"
@@ -125,14 +125,14 @@ def test_another_plan_s_steps_are_forgotten_before_the_first_of_this_one() -> No
     assert apply(machine)[0] == 1
 
 
-def test_a_lost_connection_is_made_again_and_said() -> None:
+def test_a_lost_connection_is_restored_with_a_warning() -> None:
     machine = Machine(lost=len(remote.RETRY_DELAYS))
     _, texts = apply(machine)
     assert machine.ran == ["one"] * (len(remote.RETRY_DELAYS) + 1) + ["three"]
-    assert sum("the step repeated" in text for text in texts) == len(remote.RETRY_DELAYS)
+    assert sum("then repeating the step" in text for text in texts) == len(remote.RETRY_DELAYS)
 
 
-def test_but_not_for_ever() -> None:
+def test_retries_are_limited() -> None:
     machine = Machine(lost=100)
     with pytest.raises(Unreachable, match="7 tries") as caught:
         apply(machine)
@@ -140,24 +140,24 @@ def test_but_not_for_ever() -> None:
     assert machine.ran == ["one"] * 7
 
 
-def test_a_policy_of_the_machine_s_own_stays() -> None:
+def test_the_policy_of_the_machine_is_kept() -> None:
     machine = Machine()
     machine.files[POLICY] = b"theirs\n"
     _, texts = apply(machine)
     assert machine.files[POLICY] == b"theirs\n"
     assert any("its own" in text or "own /usr" in text for text in texts)
-    machine.files[POLICY] = POLICY_SCRIPT  # of a run that was killed
+    machine.files[POLICY] = POLICY_SCRIPT  # left by a run that was killed
     apply(machine, from_scratch=True)
     assert POLICY not in machine.files
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 2, "steps": []}', '{"format": 1}'])
-def test_a_damaged_record_is_not_guessed_at(text: str) -> None:
+def test_a_damaged_record_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="from-scratch"):
         applied_steps.parse(text)
 
 
-def test_the_record_survives_its_file() -> None:
+def test_the_record_can_be_written_and_read() -> None:
     assert applied_steps.parse(applied_steps.text(PLAN.steps).decode()) == tuple(
         step.id for step in PLAN.steps
     )
@@ -165,7 +165,7 @@ def test_the_record_survives_its_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "expected"),
     [
         ("root@box", Address("root", "box")),
         ("a.b@10.0.0.1:2222", Address("a.b", "10.0.0.1", 2222)),
@@ -173,19 +173,19 @@ def test_the_record_survives_its_file() -> None:
         ("x@[::1]", Address("x", "::1")),
     ],
 )
-def test_addresses(text: str, meant: Address) -> None:
-    assert ssh.address(text) == meant
-    assert ssh.address(str(meant)) == meant
+def test_addresses(text: str, expected: Address) -> None:
+    assert ssh.address(text) == expected
+    assert ssh.address(str(expected)) == expected
 
 
 @pytest.mark.parametrize("text", ["", "box", "@box", "a@", "a@b:0", "a@b:65536", "a@b:x", "a b@c", "a@b@c"])
-def test_what_is_no_address(text: str) -> None:
+def test_invalid_addresses_are_refused(text: str) -> None:
     with pytest.raises(BadInput, match="--ssh USER@HOST"):
         ssh.address(text)
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
-def test_lines_of_any_pieces(size: int) -> None:
+def test_lines_are_split_for_any_chunk_size(size: int) -> None:
     data, seen = "one\r\n\nthr€e\nlast".encode(), list[str]()
     lines = LineSplitter(seen.append)
     for start in range(0, len(data), size):
@@ -194,7 +194,7 @@ def test_lines_of_any_pieces(size: int) -> None:
     assert seen == ["one", "", "thr€e", "last"]
 
 
-def test_a_line_without_end_is_cut_and_no_secret_with_it() -> None:
+def test_a_long_line_is_truncated_without_cutting_a_secret() -> None:
     hide("a secret that is known")
     seen: list[str] = []
     lines = LineSplitter(seen.append)
@@ -204,14 +204,14 @@ def test_a_line_without_end_is_cut_and_no_secret_with_it() -> None:
     assert seen[1:] == ["next"]
 
 
-def test_keys_of_a_machine() -> None:
+def test_host_key_files_are_parsed() -> None:
     name = "[box]:2222"
     for text in (f"{KEY} comment\n", f"# a comment\n{name} {KEY}\n@revoked x y\nnonsense\n"):
         assert list(host_keys.parse(text, name).lookup(name) or ()) == ["ssh-ed25519"]
     assert host_keys.parse(f"other {KEY}", name).lookup(name) is None
 
 
-def test_a_key_is_kept_after_what_is_there(tmp_path: Path) -> None:
+def test_a_new_host_key_is_appended(tmp_path: Path) -> None:
     file = tmp_path / "ssh" / "known_hosts"
     (key,) = (host_keys.parse(KEY, "new").lookup("new") or {}).values()
     host_keys.add_known_host(file, "new", key)
@@ -222,7 +222,7 @@ def test_a_key_is_kept_after_what_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"format": 1}', '{"format": 1, "steps": [1], "base_id": ""}'])
-def test_what_is_no_plan(text: str, tmp_path: Path) -> None:
+def test_invalid_plans_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "plan").write_text(text)
     with pytest.raises(BadInput, match="bake-image --dry-run --json"):
         read_plan(str(tmp_path / "plan"))
@@ -230,7 +230,7 @@ def test_what_is_no_plan(text: str, tmp_path: Path) -> None:
         read_plan(str(tmp_path / "none"))
 
 
-def test_a_plan_changed_by_hand_is_refused(tmp_path: Path) -> None:
+def test_a_modified_plan_is_refused(tmp_path: Path) -> None:
     from provisioner.plan import to_json
 
     data = to_json(PLAN)

@@ -1,4 +1,4 @@
-"""The conversation with QEMU's monitor, on streams that hold what QEMU 10 has stream."""
+"""The QMP client, on streams with messages of QEMU 10."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ REFUSED = {"error": {"class": "GenericError", "desc": "Cannot find device='syste
 
 
 class Stream(BytesIO):
-    """What QEMU says, all of it at once; what it is told is kept."""
+    """Contains all messages of QEMU; records the messages sent to it."""
 
     def __init__(self, *messages: object) -> None:
         super().__init__(b"".join(json.dumps(message).encode() + b"\r\n" for message in messages))
-        self.told: list[dict[str, Any]] = []
+        self.sent: list[dict[str, Any]] = []
 
     def write(self, data: Any) -> int:
-        self.told.append(json.loads(data))
+        self.sent.append(json.loads(data))
         return len(data)
 
 
-def test_a_command_is_sent_after_the_greeting_and_events_are_passed_over() -> None:
+def test_commands_follow_the_greeting_and_events_are_ignored() -> None:
     stream = Stream(GREETING, DONE, EVENT, {"return": {"status": "running"}})
     assert qmp.Monitor(stream).execute("query-status") == {"status": "running"}
-    assert stream.told == [{"execute": "qmp_capabilities"}, {"execute": "query-status"}]
+    assert stream.sent == [{"execute": "qmp_capabilities"}, {"execute": "query-status"}]
 
 
-def test_what_qemu_refuses_is_told_in_its_words() -> None:
+def test_an_error_of_qemu_is_reported() -> None:
     with pytest.raises(BakeryError, match="QEMU refused query-block: Cannot find device='system'"):
         qmp.Monitor(Stream(GREETING, DONE, REFUSED)).execute("query-block")
 
 
 @pytest.mark.parametrize("messages", [(), (GREETING,), (GREETING, DONE), (GREETING, DONE, EVENT)])
-def test_a_monitor_that_ends_is_no_answer(messages: tuple[object, ...]) -> None:
-    with pytest.raises(BakeryError, match="ended without an answer"):
+def test_a_closed_connection_is_an_error(messages: tuple[object, ...]) -> None:
+    with pytest.raises(BakeryError, match="closed the QMP connection"):
         qmp.Monitor(Stream(*messages)).execute("query-block")
 
 
-def test_the_drive_goes_on_in_a_layer_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_uses_an_existing_overlay(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Stream(GREETING, DONE, EVENT, DONE)
 
     @contextmanager
@@ -62,7 +62,7 @@ def test_the_drive_goes_on_in_a_layer_that_exists(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(qmp, "connected", connected)
     qmp.snapshot(Path("qmp"), "system", Path("/bake/disk-7.qcow2"))
-    assert stream.told[1:] == [
+    assert stream.sent[1:] == [
         {
             "execute": "blockdev-snapshot-sync",
             "arguments": {

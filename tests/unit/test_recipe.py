@@ -17,18 +17,18 @@ def debian13(kind: str = "osg") -> Plan:
 
 
 @pytest.mark.parametrize("kind", recipe.ROLES)
-def test_roles_come_in_order_and_the_seal_last(kind: str) -> None:
+def test_the_order_of_roles_ends_with_the_seal(kind: str) -> None:
     seen = list(dict.fromkeys(step.role for step in debian13(kind).steps))
     assert seen == ["base", "condor", f"{kind}_worker", "seal"]
 
 
-def test_kinds_differ_from_their_runtime_on() -> None:
+def test_kinds_share_the_steps_before_their_runtime() -> None:
     steps = zip(debian13().steps, debian13("prominence").steps, strict=False)
     assert {a.role for a, b in steps if a.id == b.id} == {"base", "condor"}
 
 
 @pytest.mark.parametrize("kind", recipe.ROLES)
-def test_every_file_of_worker_is_put_once_where_it_belongs(kind: str) -> None:
+def test_every_file_of_worker_is_written_once(kind: str) -> None:
     put = [a.path for step in debian13(kind).steps for a in step.actions if isinstance(a, Put)]
     expected = {
         f"/{path.relative_to(data.WORKER / part)}"
@@ -40,7 +40,7 @@ def test_every_file_of_worker_is_put_once_where_it_belongs(kind: str) -> None:
     assert len(put) == len(set(put))
 
 
-def test_executables_stay_executable(tmp_path: Path) -> None:
+def test_executables_keep_their_mode(tmp_path: Path) -> None:
     (tmp_path / "common/usr/bin").mkdir(parents=True)
     for name, mode in (("run", 0o700), ("read", 0o600)):
         (tmp_path / "common/usr/bin" / name).write_bytes(b"")
@@ -60,12 +60,12 @@ def test_changing_the_runtime_keeps_the_checkpoint_after_condor(tmp_path: Path) 
     assert set(same) == {"base", "condor"}
 
 
-def test_no_argument_of_a_plan_names_a_mirror() -> None:
+def test_no_argument_contains_a_url() -> None:
     argv = [word for s in debian13().steps for a in s.actions if isinstance(a, Run) for word in a.argv]
     assert not [word for word in argv if "://" in word]
 
 
-def test_the_seal_lifts_the_ban_on_services() -> None:
+def test_the_seal_removes_the_service_policy() -> None:
     assert POLICY in [trace.pattern for trace in TRACES]
     assert f"rm -rf -- {POLICY}" in removal_script().splitlines()
 

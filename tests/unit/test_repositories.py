@@ -203,5 +203,5 @@ def test_a_name_spelled_wrong_does_not_mean_the_public_repository(tmp_path: Path
 
 
 def test_a_driver_is_refused_where_no_key_is_pinned() -> None:
-    with pytest.raises(BadInput, match="no driver for el10"):
+    with pytest.raises(BadInput, match="does not support el10"):
         recipe.plan(golden_plans.base("almalinux10"), "osg", optional=["nvidia"])

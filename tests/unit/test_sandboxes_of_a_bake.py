@@ -1,4 +1,4 @@
-"""How far one sandbox of a bake goes, and after which roles the disk is kept."""
+"""At which step each sandbox of a bake ends, and after which roles a checkpoint is written."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def through(first: int, last: int, policy: Policy, writing: float = 0.0) -> tupl
 
 
 @pytest.mark.parametrize("policy", ["auto", "none"])
-def test_a_room_goes_on_where_no_checkpoint_pays(policy: Policy) -> None:
-    """No step takes any time here."""
+def test_a_sandbox_continues_if_no_checkpoint_saves_time(policy: Policy) -> None:
+    """The steps take no time here."""
     done, keep, target = through(0, len(PLAN.steps), policy)
     assert (done, keep) == (len(PLAN.steps), False)
     assert target.actions == [action for step in PLAN.steps for action in step.actions]
 
 
-def test_it_ends_after_each_role_where_all_are_wanted_but_at_the_sealed_disk() -> None:
+def test_with_policy_all_it_ends_after_each_role_except_the_seal() -> None:
     done, kept = 0, []
     while done < len(PLAN.steps):
         done, keep, _ = through(done, len(PLAN.steps), "all")
@@ -45,15 +45,15 @@ def test_it_ends_after_each_role_where_all_are_wanted_but_at_the_sealed_disk() -
     assert kept == list(ENDS[:-1])
 
 
-def test_a_slow_role_s_disk_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 5.0, 11.0])  # the first role alone is not worth it
+def test_a_checkpoint_follows_a_slow_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 5.0, 11.0])  # seconds; the first role alone is too short
     monkeypatch.setattr(sandbox, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr(sandbox, "apply", lambda *_: None)
     assert through(0, len(PLAN.steps), "auto", writing=3.0)[:2] == (ENDS[1], True)
 
 
 def sandbox_ends(more: str, tmp_path: Path) -> list[int]:
-    """Where sandboxes end at the latest."""
+    """The steps at which sandboxes must end."""
     repositories = chroot.Repositories("trixie", "Types: deb\n", more)
     bake, found, done = chroot._Bake(PLAN, Store(tmp_path), repositories, tmp_path, Silent()), [], 0
     while done < len(PLAN.steps):
@@ -62,14 +62,14 @@ def sandbox_ends(more: str, tmp_path: Path) -> list[int]:
     return found
 
 
-def test_optional_roles_have_a_room_of_their_own_where_they_see_more(tmp_path: Path) -> None:
+def test_optional_roles_with_more_sources_have_their_own_sandbox(tmp_path: Path) -> None:
     roles = [PLAN.steps[end - 1].role for end in ENDS]
     assert sandbox_ends("", tmp_path) == [len(PLAN.steps)]
     before, after = ENDS[roles.index("condor")], ENDS[roles.index("apptainer")]
     assert sandbox_ends("Types: deb\n", tmp_path) == [before, after, len(PLAN.steps)]
 
 
-def test_what_apt_and_dpkg_are_told_for_a_bake_is_in_no_plan() -> None:
+def test_temporary_apt_and_dpkg_settings_are_not_in_the_plan() -> None:
     def of_a(plan: Plan) -> str:
         return "\n".join(str(action) for step in plan.steps for action in step.actions)
 

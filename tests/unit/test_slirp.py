@@ -1,4 +1,4 @@
-"""What a virtual machine is told of a URL that this machine reaches."""
+"""URLs of this machine as seen from a virtual machine on QEMU's user-mode network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from provisioner.errors import BadInput
         ("http://127.0.0.1.example.org/", "http://127.0.0.1.example.org/"),
     ],
 )
-def test_this_machine_s_loopback_is_the_guest_s_gateway(url: str, seen: str) -> None:
+def test_loopback_becomes_the_gateway(url: str, seen: str) -> None:
     assert seen_from_guest("epel", url) == seen
 
 
@@ -31,10 +31,10 @@ def test_this_machine_s_loopback_is_the_guest_s_gateway(url: str, seen: str) -> 
         ("http://127.0.0.2/el9/", "reaches 127.0.0.1 only, not 127.0.0.2"),
         ("http://[::1]:8080/el9/", "127.0.0.1 only, not ::1"),
         ("http://0.0.0.0/el9/", "127.0.0.1 only, not 0.0.0.0"),
-        ("http://10.0.2.15/el9/", "10.0.2.15 is on the network that a virtual machine has for itself"),
+        ("http://10.0.2.15/el9/", "10.0.2.15 is in 10.0.2.0/24, the internal network"),
     ],
 )
-def test_what_cannot_be_reached_is_refused_with_the_reason(url: str, says: str) -> None:
+def test_unreachable_urls_are_refused(url: str, says: str) -> None:
     with pytest.raises(BadInput, match=says) as caught:
         seen_from_guest("epel", url)
     assert "--repository-url epel" in caught.value.message

@@ -1,4 +1,4 @@
-"""What a machine that becomes an image borrows: which texts come to lie where, over a recorded machine."""
+"""Temporary repositories on a recorded machine: which files are written, with which content."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FOLDER = "/run/worker-bakery"
 
 
 class Machine(Recorder):
-    """A recorder that has files, which our script reads as the machine's shell would print them."""
+    """A recorder with files, which it prints for our script as the shell of a machine would."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def repositories(name: str, release: str, source: str, **urls: str) -> Temporary
     return build_files._temporary_repositories(plan_of(name), Repositories(release, source, urls=urls))
 
 
-def test_a_lent_mirror_is_written_as_the_machine_reaches_it() -> None:
+def test_a_mirror_is_written_with_the_url_that_the_machine_reaches() -> None:
     files = {"/etc/yum.repos.d/almalinux.repo": BASEOS, "/etc/dnf/dnf.conf": DNF}
     urls = {"htcondor": MIRROR, "baseos": "https://pulp.example.org/baseos/"}
     machine = made("almalinux9", repositories("almalinux9", "9", "", **urls), files)
@@ -77,7 +77,7 @@ def test_a_lent_mirror_is_written_as_the_machine_reaches_it() -> None:
     assert bound == "/etc/dnf/dnf.conf"
 
 
-def test_the_image_s_own_definitions_stay_public() -> None:
+def test_the_definitions_in_the_image_keep_their_public_urls() -> None:
     machine = made("almalinux9", repositories("almalinux9", "9", "", htcondor=MIRROR), {})
     own = [
         action.data
@@ -89,14 +89,14 @@ def test_the_image_s_own_definitions_stay_public() -> None:
     assert not [action for action in machine.actions if isinstance(action, Run) and GATEWAY in str(action)]
 
 
-def test_an_el_to_which_nothing_is_lent_reads_its_own() -> None:
+def test_el_without_mirrors_uses_its_own_definitions() -> None:
     files = {"/etc/yum.repos.d/almalinux.repo": BASEOS, "/etc/dnf/dnf.conf": DNF}
     machine = made("almalinux9", repositories("almalinux9", "9", ""), files)
     assert "dnf.conf" not in machine.temporary_files()
     assert not [a for a in machine.actions if isinstance(a, Run) and "mount --bind" in str(a.argv)]
 
 
-def test_a_name_spelled_wrong_ends_it_before_the_first_step() -> None:
+def test_an_unknown_repository_id_fails_before_the_first_step() -> None:
     machine = Machine({"/etc/yum.repos.d/almalinux.repo": BASEOS})
     with pytest.raises(BadInput, match="defines a repository htcondr") as caught:
         misspelled = repositories("almalinux9", "9", "", htcondr=MIRROR)
@@ -107,7 +107,7 @@ def test_a_name_spelled_wrong_ends_it_before_the_first_step() -> None:
     assert not [put for put in machine.actions if isinstance(put, Put) and not put.path.startswith(FOLDER)]
 
 
-def test_apt_reads_the_mirror_and_what_the_plan_defines() -> None:
+def test_apt_uses_the_mirror_and_the_repositories_of_the_plan() -> None:
     sources = mirror.Mirror("http://mirror.invalid/debian", "").sources("bookworm")
     files = {
         "/etc/apt/sources.list": "deb http://own.invalid/debian bookworm main\n",
@@ -124,7 +124,7 @@ def test_apt_reads_the_mirror_and_what_the_plan_defines() -> None:
     assert "bake.sources.list" not in found
 
 
-def test_a_distribution_without_a_lent_mirror_keeps_its_own() -> None:
+def test_a_distribution_without_a_mirror_uses_its_own_definitions() -> None:
     files = {
         "/etc/apt/sources.list": "deb http://own.invalid/ubuntu noble main\n",
         "/etc/apt/sources.list.d/ubuntu.sources": "Types: deb\nURIs: http://own.invalid/ubuntu\n",

@@ -1,8 +1,8 @@
-"""The engine that boots: packer runs a virtual machine of the base, and our provisioner works in it by ssh.
+"""The packer engine: packer boots the base in a virtual machine, and our provisioner changes it over ssh.
 
-No disk is mounted here, so that it works for who is not root, and for file systems that this kernel does
-not know. It starts from a checkpoint of the store, whichever engine wrote it. Where it keeps one itself,
-the machine has put a layer of its disk aside (bakery/engines/packer/disk_layers.py) and goes on meanwhile.
+It mounts no disk, so it does not require root and supports file systems that this kernel does not know.
+It resumes from the checkpoints of either engine. Its own checkpoints are snapshots of the running machine
+(bakery/engines/packer/disk_layers.py), which continues while they are written to the store.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from provisioner.plan import Plan
 from provisioner.process import run
 from provisioner.process.scrub import scrub
 
-_POLL_SECONDS = 0.2  # seconds between two looks
-_EXIT_SECONDS = 2  # seconds that packer may take to notice what we have noticed, and QEMU to end
+_POLL_SECONDS = 0.2
+_EXIT_SECONDS = 2  # that packer may take to notice that the machine has ended, and QEMU to quit
 _PORT_RETRIES = 3
-_PORT_TAKEN = "Could not set up host forwarding rule"  # as QEMU says it
-_FULL = 4 << 20  # bytes left of a disk that QEMU could not write to any more
-_BOOT = "boot the machine, until ssh lets us in"
+_PORT_TAKEN = "Could not set up host forwarding rule"  # a message of QEMU
+_FULL = 4 << 20  # bytes; QEMU cannot write to a disk with less free space
+_BOOT = "boot the machine and wait for ssh"
 
 
 def bake(
@@ -51,7 +51,11 @@ def bake(
     monitor: Monitor,
     keep: Policy = "auto",
 ) -> Path:
-    """The finished, sealed raw disk in `work`. The base must be in the store, and stay there."""
+    """Return the finished, sealed raw disk in `work`.
+
+    The base must be in the store, protected from removal by the caller. Raises what `build` raises, and
+    MissingHere: packer, its qemu plugin or another tool is missing.
+    """
     run.require(*packer_program.TOOLS)
     packer_program.find()
     with checkpoints.nearest(plan, store, monitor) as (done, start):
@@ -71,7 +75,7 @@ def _copy_disk(files: Files, work: Path, monitor: Monitor) -> Path:
 
 @dataclass(frozen=True)
 class _CheckpointWriter:
-    """A monitor that keeps the layers which the machine has put aside, and passes on all else."""
+    """A monitor that writes snapshots of the machine to the store and forwards all other events."""
 
     plan: Plan
     store: Store
@@ -88,15 +92,16 @@ class _CheckpointWriter:
 
 
 def build(files: Files, monitor: Monitor) -> None:
-    """`packer build`, again if the port that packer has chosen was taken before QEMU had it.
+    """Run `packer build`; retry if another process took the port that packer had chosen for ssh.
 
-    Raises what our provisioner reported, and for all else what `_cause` makes of it.
+    Raises the error that our provisioner reported, otherwise DiskFull, Unreachable, CommandFailed or
+    BakeryError.
     """
     cause = _run_packer(files, monitor)
     for _ in range(_PORT_RETRIES):
         if cause is None or _PORT_TAKEN not in _text(files.qemu_log):
             break
-        warn(monitor, "Somebody else took the port that was to lead to the machine; another is tried.")
+        warn(monitor, "Another process took the port forwarded to the machine. Trying another port.")
         for path in (files.qemu_status, files.qemu_log, files.stream):
             path.unlink(missing_ok=True)
         shutil.rmtree(files.output, ignore_errors=True)
@@ -108,7 +113,7 @@ def build(files: Files, monitor: Monitor) -> None:
 
 
 def _run_packer(files: Files, monitor: Monitor) -> BakeryError | None:
-    """In a sandbox: when we die, so do packer, its plugins and QEMU."""
+    """Run packer in a sandbox: if this process dies, so do packer, its plugins and QEMU."""
     argv = [
         "packer",
         "build",
@@ -121,7 +126,7 @@ def _run_packer(files: Files, monitor: Monitor) -> BakeryError | None:
             "PACKER_CACHE_DIR": str(files.folder / "cache"),
             "PACKER_LOG": "1",
             "PACKER_LOG_PATH": str(files.log),
-            "TMPDIR": ".",  # short: there are sockets in it
+            "TMPDIR": ".",  # short, because the paths of sockets in it are limited to 108 bytes
         }
     )
     files.log.touch(0o600)
@@ -132,11 +137,11 @@ def _run_packer(files: Files, monitor: Monitor) -> BakeryError | None:
 
 
 def _follow(process: Popen[bytes], files: Files, output: _Output) -> int | None:
-    """Until packer ends; its status, or None if the machine had ended and packer did not notice."""
+    """Read packer's output until it exits; its status, or None if only the machine has ended."""
     until, console = float("inf"), _Console(files.serial)
     with closing(_Stream(files.stream)) as stream:
         while time.monotonic() < until:
-            status = process.poll()  # before the look: nothing is written after it
+            status = process.poll()  # before reading: nothing is written after the exit
             output.read(stream.rows())
             if status is not None:
                 return status
@@ -149,7 +154,7 @@ def _follow(process: Popen[bytes], files: Files, output: _Output) -> int | None:
 
 
 def _quit_qemu(files: Files) -> None:
-    """By QEMU itself, so that the disk has all that the guest wrote to it."""
+    """Have QEMU quit, so that it flushes the guest's writes to the disk."""
     if files.qemu_status.exists():
         return
     with suppress(BakeryError), qmp.connected(files.monitor) as qemu:
@@ -161,13 +166,13 @@ def _quit_qemu(files: Files) -> None:
 
 @dataclass
 class _Console:
-    """The serial console, looked at whenever it has grown."""
+    """The log of the serial console; it is diagnosed again whenever it has grown."""
 
     path: Path
     seen: int = 0
 
     def is_final(self) -> bool:
-        """Whether it says that this machine will never answer again."""
+        """Whether the console shows an error that the machine cannot recover from."""
         size = self.path.stat().st_size
         grown, self.seen = size > self.seen, size
         return grown and _final(self.path) is not None
@@ -175,11 +180,11 @@ class _Console:
 
 @dataclass
 class _Output:
-    """What packer message, with all of it that is for the user passed on."""
+    """Interprets the output of packer and forwards what concerns the user to `monitor`."""
 
     monitor: Monitor
     lines: list[Message] = field(default_factory=list)
-    error: Event | None = None  # of our provisioner
+    error: Event | None = None  # reported by our provisioner
     done: bool = False
     waiting_since: float = 0.0  # when it waiting_since to wait for ssh
 
@@ -206,7 +211,7 @@ class _Output:
                     self.monitor.emit(event)
 
     def _text(self, text: str) -> None:
-        """The time until root is let in is a phase like others; packer says when it begins and ends."""
+        """Turn packer's messages about waiting for ssh into a phase; forward other lines."""
         if text.startswith("Waiting for SSH"):
             self.waiting_since = time.monotonic()
             self.monitor.emit({"event": "begin", "name": _BOOT})
@@ -218,14 +223,14 @@ class _Output:
 
 
 class _Stream:
-    """A file that grows, line by line; scrubbed, as nobody else has read what packer writes."""
+    """Reads complete lines of a growing file, with secrets removed."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("r", encoding="utf-8", errors="replace")
         self._partial = ""
 
     def rows(self) -> Iterator[str]:
-        """The lines that are whole and were not handed out yet."""
+        """The complete lines that have not been returned yet."""
         while True:
             self._partial += self._file.readline()
             if not self._partial.endswith("\n"):
@@ -238,14 +243,14 @@ class _Stream:
 
 
 def _cause(files: Files, output: _Output, status: int | None) -> BakeryError:
-    """Why there is no image, as one of our errors."""
+    """The reason why packer produced no image, as an error."""
     if shutil.disk_usage(files.folder).free < _FULL:
         return DiskFull(
-            f"The disk is full: the machine's own disk grew in {files.folder}.",
+            f"No space left on device for the disk of the virtual machine in {files.folder}.",
             "Free some space, or set WORKER_BAKERY_CACHE to a folder on a larger disk.",
         )
     if _final(files.serial) and not output.done:
-        return Unreachable(f"The machine will not answer any more. {_console(files)}")
+        return Unreachable(f"The virtual machine failed. {_console(files)}")
     if output.error:
         return errors.from_event(output.error)
     if files.qemu_status.exists() and not output.done:
@@ -256,23 +261,23 @@ def _cause(files: Files, output: _Output, status: int | None) -> BakeryError:
     reasons = "\n".join(machine_readable.errors(output.lines))
     if not reasons:
         return BakeryError(
-            f"packer ended before the image was done, and did not say why. {_last(files)}",
-            "Was it killed, by somebody or for want of memory? The next bake starts afresh.",
+            f"packer exited before the image was finished and reported no error. {_last(files)}",
+            "Check whether it was killed, for example by the out-of-memory killer (dmesg), and retry.",
         )
     return _ssh_failure(reasons, files) or run.failure(("packer", "build"), status or 1, reasons)
 
 
 def _ssh_failure(reasons: str, files: Files) -> BakeryError | None:
-    """If nobody was let in. The one place that knows packer's words for it."""
+    """The error if the login failed, else None. Only this function depends on packer's messages for it."""
     if "Timeout waiting for SSH" in reasons:
         return Unreachable(
-            f"The machine did not let us in by ssh in time. {_console(files)}",
-            "Its console says how far it came. The base must have cloud-init with NoCloud, and sshd.",
+            f"Timed out waiting for ssh on the virtual machine. {_console(files)}",
+            "Check the console log. The base must have sshd, and cloud-init with the datasource NoCloud.",
         )
     if "authentication" in reasons or "unable to authenticate" in reasons:
         return Unreachable(
-            f"The machine's ssh server refused the key of this bake. {_console(files)}",
-            "The base's cloud-init did not take the seed: does it have the datasource NoCloud?",
+            f"The ssh server of the virtual machine rejected the key of this bake. {_console(files)}",
+            "cloud-init on the base ignored the seed. Check that its datasource NoCloud is enabled.",
         )
     return None
 
@@ -285,13 +290,13 @@ def _final(console: Path) -> Diagnosis | None:
 def _console(files: Files) -> str:
     seen = _text(files.serial)
     found = serial.diagnose(seen)
-    last = f"The last lines of its console:\n{serial.last_lines(seen, run.TAIL_LINES)}\n" if seen else ""
+    last = f"The last lines of the console:\n{serial.last_lines(seen, run.TAIL_LINES)}\n" if seen else ""
     return f"{found} {found.hint} {last}" if found else last
 
 
 def _last(files: Files) -> str:
     last = "\n".join(_text(files.stream).splitlines()[-run.TAIL_LINES :])
-    return f"Its last lines:\n{last}\n"
+    return f"The last lines of its output:\n{last}\n"
 
 
 def _text(path: Path) -> str:

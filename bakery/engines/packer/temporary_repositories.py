@@ -1,7 +1,7 @@
-"""What a machine that runs and becomes an image borrows: package sources, by files in its memory.
+"""Temporary package repositories for a running machine that becomes an image.
 
-As the chroot target lends them (provisioner/targets/chroot.py), but the machine's own programs get them,
-and what it downloads stays in its memory, too, or in a folder that the seal empties.
+Their definitions are files on a tmpfs, as in the chroot target (provisioner/targets/chroot.py). Downloaded
+packages are on the tmpfs as well, or in a folder that the seal empties.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ mountpoint -q /{FOLDER} || mount -t tmpfs -o mode=0755,size=75% tmpfs /{FOLDER}
 cd /{FOLDER}
 mkdir -p archives/partial lists/partial sources.list.d yum.repos.d
 """
-# Each row of each file, after its path.
+# Prints each line of each file, after its path and a tab.
 _PRINT_FILES = r"""
 for file; do
     if [ -f "$file" ] && [ ! -L "$file" ]; then set -- "$@" "$file"; fi
@@ -34,15 +34,18 @@ done
 if [ $# -gt 0 ]; then awk '{ print FILENAME "\t" $0 }' "$@"; fi
 """
 _BIND = f'mountpoint -q "$0" || mount --bind "/{FOLDER}/${{0##*/}}" "$0"'
-# systemctl then changes files only, as it does in a chroot: no unit of the image is for this machine, and
-# each reload takes an emulated one ten seconds.
+# SYSTEMD_OFFLINE: systemctl only changes files, as in a chroot. The units of the image are not for this
+# machine, and each reload would take ten seconds on an emulated one.
 _ENVIRONMENT = (f"APT_CONFIG=/{FOLDER}/apt.conf", "SYSTEMD_OFFLINE=1")
 
 
 @dataclass(frozen=True)
 class TemporaryRepositories:
-    """`preferences` is of apt, `sources` deb822, by the role that it is lent to ("": the machine's own);
-    `urls` are by the ids of repositories, as the machine reaches them."""
+    """The repositories to use during the build.
+
+    `preferences` is an apt preferences file. `sources` maps each role to deb822 text ("": the machine's own
+    sources). `urls` maps repository ids to mirrors, as the machine reaches them.
+    """
 
     preferences: str
     sources: Mapping[str, str]
@@ -50,13 +53,13 @@ class TemporaryRepositories:
 
     @property
     def mirror(self) -> bool:
-        """Whether it takes the place of the distribution's own sources for apt."""
+        """Whether `sources` replaces the distribution's own apt sources."""
         return all(text.strip() for text in self.sources.values())
 
 
 @dataclass(frozen=True)
 class TargetWithRepositories:
-    """A target whose programs use what was lent, and what a plan says of repositories as it is lent."""
+    """A target whose programs use the temporary repositories, including those that the plan defines."""
 
     machine: Target
     repositories: TemporaryRepositories
@@ -71,7 +74,10 @@ class TargetWithRepositories:
 
 
 def add(repositories: TemporaryRepositories, plan: Plan, machine: Target, on_line: OnLine) -> None:
-    """Raises BadInput if an URL is for a repository that neither the machine nor the plan defines."""
+    """Write the temporary definitions to the machine.
+
+    Raises BadInput: a URL is for a repository that neither the machine nor the plan defines.
+    """
     machine.run(("sh", "-c", _MAKE_FOLDER), on_line)
     machine.put(f"/{FOLDER}/apt.conf", APT_CONF.encode(), 0o644)
     machine.put(f"/{FOLDER}/preferences", repositories.preferences.encode(), 0o644)
@@ -87,12 +93,12 @@ def add(repositories: TemporaryRepositories, plan: Plan, machine: Target, on_lin
 
 
 def add_for_role(role: str, repositories: TemporaryRepositories, machine: Target) -> None:
-    """The distribution's sources, and those that this role alone sees."""
+    """Replace the apt sources with those for this role."""
     machine.put(f"/{FOLDER}/sources.list.d/bake.sources", repositories.sources[role].encode(), 0o644)
 
 
 def _read(patterns: Iterable[str], machine: Target) -> dict[str, str]:
-    """The texts of these files of the machine, by path; globs are expanded there."""
+    """The texts of these files of the machine, by path. The machine expands the globs."""
     rows: list[str] = []
     machine.run(("sh", "-c", f"set -- {' '.join(patterns)}\n{_PRINT_FILES}"), rows.append)
     texts: dict[str, str] = {}
@@ -110,7 +116,7 @@ def _put_all(files: Mapping[str, str], repositories: TemporaryRepositories, mach
 
 
 def _redirect_settings(path: str, text: str, machine: Target, on_line: OnLine) -> None:
-    """yum and dnf read elsewhere, by a file that is bound over theirs until the machine is switched off."""
+    """Bind-mount a yum or dnf configuration that reads the temporary repositories, until shutdown."""
     changed = repository_files.with_main(text, {"reposdir": f"/{FOLDER}/yum.repos.d"})
     machine.put(f"/{FOLDER}/{PurePosixPath(path).name}", changed.encode(), 0o644)
     machine.run(("sh", "-c", _BIND, path), on_line)

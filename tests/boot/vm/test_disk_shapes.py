@@ -82,10 +82,11 @@ def make_bootable(disk: Path, folder: Path, store: Store) -> None:
     root.mkdir()
     filled = mount_root(disk, root)
     release = "trixie"
-    loan = TemporaryRepositories(mirror.find().sources(release), mirror.preferences(release), store.packages(release))
-    target = Chroot(root, loan)
+    sources, preferences = mirror.find().sources(release), mirror.preferences(release)
+    packages = store.packages(release)
+    target = Chroot(root, TemporaryRepositories(sources, preferences, packages))
     try:
-        with alone(loan.package_cache):  # apt allows one writer
+        with alone(packages):  # apt allows one writer
             install(target, root)
         grub(root / "boot", folder)
         finish(filled)
