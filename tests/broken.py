@@ -77,7 +77,7 @@ def broken(image: Path, way: str, folder: Path) -> Iterator[Path]:
     """A copy of the image that is broken so, while the block runs."""
     made = folder / "broken.qcow2"
     command = [sys.executable, "-m", "tests.broken", str(image), str(made), way]
-    sandbox.relay(command, b"", Silent())
+    sandbox.run_module(command, b"", Silent())
     yield made
     made.unlink()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from bakery.commands.command_line.settings import VARIABLES
 from bakery.image import bases
 from bakery.machines.layer import layer
 from bakery.runtime import qemu_img
@@ -62,6 +64,22 @@ class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
         return VIRTUAL if nodeid.startswith(VIRTUAL) else nodeid.split("::")[0]
 
 
+_CLONE_NEWNS, _MS_PRIVATE_RECURSIVE = 0x20000, 0x44000  # linux/sched.h, linux/mount.h
+
+
+def pytest_configure() -> None:
+    """A mount namespace for each lane: what it mounts no sandbox of another lane keeps mounted.
+
+    Such a copy keeps the file system in use after umount(8), and what was written is not all on the disk
+    when the next step reads it. When the lane ends, the kernel unmounts what tests have left.
+    """
+    if os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNS) or libc.mount(b"none", b"/", None, _MS_PRIVATE_RECURSIVE, None):
+        raise OSError(ctypes.get_errno(), "cannot get a mount namespace for the tests")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
     return Lanes(config, log)
@@ -103,6 +121,17 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if left := config.stash.get(_left, 0):
         terminalreporter.write_line(f"Tests left for scripts/test full: {left}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The commands under test read no configuration file and no variable of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("no-settings")))
+        for key, variable in VARIABLES.items():
+            if key != "cache":  # which is that of this machine
+                patch.delenv(variable, raising=False)
+        yield
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 def upgraded(image: Path, folder: Path) -> Iterator[Path]:
     """A copy of the image with it, while the block runs."""
     made = folder / "newer.qcow2"
-    sandbox.relay([sys.executable, "-m", "tests.newer_htcondor", str(image), str(made)], b"", Silent())
+    sandbox.run_module([sys.executable, "-m", "tests.newer_htcondor", str(image), str(made)], b"", Silent())
     yield made
     made.unlink()
 

@@ -26,21 +26,24 @@ _LAYER = (
 )
 _STARTED = "tests/integration/test_container.py::test_buildah_starts_it_and_it_says_all_that_is_missing"
 _MATCH = "tests/boot/test_ospool_guides.py::test_the_two_ads_match_as_they_should"
-_BECOMES = "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker"
+_BECOMES = "tests/integration/test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
 # How long each file takes by itself, and some tests of a long one: seconds, on a machine with two cores
 # where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
 SECONDS: Mapping[str, int] = {
     "tests/integration/test_bake.py": 40,
     "tests/integration/test_baked_roles.py": 65,
     "tests/integration/test_cache_in_use.py": 90,
+    "tests/integration/test_completion.py": 15,
     "tests/integration/test_container.py": 200,
     _LAYER: 5,
     _STARTED: 50,
     "tests/integration/test_disk.py": 20,
     "tests/integration/test_el_repositories.py": 65,
+    "tests/integration/test_documents_examples.py": 15,
+    "tests/integration/test_documents_site.py": 40,
     "tests/integration/test_execute_disk.py": 25,
     "tests/integration/test_faults.py": 160,
-    "tests/integration/test_fetch.py": 25,
+    "tests/integration/test_download.py": 25,
     "tests/integration/test_fetch_key.py": 3,
     "tests/integration/test_image_diff.py": 65,
     "tests/integration/test_kill.py": 190,
@@ -63,7 +66,7 @@ SECONDS: Mapping[str, int] = {
     "tests/integration/test_userdata_shell.py": 40,
     "tests/integration/test_userdata_property.py": 60,
     "tests/integration/test_userdata_real.py": 12,
-    "tests/integration/test_wheel.py": 3,
+    "tests/integration/test_wheel.py": 6,
     "tests/integration/test_worker_health.py": 95,
     "tests/integration/test_worker_jobs.py": 60,
     "tests/boot/test_broken_images.py": 220,
@@ -97,7 +100,7 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_wheel.py",
         "tests/integration/test_bake.py",
     ),
-    "bakery/sources/": ("tests/integration/test_fetch.py", "tests/integration/test_bake.py"),
+    "bakery/sources/": ("tests/integration/test_download.py", "tests/integration/test_bake.py"),
     "bakery/store/": ("tests/integration/test_quick_commands.py", "tests/integration/test_cache_in_use.py"),
     "bakery/output/": ("tests/integration/test_bake.py", _LAYER),
     "bakery/runtime/": ("tests/integration/test_run.py", "tests/integration/test_bake.py"),
@@ -128,7 +131,7 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_bake.py",
     ),
     "bakery/sources/base_image.py": (
-        "tests/integration/test_fetch.py",
+        "tests/integration/test_download.py",
         "tests/integration/test_bake.py",
         "tests/integration/test_cache_in_use.py",
     ),
@@ -136,7 +139,7 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/store/explain.py": ("tests/integration/test_quick_commands.py",),
     "bakery/bake/failed.py": ("tests/integration/test_faults.py", "tests/integration/test_bake.py"),
     "bakery/sources/download.py": (
-        "tests/integration/test_fetch.py",
+        "tests/integration/test_download.py",
         "tests/integration/test_fetch_key.py",
     ),
     "bakery/store/locks.py": ("tests/integration/test_bake.py", "tests/integration/test_cache_in_use.py"),
@@ -175,15 +178,20 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_userdata_property.py",
     ),
     "bakery/commands/": ("tests/integration/test_quick_commands.py", "tests/integration/test_bake.py"),
-    "bakery/commands/gen_userdata.py": (
+    "bakery/commands/command_line/": (
+        "tests/integration/test_quick_commands.py",
+        "tests/integration/test_completion.py",
+        "tests/integration/test_wheel.py",
+    ),
+    "bakery/commands/userdata.py": (
         "tests/integration/test_userdata_real.py",
         "tests/integration/test_userdata_check.py",
     ),
-    "bakery/commands/provision.py": (
+    "bakery/commands/remote.py": (
         _BECOMES,
         "tests/integration/test_provision_ssh.py",
     ),
-    "bakery/commands/image_diff.py": ("tests/integration/test_image_diff.py",),
+    "bakery/commands/diff.py": ("tests/integration/test_image_diff.py",),
     "bakery/engines/": (
         "tests/integration/test_qemu_monitor.py",
         "tests/integration/test_bake.py",
@@ -269,6 +277,9 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         _BECOMES,
         "tests/integration/test_provision_ssh.py",
     ),
+    "mkdocs.yml": ("tests/integration/test_documents_site.py",),
+    "scripts/docs": ("tests/integration/test_documents_site.py",),
+    "tools/": ("tests/integration/test_documents_site.py", "tests/integration/test_documents_examples.py"),
     "scripts/": ("tests/integration/test_wheel.py", "tests/integration/test_quick_commands.py"),
     "tests/": ("tests/integration/test_quick_commands.py",),
     "tests/image/": ("tests/integration/test_bake.py",),

@@ -27,14 +27,14 @@ from bakery.runtime import digest, mirror
 from bakery.runtime.privileges import require_root
 from bakery.sources import base_image
 from bakery.store import logs, retention
-from bakery.store.locks import in_use, turn
+from bakery.store.locks import lock_file, shared_lock
 from bakery.store.store import (
     Manifest,
     Store,
     commit,
-    is_whole,
+    is_intact,
     read_manifest,
-    set_aside,
+    rename_damaged,
     work_folder,
     write_manifest,
 )
@@ -51,12 +51,12 @@ def make(this: Bake) -> Baked:
     Raises every class of provisioner.errors except Different.
     """
     limit = retention.limit()
-    with logs.kept(this.store, f"bake-{this.plan.image}", this.monitor) as log:
+    with logs.record(this.store, f"bake-{this.plan.image}", this.monitor) as log:
         _check_privileges(this)
         _require_architecture(this.base)
         baked = _make_locked(replace(this, monitor=log))
         if not baked.from_store:
-            retention.keep_within(limit, this.store, log)
+            retention.enforce_limit(limit, this.store, log)
         return baked
 
 
@@ -85,7 +85,7 @@ def _require_architecture(base: Base) -> None:
 def _make_locked(this: Bake) -> Baked:
     """Build the image while holding the lock of its id; other processes wait here and share the result."""
     waiting = "Another process is baking this image. Waiting for its result."
-    with turn(this.store.lock(this.plan.image), lambda: note(this.monitor, waiting)):
+    with lock_file(this.store.lock(this.plan.image), lambda: note(this.monitor, waiting)):
         known = None if this.options.rebuild_base else _stored_manifest(this)
         manifest = _complete(this, known) if known else _build(this)
         return Baked(output(this), manifest, from_store=known is not None)
@@ -98,13 +98,13 @@ def _stored_manifest(this: Bake) -> Manifest | None:
     """
     stored = this.stored
     manifest = read_manifest(stored)
-    sound = manifest is not None and is_whole(stored)
+    sound = manifest is not None and is_intact(stored)
     if manifest and sound and missing_levels(this, manifest):
         sound = digest.of(stored) == manifest["sha256"]
     if sound:
         return manifest
     if stored.exists():
-        set_aside(stored, "image", this.monitor)
+        rename_damaged(stored, "image", this.monitor)
     return None
 
 
@@ -114,7 +114,7 @@ def _complete(this: Bake, manifest: Manifest) -> Manifest:
     levels = missing_levels(this, manifest)
     if levels:
         with (
-            in_use(this.stored),
+            shared_lock(this.stored),
             work_folder(this.store) as work,
             _keep_disk_on_failure(this, lambda: this.stored),
         ):
@@ -178,8 +178,8 @@ def _base(this: Bake, work: Path) -> AbstractContextManager[None]:
     """Get the base into the store and keep it there while the block runs."""
     options, is_built = this.options, isinstance(this.base.source, Build)
     packages_from = mirror.find(options.mirror) if is_built else mirror.Mirror("", "")
-    sources = base_image.Sources(packages_from, options.base_urls, options.offline)
-    return base_image.ready(
+    sources = base_image.SourceOptions(packages_from, options.base_urls, options.offline)
+    return base_image.provide(
         this.base, this.store, sources, work, this.monitor, rebuild=options.rebuild_base
     )
 

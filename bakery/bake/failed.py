@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bakery.engines.packer import disk_layers
-from bakery.output.commit import place
+from bakery.output.commit import copy_into_place
 from bakery.runtime import qemu_img
 from provisioner.disk.file_systems import wait_unmounted
 from provisioner.errors import BakeryError, Interrupted
@@ -52,13 +52,13 @@ def _keep(disk: Path, image: Path) -> str:
     is_container = disk.suffix == ".tar"
     kept = image.with_name(f"{image.stem}.failed{'.tar' if is_container else '.qcow2'}")
     try:
-        place(disk if is_container else _as_qcow2(disk), kept)
+        copy_into_place(disk if is_container else _as_qcow2(disk), kept)
     except BakeryError as problem:
         return f"Could not keep the disk: {problem}"
     if is_container:
         return f"The container image was kept: {kept}"
     inside = _CREDENTIALS_INSIDE if disk.parent.name == FOLDER else ""
-    return f"The disk was kept{inside}. To open a shell in it: bake-image shell {shlex.quote(str(kept))}"
+    return f"The disk was kept{inside}. To open a shell in it: worker-bakery shell {shlex.quote(str(kept))}"
 
 
 def _as_qcow2(disk: Path) -> Path:

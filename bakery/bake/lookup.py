@@ -13,8 +13,8 @@ from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, output
 from bakery.image import bases, recipe
 from bakery.output import formats
 from bakery.output.formats import FORMATS
-from bakery.store.locks import in_use
-from bakery.store.store import Store, is_whole, read_manifest
+from bakery.store.locks import shared_lock
+from bakery.store.store import Store, is_intact, read_manifest
 from provisioner.errors import BadInput
 from provisioner.events import Monitor, warn
 
@@ -36,13 +36,13 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
     ended = bases.warning(this.base, datetime.date.today())
     if ended:
         warn(monitor, ended)
-    if lacking := recipe.lacking(options.optional, this.plan):
+    if lacking := recipe.missing_ospool_roles(options.optional, this.plan):
         warn(
             monitor,
             f"The image will not have {' or '.join(lacking)}: the repositories of {this.base.name} "
             f"do not offer it. {_ADD_SOURCE}",
         )
-    with in_use(this.stored):
+    with shared_lock(this.stored):
         stored = _from_store(this)
     if stored:
         return stored
@@ -54,7 +54,7 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
 def _from_store(this: Bake) -> Baked | None:
     """The image of the store, if it is complete and has every requested verification level."""
     manifest = read_manifest(this.stored)
-    if this.options.rebuild_base or manifest is None or not is_whole(this.stored):
+    if this.options.rebuild_base or manifest is None or not is_intact(this.stored):
         return None
     if missing_levels(this, manifest):
         return None

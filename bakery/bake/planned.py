@@ -9,7 +9,7 @@ from bakery.bake.options import Options, make_plan
 from bakery.image.bases import Base
 from bakery.output import formats
 from bakery.output.formats import FORMATS, Format, Level
-from bakery.store.store import Manifest, Store, used
+from bakery.store.store import Manifest, Store, record_use
 from provisioner.errors import BadInput
 from provisioner.events import Monitor, note
 from provisioner.plan import Plan
@@ -72,12 +72,12 @@ def missing_levels(this: Bake, manifest: Manifest) -> list[Level]:
 
 def note_stored(this: Bake) -> None:
     note(this.monitor, "The image is already in the store.")
-    used(this.stored)
+    record_use(this.stored)
 
 
 def output(this: Bake) -> Path:
     """The path of the image for the user: in the store, or a copy at --output."""
     if this.options.output is None:
         return this.stored
-    formats.output(this.form, this.stored, this.options.output)
+    formats.write_output(this.form, this.stored, this.options.output)
     return this.options.output

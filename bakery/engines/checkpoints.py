@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bakery.runtime import qemu_img
-from bakery.store.locks import in_use
-from bakery.store.store import Store, commit, is_whole, set_aside, used
+from bakery.store.locks import shared_lock
+from bakery.store.store import Store, commit, is_intact, record_use, rename_damaged
 from provisioner import plan as plans
 from provisioner.events import Monitor, note, phase
 from provisioner.plan import Plan
@@ -26,15 +26,15 @@ def nearest(plan: Plan, store: Store, monitor: Monitor) -> Iterator[tuple[int, P
     The disk is protected from removal while the block runs. Damaged checkpoints are set aside.
     """
     for _, path in store.checkpoints_of(plan):
-        if path.exists() and not is_whole(path):
-            set_aside(path, "checkpoint", monitor)
+        if path.exists() and not is_intact(path):
+            rename_damaged(path, "checkpoint", monitor)
     while True:
-        done, disk = store.nearest_checkpoint(plan)
-        with in_use(disk) as there:  # false if another process has removed it since
+        done, disk = store.latest_checkpoint(plan)
+        with shared_lock(disk) as there:  # false if another process has removed it since
             if there or not done:
                 if done:
                     note(monitor, f"Resuming from the checkpoint after {plan.steps[done - 1].role}.")
-                used(disk)
+                record_use(disk)
                 yield done, disk
                 return
 

@@ -1,1 +1,1 @@
-"""What an image is made of: bases, repositories, and the recipe that makes a plan of them. Pure."""
+"""What an image consists of: bases, repositories, and the recipe that makes a plan. Pure."""

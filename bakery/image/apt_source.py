@@ -1,7 +1,7 @@
-"""`--apt-source FILE.sources`: a repository that is lent to the optional roles of one bake.
+"""`--apt-source FILE.sources`: an apt repository for the optional roles, used during one bake only.
 
-The file is deb822, see sources.list(5). What it says is for apt inside the new image, where this
-machine's files are not: so its keys are put into the text, and local folders are refused.
+The file is deb822, see sources.list(5). apt reads the text inside the new image, where the files of this
+machine do not exist; therefore keys are copied into the text, and local folders are rejected.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from provisioner.errors import BadInput
 _ARMOR = "-----BEGIN PGP PUBLIC KEY BLOCK-----", "-----END PGP PUBLIC KEY BLOCK-----"
 _BLOCK = re.compile(f"{_ARMOR[0]}\r?\n(.*?){_ARMOR[1]}", re.DOTALL)
 _REMOTE = re.compile(r"https?://[^/\s]+", re.IGNORECASE)
-_HINT = "It has the form of sources.list(5), deb822: Types, URIs, Suites, Components, Signed-By."
+_HINT = "The format is deb822, see sources.list(5): Types, URIs, Suites, Components, Signed-By."
 
 
 def read(paths: Sequence[Path]) -> str:
-    """All of the files as one deb822 text that needs nothing of this machine. Raises BadInput."""
+    """Return all files as one deb822 text without references to files of this machine. Raises BadInput."""
     return "\n".join(entry for path in paths for entry in _entries(path))
 
 
@@ -29,17 +29,17 @@ def _entries(path: Path) -> Iterator[str]:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"The apt source {path} cannot be read: {error}.") from None
+        raise BadInput(f"Cannot read the apt source {path}: {error}.") from None
     lines = [row.rstrip() for row in text.splitlines() if not row.startswith("#")]
     entries = [row for row in re.split(r"\n{2,}", "\n".join(lines).strip("\n")) if row]
     if not entries:
-        raise BadInput(f"The apt source {path} names no repository.", _HINT)
+        raise BadInput(f"The apt source {path} does not contain a repository.", _HINT)
     for entry in entries:
         yield _checked(path, _fields(path, entry))
 
 
 def _fields(path: Path, entry: str) -> dict[str, str]:
-    """By their names, in small letters; a value keeps its lines of continuation."""
+    """Return the fields by their names in lower case; a value keeps its continuation lines."""
     fields: dict[str, str] = {}
     name = ""
     for row in entry.splitlines():
@@ -49,7 +49,7 @@ def _fields(path: Path, entry: str) -> dict[str, str]:
         name, colon, value = row.partition(":")
         name = name.strip().lower()
         if not colon or not re.fullmatch(r"[a-z-]+", name) or name in fields:
-            raise BadInput(f"The apt source {path} has a line that is no field of its own: {name}.", _HINT)
+            raise BadInput(f"The apt source {path} has an invalid or repeated field: {name}.", _HINT)
         fields[name] = value
     return fields
 
@@ -72,43 +72,43 @@ def _check_uri(path: Path, uri: str) -> None:
     if not found:
         raise BadInput(
             f"The apt source {path} has a URI that is not http:// or https://.",
-            "The image that is baked does not see this machine's files; serve the folder, for example by"
+            "Files of this machine are not available inside the image; serve the folder, for example with"
             " `python3 -m http.server --bind 127.0.0.1`.",
         )
     if "@" in found[0]:
         raise BadInput(
-            f"The apt source {path} has a password in a URI, which apt would print.",
-            "Use a mirror that needs none.",
+            f"The apt source {path} has a user or password in a URI, which apt would print.",
+            "Use a mirror without authentication.",
         )
 
 
 def _key(path: Path, value: str) -> str:
-    """The value of Signed-By, with the keys themselves in the place of their files."""
+    """Return the value of Signed-By, with keyring files replaced by the keys in them."""
     if "-----BEGIN" in value:
         return value
     files = value.replace(",", " ").split()
     if not files or not all(name.startswith("/") for name in files):
         raise BadInput(
             f"The apt source {path} has a Signed-By that is neither paths nor a key.",
-            "Give the path of a keyring on this machine, or the armored key itself; no fingerprint.",
+            "Give the path of a keyring on this machine, or the armored key itself, not a fingerprint.",
         )
     return _armored(b"".join(_keyring(path, Path(name)) for name in files))
 
 
 def _keyring(path: Path, file: Path) -> bytes:
-    """OpenPGP packets, of a file of these or an armored one. Raises BadInput."""
+    """Return the OpenPGP packets of a keyring, binary or armored. Raises BadInput."""
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise BadInput(f"The keyring that the apt source {path} names cannot be read: {error}.") from None
+        raise BadInput(f"Cannot read the keyring of the apt source {path}: {error}.") from None
     packets = _dearmored(content) if content.lstrip().startswith(b"-----BEGIN") else content
     if not packets:
-        raise BadInput(f"{file}, which the apt source {path} names, is no keyring.")
+        raise BadInput(f"{file}, the keyring of the apt source {path}, is not a keyring.")
     return packets
 
 
 def _dearmored(content: bytes) -> bytes:
-    """The packets of all of its blocks; nothing if it is broken."""
+    """Return the packets of all armored blocks; b"" if a block is malformed."""
     try:
         return b"".join(map(_packets, _BLOCK.findall(content.decode("ascii", "replace"))))
     except ValueError:
@@ -116,7 +116,7 @@ def _dearmored(content: bytes) -> bytes:
 
 
 def _packets(block: str) -> bytes:
-    """Of the inside of an armored block: headers, an empty line, base64, perhaps a checksum."""
+    """Decode the inside of an armored block: headers, an empty line, base64, an optional checksum."""
     _, _, body = block.replace("\r", "").rpartition("\n\n")
     rows = [row for row in (body or block).split() if not row.startswith("=")]
     return base64.b64decode("".join(rows), validate=True)
@@ -124,5 +124,5 @@ def _packets(block: str) -> bytes:
 
 def _armored(packets: bytes) -> str:
     body = textwrap.wrap(base64.b64encode(packets).decode("ascii"), 64)
-    # deb822 knows no empty line within a value: a dot stands for one.
+    # deb822 writes an empty line within a value as a dot.
     return "".join(f"\n {row}" for row in (_ARMOR[0], ".", *body, _ARMOR[1]))

@@ -1,7 +1,7 @@
-"""Bases: the stock images a worker is made from, one TOML file each in packer/bases/.
+"""Bases: the stock images from which workers are made, one TOML file each in packer/bases/.
 
-A base is built here from packages (`[build]`), a vendor's image (`[image.ARCHITECTURE]`, or `[image]`
-of the file's one architecture: url, and sha256 or sha512), or a file that the user has.
+A base is built from packages (`[build]`), downloaded from a vendor (`[image.ARCHITECTURE]`, or `[image]`
+for the file's only architecture, with url and sha256 or sha512), or a local file.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from provisioner.roles import FAMILIES, Family
 DEFAULT = "debian13"
 Firmware = Literal["bios", "efi"]
 
-# As `uname -m` has them, with what others call the same.
+# As `uname -m` prints them, with synonyms.
 ARCHITECTURES = {"x86_64": ("x86-64", "amd64"), "aarch64": ("arm64",)}
-# Who may log in by a vendor's cloud-init, where nobody says it.
+# The default user of vendors' cloud-init configurations.
 _LOGINS: dict[Family, str] = {"debian": "debian", "ubuntu": "ubuntu", "el7": "centos"}
 _DIGITS = {"sha256": 64, "sha512": 128}
 
 
 @dataclass(frozen=True)
 class VendorImage:
-    """`digest` is hexadecimal, of the file as it is served; `algorithm` as hashlib names it."""
+    """An image to download; `digest` is that of the served file, `algorithm` a name that hashlib knows."""
 
     url: str
     digest: str
@@ -47,7 +47,7 @@ class VendorImage:
 
 @dataclass(frozen=True)
 class LocalImage:
-    """A file of the user's; it is only ever read."""
+    """A user's file, which is never modified."""
 
     path: Path
     digest: str  # sha256
@@ -55,13 +55,16 @@ class LocalImage:
 
 @dataclass(frozen=True)
 class Base:
-    """`proof` says what was seen of it and how, `htcondor` is a series, `successor` another base's name."""
+    """A stock image.
+
+    `proof` describes how it was tested, `htcondor` is a series, `successor` the name of another base.
+    """
 
     name: str
     title: str
     family: Family
     architecture: str
-    end_of_life: str  # ISO date, "" if nobody knows
+    end_of_life: str  # ISO date, "" if unknown
     login: str
     firmware: tuple[Firmware, ...]
     tested: bool
@@ -71,13 +74,13 @@ class Base:
     htcondor: str = ""
     proof: str = ""
     successor: str = ""
-    architectures: tuple[str, ...] = ()  # for which there is an image
+    architectures: tuple[str, ...] = ()  # with an image
 
     @property
     def id(self) -> str:
-        """What the base is made of: an image's digest, or that of the recipe to build it."""
+        """The digest of the image, or of the recipe that builds it."""
         if isinstance(self.source, Build):
-            # All that mkosi is told but where the packages come from. x86-64 is how mkosi spells it.
+            # The configuration of mkosi without the mirror; mkosi spells x86_64 x86-64.
             recipe = json.dumps(mkosi.files(self.source, Mirror("", ""), Path()), sort_keys=True)
             spelled = ARCHITECTURES[self.architecture][0]
             return hashlib.sha256(f"{spelled}\n{recipe}".encode()).hexdigest()
@@ -87,16 +90,16 @@ class Base:
         return bool(self.end_of_life) and datetime.date.fromisoformat(self.end_of_life) < today
 
 
-# --- which base --------------------------------------------------------------------------------
+# --- lookup --------------------------------------------------------------------------------
 
 
 def known() -> tuple[Base, ...]:
-    """All that come with this program, for this machine's architecture where they are to be had."""
+    """Return all bases of this program, for this machine's architecture if they support it."""
     return tuple(read(path) for path in sorted(data.BASES.glob("*.toml")))
 
 
 def find(name: str, architecture: str = "") -> Base:
-    """A base by name, or by the path of a TOML file of one's own; by default for this machine.
+    """Return a base by name or by the path of a TOML file; by default for this machine's architecture.
 
     Raises BadInput.
     """
@@ -105,7 +108,7 @@ def find(name: str, architecture: str = "") -> Base:
         raise _unknown(name)
     base = read(path, architecture)
     if base.architecture != (architecture or base.architecture):
-        raise BadInput(f"{base.name} is not to be had for {architecture}, only for {_listed(base)}.")
+        raise BadInput(f"{base.name} is not available for {architecture}, only for {_listed(base)}.")
     return base
 
 
@@ -113,12 +116,15 @@ def _unknown(name: str) -> BadInput:
     names, own = [base.name for base in known()], data.BASES / f"{DEFAULT}.toml"
     family = [base.name for base in known() if base.family == name.casefold()]
     meant = did_you_mean.question(family or did_you_mean.similar(name, names))
-    others = f"Known: {', '.join(names)}; or give the path of a TOML file like {own}."
+    others = f"Available: {', '.join(names)}; or give the path of a TOML file such as {own}."
     return BadInput(f"There is no base {name!r}.", f"{meant} {others}".strip())
 
 
 def read(path: Path, architecture: str = "") -> Base:
-    """A TOML file's base for the given or this machine's architecture; else for the first it has."""
+    """Return the base of a TOML file, for the given or this machine's architecture, else for its first.
+
+    Raises BadInput.
+    """
     try:
         return _base(tomllib.loads(path.read_text()), architecture or host())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -128,10 +134,10 @@ def read(path: Path, architecture: str = "") -> Base:
 
 
 def local(path: Path, family: str, sha256: str = "", login: str = "", architecture: str = "") -> Base:
-    """A base that is a file of the user's. Reads all of it. Raises BadInput, WrongChecksum."""
+    """Return a base that is a user's file; reads the whole file. Raises BadInput, WrongChecksum."""
     machine = architecture or host()
     if family not in FAMILIES:
-        hint = did_you_mean.hint([family], FAMILIES, f"--family is one of {', '.join(FAMILIES)}.")
+        hint = did_you_mean.hint([family], FAMILIES, f"--family must be one of {', '.join(FAMILIES)}.")
         raise BadInput(f"There is no family {family!r}.", hint)
     return Base(
         name=re.sub(r"[^A-Za-z0-9.]+", "-", path.stem)[:60].strip("-.") or "local",
@@ -143,7 +149,7 @@ def local(path: Path, family: str, sha256: str = "", login: str = "", architectu
         firmware=("efi",) if machine == "aarch64" else ("bios", "efi"),
         tested=False,
         source=LocalImage(path.absolute(), _digest(path, sha256)),
-        proof="none: it is the user's own",
+        proof="none: a user's file",
     )
 
 
@@ -151,32 +157,30 @@ def _digest(path: Path, expected: str) -> str:
     if not path.is_file():
         raise BadInput(f"There is no file {path}.", "Give the path of a disk image.")
     try:
-        wanted = hexadecimal(expected) if expected else ""
+        expected = hexadecimal(expected) if expected else ""
         found = digest.of(path)
     except ValueError as error:
         raise BadInput(f"--sha256: {error}.") from None
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
-    if wanted not in ("", found):
+        raise BadInput(f"Cannot read {path}: {error.strerror}.") from None
+    if expected not in ("", found):
         raise WrongChecksum(
-            f"{path} has the sha256 {found}, not {wanted}; it was not used.", "Get it anew."
+            f"{path} has the sha256 {found}, expected {expected}; it was not used.", "Download it again."
         )
     return found
 
 
 def host() -> str:
-    """This machine's architecture."""
+    """Return this machine's architecture."""
     return os.uname().machine
 
 
 def warning(base: Base, today: datetime.date) -> str:
-    """What to say before a base is used that gets no updates any more; "" for others."""
+    """Return the warning for a base past its end of life, "" for other bases."""
     if not base.has_ended(today):
         return ""
-    instead = f" Use a supported one instead, such as --base {base.successor}." if base.successor else ""
-    return (
-        f"{base.title} reached its end of life on {base.end_of_life}: its faults stay as they are.{instead}"
-    )
+    instead = f" Use a supported base such as --base {base.successor}." if base.successor else ""
+    return f"{base.title} reached its end of life on {base.end_of_life} and gets no updates.{instead}"
 
 
 def _listed(base: Base) -> str:
@@ -186,11 +190,11 @@ def _listed(base: Base) -> str:
 # --- from TOML ---------------------------------------------------------------------------------
 
 
-def _base(table: dict[str, Any], wanted: str) -> Base:
+def _base(table: dict[str, Any], preferred: str) -> Base:
     if table["family"] not in FAMILIES:
-        raise ValueError(f"family {table['family']!r} is none of {', '.join(FAMILIES)}")
+        raise ValueError(f"family {table['family']!r} is not one of {', '.join(FAMILIES)}")
     architectures = _architectures(table)
-    architecture = wanted if wanted in architectures else architectures[0]
+    architecture = preferred if preferred in architectures else architectures[0]
     return Base(
         name=table["name"],
         title=table["title"],
@@ -211,20 +215,20 @@ def _base(table: dict[str, Any], wanted: str) -> Base:
 
 
 def _architectures(table: dict[str, Any]) -> tuple[str, ...]:
-    """The file's one architecture, or those it has images for."""
+    """Return the file's only architecture, or those for which it has images."""
     if "architecture" in table:
         return (architecture_named(table["architecture"]),)
     return tuple(architecture_named(name) for name in table["image"])
 
 
 def architecture_named(name: str) -> str:
-    """As `uname -m` says it. Raises ValueError."""
+    """Return the architecture as `uname -m` prints it. Raises ValueError."""
     for architecture, others in ARCHITECTURES.items():
         if name in (architecture, *others):
             return architecture
     spelled = [word for names in ARCHITECTURES.items() for word in (names[0], *names[1])]
-    meant = "".join(f" (is it {word}?)" for word in did_you_mean.similar(name, spelled)[:1])
-    raise ValueError(f"architecture {name!r} is none of {', '.join(ARCHITECTURES)}{meant}")
+    meant = "".join(f" (did you mean {word}?)" for word in did_you_mean.similar(name, spelled)[:1])
+    raise ValueError(f"architecture {name!r} is not one of {', '.join(ARCHITECTURES)}{meant}")
 
 
 def _of(images: dict[str, Any], architecture: str) -> dict[str, Any]:
@@ -260,7 +264,7 @@ def _image(table: dict[str, Any]) -> VendorImage:
 
 
 def hexadecimal(text: str, algorithm: str = "sha256") -> str:
-    """A digest in small letters. Raises ValueError."""
+    """Return a digest in lower case. Raises ValueError."""
     digits = _DIGITS[algorithm]
     if not re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", text):
         raise ValueError(f"{algorithm} must be {digits} hexadecimal digits")
@@ -268,14 +272,14 @@ def hexadecimal(text: str, algorithm: str = "sha256") -> str:
 
 
 def checked_url(url: str) -> str:
-    """Raises ValueError for what cannot be fetched, and for passwords, which would be seen everywhere."""
+    """Return the URL. Raises ValueError for other schemes, and for passwords, which messages would show."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https", "file"):
-        raise ValueError(f"{url.partition('://')[0]!r} is no scheme of ours: http, https, file")
+        raise ValueError(f"{url.partition('://')[0]!r} is not a supported scheme: http, https, file")
     if "@" in parts.netloc:
-        raise ValueError("a URL must not hold a user's name or password")
+        raise ValueError("a URL must not contain a user name or password")
     if parts.scheme != "file" and not parts.hostname:
-        raise ValueError(f"{url!r} names no host")
+        raise ValueError(f"{url!r} has no host")
     return url
 
 

@@ -1,4 +1,4 @@
-"""The options of the role cvmfs, checked: a shell on the worker reads what is made of them."""
+"""Validate the options of the role cvmfs: a shell script on the worker uses their values."""
 
 from __future__ import annotations
 
@@ -8,32 +8,35 @@ from collections.abc import Collection
 from provisioner.errors import BadInput
 from provisioner.roles import NO_CVMFS, CvmfsClient
 
-# Whole names, as they stand under /cvmfs.
+# Fully qualified names, as under /cvmfs.
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9-]+)+")
-# Of CVMFS_HTTP_PROXY: URLs, hosts, DIRECT and auto; `|` between equal ones, `;` between groups.
+# CVMFS_HTTP_PROXY: URLs, hosts, DIRECT and auto; `|` within a load-balancing group, `;` between groups.
 _PROXY = re.compile(r"[A-Za-z0-9.:/|;_\[\]-]+")
-_LEAST_QUOTA = 1000  # MB; CVMFS's own advice is not to go below
+_MIN_QUOTA = 1000  # MB; the minimum that CVMFS recommends
 
 
-# What --with ospool mounts unless told otherwise: the OSPool's software and its containers.
+# The default repositories of --with ospool: the OSPool's software and its containers.
 _OSPOOL = ("oasis.opensciencegrid.org", "singularity.opensciencegrid.org")
 
 
 def client(
     roles: Collection[str], repositories: str | None, proxy: str | None, quota: int | None
 ) -> CvmfsClient:
-    """Of `--with cvmfs`, or ospool, and its options, None where not given. Raises BadInput."""
+    """Return the settings for `--with cvmfs` or ospool; an option is None if not given. Raises BadInput."""
     if not {"cvmfs", "ospool"} & set(roles):
         if (repositories, proxy, quota) != (None, None, None):
-            raise BadInput("There are options for CVMFS, but not CVMFS itself.", "Add --with cvmfs.")
+            raise BadInput(
+                "--cvmfs-repositories, --cvmfs-proxy and --cvmfs-quota require --with cvmfs.",
+                "Add --with cvmfs.",
+            )
         return NO_CVMFS
     names = tuple(name.strip() for name in (repositories or "").split(",") if name.strip())
     if not names and "ospool" in roles:
         names = _OSPOOL
     if not names:
         raise BadInput(
-            "--with cvmfs does not say which repositories.",
-            "Name them: --cvmfs-repositories atlas.cern.ch,cms.cern.ch.",
+            "--with cvmfs requires --cvmfs-repositories.",
+            "For example --cvmfs-repositories atlas.cern.ch,cms.cern.ch.",
         )
     _check(names, proxy, quota)
     return CvmfsClient(names, proxy or "", CvmfsClient.quota if quota is None else quota)
@@ -42,11 +45,13 @@ def client(
 def _check(names: tuple[str, ...], proxy: str | None, quota: int | None) -> None:
     for name in names:
         if not _REPOSITORY.fullmatch(name):
-            raise BadInput(f"No CVMFS repository is called {name!r}.", "Give whole names: atlas.cern.ch.")
+            raise BadInput(
+                f"{name!r} is not the name of a CVMFS repository.", "Use full names such as atlas.cern.ch."
+            )
     if proxy is not None and not _PROXY.fullmatch(proxy):
         raise BadInput(
-            "--cvmfs-proxy is not of the form of CVMFS_HTTP_PROXY, or has a password.",
+            "--cvmfs-proxy does not have the format of CVMFS_HTTP_PROXY, or contains a password.",
             "For example 'http://squid.example.org:3128;DIRECT'.",
         )
-    if quota is not None and quota < _LEAST_QUOTA:
-        raise BadInput(f"--cvmfs-quota is at least {_LEAST_QUOTA} MB.", "4000 is the default.")
+    if quota is not None and quota < _MIN_QUOTA:
+        raise BadInput(f"--cvmfs-quota must be at least {_MIN_QUOTA} MB.", "The default is 4000.")

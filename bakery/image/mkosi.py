@@ -1,4 +1,4 @@
-"""mkosi's configuration for a base built from the distribution's packages."""
+"""The configuration of mkosi for a base that is built from the distribution's packages."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TOOLS = (
 )
 
 
-WORKSPACE = "mkosi-workspace"  # beside the folder of the configuration: mkosi 25 wants it outside
+WORKSPACE = "mkosi-workspace"  # beside the configuration: mkosi 25 requires a path outside it
 
 
 @dataclass(frozen=True)
 class Build:
-    """What mkosi is told. `root_size` as systemd-repart takes it (4G)."""
+    """A recipe for mkosi; `root_size` is a size for systemd-repart (4G)."""
 
     distribution: str
     release: str
@@ -35,11 +35,14 @@ class Build:
 
 
 def files(build: Build, mirror: Mirror, package_cache: Path) -> dict[str, str]:
-    """mkosi's configuration: an ESP, a BIOS boot partition for grub, and last the root, to be grown."""
+    """Return mkosi's configuration files by path.
+
+    The disk has an ESP, a BIOS boot partition for grub, and last the root, which grows at first boot.
+    """
     sources = mirror.sources(build.release)
     return {
         "mkosi.conf": _main_conf(build, mirror, package_cache),
-        # mkosi's own list would ask for the debug archive, which mirrors rarely carry.
+        # mkosi's default list includes the debug archive, which most mirrors do not carry.
         "mkosi.pkgmngr/etc/apt/sources.list.d/mkosi.sources": sources,  # mkosi 24
         "mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources": sources,  # mkosi 25 renamed the folder
         "mkosi.repart/00-esp.conf": _partition(

@@ -1,4 +1,4 @@
-"""What a worker image is made of: a base and a kind give roles, roles give steps, steps give the plan."""
+"""What a worker image consists of: base and kind determine the roles, roles the steps, steps the plan."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from provisioner.roles.workers.ospool import ospool
 from provisioner.roles.workers.prominence import prominence_worker
 from provisioner.steps import File, Service, Step, lower
 
-# Where worker_runtime/configuration/instance.py reads it.
+# worker_runtime/configuration/instance.py reads it there.
 IMAGE = "/usr/lib/worker-bakery/image.json"
 
 Role = Callable[[Context], tuple[Step, ...]]
 
-# Files of worker/ for what only a machine has: systemd and cloud-init.
+# Files of worker/ for systemd and cloud-init, which containers do not have.
 _FOR_SYSTEMD = ("/usr/lib/systemd/", "/usr/lib/tmpfiles.d/", "/etc/cloud/")
 
-# In the order of their application; what changes most often comes late, the seal last.
+# In the order of their application: roles that change often come late, the seal last.
 _BEFORE: tuple[tuple[str, Role], ...] = (("base", base_role), ("condor", condor))
 _AFTER: tuple[tuple[str, Role], ...] = (("seal", seal),)
 ROLES: dict[str, tuple[tuple[str, Role], ...]] = {
     "osg": (*_BEFORE, ("osg_worker", osg_worker), *_AFTER),
     "prominence": (*_BEFORE, ("prominence_worker", prominence_worker), *_AFTER),
 }
-# What an image may have besides, in this order, after condor.
+# Optional roles, applied after condor in this order.
 OPTIONAL: dict[str, Role] = {
     "nvidia": nvidia,
     "apptainer": apptainer,
@@ -67,53 +67,58 @@ def plan(
     boots: bool = True,
     pelican: Pelican | None = None,
 ) -> Plan:
-    """`boots`: of a machine; else of a container, which has no service manager. Raises BadInput."""
+    """Return the plan of an image. Without `boots` it is for a container, without service manager.
+
+    Raises BadInput.
+    """
     unknown = sorted(set(optional) - set(OPTIONAL))
     if unknown:
         hint = did_you_mean.hint(unknown, OPTIONAL, "See bake-image --list-roles.")
-        raise BadInput(f"No optional role is called {', '.join(unknown)}.", hint)
+        raise BadInput(f"There is no optional role {', '.join(unknown)}.", hint)
     if not boots and "cvmfs" in optional:
-        raise BadInput("A container cannot mount CVMFS.", "Bind-mount the host's: -v /cvmfs:/cvmfs:shared.")
+        raise BadInput(
+            "A container cannot mount CVMFS.", "Bind-mount /cvmfs of the host: -v /cvmfs:/cvmfs:shared."
+        )
     if kind != "osg" and "ospool" in optional:
-        raise BadInput("The role ospool is for workers of the kind osg.", "Leave --with ospool out.")
+        raise BadInput("The role ospool requires a worker of the kind osg.", "Remove --with ospool.")
     files = tuple(file for file in worker_files(worker, kind) if boots or not _is_for_systemd(file))
     found = repositories.of_base(base.family, base.release, replaced)
-    chosen = set(optional) | (containers_have(base.family) if not boots else frozenset())
-    if "ospool" in chosen:
-        chosen |= ospool_has(base.family, found, boots=boots)
-    program = _udocker_files() if "udocker" in chosen else ()
-    own = tuple(files_below(worker / "ospool")) if "ospool" in chosen else ()
+    selected = set(optional) | (default_container_roles(base.family) if not boots else frozenset())
+    if "ospool" in selected:
+        selected |= default_ospool_roles(base.family, found, boots=boots)
+    program = _udocker_files() if "udocker" in selected else ()
+    own = tuple(files_below(worker / "ospool")) if "ospool" in selected else ()
     context = Context(base.family, files, client, found, program, own, pelican, boots)
     steps: list[PlannedStep] = []
     before = base.id
-    for role, make in roles(kind, chosen, boots=boots):
+    for role, make in roles(kind, selected, boots=boots):
         without_systemd = any(step.role == "container" for step in steps)
-        for title, actions in lower(_possible(make(context), without_systemd)):
+        for title, actions in lower(_without_units(make(context), without_systemd)):
             before = chained_id(before, actions)
             steps.append(PlannedStep(role, title, actions, before))
-    return stamped(Plan(base.name, base.id, kind, tuple(steps)), base)
+    return with_stamp(Plan(base.name, base.id, kind, tuple(steps)), base)
 
 
-def containers_have(family: Family) -> frozenset[str]:
-    """Where nobody may mount or has root, udocker is the only one that runs.
+def default_container_roles(family: Family) -> frozenset[str]:
+    """Return the roles that containers get by default: udocker, which needs neither mounts nor root.
 
-    Of EL it is not known which repository has its engine, proot: there --with udocker has to ask for it.
+    For EL no repository with its engine proot is known; there udocker requires --with udocker.
     """
     return frozenset({"udocker"}) if family in ("debian", "ubuntu") else frozenset()
 
 
-def ospool_has(family: Family, known: Collection[Repository], *, boots: bool) -> frozenset[str]:
-    """What ospool brings by itself: apptainer and CVMFS, where the plan's own repositories have them.
+def default_ospool_roles(family: Family, known: Collection[Repository], *, boots: bool) -> frozenset[str]:
+    """Return the roles that ospool adds: apptainer and CVMFS, if the plan's repositories have them.
 
-    EPEL has apptainer, and every EL has EPEL; elsewhere --with and --apt-source have to ask for it.
+    EPEL has apptainer for every EL; other bases require --with and --apt-source.
     """
     apptainer = {"apptainer"} if family.startswith("el") else set()
     client = {"cvmfs"} if boots and any(one.role == "cvmfs" for one in known) else set()
     return frozenset(apptainer | client)
 
 
-def lacking(optional: Collection[str], plan: Plan) -> list[str]:
-    """What a worker of the OSPool should have, and this one will not."""
+def missing_ospool_roles(optional: Collection[str], plan: Plan) -> list[str]:
+    """Return the roles that a worker of the OSPool should have and this plan does not."""
     there = {step.role for step in plan.steps}
     needed = ("apptainer",) if "container" in there else ("apptainer", "cvmfs")
     return [role for role in needed if role not in there] if "ospool" in optional else []
@@ -125,8 +130,8 @@ def _udocker_files() -> tuple[File, ...]:
     return udocker.files()
 
 
-def _possible(steps: tuple[Step, ...], without_systemd: bool) -> tuple[Step, ...]:
-    """A container has no units; its entry point starts what runs there."""
+def _without_units(steps: tuple[Step, ...], without_systemd: bool) -> tuple[Step, ...]:
+    """Remove units for a container, whose entry point starts the services."""
     return tuple(step for step in steps if not (without_systemd and isinstance(step, Service)))
 
 
@@ -135,7 +140,7 @@ def _is_for_systemd(file: File) -> bool:
 
 
 def roles(kind: str, optional: Collection[str], *, boots: bool = True) -> Iterator[tuple[str, Role]]:
-    """All roles of an image, in their order."""
+    """Yield all roles of an image in their order."""
     for name, make in ROLES[kind]:
         yield name, make
         if name == "condor":
@@ -144,8 +149,8 @@ def roles(kind: str, optional: Collection[str], *, boots: bool = True) -> Iterat
                 yield "container", container
 
 
-def stamped(plan: Plan, base: Base) -> Plan:
-    """With a last step that writes into the image which one it is; workers advertise that."""
+def with_stamp(plan: Plan, base: Base) -> Plan:
+    """Return the plan with a last step that writes the image's name into it; workers advertise it."""
     name = {"image": plan.image, "base": f"{base.name} {base.id[:12]}", "version": __version__}
     content = (json.dumps(name, indent=1) + "\n").encode()
     [(_, actions)] = lower((File(IMAGE, content, 0o644),))
@@ -154,12 +159,13 @@ def stamped(plan: Plan, base: Base) -> Plan:
 
 
 def worker_files(worker: Path, kind: str) -> Iterator[File]:
-    """The files of worker/common and worker/<kind>, as they will lie in the image."""
+    """Yield the files of worker/common and worker/<kind> with their paths in the image."""
     for root in (worker / "common", worker / kind):
         yield from files_below(root)
 
 
 def files_below(root: Path) -> Iterator[File]:
+    """Yield all files below a folder, with their paths relative to it as absolute paths."""
     for path in sorted(root.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             mode = 0o755 if os.access(path, os.X_OK) else 0o644

@@ -1,8 +1,8 @@
-"""packer/repositories.toml: the repositories of a base, and what a user puts in their place.
+"""packer/repositories.toml: the repositories of a base, and the options that replace them.
 
-`--repository-url ID=URL` lends a mirror for the time of the bake; the image has the public URLs, and
-its id does not depend on it. `--keep-repository-urls` has them written into the image, and
-`--repository-key ID=FILE` trusts other keys: these are part of the plan.
+`--repository-url ID=URL` uses a mirror during the bake; the image contains the public URLs, and its id does
+not depend on the mirror. With `--keep-repository-urls` the image contains the mirror's URLs;
+`--repository-key ID=FILE` replaces the keys. These two are part of the plan.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BEGIN = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 
 @dataclass(frozen=True)
 class Replaced:
-    """By the ids of repositories. `keep`: the URLs are written into the image, else lent to the bake."""
+    """Replacements by repository id. `keep`: the image contains the URLs; else only the bake uses them."""
 
     urls: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, Key] = field(default_factory=dict)
@@ -45,7 +45,7 @@ def _table() -> dict[str, Any]:
 
 
 def of_base(family: Family, release: str, replaced: Replaced = NOTHING) -> tuple[Repository, ...]:
-    """Those of an EL of this family, else of the release with this code name. Raises BadInput."""
+    """Return the repositories for an EL family, or for the release with this code name. Raises BadInput."""
     table = _table()
     system = family if family.startswith("el") else release
     public = [_repository(row, system) for row in table["repository"] if system in row["for"]]
@@ -73,7 +73,7 @@ def _key(name: str, row: Mapping[str, Any]) -> Key:
 
 
 def _check(public: Sequence[Repository], replaced: Replaced) -> None:
-    """What becomes part of the plan has to be of a repository that the plan defines."""
+    """Raise BadInput for replacements in the plan whose repository the plan does not define."""
     known = {repository.id for repository in public}
     for option, ids in (
         ("--keep-repository-urls", replaced.urls if replaced.keep else ()),
@@ -82,7 +82,7 @@ def _check(public: Sequence[Repository], replaced: Replaced) -> None:
         unknown = sorted(set(ids) - known)
         if unknown:
             raise BadInput(
-                f"{option}: this base's plan defines no repository {', '.join(unknown)}.",
+                f"{option}: the plan of this base defines no repository {', '.join(unknown)}.",
                 did_you_mean.hint(unknown, known, f"It defines {', '.join(sorted(known)) or 'none'}."),
             )
 
@@ -93,16 +93,16 @@ def _replace(repository: Repository, replaced: Replaced) -> Repository:
     return replace(repository, url=url, keys=keys)
 
 
-def given(urls: Sequence[str], keys: Sequence[str], *, keep: bool) -> Replaced:
-    """What the options say: ID=URL and ID=FILE. Raises BadInput."""
+def parse_options(urls: Sequence[str], keys: Sequence[str], *, keep: bool) -> Replaced:
+    """Parse the options ID=URL and ID=FILE. Raises BadInput."""
     if keep and not urls:
-        raise BadInput("--keep-repository-urls keeps those of --repository-url, and none is given.")
+        raise BadInput("--keep-repository-urls requires --repository-url.")
     named = dict(_pair(entry, "--repository-url ID=URL") for entry in urls)
     for name, url in named.items():
         if not _URL.fullmatch(url):
             raise BadInput(
-                f"--repository-url {name}= takes a URL with http:// or https://.",
-                "It has no blanks, no quotes and no password.",
+                f"--repository-url {name}= requires a URL with http:// or https://.",
+                "It must not contain blanks, quotes or a password.",
             )
     files = dict(_pair(entry, "--repository-key ID=FILE") for entry in keys)
     return Replaced(named, {name: _own_key(name, Path(file)) for name, file in files.items()}, keep)
@@ -111,7 +111,7 @@ def given(urls: Sequence[str], keys: Sequence[str], *, keep: bool) -> Replaced:
 def _pair(entry: str, form: str) -> tuple[str, str]:
     name, equals, value = entry.partition("=")
     if not equals or not value or not re.fullmatch(r"[A-Za-z0-9_.:-]+", name):
-        raise BadInput(f"{entry!r} is not of the form {form}.")
+        raise BadInput(f"{entry!r} does not have the form {form}.")
     return name, value
 
 
@@ -119,7 +119,9 @@ def _own_key(name: str, file: Path) -> Key:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise BadInput(f"--repository-key {name}: {file} cannot be read: {error.strerror}.") from None
+        raise BadInput(f"--repository-key {name}: cannot read {file}: {error.strerror}.") from None
     if not content.lstrip().startswith(_BEGIN):
-        raise BadInput(f"--repository-key {name}: {file} is no armored public key.", "gpg --armor --export")
+        raise BadInput(
+            f"--repository-key {name}: {file} is not an armored public key.", "Use gpg --armor --export."
+        )
     return Key(f"worker-{name}", content)

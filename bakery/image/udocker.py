@@ -1,6 +1,6 @@
-"""The files of udocker, as this installation has them: PyPI's, of the version that pyproject.toml pins.
+"""The files of udocker from this Python installation, in the version that pyproject.toml pins.
 
-So they are fetched, and checked, as every other package that worker-bakery needs, and no bake fetches them.
+The installer of worker-bakery downloads and verifies them; a bake does not.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ NAME = "udocker"
 
 
 def files() -> tuple[File, ...]:
-    """Raises MissingHere where udocker is not installed."""
+    """Return the files for the image. Raises MissingHere when udocker is not installed."""
     try:
         installed = importlib.metadata.files(NAME) or []
     except importlib.metadata.PackageNotFoundError:
-        raise MissingHere("This installation has no udocker.", "Install worker-bakery anew.") from None
-    kept = sorted(path for path in installed if path.parts[0] == NAME and path.suffix == ".py")
+        raise MissingHere("udocker is not installed.", "Reinstall worker-bakery.") from None
+    modules = sorted(path for path in installed if path.parts[0] == NAME and path.suffix == ".py")
     licence = [path for path in installed if path.name == "LICENSE"]
     return tuple(
-        File(f"{HOME}/{_name(path)}", Path(path.locate()).read_bytes()) for path in [*kept, *licence]
+        File(f"{HOME}/{_name(path)}", Path(path.locate()).read_bytes()) for path in [*modules, *licence]
     )
 
 

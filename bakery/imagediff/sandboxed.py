@@ -1,4 +1,4 @@
-"""Where two images become two trees: mounted read-only in a sandbox, which leaves nothing behind."""
+"""Mount two images read-only in a sandbox and read each as a tree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOOLS = ("qemu-img", "unshare", "setpriv", "mount", "sfdisk", "blkid")
 
 
 def compare(a: Path, b: Path, store: Store, monitor: Monitor) -> differ.Result:
-    """Images or root directories. Raises BadInput, MissingHere, DiskFull."""
+    """Compare two images or root directories. Raises BadInput, MissingHere, DiskFull."""
     for path in (a, b):
         if not (path.is_file() or path.is_dir()):
             raise BadInput(f"{path} is neither an image nor a folder.")
@@ -33,12 +33,12 @@ def compare(a: Path, b: Path, store: Store, monitor: Monitor) -> differ.Result:
     with work_folder(store) as work:
         command = [sys.executable, "-P", "-m", "bakery.imagediff", str(work)]
         stdin = json.dumps([str(a), str(b)]).encode()
-        return differ.from_json(sandbox.relay(command, stdin, monitor)["result"])
+        return differ.from_json(sandbox.run_module(command, stdin, monitor)["result"])
 
 
 def in_sandbox(a: Path, b: Path, work: Path, monitor: Monitor) -> differ.Result:
-    """Folders need no sandbox; images are mounted in the caller's."""
-    with phase(monitor, "open both"), ThreadPoolExecutor() as threads:
+    """Compare two images or root directories in this process, which mounts images."""
+    with phase(monitor, "mount the images"), ThreadPoolExecutor() as threads:
         roots = list(threads.map(_root, (a, b), (work / "a", work / "b")))
     left, right = map(Folder, roots)
     with phase(monitor, "compare"):
@@ -50,13 +50,13 @@ def _root(path: Path, where: Path) -> Path:
 
 
 def _mounted(image: Path, root: Path) -> Path:
-    """The copy has no name once it is mounted: it goes with the mount, and that with the sandbox."""
+    """Mount a copy of the image. The copy is unlinked, so it disappears with the sandbox."""
     disk = root.with_suffix(".raw")
     root.mkdir()
     try:
         qemu_img.to_raw(image, disk)
         mount_root(disk, root, read_only=True)
     except CommandFailed as error:
-        raise BadInput(f"{image} cannot be mounted. {error}") from None
+        raise BadInput(f"Cannot mount {image}. {error}") from None
     disk.unlink()
     return root

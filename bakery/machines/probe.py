@@ -43,7 +43,7 @@ def mount_problem(disk: Path, work: Path, monitor: Monitor) -> str:
 
 def _ask(question: dict[str, str], work: Path, monitor: Monitor) -> dict[str, Any]:
     command = [sys.executable, "-P", "-m", "bakery.machines.probe", str(work)]
-    return sandbox.relay(command, json.dumps(question).encode(), monitor)
+    return sandbox.run_module(command, json.dumps(question).encode(), monitor)
 
 
 def _untried(wanted: str, monitor: Monitor) -> Accelerator:

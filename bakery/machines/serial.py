@@ -38,7 +38,7 @@ class Sign:
 
 
 _ROOT_HINT = "Look at root= in the boot loader's configuration, and for virtio's drivers in the initramfs."
-_READ_ON = "The log says which; a shell in the image: bake-image shell IMAGE."
+_READ_ON = "The log says which; a shell in the image: worker-bakery shell IMAGE."
 
 # What explains more comes first: a panic has a cause, and an emergency shell has one.
 SIGNS = (
@@ -54,7 +54,7 @@ SIGNS = (
         r"No bootable device|Boot failed: not a bootable disk|No bootable option or device was found|"
         r"BdsDxe: failed to (?:load|start) Boot\d+",
         "The firmware found no boot loader",
-        "Is the image made for this firmware? Try verify-image --firmware efi, or bios.",
+        "Is the image made for this firmware? Try worker-bakery verify --firmware efi, or bios.",
         final=True,
     ),
     Sign(

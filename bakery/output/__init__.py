@@ -1,1 +1,1 @@
-"""The file that a baked root becomes: a disk image or a container image."""
+"""Write the finished image: its formats, and its file at the path that the user chose."""

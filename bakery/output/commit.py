@@ -1,4 +1,4 @@
-"""A finished file at the place its user asked for: whole or not at all."""
+"""Move a finished file to the path that the user chose, atomically."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from pathlib import Path
 from provisioner.errors import BadInput, DiskFull
 
 
-def check(target: Path) -> None:
-    """Raises BadInput when nothing can be placed there; to be asked before the work, not after it."""
+def check_target(target: Path) -> None:
+    """Raise BadInput when no file can be written to `target`; called before the work starts."""
     if target.is_dir():
-        raise BadInput(f"{target} is a folder.", "Give the image's whole path with -o.")
+        raise BadInput(f"{target} is a folder.", "Give the path of a file with -o.")
     if not target.parent.is_dir():
-        raise BadInput(f"There is no folder {target.parent}.", "Make it, or choose another -o.")
+        raise BadInput(f"There is no folder {target.parent}.", "Create it, or choose another path with -o.")
     if not os.access(target.parent, os.W_OK):
-        raise BadInput(f"{target.parent} cannot be written to.", "Choose another -o.")
+        raise BadInput(f"The folder {target.parent} is not writable.", "Choose another path with -o.")
 
 
-def place(source: Path, target: Path) -> None:
-    """Copy, then rename. The copy has no name until it is whole, so a kill leaves nothing behind."""
-    check(target)
+def copy_into_place(source: Path, target: Path) -> None:
+    """Copy a file to `target` atomically.
+
+    The copy has no name until it is complete, so a killed process leaves nothing behind. Raises BadInput,
+    DiskFull.
+    """
+    check_target(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         _copy(source, temporary)
@@ -32,21 +36,22 @@ def place(source: Path, target: Path) -> None:
         temporary.unlink(missing_ok=True)
         if error.errno == errno.ENOSPC:
             raise DiskFull(
-                f"No space left for {target}.", "Free some space or choose another -o."
+                f"No space left on device for {target}.",
+                "Free some disk space, or choose another path with -o.",
             ) from None
-        raise BadInput(f"{target} cannot be written: {error.strerror}.") from None
+        raise BadInput(f"Cannot write {target}: {error.strerror}.") from None
 
 
 def _copy(source: Path, temporary: Path) -> None:
     try:
-        number = os.open(temporary.parent, os.O_TMPFILE | os.O_RDWR, 0o644)
+        descriptor = os.open(temporary.parent, os.O_TMPFILE | os.O_RDWR, 0o644)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
             raise
-        shutil.copyfile(source, temporary)  # a file system without nameless files (NFS, old overlayfs)
+        shutil.copyfile(source, temporary)  # no O_TMPFILE on this file system (NFS, old overlayfs)
         return
-    with os.fdopen(number, "wb") as out, source.open("rb") as data:
+    with os.fdopen(descriptor, "wb") as out, source.open("rb") as data:
         shutil.copyfileobj(data, out, 1 << 20)
         out.flush()
-        # With a directory fd Python calls linkat and follows the link; without, link(), which does not.
-        os.link(f"/proc/self/fd/{number}", temporary, src_dir_fd=number, follow_symlinks=True)
+        # Only with a directory fd does Python call linkat(), which follows the link; link() does not.
+        os.link(f"/proc/self/fd/{descriptor}", temporary, src_dir_fd=descriptor, follow_symlinks=True)

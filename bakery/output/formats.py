@@ -1,4 +1,4 @@
-"""The forms an image comes in. The root is baked the same way; one role and the file differ.
+"""The formats of an image. They share all roles but one; the output file differs.
 
 qcow2   a disk that boots
 oci     a container image: an archive that is an OCI layout and a docker-archive
@@ -27,15 +27,18 @@ LEVELS: tuple[Level, ...] = get_args(Level)  # the lowest first
 
 @dataclass(frozen=True)
 class Format:
-    """`boots`: a machine boots it, with a kernel, systemd and cloud-init; a container has none of them."""
+    """An image format.
+
+    `boots`: a machine boots it, with kernel, systemd and cloud-init; a container has none of these.
+    """
 
     name: Name
     suffix: str
     boots: bool
-    levels: tuple[Level, ...]  # of proof that there are for it, the lowest first
+    levels: tuple[Level, ...]  # the supported verification levels, the lowest first
 
     def up_to(self, level: Level) -> tuple[Level, ...]:
-        """Those to be shown for this one; none for "none"."""
+        """Return the levels to verify for `level`, the lowest first; none for "none"."""
         return self.levels[1 : self.levels.index(level) + 1]
 
 
@@ -47,7 +50,7 @@ SUFFIXES = tuple(form.suffix for form in FORMATS.values())
 
 
 def write(form: Format, disk: Path, plan: Plan, base: Base, work: Path, monitor: Monitor) -> Path:
-    """The finished image of a raw disk, as a file in `work`."""
+    """Write the finished image of a raw disk to a file in `work` and return its path."""
     from bakery.runtime import qemu_img, sandbox
 
     image = work / f"image{form.suffix}"
@@ -56,26 +59,28 @@ def write(form: Format, disk: Path, plan: Plan, base: Base, work: Path, monitor:
             qemu_img.to_zstd(disk, image)
     else:
         command = [sys.executable, "-P", "-m", "bakery.output.oci", *map(str, (disk, image, work))]
-        told = {"plan": plans.to_json(plan), "architecture": base.architecture}
-        sandbox.relay(command, json.dumps(told).encode(), monitor)
+        inputs = {"plan": plans.to_json(plan), "architecture": base.architecture}
+        sandbox.run_module(command, json.dumps(inputs).encode(), monitor)
     return image
 
 
 def check_output(form: Format, target: Path) -> None:
-    """Raises BadInput where nothing can be placed at `target`; asked before the work."""
-    from bakery.output.commit import check
+    """Raise BadInput when the image cannot be written to `target`; called before the work starts."""
+    from bakery.output.commit import check_target
 
     if _is_layout(form, target) and target.exists():
-        raise BadInput(f"{target} exists already.", "Name a folder that is to be made, or end it in .tar.")
-    check(target)
+        raise BadInput(
+            f"{target} already exists.", "Give the path of a new folder, or a name that ends in .tar."
+        )
+    check_target(target)
 
 
-def output(form: Format, image: Path, target: Path) -> None:
-    """The image where its user asked for it: as a folder, an OCI layout, unless the name ends in .tar."""
-    from bakery.output.commit import place
+def write_output(form: Format, image: Path, target: Path) -> None:
+    """Copy the image to `target`: for oci as a folder (an OCI layout), unless the name ends in .tar."""
+    from bakery.output.commit import copy_into_place
 
     if not _is_layout(form, target):
-        place(image, target)
+        copy_into_place(image, target)
         return
     from bakery.output.oci import layout
 

@@ -1,1 +1,1 @@
-"""What all parts run on: sandboxes, progress, privileges, files, packaged data."""
+"""Infrastructure for all other folders: sandboxes, progress, privileges, files, packaged data."""

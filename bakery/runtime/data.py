@@ -1,4 +1,4 @@
-"""Where the folders without Python are: at the top of a checkout, else inside the wheel."""
+"""Paths of the folders without Python code: in a checkout at its top, in a wheel under bakery/_data."""
 
 from __future__ import annotations
 

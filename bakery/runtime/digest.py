@@ -1,4 +1,4 @@
-"""Digests of files, hexadecimal."""
+"""Digests of files, in hexadecimal."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def of(path: Path, algorithm: str = "sha256") -> str:
-    """Reads all of it; `algorithm` as hashlib names it."""
+    """Return the digest of a whole file; `algorithm` is a name that hashlib knows."""
     with path.open("rb") as data:
         return hashlib.file_digest(data, algorithm).hexdigest()

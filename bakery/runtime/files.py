@@ -1,4 +1,4 @@
-"""Bytes in and out at the ends of a command; nothing half-written, nothing readable by others."""
+"""Read the inputs and write the outputs of a command: atomically, and readable by the owner only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from provisioner.errors import BadInput, BakeryError, DiskFull
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that is 0600 from its first byte and appears whole, in one rename, or not."""
+    """Write a file with mode 0600 atomically: to a temporary file, which is then renamed.
+
+    Raises BadInput when the file cannot be written, DiskFull.
+    """
     refuse_special(path)
     part = path.parent / f".worker-bakery-{os.urandom(8).hex()}.part"
     try:
@@ -29,7 +32,10 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """One of many, 0600 from its first byte; it is not there yet, and nobody looks at it yet."""
+    """Write a file that must not exist, with mode 0600.
+
+    For a batch of files in a new folder: neither atomic nor flushed to disk. Raises BadInput, DiskFull.
+    """
     try:
         _create(path, data, sync=False)
     except OSError as error:
@@ -37,42 +43,45 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def open_private(path: Path) -> IO[str]:
-    """A new text file for its owner only, to be written bit by bit. Raises OSError."""
+    """Create a text file with mode 0600 for writing. Raises OSError."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
 
 
 def refuse_special(path: Path) -> None:
-    """A rename onto /dev/null would replace the device; onto a link, the link."""
+    """Raise BadInput when `path` exists and is not a regular file.
+
+    Renaming onto /dev/null would replace the device; renaming onto a symbolic link, the link.
+    """
     try:
         mode = path.lstat().st_mode
     except OSError:
-        return  # not there; or not to be reached, which writing will say
+        return  # missing or inaccessible: writing reports it
     if not stat.S_ISREG(mode):
-        raise BadInput(f"{path} exists and is not a regular file.", "Name another file.")
+        raise BadInput(f"{path} exists and is not a regular file.", "Choose another path.")
 
 
 def make_private_folder(path: Path) -> None:
-    """A folder that only its owner can enter; one that is there stays as it is."""
+    """Create a folder with mode 0700. An existing folder keeps its mode."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot("make the folder", str(path), error) from None
+        raise _cannot("create the folder", str(path), error) from None
 
 
 def write_stdout(data: bytes) -> None:
-    """The exact bytes, whatever encoding the terminal claims."""
+    """Write bytes to standard output, whatever the encoding of the terminal. Raises BakeryError."""
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
-        # Python flushes once more at its end; that must not fail a second time.
+        # Python flushes again at exit, which must not fail a second time.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise _cannot("write to", "standard output", error) from None
 
 
 def read_limited(path: Path, limit: int) -> bytes:
-    """All of a file that is meant to be small."""
+    """Return the content of a file of at most `limit` bytes. Raises BadInput."""
     try:
         with path.open("rb") as file:
             return _within(file.read(limit + 1), limit, str(path))
@@ -81,13 +90,14 @@ def read_limited(path: Path, limit: int) -> bytes:
 
 
 def read_stdin(limit: int) -> bytes:
+    """Return all of standard input, at most `limit` bytes. Raises BadInput."""
     if sys.stdin is None:
-        raise BadInput("Standard input is closed.", "Name a file instead of -.")
+        raise BadInput("Standard input is closed.", "Give a file instead of -.")
     return _within(sys.stdin.buffer.read(limit + 1), limit, "standard input")
 
 
 def is_world_readable(path: Path) -> bool:
-    """Of regular files; a pipe such as <(pass token) is nobody else's."""
+    """Whether a regular file is readable by everybody; False for a pipe such as <(pass token)."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -98,7 +108,7 @@ def is_world_readable(path: Path) -> bool:
 def _create(path: Path, data: bytes, *, sync: bool) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "wb") as file:
-        os.fchmod(handle, 0o600)  # a umask may have taken even the owner's rights
+        os.fchmod(handle, 0o600)  # the umask may remove even the owner's permissions
         file.write(data)
         file.flush()
         if sync:
@@ -107,14 +117,14 @@ def _create(path: Path, data: bytes, *, sync: bool) -> None:
 
 def _within(data: bytes, limit: int, name: str) -> bytes:
     if len(data) > limit:
-        raise BadInput(f"{name} holds more than {limit} bytes.", "This is the wrong file.")
+        raise BadInput(f"{name} is larger than {limit} bytes.", "Check that it is the right file.")
     return data
 
 
 def _cannot(verb: str, name: str, error: OSError) -> BakeryError:
-    reason = error.strerror or "an error of the system"
+    reason = error.strerror or "unknown system error"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"Cannot {verb} {name}: {reason}.", "Free some space.")
+        return DiskFull(f"Cannot {verb} {name}: {reason}.", "Free some disk space.")
     if error.errno == errno.EPIPE:
-        return BakeryError("Whatever read the output went away before its end.")
+        return BakeryError("The program that reads the output exited before the end of the output.")
     return BadInput(f"Cannot {verb} {name}: {reason}.")

@@ -1,6 +1,6 @@
-"""Where this machine gets Debian packages from: its own apt configuration, or an option.
+"""Find the Debian mirror: from an option, or from the apt configuration of this machine.
 
-Nothing of it goes into an image or an id; it is lent to the build.
+The mirror is used during the build only; neither the image nor its id depends on it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 @dataclass(frozen=True)
 class Mirror:
-    """URLs of the Debian archive and of its security archive ("" when none is known)."""
+    """URLs of the Debian archive and of the security archive ("" if unknown)."""
 
     main: str
     security: str
 
     def sources(self, release: str) -> str:
-        """deb822 sources for a release, as for /etc/apt/sources.list.d/."""
+        """Return the deb822 sources of a release, as in /etc/apt/sources.list.d/."""
         entries = [_entry(self.main, f"{release} {release}-updates")]
         if self.security:
             entries.append(_entry(self.security, f"{release}-security"))
@@ -32,20 +32,25 @@ class Mirror:
 
 
 def preferences(release: str) -> str:
-    """For apt_preferences(5): from another release comes only what this one does not have."""
+    """Return apt_preferences(5) that prefer this release over all others."""
     suites = (release, f"{release}-updates", f"{release}-security")
     return "\n".join(f"Package: *\nPin: release n={suite}\nPin-Priority: 990\n" for suite in suites)
 
 
 @dataclass(frozen=True)
 class Source:
+    """An entry of an apt configuration."""
+
     url: str
     suites: tuple[str, ...]
     components: tuple[str, ...]
 
 
 def find(option: str = "", apt: Path = _APT) -> Mirror:
-    """The mirror given as an option, else this machine's own. Raises BadInput when there is none."""
+    """Return the mirror of the option, else that of this machine's apt configuration.
+
+    Raises BadInput when neither names a mirror.
+    """
     if option:
         return Mirror(option.rstrip("/"), "")
     sources = [source for source in read_sources(apt) if "main" in source.components]
@@ -53,13 +58,14 @@ def find(option: str = "", apt: Path = _APT) -> Mirror:
     main = [s.url for s in sources if any(re.fullmatch(r"[a-z]+", suite) for suite in s.suites)]
     if not main:
         raise BadInput(
-            f"The apt configuration in {apt} names no Debian mirror.",
-            "Give one: --mirror http://MIRROR/debian.",
+            f"The apt configuration in {apt} does not contain a Debian mirror.",
+            "Use --mirror http://MIRROR/debian.",
         )
     return Mirror(main[0], security[0] if security else "")
 
 
 def read_sources(apt: Path) -> Iterator[Source]:
+    """Yield all enabled binary sources of an apt configuration folder, such as /etc/apt."""
     for path in [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]:
         if path.is_file() and path.suffix == ".sources":
             yield from _deb822(path.read_text())

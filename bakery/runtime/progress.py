@@ -1,4 +1,4 @@
-"""Monitors for people: plain lines, or one live line on a terminal. Everything goes to stderr."""
+"""Print events to stderr: as plain lines, or as a live display on a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def reporting(*, json: bool, verbose: bool, quiet: bool) -> Iterator[Monitor]:
-    """The monitor that fits; a terminal is given back when the block ends, however it ends."""
+    """Yield the monitor that fits the options, and restore the terminal afterwards."""
     monitor = choose(json=json, verbose=verbose, quiet=quiet)
     try:
         yield monitor
@@ -27,6 +27,7 @@ def reporting(*, json: bool, verbose: bool, quiet: bool) -> Iterator[Monitor]:
 
 
 def choose(*, json: bool, verbose: bool, quiet: bool) -> Monitor:
+    """Return the monitor that fits the options and stderr."""
     if json:
         return JsonLines(sys.stderr)
     if not quiet and not verbose and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
@@ -34,10 +35,11 @@ def choose(*, json: bool, verbose: bool, quiet: bool) -> Monitor:
     return Lines(verbose=verbose, quiet=quiet)
 
 
-_PROGRESS_EVERY = 15  # seconds; a log wants no more of it
+_PROGRESS_EVERY = 15  # seconds between two lines of progress in a log
 
 
 def progress_text(event: Event) -> str:
+    """Describe a progress event; its `done` and `total` are bytes, `total` is None if unknown."""
     done, total = event["done"] / 2**20, event["total"]
     if total is None:
         return f"{event['name']}: {done:.0f} MiB"
@@ -46,18 +48,18 @@ def progress_text(event: Event) -> str:
 
 
 class Lines:
-    """One line an event, with the time since the start; for logs and pipes."""
+    """Print one line for each event, with the seconds since the start; for logs and pipes."""
 
     def __init__(self, *, verbose: bool = False, quiet: bool = False) -> None:
         self._verbose = verbose
         self._quiet = quiet
-        self._started = time.monotonic()
-        self._progressed = self._started
+        self._start_time = time.monotonic()
+        self._last_progress = self._start_time
 
     def emit(self, event: Event) -> None:
         text = self._text(event)
         if text is not None:
-            elapsed = time.monotonic() - self._started
+            elapsed = time.monotonic() - self._start_time
             print(f"[{elapsed:6.1f}s] {text}", file=sys.stderr, flush=True)
 
     def _text(self, event: Event) -> str | None:
@@ -74,14 +76,14 @@ class Lines:
                 return str(event["text"])
             case "line" if self._verbose:
                 return f"  {event['text']}"
-            case "progress" if time.monotonic() - self._progressed > _PROGRESS_EVERY:
-                self._progressed = time.monotonic()
+            case "progress" if time.monotonic() - self._last_progress > _PROGRESS_EVERY:
+                self._last_progress = time.monotonic()
                 return f"  {progress_text(event)}"
         return None
 
 
 class Terminal:
-    """Finished phases stay as lines; below them the current one, its running time, its last output."""
+    """Print finished phases as lines; show the current phase, its run time and its last output below."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -117,7 +119,7 @@ class Terminal:
                 self._print(f"[yellow]![/] {_escape(event['text'])}")
 
     def close(self) -> None:
-        """Give the terminal back, also after a failure in the middle of a phase."""
+        """Stop the live display and restore the terminal, also after a failed phase."""
         self._live.stop()
 
     def _print(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""A sandbox: namespaces in which one of our own modules works, speaking events on its stdout."""
+"""Run one of our modules in a sandbox: in its own namespaces, reporting events on its stdout."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from provisioner.errors import BakeryError
 from provisioner.events import Event, Monitor
 from provisioner.process import run
 
-# Characters of an event: a line of output can be 64 KiB of what JSON escapes by six characters each.
-_LONGEST = 1 << 20
+# Characters of an event: a line of output has up to 64 KiB, and JSON may escape each by six characters.
+_MAX_EVENT_LENGTH = 1 << 20
 
 
-def relay(
+def run_module(
     command: Sequence[str], stdin: bytes, monitor: Monitor, *, private_network: bool = False
 ) -> dict[str, Any]:
-    """Run a module in a sandbox, pass on its events and return its result, an event {"event": "result"}.
+    """Run a module in a sandbox, pass on its events and return its event "result" ({} if there is none).
 
-    Raises the error that the module reported, with its exit code.
+    Raises the error that the module reports, with its exit code.
     """
-    told: dict[str, Event] = {}
+    final: dict[str, Event] = {}
 
     def on_line(text: str) -> None:
         event = _event(text)
         if event["event"] in ("result", "error"):
-            told[event["event"]] = event
+            final[event["event"]] = event
         else:
             monitor.emit(event)
 
     sandbox = run.sandbox_argv(command, private_network=private_network)
     try:
         env = run.environment(PYTHONUNBUFFERED="1")
-        run.stream(sandbox, on_line, stdin=stdin, env=env, longest=_LONGEST)
+        run.stream(sandbox, on_line, stdin=stdin, env=env, longest=_MAX_EVENT_LENGTH)
     except BakeryError:
-        if "error" in told:
-            raise errors.from_event(told["error"]) from None
+        if "error" in final:
+            raise errors.from_event(final["error"]) from None
         raise
-    result: dict[str, Any] = told.get("result", {})
+    result: dict[str, Any] = final.get("result", {})
     return result
 
 
 def _event(text: str) -> Event:
-    """A line that is no event (a traceback, a library's warning) is passed on as output."""
+    """Parse an event; other lines (a traceback, a library's warning) become events of output."""
     try:
         event: Event = json.loads(text)
     except ValueError:

@@ -1,1 +1,1 @@
-"""Getting base images: download, build by mkosi, mirrors, and updates of their pins."""
+"""Obtain base images: download them, build them with mkosi, use mirrors, update their pins."""

@@ -1,8 +1,8 @@
-"""A base in the store: built from packages by mkosi, fetched and checked against its digest, or a file.
+"""Provide a base in the store: built from packages by mkosi, downloaded and verified, or a local file.
 
-bases/<id>.qcow2        the base; of a user's own qcow2 a symbolic link to it, which is only read
-downloads/<id>.part     what has arrived of a vendor's image, and in <id>.json of which one
-downloads/<id>.damaged  what arrived whole and had the wrong digest
+bases/<id>.qcow2        the base; for a user's own qcow2 a symbolic link to it
+downloads/<id>.part     an unfinished download, with its origin in <id>.json
+downloads/<id>.damaged  a complete download with the wrong digest
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from bakery.image.bases import Base, LocalImage, VendorImage
 from bakery.image.mkosi import Build
 from bakery.runtime import digest, qemu_img
 from bakery.runtime.mirror import Mirror
-from bakery.store.locks import alone, in_use, turn
-from bakery.store.store import Store, commit, is_whole, read_manifest, set_aside, used
+from bakery.store.locks import exclusive_lock, lock_file, shared_lock
+from bakery.store.store import Store, commit, is_intact, read_manifest, record_use, rename_damaged
 from provisioner.errors import BadInput, BakeryError, DiskFull, Unreachable, WrongChecksum
 from provisioner.events import Monitor, line, note, phase
 from provisioner.process import run
@@ -31,88 +31,93 @@ _OLD_DAYS = 30
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Where a base may come from, beside what it says itself."""
+class SourceOptions:
+    """Where to obtain a base, in addition to what the base itself defines."""
 
-    mirror: Mirror  # of packages, for one that is built
-    base_urls: tuple[str, ...] = ()  # tried before the vendor's own
-    offline: bool = False  # what the store does not have is not fetched
+    mirror: Mirror  # Debian packages, for a base that is built
+    base_urls: tuple[str, ...] = ()  # tried before the vendor's URL
+    offline: bool = False  # do not download anything
 
 
 @contextmanager
-def ready(
-    base: Base, store: Store, sources: Sources, work: Path, monitor: Monitor, *, rebuild: bool
+def provide(
+    base: Base, store: Store, sources: SourceOptions, work: Path, monitor: Monitor, *, rebuild: bool
 ) -> Iterator[None]:
-    """Have the base in the store, and nobody remove it, while the block runs.
+    """Ensure that the base is in the store, and lock it against removal for the block.
 
     Raises Unreachable, WrongChecksum, BadInput, MissingHere, DiskFull, CommandFailed.
     """
     path = store.base(base.id)
     there = False
     while not there:
-        with turn(store.lock(f"base-{base.id}"), lambda: note(monitor, "Waiting for another bake's base.")):
+        with lock_file(
+            store.lock(f"base-{base.id}"),
+            lambda: note(monitor, "Waiting for another bake that creates this base."),
+        ):
             if rebuild:
-                _forget(base, store, monitor)
+                _remove_unused(base, store, monitor)
             _ensure(base, store, sources, work, monitor)
         rebuild = False
-        with in_use(path) as there:  # not there: it was removed in between
+        with shared_lock(path) as there:  # False: another process has removed it
             if there:
-                used(path)
+                record_use(path)
                 yield
 
 
-def _ensure(base: Base, store: Store, sources: Sources, work: Path, monitor: Monitor) -> None:
+def _ensure(base: Base, store: Store, sources: SourceOptions, work: Path, monitor: Monitor) -> None:
     path = store.base(base.id)
     known = read_manifest(path)
-    if known and _whole(path, known["sha256"], monitor):
-        _mention_age(known, monitor)
+    if known and _is_verified(path, known["sha256"], monitor):
+        _note_age(known, monitor)
         return
-    disk = _made(base, store, sources, work, monitor)
-    _forget(base, store, monitor)
+    disk = _create_disk(base, store, sources, work, monitor)
+    _remove_unused(base, store, monitor)
     manifest = {"base": base.name, "sha256": digest.of(disk), "size": disk.stat().st_size, "made": _now()}
     commit(disk, path, manifest)
 
 
-def _made(base: Base, store: Store, sources: Sources, work: Path, monitor: Monitor) -> Path:
-    """A disk in `work`, qcow2, or a symbolic link to one."""
+def _create_disk(base: Base, store: Store, sources: SourceOptions, work: Path, monitor: Monitor) -> Path:
+    """Create a qcow2, or a symbolic link to one, in `work`."""
     source = base.source
     if isinstance(source, LocalImage):
-        return _own(source.path, work)
+        return _use_local(source.path, work)
     if isinstance(source, VendorImage) and urlsplit(source.url).scheme == "file":
-        return _own(_checked_file(base, source), work)
+        return _use_local(_checked_file(base, source), work)
     if sources.offline:
         what = source.url if isinstance(source, VendorImage) else "its packages"
         raise Unreachable(
-            f"The base {base.name} is not in the cache, {store.root}, and --offline forbids to get {what}.",
-            _ways_out(base),
+            f"The base {base.name} is not in the cache {store.root}; --offline forbids downloading {what}.",
+            _unreachable_hint(base),
         )
     if isinstance(source, VendorImage):
-        return _fetched(base, source, store, sources, work, monitor)
+        return _download(base, source, store, sources, work, monitor)
     return _build(source, store, sources.mirror, work, monitor)
 
 
-def _forget(base: Base, store: Store, monitor: Monitor) -> None:
-    """Not before the last bake that uses it ended: its checkpoints would hold what no base is."""
+def _remove_unused(base: Base, store: Store, monitor: Monitor) -> None:
+    """Remove the base after the last bake that uses it: that bake still creates checkpoints over it."""
     try:
-        with alone(store.base(base.id), lambda: note(monitor, "Waiting for bakes that use the old base.")):
-            store.forget_base(base.id)
+        with exclusive_lock(
+            store.base(base.id), lambda: note(monitor, "Waiting for bakes that use the previous base.")
+        ):
+            store.remove_base(base.id)
     except FileNotFoundError:
-        store.forget_base(base.id)
+        store.remove_base(base.id)
 
 
-def _whole(path: Path, wanted: str, monitor: Monitor) -> bool:
-    with phase(monitor, "check the base"):
-        if is_whole(path) and digest.of(path) == wanted:
+def _is_verified(path: Path, expected: str, monitor: Monitor) -> bool:
+    with phase(monitor, "verify the base"):
+        if is_intact(path) and digest.of(path) == expected:
             return True
-    set_aside(path, "base", monitor)
+    rename_damaged(path, "base", monitor)
     return False
 
 
-def _mention_age(manifest: dict[str, str], monitor: Monitor) -> None:
+def _note_age(manifest: dict[str, str], monitor: Monitor) -> None:
     made = datetime.datetime.fromisoformat(manifest["made"])
     age = (datetime.datetime.now(datetime.UTC) - made).days
     if age > _OLD_DAYS:
-        note(monitor, f"The base is {age} days old, and its kernel with it; --rebuild-base makes it anew.")
+        note(monitor, f"The base is {age} days old, and so is its kernel. --rebuild-base creates it again.")
 
 
 def _now() -> str:
@@ -133,7 +138,9 @@ def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Moni
         (folder / name).write_text(text)
     command = ["mkosi", "--directory", str(folder), "--force", "build"]
     with (
-        alone(packages.parent, lambda: note(monitor, f"Waiting for the package cache of {build.release}.")),
+        exclusive_lock(
+            packages.parent, lambda: note(monitor, f"Waiting for the package cache of {build.release}.")
+        ),
         phase(monitor, f"build the base from {build.distribution} {build.release}'s packages"),
     ):
         run.stream(run.sandbox_argv(command), lambda text: line(monitor, text))
@@ -147,29 +154,31 @@ def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Moni
 # --- a vendor's image --------------------------------------------------------------------------
 
 
-def _ways_out(base: Base) -> str:
+def _unreachable_hint(base: Base) -> str:
     return (
-        f"Get the image where there is a network, and give it: --base-image FILE --family {base.family}; "
-        "or name a mirror: --base-url URL."
+        f"Download the image elsewhere and use it: --base-image FILE --family {base.family}; "
+        "or use a mirror: --base-url URL."
     )
 
 
-def _fetched(
-    base: Base, image: VendorImage, store: Store, sources: Sources, work: Path, monitor: Monitor
+def _download(
+    base: Base, image: VendorImage, store: Store, sources: SourceOptions, work: Path, monitor: Monitor
 ) -> Path:
     from bakery.sources import download
 
     part = store.download(base.id)
     part.parent.mkdir(parents=True, exist_ok=True)
     part.touch()
-    wanted = download.Wanted(download.several(sources.base_urls, image.url), image.digest, image.algorithm)
-    with in_use(part), phase(monitor, f"fetch {image.url}"):
+    pinned = download.PinnedFile(
+        download.candidate_urls(sources.base_urls, image.url), image.digest, image.algorithm
+    )
+    with shared_lock(part), phase(monitor, f"download {image.url}"):
         try:
-            download.fetch(wanted, part, monitor)
+            download.fetch(pinned, part, monitor)
         except Unreachable as error:
-            kept = f"{error.hint} What has arrived is kept in the cache, {part.parent}.".strip()
-            raise Unreachable(error.message, f"{kept} {_ways_out(base)}") from None
-        disk = _taken(part, image.url, work, keep=False)
+            hint = f"{error.hint} The partial download is hint in {part.parent}.".strip()
+            raise Unreachable(error.message, f"{hint} {_unreachable_hint(base)}") from None
+        disk = _to_base_disk(part, image.url, work, keep=False)
     part.unlink(missing_ok=True)
     part.with_suffix(".json").unlink(missing_ok=True)
     return disk
@@ -178,37 +187,37 @@ def _fetched(
 def _checked_file(base: Base, image: VendorImage) -> Path:
     path = Path(unquote(urlsplit(image.url).path))
     if not path.is_file():
-        raise Unreachable(f"{image.url} could not be fetched: there is no such file.", _ways_out(base))
+        raise Unreachable(f"Cannot download {image.url}: no such file.", _unreachable_hint(base))
     found = digest.of(path, image.algorithm)
     if found != image.digest:
         raise WrongChecksum(
-            f"{image.url} has the {image.algorithm} {found}, pinned is {image.digest}; it was not used.",
-            "If the file was replaced, check where it comes from and change the pin.",
+            f"{image.url} has the {image.algorithm} {found}, expected {image.digest}; it was not used.",
+            "If the file was replaced, verify its origin and update the pin.",
         )
     return path
 
 
-# --- what vendors ship: qcow2, raw, either of them in xz ---------------------------------------
+# --- formats of vendors: qcow2, raw, both also in xz ---------------------------------------
 
 
-def _own(path: Path, work: Path) -> Path:
-    """Of a file that is not ours; it is not copied if it can be used as it is."""
-    return _taken(path, str(path), work, keep=True)
+def _use_local(path: Path, work: Path) -> Path:
+    """Use a local file; do not copy it if it can be used unchanged."""
+    return _to_base_disk(path, str(path), work, keep=True)
 
 
-def _taken(path: Path, name: str, work: Path, *, keep: bool) -> Path:
-    """`work`/base.qcow2 of a file in any of the forms; moved there, or linked to if it is to be kept.
+def _to_base_disk(path: Path, name: str, work: Path, *, keep: bool) -> Path:
+    """Return `work`/base.qcow2, created from a file in any supported format.
 
-    Raises BadInput for what is no disk image that stands alone.
+    A qcow2 is moved, or with `keep` linked. Raises BadInput for files that are not independent disk images.
     """
     disk = work / "base.qcow2"
-    if _starts(path, _XZ):
-        path, keep = _unpacked(path, name, work / "base.unpacked"), False
-    if not _starts(path, _QCOW2):
+    if _starts_with(path, _XZ):
+        path, keep = _decompress(path, name, work / "base.decompressed"), False
+    if not _starts_with(path, _QCOW2):
         _require_boot_record(path, name)
         qemu_img.to_qcow2(path, disk)
         return disk
-    _require_alone(path, name)
+    _require_independent(path, name)
     if keep:
         disk.symlink_to(path)
     else:
@@ -219,38 +228,41 @@ def _taken(path: Path, name: str, work: Path, *, keep: bool) -> Path:
 _QCOW2, _XZ = b"QFI\xfb", b"\xfd7zXZ\0"
 
 
-def _starts(path: Path, magic: bytes) -> bool:
-    """By its first bytes, as qemu-img would guess too; a raw disk's are a boot loader's or none."""
+def _starts_with(path: Path, magic: bytes) -> bool:
+    """Whether a file starts with these bytes, by which qemu-img, too, recognizes formats."""
     with path.open("rb") as data:
         return data.read(len(magic)) == magic
 
 
-def _unpacked(path: Path, name: str, target: Path) -> Path:
+def _decompress(path: Path, name: str, target: Path) -> Path:
     try:
         with lzma.open(path) as packed, target.open("wb") as out:
             shutil.copyfileobj(packed, out, 1 << 20)
     except (lzma.LZMAError, EOFError) as error:
-        raise BadInput(f"{name} cannot be unpacked: {error}.") from None
+        raise BadInput(f"Cannot decompress {name}: {error}.") from None
     except OSError as error:
-        raise DiskFull(f"{name} cannot be unpacked in {target.parent}: {error.strerror}.") from None
+        raise DiskFull(f"Cannot decompress {name} to {target.parent}: {error.strerror}.") from None
     return target
 
 
 def _require_boot_record(path: Path, name: str) -> None:
-    """A raw disk with a partition table, GPT's included, has this signature; a web page has not."""
+    """Raise BadInput without the signature that every partition table (also GPT) has at byte 510."""
     with path.open("rb") as data:
         if data.read(512)[510:] != b"\x55\xaa":
-            raise BadInput(f"{name} is no disk image: neither qcow2, nor raw with a partition table.")
+            raise BadInput(f"{name} is not a disk image: neither qcow2, nor raw with a partition table.")
 
 
-def _require_alone(path: Path, name: str) -> None:
-    """Its digest says nothing of another file that it refers to, and that could be any file here."""
+def _require_independent(path: Path, name: str) -> None:
+    """Raise BadInput for a qcow2 with a backing or data file.
+
+    The digest does not cover that file, which could be any file of this machine.
+    """
     try:
         others = qemu_img.other_files(path)
     except BakeryError as error:
-        raise BadInput(f"{name} is no disk image: {error.message}") from None
+        raise BadInput(f"{name} is not a disk image: {error.message}") from None
     if others:
         raise BadInput(
             f"{name} is a layer over {', '.join(others)}.",
-            "Make one file of them: qemu-img convert -O qcow2.",
+            "Merge them into one file with qemu-img convert -O qcow2.",
         )

@@ -1,7 +1,7 @@
-"""A file over http, continued where it broke off, and believed by its digest only.
+"""Download a file over HTTP, resume interrupted downloads, and verify the digest.
 
-What has arrived is kept as `part`, and beside it, as JSON, what its server said of the whole: the URL
-and the ETag or Last-Modified. The next attempt, of this process or a later one, asks for the rest.
+An unfinished download is kept in `part`. A JSON file beside it contains the URL and the ETag or
+Last-Modified of the complete file. The next attempt, of this process or a later one, requests the rest.
 """
 
 from __future__ import annotations
@@ -30,39 +30,40 @@ from provisioner.errors import BadInput, BakeryError, DiskFull, Unreachable, Wro
 from provisioner.events import Monitor, line, note, progress
 
 _CHUNK = 1 << 20
-_TELL_EVERY = 0.5  # seconds between two events of progress
-_PASSING = {408, 425, 429, 500, 502, 503, 504}  # answers worth asking again for
-_LONGEST_PAUSE = 20.0
+_PROGRESS_EVERY = 0.5  # seconds between two progress events
+_TEMPORARY_STATUSES = {408, 425, 429, 500, 502, 503, 504}  # temporary errors, worth another attempt
+_MAX_PAUSE = 20.0
 _REDIRECTS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
-# cloud.centos.org refuses who does not say what he is.
+# cloud.centos.org rejects requests without a User-Agent.
 _AGENT = f"worker-bakery/{__version__}"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds, and failures in a row that brought nothing new."""
+    """Timeouts and pauses in seconds, and the number of failed attempts in a row without new data."""
 
     connect: float = 10.0
-    silence: float = 60.0  # of a server that has answered
-    unanswered: float = 6.0  # until the first answer; whoever has no network is told soon
+    silence: float = 60.0  # read timeout
+    unanswered: float = 6.0  # until the first response: without a network the command must fail early
     failures: int = 5
-    pause: float = 1.0  # before the second attempt; doubled from one to the next
+    pause: float = 1.0  # before the second attempt; doubled after each attempt
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A file and where it can be had, the first place first."""
+class PinnedFile:
+    """A file to download: its URLs in the order of preference, and its digest (hexadecimal)."""
 
     urls: tuple[str, ...]
     digest: str
     algorithm: str = "sha256"
 
-    def is_in(self, path: Path) -> bool:
+    def is_complete(self, path: Path) -> bool:
+        """Whether the file at `path` has the expected digest."""
         return digest.of(path, self.algorithm) == self.digest
 
 
-class _Broken(Exception):
-    """An attempt ended early; another may bring the rest. `answered`: a server was there."""
+class _Interrupted(Exception):
+    """An attempt failed and may be repeated. `answered` is whether the server responded."""
 
     def __init__(self, why: str, *, answered: bool, pause: float = 0.0) -> None:
         super().__init__(why)
@@ -70,102 +71,102 @@ class _Broken(Exception):
         self.pause = pause
 
 
-def fetch(wanted: Wanted, part: Path, monitor: Monitor, limits: Limits = Limits()) -> None:
-    """Make `part` the whole file. What has the wrong digest is set aside, as NAME.damaged.
+def fetch(pinned: PinnedFile, part: Path, monitor: Monitor, limits: Limits = Limits()) -> None:
+    """Download the file to `part`. A file with the wrong digest is renamed to NAME.damaged.
 
-    Raises Unreachable, WrongChecksum, DiskFull, BadInput; of several places the last one's error.
+    Raises Unreachable, WrongChecksum, DiskFull, BadInput: the error of the last URL.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
-    for place, url in enumerate(wanted.urls, 1):
+    for number, url in enumerate(pinned.urls, 1):
         try:
-            return _from(url, wanted, part, monitor, limits)
+            return _fetch_from(url, pinned, part, monitor, limits)
         except (Unreachable, WrongChecksum) as error:
-            if place == len(wanted.urls):
+            if number == len(pinned.urls):
                 raise
-            note(monitor, f"{error.message} The next place is tried.")
-    raise BadInput("There is no URL to fetch from.")
+            note(monitor, f"{error.message} Trying the next URL.")
+    raise BadInput("There is no URL to download from.")
 
 
-def _from(url: str, wanted: Wanted, part: Path, monitor: Monitor, limits: Limits) -> None:
-    joined = _download(url, wanted, part, monitor, limits)
-    if wanted.is_in(part):
+def _fetch_from(url: str, pinned: PinnedFile, part: Path, monitor: Monitor, limits: Limits) -> None:
+    in_pieces = _download(url, pinned, part, monitor, limits)
+    if pinned.is_complete(part):
         return
-    if joined:
-        # The pieces may be of several files: a vendor's old and new one, or a mirror's.
-        note(monitor, "What came in pieces does not fit together; all of it is fetched anew.")
+    if in_pieces:
+        # The pieces may come from different files: the vendor's old and new one, or a mirror's.
+        note(monitor, "The resumed download has the wrong digest; downloading it again from the start.")
         _forget(part)
-        _download(url, wanted, part, monitor, limits)
-        if wanted.is_in(part):
+        _download(url, pinned, part, monitor, limits)
+        if pinned.is_complete(part):
             return
-    raise _wrong(url, wanted, part)
+    raise _wrong_digest(url, pinned, part)
 
 
-def _wrong(url: str, wanted: Wanted, part: Path) -> WrongChecksum:
-    aside = part.with_suffix(".damaged")
-    found = digest.of(part, wanted.algorithm)
-    part.rename(aside)
+def _wrong_digest(url: str, pinned: PinnedFile, part: Path) -> WrongChecksum:
+    damaged = part.with_suffix(".damaged")
+    found = digest.of(part, pinned.algorithm)
+    part.rename(damaged)
     _forget(part)
     return WrongChecksum(
-        f"{url} has the {wanted.algorithm} {found}, pinned is {wanted.digest}; "
-        f"it was not used, and set aside as {aside}.",
-        "If the vendor replaced the image, check its signed checksum file and change the pin.",
+        f"{url} has the {pinned.algorithm} {found}, expected {pinned.digest}; "
+        f"it was not used, and renamed to {damaged}.",
+        "If the vendor replaced the image, verify the signed checksum file and update the pin.",
     )
 
 
-def _download(url: str, wanted: Wanted, part: Path, monitor: Monitor, limits: Limits) -> bool:
-    """All of it, in as many attempts as bring something; whether it is joined of several pieces.
+def _download(url: str, pinned: PinnedFile, part: Path, monitor: Monitor, limits: Limits) -> bool:
+    """Download all of the file, repeating attempts while they bring new data.
 
-    Raises Unreachable, DiskFull.
+    Returns whether it consists of several pieces. Raises Unreachable, DiskFull.
     """
     pool, started = _pool(url, limits), time.monotonic()
     failures, most, answered = 0, _size(part), False
     while True:
-        pieces = _size(part) > 0
+        resumed = _size(part) > 0
         try:
             _attempt(pool, url, part, monitor)
-            return pieces
-        except _Broken as broken:
+            return resumed
+        except _Interrupted as interruption:
             failures = 1 if _size(part) > most else failures + 1
-            most, answered = max(most, _size(part)), answered or broken.answered
-            pause = broken.pause or min(limits.pause * 2 ** (failures - 1), _LONGEST_PAUSE)
-            late = not answered and time.monotonic() - started + pause > limits.unanswered
-            if failures > limits.failures or late:
-                if _size(part) == most > 0 and wanted.is_in(part):
-                    return True  # the server said that it is longer than it is
-                raise _gave_up(url, broken) from None
-            line(monitor, f"{broken}; again in {pause:.0f} s")
+            most, answered = max(most, _size(part)), answered or interruption.answered
+            pause = interruption.pause or min(limits.pause * 2 ** (failures - 1), _MAX_PAUSE)
+            timed_out = not answered and time.monotonic() - started + pause > limits.unanswered
+            if failures > limits.failures or timed_out:
+                if _size(part) == most > 0 and pinned.is_complete(part):
+                    return True  # the server announced too large a size
+                raise _unreachable(url, interruption) from None
+            line(monitor, f"{interruption}; retrying in {pause:.0f} s")
             time.sleep(pause)
         except OSError as error:
             raise _unwritable(part, error) from None
 
 
-def _gave_up(url: str, why: Exception | str) -> Unreachable:
-    return Unreachable(f"{url} could not be fetched: {why}.")
+def _unreachable(url: str, why: Exception | str) -> Unreachable:
+    return Unreachable(f"Cannot download {url}: {why}.")
 
 
 def _unwritable(part: Path, error: OSError) -> BakeryError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(
-            f"No space left for {part}.",
-            "Free some space, or set WORKER_BAKERY_CACHE to a folder on a larger disk.",
+            f"No space left on device for {part}.",
+            "Free some disk space, or set WORKER_BAKERY_CACHE to a folder on a larger disk.",
         )
-    return BadInput(f"{part} cannot be written: {error.strerror}.")
+    return BadInput(f"Cannot write {part}: {error.strerror}.")
 
 
 def read(url: str, most: int = 4 << 20, limits: Limits = Limits()) -> bytes:
-    """A small file, by one attempt. Raises Unreachable, BadInput."""
+    """Return a small file, of at most `most` bytes, with a single attempt. Raises Unreachable, BadInput."""
     try:
         headers = {"User-Agent": _AGENT}
         pool = _pool(url, limits)
         answer = pool.request("GET", url, headers=headers, preload_content=False, retries=_REDIRECTS)
         with closing(answer):
             if answer.status != 200:
-                raise _gave_up(url, f"the server says {answer.status}")
+                raise _unreachable(url, f"the server responded with {answer.status}")
             content = answer.read(most + 1)
     except HTTPError as error:
-        raise _gave_up(url, _reason(_cause(error))) from None
+        raise _unreachable(url, _reason(_cause(error))) from None
     if len(content) > most:
-        raise _gave_up(url, f"it is larger than {most} bytes")
+        raise _unreachable(url, f"the file is larger than {most} bytes")
     return content
 
 
@@ -173,7 +174,10 @@ def read(url: str, most: int = 4 << 20, limits: Limits = Limits()) -> bytes:
 
 
 def _attempt(pool: urllib3.PoolManager, url: str, part: Path, monitor: Monitor) -> None:
-    """Ask for what is missing and append it; complete when this returns. Raises _Broken, Unreachable."""
+    """Request the missing part and append it; return when the file is complete.
+
+    Raises _Interrupted, Unreachable.
+    """
     try:
         headers = _headers(url, part)
         answer = pool.request("GET", url, headers=headers, preload_content=False, retries=_REDIRECTS)
@@ -184,11 +188,11 @@ def _attempt(pool: urllib3.PoolManager, url: str, part: Path, monitor: Monitor) 
         if total is None or _size(part) < total:
             _append(answer, part, total, monitor, url)
     except (HTTPError, ConnectionError, TimeoutError, ssl.SSLError) as error:
-        raise _Broken(f"the answer broke off: {_reason(error)}", answered=True) from None
+        raise _Interrupted(f"the connection broke: {_reason(error)}", answered=True) from None
     finally:
         answer.close()
     if total is not None and _size(part) < total:
-        raise _Broken(f"only {_size(part)} of {total} bytes came", answered=True)
+        raise _Interrupted(f"received only {_size(part)} of {total} bytes", answered=True)
 
 
 def _headers(url: str, part: Path) -> dict[str, str]:
@@ -203,19 +207,19 @@ def _headers(url: str, part: Path) -> dict[str, str]:
 
 
 def _begin(answer: urllib3.BaseHTTPResponse, url: str, part: Path) -> int | None:
-    """Make `part` what the answer's body goes on from; the whole file's size, if the server says it."""
-    size, said = _size(part), _content_range(answer)
-    if answer.status == 416 and said.total == size:
+    """Prepare `part` for the body of the response; return the total size, None if unknown."""
+    size, stated = _size(part), _content_range(answer)
+    if answer.status == 416 and stated.total == size:
         return size  # nothing is missing
-    if answer.status == 206 and said.start == size:
+    if answer.status == 206 and stated.start == size:
         _remember(part, url, answer)
-        return said.total
+        return stated.total
     if answer.status in (206, 416):
         _forget(part)
-        raise _Broken("the server has another file than before", answered=True)
+        raise _Interrupted("the file on the server has changed", answered=True)
     if answer.status != 200:
         raise _refused(url, answer)
-    _forget(part)  # the whole file: it has changed, or this server knows no ranges
+    _forget(part)  # the whole file: it has changed, or the server does not support ranges
     _remember(part, url, answer)
     length = answer.headers.get("Content-Length", "")
     return int(length) if length.isdigit() else None
@@ -224,13 +228,13 @@ def _begin(answer: urllib3.BaseHTTPResponse, url: str, part: Path) -> int | None
 def _append(
     answer: urllib3.BaseHTTPResponse, part: Path, total: int | None, monitor: Monitor, url: str
 ) -> None:
-    name, told = url.rpartition("/")[2], 0.0
+    name, reported = url.rpartition("/")[2], 0.0
     with part.open("ab") as out:
         _require_space(out, part, total)
         for chunk in answer.stream(_CHUNK, decode_content=False):
             out.write(chunk)
-            if time.monotonic() - told > _TELL_EVERY:
-                told = time.monotonic()
+            if time.monotonic() - reported > _PROGRESS_EVERY:
+                reported = time.monotonic()
                 progress(monitor, name, out.tell(), total)
         progress(monitor, name, out.tell(), total)
 
@@ -256,28 +260,28 @@ def _content_range(answer: urllib3.BaseHTTPResponse) -> _ContentRange:
     return _ContentRange(int(start) if start else None, int(total) if total != "*" else None)
 
 
-# --- what can go wrong -------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------
 
 
 def _refused(url: str, answer: urllib3.BaseHTTPResponse) -> Exception:
-    said = f"the server says {answer.status} {answer.reason or ''}".rstrip()
-    if answer.status not in _PASSING:
-        return _gave_up(url, said)
+    status = f"the server responded with {answer.status} {answer.reason or ''}".rstrip()
+    if answer.status not in _TEMPORARY_STATUSES:
+        return _unreachable(url, status)
     later = answer.headers.get("Retry-After", "")
-    pause = min(float(later), _LONGEST_PAUSE) if later.isdigit() else 0.0
-    return _Broken(said, answered=True, pause=pause)
+    pause = min(float(later), _MAX_PAUSE) if later.isdigit() else 0.0
+    return _Interrupted(status, answered=True, pause=pause)
 
 
 def _failed(url: str, error: HTTPError) -> Exception:
     cause = _cause(error)
     if isinstance(cause, SSLError):
         return Unreachable(
-            f"{url} could not be fetched: the server's certificate is not to be trusted: {_reason(cause)}.",
-            "If your site's own authority signs it, name its certificates in SSL_CERT_FILE.",
+            f"Cannot download {url}: the server's certificate is not trusted: {_reason(cause)}.",
+            "If your site has its own certificate authority, set SSL_CERT_FILE to its certificates.",
         )
     if "redirect" in str(cause):
-        return _gave_up(url, "it redirects without end")
-    return _Broken(_reason(cause), answered=False)
+        return _unreachable(url, "too many redirects")
+    return _Interrupted(_reason(cause), answered=False)
 
 
 def _cause(error: HTTPError) -> Exception:
@@ -285,7 +289,7 @@ def _cause(error: HTTPError) -> Exception:
 
 
 def _reason(error: BaseException) -> str:
-    """The cause, without the library's names for objects."""
+    """Return the message of an error without the names of urllib3's objects."""
     return re.sub(r"<[^>]*>:? *|\w+\(.*?\): *", "", str(error)).strip(" .")
 
 
@@ -293,9 +297,12 @@ def _reason(error: BaseException) -> str:
 
 
 def _pool(url: str, limits: Limits) -> urllib3.PoolManager:
-    """As http_proxy, https_proxy, all_proxy and no_proxy say. Raises BadInput."""
+    """Return a connection pool that honours http_proxy, https_proxy, all_proxy and no_proxy.
+
+    Raises BadInput.
+    """
     timeout = urllib3.Timeout(connect=limits.connect, read=limits.silence)
-    context = ssl.create_default_context()  # the system's authorities, or SSL_CERT_FILE's
+    context = ssl.create_default_context()  # the system's certificate authorities, or SSL_CERT_FILE
     proxy = _proxy(url)
     if not proxy:
         return urllib3.PoolManager(timeout=timeout, ssl_context=context)
@@ -304,7 +311,7 @@ def _pool(url: str, limits: Limits) -> urllib3.PoolManager:
         return urllib3.ProxyManager(address, proxy_headers=headers, timeout=timeout, ssl_context=context)
     except (ProxySchemeUnknown, ValueError):
         raise BadInput(
-            "The proxy variables name no http proxy.", "Set https_proxy to http://HOST:PORT."
+            "The proxy variables do not name an HTTP proxy.", "Set https_proxy to http://HOST:PORT."
         ) from None
 
 
@@ -317,14 +324,14 @@ def _proxy(url: str) -> str:
 
 
 def _split_user(proxy: str) -> tuple[str, dict[str, str]]:
-    """The proxy's address, and what it is told of its user; a message may then show the address."""
+    """Return the proxy's address without the user, for messages, and the header with the credentials."""
     parts = urlsplit(proxy)
     user, at, host = parts.netloc.rpartition("@")
     headers = make_headers(proxy_basic_auth=unquote(user)) if at else {}
     return f"{parts.scheme}://{host}", dict(headers)
 
 
-# --- what is kept ------------------------------------------------------------------------------
+# --- the partial file ------------------------------------------------------------------------------
 
 
 def _size(part: Path) -> int:
@@ -340,21 +347,24 @@ def _known(part: Path) -> dict[str, str]:
 
 
 def _remember(part: Path, url: str, answer: urllib3.BaseHTTPResponse) -> None:
-    """A weak ETag (W/…) promises a like meaning, not like bytes."""
+    """Store the validator of the response. A weak ETag (W/…) does not guarantee equal bytes."""
     tag = answer.headers.get("ETag", "")
     validator = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", "")
     part.with_suffix(".json").write_text(json.dumps({"url": url, "validator": validator}))
 
 
 def _forget(part: Path) -> None:
-    """Empty, but there: who works on it holds a lock on it."""
+    """Truncate the file; it must not be removed, because this process holds a lock on it."""
     if part.exists():
-        with part.open("r+b") as kept:
-            kept.truncate()
+        with part.open("r+b") as file:
+            file.truncate()
     part.with_suffix(".json").unlink(missing_ok=True)
 
 
-def several(urls: Sequence[str], own: str) -> tuple[str, ...]:
-    """The places to try: `urls`, where one that ends in / is the file's folder, then the vendor's own."""
+def candidate_urls(urls: Sequence[str], own: str) -> tuple[str, ...]:
+    """Return the URLs to try: `urls`, then the vendor's.
+
+    A URL that ends in / is the folder of the file.
+    """
     name = own.rpartition("/")[2]
     return (*(f"{url}{name}" if url.endswith("/") else url for url in urls), own)

@@ -1,29 +1,27 @@
-"""`python -m bakery.sources.pins [NAME …]`: update the pins in packer/bases/*.toml to the newest images.
+"""worker-bakery bases --update: pin the newest images of the vendors in packer/bases/*.toml.
 
-A file's `[updates]` says where: `index`, a page that lists files or folders; `image`, a regular
-expression of the name below it, whose first part the page lists; `checksums` and `signature`, beside the
-image; `key`, the fingerprint of who must have signed, whose public key is in packer/keys. In them,
-{arch} and {deb_arch} are the architecture, {folder} the folder found, {image} the file's name.
+The table `[updates]` of a file says where to look: `index` is a page that lists files or folders; `image`
+is a regular expression of the path below it, whose first component the page lists; `checksums` and
+`signature` are files beside the image; `key` is the fingerprint of the expected signer, whose public key
+is in packer/keys. They may contain {arch} and {deb_arch} (the architecture), {folder} (the folder found)
+and {image} (the name of the file).
 """
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urljoin
 
-from bakery.commands import shell
 from bakery.image import bases
 from bakery.image.bases import VendorImage
 from bakery.runtime import data
 from bakery.sources import download
-from provisioner.errors import BadInput, Unreachable, WrongChecksum
+from provisioner.errors import BadInput, WrongChecksum
 from provisioner.process import run
 
 Get = Callable[[str], bytes]
@@ -36,6 +34,8 @@ _LINE = re.compile(
 
 @dataclass(frozen=True)
 class Updates:
+    """The table `[updates]` of a base."""
+
     index: str
     image: str
     checksums: str
@@ -44,7 +44,10 @@ class Updates:
 
 
 def newest(updates: Updates, architecture: str, algorithm: str, get: Get = download.read) -> VendorImage:
-    """Raises Unreachable, BadInput (nothing fits), WrongChecksum (a signature is missing or wrong)."""
+    """Return the newest image.
+
+    Raises Unreachable, BadInput (no image matches), WrongChecksum (the signature is missing or wrong).
+    """
     url = _newest_url(updates, architecture, get)
     name = url.rpartition("/")[2]
     where = urljoin(url, updates.checksums.replace("{image}", name))
@@ -58,25 +61,25 @@ def newest(updates: Updates, architecture: str, algorithm: str, get: Get = downl
 
 
 def _newest_url(updates: Updates, architecture: str, get: Get) -> str:
-    def filled(text: str, folder: str = "") -> str:
+    def expand(text: str, folder: str = "") -> str:
         parts = {"{arch}": architecture, "{deb_arch}": _DEBIAN[architecture], "{folder}": folder}
         for key, value in parts.items():
             text = text.replace(key, value)
         return text
 
-    index = filled(updates.index)
+    index = expand(updates.index)
     first, _, rest = updates.image.partition("/")
     page = get(index).decode("utf-8", "replace")
     names = {unquote(name).removeprefix("./").rstrip("/") for name in re.findall(r'href="([^"]+)"', page)}
-    fitting = [name for name in names if re.fullmatch(filled(first), name)]
-    if not fitting:
-        raise BadInput(f"{index} lists nothing like {filled(first)}.")
-    chosen = max(fitting, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
-    return urljoin(index, f"{chosen}/{filled(rest, chosen)}" if rest else chosen)
+    matching = [name for name in names if re.fullmatch(expand(first), name)]
+    if not matching:
+        raise BadInput(f"{index} lists no file that matches {expand(first)}.")
+    latest = max(matching, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+    return urljoin(index, f"{latest}/{expand(rest, latest)}" if rest else latest)
 
 
 def listed_digest(text: str, name: str) -> str:
-    """A file's digest in a list as sha256sum or shasum --tag write it, or "" if it is not in it."""
+    """Return the digest of a file in the output of sha256sum or shasum --tag, "" if it is not listed."""
     for row in text.splitlines():
         found = _LINE.fullmatch(row)
         if found and (found["bsd"] or found["gnu"] or "").rpartition("/")[2] == name:
@@ -85,7 +88,7 @@ def listed_digest(text: str, name: str) -> str:
 
 
 def verify(content: bytes, signature: bytes, fingerprint: str, name: str, keys: Path = data.KEYS) -> None:
-    """Raises WrongChecksum unless this very key has signed. Nothing of the user's own keyring counts."""
+    """Raise WrongChecksum unless this key has signed the content. The user's keyring is not used."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         (home / "content").write_bytes(content)
@@ -96,14 +99,17 @@ def verify(content: bytes, signature: bytes, fingerprint: str, name: str, keys: 
         done = run.call([*gpg, "--status-fd", "1", "--verify", *files], expect=(0, 1, 2))
     valid = re.findall(r"^\[GNUPG:\] VALIDSIG .* ([0-9A-F]{40})$", done.stdout, re.MULTILINE)
     if fingerprint not in valid or "BADSIG" in done.stdout:
-        raise WrongChecksum(f"{name} is not signed by {fingerprint}.", "Its pin stays as it is.")
+        raise WrongChecksum(f"{name} is not signed by {fingerprint}.", "The pin was not changed.")
 
 
 # --- the TOML files ----------------------------------------------------------------------------
 
 
 def update(path: Path, get: Get = download.read) -> Iterator[str]:
-    """What changes in a base's file, a line each; the file is written once all its images are known."""
+    """Update a base's file and yield a line for each change.
+
+    The file is written after all its images have been found.
+    """
     text = path.read_text()
     table = tomllib.loads(text).get("updates")
     if not table:
@@ -115,36 +121,13 @@ def update(path: Path, get: Get = download.read) -> Iterator[str]:
         new = newest(updates, architecture, old.algorithm, get)
         text = text.replace(old.url, new.url).replace(old.digest, new.digest)
         if new != old:
-            how = f"signed by {updates.key}" if updates.key else "over https only, which nobody signed"
+            how = f"signed by {updates.key}" if updates.key else "not signed, downloaded over https"
             yield f"{path.stem} {architecture}: {new.url} ({how})"
     path.write_text(text)
 
 
-def _paths(names: list[str]) -> list[Path]:
+def paths(names: Sequence[str] = ()) -> list[Path]:
+    """The TOML files of these bases, or of all. Raises BadInput for an unknown name."""
     return [data.BASES / f"{bases.find(name).name}.toml" for name in names] or sorted(
         data.BASES.glob("*.toml")
     )
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="update-bases", description="Renew the pins of packer/bases.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="bases; all that say where by default")
-    options = parser.parse_args()
-    return shell.run(lambda: _update_all(_paths(options.names)))
-
-
-def _update_all(paths: list[Path]) -> int:
-    """One base that cannot be renewed does not keep the others from it."""
-    status = 0
-    for path in paths:
-        try:
-            for row in update(path):
-                print(row)
-        except (Unreachable, BadInput, WrongChecksum) as error:
-            print(f"{path.stem}: {error}", file=sys.stderr)
-            status = error.exit_code
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,7 @@
-"""bake-image --explain: which steps of a plan are kept, and what changed since the last. It only reads.
+"""bake-image --explain: which steps of a plan are cached, and what changed since the last bake. Read-only.
 
-The nearest earlier plan is the one of the same base's name and kind that shares the most steps,
-of several the last made. Manifests of images and checkpoints hold whole plans.
+The plan is compared with the earlier plan of the same base name and kind that shares the most leading
+steps; among equals, with the latest. Manifests of images and checkpoints contain whole plans.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bakery.store.store import DISKS, Store, is_whole, read_manifest
+from bakery.store.store import DISKS, Store, is_intact, read_manifest
 from provisioner import plan as plans
 from provisioner.actions import Action, Put, Run
 from provisioner.errors import BadInput
@@ -24,7 +24,7 @@ How = Literal["added", "removed", "changed"]
 
 @dataclass(frozen=True)
 class Change:
-    """`lines` is what to show below it: of changed files a unified diff."""
+    """A difference between two plans; `lines` are its details: for changed files a unified diff."""
 
     how: How
     role: str
@@ -34,7 +34,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Earlier:
-    """A plan that the store knows, and when it was baked (ISO 8601)."""
+    """A plan in the store and the time when it was baked (ISO 8601)."""
 
     plan: Plan
     made: str
@@ -42,9 +42,9 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Explanation:
-    """`cached` is the number of leading steps nobody has to do, `by` what has them ("" for nothing).
+    """`cached` is the number of leading steps in the cache, `by` the file that has them ("" if none).
 
-    `earlier` is None when there is nothing to compare with, or no need to.
+    `base` is whether the base is cached; `earlier` is None without a plan to compare with.
     """
 
     plan: Plan
@@ -56,19 +56,21 @@ class Explanation:
 
 
 def explain(plan: Plan, store: Store) -> Explanation:
-    base = is_whole(store.base(plan.base_id))
-    if any(is_whole(store.image(plan, suffix)) for suffix in DISKS):
+    """Compare a plan with the store."""
+    base = is_intact(store.base(plan.base_id))
+    if any(is_intact(store.image(plan, suffix)) for suffix in DISKS):
         return Explanation(plan, base, len(plan.steps), f"image {plan.image}")
-    done, path = store.nearest_checkpoint(plan)
+    done, path = store.latest_checkpoint(plan)
     if done and not base:
-        done = 0  # when the base is made anew, its checkpoints go
+        done = 0  # rebuilding the base removes its checkpoints
     by = f"checkpoint {path.stem[:12]}" if done else ""
-    earlier = nearest(plan, known(store))
+    earlier = nearest_plan(plan, stored_plans(store))
     changes = tuple(compare(earlier.plan, plan)) if earlier else ()
     return Explanation(plan, base, done, by, earlier, changes)
 
 
-def known(store: Store) -> Iterator[Earlier]:
+def stored_plans(store: Store) -> Iterator[Earlier]:
+    """Yield the plans of all images and checkpoints in the store."""
     for folder in ("images", "checkpoints"):
         for path in sorted((store.root / folder).glob("*.json")):
             disks = (path.with_suffix(suffix) for suffix in DISKS)
@@ -76,16 +78,17 @@ def known(store: Store) -> Iterator[Earlier]:
             try:
                 yield Earlier(plans.from_json(manifest["plan"]), manifest["made"])
             except (KeyError, TypeError, ValueError, BadInput):
-                continue  # of another version; it cannot be compared
+                continue  # written by another version of this program
 
 
-def nearest(plan: Plan, candidates: Iterable[Earlier]) -> Earlier | None:
+def nearest_plan(plan: Plan, candidates: Iterable[Earlier]) -> Earlier | None:
+    """Return the earlier plan that shares the most leading steps with `plan`, or None."""
     alike = [one for one in candidates if (one.plan.base, one.plan.kind) == (plan.base, plan.kind)]
     return max(alike, key=lambda one: (_shared(plan, one.plan), one.made), default=None)
 
 
 def _shared(one: Plan, other: Plan) -> int:
-    """Leading steps that do the same, over whichever base."""
+    """Count the leading steps with equal actions, whatever their base."""
     pairs = list(zip(one.steps, other.steps, strict=False))
     return next((n for n, (a, b) in enumerate(pairs) if a.actions != b.actions), len(pairs))
 
@@ -94,18 +97,21 @@ def _shared(one: Plan, other: Plan) -> int:
 
 
 def compare(old: Plan, new: Plan) -> Iterator[Change]:
-    """What differs, in the order of the steps. The stamp is left out: it names what all others are."""
+    """Yield the differences in the order of the steps.
+
+    The stamp is left out: it contains the ids of all other steps.
+    """
     if old.base_id != new.base_id:
         lines = (f"-{old.base_id}", f"+{new.base_id}")
-        yield Change("changed", "base", f"the base {new.base} itself is another", lines)
+        yield Change("changed", "base", f"the base {new.base} was replaced", lines)
     before, after = ([step for step in plan.steps if step.title != STAMP] for plan in (old, new))
     matcher = difflib.SequenceMatcher(None, [_key(step) for step in before], [_key(step) for step in after])
     for tag, i, j, k, m in matcher.get_opcodes():
         if tag == "equal":
             yield from _changed(before[i:j], after[k:m])
         else:
-            yield from (_one("removed", step) for step in before[i:j])
-            yield from (_one("added", step) for step in after[k:m])
+            yield from (_whole_step("removed", step) for step in before[i:j])
+            yield from (_whole_step("added", step) for step in after[k:m])
 
 
 def _key(step: PlannedStep) -> tuple[str, str]:
@@ -118,7 +124,7 @@ def _changed(before: list[PlannedStep], after: list[PlannedStep]) -> Iterator[Ch
             yield Change("changed", new.role, new.title, tuple(_action_lines(old.actions, new.actions)))
 
 
-def _one(how: How, step: PlannedStep) -> Change:
+def _whole_step(how: How, step: PlannedStep) -> Change:
     old, new = (step.actions, ()) if how == "removed" else ((), step.actions)
     return Change(how, step.role, step.title, tuple(_action_lines(old, new)))
 
@@ -138,7 +144,7 @@ def _file_lines(old: Put | None, new: Put | None, path: str) -> Iterator[str]:
     if old == new:
         return
     if old and new and old.mode != new.mode:
-        yield f"{path}: mode {old.mode:04o} is {new.mode:04o} now"
+        yield f"{path}: mode {old.mode:04o} → {new.mode:04o}"
     was, now = (_text(side.data) if side else "" for side in (old, new))
     if was is not None and now is not None:
         yield from _unified(was, now, path if old else "/dev/null", path if new else "/dev/null")
@@ -154,7 +160,7 @@ def _digest(side: Put | None, path: str) -> str:
 
 
 def _text(data: bytes) -> str | None:
-    """None for what is no text."""
+    """Decode UTF-8 text; None for binary data."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -163,7 +169,7 @@ def _text(data: bytes) -> str | None:
 
 
 def _unified(old: str, new: str, old_name: str, new_name: str) -> Iterator[str]:
-    # Scrubbed as a whole: a secret may have more lines than one.
+    # Scrub the whole text: a secret may span several lines.
     was, now = scrub(old).splitlines(), scrub(new).splitlines()
     yield from difflib.unified_diff(was, now, old_name, new_name, lineterm="")
 
@@ -172,6 +178,7 @@ def _unified(old: str, new: str, old_name: str, new_name: str) -> Iterator[str]:
 
 
 def to_json(found: Explanation) -> dict[str, Any]:
+    """Return the explanation as `--explain --json` prints it."""
     earlier = found.earlier
     return {
         "id": found.plan.id,
@@ -191,6 +198,7 @@ def to_json(found: Explanation) -> dict[str, Any]:
 
 
 def to_text(found: Explanation) -> Iterator[str]:
+    """Yield the lines that `--explain` prints."""
     plan, first = found.plan, found.cached
     yield f"{plan.kind} worker on {plan.base}, id {plan.id[:12]}"
     yield f"{'cached' if found.base else 'to do':<7} base {plan.base_id[:12]}"
@@ -198,22 +206,22 @@ def to_text(found: Explanation) -> Iterator[str]:
         yield f"{'cached' if number < first else 'to do':<7} {step.id[:12]}  {step.role}: {step.title}"
     yield ""
     if first:
-        yield f"{first} of {len(plan.steps)} steps are cached, by {found.by}."
+        yield f"{first} of {len(plan.steps)} steps are cached in {found.by}."
     else:
         yield "No step is cached."
     if first < len(plan.steps):
-        yield from _why(found)
+        yield from _explain_changes(found)
 
 
-def _why(found: Explanation) -> Iterator[str]:
+def _explain_changes(found: Explanation) -> Iterator[str]:
     step = found.plan.steps[found.cached]
-    yield f"The first that is not: {step.role}: {step.title}."
+    yield f"First step to run: {step.role}: {step.title}."
     if found.earlier is None:
-        yield "The store knows no earlier plan of this base and kind to compare with."
+        yield "The cache contains no earlier plan with this base and kind."
         return
-    yield f"Against the nearest earlier plan, {found.earlier.plan.image}, baked {found.earlier.made}:"
+    yield f"Changes since {found.earlier.plan.image}, baked {found.earlier.made}:"
     if not found.changes:
-        yield "  nothing changed, but the image is not kept any more."
+        yield "  none; the image is no longer in the cache."
     for change in found.changes:
         yield f"\n  {change.how}: {change.role}: {change.title}"
         yield from (f"    {line}" for line in change.lines)

@@ -1,7 +1,7 @@
-"""Locks between processes: flock(2), which the kernel releases however a process ends.
+"""Locks between processes by flock(2), which the kernel releases when a process ends.
 
-A file in the store is locked shared by who uses it and exclusively by who removes it. What may be
-made by one process only has a lock file of its own (`turn`).
+A process that uses a file of the store holds a shared lock on it; a process that removes the file needs
+an exclusive lock. A name that only one process may create at a time has a lock file (`lock_file`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from pathlib import Path
 OnWait = Callable[[], None]
 
 
-def _silent() -> None:
+def _do_nothing() -> None:
     return
 
 
 @contextmanager
-def alone(path: Path, on_wait: OnWait = _silent) -> Iterator[None]:
-    """Hold a file or folder; whoever else wants it waits. Raises FileNotFoundError."""
+def exclusive_lock(path: Path, on_wait: OnWait = _do_nothing) -> Iterator[None]:
+    """Hold an exclusive lock on an existing file or folder; wait for it if necessary.
+
+    `on_wait` is called before waiting. Raises FileNotFoundError.
+    """
     lock = os.open(path, os.O_RDONLY)
     try:
         _flock(lock, fcntl.LOCK_EX, on_wait)
@@ -31,24 +34,29 @@ def alone(path: Path, on_wait: OnWait = _silent) -> Iterator[None]:
 
 
 @contextmanager
-def turn(path: Path, on_wait: OnWait = _silent) -> Iterator[None]:
-    """Hold a lock file, made for it and gone afterwards; `on_wait` is called if another holds it."""
+def lock_file(path: Path, on_wait: OnWait = _do_nothing) -> Iterator[None]:
+    """Hold an exclusive lock on a lock file, which is created before and removed afterwards.
+
+    `on_wait` is called before waiting for another process.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = None
     while lock is None:
-        lock = _named(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600), path, fcntl.LOCK_EX, on_wait)
+        lock = _lock_if_current(
+            os.open(path, os.O_RDONLY | os.O_CREAT, 0o600), path, fcntl.LOCK_EX, on_wait
+        )
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before it is released: who waited sees that and makes it anew
+        path.unlink(missing_ok=True)  # before the release: waiting processes then create a new file
         os.close(lock)
 
 
 @contextmanager
-def in_use(path: Path) -> Iterator[bool]:
-    """Nobody removes this file while the block runs; False when it is not there."""
+def shared_lock(path: Path) -> Iterator[bool]:
+    """Hold a shared lock, which prevents removal of the file. Yields False if the file does not exist."""
     try:
-        lock = _named(os.open(path, os.O_RDONLY), path, fcntl.LOCK_SH, _silent)
+        lock = _lock_if_current(os.open(path, os.O_RDONLY), path, fcntl.LOCK_SH, _do_nothing)
     except FileNotFoundError:
         lock = None
     try:
@@ -58,8 +66,8 @@ def in_use(path: Path) -> Iterator[bool]:
             os.close(lock)
 
 
-def claim(path: Path) -> int | None:
-    """A descriptor that holds the file or folder exclusively; None when somebody has it or it is gone.
+def try_exclusive_lock(path: Path) -> int | None:
+    """Return a descriptor that holds an exclusive lock; None if the file is locked or does not exist.
 
     Raises PermissionError.
     """
@@ -75,8 +83,8 @@ def claim(path: Path) -> int | None:
     return lock
 
 
-def _named(lock: int, path: Path, how: int, on_wait: OnWait) -> int | None:
-    """The descriptor once it is locked; None if the file lost its name while we waited."""
+def _lock_if_current(lock: int, path: Path, how: int, on_wait: OnWait) -> int | None:
+    """Lock the descriptor and return it; close it and return None if `path` is another file by then."""
     _flock(lock, how, on_wait)
     try:
         if os.path.samestat(os.fstat(lock), path.stat()):

@@ -1,10 +1,10 @@
-"""The kept logs: a folder for each bake and verification, the newest few of them.
+"""The log folders: one for each bake and verification; only the newest are kept.
 
     logs/20261122T093011.204117-bake-osg-debian13-2fa7611d6956/
-        events.log      all that was told, with the seconds since the start
-        serial.log      … and what explains a failure, a machine's serial console for one
+        events.log      all events, with the seconds since the start
+        serial.log      further files that explain a failure, for example the serial console
 
-All of it is scrubbed and for its owner only. What finds everything in the store leaves no folder.
+Secrets are removed, and only the owner can read the files. A bake whose image is cached writes no log.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from provisioner.errors import BakeryError
 from provisioner.events import Event, Monitor, line, warn
 from provisioner.process.scrub import scrub
 
-KEPT = 20  # folders
-LONGEST = 16 << 20  # bytes of programs' output in a log; what more there is leaves a full disk
+MAX_FOLDERS = 20
+MAX_BYTES = 16 << 20  # of programs' output in a log; more could fill the disk
 
 
 class Log:
-    """A monitor that writes down what it passes on. The folder appears with the first phase."""
+    """A monitor that records the events it passes on. The first phase creates the folder."""
 
     def __init__(self, folder: Path, inner: Monitor) -> None:
         self.folder = folder
@@ -38,7 +38,7 @@ class Log:
         self._early: list[str] = []
         self._phases: list[str] = []
         self._written = 0
-        self._left_out = 0
+        self._omitted = 0
         self._started = time.monotonic()
 
     @property
@@ -51,13 +51,13 @@ class Log:
         return self._out is not None
 
     def emit(self, event: Event) -> None:
-        self._follow(event)
+        self._track_phase(event)
         self._record(event)
         if event["event"] != "log":
             self._inner.emit(event)
 
     def close(self, error: BakeryError | None = None) -> None:
-        """With the error that ended the work, which whoever watches is told in another way."""
+        """Close the log; record the error that ended the work, which is not an event."""
         if error and self._out:
             self._record({"event": "error", "text": str(error)})
         with suppress(OSError):
@@ -65,20 +65,20 @@ class Log:
                 self._out.close()
 
     def _record(self, event: Event) -> None:
-        """A log that cannot be written is no reason to fail."""
+        """Write an event; a log that cannot be written causes a warning, not a failure."""
         if self._broken:
             return
         try:
             self._write(event)
         except OSError as error:
             self._broken = True
-            warn(self._inner, f"The log in {self.folder} cannot be written: {error.strerror}.")
+            warn(self._inner, f"Cannot write the log {self.folder}: {error.strerror}.")
 
-    def _follow(self, event: Event) -> None:
+    def _track_phase(self, event: Event) -> None:
         if event["event"] == "begin":
             self._phases.append(event["name"])
         elif event["event"] == "end":
-            # Phases within it that failed, and whose failure was dealt with, have no end.
+            # Inner phases whose failure was handled have no event "end".
             while self._phases and self._phases.pop() != event["name"]:
                 pass
 
@@ -86,9 +86,9 @@ class Log:
         if event["event"] == "begin" and not self._out:
             self._open()
         if event["event"] == "log":
-            self._keep(Path(event["path"]))
-        elif event["event"] == "line" and self._written > LONGEST:
-            self._left_out += 1
+            self._copy(Path(event["path"]))
+        elif event["event"] == "line" and self._written > MAX_BYTES:
+            self._omitted += 1
         else:
             self._put(event)
 
@@ -98,9 +98,9 @@ class Log:
         self._out.writelines(self._early)
 
     def _put(self, event: Event) -> None:
-        left_out = f"… {self._left_out} lines of output left out …\n" if self._left_out else ""
-        text = f"{left_out}{time.monotonic() - self._started:8.1f}  {scrub(_text(event))}\n"
-        self._left_out = 0
+        omitted = f"… {self._omitted} lines of output omitted …\n" if self._omitted else ""
+        text = f"{omitted}{time.monotonic() - self._started:8.1f}  {scrub(_text(event))}\n"
+        self._omitted = 0
         if self._out is None:
             self._early.append(text)
             return
@@ -108,7 +108,7 @@ class Log:
         if event["event"] != "line":
             self._out.flush()
 
-    def _keep(self, file: Path) -> None:
+    def _copy(self, file: Path) -> None:
         if self._out and file.exists():
             with open_private(self.folder / file.name) as copy:
                 copy.write(scrub(file.read_text("utf-8", "replace")))
@@ -126,8 +126,11 @@ def _text(event: Event) -> str:
 
 
 @contextmanager
-def kept(store: Store, name: str, monitor: Monitor) -> Iterator[Log]:
-    """A log of the block. An error that leaves it says where it happened and where the log is."""
+def record(store: Store, name: str, monitor: Monitor) -> Iterator[Log]:
+    """Yield a log for the block.
+
+    An error that leaves the block gets the current phase and the log folder as attributes.
+    """
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S.%f")
     log = Log(store.root / "logs" / f"{stamp}-{name}", monitor)
     try:
@@ -146,5 +149,5 @@ def kept(store: Store, name: str, monitor: Monitor) -> Iterator[Log]:
 
 
 def _remove_old(logs: Path) -> None:
-    for old in sorted(logs.glob("*"))[:-KEPT]:
+    for old in sorted(logs.glob("*"))[:-MAX_FOLDERS]:
         shutil.rmtree(old, ignore_errors=True)

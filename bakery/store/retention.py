@@ -1,4 +1,7 @@
-"""What the store keeps, and what of it goes: `entries` looks, `chosen` decides (pure), `remove` does."""
+"""List the entries of the cache, select those to remove, and remove them.
+
+`entries` reads the cache, `select` decides (pure), `remove` deletes.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from bakery.runtime import digest
-from bakery.store.locks import alone, claim
-from bakery.store.store import DISKS, Store, is_whole, manifest_path, read_manifest
+from bakery.store.locks import exclusive_lock, try_exclusive_lock
+from bakery.store.store import DISKS, Store, is_intact, manifest_path, read_manifest
 from provisioner.errors import BadInput, MissingHere
 from provisioner.events import Monitor, note
 
@@ -24,16 +27,16 @@ HOUR, DAY = 3600.0, 86400.0
 
 Kind = Literal["base", "checkpoint", "image", "download", "packages", "work", "damaged"]
 _KIND_IN: dict[str, Kind] = {"bases": "base", "checkpoints": "checkpoint", "images": "image"}
-# What a bake removes unasked: everything of it can be had again by itself.
+# What a bake removes automatically: all of it can be created or downloaded again.
 EXPENDABLE: frozenset[Kind] = frozenset({"checkpoint", "download", "packages", "damaged"})
 
 
 @dataclass(frozen=True)
 class Entry:
-    """`size` in bytes on the disk, `made` and `used` in seconds since 1970.
+    """A file or folder of the cache: `size` in bytes on disk, `made` and `used` in seconds since 1970.
 
-    `of` is the base's id, for a base and for the checkpoints that began with it; `useless` is what no
-    bake can use any more; `in_use` what a process holds.
+    `of` is the id of the base, for bases and for checkpoints over them. No bake can use a `useless` entry;
+    a process holds a lock on an entry `in_use`.
     """
 
     kind: Kind
@@ -50,9 +53,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Policy:
-    """What goes beside the useless: unused for `older_than` seconds; all that is over `max_size` bytes.
+    """What to remove besides useless entries.
 
-    `everything` also takes what has no size, as the link to a user's own base.
+    Entries unused for `older_than` seconds, and the least recently used ones until the cache has at most
+    `max_size` bytes. `everything` also removes entries without a size, such as the link to a user's base.
     """
 
     older_than: float | None = None
@@ -61,23 +65,23 @@ class Policy:
     everything: bool = False
 
 
-# --- what goes ---------------------------------------------------------------------------------
+# --- selecting ---------------------------------------------------------------------------------
 
 
-def chosen(kept: Iterable[Entry], policy: Policy, now: float) -> list[Entry]:
-    """What to remove, in this order: the least recently used first, a base after its checkpoints."""
-    left = list(kept)
-    gone = [entry for entry in left if entry.useless and not entry.in_use]
-    for entry in gone:
+def select(candidates: Iterable[Entry], policy: Policy, now: float) -> list[Entry]:
+    """Return the entries to remove, in order: least recently used first, a base after its checkpoints."""
+    left = list(candidates)
+    removed = [entry for entry in left if entry.useless and not entry.in_use]
+    for entry in removed:
         left.remove(entry)
     while least := _next(left, policy, now):
         left.remove(least)
-        gone.append(least)
-    return gone
+        removed.append(least)
+    return removed
 
 
 def _next(left: list[Entry], policy: Policy, now: float) -> Entry | None:
-    """The least recently used that may go: not in use, and no base that checkpoints began with."""
+    """Return the least recently used removable entry: not in use, and not a base with checkpoints."""
     needed = {entry.of for entry in left if entry.kind == "checkpoint"}
     too_much = policy.max_size is not None and sum(entry.size for entry in left) > policy.max_size
     until = now if policy.older_than is None else now - policy.older_than
@@ -92,10 +96,11 @@ def _next(left: list[Entry], policy: Policy, now: float) -> Entry | None:
     return min(free, key=lambda entry: (entry.used, entry.name), default=None)
 
 
-# --- what there is -----------------------------------------------------------------------------
+# --- listing -----------------------------------------------------------------------------
 
 
 def entries(store: Store) -> list[Entry]:
+    """Return all entries of the cache."""
     root = store.root
     disks = [*_disks(root, "bases"), *_disks(root, "checkpoints"), *_disks(root, "images")]
     bases = {path.stem for path in (root / "bases").glob("*.qcow2")}
@@ -107,14 +112,14 @@ def entries(store: Store) -> list[Entry]:
 
 
 def _disks(root: Path, folder: str) -> Iterator[Path]:
-    """Disks, what was set aside of them, and manifests whose disk never came."""
+    """Yield disks, damaged disks, and manifests without a disk."""
     for path in sorted((root / folder).glob("*")):
         if path.suffix in (*DISKS, ".damaged") or _is_stray(path):
             yield path
 
 
 def _is_stray(manifest: Path) -> bool:
-    """A manifest appears just before its disk, so one without is waited for."""
+    """Whether a manifest has had no disk for an hour; normally the disk follows at once."""
     there = any(manifest.with_suffix(suffix).exists() for suffix in DISKS)
     return not there and time.time() - manifest.stat().st_mtime > HOUR
 
@@ -130,7 +135,7 @@ def _disk(path: Path, bases: Collection[str]) -> Entry:
     with suppress(FileNotFoundError):
         used = manifest_path(path).stat().st_mtime if manifest else status.st_mtime
     kind = _KIND_IN[path.parent.name]
-    if path.suffix not in DISKS or not is_whole(path):
+    if path.suffix not in DISKS or not is_intact(path):
         kind = "damaged"
     orphan = kind == "checkpoint" and base not in bases
     return Entry(
@@ -143,12 +148,12 @@ def _disk(path: Path, bases: Collection[str]) -> Entry:
         path.stem if kind == "base" else base,
         _title(kind, manifest),
         useless=kind == "damaged" or orphan,
-        in_use=_is_held(path),
+        in_use=_is_locked(path),
     )
 
 
 def _download(path: Path) -> Entry:
-    """What has arrived of a vendor's image; `damaged` is what arrived whole and was the wrong one."""
+    """An unfinished download of a vendor's image, or a complete one with the wrong digest."""
     status, wrong = path.stat(), path.suffix == ".damaged"
     size, made = status.st_blocks * 512, status.st_mtime
     return Entry(
@@ -158,9 +163,9 @@ def _download(path: Path) -> Entry:
         size,
         made,
         made,
-        title="of the wrong digest" if wrong else "a part of a base",
+        title="wrong digest" if wrong else "unfinished download",
         useless=wrong,
-        in_use=_is_held(path),
+        in_use=_is_locked(path),
     )
 
 
@@ -172,9 +177,9 @@ def _title(kind: Kind, manifest: dict[str, object]) -> str:
 
 
 def _folder(kind: Kind, path: Path) -> Entry:
-    held = _is_held(path)
+    locked = _is_locked(path)
     status = path.stat()
-    useless = kind == "work" and not held
+    useless = kind == "work" and not locked
     return Entry(
         kind,
         path.name,
@@ -182,9 +187,9 @@ def _folder(kind: Kind, path: Path) -> Entry:
         _size(path),
         status.st_mtime,
         status.st_mtime,
-        title="left by a process that was killed" if useless else "",
+        title="left by a killed process" if useless else "",
         useless=useless,
-        in_use=held,
+        in_use=locked,
     )
 
 
@@ -192,53 +197,59 @@ def _size(folder: Path) -> int:
     total = 0
     for where, _, names in os.walk(folder):
         for name in names:
-            with suppress(OSError):  # gone meanwhile, or not ours to see
+            with suppress(OSError):  # removed meanwhile, or inaccessible
                 total += (Path(where) / name).lstat().st_blocks * 512
     return total
 
 
-def _is_held(path: Path) -> bool:
+def _is_locked(path: Path) -> bool:
     try:
-        lock = claim(path)
+        lock = try_exclusive_lock(path)
     except PermissionError:
-        return False  # not ours to remove either
+        return False  # another user's, which this process cannot remove either
     if lock is None:
         return path.exists()
     os.close(lock)
     return False
 
 
-def damage(entry: Entry) -> bool:
-    """Whether a disk differs from the digest in its manifest, all of it read. Checkpoints have none."""
-    wanted = (read_manifest(entry.path) or {}).get("sha256")
-    return entry.kind == "damaged" or (wanted is not None and digest.of(entry.path) != wanted)
+def is_damaged(entry: Entry) -> bool:
+    """Whether the entry differs from the digest in its manifest; reads the whole file.
+
+    Checkpoints have no digest and are never damaged by this test.
+    """
+    expected = (read_manifest(entry.path) or {}).get("sha256")
+    return entry.kind == "damaged" or (expected is not None and digest.of(entry.path) != expected)
 
 
 # --- removing ----------------------------------------------------------------------------------
 
 
 def remove(entry: Entry) -> bool:
-    """False when a process has begun to use it, or it is gone. Raises MissingHere without the right to."""
+    """Remove an entry; return False if a process uses it, or it no longer exists.
+
+    Raises MissingHere without permission to remove it.
+    """
     try:
-        if entry.kind == "work":  # as its owner does, who makes it before it is locked
-            with alone(entry.path.parent):
-                return _remove_unheld(entry.path)
-        return _remove_unheld(entry.path)
+        if entry.kind == "work":  # the owner creates it before locking it, under the same lock
+            with exclusive_lock(entry.path.parent):
+                return _remove_unlocked(entry.path)
+        return _remove_unlocked(entry.path)
     except PermissionError:
         raise MissingHere(
-            f"{entry.path} belongs to another user.", "Run the same command as root."
+            f"Cannot remove {entry.path}: it belongs to another user.", "Run the same command as root."
         ) from None
 
 
-def _remove_unheld(path: Path) -> bool:
-    lock = claim(path)
+def _remove_unlocked(path: Path) -> bool:
+    lock = try_exclusive_lock(path)
     if lock is None:
         return _remove_dangling(path)
     try:
         if path.is_dir():
             _empty(path)
         else:
-            path.unlink()  # before its manifest: a disk alone would be taken for damaged
+            path.unlink()  # before its manifest: a disk without one counts as damaged
             if path.suffix in (*DISKS, ".part"):
                 manifest_path(path).unlink(missing_ok=True)
         if path.parent.name == "work":
@@ -249,7 +260,7 @@ def _remove_unheld(path: Path) -> bool:
 
 
 def _remove_dangling(path: Path) -> bool:
-    """A base that is a link to a user's file goes when that file is gone, or with it."""
+    """Remove the link to a user's base whose file no longer exists."""
     if not path.is_symlink() or path.exists():
         return False
     path.unlink()
@@ -258,7 +269,7 @@ def _remove_dangling(path: Path) -> bool:
 
 
 def _empty(folder: Path) -> None:
-    """The folder itself stays: a bake may be waiting for its lock."""
+    """Remove the content of a folder, but not the folder: a bake may be waiting for its lock."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -266,37 +277,39 @@ def _empty(folder: Path) -> None:
             path.unlink()
 
 
-# --- the limit that bakes keep -----------------------------------------------------------------
+# --- the limit -----------------------------------------------------------------
 
 
 def limit() -> float:
-    """Bytes. Raises BadInput for what is no size."""
-    given = os.environ.get(LIMIT, "")
+    """Return the limit of the cache in bytes. Raises BadInput when the variable is not a size."""
+    value = os.environ.get(LIMIT, "")
     try:
-        size = float(given or DEFAULT_LIMIT)
+        size = float(value or DEFAULT_LIMIT)
     except ValueError:
         size = -1.0
     if not 0 <= size < float("inf"):
-        raise BadInput(f"{LIMIT} is {given!r}, which is no number of GiB.", "Give one such as 20 or 0.5.")
+        raise BadInput(
+            f"{LIMIT} is {value!r}, which is not a size in GiB.", "Use a number such as 20 or 0.5."
+        )
     return size * GIB
 
 
-def keep_within(limit: float, store: Store, monitor: Monitor) -> None:
-    """Remove checkpoints and package caches, never images or bases; say so once."""
-    kept = entries(store)
-    if sum(entry.size for entry in kept) <= limit:
+def enforce_limit(limit: float, store: Store, monitor: Monitor) -> None:
+    """Remove checkpoints and package caches, never images or bases, until the cache is below the limit."""
+    cached = entries(store)
+    if sum(entry.size for entry in cached) <= limit:
         return
-    expendable = [entry for entry in kept if entry.kind != "work"]
+    expendable = [entry for entry in cached if entry.kind != "work"]
     policy = Policy(max_size=limit, kinds=EXPENDABLE)
-    gone = [entry for entry in chosen(expendable, policy, time.time()) if remove(entry)]
-    freed = sum(entry.size for entry in gone)
-    over = sum(entry.size for entry in kept) - freed > limit
-    note(monitor, _said(limit, gone, freed) + (_STILL if over else ""))
+    removed = [entry for entry in select(expendable, policy, time.time()) if remove(entry)]
+    freed = sum(entry.size for entry in removed)
+    over = sum(entry.size for entry in cached) - freed > limit
+    note(monitor, _limit_message(limit, removed, freed) + (_STILL_EXCEEDED if over else ""))
 
 
-_STILL = " It is still over it, with images and bases: see bake-image cache prune."
+_STILL_EXCEEDED = " Images and bases still exceed it; remove some with worker-bakery cache prune."
 
 
-def _said(limit: float, gone: list[Entry], freed: int) -> str:
-    removed = f"{len(gone)} checkpoints and package caches were removed ({freed / GIB:.1f} GiB)"
-    return f"The cache was over its limit of {limit / GIB:g} GiB ({LIMIT}): {removed}."
+def _limit_message(limit: float, removed: list[Entry], freed: int) -> str:
+    done = f"removed {len(removed)} checkpoints and package caches ({freed / GIB:.1f} GiB)"
+    return f"The cache exceeded its limit of {limit / GIB:g} GiB ({LIMIT}): {done}."

@@ -1,19 +1,19 @@
-"""The cache: bases, checkpoints and finished images by id, and folders to work in.
+"""The cache: bases, checkpoints and finished images by id, and folders for temporary work.
 
-    bases/<id>.qcow2           a base as it was built or fetched
+    bases/<id>.qcow2           a base, built or downloaded
     checkpoints/<id>.qcow2     the disk after the step with this id
-    images/<kind>-<base>-<id12>.qcow2 and .json      a finished image and its manifest; .tar: a container's
-    downloads/<id>.part        what has arrived of a vendor's image, which becomes a base
-    packages/<release>/        downloaded packages and lists
-    work/<random>/             one bake or verification; locked while its process lives
-    work/<random>/tmp/         temporary files of the programs that it starts
-    locks/<name>               held by whoever makes the image or base of that name
-    logs/<time>-<name>/        what a bake or a verification told, the newest few: bakery/store/logs.py
+    images/<kind>-<base>-<id12>.qcow2, .json         a finished image and its manifest; containers: .tar
+    downloads/<id>.part        an unfinished download of a vendor's image
+    packages/<release>/        downloaded packages and package lists
+    work/<random>/             one bake or verification; locked while its process runs
+    work/<random>/tmp/         TMPDIR of the programs that this process starts
+    locks/<name>               held by the process that creates the image or base of that name
+    logs/<time>-<name>/        the newest log folders of bakes and verifications: bakery/store/logs.py
 
-Files appear by rename only, so a kill leaves nothing half under a name. A crash of the machine or
-a full disk elsewhere may: a manifest says how large its disk is, and what differs is set aside as
-NAME.damaged. A work folder nobody locks is what a killed process left; the next one removes it.
-A manifest's modification time is the last use of its disk.
+Every file gets its name by a rename, so a killed process leaves no incomplete file under a final name.
+A crash of the machine can; therefore the manifest contains the size of its disk, and a disk of another
+size is renamed to NAME.damaged. The next process removes work folders that no process locks.
+The modification time of a manifest is the time when its disk was last used.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bakery.store.locks import alone, claim
+from bakery.store.locks import exclusive_lock, try_exclusive_lock
 from provisioner.errors import MissingHere
 from provisioner.events import Monitor, warn
 from provisioner.plan import Plan
 
 Manifest = dict[str, Any]
-DISKS = (".qcow2", ".tar")  # what has a manifest beside it; no two of one name
+DISKS = (".qcow2", ".tar")  # files with a manifest beside them; their stems are unique
 
 
 def default_root() -> Path:
-    """$WORKER_BAKERY_CACHE, else the user's cache directory."""
-    given = os.environ.get("WORKER_BAKERY_CACHE")
-    if given:
-        return Path(given).resolve()
+    """Return $WORKER_BAKERY_CACHE, else the user's cache directory."""
+    configured = os.environ.get("WORKER_BAKERY_CACHE")
+    if configured:
+        return Path(configured).resolve()
     import platformdirs
 
     return platformdirs.user_cache_path("worker-bakery")
@@ -48,6 +48,8 @@ def default_root() -> Path:
 
 @dataclass(frozen=True)
 class Store:
+    """Paths in the cache at `root`."""
+
     root: Path
 
     def base(self, base_id: str) -> Path:
@@ -69,19 +71,22 @@ class Store:
         return self.root / "locks" / name
 
     def checkpoints_of(self, plan: Plan) -> Iterator[tuple[int, Path]]:
-        """The latest first: how many steps it saves, and where it would lie."""
+        """Yield the number of completed steps and the path of each possible checkpoint, latest first."""
         for done in reversed(range(1, len(plan.steps))):
             yield done, self.checkpoint(plan.id_after(done))
 
-    def nearest_checkpoint(self, plan: Plan) -> tuple[int, Path]:
-        """How many steps the latest kept checkpoint of this plan saves, and its disk (or the base's)."""
+    def latest_checkpoint(self, plan: Plan) -> tuple[int, Path]:
+        """Return how many steps the latest checkpoint of this plan saves, and its disk.
+
+        Without a checkpoint: 0, and the disk of the base.
+        """
         for done, path in self.checkpoints_of(plan):
-            if is_whole(path):
+            if is_intact(path):
                 return done, path
         return 0, self.base(plan.base_id)
 
-    def forget_base(self, base_id: str) -> None:
-        """Remove a base; its checkpoints hold what it was and go first."""
+    def remove_base(self, base_id: str) -> None:
+        """Remove a base, and first the checkpoints over it."""
         for path in (self.root / "checkpoints").glob("*.json"):
             if (_json(path) or {}).get("base_id") == base_id:
                 path.with_suffix(".qcow2").unlink(missing_ok=True)
@@ -91,11 +96,12 @@ class Store:
 
 
 def manifest_path(disk: Path) -> Path:
+    """Return the path of a disk's manifest."""
     return disk.with_suffix(".json")
 
 
 def read_manifest(disk: Path) -> Manifest | None:
-    """None when there is no such disk; a disk without a manifest was never committed."""
+    """Return the manifest of an existing disk, else None. Raises MissingHere without permission."""
     found = _json(manifest_path(disk))
     return found if found is not None and disk.exists() else None
 
@@ -107,13 +113,13 @@ def _json(path: Path) -> Manifest | None:
         return None
     except PermissionError:
         raise MissingHere(
-            f"{path} is not to be read by this user.", "Run the same command as root."
+            f"Cannot read {path}: permission denied.", "Run the same command as root."
         ) from None
     return found if isinstance(found, dict) else None
 
 
-def is_whole(disk: Path) -> bool:
-    """Whether disk and manifest are there and agree about the size; that costs nothing."""
+def is_intact(disk: Path) -> bool:
+    """Whether disk and manifest exist and agree about the size; does not read the disk."""
     manifest = read_manifest(disk)
     if manifest is None:
         return False
@@ -121,42 +127,46 @@ def is_whole(disk: Path) -> bool:
     return bool(manifest.get("size", size) == size)
 
 
-def set_aside(disk: Path, what: str, monitor: Monitor) -> None:
-    """Take its name from a disk that is not what its manifest says; it is made anew."""
-    aside = disk.with_suffix(".damaged")
-    disk.rename(aside)
+def rename_damaged(disk: Path, what: str, monitor: Monitor) -> None:
+    """Rename a disk that differs from its manifest to NAME.damaged; the caller creates it again.
+
+    `what` is the kind of the disk, for the warning.
+    """
+    damaged = disk.with_suffix(".damaged")
+    disk.rename(damaged)
     manifest_path(disk).unlink(missing_ok=True)
-    warn(monitor, f"The kept {what} is damaged; it was set aside as {aside} and is made anew.")
+    warn(monitor, f"The cached {what} is damaged; it was renamed to {damaged} and is created again.")
 
 
-def used(disk: Path) -> None:
-    """Remember that this was the last use. Who may not write here may still use what is here."""
+def record_use(disk: Path) -> None:
+    """Record that the disk was used now. Does nothing without write permission."""
     with suppress(PermissionError, FileNotFoundError):
         os.utime(manifest_path(disk))
 
 
 def commit(disk: Path, at: Path, manifest: Manifest) -> None:
-    """Give a finished file its name; the manifest comes first, so a named disk always has one."""
+    """Move a finished file to its final name, after its manifest: a named disk always has one."""
     at.parent.mkdir(parents=True, exist_ok=True)
     write_manifest(at, manifest)
     disk.rename(at)
 
 
 def write_manifest(disk: Path, manifest: Manifest) -> None:
+    """Write the manifest of a disk atomically."""
     import tempfile
 
     target = manifest_path(disk)
     with tempfile.NamedTemporaryFile("w", dir=disk.parent, prefix=".manifest-", delete=False) as out:
         json.dump(manifest, out, indent=1)
-        os.fchmod(out.fileno(), 0o644)  # as its disk; it holds no secret
+        os.fchmod(out.fileno(), 0o644)  # the mode of its disk; it contains no secret
     Path(out.name).rename(target)
 
 
 @contextmanager
 def work_folder(store: Store) -> Iterator[Path]:
-    """A private folder on the cache's file system, gone when the block ends.
+    """Yield a private, locked folder on the cache's file system; it is removed afterwards.
 
-    It has a folder for the temporary files of all that is started meanwhile.
+    Processes started in the block use its `tmp` for temporary files.
     """
     import shutil
     import tempfile
@@ -165,11 +175,11 @@ def work_folder(store: Store) -> Iterator[Path]:
 
     parent = store.root / "work"
     parent.mkdir(parents=True, exist_ok=True)
-    with alone(parent):  # a folder made but not yet locked would look left behind
-        _sweep(parent)
+    with exclusive_lock(parent):  # a folder that is not locked yet would look abandoned
+        _remove_abandoned(parent)
         folder = Path(tempfile.mkdtemp(dir=parent))
         lock = os.open(folder, os.O_RDONLY)
-        fcntl.flock(lock, fcntl.LOCK_EX)  # waits for who only looks whether somebody holds it
+        fcntl.flock(lock, fcntl.LOCK_EX)  # waits for processes that only test the lock
     try:
         (folder / "tmp").mkdir()
         with temporary_files_in(folder / "tmp"):
@@ -179,11 +189,11 @@ def work_folder(store: Store) -> Iterator[Path]:
         os.close(lock)
 
 
-def _sweep(parent: Path) -> None:
+def _remove_abandoned(parent: Path) -> None:
     import shutil
 
     for left in parent.iterdir():
-        lock = claim(left)
+        lock = try_exclusive_lock(left)
         if lock is not None:
             shutil.rmtree(left, ignore_errors=True)
             os.close(lock)

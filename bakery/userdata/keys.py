@@ -38,24 +38,40 @@ class Option:
 
 
 TOKEN_OPTIONS = (
-    Option("--worker-token-file", "TokenFile", "PATH", "the worker finds it in this file of its own"),
-    Option("--worker-token-command", "TokenCommand", "COMMAND", "the worker gets it from this program"),
+    Option(
+        "--worker-token-file", "TokenFile", "PATH", "the worker reads the token from this file of its own"
+    ),
+    Option("--worker-token-command", "TokenCommand", "COMMAND", "the worker runs COMMAND to get the token"),
 )
 LIFE_OPTIONS = (
-    Option("--idle-minutes", "IdleTimeout", "N", "go after so long without a job; 0: never", 60),
-    Option("--join-minutes", "JoinTimeout", "N", "go after so long unseen in the pool; 0: never", 60),
-    Option("--max-hours", "MaxLifetime", "H", "go so long after boot at the latest", 3600, zero=False),
     Option(
-        "--on-idle", "OnIdle", "poweroff|stop|none", "power off, stop HTCondor only, or do not go at all"
+        "--idle-minutes", "IdleTimeout", "N", "shut down after N minutes without a job; 0 disables this", 60
+    ),
+    Option(
+        "--join-minutes",
+        "JoinTimeout",
+        "N",
+        "shut down after N minutes outside the pool; 0 disables this",
+        60,
+    ),
+    Option("--max-hours", "MaxLifetime", "H", "shut down at most H hours after boot", 3600, zero=False),
+    Option(
+        "--on-idle", "OnIdle", "poweroff|stop|none", "power off, stop HTCondor only, or do not shut down"
     ),
 )
 PROMINENCE_OPTIONS = (
-    Option("--cloud", "Cloud", "NAME", "the cloud"),
-    Option("--region", "Region", "NAME", "the region"),
-    Option("--node-group", "NodeGroup", "NAME", "the group that owns the machine"),
-    Option("--schedd-name", "ScheddName", "NAME", "take parallel jobs of this schedd, too"),
+    Option("--cloud", "Cloud", "NAME", "cloud of the worker"),
+    Option("--region", "Region", "NAME", "region of the cloud"),
+    Option("--node-group", "NodeGroup", "NAME", "group that owns the machine"),
+    Option("--schedd-name", "ScheddName", "NAME", "also run parallel jobs of this schedd"),
     Option("--job-id", "JobId", "ID", "run only this job"),
-    Option("--idle-timeout", "IdleTimeout", "SECONDS", "go after so long without a job; 0: never", 1),
+    Option(
+        "--idle-timeout",
+        "IdleTimeout",
+        "SECONDS",
+        "shut down after this time without a job; 0 disables this",
+        1,
+    ),
 )
 
 

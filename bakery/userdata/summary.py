@@ -27,7 +27,6 @@ def lines(request: Request, conf: WorkerConf) -> Iterator[str]:
         yield said
     if int(setting_of(conf, "MaxLifetime")):
         yield f"{_end(conf)}, and it takes no job that could not end before."
-    yield f"Find it by: {search(conf)}"
 
 
 def as_data(request: Request, conf: WorkerConf) -> dict[str, Any]:

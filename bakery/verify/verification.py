@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 from bakery.runtime import sandbox
 from bakery.runtime.privileges import require_root
 from bakery.store import logs
-from bakery.store.locks import in_use
+from bakery.store.locks import shared_lock
 from bakery.store.store import Store, work_folder
 from provisioner.events import Monitor
 from provisioner.process import run
@@ -82,8 +82,8 @@ def verify(request: Request, store: Store, monitor: Monitor) -> Proof:
     require_root()
     log_name = f"verify-{request.image.stem}"
     with (
-        logs.kept(store, log_name, monitor) as log,
-        in_use(request.image),
+        logs.record(store, log_name, monitor) as log,
+        shared_lock(request.image),
         work_folder(store) as work,
     ):
         return prove(request, work, log)
@@ -94,5 +94,5 @@ def prove(request: Request, work: Path, monitor: Monitor) -> Proof:
     run.require(*TOOLS)
     command = [sys.executable, "-P", "-m", "bakery.verify", str(work)]
     stdin = json.dumps(request.to_json()).encode()
-    proof: Proof = sandbox.relay(command, stdin, monitor, private_network=True)["proof"]
+    proof: Proof = sandbox.run_module(command, stdin, monitor, private_network=True)["proof"]
     return proof

@@ -100,9 +100,7 @@ def run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
 
 def bake(env: Mapping[str, str], *argv: str) -> Path:
     """The image in the store."""
-    return Path(
-        run([sys.executable, "-P", "-m", "bakery.commands.bake_image", "--verify", "none", *argv], env)
-    )
+    return Path(run([sys.executable, "-P", "-m", "bakery.commands.bake", "--verify", "none", *argv], env))
 
 
 def store_with_base(root: Path) -> Store:

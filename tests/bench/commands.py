@@ -61,6 +61,7 @@ def commands_in(folder: Path, cloud_init: str) -> dict[str, list[str]]:
     put_image(store_in(folder), folder)
     commands = {
         "python, nothing imported": [sys.executable, "-c", "pass"],
+        "worker-bakery --help": [str(BIN / "worker-bakery"), "--help"],
         "bake-image --help": [bake, "--help"],
         "bake-image --dry-run": [bake, "--dry-run"],
         "bake-image, unchanged": [bake, "--verify", "offline"],

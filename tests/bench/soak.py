@@ -107,7 +107,7 @@ def _show(name: str, proofs: Sequence[Proof]) -> None:
 
 
 def prove(image: Path, machine: str, prefix: Sequence[str]) -> Proof:
-    argv = [*prefix, str(BIN / "verify-image"), str(image), "--machine", machine, "--json"]
+    argv = [*prefix, str(BIN / "worker-bakery"), "verify", str(image), "--machine", machine, "--json"]
     begun = time.monotonic()
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - begun

@@ -19,11 +19,11 @@ ALWAYS = "START has no guard of the image's"
 )
 def test_a_broken_image_fails_its_proof(way: str, worker_image: Image, tmp_path: Path) -> None:
     with broken.broken(worker_image.path, way, tmp_path) as image:
-        done = command("verify-image", str(image), "--machine", "namespace")
+        done = command("worker-bakery", "verify", str(image), "--machine", "namespace")
     assert done.status == 4, done.err[-3000:]
     assert broken.WAYS[way].said in done.err, done.err[-3000:]
 
 
 def test_a_good_image_passes_it(worker_image: Image) -> None:
-    done = command("verify-image", str(worker_image.path), "--machine", "namespace")
+    done = command("worker-bakery", "verify", str(worker_image.path), "--machine", "namespace")
     assert done.status == 0, done.err[-3000:]

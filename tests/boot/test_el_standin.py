@@ -147,7 +147,7 @@ def by_engine(vendor: Vendor, lent: list[str], disk: Path) -> str:
     (disk.parent / "packages").mkdir()
     whole = ["--to", str(len(plan.steps)), "--checkpoints", "none", "--writing", "0"]
     argv = [*module, *texts, *whole, "--package-cache", str(disk.parent / "packages"), *lent]
-    sandbox.relay(argv, json.dumps(plans.to_json(plan)).encode(), Silent())
+    sandbox.run_module(argv, json.dumps(plans.to_json(plan)).encode(), Silent())
     return plan.id
 
 
@@ -274,7 +274,7 @@ def test_image_diff_names_a_package_that_one_has_more(
         run.call(["chroot", str(b), "rpm", "-U", "--nodeps", "/root/e2fsprogs-2.rpm"])
         run.call(["chroot", str(b), "rpm", "-e", "grubby", "--nodeps"])
         (b / "root/e2fsprogs-2.rpm").unlink()
-        done = command("image-diff", "--json", str(a), str(b))
+        done = command("worker-bakery", "diff", "--json", str(a), str(b))
     assert done.status == 8, done.err
     told = json.loads(done.out)
     found = {one["name"]: one.get("changes", one["what"]) for one in told["differences"]}
@@ -384,7 +384,7 @@ def test_and_is_given_back(provisioned: Provisioned) -> None:
     # What somebody installs later is not the plan's.
     site.machine.run(["yum" if site.has("/usr/bin/yum") else "dnf", "-y", "install", "stand-in-extra"])
     done = site.run("remove")
-    assert (done.status, done.out) == (0, "the machine is given back\n"), done.err[-4000:]
+    assert (done.status, done.out) == (0, "removed\n"), done.err[-4000:]
     assert "Kept, because other packages depend on them: stand-in-libs.x86_64." in done.err
     after = listed(site, LISTS | RPM)
     gone = {name: before[name] - after[name] for name in before}

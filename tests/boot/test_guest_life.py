@@ -225,7 +225,7 @@ def test_an_idle_worker_powers_itself_off_and_a_rebooted_one_goes_on(
     with booted(worker_root, tmp_path / "first") as machine:
         write(machine, conf(idle=10))
         machine.wait_off(240)
-    said = "HTCondor was idle for long enough; it was never seen in the pool: port 9618 of 127.0.0.1"
+    said = "HTCondor exited after IdleTimeout; the pool never showed the worker: port 9618 of 127.0.0.1"
     assert f"osg-worker: stopping: {said} cannot be reached: Connection refused" in machine.console_text()
 
     # The same machine again, as after a reset: its configuration is there before systemd is.

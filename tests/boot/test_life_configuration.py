@@ -168,7 +168,10 @@ def test_a_watch_that_does_not_run_is_said_and_nothing_passes_for_of_now(machine
     assert "\nCaution: " in done.stdout
     assert " ago: worker-life.service does not run (inactive)\n" in done.stdout
     argv = ["worker-image", "wait", "--for", "idle", "--timeout", "1"]
-    assert "of an earlier look; worker-life.service does not run" in machine.run(argv, expect=(1,)).stderr
+    assert (
+        "of an earlier inspection; worker-life.service does not run"
+        in machine.run(argv, expect=(1,)).stderr
+    )
     machine.run(["systemctl", "start", "worker-life.service"])
     wait_for(machine, "idle")
     # Who waits while it is started again does not notice.

@@ -29,7 +29,7 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 FACTS = json.loads((data.WORKER / "ospool/usr/lib/worker-bakery/ospool.json").read_text())
 OPEN, SILENT = 8000, 2880  # a port that answers, and one that takes a connection and says nothing
 LISTEN = f'import socket, time; s = socket.create_server(("127.0.0.1", {SILENT})); time.sleep(1e6)'
-DOCUMENT = data.ROOT / "docs" / "ospool.md"
+DOCUMENT = data.ROOT / "docs" / "reference" / "ospool.md"
 REMEMBERED = "/run/worker-bakery/health/ospool.json"
 SITE = "/etc/condor/config.d/60-site.config"
 GROUP_NAME, MINE = "For the OSPool", "TG-OSPOOL"

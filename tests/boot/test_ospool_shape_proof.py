@@ -1,4 +1,4 @@
-"""verify-image --pool-shape ospool: a pool as the OSPool is, whose first manager dies meanwhile."""
+"""worker-bakery verify --pool-shape ospool: a pool as the OSPool is, whose first manager dies meanwhile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN = [
 
 def test_a_worker_outlives_its_first_manager(worker_image: Image) -> None:
     like = ("--machine", "namespace", "--pool-shape", "ospool", "--json")
-    done = command("verify-image", str(worker_image.path), *like)
+    done = command("worker-bakery", "verify", str(worker_image.path), *like)
     assert done.status == 0, done.err[-6000:]
     proof = json.loads(done.out)["proof"]
     checks = proof["pool"]["checks"]

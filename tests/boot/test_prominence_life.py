@@ -126,7 +126,7 @@ def a_life_from_mistakes_to_the_idle_end(start: Boot, pool: Pool) -> None:
         told(pool, HOSTILE, NODE_GROUP="bakers", REGION=BACKSLASH, WORKER_TOKEN="", IDLE_TIMEOUT=20),
     )
     machine.wait_off(OFF)
-    assert "stopping: HTCondor was idle for long enough" in machine.console_text()
+    assert "stopping: HTCondor exited after IdleTimeout" in machine.console_text()
     assert "eyJ" not in machine.console_text()
 
 
@@ -154,9 +154,7 @@ def an_expired_token_is_told_of(start: Boot, pool: Pool) -> None:
     late = pool.worker_token(lifetime=-60)
     configure(machine, told(pool, "expired", WORKER_TOKEN=late, JOIN_TIMEOUT=15))
     machine.wait_off(OFF)
-    said = (
-        "prominence-worker: stopping: JoinTimeout is over, and it is not in the pool: the token expired on"
-    )
+    said = "prominence-worker: stopping: JoinTimeout expired, not in the pool: the token expired on"
     assert said in machine.console_text()
     assert not pool.status("expired", "ProminenceCloud")
 

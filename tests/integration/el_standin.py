@@ -21,9 +21,9 @@ from typing import Literal
 
 from bakery.image import bases
 from bakery.runtime import mirror, qemu_img
-from bakery.store.locks import alone
+from bakery.store.locks import exclusive_lock
 from bakery.store.store import Store
-from provisioner.disk.file_systems import mount_root
+from provisioner.disk.file_systems import mount_root, wait_unmounted
 from provisioner.process import run
 from provisioner.targets.chroot import Chroot, TemporaryRepositories
 
@@ -175,6 +175,7 @@ def mounted(disk: Path, where: Path) -> Iterator[Path]:
         yield where
     finally:
         run.call(["umount", str(where)])
+        wait_unmounted(disk)
         where.rmdir()
 
 
@@ -207,7 +208,7 @@ class _Workshop:
 @contextmanager
 def _workshop(root: Path, store: Store) -> Iterator[_Workshop]:
     packages = store.packages("trixie")
-    with alone(packages):  # apt allows one writer
+    with exclusive_lock(packages):  # apt allows one writer
         repositories = TemporaryRepositories(
             mirror.find().sources("trixie"), mirror.preferences("trixie"), packages
         )

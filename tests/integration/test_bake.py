@@ -52,7 +52,7 @@ def test_a_second_bake_comes_from_the_store(baked: dict[str, Any]) -> None:
 
 def test_its_user_s_own_htcondor_is_not_asked(baked: dict[str, Any], tmp_path: Path) -> None:
     theirs = {"CONDOR_CONFIG": "/dev/null", "_CONDOR_START": "True"}
-    done = command("verify-image", baked["path"], "--level", "offline", env=theirs)
+    done = command("worker-bakery", "verify", baked["path"], "--level", "offline", env=theirs)
     assert done.status == 0, done.err[-3000:]
 
 
@@ -187,5 +187,5 @@ def test_a_damaged_base_is_never_used(private_store: Store) -> None:
 
 def test_verifying_what_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a disk")
-    done = command("verify-image", str(tmp_path / "notes.txt"), "--level", "offline")
+    done = command("worker-bakery", "verify", str(tmp_path / "notes.txt"), "--level", "offline")
     assert (done.status, "no partition table" in done.err) == (2, True), done.err

@@ -1,4 +1,4 @@
-"""The store under several bakes at once, with damage, and with a limit; real bakes in one of their own."""
+"""The cache with concurrent bakes, damaged files and a limit; real bakes in a separate cache."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEW_FILE = "worker/osg/etc/motd.d/changed"
 
 @pytest.fixture(scope="module")
 def own(baked: dict[str, Any], store: Store, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A store with the base and the packages; the tests of this module follow one another in it."""
+    """A cache with the base and the packages; the tests of this module share it and run in order."""
     own = Store(tmp_path_factory.mktemp("store") / "cache")
     own.base(BASE.id).parent.mkdir(parents=True)
     for path in (store.base(BASE.id), manifest_path(store.base(BASE.id))):
@@ -35,7 +35,7 @@ def own(baked: dict[str, Any], store: Store, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with one file more in the runtime, so that its plan has another id."""
+    """A checkout with an additional file in the worker, so that its plan has another id."""
     folder = tmp_path_factory.mktemp("changed")
     for name in ("bakery", "provisioner", "packer", "worker", "cloud-init", "tests/image"):
         shutil.copytree(data.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -45,7 +45,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(own: Store, checkout: Path | None = None) -> Process:
-    argv = [sys.executable, "-P", "-m", "bakery.commands.bake_image"] if checkout else [BIN / "bake-image"]
+    argv = [sys.executable, "-P", "-m", "bakery.commands.bake"] if checkout else [BIN / "bake-image"]
     more = {"PYTHONPATH": str(checkout)} if checkout else {}
     return subprocess.Popen(
         [*argv, "--json", "--verify", "none", "--checkpoints", "all"],
@@ -63,31 +63,29 @@ def events(process: Process) -> Iterator[Event]:
 
 def ended(process: Process) -> tuple[dict[str, Any], list[Event]]:
     with process:
-        told = list(events(process))
+        reported = list(events(process))
         assert process.stdout
         out = process.stdout.read()
-    assert process.returncode == 0, told[-1]
-    return json.loads(out), told
+    assert process.returncode == 0, reported[-1]
+    return json.loads(out), reported
 
 
-def texts(told: list[Event]) -> str:
-    return "\n".join(event["text"] for event in told if event["event"] in ("note", "warning"))
+def texts(reported: list[Event]) -> str:
+    return "\n".join(event["text"] for event in reported if event["event"] in ("note", "warning"))
 
 
-def did(told: list[Event], phase: str) -> bool:
-    return any(event["event"] == "end" and event["name"] == phase for event in told)
+def did(reported: list[Event], phase: str) -> bool:
+    return any(event["event"] == "end" and event["name"] == phase for event in reported)
 
 
 def cache(own: Store, *argv: str) -> dict[str, Any]:
-    done = command("bake-image", "cache", *argv, "--json", env={"WORKER_BAKERY_CACHE": str(own.root)})
+    done = command("worker-bakery", "cache", *argv, "--json", env={"WORKER_BAKERY_CACHE": str(own.root)})
     assert done.status == 0, done.err
     result: dict[str, Any] = json.loads(done.out)
     return result
 
 
-def test_bakes_at_once_share_or_do_not_collide_and_nothing_in_use_is_pruned(
-    own: Store, changed: Path
-) -> None:
+def test_concurrent_bakes_share_results_and_prune_removes_nothing_in_use(own: Store, changed: Path) -> None:
     first = start(own)
     for event in events(first):
         if event["event"] == "begin" and event["name"] == "condor: install condor":
@@ -101,7 +99,7 @@ def test_bakes_at_once_share_or_do_not_collide_and_nothing_in_use_is_pruned(
     assert [event["event"] for event in did_two] == ["note"]
     assert (one["from_store"], two["from_store"]) == (False, True)
     assert two["sha256"] == one["sha256"]
-    assert did(did_three, "copy the checkpoint")  # which the first made meanwhile
+    assert did(did_three, "copy the checkpoint")  # created by the first bake
     assert three["id"] != one["id"]
     assert {
         entry["kind"] for entry in cache(own, "list", "--verify")["entries"] if entry["damaged"]
@@ -110,7 +108,7 @@ def test_bakes_at_once_share_or_do_not_collide_and_nothing_in_use_is_pruned(
 
 
 def explained(own: Store, *prefix: str, **env: str) -> dict[str, Any]:
-    argv = [sys.executable, "-P", "-m", "bakery.commands.bake_image", "--explain", "--json"]
+    argv = [sys.executable, "-P", "-m", "bakery.commands.bake", "--explain", "--json"]
     done = subprocess.run(
         [*prefix, *argv],
         env={**os.environ, "WORKER_BAKERY_CACHE": str(own.root), **env},
@@ -126,15 +124,15 @@ def state(own: Store) -> dict[str, tuple[int, int]]:
     return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in own.root.rglob("*")}
 
 
-def test_explain_names_checkpoint_and_change_and_touches_nothing(own: Store, changed: Path) -> None:
+def test_explain_reports_checkpoint_and_change_without_writing(own: Store, changed: Path) -> None:
     (changed / NEW_FILE).write_text("changed again\n")
     before = state(own)
-    said = explained(own, PYTHONPATH=str(changed))
+    explanation = explained(own, PYTHONPATH=str(changed))
     assert state(own) == before
-    assert said["cached"]["by"].startswith("checkpoint ")
-    first = next(step for step in said["steps"] if not step["cached"])
+    assert explanation["cached"]["by"].startswith("checkpoint ")
+    first = next(step for step in explanation["steps"] if not step["cached"])
     assert (first["role"], first["title"]) == ("osg_worker", "install the OSG worker's runtime")
-    (change,) = said["changes"]
+    (change,) = explanation["changes"]
     assert change["title"] == first["title"]
     assert change["lines"][-2:] == ["-a changed worker", "+changed again"]
     assert all(step["cached"] for step in explained(own)["steps"])
@@ -145,7 +143,7 @@ def truncate(path: Path) -> None:
         disk.truncate(path.stat().st_size // 2)
 
 
-def test_truncated_files_are_set_aside_and_made_anew(own: Store) -> None:
+def test_truncated_files_are_renamed_and_created_again(own: Store) -> None:
     plan = json.loads(command("bake-image", "--dry-run", "--json").out)
     ids, name = {step["id"] for step in plan["steps"]}, f"{plan['kind']}-{plan['base']}-{plan['id'][:12]}"
     (image,) = (path for path in (own.root / "images").glob("*.qcow2") if path.stem == name)
@@ -153,26 +151,26 @@ def test_truncated_files_are_set_aside_and_made_anew(own: Store) -> None:
     assert checkpoints
     for path in (image, *checkpoints):
         truncate(path)
-    result, told = ended(start(own))
-    warned = [event["text"] for event in told if event["event"] == "warning"]
+    result, reported = ended(start(own))
+    warned = [event["text"] for event in reported if event["event"] == "warning"]
     assert "image" in warned[0]
     assert ["checkpoint" in text for text in warned[1:]] == [True for _ in checkpoints]
     assert result["from_store"] is False
     assert image.stat().st_size == result["size"]
-    assert did(told, "copy the base")
+    assert did(reported, "copy the base")
     damaged = {entry["path"] for entry in cache(own, "prune")["removed"]}
     assert damaged == {str(path.with_suffix(".damaged")) for path in (image, *checkpoints)}
 
 
-def test_a_bake_keeps_the_limit_and_says_so_once(
+def test_bake_enforces_the_limit_and_reports_it_once(
     own: Store, changed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that starts from a checkpoint; images and the base stay, however little is allowed."""
+    """The bake starts from a checkpoint. Images and the base are kept even above the limit."""
     monkeypatch.setenv("WORKER_BAKERY_CACHE_LIMIT", "0.1")
     images = len(list((own.root / "images").glob("*.qcow2")))
-    _, told = ended(start(own, changed))
-    assert did(told, "copy the checkpoint")
-    assert texts(told).count("limit of 0.1 GiB") == 1
+    _, reported = ended(start(own, changed))
+    assert did(reported, "copy the checkpoint")
+    assert texts(reported).count("limit of 0.1 GiB") == 1
     assert list((own.root / "checkpoints").iterdir()) == []
     assert own.base(BASE.id).exists()
     assert len(list((own.root / "images").glob("*.qcow2"))) == images + 1

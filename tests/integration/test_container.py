@@ -33,7 +33,7 @@ JOB_ID = "5e1f-1700000000"
 COMPLETED = "4"
 CLOUD = "ProminenceCloud"
 CGROUP_V1 = all(Path("/sys/fs/cgroup", name).is_dir() for name in ("cpu", "memory"))
-TAKEN_UP = "HTCondor is told to take that up"
+TAKEN_UP = "HTCondor loads the new configuration"
 AS_A_JOB = ("setpriv", "--reuid=slot1", "--regid=slot1", "--clear-groups")
 JOBS = Path(__file__).parent / "jobs"
 # A job that runs a container by udocker, and what the program in there says.
@@ -256,7 +256,7 @@ def test_a_token_file_that_is_absent(image: Image, pool: Pool, network: Network,
     token = tmp_path / "root/token.jwt"
     token.unlink()
     token.mkdir()  # as docker run does then
-    said = "PROMINENCE_TOKEN_FILE /etc/condor/tokens.d/token.jwt does not exist: it is a folder\n"
+    said = "PROMINENCE_TOKEN_FILE /etc/condor/tokens.d/token.jwt is a directory, not a file\n"
     assert said in refused(image, options, network, tmp_path)
 
 
@@ -273,7 +273,8 @@ def test_a_token_that_jobs_could_read(image: Image, pool: Pool, network: Network
     put_token(folder / "token.jwt", pool.worker_token())
     options = docker_run(pool, tmp_path).with_volume(folder, "/etc/condor/tokens.d")
     said = refused(image, options, network, tmp_path)
-    assert "jobs could read the token in /etc/condor/tokens.d/token.jwt; chmod 600 it" in said
+    problem = "jobs could read the token in /etc/condor/tokens.d/token.jwt"
+    assert f"{problem}; make root its owner and run chmod 600 on it" in said
     assert owner_and_mode(folder / "token.jwt") == (1000, 1000, 0o644)
     assert owner_and_mode(folder) == (0, 0, 0o755)
 
@@ -302,7 +303,8 @@ def test_a_token_that_others_can_read_stays_as_it_is_and_jobs_read_no_copy(
         for name in ("token.jwt", "another"):
             path = f"/etc/condor/tokens.d/{name}"
             assert (
-                f"{path} can be read by others than its owner (mode 0644); chmod 600 it" in container.said()
+                f"{path} is readable by others than its owner (mode 0644); run chmod 600 on it"
+                in container.said()
             )
         listed = container.exec(["stat", "--format=%n %U %a", copies, f"{copies}/another"]).stdout
         assert listed.splitlines() == [f"{copies} root 700", f"{copies}/another root 600"]
@@ -333,7 +335,9 @@ def test_a_token_that_changes_is_taken_up_and_jobs_go_on(
         container.wait_until("it has joined", lambda: joined(pool, tmp_path.name), 180)
         container.wait_until("its job runs", lambda: pool.about(job, "JobStatus") == ["2"], 180)
         put_token(folder / "token.jwt", pool.worker_token(lifetime=-60))
-        container.wait_until("it is told", lambda: "HTCondor goes on as before" in container.said(), 180)
+        container.wait_until(
+            "it is told", lambda: "HTCondor keeps its previous configuration" in container.said(), 180
+        )
         put_token(folder / "token.jwt", pool.worker_token(lifetime=7200))
         container.wait_until("it is told", lambda: container.said().count(TAKEN_UP) == 2, 180)
         (tmp_path / "opt/prominence/end").touch()
@@ -426,7 +430,7 @@ def test_the_documented_command_joins_runs_its_job_and_ends(
         assert container.exec(["/usr/lib/worker-bakery/worker", "alive"]).status == 0
         assert container.wait(400) == 0
         log = container.said()
-    assert "HTCondor was idle for long enough: the container ends" in log
+    assert "HTCondor exited after IdleTimeout: ending the container" in log
     out = pool.output("mine")
     assert out.startswith("slot1\n")
     assert "/home/prominence/condor/dir_" in out
@@ -453,7 +457,7 @@ def test_without_privilege_a_job_runs_a_container_and_a_signal_ends_the_worker(
         log = container.said()
     assert "this container is not privileged" in log
     assert "are not kept from the cloud's metadata service" in log
-    assert "HTCondor has ended" in log
+    assert "HTCondor has stopped" in log
 
 
 def test_an_ordinary_user_runs_a_worker_of_his_own(
@@ -481,12 +485,12 @@ def test_an_ordinary_user_runs_a_worker_of_his_own(
         asks = ("env", "WORKER_BAKERY_HOME=/scratch/worker-bakery-65534", *as_alice)
         assert told(container, *asks)["live"]
         container.wait_until("the pool shows it", lambda: waited(container, "joined", *asks), 180)
-        assert "the pool hears of the change with" not in container.said()
+        assert "the pool will show the change after" not in container.said()
         assert pool.output("of-alice").splitlines()[-3:] == IN_THE_IMAGE
         container.kill(signal.SIGTERM)
         assert container.wait(180) == 0
         assert "jobs run as nobody, in /scratch/worker-bakery-65534/execute" in container.said()
-        assert "token.jwt can be read by others than its owner (mode 0640)" in container.said()
+        assert "token.jwt is readable by others than its owner (mode 0640)" in container.said()
         assert "eyJ" not in container.said()
     assert owner_and_mode(token) == (65534, 65534, 0o640)
     assert (scratch / "worker-bakery-65534").stat().st_mode & 0o777 == 0o700
@@ -494,4 +498,4 @@ def test_an_ordinary_user_runs_a_worker_of_his_own(
 
 def test_root_is_told_that_it_is_no_ordinary_user(image: Image, buildah: Buildah) -> None:
     entry = ["run", "--isolation", "chroot", image.name, "--", *image.entry, "--user"]
-    assert "for those who are not root" in buildah(*entry, expect=(2,)).stderr
+    assert "does not run as root" in buildah(*entry, expect=(2,)).stderr

@@ -65,7 +65,7 @@ def target(root: Path, tmp_path: Path, urls: Mapping[str, str]) -> Iterator[Chro
 
 def define(on: Chroot, standin: Standin) -> None:
     """Apply the steps of the plan for CentOS 7 that define repositories and trust keys."""
-    own = {name: repositories.given([], [f"{name}={standin.key(name)}"], keep=False).keys[name]
+    own = {name: repositories.parse_options([], [f"{name}={standin.key(name)}"], keep=False).keys[name]
            for name in ("epel", "htcondor")}  # fmt: skip
     plan = recipe.plan(golden_plans.base("centos7"), "osg", replaced=Replaced(keys=own))
     titles = ("install the keys", "trust", "define the repositories")

@@ -52,7 +52,8 @@ from worker_runtime.jobs import storage
 def run(*argv):
     return subprocess.check_output(argv).decode().strip()
 disks = [storage.Disk(path, int(run("blockdev", "--getsize64", path))) for path in %(disks)r]
-storage.candidates = lambda: disks
+assert storage.list_disks
+storage.list_disks = lambda: disks
 status = storage.main()
 %(then)s
 seen = {"status": status, "config": open(storage.CONFIG_FILE).read().splitlines()[1:]}
@@ -139,9 +140,9 @@ def test_an_empty_disk_is_formatted_and_found_again_with_what_is_on_it(
     with loop(empty) as device:
         keep = "import shutil; open(%r, 'w').write('kept'); " % (ON_DISK + "/file")
         first = settle(worker_root, device, then=keep + "status += storage.main()")
-        assert f"{device} was empty: formatted for the files of jobs" in first.said
+        assert f"{device} was empty and was formatted for job files" in first.said
         assert first.said.count("formatted") == 1
-        assert first.said.count(f"the files of jobs go to {ON_DISK}") == 2
+        assert first.said.count(f"job files go to {ON_DISK}") == 2
         assert "warning" not in first.said
         assert first.seen["config"] == [f"EXECUTE = {ON_DISK}"]
         assert (first.seen["owner"], first.seen["mode"], first.seen["status"]) == ("condor", 0o755, 0)
@@ -234,7 +235,7 @@ def test_a_disk_that_holds_anything_is_left_as_it_is(
     before = digest(empty)
     with loop(empty) as device:
         outcome = settle(worker_root, device)
-    assert f"{device} is left alone: it holds {what}" in outcome.said
+    assert f"{device} is not used: it contains {what}" in outcome.said
     assert digest(empty) == before
     assert outcome.seen["config"] == ["RESERVED_DISK = 1024"]
     assert outcome.execute == "/var/lib/condor/execute"
@@ -245,7 +246,7 @@ def test_a_disk_in_use_read_only_or_too_small_is_left_as_it_is(
 ) -> None:
     before = digest(empty)
     with loop(empty, "--read-only") as device:
-        assert f"{device} is left alone: it is read-only" in settle(worker_root, device).said
+        assert f"{device} is not used: it is read-only" in settle(worker_root, device).said
     with loop(empty, "--sizelimit", str(storage.MIN_SIZE - 512)) as device:
         assert settle(worker_root, device).execute == "/var/lib/condor/execute"
     assert digest(empty) == before
@@ -259,7 +260,7 @@ def test_a_disk_in_use_read_only_or_too_small_is_left_as_it_is(
         call(["mount", device, str(place)])
         stack.callback(call, ["umount", str(place)])
         said = settle(worker_root, device).said
-        assert f"{device} is left alone: Device or resource busy" in said
+        assert f"{device} is not used: Device or resource busy" in said
 
 
 def test_a_disk_that_fails_leaves_the_next_best_place(
@@ -287,7 +288,7 @@ MOUNT_SCRATCH = 'mkdir -p "$1/mnt"; mount {device} "$1/mnt"; {more}'
     ("more", "refusal"),
     [
         ("", ""),
-        ('chmod 1777 "$1/mnt"', "others than root may write there"),
+        ('chmod 1777 "$1/mnt"', "users other than root may write there"),
         ('ln -s /etc "$1/mnt/condor-execute"', "Not a directory"),
         ('mount -o remount,ro "$1/mnt"', ""),
     ],
@@ -328,7 +329,7 @@ def test_htcondor_uses_the_place_and_starts_without_one(worker_root: Path, tmp_p
         write(machine, conf())
         wait_for_startd(machine)
         # A container, so no disk is looked at; the operating system keeps its GiB.
-        assert "the files of jobs go to HTCondor's default place" in machine.console_text()
+        assert "job files go to HTCondor's default directory" in machine.console_text()
         assert macros(machine, "RESERVED_DISK", "EXECUTE") == ["1024", "/var/lib/condor/execute"]
         free = int(shell(machine, "df --output=avail -k /var/lib/condor/execute").split()[-1])
         assert abs(free - 1024 * 1024 - int(slot(machine, "TotalDisk"))) < 64 * 1024

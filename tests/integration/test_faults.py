@@ -114,7 +114,7 @@ def silent_mirror(bench: Bench, place: Path) -> Case:
 
 
 def truncated_base(bench: Bench, place: Path) -> Case:
-    """It would be made anew, which this mirror cannot."""
+    """The base must be built again, which fails with this mirror."""
     own = Store(place / "cache")
     base, whole = own.base(BASE.id), bench.store.base(BASE.id)
     base.parent.mkdir(parents=True)
@@ -179,7 +179,7 @@ FAULTS = {
     ),
     "a silent repository": Fault(5, ("127.0.0.1", "--apt-source"), silent_source),
     "a silent mirror": Fault(5, ("127.0.0.1", "--mirror", "Where: apptainer: read"), silent_mirror),
-    "a truncated base": Fault(5, ("127.0.0.1", "set aside as", "Where: build the base"), truncated_base),
+    "a truncated base": Fault(5, ("127.0.0.1", "renamed to", "Where: build the base"), truncated_base),
     "a truncated download": Fault(7, ("sha256", "pinned", "half.qcow2"), truncated_download),
 }
 
@@ -250,7 +250,7 @@ def test_much_output_fills_no_memory(bench: Bench, tmp_path: Path) -> None:
     assert len(said) < MEGABYTE
     (events,) = logs_of(said).iterdir()
     assert MEGABYTE < events.stat().st_size < 20 * MEGABYTE
-    assert "lines of output left out" in events.read_text()
+    assert "lines of output omitted" in events.read_text()
 
 
 def peak(case: Case, folder: Path) -> tuple[float, str]:
@@ -272,14 +272,16 @@ def test_the_disk_of_a_failed_step_is_kept_boots_and_opens_by_the_printed_comman
     done = bake(fails, "--keep-failed", "-o", str(tmp_path / "my worker.qcow2"))
     assert done.status == 1, done.err
     kept = tmp_path / "my worker.failed.qcow2"
-    printed = re.search(r"a shell in it: bake-image (shell .*)$", done.err, re.MULTILINE)
+    printed = re.search(r"a shell in it: worker-bakery (shell .*)$", done.err, re.MULTILINE)
     assert printed and str(kept) in printed[1]
     before = hashlib.sha256(kept.read_bytes()).hexdigest()
     look = ("-c", "cat /var/trace && dpkg -s apptainer | grep Status && touch /var/trace")
-    seen = command("bake-image", *shlex.split(printed[1]), "--", "sh", *look, env=fails.env)
+    seen = command("worker-bakery", *shlex.split(printed[1]), "--", "sh", *look, env=fails.env)
     assert (seen.status, seen.err) == (0, "")
     assert seen.out == "as far as here\nStatus: install ok half-configured\n"
-    typed = command("bake-image", *shlex.split(printed[1]), env=fails.env, stdin="echo in $PWD; exit 4\n")
+    typed = command(
+        "worker-bakery", *shlex.split(printed[1]), env=fails.env, stdin="echo in $PWD; exit 4\n"
+    )
     assert (typed.status, typed.out) == (4, "in /\n")
     assert hashlib.sha256(kept.read_bytes()).hexdigest() == before
     nothing_stays(bench.store.root)

@@ -1,4 +1,4 @@
-"""A key that a plan fetches: taken if it is the one that is pinned, by real curl and gpg."""
+"""A key that a plan downloads must have the pinned fingerprint; with real curl and gpg."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def fetch(name: str, fingerprint: str, into: Path) -> None:
         run.call(action.argv)
 
 
-def test_the_pinned_one_is_taken(tmp_path: Path) -> None:
+def test_pinned_key_is_accepted(tmp_path: Path) -> None:
     fetch("epel-9", PINNED["epel-9"], tmp_path / "a folder/key")
     assert (tmp_path / "a folder/key").read_bytes() == (data.KEYS / "packages" / "epel-9.asc").read_bytes()
 
 
-def test_another_is_not(tmp_path: Path) -> None:
+def test_other_key_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(WrongChecksum) as caught:
         fetch("epel-8", PINNED["epel-9"], tmp_path / "key")
     assert PINNED["epel-8"] in caught.value.message

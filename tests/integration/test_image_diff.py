@@ -1,4 +1,4 @@
-"""image-diff as its user meets it, on images and on folders with everything a file system can hold."""
+"""worker-bakery diff on images, and on folders with all types of files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import pytest
 from bakery.imagediff.records import units
 from bakery.imagediff.tree import Folder
 from bakery.runtime import qemu_img
-from provisioner.disk.file_systems import mount_root
+from provisioner.disk.file_systems import mount_root, wait_unmounted
 from provisioner.process import run
 from tests.conftest import command
 from tests.integration.test_bake import NOT_ROOT
 
 
-def compared(a: object, b: object, status: int) -> dict[str, Any]:
-    done = command("image-diff", "--json", str(a), str(b))
+def compare(a: object, b: object, status: int) -> dict[str, Any]:
+    done = command("worker-bakery", "diff", "--json", str(a), str(b))
     assert done.status == status, done.err[-3000:]
     result: dict[str, Any] = json.loads(done.out)
     assert result["same"] is (status == 0)
@@ -30,16 +30,16 @@ def compared(a: object, b: object, status: int) -> dict[str, Any]:
 
 
 def changes(result: dict[str, Any]) -> dict[str, Any]:
-    """By name, what is told of it."""
+    """Return the reported changes by name."""
     return {one["name"]: one.get("changes", one["what"]) for one in result["differences"]}
 
 
 # --- images ------------------------------------------------------------------------------------
 
 
-def test_an_image_is_the_same_as_itself(baked: dict[str, Any], image_root: Path) -> None:
-    """Once as an image, once as the folder where it is mounted."""
-    result = compared(baked["path"], image_root, 0)
+def test_image_equals_itself(baked: dict[str, Any], image_root: Path) -> None:
+    """Compare the image with the folder in which it is mounted."""
+    result = compare(baked["path"], image_root, 0)
     assert (result["differences"], result["volatile"]) == ([], [])
     assert result["compared"]["files"] > 10_000
     assert result["compared"]["packages"] > 100
@@ -47,7 +47,7 @@ def test_an_image_is_the_same_as_itself(baked: dict[str, Any], image_root: Path)
 
 @pytest.fixture
 def changed_image(baked: dict[str, Any], tmp_path: Path) -> Path:
-    """A copy of the image, raw, in which one thing of each kind is another."""
+    """A raw copy of the image with one change of each kind."""
     disk, root = tmp_path / "changed.raw", tmp_path / "root"
     qemu_img.to_raw(Path(baked["path"]), disk)
     root.mkdir()
@@ -56,6 +56,7 @@ def changed_image(baked: dict[str, Any], tmp_path: Path) -> Path:
         _change(root)
     finally:
         run.call(["umount", str(root)])
+        wait_unmounted(disk)
     return disk
 
 
@@ -76,8 +77,8 @@ def _change(root: Path) -> None:
     run.call(["setcap", "cap_net_raw+ep", str(root / "usr/bin/cat")])
 
 
-def test_each_change_of_an_image_is_named(baked: dict[str, Any], changed_image: Path) -> None:
-    result = compared(baked["path"], changed_image, 8)
+def test_every_change_of_an_image_is_reported(baked: dict[str, Any], changed_image: Path) -> None:
+    result = compare(baked["path"], changed_image, 8)
     found = changes(result)
     status = found.pop("/var/lib/dpkg/status")
     assert status[0]["field"] == "size"
@@ -96,7 +97,7 @@ def test_each_change_of_an_image_is_named(baked: dict[str, Any], changed_image: 
     assert [one["name"] for one in result["volatile"]] == ["/etc/machine-id"]
 
 
-def test_units_are_what_systemctl_says_of_the_image(image_root: Path) -> None:
+def test_unit_states_equal_systemctl(image_root: Path) -> None:
     listed = run.call(["chroot", str(image_root), "systemctl", "list-unit-files", "--no-legend"]).stdout
     theirs = {name: state for name, state, *_ in map(str.split, listed.splitlines())}
     ours = {name: fields["state"] for name, fields in units(Folder(image_root)).items()}
@@ -108,7 +109,7 @@ def test_units_are_what_systemctl_says_of_the_image(image_root: Path) -> None:
 # --- folders -----------------------------------------------------------------------------------
 
 
-def full_of_everything(root: Path) -> Path:
+def with_all_file_types(root: Path) -> Path:
     for folder in ("dev", "deep"):
         (root / folder).mkdir(parents=True)
     os.mkfifo(root / "dev/fifo")
@@ -126,22 +127,22 @@ def full_of_everything(root: Path) -> Path:
     return root
 
 
-def test_nothing_on_a_file_system_holds_it_up(tmp_path: Path) -> None:
-    """A FIFO nobody writes to, devices, a socket, names of any bytes, a terabyte of nothing."""
-    a, b = (full_of_everything(tmp_path / name) for name in "ab")
-    assert compared(a, b, 0)["compared"]["files"] > 600
+def test_special_files_do_not_block(tmp_path: Path) -> None:
+    """A FIFO without writer, devices, a socket, names of arbitrary bytes, a sparse file of 1 TiB."""
+    a, b = (with_all_file_types(tmp_path / name) for name in "ab")
+    assert compare(a, b, 0)["compared"]["files"] > 600
     with (b / "sparse").open("r+b") as file:
         file.seek((1 << 39) + 3)
         file.write(b"I")
     (b / os.fsdecode(b"not \xff utf-8\n\x1b[31m")).write_bytes(b"y")
-    assert changes(compared(a, b, 8)) == {
+    assert changes(compare(a, b, 8)) == {
         "/sparse": [{"field": "content", "at": (1 << 39) + 3}],
         "/not \\xff utf-8\\x0a\\x1b[31m": [{"field": "content", "at": 0}],
     }
 
 
 def go_deep(root: Path) -> None:
-    """Paths longer than the kernel takes at once, 4096 bytes."""
+    """Create paths longer than PATH_MAX, 4096 bytes."""
     at = os.open(root / "deep", os.O_RDONLY)
     for _ in range(600):
         os.mkdir("folders", dir_fd=at)
@@ -151,29 +152,29 @@ def go_deep(root: Path) -> None:
     os.close(at)
 
 
-def test_a_link_does_not_lead_out_of_the_tree(tmp_path: Path) -> None:
-    """What an image says is its user database may be this machine's."""
+def test_links_do_not_lead_out_of_the_tree(tmp_path: Path) -> None:
+    """An image's /etc/passwd may be a link to /etc/passwd, which is this machine's."""
     for name in "ab":
         (tmp_path / name / "etc").mkdir(parents=True)
         (tmp_path / name / "etc/passwd").symlink_to("/etc/passwd")
         (tmp_path / name / "var").symlink_to("/var")
-    result = compared(tmp_path / "a", tmp_path / "b", 0)
+    result = compare(tmp_path / "a", tmp_path / "b", 0)
     assert result["compared"] == {"packages": 0, "units": 0, "accounts": 0, "files": 3}
 
 
-def test_people_read_it(tmp_path: Path) -> None:
+def test_text_report(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name / "var/log").mkdir(parents=True)
         (tmp_path / name / "var/log/syslog").write_text(name)
         (tmp_path / name / "file").write_text(name)
-    done = command("image-diff", "-q", str(tmp_path / "a"), str(tmp_path / "b"))
+    done = command("worker-bakery", "diff", "-q", str(tmp_path / "a"), str(tmp_path / "b"))
     assert (done.status, done.out) == (8, "")
     assert "differ: nothing explains 1" in done.err
-    done = command("image-diff", str(tmp_path / "a"), str(tmp_path / "b"))
+    done = command("worker-bakery", "diff", str(tmp_path / "a"), str(tmp_path / "b"))
     assert "changed  /file: content from byte 0" in done.out
     assert "1  logs" in done.out
     assert "syslog" not in done.out
-    done = command("image-diff", "--all", str(tmp_path / "a"), str(tmp_path / "b"))
+    done = command("worker-bakery", "diff", "--all", str(tmp_path / "a"), str(tmp_path / "b"))
     assert "changed  /var/log/syslog: content from byte 0 (logs)" in done.out
 
 
@@ -200,7 +201,7 @@ def rpm_package(folder: Path, name: str, version: str, epoch: str = "") -> Path:
 
 
 def with_packages(root: Path, *packages: Path) -> Path:
-    """rpm's database of these, and nothing else of a system."""
+    """Create an rpm database with these packages and nothing else."""
     database = root / "var/lib/rpm"
     database.mkdir(parents=True)
     just = ("--justdb", "--nodeps", "--oldpackage")
@@ -209,7 +210,7 @@ def with_packages(root: Path, *packages: Path) -> Path:
 
 
 def to_berkeley_db(root: Path) -> Path:
-    """As EL7 and EL8 have it: a hash, whose key 0 is the last number given to a package."""
+    """Convert the database to a hash as in EL7 and EL8; its key 0 is the last package number."""
     file = root / "var/lib/rpm/rpmdb.sqlite"
     with sqlite3.connect(file) as database:
         rows = database.execute("SELECT hnum, blob FROM Packages").fetchall()
@@ -223,7 +224,7 @@ def to_berkeley_db(root: Path) -> Path:
     return root
 
 
-def test_rpm_s_packages_by_version_from_either_kind_of_database(tmp_path: Path) -> None:
+def test_rpm_packages_of_sqlite_and_berkeley_db(tmp_path: Path) -> None:
     old, new = (rpm_package(tmp_path / name, "kernel", name) for name in folders(tmp_path, "1", "2"))
     one = rpm_package(tmp_path / "1", "one", "1")
     two = rpm_package(tmp_path / "2", "two", "2", "Epoch: 3")
@@ -231,8 +232,8 @@ def test_rpm_s_packages_by_version_from_either_kind_of_database(tmp_path: Path) 
     before = sorted(path.name for path in a.rglob("*"))
     b = with_packages(tmp_path / "b", old, new, one, two)
     found = {
-        name: told
-        for name, told in changes(compared(a, b, 8)).items()
+        name: reported
+        for name, reported in changes(compare(a, b, 8)).items()
         if not name.startswith("/var/lib/rpm/")
     }
     assert found == {
@@ -248,34 +249,38 @@ def folders(at: Path, *names: str) -> tuple[str, ...]:
     return names
 
 
-def test_a_database_that_rpm_cannot_read(tmp_path: Path) -> None:
+def test_unreadable_rpm_database(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name / "var/lib/rpm").mkdir(parents=True)
         (tmp_path / name / "var/lib/rpm/rpmdb.sqlite").write_text(name)
-    done = command("image-diff", str(tmp_path / "a"), str(tmp_path / "b"))
+    done = command("worker-bakery", "diff", str(tmp_path / "a"), str(tmp_path / "b"))
     assert (done.status, "rpm cannot read the image's packages" in done.err) == (2, True), done.err
     assert (tmp_path / "a/var/lib/rpm/rpmdb.sqlite").read_text() == "a"
 
 
-# --- what can be missing or wrong --------------------------------------------------------------
+# --- errors --------------------------------------------------------------
 
 
-def test_what_is_no_image(baked: dict[str, Any], tmp_path: Path) -> None:
+def test_invalid_images(baked: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a disk")
     cut = tmp_path / "cut.qcow2"
     with Path(baked["path"]).open("rb") as whole:
         cut.write_bytes(whole.read(1 << 20))
     for wrong, says in (("notes.txt", "partition table"), ("cut.qcow2", "cannot be"), ("none", "neither")):
-        done = command("image-diff", str(tmp_path / wrong), str(tmp_path))
+        done = command("worker-bakery", "diff", str(tmp_path / wrong), str(tmp_path))
         assert (done.status, says in done.err) == (2, True), done.err
 
 
-def test_images_need_root_and_folders_what_is_in_them(baked: dict[str, Any], tmp_path: Path) -> None:
-    done = command("image-diff", baked["path"], str(tmp_path), prefix=NOT_ROOT)
-    assert (done.status, "only root" in done.err) == (3, True), done.err
+def test_images_require_root_and_folders_do_not(baked: dict[str, Any], tmp_path: Path) -> None:
+    done = command("worker-bakery", "diff", baked["path"], str(tmp_path), prefix=NOT_ROOT)
+    assert (done.status, "requires root" in done.err) == (3, True), done.err
     (tmp_path / "secret").mkdir(mode=0o700)
     plain = ("setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=+dac_read_search")
     done = command(
-        "image-diff", str(tmp_path), str(tmp_path), prefix=(*plain, "--ambient-caps=+dac_read_search")
+        "worker-bakery",
+        "diff",
+        str(tmp_path),
+        str(tmp_path),
+        prefix=(*plain, "--ambient-caps=+dac_read_search"),
     )
     assert done.status == 0, done.err

@@ -151,19 +151,19 @@ def test_killed(
     assert done.status == 0, done.err
     assert output.exists()
     assert list((cache / "work").iterdir()) == []
-    done = command("image-diff", "--all", str(output), baked["path"])
+    done = command("worker-bakery", "diff", "--all", str(output), baked["path"])
     assert done.status == 0, done.out
 
 
-@pytest.mark.parametrize("moment", ["open both", "compare"])
+@pytest.mark.parametrize("moment", ["mount the images", "compare"])
 def test_a_killed_comparison_leaves_nothing(moment: str, baked: dict[str, Any], tmp_path: Path) -> None:
     cache, image = tmp_path / "cache", baked["path"]
-    process = start_until(moment, cache, "image-diff", "--json", image, image)
+    process = start_until(moment, cache, "worker-bakery", "diff", "--json", image, image)
     time.sleep(0.4)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     nothing_stays(cache)
-    assert sum(file.stat().st_size for file in cache.rglob("*.raw")) == 0 or moment == "open both"
+    assert sum(file.stat().st_size for file in cache.rglob("*.raw")) == 0 or moment == "mount the images"
 
 
 INSTALL = "condor: install condor"

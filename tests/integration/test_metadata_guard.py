@@ -309,7 +309,7 @@ def test_no_way_to_set_rules_is_an_error_and_none_are_needed_to_go_without(
 ) -> None:
     failed = places.guard(path=str(tmp_path), expect=[1])
     assert "neither nft nor iptables is installed" in failed.stderr
-    assert "HTCondor does not start without that" in failed.stderr
+    assert "HTCondor does not start without the guard" in failed.stderr
     places.guard(on=False, path=str(tmp_path))
 
 
@@ -323,7 +323,7 @@ def test_htcondor_starts_only_behind_the_guard(worker_root: Path, tmp_path: Path
     ) as machine:
         machine.wait_up()
         write(machine, conf())
-        why = "the metadata service cannot be kept from jobs: nft: netlink: Operation not supported"
+        why = "cannot block jobs from the metadata service: nft: netlink: Operation not supported"
         guard = "worker-metadata-guard.service"
         machine.wait_until("it fails", lambda: state(machine, guard) == "failed", 120)
         assert why in machine.console_text()

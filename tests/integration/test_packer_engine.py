@@ -149,7 +149,7 @@ def test_a_kernel_panic_in_a_step_is_detected_and_the_disk_is_kept(
     argv = (*ARGV, "--keep-failed", "-o", str(output))
     done = command("bake-image", *argv, env=environment(small_store, programs))
     assert done.status == 5, done.err
-    for text in ("The virtual machine failed.", PANIC, "Where: a step", "bake-image shell"):
+    for text in ("The virtual machine failed.", PANIC, "Where: a step", "worker-bakery shell"):
         assert text in done.err
     kept = output.with_name("my worker.failed.qcow2")
     assert not qemu_img.other_files(kept)
@@ -168,7 +168,7 @@ def test_the_disk_of_a_failed_machine_is_kept_although_packer_removes_it(
     done = command("bake-image", *ARGV, "--keep-failed", "-o", str(output), env=env)
     assert (done.status, "no memory" in done.err) == (1, True), done.err
     kept = output.with_name("worker.failed.qcow2")
-    assert f"a shell in it: bake-image shell {kept}" in done.err
+    assert f"a shell in it: worker-bakery shell {kept}" in done.err
     assert "ssh keys" in done.err
     run.call(["qemu-io", "-r", "-c", "read -P 7 0 64k", str(kept)])
     assert not output.exists()

@@ -1,4 +1,4 @@
-"""Pins renewed from a vendor's folder, as a web server shows it, and its signed list of checksums."""
+"""Update pins from the index page of a vendor and its signed list of checksums."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 class Signer:
-    """A key of the test's own, whose public half is where update-bases looks for it."""
+    """A key for the test; its public key is in the folder where `bases --update` expects it."""
 
     def __init__(self, home: Path, keys: Path) -> None:
         home.mkdir(0o700)
         self._gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", ""]
         made = [*self._gpg, "--status-fd", "1", "--quick-gen-key", "vendor", "ed25519", "sign", "never"]
-        said = subprocess.run(made, check=True, capture_output=True, text=True).stdout
-        self.fingerprint = said.split("KEY_CREATED ")[1].split()[1]
+        output = subprocess.run(made, check=True, capture_output=True, text=True).stdout
+        self.fingerprint = output.split("KEY_CREATED ")[1].split()[1]
         exported = subprocess.run([*self._gpg, "--armor", "--export"], check=True, capture_output=True)
         keys.mkdir(exist_ok=True)
         (keys / f"{self.fingerprint}.asc").write_bytes(exported.stdout)
@@ -75,7 +75,7 @@ def signer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Signer]:
 
 @pytest.fixture
 def vendor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
-    """A folder of images with a list for each, and its address."""
+    """A folder with images and a list of checksums for each, and its URL."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     folder = tmp_path / "images"
     folder.mkdir()
@@ -107,20 +107,20 @@ def signed_by(signer: Signer) -> str:
     return f'signature = "{{image}}.CHECKSUM.asc"\nkey = "{signer.fingerprint}"'
 
 
-def test_the_newest_image_is_pinned_when_its_list_is_signed(
+def test_newest_image_with_a_signed_list_is_pinned(
     tmp_path: Path, vendor: tuple[Path, str], signer: Signer
 ) -> None:
     folder, url = vendor
     signer.sign(folder / f"{NEW}.CHECKSUM")
     path = base_file(tmp_path, url, signed_by(signer))
-    [told] = pins.update(path)
-    assert (NEW in told, signer.fingerprint in told) == (True, True)
+    [reported] = pins.update(path)
+    assert (NEW in reported, signer.fingerprint in reported) == (True, True)
     digest = hashlib.sha256(NEW.encode()).hexdigest()
     assert bases.read(path).source == VendorImage(f"{url}{NEW}", digest)
     assert list(pins.update(path)) == []
 
 
-def test_a_list_that_was_changed_or_signed_by_another_renews_nothing(
+def test_modified_or_wrongly_signed_list_changes_no_pin(
     tmp_path: Path, vendor: tuple[Path, str], signer: Signer
 ) -> None:
     folder, url = vendor
@@ -141,19 +141,19 @@ def test_a_list_that_was_changed_or_signed_by_another_renews_nothing(
     assert path.read_text() == before
 
 
-def test_what_nobody_signs_is_pinned_and_said(tmp_path: Path, vendor: tuple[Path, str]) -> None:
-    [told] = pins.update(base_file(tmp_path, vendor[1]))
-    assert "nobody signed" in told
+def test_unsigned_list_is_used_and_reported(tmp_path: Path, vendor: tuple[Path, str]) -> None:
+    [reported] = pins.update(base_file(tmp_path, vendor[1]))
+    assert "not signed" in reported
 
 
-def test_an_index_without_such_an_image(tmp_path: Path, vendor: tuple[Path, str]) -> None:
+def test_index_without_a_matching_image(tmp_path: Path, vendor: tuple[Path, str]) -> None:
     for path in vendor[0].glob("*.qcow2"):
         path.unlink()
-    with pytest.raises(BadInput, match="lists nothing like"):
+    with pytest.raises(BadInput, match="lists no file that matches"):
         list(pins.update(base_file(tmp_path, vendor[1])))
 
 
-def test_the_keys_are_those_that_their_names_say(tmp_path: Path) -> None:
+def test_keys_have_the_fingerprints_in_their_names(tmp_path: Path) -> None:
     named = {Updates(**table).key for path in data.BASES.glob("*.toml") if (table := updates(path))} - {""}
     assert len(named) == 7
     tmp_path.chmod(0o700)

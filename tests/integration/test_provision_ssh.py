@@ -57,10 +57,10 @@ class Site:
         return command(name, *argv, env=self.env, prefix=self.network.argv([]))
 
     def run(self, verb: str, *more: str, user: str = "maintainer", stdin: str = "") -> Ended:
-        """Run `provision VERB`, logging in as this user."""
+        """Run `worker-bakery VERB`, logging in as this user."""
         where = ["--ssh", f"{user}@{self.host}", "--key", str(self.home / "key")]
         prefix = self.network.argv([])
-        return command("provision", verb, *more, *where, env=self.env, prefix=prefix, stdin=stdin)
+        return command("worker-bakery", verb, *more, *where, env=self.env, prefix=prefix, stdin=stdin)
 
     def start(
         self,
@@ -82,7 +82,7 @@ class Site:
     def argv(self, plan: Plan, where: str, *more: str) -> list[str]:
         (self.home / "plan.json").write_text(json.dumps(plans.to_json(plan)))
         key, plan_file = str(self.home / "key"), str(self.home / "plan.json")
-        return ["provision", "apply", plan_file, "--ssh", where, "--key", key, *more]
+        return ["worker-bakery", "apply", plan_file, "--ssh", where, "--key", key, *more]
 
     @property
     def env(self) -> dict[str, str]:
@@ -220,7 +220,7 @@ def whole(name: str) -> Plan:
 def test_a_plan_is_applied_once(site: Site, user: str) -> None:
     site.machine.run(["apt-get", "-q", "-y", "purge", "greeter"], expect=ANY_STATUS)
     first = site.apply(whole(user), user=user)
-    assert (first.status, first.out) == (0, "6 of 6 steps applied, 0 were done before\n"), first.err
+    assert (first.status, first.out) == (0, "6 of 6 steps applied, 0 were applied before\n"), first.err
     path = f"/srv/{user}/new folder/it's a file"
     assert site.says("stat", "-c", "%a %U:%G %s", path) == f"600 root:root {len(SECRET) + 19}"
     assert site.says("stat", "-c", "%a %U", f"/srv/{user}/deep") == "700 root"
@@ -231,7 +231,9 @@ def test_a_plan_is_applied_once(site: Site, user: str) -> None:
     # The seal was not applied, no service was started, and the policy was removed.
     assert [site.has(name) for name in ("/sealed", "/run/greeter-was-started", POLICY)] == [False] * 3
     second = site.apply(whole(user), user=user)
-    assert (second.status, second.out) == (0, "nothing to do: all 6 steps are done\n"), second.err
+    assert (second.status, second.out) == (0, "nothing to do: all 6 steps were applied before\n"), (
+        second.err
+    )
     assert site.says("cat", f"/root/{user}") == "0 /root"
     again = site.apply(whole(user), "--from-scratch", "--json", user=user)
     output = json.loads(again.out)
@@ -263,12 +265,14 @@ def test_a_failed_step_is_not_retried_and_the_next_run_continues_there(site: Sit
     assert not site.has(POLICY)
     site.machine.put("/fixed", b"")
     resumed = site.apply(plan)
-    assert (resumed.status, resumed.out) == (0, "2 of 3 steps applied, 1 were done before\n"), resumed.err
+    assert (resumed.status, resumed.out) == (0, "2 of 3 steps applied, 1 were applied before\n"), (
+        resumed.err
+    )
     assert site.says("cat", "/root/fails").split() == ["one", "two", "two", "three"]
     # Steps of another plan in between do not count as applied.
     changed = planned("fails", FAILS[0], ("site", [FAILS[1][1][0], shell("other", "true")]))
-    assert site.apply(changed).out == "1 of 2 steps applied, 1 were done before\n"
-    assert site.apply(plan).out == "2 of 3 steps applied, 1 were done before\n"
+    assert site.apply(changed).out == "1 of 2 steps applied, 1 were applied before\n"
+    assert site.apply(plan).out == "2 of 3 steps applied, 1 were applied before\n"
 
 
 def test_a_connection_lost_during_a_step(site: Site) -> None:
@@ -281,7 +285,7 @@ def test_a_connection_lost_during_a_step(site: Site) -> None:
     site.machine.wait_until("the step began", lambda: site.has("/root/cut") and "begin" in cut(site), 120)
     cut_off(site, "maintainer")
     out, err = process.communicate(timeout=240)
-    assert (process.returncode, out) == (0, "2 of 2 steps applied, 0 were done before\n"), err
+    assert (process.returncode, out) == (0, "2 of 2 steps applied, 0 were applied before\n"), err
     assert f"The connection to maintainer@{site.host}:22 was lost." in err
     assert "waiting for the end of what an earlier connection began" in err
     assert cut(site) == ["first", "begin", "end", "begin", "end"]
@@ -431,7 +435,7 @@ def test_an_unknown_host_key_is_accepted_only_with_the_option(site: Site) -> Non
         fails(site.apply(SMALL), 5, "is not known", shown, "--accept-new")
         accepted = site.apply(SMALL, "--accept-new", "-q")
         assert (accepted.status, shown in accepted.err) == (0, True), accepted.err
-        assert site.apply(SMALL, "-q") == Ended(0, "nothing to do: all 1 steps are done\n", "")
+        assert site.apply(SMALL, "-q") == Ended(0, "nothing to do: all 1 steps were applied before\n", "")
     finally:
         know(site, ours)
 
@@ -459,14 +463,14 @@ def test_the_plan_of_an_image_makes_a_worker(site: Site) -> None:
     planned = command("bake-image", "--dry-run", "--json").out
     argv = ["apply", "-", "--ssh", f"maintainer@{site.host}", "--key", str(site.home / "key"), "-v"]
     prefix = site.network.argv([])
-    done = command("provision", *argv, env=site.env, prefix=prefix, stdin=planned)
+    done = command("worker-bakery", *argv, env=site.env, prefix=prefix, stdin=planned)
     total = len([step for step in json.loads(planned)["steps"] if step["role"] != "seal"]) - 1
-    assert (done.status, done.out) == (0, f"{total} of {total} steps applied, 0 were done before\n"), (
+    assert (done.status, done.out) == (0, f"{total} of {total} steps applied, 0 were applied before\n"), (
         done.err
     )
-    assert "started anew" in done.err
-    again = command("provision", *argv, env=site.env, prefix=prefix, stdin=planned)
-    assert again.out == f"nothing to do: all {total} steps are done\n", again.err
+    assert "rebooted" in done.err
+    again = command("worker-bakery", *argv, env=site.env, prefix=prefix, stdin=planned)
+    assert again.out == f"nothing to do: all {total} steps were applied before\n", again.err
     assert site.machine.run(["systemctl", "is-active", "condor"], expect=(3,)).stdout == "inactive\n"
     assert (
         site.says("systemctl", "is-enabled", "osg-worker.path", "worker-life.service") == "enabled\nenabled"
@@ -529,7 +533,7 @@ def test_a_prominence_worker_is_removed(fresh_site: Site) -> None:
     assert b"somebody" not in site.machine.run(["cat", theirs]).stdout.encode()
 
     removed = site.run("remove")
-    assert (removed.status, removed.out) == (0, "the machine is given back\n"), removed.err
+    assert (removed.status, removed.out) == (0, "removed\n"), removed.err
     after = listed(site)
     after["files"] = {row for row in after["files"] if not row.startswith("/etc/somebody-else-s ")}
     theirs_too = {row for name in LISTS for row in after[name] - before[name] if "greeter" in row}

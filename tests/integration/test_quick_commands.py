@@ -18,6 +18,7 @@ from tests.conftest import BIN
 HEAVY = {
     *("paramiko", "cryptography", "invoke", "urllib3", "testinfra", "pytest", "jwt"),
     *("yaml", "rich", "pycdlib", "difflib", "email", "importlib.metadata", "subprocess"),
+    *("shtab", "argparse_manpage"),
 }
 
 
@@ -35,6 +36,33 @@ def test_what_is_asked_before_a_bake(asked: str, tmp_path: Path) -> None:
     modules, _ = imported("bake-image", asked, cache=tmp_path / "cache")
     assert "argparse" in modules
     assert not modules & (HEAVY - ({"difflib"} if asked == "--explain" else set()))
+
+
+@pytest.mark.parametrize(
+    ("argv", "mine"),
+    [
+        (["--help"], set()),
+        (["bake", "--help"], {"bake", "bake_options"}),
+        (["verify", "--help"], {"verify"}),
+        (["apply", "--help"], {"remote"}),
+        (["bases"], {"bases"}),
+    ],
+)
+def test_worker_bakery_imports_one_command(argv: list[str], mine: set[str], tmp_path: Path) -> None:
+    modules, _ = imported("worker-bakery", *argv, cache=tmp_path / "cache")
+    assert not modules & HEAVY
+    commands = {name.split(".")[2] for name in modules if name.startswith("bakery.commands.")}
+    assert commands == mine | {"main", "command_line"}
+
+
+def test_toml_is_read_only_where_there_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    modules, _ = imported("bake-image", "--help", cache=tmp_path / "cache")
+    assert "tomllib" not in modules
+    (tmp_path / "worker-bakery").mkdir()
+    (tmp_path / "worker-bakery" / "config.toml").write_text('mirror = "http://mirror.example.edu/debian"')
+    modules, printed = imported("bake-image", "--help", cache=tmp_path / "cache")
+    assert "tomllib" in modules and "http://mirror.example.edu/debian" in printed
 
 
 def test_an_image_of_the_store(tmp_path: Path) -> None:

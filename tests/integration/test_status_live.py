@@ -221,12 +221,16 @@ def test_a_worker_is_waited_for_from_before_there_is_anything_to_ask(
     console = tmp_path / "console"
     with namespace.boot(worker_root, console=console, arguments=["cloud-init=disabled"]) as machine:
         wait_well(machine)
+        # systemd counts the watch as started before it listens.
+        machine.wait_until(
+            "the watch answers", lambda: "State:   waiting" in machine.answer("worker-image", "status"), 120
+        )
         waiting = machine.run(
             ["worker-image", "wait", "--for", "configured", "--timeout", "1"], expect=(1,)
         )
         assert waiting.stderr == (
-            "not configured within 1 s: waiting: there is no good configuration yet; "
-            "waiting for /etc/osg-worker.conf, which says whose jobs to run\n"
+            "not configured within 1 s: waiting: there is no valid configuration yet; "
+            "waiting for /etc/osg-worker.conf (missing or empty)\n"
         )
         assert machine.run(["systemctl", "is-active", "early"], expect=(0, 3)).stdout == "active\n"
         write(machine, conf("First"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bakery.commands.gen_userdata import main
+from bakery.commands.userdata import main
 from bakery.userdata import request
 from bakery.userdata.findings import Finding
 from bakery.userdata.lint import names, wrapping

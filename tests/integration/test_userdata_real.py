@@ -162,7 +162,7 @@ def seed(tmp_path: Path) -> Path:
 
 def test_the_command_starts_without_what_only_rendering_needs() -> None:
     heavy = {"yaml", "classad2", "email", "gzip", "difflib", "datetime", "pycdlib", "jwt", "rich"}
-    check = f"import sys, bakery.commands.gen_userdata; sys.exit(bool({heavy} & set(sys.modules)))"
+    check = f"import sys, bakery.commands.userdata; sys.exit(bool({heavy} & set(sys.modules)))"
     call([sys.executable, "-c", check], cwd=data.ROOT)
 
 
@@ -171,14 +171,14 @@ def test_a_full_disk_and_a_reader_that_goes_away_are_errors(tmp_path: Path) -> N
     token.write_text("aaabbb...\n")
     token.chmod(0o600)
     words = f"--token-file {token} --anyone -q --allow placeholder-token"
-    command = f"{sys.executable} -m bakery.commands.gen_userdata {words}"
+    command = f"{sys.executable} -m bakery.commands.userdata {words}"
     full = call(["bash", "-c", f"{command} >/dev/full"], cwd=data.ROOT, expect=(6,))
     assert full.stderr == (
-        "error: Cannot write to standard output: No space left on device. Free some space.\n"
+        "error: Cannot write to standard output: No space left on device. Free some disk space.\n"
     )
     left = ["bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"]
     gone = call(left, cwd=data.ROOT, expect=(1,))
-    assert gone.stderr == "error: Whatever read the output went away before its end.\n"
+    assert gone.stderr == "error: The program that reads the output exited before the end of the output.\n"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def source(tmp_path: Path, text: str) -> str:
 
 
 def packets(text: str) -> bytes:
-    """Of the key within deb822 text: no line may be empty, each begins with a blank."""
+    """Decode the key in deb822 text, in which no line may be empty and each begins with a blank."""
     found = re.search(rf"signed-by:\n {HEAD}\n \.\n((?: \S+\n)+) {TAIL}\n", text)
     assert found, text
     return base64.b64decode(found[1])
@@ -30,7 +30,7 @@ def armored(content: bytes) -> str:
     return f"{HEAD}\nComment: x\n\n{base64.encodebytes(content).decode()}=abcd\n{TAIL}\n"
 
 
-def test_fields_pass_with_their_continuations(tmp_path: Path) -> None:
+def test_fields_keep_continuation_lines(tmp_path: Path) -> None:
     text = f"# a comment\n\n{PLAIN}Check-Valid-Until: no\n\n\n{PLAIN.replace('sid', 'x' + chr(10) + ' y')}"
     read = source(tmp_path, text)
     assert "check-valid-until: no\n" in read
@@ -39,7 +39,7 @@ def test_fields_pass_with_their_continuations(tmp_path: Path) -> None:
     assert "\n\n" in read
 
 
-def test_several_files_are_several_entries(tmp_path: Path) -> None:
+def test_files_are_concatenated(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text(PLAIN.replace("sid", name))
     read = apt_source.read([tmp_path / "a", tmp_path / "b"])
@@ -47,7 +47,7 @@ def test_several_files_are_several_entries(tmp_path: Path) -> None:
     assert apt_source.read([]) == ""
 
 
-def test_keyrings_of_this_machine_become_part_of_the_text(tmp_path: Path) -> None:
+def test_keyrings_are_embedded(tmp_path: Path) -> None:
     (tmp_path / "k.gpg").write_bytes(PACKETS)
     (tmp_path / "k.asc").write_text(armored(PACKETS[:100]) + armored(PACKETS[100:]))
     for keys in (f"{tmp_path}/k.gpg", f"{tmp_path}/k.asc"):
@@ -58,7 +58,7 @@ def test_keyrings_of_this_machine_become_part_of_the_text(tmp_path: Path) -> Non
     assert packets(both) == PACKETS * 2
 
 
-def test_a_key_that_is_there_already_stays_as_it_is(tmp_path: Path) -> None:
+def test_embedded_key_is_unchanged(tmp_path: Path) -> None:
     key = "".join(f" {row or '.'}\n" for row in armored(PACKETS).strip().splitlines())
     assert f"signed-by:\n{key}" in source(tmp_path, f"{PLAIN}Signed-By:\n{key}")
 
@@ -66,35 +66,35 @@ def test_a_key_that_is_there_already_stays_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "names no repository"),
-        ("# only this\n", "names no repository"),
-        ("deb http://r.invalid/x sid main\n", "line that is no field"),
+        ("", "does not contain a repository"),
+        ("# only this\n", "does not contain a repository"),
+        ("deb http://r.invalid/x sid main\n", "invalid or repeated field"),
         (PLAIN.replace("Suites: sid\n", ""), "without Suites"),
         (PLAIN.replace("deb", "deb-src"), "without binary packages"),
-        (PLAIN + PLAIN, "line that is no field of its own: types"),
+        (PLAIN + PLAIN, "invalid or repeated field: types"),
         (PLAIN.replace("http://r.invalid", "file:///srv"), "not http:// or https://"),
         (PLAIN.replace("http://r.invalid", "/srv"), "not http:// or https://"),
-        (PLAIN.replace("//r", "//me:hunter2@r"), "has a password"),
+        (PLAIN.replace("//r", "//me:hunter2@r"), "user or password in a URI"),
         (f"{PLAIN}Signed-By: /nowhere.gpg\n", "No such file"),
         (f"{PLAIN}Signed-By: ABCDEF0123456789\n", "neither paths nor a key"),
         (f"{PLAIN}Signed-By:\n", "neither paths nor a key"),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_words(tmp_path: Path, text: str, says: str) -> None:
+def test_invalid_source_is_rejected(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(BadInput, match=re.escape(says)) as caught:
         source(tmp_path, text)
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [f"{HEAD}\n\n!!!\n{TAIL}\n", f"{HEAD}\n", ""])
-def test_a_file_that_is_no_keyring_is_refused(tmp_path: Path, content: str) -> None:
+def test_invalid_keyring_is_rejected(tmp_path: Path, content: str) -> None:
     (tmp_path / "k.asc").write_text(content)
-    with pytest.raises(BadInput, match="is no keyring"):
+    with pytest.raises(BadInput, match="is not a keyring"):
         source(tmp_path, f"{PLAIN}Signed-By: {tmp_path}/k.asc\n")
 
 
-def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
+def test_unreadable_source_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     for name in ("nowhere", "binary"):
-        with pytest.raises(BadInput, match="cannot be read"):
+        with pytest.raises(BadInput, match="Cannot read the apt source"):
             apt_source.read([tmp_path / name])

@@ -9,7 +9,7 @@ import pytest
 
 from bakery.bake.lookup import bake
 from bakery.bake.options import Options, make_plan
-from bakery.commands import bake_image
+from bakery.commands import bake as bake_command
 from bakery.image import bases, mkosi
 from bakery.image.bases import VendorImage
 from bakery.image.mkosi import Build
@@ -26,19 +26,19 @@ def write(tmp_path: Path, text: str) -> str:
     return str(tmp_path / "mine.toml")
 
 
-def test_every_known_base_reads_and_is_named_like_its_file() -> None:
+def test_every_base_has_the_name_of_its_file() -> None:
     assert {base.name for base in bases.known()} == {path.stem for path in data.BASES.glob("*.toml")}
     assert bases.DEFAULT in {base.name for base in bases.known()}
 
 
-def test_a_base_of_one_s_own(tmp_path: Path) -> None:
+def test_base_from_a_user_s_toml_file(tmp_path: Path) -> None:
     base = bases.find(write(tmp_path, VENDOR.format(url="file:///nowhere", digest="AB" * 32)))
     assert base.source == VendorImage("file:///nowhere", "ab" * 32)
     assert base.id == "ab" * 32
 
 
 @pytest.mark.parametrize("name", ["centos4", "../debian13", "/etc/passwd", "", "nowhere/x.toml"])
-def test_an_unknown_base_is_refused_and_the_known_are_named(name: str) -> None:
+def test_unknown_base_is_rejected_with_the_available_names(name: str) -> None:
     with pytest.raises(BadInput, match="debian13"):
         bases.find(name)
 
@@ -52,21 +52,21 @@ def test_an_unknown_base_is_refused_and_the_known_are_named(name: str) -> None:
         (("x86_64", "vax"), "architecture 'vax'"),
         (("2030-01-01", '"soon"'), "isoformat"),
         (('["bios"]', '["open"]'), "firmware"),
-        (("file:///nowhere", "ftp://host/x"), "'ftp' is no scheme"),
+        (("file:///nowhere", "ftp://host/x"), "'ftp' is not a supported scheme"),
         (("file:///nowhere", "https://me:secret@host/x"), "password"),
         (('name = "mine"', "name = "), "not TOML"),
     ],
 )
-def test_a_wrong_file_is_explained(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+def test_invalid_file_is_rejected(tmp_path: Path, change: tuple[str, str], says: str) -> None:
     with pytest.raises(BadInput, match=says):
         bases.find(write(tmp_path, VENDOR.format(url="file:///nowhere", digest="ab" * 32).replace(*change)))
 
 
 @pytest.mark.parametrize("spelled", ["x86_64", "x86-64", "amd64"])
-def test_an_architecture_by_any_of_its_names(spelled: str, tmp_path: Path) -> None:
+def test_synonyms_of_an_architecture(spelled: str, tmp_path: Path) -> None:
     text = VENDOR.format(url="file:///nowhere", digest="ab" * 32).replace("x86_64", spelled)
     assert bases.find(write(tmp_path, text), "x86_64").architecture == "x86_64"
-    with pytest.raises(BadInput, match="not to be had for aarch64, only for x86_64"):
+    with pytest.raises(BadInput, match="not available for aarch64, only for x86_64"):
         bases.find(write(tmp_path, text), "aarch64")
 
 
@@ -91,7 +91,7 @@ def test_one_file_for_several_architectures(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("base", bases.known(), ids=lambda base: base.name)
-def test_a_base_that_comes_with_us_says_all_that_there_is_to_know(base: bases.Base) -> None:
+def test_every_base_has_all_optional_fields(base: bases.Base) -> None:
     assert base.proof and base.htcondor and base.file_system
     assert not base.successor or base.successor in {other.name for other in bases.known()}
     for architecture in base.architectures:
@@ -103,26 +103,26 @@ def test_a_base_that_comes_with_us_says_all_that_there_is_to_know(base: bases.Ba
 TODAY = datetime.date(2026, 11, 22)
 
 
-def test_a_base_past_its_end_says_so_and_what_to_use_instead() -> None:
-    said = bases.warning(bases.find("centos7", "x86_64"), TODAY)
-    assert "2024-06-30" in said
-    assert "--base almalinux9" in said
+def test_warning_after_end_of_life_names_the_successor() -> None:
+    output = bases.warning(bases.find("centos7", "x86_64"), TODAY)
+    assert "2024-06-30" in output
+    assert "--base almalinux9" in output
     assert bases.warning(bases.find("almalinux9", "x86_64"), TODAY) == ""
 
 
-def test_the_day_of_its_end_is_still_good() -> None:
+def test_base_is_supported_on_its_last_day() -> None:
     base = bases.find("centos7", "x86_64")
     assert not base.has_ended(datetime.date(2024, 6, 30))
     assert base.has_ended(datetime.date(2024, 7, 1))
 
 
-def test_a_base_past_its_end_can_be_forbidden() -> None:
+def test_forbid_eol() -> None:
     make_plan(Options(base="almalinux9", forbid_eol=True, architecture="x86_64"))
     with pytest.raises(BadInput, match="2024-06-30"):
         make_plan(Options(base="centos7", forbid_eol=True, architecture="x86_64"))
 
 
-def test_a_file_of_one_s_own_is_a_base(tmp_path: Path) -> None:
+def test_local_file_as_base(tmp_path: Path) -> None:
     (tmp_path / "my image (2).qcow2").write_bytes(b"disk")
     base = bases.local(tmp_path / "my image (2).qcow2", "el9")
     assert (base.name, base.login, base.id) == (
@@ -133,7 +133,7 @@ def test_a_file_of_one_s_own_is_a_base(tmp_path: Path) -> None:
     assert bases.warning(base, TODAY) == ""
 
 
-def test_another_mirror_is_for_what_is_fetched() -> None:
+def test_base_url_requires_a_vendor_image() -> None:
     with pytest.raises(BadInput, match="--base-url"):
         make_plan(Options(base="debian13", base_urls=("http://host/x",)))
 
@@ -141,60 +141,62 @@ def test_another_mirror_is_for_what_is_fetched() -> None:
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["--sha256", "ab" * 32], "--sha256 is for a --base-image"),
-        (["--family", "el9"], "--family is for a --base-image"),
-        (["--base-image", "disk.qcow2"], "needs --family"),
+        (["--sha256", "ab" * 32], "--sha256 requires --base-image"),
+        (["--family", "el9"], "--family requires --base-image"),
+        (["--base-image", "disk.qcow2"], "requires --family"),
         (["--arch", "vax"], "--arch"),
         (["--base-url", "ftp://host/x"], "--base-url"),
         (["--base", "centos7", "--forbid-eol"], "2024-06-30"),
     ],
 )
-def test_options_that_do_not_fit(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bake_image.main(["--dry-run", *argv]) == 2
+def test_conflicting_options_are_rejected(
+    argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bake_command.main(["--dry-run", *argv]) == 2
     assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("asked", ["--dry-run", "--explain"])
-def test_a_plan_for_a_base_that_has_ended_says_so(
+def test_plan_for_a_base_after_end_of_life_warns(
     asked: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORKER_BAKERY_CACHE", str(tmp_path))
     ended = ["--base", "centos7", "--arch", "x86_64", asked]
-    assert bake_image.main(ended) == 0
+    assert bake_command.main(ended) == 0
     assert capsys.readouterr().err.startswith(
         "warning: CentOS Linux 7 reached its end of life on 2024-06-30"
     )
-    assert bake_image.main([*ended, "--json"]) == 0
-    said = capsys.readouterr()
-    assert "2024-06-30" in json.loads(said.err)["text"] and json.loads(said.out)["id"]
-    assert bake_image.main(["--base", "almalinux9", "--arch", "x86_64", asked]) == 0
+    assert bake_command.main([*ended, "--json"]) == 0
+    output = capsys.readouterr()
+    assert "2024-06-30" in json.loads(output.err)["text"] and json.loads(output.out)["id"]
+    assert bake_command.main(["--base", "almalinux9", "--arch", "x86_64", asked]) == 0
     assert capsys.readouterr().err == ""
 
 
-def test_a_base_is_not_thrown_away_where_it_cannot_be_had_again(tmp_path: Path) -> None:
+def test_offline_conflicts_with_rebuild_base(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="--offline"):
         bake(Options(offline=True, rebuild_base=True), Store(tmp_path), Silent())
 
 
-def test_the_list_of_bases_names_all_and_which_has_ended(capsys: pytest.CaptureFixture[str]) -> None:
-    assert bake_image.main(["--list-bases"]) == 0
+def test_list_bases_marks_bases_after_end_of_life(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bake_command.main(["--list-bases"]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert len(rows) == len(bases.known()) + 1
     assert any(row.startswith("centos7") and "(ended)" in row for row in rows)
-    assert bake_image.main(["--list-bases", "--json"]) == 0
-    told = {base["name"]: base for base in json.loads(capsys.readouterr().out)}
-    assert (told["centos7"]["ended"], told["almalinux9"]["ended"]) == (True, False)
-    assert told["centos7"]["digest"].startswith("sha256:")
+    assert bake_command.main(["--list-bases", "--json"]) == 0
+    listed = {base["name"]: base for base in json.loads(capsys.readouterr().out)}
+    assert (listed["centos7"]["ended"], listed["almalinux9"]["ended"]) == (True, False)
+    assert listed["centos7"]["digest"].startswith("sha256:")
 
 
-def test_the_recipe_is_the_embedded_base_s_id() -> None:
+def test_id_of_a_built_base_is_reproducible() -> None:
     base = bases.find("debian13")
     assert isinstance(base.source, Build)
     again = bases.find("debian13")
     assert base.id == again.id
 
 
-def test_mkosi_is_told_the_machine_s_mirror_and_no_other() -> None:
+def test_mkosi_uses_only_the_given_mirror() -> None:
     base = bases.find("debian13")
     assert isinstance(base.source, Build)
     mirror = Mirror("http://mirror.invalid/debian", "http://mirror.invalid/security")
@@ -207,7 +209,7 @@ def test_mkosi_is_told_the_machine_s_mirror_and_no_other() -> None:
     }
 
 
-def test_the_layout_of_the_disk_is_part_of_the_base_s_id(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_id_depends_on_the_disk_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     base = bases.find("debian13")
     before = base.id
     monkeypatch.setattr(mkosi, "_partition", lambda *_: "another")

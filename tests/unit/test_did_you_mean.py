@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bakery.commands import bake_image, cache, gen_userdata, image_diff, provision, verify_image
+from bakery.commands import bake, cache, diff, main, remote, verify
+from bakery.commands import userdata as gen_userdata
 from bakery.image import bases, recipe, repositories
 from bakery.userdata import rendering
 from provisioner import did_you_mean
@@ -53,24 +54,23 @@ def signals(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("main", "argv", "question"),
     [
-        (bake_image.main, "--dryrun", "Did you mean --dry-run?"),
-        (bake_image.main, "--bsae=debian13", "Did you mean --base?"),
-        (bake_image.main, "--bsae x --engin y", "Did you mean --base? Did you mean --engine?"),
-        (bake_image.main, "--worker prominance", "Did you mean prominence?"),
-        (bake_image.main, "--with aptainer", "Did you mean apptainer?"),
-        (bake_image.main, "--format qcow", "Did you mean qcow2?"),
-        (bake_image.main, "cahe list", "Did you mean cache?"),
-        (bake_image.main, "cache lst", "Did you mean list?"),
-        (bake_image.main, "cache prune --older 3", "Did you mean --older-than?"),
-        (bake_image.main, "shell image --verbos", ""),
+        (bake.main, "--dryrun", "Did you mean --dry-run?"),
+        (bake.main, "--bsae=debian13", "Did you mean --base?"),
+        (bake.main, "--bsae x --engin y", "Did you mean --base? Did you mean --engine?"),
+        (bake.main, "--worker prominance", "Did you mean prominence?"),
+        (bake.main, "--with aptainer", "Did you mean apptainer?"),
+        (bake.main, "--format qcow", "Did you mean qcow2?"),
+        (main.main, "cache lst", "Did you mean list?"),
+        (main.main, "cache prune --older 3", "Did you mean --older-than?"),
+        (main.main, "bake --dryrun", "Did you mean --dry-run?"),
+        (main.main, "shell image --verbos", ""),
         (cache.main, "list --verfy", "Did you mean --verify?"),
         (gen_userdata.main, "--anyone --token x --format scirpt", "Did you mean script?"),
         (gen_userdata.main, "--anyone --token x --allow expired-tokne", "Did you mean expired-token?"),
-        (provision.main, "apply plan --sh root@x", "Did you mean --ssh?"),
-        (provision.main, "aply plan --ssh root@x", "Did you mean apply?"),
-        (image_diff.main, "a b --al", "Did you mean --all?"),
-        (image_diff.main, "a b --everything", ""),
-        (verify_image.main, "--levle boot", "Did you mean --level?"),
+        (remote.main, "plan --sh root@x", "Did you mean --ssh?"),
+        (diff.main, "a b --al", "Did you mean --all?"),
+        (diff.main, "a b --everything", ""),
+        (verify.main, "--levle boot", "Did you mean --level?"),
     ],
 )
 @pytest.mark.usefixtures("signals")
@@ -89,7 +89,7 @@ def test_each_command_makes_suggestions(
 @pytest.mark.usefixtures("signals")
 def test_suggestions_do_not_repeat_a_token(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        bake_image.main([TOKEN, f"--bsae={TOKEN}"])
+        bake.main([TOKEN, f"--bsae={TOKEN}"])
     output = capsys.readouterr().err
     assert "Did you mean --base?" in output and "c2lnbmF0dXJl" not in output
 
@@ -130,7 +130,7 @@ def test_suggestions_for_names_other_than_options() -> None:
         (lambda: repositories.of_base("el9", "9", urls), ""),
     ):
         assert f"Did you mean {expected}?" in refused(do) or not expected
-    with pytest.raises(ValueError, match=r"\(is it amd64\?\)"):
+    with pytest.raises(ValueError, match=r"\(did you mean amd64\?\)"):
         bases.architecture_named("amd46")
 
 

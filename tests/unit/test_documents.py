@@ -1,115 +1,224 @@
-"""README against the code: exit codes, options, keys."""
+"""The documentation: generated pages are current, links resolve, and every example is a valid command."""
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import json
-import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bakery.commands import bake_image, gen_userdata, image_diff, provision, verify_image
-from bakery.image import bases
-from bakery.runtime import data
-from bakery.userdata import batch, keys, rendering
 from provisioner import errors
+from tests import documents
+from tests.documents import PAGES, ROOT, Block, name
+from tools.reference import commands, findings, image_tests, pages, site, tables
+from tools.reference import markdown as markdown_of
+from tools.reference.markdown import Outdated
 
-README = (Path(__file__).parent.parent.parent / "README.md").read_text()
+README = ROOT / "README.md"
+DOCS = [page for page in PAGES if page != README]
+
+
+# --- generated pages ---------------------------------------------------------------------------
+
+
+def test_the_generated_pages_are_current() -> None:
+    assert [name(path) for path in pages.outdated()] == [], "run scripts/docs generate"
+
+
+def test_a_page_that_differs_or_belongs_to_no_command_is_outdated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "REFERENCE", tmp_path)
+    assert pages.outdated() == list(pages.pages())
+    pages.write()
+    assert pages.outdated() == []
+    (tmp_path / "states.md").write_text("changed")
+    (tmp_path / "commands" / "gone.md").write_text("# gone")
+    assert {path.name for path in pages.write()} == {"states.md", "gone.md"}
+    assert not (tmp_path / "commands" / "gone.md").exists()
+
+
+def test_a_name_without_a_sentence_and_a_sentence_without_a_name_are_errors() -> None:
+    with pytest.raises(Outdated, match="b has no sentence"):
+        markdown_of.described("x", ["a", "b"], {"a": "A"})
+    with pytest.raises(Outdated, match="no c any more"):
+        markdown_of.described("x", ["a"], {"a": "A", "c": "C"})
+
+
+def test_a_severity_that_the_sentence_leaves_out_is_an_error() -> None:
+    assert {"error", "warning"} <= findings.severities()["foreign-token"]
+    with pytest.raises(Outdated, match="also is note"):
+        findings._checked("x", ["error", "text"], {"error", "note"})
+
+
+def test_a_cell_is_one_line_and_keeps_its_bars() -> None:
+    shown = "| a | b |\n| --- | --- |\n| x&#124;y z | |\n| <code>&lt;a&gt;&#124;b</code> `c` | |"
+    assert markdown_of.table(("a", "b"), [("x|y\nz", ""), ("`<a>|b` `c`", "")]) == shown
+
+
+def test_every_image_test_has_a_level() -> None:
+    found = list(image_tests.tests())
+    assert {"offline", "boot"} <= {marker for test in found for marker in test.markers}
+    assert all({"offline", "boot"} & test.markers for test in found)
+
+
+def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    inner = commands.verbs(parser)
+    yield from (leaf for verb in inner.values() for leaf in leaves(verb))
+    if not inner:
+        yield parser
+
+
+@pytest.mark.parametrize("program", commands.programs(), ids=lambda program: program.name)
+def test_every_option_has_a_meaning(program: commands.Program) -> None:
+    for parser in leaves(program.parser):
+        options = [action for action in parser._actions if action.option_strings]
+        assert {action.dest for action in options if not action.help} <= {"accel"}
+
+
+# --- exit codes --------------------------------------------------------------------------------
 
 
 def classes() -> dict[str, int]:
     return {
-        name: kind.exit_code
-        for name, kind in inspect.getmembers(errors, inspect.isclass)
-        if issubclass(kind, errors.BakeryError) and kind not in (errors.BakeryError, errors.Interrupted)
+        kind: found.exit_code
+        for kind, found in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(found, errors.BakeryError) and found not in (errors.BakeryError, errors.Interrupted)
     }
 
 
-def test_every_cause_has_its_exit_code_in_the_readme() -> None:
-    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", README, re.MULTILINE)
-    assert {name: int(code) for code, name in rows} == classes()
+def test_every_cause_has_an_exit_code_of_its_own() -> None:
     assert len(set(classes().values())) == len(classes())
+    assert all(f"| {code} | `{kind}` |" in tables.exit_codes() for kind, code in classes().items())
 
 
 def test_signals_end_with_the_shell_s_codes() -> None:
     assert (errors.Interrupted(2).exit_code, errors.Interrupted(15).exit_code) == (130, 143)
-    assert "130, 143" in README
 
 
 def test_an_error_keeps_its_code_across_a_process_boundary() -> None:
-    for name, code in classes().items():
-        if name != "CommandFailed":
-            made = getattr(errors, name)("what", "do")
+    for kind, code in classes().items():
+        if kind != "CommandFailed":
+            made = getattr(errors, kind)("what", "do")
             again = errors.from_event(json.loads(json.dumps(errors.to_event(made))))
             assert (again.exit_code, str(again)) == (code, "what do")
 
 
-@pytest.mark.parametrize("kind", rendering.KINDS)
-def test_every_key_of_the_worker_s_file_is_in_the_readme_with_its_default(kind: str) -> None:
-    table = json.loads((data.WORKER / kind / "usr/lib/worker-bakery/keys.json").read_text())
-    replaced = {row["instead_of"] for row in table["keys"] if row.get("instead_of") and row["default"]}
-    for row in table["keys"]:
-        required = row["required"] and row["key"] not in replaced
-        default = "required" if required else f"`{row['default']}`" if row["default"] else ""
-        assert re.search(rf"^\| `{row['key']}` \| {re.escape(default)} ?\|", README, re.MULTILINE), row[
-            "key"
-        ]
+# --- all pages ---------------------------------------------------------------------------------
 
 
-def test_every_option_and_column_of_gen_userdata_is_in_the_readme() -> None:
-    table = README[README.index("| option | means |") : README.index("Where to paste it")]
-    options = {word for action in gen_userdata.parser()._actions for word in action.option_strings}
-    missing = {word for word in options if not re.search(rf"`{word}\b", table)}
-    assert missing == {"-h"}
-    columns = re.findall(r"\w+", table[table.index("any of `file") : table.index("and each key")])
-    assert set(batch.columns()) - set(keys.settable()) == set(columns) - {"any", "of"}
-    more = re.search(r"--worker prominence` also `([a-z_ ]+)`", table)
-    assert more and set(batch.columns("prominence")) - set(keys.settable("prominence")) == (
-        set(batch.columns()) - set(keys.settable()) | set(more[1].split())
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_has_a_target(page: Path) -> None:
+    assert documents.broken_links(page, page.read_text()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_call_of_our_commands_is_accepted_by_their_parsers(page: Path) -> None:
+    assert documents.wrong_calls(page.read_text()) == []
+
+
+@pytest.mark.parametrize("page", DOCS, ids=name)
+def test_every_code_block_names_its_language(page: Path) -> None:
+    assert [block.line for block in documents.blocks(page.read_text()) if not block.language] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_path_of_the_repository_exists(page: Path) -> None:
+    assert documents.missing_paths(page.read_text()) == []
+
+
+def test_the_readme_is_short() -> None:
+    """Details are in docs/."""
+    assert len(README.read_text().splitlines()) <= 150
+
+
+# --- the checks themselves ---------------------------------------------------------------------
+
+
+def test_links_are_found_outside_code_only(tmp_path: Path) -> None:
+    text = (
+        "# A b\n\n[x](#a-b) [y](#no) [z](gone.md) [w](there.md#c-1) [v](there.md#d) `[q](q.md)`\n"
+        "[e](https://example.org/x)\n```text\n[r](r.md)\n```\n"
     )
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    (tmp_path / "there.md").write_text("# `C`\n# C\n")
+    assert documents.broken_links(page, text) == ["#no", "gone.md", "there.md#d"]
 
 
-def row(base: bases.Base) -> str:
-    name = f"`{base.name}`" + (" (default)" if base.name == bases.DEFAULT else "")
-    cells = (
-        name,
-        ", ".join(base.architectures),
-        base.end_of_life,
-        base.file_system,
-        ", ".join(base.firmware),
-        f"`{base.login}`",
-        base.htcondor,
-        base.proof,
+def test_an_unknown_option_a_missing_script_and_an_unknown_command_are_found() -> None:
+    text = (
+        "```sh\nsudo A=1 gen-userdata --token-file token --projekt TG-1 >x 2>&1\n"
+        "worker-bakery bake --base rocky9 \\\n    -o worker.qcow2 && scripts/nothing\n"
+        "cat <<'EOF' >file\nworker-bakery nothing here\nEOF\n```\n"
+        "```console\n$ worker-bakery bakes  # not such\nworker-bakery output\n```\n\n"
+        "    bake-image --nothing\n"
     )
-    return f"| {' | '.join(cells)} |"
+    found = documents.wrong_calls(text)
+    assert [line.split(":")[0] for line in found] == [
+        "gen-userdata --token-file token --projekt TG-1",
+        "scripts/nothing",
+        "worker-bakery bakes",
+        "bake-image --nothing",
+    ]
 
 
-def test_the_readme_s_table_of_bases_is_what_their_files_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bases, "host", lambda: "x86_64")
-    start = README.index("| base | for | until |")
-    table = README[start : README.index("\n\n", start)].splitlines()[2:]
-    assert table == [row(base) for base in bases.known()]
+def test_what_a_reader_types_at_a_prompt_includes_continuation_lines() -> None:
+    block = Block("console", "", "$ a \\\n    b\noutput\n$ c\n", 1)
+    assert documents.typed(block) == "a \\\n    b\nc\n"
 
 
-def test_every_option_that_says_what_the_base_is_is_in_the_readme() -> None:
-    [group] = [group for group in bake_image._parser()._action_groups if group.title == "the base"]
-    section = README[README.index("### Bases") : README.index("### Exit codes")]
-    options = {word for action in group._group_actions for word in action.option_strings}
-    assert options
-    assert {word for word in options if not re.search(rf"^\| .*`{word}\b", section, re.MULTILINE)} == set()
+def test_a_path_that_is_gone_is_found() -> None:
+    assert documents.missing_paths("`tests/unit` `bakery/gone.py` `packer/bases/NAME.toml`") == [
+        "bakery/gone.py"
+    ]
+
+
+# --- the site ----------------------------------------------------------------------------------
+
+
+def test_the_navigation_has_every_page_once() -> None:
+    def flat(entries: object) -> Iterator[str]:
+        if isinstance(entries, str):
+            yield entries
+        elif isinstance(entries, dict):
+            for inner in entries.values():
+                yield from flat(inner)
+        elif isinstance(entries, list):
+            for inner in entries:
+                yield from flat(inner)
+
+    docs = ROOT / "docs"
+    assert sorted(flat(site.navigation(docs))) == sorted(page.relative_to(docs).as_posix() for page in DOCS)
+
+
+def test_the_mark_of_blocks_that_are_run_is_not_on_the_site() -> None:
+    assert site.without_info("- a\n    ```sh run\n    x\n    ```\n") == "- a\n    ```sh\n    x\n    ```\n"
+
+
+def test_links_out_of_the_site_become_text() -> None:
+    docs = ROOT / "docs"
+    text = "[a](../CONTRIBUTING.md#x) [b](index.md) [c](https://example.org) [d](../gone.md)"
+    shown = site.without_outer_links(text, docs, docs)
+    assert shown == "a [b](index.md) [c](https://example.org) [d](../gone.md)"
 
 
 @pytest.mark.parametrize(
-    "command",
-    [bake_image, gen_userdata, image_diff, provision, verify_image],
-    ids=lambda m: m.__name__,
+    "html",
+    [
+        '<script src="https://cdn.example.org/x.js"></script>',
+        "<script src=//cdn.example.org/x.js></script>",
+        '<link rel="stylesheet" href="https://fonts.example.org/css">',
+        '<img alt="" src="http://example.org/x.png">',
+    ],
 )
-def test_every_command_explains_itself(command: object, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        command.main(["--help"])  # type: ignore[attr-defined]
-    assert end.value.code == 0
-    shown = capsys.readouterr().out
-    assert "usage: " in shown
-    for option in ("--json", "--version", "--quiet", "--verbose"):
-        assert option in shown
+def test_what_would_be_loaded_from_another_host_is_seen(html: str) -> None:
+    assert len(site.foreign(html)) == 1
+
+
+def test_links_for_readers_load_nothing() -> None:
+    html = '<a href="https://example.org">x</a><link rel="canonical" href="https://example.org/">'
+    assert site.foreign(html + '<script src="assets/x.js"></script>') == []

@@ -1,4 +1,4 @@
-"""What --explain says of two plans."""
+"""Tests of bake-image --explain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bakery.image import bases, recipe
-from bakery.store.explain import Change, Earlier, compare, explain, nearest, to_json, to_text
+from bakery.store.explain import Change, Earlier, compare, explain, nearest_plan, to_json, to_text
 from bakery.store.store import Store, commit, work_folder
 from provisioner import plan as plans
 from provisioner.plan import Plan, PlannedStep, chained_id
@@ -42,13 +42,13 @@ def test_equal_plans_have_no_difference() -> None:
     assert changes(make(INSTALL, two(b"x\n")), make(INSTALL, two(b"x\n"))) == []
 
 
-def test_of_a_changed_text_the_lines_are_shown_and_no_other_file() -> None:
-    (change,) = changes(make(two(b"one\nkept\n"), ENABLE), make(two(b"two\nkept\n"), ENABLE))
+def test_changed_text_file_yields_a_unified_diff() -> None:
+    (change,) = changes(make(two(b"one\nsame\n"), ENABLE), make(two(b"two\nsame\n"), ENABLE))
     assert (change.how, change.title) == ("changed", "the files")
-    assert change.lines == ("--- /b", "+++ /b", "@@ -1,2 +1,2 @@", "-one", "+two", " kept")
+    assert change.lines == ("--- /b", "+++ /b", "@@ -1,2 +1,2 @@", "-one", "+two", " same")
 
 
-def test_of_changed_bytes_size_and_digest_are_shown() -> None:
+def test_changed_binary_file_yields_sizes_and_digests() -> None:
     (change,) = changes(make(two(b"\xff\x00")), make(two(b"\xff\x00\x01")))
     assert [line.rpartition(" ")[0] for line in change.lines] == [
         "-/b: 2 bytes, sha256",
@@ -56,9 +56,9 @@ def test_of_changed_bytes_size_and_digest_are_shown() -> None:
     ]
 
 
-def test_a_mode_and_a_file_more_are_told() -> None:
+def test_changed_mode_and_added_file() -> None:
     (change,) = changes(make(two(b"x\n")), make(two(b"x\n", 0o755)))
-    assert change.lines == ("/b: mode 0644 is 0755 now",)
+    assert change.lines == ("/b: mode 0644 → 0755",)
     more = Files("the files", (*two(b"x\n").files, File("/c", b"new\n")))
     (change,) = changes(make(two(b"x\n")), make(more))
     assert change.lines[:2] == ("--- /dev/null", "+++ /c")
@@ -70,7 +70,7 @@ def test_steps_added_and_removed() -> None:
     assert [(c.how, c.title) for c in changes(new, old)] == [("removed", "enable a.service")]
 
 
-def test_a_changed_command_shows_both() -> None:
+def test_changed_command_yields_both_commands() -> None:
     (change,) = changes(
         make(Command("do", ("sh", "-c", "a\nb"))), make(Command("do", ("sh", "-c", "a\nc")))
     )
@@ -78,79 +78,79 @@ def test_a_changed_command_shows_both() -> None:
     assert "+c'" in change.lines
 
 
-def test_another_base_of_the_same_name_is_a_change() -> None:
+def test_replaced_base_is_a_change() -> None:
     (change,) = changes(make(INSTALL), make(INSTALL, base_id="1" * 64))
     assert change.role == "base"
 
 
-def test_a_token_is_not_shown() -> None:
+def test_token_is_removed() -> None:
     (change,) = changes(make(two(b"x\n")), make(two(f"Token = {TOKEN}\n".encode())))
     assert "c2lnbmF0dXJl" not in "\n".join(change.lines)
     assert any(line.startswith("+Token") for line in change.lines)
 
 
-def test_the_stamp_is_never_what_changed() -> None:
+def test_stamp_is_ignored() -> None:
     base = bases.find("debian13")
-    stamped = recipe.stamped(make(INSTALL), base)
-    assert [c.title for c in changes(stamped, recipe.stamped(make(INSTALL, ENABLE), base))] == [
+    stamped = recipe.with_stamp(make(INSTALL), base)
+    assert [c.title for c in changes(stamped, recipe.with_stamp(make(INSTALL, ENABLE), base))] == [
         ENABLE.title
     ]
 
 
-def test_nearest_shares_most_steps_and_of_several_is_the_last_made() -> None:
+def test_nearest_plan_shares_most_steps_and_is_the_latest() -> None:
     plan = make(INSTALL, two(b"new\n"), ENABLE)
     far = Earlier(make(Packages("apt", frozenset({"other"}))), "2026-05-01")
     older = Earlier(make(INSTALL, two(b"old\n"), ENABLE), "2026-01-01")
     newer = Earlier(make(INSTALL, two(b"newer\n"), ENABLE), "2026-03-01")
     foreign = Earlier(make(INSTALL, two(b"new\n"), base="other"), "2026-06-01")
     unlike = Earlier(make(INSTALL, two(b"new\n"), kind="other"), "2026-06-01")
-    assert nearest(plan, [far, older, newer, foreign, unlike]) == newer
-    assert nearest(plan, [foreign, unlike]) is None
+    assert nearest_plan(plan, [far, older, newer, foreign, unlike]) == newer
+    assert nearest_plan(plan, [foreign, unlike]) is None
 
 
 # --- against a store ---------------------------------------------------------------------------
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Store:
+def cache(tmp_path: Path) -> Store:
     return Store(tmp_path / "cache")
 
 
-def put(kept: Store, at: Path, plan: Plan, **more: Any) -> None:
-    with work_folder(kept) as work:
+def put(cache: Store, at: Path, plan: Plan, **more: Any) -> None:
+    with work_folder(cache) as work:
         (work / "disk").write_bytes(b"disk")
         manifest = {"base_id": plan.base_id, "size": 4, "made": "2026-01-01", "plan": plans.to_json(plan)}
         commit(work / "disk", at, {**manifest, **more})
 
 
-def test_an_empty_store_has_nothing_and_stays_empty(kept: Store) -> None:
-    found = explain(make(INSTALL, ENABLE), kept)
+def test_empty_store_is_not_modified(cache: Store) -> None:
+    found = explain(make(INSTALL, ENABLE), cache)
     assert (found.cached, found.by, found.earlier, found.base) == (0, "", None, False)
-    assert "knows no earlier plan" in "\n".join(to_text(found))
-    assert not kept.root.exists()
+    assert "contains no earlier plan" in "\n".join(to_text(found))
+    assert not cache.root.exists()
 
 
-def test_a_checkpoint_saves_its_steps_and_tells_what_it_was_made_for(kept: Store) -> None:
+def test_checkpoint_saves_its_steps_and_is_compared(cache: Store) -> None:
     old, new = make(INSTALL, two(b"old\n")), make(INSTALL, two(b"new\n"))
-    put(kept, kept.base(BASE_ID), old)
-    put(kept, kept.checkpoint(old.id_after(1)), old, steps=1)
-    said = to_json(explain(new, kept))
-    assert [step["cached"] for step in said["steps"]] == [True, False]
-    assert said["cached"] == {"steps": 1, "by": f"checkpoint {old.steps[0].id[:12]}"}
-    assert "-old" in said["changes"][0]["lines"]
+    put(cache, cache.base(BASE_ID), old)
+    put(cache, cache.checkpoint(old.id_after(1)), old, steps=1)
+    explained = to_json(explain(new, cache))
+    assert [step["cached"] for step in explained["steps"]] == [True, False]
+    assert explained["cached"] == {"steps": 1, "by": f"checkpoint {old.steps[0].id[:12]}"}
+    assert "-old" in explained["changes"][0]["lines"]
 
 
-def test_a_checkpoint_over_no_base_saves_nothing(kept: Store) -> None:
+def test_checkpoint_without_its_base_saves_no_step(cache: Store) -> None:
     plan = make(INSTALL, ENABLE)
-    put(kept, kept.checkpoint(plan.id_after(1)), plan, steps=1)
-    assert explain(plan, kept).cached == 0
+    put(cache, cache.checkpoint(plan.id_after(1)), plan, steps=1)
+    assert explain(plan, cache).cached == 0
 
 
-def test_a_kept_image_has_every_step_and_a_short_one_none(kept: Store) -> None:
+def test_cached_image_saves_all_steps_and_a_truncated_one_none(cache: Store) -> None:
     plan = make(INSTALL, ENABLE)
-    put(kept, kept.image(plan), plan)
-    assert explain(plan, kept).cached == 2
-    kept.image(plan).write_bytes(b"dis")
-    found = explain(plan, kept)
+    put(cache, cache.image(plan), plan)
+    assert explain(plan, cache).cached == 2
+    cache.image(plan).write_bytes(b"dis")
+    found = explain(plan, cache)
     assert found.cached == 0
-    assert "nothing changed" in "\n".join(to_text(found))
+    assert "none; the image is no longer in the cache" in "\n".join(to_text(found))

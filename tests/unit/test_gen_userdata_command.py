@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bakery.commands.gen_userdata import main
+from bakery.commands.userdata import main
 from bakery.userdata import rendering, token
 from bakery.verify.pool import idtoken
 from provisioner import errors
@@ -78,7 +78,7 @@ def test_the_documented_call(token_file: str, capsys: Captured) -> None:
         "note:   a job of no project: left alone (UNDEFINED)",
         "note: It can join the OSPool (cm-1.ospool.osg-htc.org and cm-2.ospool.osg-htc.org) until "
         f"{until}, and powers off after 25 min without a job.",
-        "note: Find it by: condor_status -pool cm-1.ospool.osg-htc.org",
+        "Next: condor_status -pool cm-1.ospool.osg-htc.org  # find the worker, once it has started",
     ]
 
 
@@ -119,14 +119,14 @@ def test_no_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: Captured) ->
 def test_a_token_on_the_command_line_is_warned_about(capsys: Captured) -> None:
     assert main(["--token", CANARY, *PROJECT]) == 0
     said = capsys.readouterr()
-    assert said.err.startswith("warning: --token shows the token to everybody")
+    assert said.err.startswith("warning: --token shows the token to all users")
     assert CANARY not in said.err
 
 
 def test_a_world_readable_token_file_is_warned_about(token_file: str, capsys: Captured) -> None:
     Path(token_file).chmod(0o644)
     assert main(["-q", "--token-file", token_file, *PROJECT]) == 0
-    assert "Everybody on this machine can read" in capsys.readouterr().err
+    assert "All users of this machine can read" in capsys.readouterr().err
 
 
 def test_output_is_private_and_whole(token_file: str, tmp_path: Path, capsys: Captured) -> None:
@@ -142,7 +142,7 @@ def test_output_is_private_and_whole(token_file: str, tmp_path: Path, capsys: Ca
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     assert conf_of(out.read_text())["Token"] == CANARY
     assert said.out == ""
-    assert f"note: {out} holds the token; only you can read it.\n" in said.err
+    assert f"note: {out} contains the token; only its owner can read it.\n" in said.err
     assert names_in(tmp_path) == ["token", "user-data"]
 
 
@@ -184,7 +184,7 @@ def test_the_token_from_the_environment(monkeypatch: pytest.MonkeyPatch, capsys:
     assert CANARY not in said.err
     monkeypatch.setenv("WORKER_TOKEN", "")
     assert main([*PROJECT]) == 2
-    assert "WORKER_TOKEN is set, but empty" in capsys.readouterr().err
+    assert "WORKER_TOKEN is empty" in capsys.readouterr().err
 
 
 def test_an_option_comes_before_the_environment(
@@ -216,7 +216,7 @@ def test_without_a_token_and_a_terminal_it_is_refused(
 ) -> None:
     stdin(monkeypatch, b"")
     assert main([*PROJECT]) == 2
-    assert "There is no token. Give --token-file FILE" in capsys.readouterr().err
+    assert "A token is required. Use --token-file FILE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", ["aaabbb...", "<token>", "xxxxx"])
@@ -307,12 +307,12 @@ def test_the_worker_gets_its_token_itself(
     assert "Token =" not in made
     assert "It holds a token" not in made
     assert f"with {source}, which nobody has checked, and powers off" in said
-    assert f"{out} holds no token" in said
+    assert f"{out} contains no token" in said
     monkeypatch.setenv("WORKER_TOKEN", CANARY)
     assert main([*words, *PROJECT]) == 0
     said_now = capsys.readouterr()
     assert CANARY not in said_now.out
-    assert "note: WORKER_TOKEN is left alone" in said_now.err
+    assert "note: WORKER_TOKEN is ignored" in said_now.err
     assert main([*words, *PROJECT, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["token_expires"] is None
 
@@ -416,11 +416,11 @@ def test_a_dash_is_standard_output(token_file: str, capsys: Captured) -> None:
         ([*PROJECT, "--set", f"Token={CANARY}"], "--set does not take 'Token'. Use --token-file."),
         ([*PROJECT, "--set", f"{CANARY}=1"], "--set does not take '["),
         ([*PROJECT, "--set", f"LoginGrace={CANARY}"], "--set LoginGrace got a token"),
-        ([*PROJECT, "--tokn=" + CANARY], "no option (--tokn)"),
-        ([*PROJECT, CANARY], "no option."),
-        ([*PROJECT, "--include", "x", "--format", "conf"], "--include makes a multi-part"),
+        ([*PROJECT, "--tokn=" + CANARY], "not recognized (--tokn)"),
+        ([*PROJECT, CANARY], "not recognized."),
+        ([*PROJECT, "--include", "x", "--format", "conf"], "--include requires --format mime"),
         ([*PROJECT, "--include", "/no/such/file"], "Cannot read /no/such/file"),
-        ([*PROJECT, "--iso", "x", "--base64"], "Leave away --base64"),
+        ([*PROJECT, "--iso", "x", "--base64"], "Omit --base64"),
         ([*PROJECT, "--cloud", "jetstream2", "--gzip"], "gzip does not survive. Leave away --gzip."),
         ([*PROJECT, "--start", "True; x"], "a ; that would cut off the rest"),
         ([*PROJECT, "--start", "a b"], "Start is no expression to HTCondor"),
@@ -485,7 +485,7 @@ def test_a_token_instead_of_a_file(tmp_path: Path, capsys: Captured) -> None:
     assert main(["--token-file", "/dev/zero", *PROJECT]) == 2
     said = capsys.readouterr().err
     assert CANARY not in said
-    assert "wants the name of a file" in said
+    assert "takes the name of a file" in said
     assert "No such file or directory" in said
     assert "Is a directory" in said
 

@@ -1,4 +1,4 @@
-"""The comparison as a pure function: trees as data."""
+"""The comparison as a pure function of trees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from bakery.imagediff import differ, records, report
 from bakery.imagediff.differ import Result
 from bakery.imagediff.files import Change, Difference
-from bakery.imagediff.tree import Node, shown
+from bakery.imagediff.tree import Node, printable
 from bakery.imagediff.volatile import TABLE
 
 FOLDER = Node("folder", 0o755)
@@ -23,7 +23,7 @@ UNIT = b"[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n
 
 @dataclass(frozen=True)
 class Data:
-    """A tree: files by path, with their content, and whatever else."""
+    """A tree: files by path with their content, and other nodes."""
 
     files: Mapping[bytes, bytes]
     others: Mapping[bytes, Node]
@@ -61,7 +61,7 @@ def named(result: Result) -> list[str]:
     return [report.line(one) for one in result.differences]
 
 
-def test_a_tree_is_the_same_as_itself() -> None:
+def test_tree_equals_itself() -> None:
     one = tree({b"/etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n", b"/a/b/c": b"x"}, d=FOLDER)
     result = difference(one, one)
     assert result.differences == ()
@@ -89,11 +89,11 @@ def test_a_tree_is_the_same_as_itself() -> None:
         ),
     ],
 )
-def test_what_differs_of_a_name_is_told(a: Node, b: Node, says: str) -> None:
+def test_changed_fields_are_reported(a: Node, b: Node, says: str) -> None:
     assert named(difference(tree(x=a), tree(x=b))) == [f"changed  /x: {says}"]
 
 
-def test_a_byte_an_addition_and_a_removal() -> None:
+def test_changed_content_added_and_removed_files() -> None:
     a, b = tree({b"/e/one": b"abc", b"/gone": b""}), tree({b"/e/one": b"abX", b"/new\n\xff/in": b""})
     assert named(difference(a, b)) == [
         "changed  /e/one: content from byte 2",
@@ -103,7 +103,7 @@ def test_a_byte_an_addition_and_a_removal() -> None:
     ]
 
 
-def test_what_took_a_folder_s_place_is_not_looked_into() -> None:
+def test_link_in_place_of_a_folder_is_not_followed() -> None:
     result = difference(tree({b"/d/in": b""}), tree(d=Node("link", 0o777, target=b"/")))
     assert named(result) == ["changed  /d: type folder → link", "removed  /d/in"]
 
@@ -111,28 +111,28 @@ def test_what_took_a_folder_s_place_is_not_looked_into() -> None:
 @pytest.mark.parametrize(
     "name", [b"a\\nb", b"a\nb", b"\xff\xfe", "é\u202e".encode(), b"\\x0a", b"\n", b"\x1b[31m"]
 )
-def test_a_name_is_saidon_one_line_and_can_be_had_back(name: bytes) -> None:
-    text = shown(name)
+def test_printable_name_is_one_line_and_reversible(name: bytes) -> None:
+    text = printable(name)
     assert text.isprintable()
     back = text.encode().decode("unicode-escape").encode("latin-1")
     assert back == name
 
 
-def test_two_names_never_look_the_same() -> None:
-    assert shown(b"\xff") != shown(b"\\xff")
-    assert shown(b"\n") != shown(b"\\n")
+def test_printable_names_are_unique() -> None:
+    assert printable(b"\xff") != printable(b"\\xff")
+    assert printable(b"\n") != printable(b"\\n")
 
 
-# --- what files mean ---------------------------------------------------------------------------
+# --- records ---------------------------------------------------------------------------
 
 
-def test_a_package_s_version() -> None:
+def test_package_versions() -> None:
     a, b = (tree({records.DPKG_STATUS: STATUS % version}) for version in (b"23.9.6", b"23.9.7"))
     assert named(difference(a, b))[0] == "changed  condor:amd64: version 23.9.6 → 23.9.7"
     assert records.packages(a).keys() == {"condor:amd64", "zlib:"}
 
 
-def test_a_unit_s_state_and_who_wants_it() -> None:
+def test_unit_state_and_wanting_units() -> None:
     files = {
         b"/usr/lib/systemd/system/one.service": UNIT,
         b"/lib/systemd/system/two.service": b"[Service]\n",
@@ -151,7 +151,7 @@ def test_a_unit_s_state_and_who_wants_it() -> None:
     assert records.units(masked)["one.service"]["state"] == "masked"
 
 
-def test_users_and_groups_and_never_a_password() -> None:
+def test_users_and_groups_without_passwords() -> None:
     def accounts(uid: bytes, hashed: bytes) -> Data:
         return tree(
             {
@@ -166,14 +166,14 @@ def test_users_and_groups_and_never_a_password() -> None:
     assert "SECRET" not in json.dumps(result.to_json())
 
 
-# --- what may differ ---------------------------------------------------------------------------
+# --- volatile files ---------------------------------------------------------------------------
 
 
 def content(path: bytes, a: bytes, b: bytes) -> Result:
     return difference(tree({path: a}), tree({path: b}))
 
 
-def test_what_a_file_may_hold_is_excused_but_not_its_mode() -> None:
+def test_volatile_content_is_explained_but_not_the_mode() -> None:
     assert content(b"/etc/machine-id", b"a", b"b").unexplained == ()
     path = "etc/machine-id"
     result = difference(tree(**{path: Node("file", 0o444)}), tree(**{path: Node("file", 0o666, size=3)}))
@@ -183,13 +183,13 @@ def test_what_a_file_may_hold_is_excused_but_not_its_mode() -> None:
     assert [one.reason for one in result.volatile] == ["the machine's identity"]
 
 
-def test_a_host_key_in_one_image_only_is_a_difference() -> None:
+def test_host_key_in_one_image_only_is_a_difference() -> None:
     key = b"/etc/ssh/ssh_host_rsa_key"
     assert len(difference(tree(), tree({key: b""})).unexplained) == 2 + 1  # /etc, /etc/ssh and the key
     assert content(key, b"a", b"b").unexplained == ()
 
 
-def test_logs_may_come_and_go() -> None:
+def test_added_and_removed_logs_are_explained() -> None:
     a, b = tree({b"/var/log/old": b""}), tree({b"/var/log/apt/new": b""})
     assert difference(a, b).unexplained == ()
     assert {one.reason for one in difference(a, b).volatile} == {"logs"}
@@ -213,15 +213,13 @@ def test_logs_may_come_and_go() -> None:
         ),
     ],
 )
-def test_only_what_has_the_same_normal_form_is_excused(
-    path: bytes, a: bytes, same: bytes, other: bytes
-) -> None:
+def test_only_equal_normal_forms_are_explained(path: bytes, a: bytes, same: bytes, other: bytes) -> None:
     assert content(path, a, same).unexplained == ()
     assert content(path, a, same).volatile
     assert [one for one in content(path, a, other).unexplained if one.section == "files"]
 
 
-def test_every_row_says_a_path_and_a_reason() -> None:
+def test_every_row_has_a_path_and_a_reason() -> None:
     for row in TABLE:
         assert row.pattern.startswith(("/", "*/"))
         assert row.reason
@@ -231,7 +229,7 @@ def test_every_row_says_a_path_and_a_reason() -> None:
 # --- the result --------------------------------------------------------------------------------
 
 
-def test_a_result_survives_its_way_out_of_the_room() -> None:
+def test_result_round_trip_through_json() -> None:
     a, b = tree({b"/a": b"x", b"/etc/machine-id": b"1"}), tree({b"/a": b"y", b"/etc/machine-id": b"2"})
     result = difference(a, b)
     again = differ.from_json(json.loads(json.dumps(result.to_json())))
@@ -240,17 +238,17 @@ def test_a_result_survives_its_way_out_of_the_room() -> None:
     assert again.to_json() == result.to_json()
 
 
-def test_people_see_some_of_each_and_may_see_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_is_limited_without_everything(capsys: pytest.CaptureFixture[str]) -> None:
     many = tuple(Difference("files", f"/[bold]{n:03}", "added") for n in range(report.LIMIT + 5))
     logs = Difference("files", "/var/log/x", "changed", (Change("size", "1", "2"),), "logs")
     result = Result({"files": 99}, (*many, logs))
     report.print_result(result, everything=False)
-    said = capsys.readouterr().out
-    assert "/[bold]019" in said
-    assert "/[bold]020" not in said
-    assert "… and 5 more; --all shows them" in said
-    assert "    1  logs" in said
+    output = capsys.readouterr().out
+    assert "/[bold]019" in output
+    assert "/[bold]020" not in output
+    assert "… and 5 more; --all shows them" in output
+    assert "    1  logs" in output
     report.print_result(result, everything=True)
-    said = capsys.readouterr().out
-    assert "/[bold]024" in said
-    assert "changed  /var/log/x: size 1 → 2 (logs)" in said
+    output = capsys.readouterr().out
+    assert "/[bold]024" in output
+    assert "changed  /var/log/x: size 1 → 2 (logs)" in output

@@ -43,23 +43,23 @@ def apt(tmp_path: Path, name: str, text: str) -> Path:
 @pytest.mark.parametrize(
     ("name", "text"), [("sources.list.d/debian.sources", DEB822), ("sources.list.d/a.list", ONE_LINE)]
 )
-def test_the_machine_s_own_mirror_is_found(tmp_path: Path, name: str, text: str) -> None:
+def test_mirror_of_this_machine_is_found(tmp_path: Path, name: str, text: str) -> None:
     found = mirror.find(apt=apt(tmp_path, name, text))
     assert found == Mirror("http://mirror.invalid/debian", "http://mirror.invalid/debian-security")
 
 
-def test_an_option_wins(tmp_path: Path) -> None:
+def test_option_overrides_the_apt_configuration(tmp_path: Path) -> None:
     given = mirror.find("http://given.invalid/debian/", apt(tmp_path, "sources.list.d/a.list", ONE_LINE))
     assert given == Mirror("http://given.invalid/debian", "")
 
 
-def test_third_party_repositories_are_no_mirror(tmp_path: Path) -> None:
+def test_third_party_repositories_are_ignored(tmp_path: Path) -> None:
     text = "deb http://tool.invalid/apt nodistro2024.1 main\n"
     with pytest.raises(BadInput, match="--mirror"):
         mirror.find(apt=apt(tmp_path, "sources.list.d/tool.list", text))
 
 
-def test_sources_name_updates_and_security() -> None:
+def test_sources_contain_updates_and_security() -> None:
     text = Mirror("http://m.invalid/debian", "http://m.invalid/security").sources("trixie")
     assert "Suites: trixie trixie-updates\n" in text
     assert "Suites: trixie-security\n" in text

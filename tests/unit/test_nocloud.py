@@ -1,4 +1,4 @@
-"""The seed image and the files it is written with."""
+"""The seed image, and writing private files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_the_files_are_found_by_both_kinds_of_name(tmp_path: Path) -> None:
+def test_files_have_rock_ridge_and_joliet_names(tmp_path: Path) -> None:
     image = pycdlib.PyCdlib()
     image.open_fp(io.BytesIO(seed(tmp_path / "seed.iso")))
     for names in ("rr_path", "joliet_path"):
@@ -58,9 +58,7 @@ def test_the_files_are_found_by_both_kinds_of_name(tmp_path: Path) -> None:
     image.close()
 
 
-def test_equal_input_equal_bytes_at_any_time_and_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_seed_is_reproducible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = seed(tmp_path / "a.iso")
     monkeypatch.setattr(time, "time", lambda: 1_900_000_000.0)
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")
@@ -72,18 +70,18 @@ def test_equal_input_equal_bytes_at_any_time_and_place(
     assert seed(tmp_path / "c.iso", "#!/bin/sh\n") != first
 
 
-def test_the_clock_of_pycdlib_goes_on_afterwards(tmp_path: Path) -> None:
+def test_time_of_pycdlib_is_restored(tmp_path: Path) -> None:
     seed(tmp_path / "a.iso")
     assert vars(pycdlib.pycdlib)["time"] is time
 
 
-def test_the_seed_is_private(tmp_path: Path) -> None:
+def test_seed_is_private(tmp_path: Path) -> None:
     seed(tmp_path / "a.iso")
     assert mode(tmp_path / "a.iso") == 0o600
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077, 0o777])
-def test_a_private_file_is_0600_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+def test_private_file_is_0600_with_any_umask(tmp_path: Path, umask: int) -> None:
     path = tmp_path / "f"
     path.write_text("before")
     path.chmod(0o644)
@@ -96,9 +94,7 @@ def test_a_private_file_is_0600_whatever_the_umask(tmp_path: Path, umask: int) -
     assert names_in(tmp_path) == ["f"]
 
 
-def test_a_private_file_is_0600_from_its_first_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_private_file_is_0600_from_its_first_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     replace = Path.replace
 
@@ -121,7 +117,7 @@ def test_a_private_file_is_0600_from_its_first_byte(
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space"), KeyboardInterrupt()])
-def test_nothing_is_left_of_a_failure(
+def test_failure_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     def fail(_handle: int) -> None:
@@ -145,17 +141,17 @@ def test_devices_folders_and_links_are_not_replaced(tmp_path: Path) -> None:
             files.write_private(path, b"x")
 
 
-def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
+def test_missing_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in ("none", "file"):
         with pytest.raises(BadInput, match=f"Cannot write .*{folder}/f"):
             files.write_private(tmp_path / folder / "f", b"x")
 
 
-def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+def test_large_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"12345")
     assert files.read_limited(tmp_path / "f", 5) == b"12345"
-    with pytest.raises(BadInput, match="more than 4 bytes"):
+    with pytest.raises(BadInput, match="larger than 4 bytes"):
         files.read_limited(tmp_path / "f", 4)
     with pytest.raises(BadInput, match="Cannot read"):
         files.read_limited(tmp_path, 4)

@@ -1,4 +1,4 @@
-"""Formats, the plan of a container, and the files of a layout."""
+"""Formats, the plan of a container, and OCI layouts."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def made(folder: Path, content: bytes = b"a layer") -> Layer:
 
 def archive(folder: Path, name: str = "image.tar") -> Path:
     plan, layer = planned(), made(folder)
-    said = config.config(plan, layer, About("x86_64", 1_700_000_000))
-    layout.write_archive(layout.entries(said, layer, config.tag(plan)), folder / name)
+    image_config = config.config(plan, layer, About("x86_64", 1_700_000_000))
+    layout.write_archive(layout.entries(image_config, layer, config.tag(plan)), folder / name)
     return folder / name
 
 
 @pytest.mark.parametrize("kind", ["osg", "prominence"])
-def test_a_container_shares_what_comes_before_it_with_a_machine(kind: str) -> None:
+def test_container_and_machine_share_their_first_steps(kind: str) -> None:
     machine, container = recipe.plan(BASE, kind), planned(kind)
     same = {a.role for a, b in zip(machine.steps, container.steps, strict=False) if a.id == b.id}
     assert same == {"base", "condor"}
@@ -53,7 +53,7 @@ def test_a_container_shares_what_comes_before_it_with_a_machine(kind: str) -> No
 
 
 @pytest.mark.parametrize("name", ["centos7", "almalinux9"])
-def test_a_container_of_el_has_udocker_where_it_is_asked_for(name: str) -> None:
+def test_container_of_el_has_udocker_only_on_request(name: str) -> None:
     base = bases.find(name, "x86_64")
     plain, asked = (recipe.plan(base, "osg", optional=roles, boots=False) for roles in ((), ("udocker",)))
     assert "udocker" not in {step.role for step in plain.steps}
@@ -64,7 +64,7 @@ def test_a_container_of_el_has_udocker_where_it_is_asked_for(name: str) -> None:
     assert not {"semanage", "setfiles"} & set(script.split())
 
 
-def test_nothing_of_a_container_is_for_systemd_once_that_is_gone() -> None:
+def test_container_has_no_systemd_files_after_the_role_container() -> None:
     steps = list(planned().steps)
     after = steps[[step.role for step in steps].index("container") + 1 :]
     actions = [action for step in after for action in step.actions]
@@ -74,7 +74,7 @@ def test_nothing_of_a_container_is_for_systemd_once_that_is_gone() -> None:
     assert not [path for path in put if path.startswith(("/usr/lib/systemd", "/usr/lib/tmpfiles.d"))]
 
 
-def test_udocker_is_the_pinned_one_whole_and_with_its_licence() -> None:
+def test_udocker_is_complete_and_has_its_licence() -> None:
     files = {file.path: file.data for file in udocker.files()}
     assert "/usr/lib/udocker/udocker/maincmd.py" in files
     assert "/usr/lib/udocker/udocker/engine/proot.py" in files
@@ -82,26 +82,30 @@ def test_udocker_is_the_pinned_one_whole_and_with_its_licence() -> None:
     assert all(path.endswith((".py", "LICENSE")) for path in files)
 
 
-def test_what_a_container_cannot_have_is_refused(tmp_path: Path) -> None:
+def test_unsupported_options_of_a_container_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot mount CVMFS"):
         recipe.plan(BASE, "osg", optional=["cvmfs"], boots=False)
     with pytest.raises(BadInput, match="does not support --verify boot"):
         lookup.bake(Options(format="oci", level="boot"), Store(tmp_path), Silent())
     (tmp_path / "there").mkdir()
-    with pytest.raises(BadInput, match="exists already"):
+    with pytest.raises(BadInput, match="already exists"):
         formats.check_output(FORMATS["oci"], tmp_path / "there")
 
 
-def test_the_configuration_says_how_to_run_it(tmp_path: Path) -> None:
-    said = config.config(planned(), made(tmp_path), About("x86_64", 0))
-    assert (said["architecture"], said["os"], said["created"]) == ("amd64", "linux", "1970-01-01T00:00:00Z")
-    assert said["config"]["Entrypoint"] == ["/usr/lib/worker-bakery/worker", "run"]
-    assert said["rootfs"]["diff_ids"] == ["sha256:" + "d" * 64]
-    assert not any("TOKEN" in variable for variable in said["config"]["Env"])
-    assert said["config"]["Labels"]["worker-bakery.plan"] == planned().id
+def test_configuration(tmp_path: Path) -> None:
+    image_config = config.config(planned(), made(tmp_path), About("x86_64", 0))
+    assert (image_config["architecture"], image_config["os"], image_config["created"]) == (
+        "amd64",
+        "linux",
+        "1970-01-01T00:00:00Z",
+    )
+    assert image_config["config"]["Entrypoint"] == ["/usr/lib/worker-bakery/worker", "run"]
+    assert image_config["rootfs"]["diff_ids"] == ["sha256:" + "d" * 64]
+    assert not any("TOKEN" in variable for variable in image_config["config"]["Env"])
+    assert image_config["config"]["Labels"]["worker-bakery.plan"] == planned().id
 
 
-def test_an_archive_is_the_same_bytes_each_time_and_both_manifests_name_the_same_blobs(
+def test_archive_is_reproducible_and_both_manifests_refer_to_the_same_blobs(
     tmp_path: Path,
 ) -> None:
     one, other = archive(tmp_path), archive(tmp_path, "other.tar")
@@ -117,21 +121,21 @@ def test_an_archive_is_the_same_bytes_each_time_and_both_manifests_name_the_same
     assert docker["RepoTags"] == [config.tag(planned())]
 
 
-def test_what_is_no_image_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
+def test_invalid_and_damaged_archives_are_rejected(tmp_path: Path) -> None:
     other = tmp_path / "other.tar"
     with tarfile.open(other, "w"):
         pass
     assert root.is_archive(other)
-    with pytest.raises(BadInput, match="no archive of a container image"):
+    with pytest.raises(BadInput, match="not an archive of a container image"):
         root.open_archive(other, tmp_path / "a", tmp_path / "root")
-    whole = archive(tmp_path)
-    whole.write_bytes(whole.read_bytes().replace(b"a layer", b"another"))
+    image = archive(tmp_path)
+    image.write_bytes(image.read_bytes().replace(b"a layer", b"another"))
     (tmp_path / "b").mkdir()
     with pytest.raises(BadInput, match="is damaged"):
-        root.open_archive(whole, tmp_path / "b", tmp_path / "root")
+        root.open_archive(image, tmp_path / "b", tmp_path / "root")
 
 
-def test_an_archive_of_somebody_s_writes_nowhere_else(tmp_path: Path) -> None:
+def test_untrusted_archive_writes_only_to_the_folder(tmp_path: Path) -> None:
     bad = tmp_path / "bad.tar"
     with tarfile.open(bad, "w") as members:
         for name in ("../outside", "/tmp/outside", "blobs/sha256/../../../outside", "index.json"):
@@ -141,9 +145,9 @@ def test_an_archive_of_somebody_s_writes_nowhere_else(tmp_path: Path) -> None:
     assert not (tmp_path / "outside").exists()
 
 
-def test_a_layout_goes_where_it_is_asked_for(tmp_path: Path) -> None:
-    formats.output(FORMATS["oci"], archive(tmp_path), tmp_path / "mine")
+def test_layout_is_written_to_the_target(tmp_path: Path) -> None:
+    formats.write_output(FORMATS["oci"], archive(tmp_path), tmp_path / "mine")
     assert (tmp_path / "mine/oci-layout").exists()
-    formats.output(FORMATS["oci"], archive(tmp_path), tmp_path / "mine.docker.tar")
+    formats.write_output(FORMATS["oci"], archive(tmp_path), tmp_path / "mine.docker.tar")
     assert (tmp_path / "mine.docker.tar").read_bytes() == archive(tmp_path).read_bytes()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

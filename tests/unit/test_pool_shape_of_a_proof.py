@@ -9,7 +9,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from bakery.commands import verify_image
+from bakery.commands import verify
 from bakery.userdata.rendering import conf_text
 from bakery.verify import verification
 from bakery.verify.pool import access_point, throwaway_pool
@@ -29,7 +29,7 @@ def tried(*, has_role: bool) -> Trial:
 
 def test_the_option_s_values_are_the_pool_s_shapes() -> None:
     assert tuple(SHAPES) == verification.POOL_SHAPES
-    parse = verify_image._parser().parse_args
+    parse = verify.parser("worker-bakery verify").parse_args
     assert [parse(["i", "--pool-shape", shape]).pool_shape for shape in SHAPES] == list(SHAPES)
     assert parse(["i"]).pool_shape == "plain"
 
@@ -75,11 +75,3 @@ def test_each_transform_is_named_and_ends() -> None:
     names = [name.strip() for row in listed for name in row.split(",")]
     assert re.findall(r"^JOB_TRANSFORM_(\w+) @=end$", text, re.MULTILINE) == names
     assert len(re.findall(r"^@end$", text, re.MULTILINE)) == len(names)
-
-
-def test_the_document_has_the_answer_to_each_job_description() -> None:
-    document = (ROOT / "docs/ospool-proof.md").read_text()
-    rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \|.*\| ([^|]+) \|$", document, re.MULTILINE))
-    assert rows == {name: row["why"] for name, row in ANSWERS.items()}
-    said = dict(re.findall(r"^\| `([a-z0-9-]+)` \| [^|]+ \| (runs|no)", document, re.MULTILINE))
-    assert said == {name: row["answer"] for name, row in ANSWERS.items()}

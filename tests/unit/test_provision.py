@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bakery.commands.provision import read_plan
+from bakery.commands.remote import read_plan
 from provisioner.actions import Put, Run
 from provisioner.errors import BadInput, CommandFailed, Unreachable
 from provisioner.events import Event
@@ -226,7 +226,7 @@ def test_invalid_plans_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "plan").write_text(text)
     with pytest.raises(BadInput, match="bake-image --dry-run --json"):
         read_plan(str(tmp_path / "plan"))
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="Cannot read"):
         read_plan(str(tmp_path / "none"))
 
 

@@ -77,7 +77,7 @@ def test_whatever_changes_it_fits_and_what_does_not_is_said() -> None:
 
 
 def test_the_longest_file_is_one_lane_s_and_the_rest_is_shared() -> None:
-    short, long = "tests/integration/test_fetch.py", "tests/integration/test_worker_health.py"
+    short, long = "tests/integration/test_download.py", "tests/integration/test_worker_health.py"
     assert quick.together([]) == OVERHEAD
     assert quick.together([short, long]) == OVERHEAD + SECONDS[long]
     assert quick.together([short, short]) == OVERHEAD + SECONDS[short]

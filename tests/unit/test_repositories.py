@@ -25,7 +25,7 @@ MIRROR = "http://mirror.example.org/pulp/htcondor/"
 
 
 def fingerprint(armored: str) -> str:
-    """Of the first packet, a public key of version 4: RFC 4880, 12.2."""
+    """Return the fingerprint of the first packet, a public key of version 4: RFC 4880, 12.2."""
     block = armored.split("-----BEGIN PGP PUBLIC KEY BLOCK-----")[1].split("-----END")[0]
     body = block.replace("\r", "").split("\n\n", 1)[1]
     raw = base64.b64decode("".join(row for row in body.split() if not row.startswith("=")))
@@ -38,11 +38,11 @@ def fingerprint(armored: str) -> str:
 
 
 @pytest.mark.parametrize("path", sorted((data.KEYS / "packages").iterdir()), ids=lambda path: path.stem)
-def test_each_key_is_the_one_its_fingerprint_names(path: Path) -> None:
+def test_keys_have_the_listed_fingerprints(path: Path) -> None:
     assert fingerprint(path.read_text("ascii")) == TABLE["fingerprints"][path.stem]
 
 
-def test_the_table_names_keys_that_are_there_and_all_of_them() -> None:
+def test_fingerprints_list_exactly_the_existing_keys() -> None:
     assert set(TABLE["fingerprints"]) == {path.stem for path in (data.KEYS / "packages").glob("*.asc")}
 
 
@@ -60,7 +60,7 @@ def planned(name: str, replaced: Replaced = repositories.NOTHING) -> Plan:
 @pytest.mark.parametrize(
     "name", [name for name in golden_plans.SYSTEMS if golden_plans.base(name).family.startswith("el")]
 )
-def test_every_repository_of_an_el_checks_signatures_with_a_key_that_is_there(name: str) -> None:
+def test_every_el_repository_checks_signatures_with_an_existing_key(name: str) -> None:
     written = texts(planned(name))
     files = {path: text for path, text in written.items() if path.endswith(".repo")}
     assert {"epel", "htcondor", "cernvm"} <= {Path(path).stem for path in files}
@@ -72,11 +72,11 @@ def test_every_repository_of_an_el_checks_signatures_with_a_key_that_is_there(na
                 continue
             assert (section["gpgcheck"], section["enabled"]) == ("1", "1")
             keys = [key.removeprefix("file://") for key in section["gpgkey"].split()]
-            # EL7's own comes with its image, whose digest is pinned.
+            # The vendor's image contains EL7's key; its digest is pinned.
             assert all(key in written or key.endswith("RPM-GPG-KEY-CentOS-7") for key in keys)
 
 
-def test_el7_s_own_repositories_are_those_of_the_vault_and_no_mirror_list_is_left() -> None:
+def test_el7_uses_the_vault_without_mirror_list() -> None:
     text = texts(planned("centos7"))["/etc/yum.repos.d/CentOS-Base.repo"]
     assert text.count("baseurl=http://vault.centos.org/7.9.2009/") == 3
     assert "mirrorlist" not in text
@@ -88,18 +88,18 @@ def test_debian13_adds_no_repository() -> None:
 
 def test_a_lent_mirror_is_no_part_of_the_plan_and_a_kept_one_is() -> None:
     public = planned("almalinux9")
-    temporary = repositories.given([f"htcondor={MIRROR}"], [], keep=False)
+    temporary = repositories.parse_options([f"htcondor={MIRROR}"], [], keep=False)
     assert planned("almalinux9", temporary) == public
     assert dict(temporary.temporary_urls) == {"htcondor": MIRROR}
-    kept = repositories.given([f"htcondor={MIRROR}"], [], keep=True)
+    kept = repositories.parse_options([f"htcondor={MIRROR}"], [], keep=True)
     assert planned("almalinux9", kept).id != public.id
     assert not kept.temporary_urls
     assert f"baseurl={MIRROR}\n" in texts(planned("almalinux9", kept))["/etc/yum.repos.d/htcondor.repo"]
 
 
-def test_a_key_of_one_s_own_takes_the_place_of_the_public_one(tmp_path: Path) -> None:
+def test_repository_key_replaces_the_public_key(tmp_path: Path) -> None:
     (tmp_path / "own.asc").write_bytes((data.KEYS / "packages" / "epel-9.asc").read_bytes())
-    replaced = repositories.given([], [f"htcondor={tmp_path}/own.asc"], keep=False)
+    replaced = repositories.parse_options([], [f"htcondor={tmp_path}/own.asc"], keep=False)
     written = texts(planned("almalinux9", replaced))
     path = "/etc/pki/rpm-gpg/RPM-GPG-KEY-worker-htcondor"
     assert path in written
@@ -116,19 +116,19 @@ def test_a_key_of_one_s_own_takes_the_place_of_the_public_one(tmp_path: Path) ->
         (["=http://x"], [], False, "form --repository-url ID=URL"),
         (["a b=http://x"], [], False, "form --repository-url ID=URL"),
         (["htcondor=ftp://x"], [], False, "http:// or https://"),
-        (["htcondor=http://me:secret@x/"], [], False, "no password"),
-        (["htcondor=http://x/\nenabled=0"], [], False, "no blanks"),
-        ([], [], True, "none is given"),
-        ([], ["htcondor=/nowhere"], False, "cannot be read"),
-        ([], ["htcondor=/etc/passwd"], False, "no armored public key"),
+        (["htcondor=http://me:secret@x/"], [], False, "or a password"),
+        (["htcondor=http://x/\nenabled=0"], [], False, "must not contain blanks"),
+        ([], [], True, "requires --repository-url"),
+        ([], ["htcondor=/nowhere"], False, "cannot read"),
+        ([], ["htcondor=/etc/passwd"], False, "not an armored public key"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(urls: list[str], keys: list[str], keep: bool, says: str) -> None:
+def test_invalid_options_are_rejected(urls: list[str], keys: list[str], keep: bool, says: str) -> None:
     with pytest.raises(BadInput, match=says):
-        repositories.given(urls, keys, keep=keep)
+        repositories.parse_options(urls, keys, keep=keep)
 
 
-def test_what_would_have_no_effect_is_refused() -> None:
+def test_options_without_effect_are_rejected() -> None:
     with pytest.raises(BadInput, match="defines no repository baseos"):
         planned("almalinux9", Replaced({"baseos": MIRROR}, keep=True))
     with pytest.raises(BadInput, match="defines no repository htcondr"):
@@ -152,7 +152,7 @@ enabled=0
 """
 
 
-def test_a_vendor_s_file_with_a_mirror_in_the_place_of_all_its_ways() -> None:
+def test_mirror_replaces_all_urls_of_a_vendor_s_repository() -> None:
     path = "/etc/yum.repos.d/almalinux.repo"
     assert repository_files.ids(path, VENDOR) == {"baseos", "crb"}
     text = repository_files.with_urls(path, VENDOR, {"baseos": MIRROR})
@@ -168,7 +168,7 @@ def test_a_vendor_s_file_with_a_mirror_in_the_place_of_all_its_ways() -> None:
     assert repository_files.with_urls(path, VENDOR, {}) == VENDOR
 
 
-def test_an_apt_source_with_a_mirror() -> None:
+def test_mirror_in_an_apt_source() -> None:
     path = "/etc/apt/sources.list.d/worker-htcondor.sources"
     text = texts(planned("debian12"))[path]
     assert repository_files.ids(path, text) == {"htcondor"}
@@ -185,13 +185,7 @@ def test_settings_of_yum_are_lent_in_its_own_section() -> None:
     assert repository_files.with_main("", {"a": "1"}) == "[main]\na=1\n"
 
 
-def test_every_option_of_theirs_is_in_the_readme() -> None:
-    readme = (data.ROOT / "README.md").read_text()
-    for option in ("--repository-url", "--keep-repository-urls", "--repository-key"):
-        assert f"| `{option}" in readme
-
-
-def test_a_name_spelled_wrong_does_not_mean_the_public_repository(tmp_path: Path) -> None:
+def test_misspelled_repository_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "etc/yum.repos.d").mkdir(parents=True)
     (tmp_path / "etc/yum.repos.d/almalinux.repo").write_text(VENDOR)
     plan = planned("almalinux9")

@@ -77,12 +77,14 @@ def packages(names: frozenset[str]) -> set[str]:
 @pytest.mark.parametrize(
     "name",
     [
-        *(f"bakery.commands.{name}" for name in ("bake_image", "provision", "image_diff", "verify_image")),
-        "bakery.commands.cache",
+        *(f"bakery.commands.{name}" for name in ("main", "bake", "remote", "diff", "verify")),
+        *(f"bakery.commands.{name}" for name in ("bases", "cache", "completion", "config", "shell")),
+        "bakery.commands.command_line.completion",
+        "bakery.commands.command_line.manual",
         "bakery.bake.options",
         "bakery.bake.lookup",
         "bakery.runtime.progress",
-        "bakery.commands.gen_userdata",
+        "bakery.commands.userdata",
     ],
 )
 def test_no_package_of_others_is_imported_before_it_is_wanted(name: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bakery.image import bases, recipe
-from bakery.output.commit import place
+from bakery.output.commit import copy_into_place
 from bakery.store import store
 from bakery.store.store import Store, commit, read_manifest, work_folder
 from provisioner.errors import BadInput
@@ -14,7 +14,7 @@ from provisioner.plan import Plan
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Store:
+def cache(tmp_path: Path) -> Store:
     return Store(tmp_path / "cache")
 
 
@@ -23,8 +23,8 @@ def plan() -> Plan:
     return recipe.plan(bases.find("debian13"), "osg")
 
 
-def put(kept: Store, at: Path, base_id: str) -> None:
-    with work_folder(kept) as work:
+def put(cache: Store, at: Path, base_id: str) -> None:
+    with work_folder(cache) as work:
         (work / "disk").write_bytes(b"disk")
         commit(work / "disk", at, {"base_id": base_id})
 
@@ -37,103 +37,103 @@ def test_cache_folder_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch
     assert store.default_root() == tmp_path / "xdg" / "worker-bakery"
 
 
-def test_what_was_committed_is_found(kept: Store, plan: Plan) -> None:
-    assert read_manifest(kept.image(plan)) is None
-    put(kept, kept.image(plan), plan.base_id)
-    assert read_manifest(kept.image(plan)) == {"base_id": plan.base_id}
+def test_committed_image_is_found(cache: Store, plan: Plan) -> None:
+    assert read_manifest(cache.image(plan)) is None
+    put(cache, cache.image(plan), plan.base_id)
+    assert read_manifest(cache.image(plan)) == {"base_id": plan.base_id}
 
 
-def test_a_manifest_alone_is_no_image(kept: Store, plan: Plan) -> None:
-    put(kept, kept.image(plan), plan.base_id)
-    kept.image(plan).unlink()
-    assert read_manifest(kept.image(plan)) is None
+def test_manifest_without_disk_is_not_an_image(cache: Store, plan: Plan) -> None:
+    put(cache, cache.image(plan), plan.base_id)
+    cache.image(plan).unlink()
+    assert read_manifest(cache.image(plan)) is None
 
 
-def test_the_latest_checkpoint_is_nearest(kept: Store, plan: Plan) -> None:
-    assert kept.nearest_checkpoint(plan) == (0, kept.base(plan.base_id))
+def test_latest_checkpoint_is_used(cache: Store, plan: Plan) -> None:
+    assert cache.latest_checkpoint(plan) == (0, cache.base(plan.base_id))
     for done in plan.role_ends()[:2]:
-        put(kept, kept.checkpoint(plan.id_after(done)), plan.base_id)
-    assert kept.nearest_checkpoint(plan)[0] == plan.role_ends()[1]
+        put(cache, cache.checkpoint(plan.id_after(done)), plan.base_id)
+    assert cache.latest_checkpoint(plan)[0] == plan.role_ends()[1]
 
 
-def test_the_sealed_disk_is_never_a_checkpoint(kept: Store, plan: Plan) -> None:
-    put(kept, kept.checkpoint(plan.steps[-1].id), plan.base_id)
-    assert kept.nearest_checkpoint(plan)[0] == 0
+def test_sealed_disk_is_never_a_checkpoint(cache: Store, plan: Plan) -> None:
+    put(cache, cache.checkpoint(plan.steps[-1].id), plan.base_id)
+    assert cache.latest_checkpoint(plan)[0] == 0
 
 
-def test_forgetting_a_base_forgets_its_checkpoints_only(kept: Store, plan: Plan) -> None:
-    mine, other = kept.checkpoint("a" * 64), kept.checkpoint("b" * 64)
-    put(kept, mine, plan.base_id)
-    put(kept, other, "another base")
-    put(kept, kept.base(plan.base_id), plan.base_id)
-    kept.forget_base(plan.base_id)
+def test_removing_a_base_removes_only_its_checkpoints(cache: Store, plan: Plan) -> None:
+    mine, other = cache.checkpoint("a" * 64), cache.checkpoint("b" * 64)
+    put(cache, mine, plan.base_id)
+    put(cache, other, "another base")
+    put(cache, cache.base(plan.base_id), plan.base_id)
+    cache.remove_base(plan.base_id)
     assert not mine.exists()
     assert other.exists()
-    assert not kept.base(plan.base_id).exists()
+    assert not cache.base(plan.base_id).exists()
 
 
-def test_a_work_folder_goes_even_after_a_failure(kept: Store) -> None:
-    with pytest.raises(RuntimeError), work_folder(kept) as work:
+def test_work_folder_is_removed_after_a_failure(cache: Store) -> None:
+    with pytest.raises(RuntimeError), work_folder(cache) as work:
         (work / "half").write_bytes(b"half")
         raise RuntimeError
-    assert list((kept.root / "work").iterdir()) == []
+    assert list((cache.root / "work").iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_swept_and_a_living_one_s_kept(kept: Store) -> None:
-    left = kept.root / "work" / "left"
+def test_only_work_folders_of_killed_processes_are_removed(cache: Store) -> None:
+    left = cache.root / "work" / "left"
     left.mkdir(parents=True)
     (left / "half").write_bytes(b"half")
-    with work_folder(kept) as living:
+    with work_folder(cache) as living:
         assert not left.exists()
-        with work_folder(kept) as second:
+        with work_folder(cache) as second:
             assert living.exists()
             assert second != living
 
 
-def test_work_folders_are_private(kept: Store) -> None:
-    with work_folder(kept) as work:
+def test_work_folders_are_private(cache: Store) -> None:
+    with work_folder(cache) as work:
         assert work.stat().st_mode & 0o777 == 0o700
 
 
-def test_an_image_is_placed_whole_over_an_old_one(tmp_path: Path) -> None:
+def test_image_replaces_an_old_one_atomically(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"new")
     (tmp_path / "target").write_bytes(b"old")
-    place(tmp_path / "source", tmp_path / "target")
+    copy_into_place(tmp_path / "source", tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == b"new"
     assert {path.name for path in tmp_path.iterdir()} == {"source", "target"}
 
 
-def test_a_place_that_is_not_there_is_explained(tmp_path: Path) -> None:
+def test_invalid_target_raises_bad_input(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"new")
     for target, says in ((tmp_path / "nowhere" / "target", "nowhere"), (tmp_path, "is a folder")):
         with pytest.raises(BadInput, match=says):
-            place(tmp_path / "source", target)
+            copy_into_place(tmp_path / "source", target)
 
 
-class Heard:
+class Recorder:
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.texts: list[str] = []
 
     def emit(self, event: Event) -> None:
-        self.said.append(event["text"])
+        self.texts.append(event["text"])
 
 
-def test_a_disk_shorter_than_its_manifest_says_is_no_checkpoint_and_is_set_aside(
-    kept: Store, plan: Plan
+def test_disk_shorter_than_in_its_manifest_is_not_a_checkpoint_and_is_renamed(
+    cache: Store, plan: Plan
 ) -> None:
-    disk, heard = kept.checkpoint(plan.id_after(1)), Heard()
-    put(kept, disk, plan.base_id)
+    disk, recorder = cache.checkpoint(plan.id_after(1)), Recorder()
+    put(cache, disk, plan.base_id)
     store.write_manifest(disk, {"base_id": plan.base_id, "size": 4})
-    assert kept.nearest_checkpoint(plan) == (1, disk)
+    assert cache.latest_checkpoint(plan) == (1, disk)
     disk.write_bytes(b"dis")
-    assert kept.nearest_checkpoint(plan)[0] == 0
-    store.set_aside(disk, "checkpoint", heard)
+    assert cache.latest_checkpoint(plan)[0] == 0
+    store.rename_damaged(disk, "checkpoint", recorder)
     assert [path.name for path in disk.parent.iterdir()] == [disk.with_suffix(".damaged").name]
-    assert "damaged" in heard.said[0]
+    assert "damaged" in recorder.texts[0]
 
 
-def test_a_truncated_manifest_is_none(kept: Store, plan: Plan) -> None:
-    put(kept, kept.image(plan), plan.base_id)
-    store.manifest_path(kept.image(plan)).write_text('{"base_id": ')
-    assert read_manifest(kept.image(plan)) is None
-    assert not store.is_whole(kept.image(plan))
+def test_truncated_manifest_is_ignored(cache: Store, plan: Plan) -> None:
+    put(cache, cache.image(plan), plan.base_id)
+    store.manifest_path(cache.image(plan)).write_text('{"base_id": ')
+    assert read_manifest(cache.image(plan)) is None
+    assert not store.is_intact(cache.image(plan))

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from bakery.commands import bake_image
+from bakery.commands import bake_options
 from bakery.machines import vm
 from bakery.machines.accelerator import KVM, TCG
 from bakery.machines.needs import Image, Needs, boot
@@ -36,7 +36,7 @@ def test_a_level_includes_those_below_it() -> None:
     [([], "boot"), (["--format", "oci"], "offline"), (["--verify", "pool"], "pool")],
 )
 def test_how_far_bake_image_goes_by_itself(argv: list[str], level: str) -> None:
-    assert bake_image._options(bake_image._parser().parse_args(argv)).level == level
+    assert bake_options.options(bake_options.parser().parse_args(argv)).level == level
 
 
 def test_a_request_survives_its_way_into_the_room() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from bakery.engines import checkpoints
 from bakery.image.recipe import OPTIONAL
 from bakery.runtime import mirror, qemu_img, sandbox
-from bakery.store.locks import alone
+from bakery.store.locks import exclusive_lock
 from bakery.store.store import Store
 from provisioner import plan as plans
 from provisioner.checkpoints import Policy
@@ -86,7 +86,7 @@ def bake(
     (work / "apt.preferences").write_text(mirror.preferences(release))
     this.packages.mkdir(parents=True, exist_ok=True)
     # apt allows one writer. A bake that waited can use the checkpoints that the other has written.
-    with alone(
+    with exclusive_lock(
         this.packages, lambda: note(monitor, f"Another bake is installing packages for {release}. Waiting.")
     ):
         os.utime(this.packages)
@@ -141,5 +141,5 @@ def _apply(first: int, last: int, keep: Policy, writing: float, this: _Bake) -> 
         *("--preferences", str(work / "apt.preferences"), "--package-cache", str(this.packages)),
         *(f"--repository-url={name}={url}" for name, url in this.repositories.urls.items()),
     ]
-    result = sandbox.relay(command, json.dumps(plans.to_json(this.plan)).encode(), this.monitor)
+    result = sandbox.run_module(command, json.dumps(plans.to_json(this.plan)).encode(), this.monitor)
     return result["steps"], result["keep"]

@@ -1,12 +1,12 @@
-"""A worker's root file system as a container image: one archive that is an OCI layout and a docker-archive.
+"""Write a worker's root file system as a container image: an archive that is OCI layout and docker-archive.
 
-    layer.py     a root directory -> one layer, the same bytes each time
-    config.py    kind and plan -> the image's configuration                     (pure)
+    layer.py     a root directory -> one layer, reproducibly
+    config.py    kind and plan -> the configuration of the image                (pure)
     layout.py    layer and configuration -> the files of a layout, and an archive of them
-    root.py      an archive -> the root directory that a container of it would have
-    __main__.py  the writing, in a sandbox: the disk is mounted there
+    root.py      an archive -> the root directory of a container of the image
+    __main__.py  writes the archive, in a sandbox in which the disk is mounted
 
-No tool writes the layer for us: buildah and umoci want a store of their own to work in, set the time of
-day on what they write, and are not there on most machines. A layout is a tar and three JSON files.
+No external tool writes the layer: buildah and umoci require a store of their own, write the current time
+into the image, and are not installed on most machines. A layout is a tar archive and three JSON files.
 (OCI image-spec 1.1, image-layout.md, config.md, layer.md; Docker Image Specification v1.2.)
 """

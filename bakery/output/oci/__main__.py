@@ -1,6 +1,6 @@
-"""`python -m bakery.output.oci DISK TARGET WORK < about.json`, in a sandbox where the disk is mounted.
+"""`python -m bakery.output.oci DISK TARGET WORK < inputs.json`, in a sandbox; mounts the disk.
 
-`about.json` is {"plan": …, "architecture": "x86_64"}; events go to stdout, an error as the last of them.
+The inputs are {"plan": …, "architecture": "x86_64"}. Events go to stdout; an error is the last event.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ def main() -> int:
 
 
 def _write(disk: Path, target: Path, work: Path, monitor: Monitor) -> None:
-    told = json.load(sys.stdin)
-    planned = plan.from_json(told["plan"])
+    inputs = json.load(sys.stdin)
+    image_plan = plan.from_json(inputs["plan"])
     root = work / "container-root"
     root.mkdir()
     mount_root(disk, root, read_only=True)
-    about = About(told["architecture"], layer.epoch(root))
+    about = About(inputs["architecture"], layer.epoch(root))
     with phase(monitor, "write the layer"):
         made = layer.write(root, work, about.epoch)
     with phase(monitor, "write the archive"):
-        layout.write_archive(layout.entries(config(planned, made, about), made, tag(planned)), target)
+        layout.write_archive(layout.entries(config(image_plan, made, about), made, tag(image_plan)), target)
     made.path.unlink()
 
 

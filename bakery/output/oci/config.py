@@ -1,7 +1,6 @@
-"""What a container of the image runs, and how: the image's configuration. Pure.
+"""The configuration of a container image: what a container runs, and how. Pure.
 
-One configuration for both: Docker reads Healthcheck and StopSignal from it, which OCI's specification
-does not forbid.
+The same configuration serves Docker, which reads Healthcheck from it; the OCI specification permits that.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from bakery import __version__
 from bakery.output.oci.layer import Layer
 from provisioner.plan import Plan
 
-# Docker's and Go's names of the base's architectures.
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as OCI spells them
+# Names of architectures in Go, Docker and OCI.
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _WORKER = "/usr/lib/worker-bakery/worker"
 _ENV = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8")
-# What is written a lot, or is to outlive the container.
+# Paths with much output, or with data that must survive the container.
 _VOLUMES = {
     "osg": ("/var/lib/condor", "/var/log/condor"),
     "prominence": ("/home", "/var/log/condor"),
@@ -28,13 +27,14 @@ _NANOSECONDS = 10**9
 
 @dataclass(frozen=True)
 class About:
-    """What is said of the image beside its plan; `epoch` in seconds since 1970."""
+    """Properties of the image that are not in its plan; `epoch` in seconds since 1970."""
 
-    architecture: str  # as a base says it
+    architecture: str  # as in the base: x86_64, aarch64
     epoch: int
 
 
 def config(plan: Plan, layer: Layer, about: About) -> dict[str, Any]:
+    """Return the configuration as in OCI image-spec, config.md."""
     created = datetime.datetime.fromtimestamp(about.epoch, datetime.UTC).isoformat().replace("+00:00", "Z")
     return {
         "created": created,
@@ -55,7 +55,7 @@ def config(plan: Plan, layer: Layer, about: About) -> dict[str, Any]:
 
 
 def labels(plan: Plan, created: str) -> dict[str, str]:
-    """Those of OCI's image-spec, annotations.md; and the plan's id, which names the image."""
+    """Return the annotations of OCI image-spec, annotations.md, and the id of the plan."""
     return {
         "org.opencontainers.image.title": f"HTCondor worker ({plan.kind})",
         "org.opencontainers.image.version": plan.image,
@@ -67,7 +67,7 @@ def labels(plan: Plan, created: str) -> dict[str, str]:
 
 
 def _healthcheck() -> dict[str, Any]:
-    """Unhealthy once HTCondor has not answered for some minutes; the worker itself gives up later."""
+    """Unhealthy after HTCondor has not responded for some minutes; the worker itself exits later."""
     return {
         "Test": ["CMD", _WORKER, "alive"],
         "Interval": 60 * _NANOSECONDS,
@@ -78,5 +78,5 @@ def _healthcheck() -> dict[str, Any]:
 
 
 def tag(plan: Plan) -> str:
-    """The name that `docker load` gives the image: its kind, its base and its id."""
+    """Return the name that `docker load` gives the image, from kind, base and id."""
     return f"worker-bakery/{plan.kind}:{plan.base}-{plan.id[:12]}"

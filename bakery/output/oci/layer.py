@@ -1,7 +1,7 @@
-"""A root directory as one layer: sorted, no time later than `epoch`, owners and xattrs kept.
+"""Write a root directory as one layer: sorted, no time later than `epoch`, with owners and xattrs.
 
-One layer, not one for each role: the seal, which comes last, removes what the roles before it left, and a
-layer can only hide what is in the one below it.
+All roles share one layer: the role seal comes last and removes files of earlier roles; a layer could only
+hide files of lower layers.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 
 from provisioner.process import run
 
-# What belongs to the disk, to the kernel or to the time of running; the folders themselves stay.
+# Files of the disk, the kernel or the running system; the folders themselves are kept.
 _EXCLUDED = ("./lost+found", "./boot/*", "./dev/*", "./efi/*", "./proc/*", "./run/*", "./sys/*", "./tmp/*")
-# Names and times that GNU tar would take from its own process and clock (tar(1), "Reproducibility").
-_SAME_EACH_TIME = (
+# GNU tar's defaults depend on its process and the clock (tar manual, "Reproducibility").
+_REPRODUCIBLE = (
     "--format=posix",
     "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
     "--sort=name",
@@ -26,12 +26,15 @@ _SAME_EACH_TIME = (
     "--xattrs-include=*",
 )
 _CHUNK = 1 << 20
-_LEVEL = 4  # half the time of 6, and a twentieth larger
+_LEVEL = 4  # half the time of level 6, 5 % larger
 
 
 @dataclass(frozen=True)
 class Layer:
-    """`digest` is of the compressed file (sha256, hex), `diff_id` of the tar in it; `size` in bytes."""
+    """A compressed layer, of `size` bytes.
+
+    `digest` is that of the file, `diff_id` that of the tar in it (sha256, hexadecimal).
+    """
 
     path: Path
     digest: str
@@ -40,39 +43,39 @@ class Layer:
 
 
 def epoch(root: Path) -> int:
-    """SOURCE_DATE_EPOCH, else the date of the newest package, in seconds since 1970.
+    """Return SOURCE_DATE_EPOCH, else the date of the newest package, in seconds since 1970.
 
-    Debian gives the files of a package the date of its changelog, and rpm that of its build; nothing of
-    the bake's own day is in it.
+    Debian's packages contain the date of the changelog, rpm's the date of the build; neither depends on the
+    day of the bake.
     """
-    given = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if given.isdigit():
-        return int(given)
+    configured = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if configured.isdigit():
+        return int(configured)
     share = root / "usr/share"
     dated = [*share.glob("doc/*/copyright"), *share.glob("licenses/*/*")]
     return max((int(path.stat().st_mtime) for path in dated if path.is_file()), default=0)
 
 
 def write(root: Path, work: Path, epoch: int) -> Layer:
-    """The layer as a file in `work`. Raises CommandFailed, DiskFull."""
+    """Write the layer to a file in `work`. Raises CommandFailed, DiskFull."""
     plain, packed = work / "layer.tar", work / "layer.tar.gz"
     clamp = (f"--mtime=@{epoch}", "--clamp-mtime")
     excluded = [f"--exclude={pattern}" for pattern in _EXCLUDED]
-    # Anchored, or the pattern would take away what has such a name deeper down.
+    # Anchored: otherwise the patterns also match deeper paths.
     where = ["--anchored", *excluded, "--directory", str(root), "."]
-    run.call(["tar", "--create", "--file", str(plain), *_SAME_EACH_TIME, *clamp, *where])
+    run.call(["tar", "--create", "--file", str(plain), *_REPRODUCIBLE, *clamp, *where])
     diff_id = _compress(plain, packed)
     plain.unlink()
     return Layer(packed, sha256(packed), diff_id, packed.stat().st_size)
 
 
 def _compress(plain: Path, packed: Path) -> str:
-    """The sha256 of what was compressed."""
+    """Compress a file and return the sha256 of the uncompressed content."""
     digest = hashlib.sha256()
     with (
         plain.open("rb") as data,
         packed.open("wb") as out,
-        # Neither a name nor a time in its header.
+        # No name and no time in the header.
         gzip.GzipFile("", "wb", _LEVEL, out, mtime=0) as archive,
     ):
         while chunk := data.read(_CHUNK):
@@ -82,5 +85,6 @@ def _compress(plain: Path, packed: Path) -> str:
 
 
 def sha256(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal."""
     with path.open("rb") as data:
         return hashlib.file_digest(data, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The files of an OCI layout, and the archive of them that docker, podman and buildah load."""
+"""Write the files of an OCI layout as an archive that docker, podman and buildah load."""
 
 from __future__ import annotations
 
@@ -19,50 +19,53 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-# A layout's files, and no other name that an archive of somebody's may hold.
+# The files of a layout: other names in an untrusted archive are ignored.
 _NAMES = re.compile(r"oci-layout|index\.json|manifest\.json|blobs/sha256/[0-9a-f]{64}")
 _REF_NAME = "org.opencontainers.image.ref.name"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of the layout: its content, or the file that has it."""
+    """A file of the layout; `content` is its bytes or a file with them."""
 
     name: str
     content: bytes | Path
 
 
 def entries(config: dict[str, Any], layer: Layer, tag: str) -> tuple[Entry, ...]:
-    """All files, sorted. manifest.json is docker-archive's; it names the same blobs."""
-    said = _json(config)
-    config_digest = _sha256(said)
-    manifest = _manifest(_descriptor(_CONFIG, config_digest, len(said)), layer, config)
+    """Return all files, sorted by name.
+
+    manifest.json is that of docker-archive and refers to the same blobs.
+    """
+    config_json = _json(config)
+    config_digest = _sha256(config_json)
+    manifest = _manifest(_descriptor(_CONFIG, config_digest, len(config_json)), layer, config)
     manifest_digest = _sha256(manifest)
     found: dict[str, bytes | Path] = {
         "oci-layout": _json({"imageLayoutVersion": "1.0.0"}),
         "index.json": _index(_descriptor(_MANIFEST, manifest_digest, len(manifest)), tag),
         "manifest.json": _json([_for_docker(config_digest, layer, tag)]),
-        _blob(config_digest): said,
+        _blob(config_digest): config_json,
         _blob(manifest_digest): manifest,
         _blob(layer.digest): layer.path,
     }
     return tuple(Entry(name, found[name]) for name in sorted(found))
 
 
-def _manifest(config: dict[str, Any], layer: Layer, whole: dict[str, Any]) -> bytes:
+def _manifest(config: dict[str, Any], layer: Layer, image_config: dict[str, Any]) -> bytes:
     return _json(
         {
             "schemaVersion": 2,
             "mediaType": _MANIFEST,
             "config": config,
             "layers": [_descriptor(_LAYER, layer.digest, layer.size)],
-            "annotations": whole["config"]["Labels"],
+            "annotations": image_config["config"]["Labels"],
         }
     )
 
 
 def _index(manifest: dict[str, Any], tag: str) -> bytes:
-    # The part after the colon: what follows the layout's path in oci:PATH:NAME.
+    # The part after the colon, which is NAME in oci:PATH:NAME.
     named = {**manifest, "annotations": {_REF_NAME: tag.rpartition(":")[2]}}
     return _json({"schemaVersion": 2, "mediaType": _INDEX, "manifests": [named]})
 
@@ -87,11 +90,11 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-# --- written -----------------------------------------------------------------------------------
+# --- archives -----------------------------------------------------------------------------------
 
 
 def write_archive(files: tuple[Entry, ...], target: Path) -> None:
-    """A tar of the layout, the same bytes each time."""
+    """Write the layout as a tar archive, reproducibly."""
     with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as archive:
         for entry in files:
             member = tarfile.TarInfo(entry.name)  # owner 0, time 0
@@ -105,7 +108,7 @@ def write_archive(files: tuple[Entry, ...], target: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """The layout as a folder, which is made."""
+    """Extract the layout to a new folder. Entries with other names are ignored."""
     folder.mkdir()
     for name, data in _members(archive):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

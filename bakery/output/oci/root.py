@@ -1,4 +1,4 @@
-"""An archive opened: the root directory that its containers have, each blob checked against its name."""
+"""Extract the root directory of a container image from an archive, verifying every blob."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from provisioner.process import run
 
 
 def is_archive(path: Path) -> bool:
-    """A tar by its content, whatever its name."""
+    """Whether the file is a tar archive, by its content."""
     return path.is_file() and tarfile.is_tarfile(path)
 
 
 def open_archive(archive: Path, work: Path, root: Path) -> dict[str, Any]:
-    """Unpack the image into the folder `root`, which is made; its configuration.
+    """Extract the image to the new folder `root` and return its configuration.
 
-    Raises BadInput for what is no image, or one whose blobs are not what their names say.
+    Raises BadInput when the archive is not an image, or a blob differs from its digest.
     """
     folder = work / "layout"
     try:
@@ -31,7 +31,7 @@ def open_archive(archive: Path, work: Path, root: Path) -> dict[str, Any]:
         config: dict[str, Any] = json.loads(_blob(folder, described["config"]).read_text())
         layers = [_blob(folder, layer) for layer in described["layers"]]
     except (tarfile.TarError, OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{archive} is no archive of a container image: {error}.") from None
+        raise BadInput(f"{archive} is not an archive of a container image: {error}.") from None
     root.mkdir()
     for layer in layers:
         keep = ("--numeric-owner", "--same-permissions", "--xattrs", "--xattrs-include=*")
@@ -43,5 +43,5 @@ def _blob(folder: Path, descriptor: dict[str, Any]) -> Path:
     digest = str(descriptor["digest"]).removeprefix("sha256:")
     path = folder / "blobs/sha256" / digest
     if sha256(path) != digest:
-        raise BadInput(f"The blob {digest} of the image is damaged.", "Bake or fetch the image anew.")
+        raise BadInput(f"The blob {digest} of the image is damaged.", "Bake or download the image again.")
     return path

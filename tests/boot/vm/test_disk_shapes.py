@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from bakery.runtime import mirror, qemu_img
-from bakery.store.locks import alone
+from bakery.store.locks import exclusive_lock
 from bakery.store.store import Store
-from provisioner.disk.file_systems import finish, mount_root
+from provisioner.disk.file_systems import finish, mount_root, wait_unmounted
 from provisioner.targets.chroot import Chroot, TemporaryRepositories
 from tests.conftest import BASE, VENDOR, Ended, command
 from tests.shapes import ESP, LINUX, Part, call, make
@@ -86,13 +86,14 @@ def make_bootable(disk: Path, folder: Path, store: Store) -> None:
     packages = store.packages(release)
     target = Chroot(root, TemporaryRepositories(sources, preferences, packages))
     try:
-        with alone(packages):  # apt allows one writer
+        with exclusive_lock(packages):  # apt allows one writer
             install(target, root)
         grub(root / "boot", folder)
         finish(filled)
     finally:
         target.close()
         call("umount", root)
+        wait_unmounted(disk)
 
 
 def install(target: Chroot, root: Path) -> None:

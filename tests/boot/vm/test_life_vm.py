@@ -131,4 +131,4 @@ def test_idle_it_powers_itself_off(machine: Machine, told: WorkerConf) -> None:
     """So told in its file, as it was told of hours before: a slow machine is not to go beside the tests."""
     reconfigure(machine, told, IdleTimeout=str(IDLE))
     assert machine.goes_off(IDLE + 240 * machine.slower)
-    assert "stopping: HTCondor was idle for long enough" in machine.console_text()
+    assert "stopping: HTCondor exited after IdleTimeout" in machine.console_text()

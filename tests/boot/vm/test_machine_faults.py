@@ -121,7 +121,16 @@ def test_a_refused_key_is_named(worker_root: Path, tmp_path: Path) -> None:
 
 
 def test_stopped_while_the_machine_boots(worker_image: Image, own: Store) -> None:
-    argv = ("verify-image", "--json", "--level", "boot", "--accel", "tcg", str(worker_image.path))
+    argv = (
+        "worker-bakery",
+        "verify",
+        "--json",
+        "--level",
+        "boot",
+        "--accel",
+        "tcg",
+        str(worker_image.path),
+    )
     killed = start_until(BOOTED, own.root, *argv)
     killed.kill()
     killed.communicate()

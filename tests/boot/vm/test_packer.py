@@ -15,7 +15,7 @@ import pytest
 from bakery.image import recipe
 from bakery.machines.accelerator import Accelerator
 from bakery.runtime import qemu_img
-from bakery.store.store import Store, is_whole
+from bakery.store.store import Store, is_intact
 from tests.boot.conftest import Seen
 from tests.conftest import BASE, BIN, command
 from tests.integration.test_packer_engine import QEMU_VERSION, stand_in
@@ -24,10 +24,10 @@ _KEY = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----\n(.+?)-----END", re.DOT
 
 
 def test_the_image_is_the_same(packer_baked: Seen, baked: dict[str, Any]) -> None:
-    """The plan's id, and by image-diff everything in it; it is no larger to speak of."""
+    """The plan's id, and by worker-bakery diff everything in it; it is no larger to speak of."""
     assert packer_baked.result["id"] == baked["id"]
     assert packer_baked.result["from_store"] is False
-    done = command("image-diff", "--json", baked["path"], packer_baked.result["path"])
+    done = command("worker-bakery", "diff", "--json", baked["path"], packer_baked.result["path"])
     found = json.loads(done.out)
     assert (done.status, found["differences"]) == (0, []), done.err
     assert found["compared"]["files"] > 10_000
@@ -89,7 +89,7 @@ def test_a_checkpoint_is_kept_at_the_end_of_each_role_but_the_last(packer_baked:
     assert kept == {PLAN.id_after(end) for end in ENDS}
     for end in ENDS:
         disk = packer_baked.store.checkpoint(PLAN.id_after(end))
-        assert is_whole(disk)
+        assert is_intact(disk)
         assert qemu_img.other_files(disk) == []
 
 
@@ -118,9 +118,9 @@ def test_a_checkpoint_holds_what_the_chroot_engine_s_does(packer_baked: Seen, st
     """The last one, after all roles that install something. The base's own host keys, which the seal
     removes, went when the machine was booted."""
     name = PLAN.id_after(ENDS[-1])
-    assert is_whole(store.checkpoint(name)), "the fixture `baked` keeps all of them"
+    assert is_intact(store.checkpoint(name)), "the fixture `baked` keeps all of them"
     ours = packer_baked.store.checkpoint(name)
-    done = command("image-diff", "--json", str(store.checkpoint(name)), str(ours))
+    done = command("worker-bakery", "diff", "--json", str(store.checkpoint(name)), str(ours))
     found = json.loads(done.out)
     assert found["compared"]["files"] > 10_000, done.err
     different = {(each["what"], re.sub(r"_key.*", "", each["name"])) for each in found["differences"]}
@@ -165,6 +165,6 @@ def test_by_hand_from_a_checkpoint_of_packer_s_comes_the_same_image(
     said = typed(printed)
     assert "osg_worker:" not in said and "seal: remove traces" in said
     typed("qemu-img convert -O qcow2 -c build/output/disk.qcow2 worker.qcow2")
-    typed("verify-image worker.qcow2 --level offline")
-    done = command("image-diff", "--json", baked["path"], str(tmp_path / "worker.qcow2"))
+    typed("worker-bakery verify worker.qcow2 --level offline")
+    done = command("worker-bakery", "diff", "--json", baked["path"], str(tmp_path / "worker.qcow2"))
     assert (done.status, json.loads(done.out)["differences"]) == (0, []), done.out[-3000:]

@@ -100,7 +100,9 @@ def test_a_worker_joins_runs_only_its_jobs_and_leaves_and_its_token_is_seen_nowh
     image = Path(packer_baked.result["path"])
     before = hashlib.sha256(image.read_bytes()).hexdigest()
     with watched(store) as watch:
-        done = command("verify-image", str(image), "--level", "pool", "--firmware", "efi", "--json", "-v")
+        done = command(
+            "worker-bakery", "verify", str(image), "--level", "pool", "--firmware", "efi", "--json", "-v"
+        )
     assert done.status == 0, done.err[-5000:]
     proof = json.loads(done.out)["proof"]
     assert shown(proof, "boot")[0] == "booted (efi), ssh answered"

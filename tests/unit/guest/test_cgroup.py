@@ -1,4 +1,4 @@
-"""What control groups leave of a machine, read from files as kernels write them."""
+"""The share of a machine that control groups grant, read from files as kernels write them."""
 
 from __future__ import annotations
 

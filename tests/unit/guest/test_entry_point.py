@@ -1,4 +1,4 @@
-"""`worker run`: what can be decided without a container."""
+"""`worker run`: the decisions that need no container."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from worker_runtime.configuration import condor_config
-from worker_runtime.container import entrypoint, inputs
+from worker_runtime.container import inputs, preparation, supervision
 from worker_runtime.container.cgroup import Share
-from worker_runtime.container.entrypoint import StopRequest
+from worker_runtime.container.supervision import StopRequests
 from worker_runtime.jobs import container_runtimes
 from worker_runtime.lifecycle import states
 from worker_runtime.lifecycle.states import Memory
@@ -22,15 +22,15 @@ from tests.unit.guest.conftest import PROMINENCE
 @pytest.mark.parametrize(
     ("asked", "now", "step"),
     [
-        (StopRequest(1, 100), 100, "stop"),
-        (StopRequest(1, 100), 159, "stop"),
-        (StopRequest(1, 100), 160, "fast"),
-        (StopRequest(2, 100), 101, "fast"),
-        (StopRequest(3, 100), 190, "kill"),
+        (StopRequests(1, 100), 100, "stop"),
+        (StopRequests(1, 100), 159, "stop"),
+        (StopRequests(1, 100), 160, "fast"),
+        (StopRequests(2, 100), 101, "fast"),
+        (StopRequests(3, 100), 190, "kill"),
     ],
 )
-def test_who_asks_for_the_end_gets_it_within_a_limit(asked: StopRequest, now: float, step: str) -> None:
-    assert entrypoint.next_step(asked, now) == step
+def test_who_asks_for_the_end_gets_it_within_a_limit(asked: StopRequests, now: float, step: str) -> None:
+    assert supervision.next_step(asked, now) == step
 
 
 def test_only_what_a_container_cannot_is_overridden() -> None:
@@ -40,23 +40,23 @@ def test_only_what_a_container_cannot_is_overridden() -> None:
 
 
 def test_without_the_right_to_mount_jobs_share_tmp() -> None:
-    assert "MOUNT_UNDER_SCRATCH" not in entrypoint.config(mounts=True)
-    assert entrypoint.config(mounts=False).endswith("\nMOUNT_UNDER_SCRATCH =\n")
-    assert "SEC_TOKEN_SYSTEM_DIRECTORY = /run/worker-bakery/tokens.d\n" in entrypoint.config(mounts=True)
+    assert "MOUNT_UNDER_SCRATCH" not in preparation.config(mounts=True)
+    assert preparation.config(mounts=False).endswith("\nMOUNT_UNDER_SCRATCH =\n")
+    assert "SEC_TOKEN_SYSTEM_DIRECTORY = /run/worker-bakery/tokens.d\n" in preparation.config(mounts=True)
 
 
 def test_htcondor_is_told_of_the_container_s_size_where_any_other_file_can_say_otherwise() -> None:
-    assert entrypoint.size_config(Share(2, 4096)).splitlines()[1:] == ["NUM_CPUS = 2", "MEMORY = 4096"]
+    assert preparation.size_config(Share(2, 4096)).splitlines()[1:] == ["NUM_CPUS = 2", "MEMORY = 4096"]
     others = [path.name for path in (data.WORKER / "common/etc/condor/config.d").iterdir()]
-    assert Path(entrypoint.SIZE_FILE).name < min(others)
+    assert Path(preparation.SIZE_FILE).name < min(others)
 
 
 @pytest.mark.parametrize(
     ("memory", "fulfilled"),
     [
-        (Memory(joined=5, ending=9, reason="HTCondor was idle for long enough"), True),
-        (Memory(ending=9, reason="JoinTimeout is over, and it is not in the pool"), False),
-        (Memory(joined=5, ending=9, reason="WatchdogTimeout is over, and HTCondor does not answer"), False),
+        (Memory(joined=5, ending=9, reason="HTCondor exited after IdleTimeout"), True),
+        (Memory(ending=9, reason="JoinTimeout expired, not in the pool"), False),
+        (Memory(joined=5, ending=9, reason="WatchdogTimeout expired: HTCondor does not answer"), False),
     ],
 )
 def test_a_container_ends_well_if_it_was_of_use(memory: Memory, fulfilled: bool) -> None:
@@ -86,7 +86,7 @@ def test_a_user_s_folder_is_his_own_and_closed(tmp_path: Path) -> None:
     assert home.stat().st_mode & 0o777 == 0o700
     link = tmp_path / "link"
     link.symlink_to(home)
-    assert start.create_home(str(link)) == "is somebody else's"
+    assert start.create_home(str(link)) == "belongs to another user"
     assert start.default_home("/scratch/1", 7) == "/scratch/1/worker-bakery-7"
 
 
@@ -113,7 +113,7 @@ def test_what_was_tried_is_advertised_and_why_not() -> None:
 
 
 def test_capabilities_are_read_from_the_kernel() -> None:
-    assert entrypoint.has_capability(0) is (os.geteuid() == 0)
+    assert preparation.has_capability(0) is (os.geteuid() == 0)
 
 
 def test_a_user_s_probes_are_told_both_folders_in_htcondor_s_quotes() -> None:
@@ -127,4 +127,4 @@ def test_a_user_s_files_are_where_htcondor_s_own_programs_look() -> None:
     assert found["TokenFile"] == str(Path("~/.condor/tokens.d/token.jwt").expanduser())
     assert kind.file == str(Path("~/.condor/prominence-worker.conf").expanduser())
     assert found["IdleTimeout"] == "0"
-    assert kind.given == str(Path("~/.condor/tokens.d").expanduser())
+    assert kind.user_tokens == str(Path("~/.condor/tokens.d").expanduser())

@@ -1,4 +1,4 @@
-"""Files that are private from their first byte and never half there."""
+"""Files are private from their first byte and written atomically."""
 
 from __future__ import annotations
 

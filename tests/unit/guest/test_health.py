@@ -1,4 +1,4 @@
-"""The health probe's judgements, and how it knows again what it once left behind."""
+"""The checks of the health probe, and how it recognises processes that it left behind."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_clock_before_the_image_s_making_is_wrong() -> None:
     made = 1795327659.0
     assert health.early_clock_problem(made, made) is None
     assert health.early_clock_problem(made - 80000, made) is None
-    assert health.early_clock_problem(0, made) == "it says 1970-01-01, before this image was made"
+    assert health.early_clock_problem(0, made) == "it shows 1970-01-01, before the image was built"
 
 
 def test_a_clock_that_nobody_keeps_is_remarked() -> None:

@@ -1,4 +1,4 @@
-"""Why a worker is not in the pool, in words that say what to do something about."""
+"""Messages about why a worker is not in the pool."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ def test_a_port_where_nobody_answers(failure: OSError, said: str, monkeypatch: p
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (b"", "TokenFile gave 0 tokens where one is wanted"),
-        (b"a.b.c\nd.e.f\n", "TokenFile gave 2 tokens where one is wanted"),
+        (b"", "TokenFile contains 0 tokens instead of one"),
+        (b"a.b.c\nd.e.f\n", "TokenFile contains 2 tokens instead of one"),
         (b"CANARY x\n", "the token of TokenFile contains a blank or a character that is not ASCII"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a worker of the OSPool says of itself, from what was tried, its file and its cloud."""
+"""What a worker of the OSPool advertises, from its tests, its file and its cloud."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_our_health_is_told_in_their_words() -> None:
     assert found["OSG_NODE_VALIDATED"] == "MY.NODE_IS_HEALTHY =?= True"
     assert found["OSG_NODE_WARNINGS"] == '"load: 300 over 15 minutes, on 4 CPUs; clock: late"'
     assert found["HasExcessiveLoad"] == "True"
-    assert pilot_attributes.attributes(results(), POOL, "")["OSG_NODE_WARNINGS"] == '"not looked at yet"'
+    assert pilot_attributes.attributes(results(), POOL, "")["OSG_NODE_WARNINGS"] == '"not checked yet"'
 
 
 @pytest.mark.parametrize(

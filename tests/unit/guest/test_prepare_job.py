@@ -1,4 +1,4 @@
-"""What the job hook of --with ospool says of a job's image, without HTCondor and Pelican."""
+"""The job hook of the role ospool, without HTCondor and Pelican."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a machine's size means for HTCondor."""
+"""The accounts and the memory that depend on the size of a machine."""
 
 from __future__ import annotations
 

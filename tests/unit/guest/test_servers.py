@@ -1,4 +1,4 @@
-"""Which servers a worker asks: of a known pool, of another, and which of several behind one port."""
+"""The servers that a worker connects to: of a known pool, of another one, one of several behind a port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker says of itself: its machine, its slots, its state."""
+"""What a worker reports about itself: its machine, its slots, its state."""
 
 from __future__ import annotations
 
@@ -106,12 +106,12 @@ def test_ten_lines() -> None:
     assert status.format_lines(FOUND, 1_000_000) == [
         "State:   idle",
         "Why:     no slot is claimed",
-        "Next:    powers off at 1970-01-12 13:50:40 UTC (in 4 min), unless things change",
+        "Next:    powers off at 1970-01-12 13:50:40 UTC (in 4 min), unless the state changes",
         "Pool:    cm, joined 60 min ago",
         "Group:   G",
         "Takes:   True",
         "Claimed: 0 slots",
-        "Health:  OK, looked at 40 s ago",
+        "Health:  OK, checked 40 s ago",
         "Ends:    no MaxLifetime",
         "Image:   osg-debian13-abc, by worker-bakery 0.1.0",
     ]
@@ -120,7 +120,7 @@ def test_ten_lines() -> None:
 def test_what_is_not_of_now_is_said_to_be_old() -> None:
     known = {**FOUND, "deadline": None, "joined": None, "ends": 999_000, "health_at": None, "live": False}
     said = status.format_lines({**known, "age": 12.9, "remark": "only root may ask the watch"}, 1_000_200)
-    assert said[2] == "Next:    nothing by itself"
+    assert said[2] == "Next:    nothing scheduled"
     assert said[3] == "Pool:    cm, not joined"
     assert said[7] == "Health:  OK"
     assert said[8] == "Ends:    at 1970-01-12 13:30:00 UTC (now)"
@@ -138,8 +138,8 @@ def test_a_name_that_a_terminal_cannot_show_is_escaped() -> None:
 
 
 def test_what_is_waited_for_and_what_is_wrong_comes_first() -> None:
-    said = status.format_lines({**FOUND, "pending": "/f has changed, and is being read"}, 1_000_000)
-    assert said[2] == "Pending: /f has changed, and is being read"
+    said = status.format_lines({**FOUND, "pending": "/f has changed and is being read"}, 1_000_000)
+    assert said[2] == "Pending: /f has changed and is being read"
     untold = status.format_lines({**FOUND, "advertised": False}, 1_000_000)
     assert untold[3] == "Pool:    cm, joined 60 min ago, does not show the last change yet"
     wrong = status.format_lines({**FOUND, "problems": ["Start is empty", "Token is missing"]}, 1_000_000)
@@ -158,8 +158,8 @@ def seen(**changes: Any) -> Inspection:
         limits=states.limits(values, 0),
         values=values,
         reading=FileStatus(content, Applied(content, ())),
-        wanted=advertisement.expected(OSG, values, 7.0, mine),
-        shown=None,
+        expected=advertisement.expected(OSG, values, 7.0, mine),
+        pool_ads=None,
         health={},
         answers=Answers((Server(False, "cm"), Server(True, "ccb")), ("", "connection broker: gone"), 40.0),
     )
@@ -178,7 +178,7 @@ def service() -> Service:
 
 def told_by(of: Inspection) -> dict[str, Any]:
     return report.build(
-        Status("idle", "why"), Memory(joined=90), Progress(of.wanted, 1, True), of, service()
+        Status("idle", "why"), Memory(joined=90), Progress(of.expected, 1, True), of, service()
     )
 
 
@@ -198,12 +198,12 @@ def test_what_the_watch_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 def test_a_file_that_is_not_read_yet_is_waited_for() -> None:
     before = Applied(Fingerprint("old", ""), ("Start is empty",))
     said = told_by(seen(reading=FileStatus(Fingerprint("new", ""), before)))
-    assert said["pending"] == "/etc/osg-worker.conf has changed, and is being read"
+    assert said["pending"] == "/etc/osg-worker.conf has changed and is being read"
     assert said["problems"] == []
     again = told_by(seen(reading=FileStatus(Fingerprint("old", ""), before)))
     assert (again["pending"], again["problems"]) == ("", ["Start is empty"])
     none = told_by(seen(reading=FileStatus(Fingerprint(), Applied(Fingerprint(), ()))))
-    assert none["pending"] == "waiting for /etc/osg-worker.conf, which says whose jobs to run"
+    assert none["pending"] == "waiting for /etc/osg-worker.conf (missing or empty)"
 
 
 def test_a_startd_that_is_about_to_be_told_something_is_not_the_one_to_be_shown() -> None:
@@ -214,15 +214,17 @@ def test_a_startd_that_is_about_to_be_told_something_is_not_the_one_to_be_shown(
 
 
 def test_the_watch_hurries_only_where_something_is_about_to_change() -> None:
-    state = watch.WatchState(Memory(startd="startd_1", began=0, joined=90), said=Status("idle", ""))
+    state = watch.WatchState(Memory(startd="startd_1", began=0, joined=90), status=Status("idle", ""))
     plain = seen(health={"healthy": True, "at": 999_990})
-    done = state._replace(told=Progress(plain.wanted, 0, True))
+    done = state._replace(progress=Progress(plain.expected, 0, True))
     assert watch.seconds_to_wait(done, plain) == watch.MAX_INTERVAL
-    assert watch.seconds_to_wait(state, plain) == watch.URGENT_INTERVAL  # the pool does not show it yet
+    assert (
+        watch.seconds_to_wait(state, plain) == watch.URGENT_INTERVAL
+    )  # the pool does not show the worker yet
     ill = plain._replace(health={"healthy": False, "at": 999_990})  # and the startd does not know
     assert watch.seconds_to_wait(done, ill) == watch.URGENT_INTERVAL
     assert watch.seconds_to_wait(done, ill._replace(epoch=1_001_000.0)) == watch.MAX_INTERVAL
-    joins = state._replace(memory=Memory(startd="startd_1", began=50), said=Status("joining", ""))
+    joins = state._replace(memory=Memory(startd="startd_1", began=50), status=Status("joining", ""))
     assert watch.seconds_to_wait(joins, plain) == watch.URGENT_INTERVAL
     assert (
         watch.seconds_to_wait(joins, plain._replace(facts=plain.facts._replace(now=500)))

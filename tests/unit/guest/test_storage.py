@@ -1,4 +1,4 @@
-"""Where the files of jobs go: the choice, which is pure; integration tests touch real disks."""
+"""The choice of the directory for job files, which is pure; integration tests use real disks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`worker-image wait` and its command line: what is waited for, and what an answer means for that."""
+"""`worker-image wait` and its command line: when each state counts as reached."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ IDLE: dict[str, Any] = {
     "state": "idle", "why": "no slot is claimed", "configured": True, "pending": "", "problems": [],
     "joined": 5, "advertised": True, "htcondor": "active", "looked": 100.0,
 }  # fmt: skip
-CHANGED = {"pending": "/f has changed, and is being read"}
-UNREAD = {"pending": "/f has changed, and " + applied.NOT_READ}
+CHANGED = {"pending": "/f has changed and is being read"}
+UNREAD = {"pending": "/f has changed and " + applied.NOT_READ}
 WRONG = {"problems": ["Start is empty"]}
 NOT_YET = {"state": "joining", "why": "cm is far", "joined": None, "advertised": False}
 UNTOLD = {"advertised": False}
@@ -72,7 +72,7 @@ def test_why_not() -> None:
     assert wait.evaluate("joined", {**IDLE, **NOT_YET}).why == "joining: cm is far"
     said = wait.evaluate("idle", {**IDLE, **CHANGED, **UNTOLD}).why.split("; ")
     assert said[0] == "idle: no slot is claimed"
-    assert said[1:] == ["/f has changed, and is being read", "the pool does not show the last change yet"]
+    assert said[1:] == ["/f has changed and is being read", "the pool does not show the last change yet"]
     assert wait.evaluate("stopped", {**IDLE, **GONE, **UNTOLD}).why == "stopped: no slot is claimed"
     assert wait.evaluate("idle", {**IDLE, **WRONG}).why == "idle: no slot is claimed; Start is empty"
 
@@ -84,7 +84,7 @@ def test_only_a_look_since_the_question_counts() -> None:
     assert wait.verdict_of("idle", ordinary, 99.0) == holds
     earlier = wait.verdict_of("idle", ordinary, 101.0)
     assert earlier == Verdict(
-        False, "idle: no slot is claimed (of an earlier look; only root may ask the watch)"
+        False, "idle: no slot is claimed (of an earlier inspection; only root may ask the watch)"
     )
     assert not wait.verdict_of("idle", Known(IDLE, False, "it does not run", watched=False), 99.0).holds
     assert not wait.verdict_of("joined", Known({}, False, "it does not run", watched=False), 0).holds

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bakery.commands.gen_userdata import main
+from bakery.commands.userdata import main
 from bakery.userdata import rendering
 from bakery.verify.pool import idtoken
 

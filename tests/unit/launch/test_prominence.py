@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bakery.commands.gen_userdata import main
+from bakery.commands.userdata import main
 from bakery.userdata import guest
 from bakery.userdata.rendering import carried
 from bakery.verify.pool import idtoken
@@ -86,7 +86,7 @@ def test_options_of_the_other_kind(capsys: Captured) -> None:
     assert main(["--project", "TG-A", "--token", TOKEN, "--region", "r"]) == 2
     assert "--region goes with --worker prominence" in capsys.readouterr().err
     assert main(["--project", "TG-A", "--token", TOKEN, "--cloud", "nimbus"]) == 2
-    assert "--cloud does not know 'nimbus'" in capsys.readouterr().err
+    assert "--cloud: there is no cloud 'nimbus'" in capsys.readouterr().err
 
 
 def test_the_limits_of_a_cloud_that_is_known(argv: list[str], tmp_path: Path, capsys: Captured) -> None:

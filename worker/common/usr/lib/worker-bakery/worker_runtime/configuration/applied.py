@@ -1,8 +1,8 @@
-"""Is what HTCondor was told what the worker's file says now?
+"""Tells whether HTCondor has been given what the worker's file says now.
 
-`worker configure` leaves in TAKEN which content of the file it took up last, and what was wrong with it; a
-look compares that with the file. So what is known of the worker never passes for that of a file which
-nobody has read yet.
+`worker configure` records in RECORD which content of the file it applied last and what was wrong with it.
+An inspection compares the record with the file, so that the state never describes a file that has not been
+read.
 """
 
 import hashlib
@@ -14,19 +14,19 @@ from worker_runtime.configuration import worker_file
 from worker_runtime.configuration.kind import Kind
 from worker_runtime.system import files, paths
 
-# Root's alone: the content behind the digest may be as good as known but for a token.
-RECORD = paths.RUN + "/taken.json"
+# Readable by root only: with the rest of the file known, a digest would allow a token to be guessed.
+RECORD = paths.RUN + "/applied.json"
 
 
 class Fingerprint(NamedTuple):
-    """Of the worker's file and of the token file that it names; "" where there is none."""
+    """Digests of the worker's file and of the token file that it names; "": no such file."""
 
     file: str = ""
     token: str = ""
 
 
 class Applied(NamedTuple):
-    """What was taken up last; `times` tells two of one content apart."""
+    """What was applied last; `times` distinguishes two applications of the same content."""
 
     content: Fingerprint
     problems: Tuple[str, ...]
@@ -34,8 +34,10 @@ class Applied(NamedTuple):
 
 
 class FileStatus(NamedTuple):
+    """The current content of the files, and what was applied last."""
+
     now: Fingerprint
-    applied: Optional[Applied]  # None: nothing yet
+    applied: Optional[Applied]  # None: nothing was applied yet
 
     @property
     def current(self) -> bool:
@@ -43,29 +45,32 @@ class FileStatus(NamedTuple):
 
     @property
     def problems(self) -> Tuple[str, ...]:
-        """What is wrong with the content of now, so far as that is known."""
+        """What is wrong with the current content, as far as that is known."""
         return self.applied.problems if self.applied and self.current else ()
 
     @property
     def only_token_changed(self) -> bool:
-        """Has nothing but the token file changed? (The path unit follows only the worker's own.)"""
+        """Whether only the token file has changed. (The path unit watches only the worker's file.)"""
         return self.applied is not None and not self.current and self.applied.content.file == self.now.file
 
 
 def fingerprint(kind: Kind, raw: bytes) -> Fingerprint:
-    """To be taken before what it stands for is read, so that no change is missed."""
+    """The fingerprint of the content `raw`.
+
+    Take it before the content is used, so that no change is missed.
+    """
     if not raw.strip():
         return Fingerprint()
     return Fingerprint(hashlib.sha256(raw).hexdigest(), _stamp(token_file(kind, raw)))
 
 
 def token_file(kind: Kind, raw: bytes) -> str:
-    """The worker's own file may name another that holds the token. (It is not among the settings.)"""
+    """The token file that the worker's file names; it is not among the published settings."""
     return worker_file.parse(raw, kind.keys, kind.form).values.get("TokenFile", "")
 
 
 def _stamp(path: str) -> str:
-    """What changes with a file's content, without reading it."""
+    """A text that changes with the content of a file, without reading the file."""
     try:
         status = os.stat(path)
     except OSError:
@@ -74,6 +79,7 @@ def _stamp(path: str) -> str:
 
 
 def file_status(kind: Kind) -> FileStatus:
+    """The status of the worker's file now."""
     try:
         with open(kind.file, "rb") as file:
             raw = file.read()
@@ -83,6 +89,7 @@ def file_status(kind: Kind) -> FileStatus:
 
 
 def load() -> Optional[Applied]:
+    """The record of what was applied last; None if there is none."""
     try:
         with open(RECORD, encoding="ascii") as file:
             found = json.load(file)
@@ -92,7 +99,7 @@ def load() -> Optional[Applied]:
 
 
 def record(content: Fingerprint, problems: Sequence[str]) -> None:
-    """From now on this is what was taken up last."""
+    """Record what was applied."""
     before = load()
     os.makedirs(paths.RUN, 0o755, exist_ok=True)
     now = {"content": content, "problems": list(problems), "times": before.times + 1 if before else 1}
@@ -100,24 +107,27 @@ def record(content: Fingerprint, problems: Sequence[str]) -> None:
 
 
 def pending(kind: Kind, found: FileStatus, reader: str) -> str:
-    """What is waited for, in words; "" for nothing. `reader`: who reads the file, and when."""
+    """What the worker waits for, in words; "" if nothing.
+
+    `reader` says who reads a changed file, and when: see reader_state().
+    """
     if found.now == Fingerprint():
-        return "waiting for %s, which says whose jobs to run" % kind.file
+        return "waiting for %s (missing or empty)" % kind.file
     if found.current:
         return ""
     if found.applied is None or found.applied.content == Fingerprint():
-        return "%s is there, and %s" % (kind.file, reader)
+        return "%s exists and %s" % (kind.file, reader)
     what = "the token file that %s names" % kind.file if found.only_token_changed else kind.file
-    return "%s has changed, and %s" % (what, reader)
+    return "%s has changed and %s" % (what, reader)
 
 
 def reader_state(service: str, path: str, boots: bool) -> str:
-    """Who reads a changed file, by the ActiveState of both units. Pure."""
+    """Who reads a changed file, by the ActiveState of the service and of the path unit. Pure."""
     if service in ("activating", "active", "reloading"):
         return BEING_READ
     if path == "active":
-        return "is to be read"
-    return "is to be read once the machine is up" if boots else NOT_READ
+        return "will be read"
+    return "will be read when the machine has booted" if boots else NOT_READ
 
 
-BEING_READ, NOT_READ = "is being read", "nobody reads it: its path unit is not active"
+BEING_READ, NOT_READ = "is being read", "will not be read: its path unit is not active"

@@ -1,8 +1,8 @@
-"""The worker's values as HTCondor's configuration. Pure.
+"""Renders the worker's values as HTCondor's configuration. Pure.
 
-Two layers of quoting, and a value can leave neither: it is ClassAd text, and that is the right
-side of a configuration macro, on one line. What neither layer can hold (control characters,
-open quotes, some dollar signs) was refused before: values.py, expression.py.
+Each value is quoted twice: as ClassAd text, and as the right side of a configuration macro on one line.
+What neither can represent (control characters, open quotes, some dollar signs) was rejected before, by
+values.py and expression.py.
 """
 
 from typing import Dict, Mapping, NamedTuple, Sequence, Tuple
@@ -11,12 +11,12 @@ from worker_runtime.configuration import ospool_config, servers
 from worker_runtime.configuration.kind import Key, Kind
 from worker_runtime.system.classad import quote
 
-HEAD = "# Written by the worker from %s; edit that, not this file.\n"
-# Both daemons' ads carry them: the slots', to see the work, and the master's.
+HEAD = "# Written by the worker from %s. Edit that file instead of this one.\n"
+# The attributes are in the ads of the slots and of the master.
 ADVERTISED = ("STARTD_ATTRS", "MASTER_ATTRS")
-# A job that says how long it takes may start as long as it fits; others, only until here.
+# Jobs that state their duration may start as long as they fit; other jobs only until retirement begins.
 _RETIREMENT_SHARE, _MAX_RETIREMENT = 4, 24 * 3600
-# How long a job takes at most, by its own word: condor_submit's two names, and OSG's in minutes.
+# The longest duration that a job states: two attributes of condor_submit, and OSG's in minutes.
 _JOB_DURATION = (
     "ifThenElse(TARGET.AllowedJobDuration =!= undefined, TARGET.AllowedJobDuration, "
     "ifThenElse(TARGET.AllowedExecuteDuration =!= undefined, TARGET.AllowedExecuteDuration, "
@@ -25,13 +25,18 @@ _JOB_DURATION = (
 
 
 class Macro(NamedTuple):
+    """A configuration macro; `value` is not escaped."""
+
     name: str
     value: str
 
 
 class Machine(NamedTuple):
-    """What the configuration takes from the machine: when it was booted (seconds since 1970), the
-    strings that it advertises, and which of several equal servers are its own."""
+    """What the configuration takes from the machine.
+
+    `booted` is the time of boot in seconds since 1970, `attributes` are strings to advertise, and
+    `selector` is the number that selects one of several equal servers.
+    """
 
     booted: int
     attributes: Mapping[str, str]
@@ -39,52 +44,58 @@ class Machine(NamedTuple):
 
 
 def escape_macro(classad: str) -> str:
-    """For the right side of a macro, which knows no other way to write a dollar sign."""
+    """For the right side of a macro, which has no other way to write a dollar sign."""
     return classad.replace("$", "$(DOLLAR)")
 
 
 def update_interval(idle: int) -> int:
-    """HTCondor looks for idleness only when it sends an update, by default each 300 s."""
+    """UPDATE_INTERVAL in seconds.
+
+    HTCondor checks for idleness only when it sends an update, by default every 300 s.
+    """
     return min(60, max(10, idle // 4)) if idle else 60
 
 
 def idle_limit(values: Mapping[str, str]) -> int:
-    """Seconds after which HTCondor ends by itself; 0: never."""
+    """Seconds without a claim after which HTCondor exits; 0: never."""
     return 0 if values["OnIdle"] == "none" else int(values["IdleTimeout"])
 
 
 def end_time(values: Mapping[str, str], booted: int) -> int:
-    """When the machine goes at the latest, in seconds since 1970; 0: never."""
+    """The latest end of the machine, in seconds since 1970; 0: never."""
     lifetime = int(values["MaxLifetime"])
     return booted + lifetime if lifetime else 0
 
 
 def retirement_time(values: Mapping[str, str], booted: int) -> int:
-    """From when on only jobs are taken that say that they end in time; 0: never."""
+    """When the retirement begins, in seconds since 1970; 0: never.
+
+    From then on, only jobs are accepted that state a duration and end in time.
+    """
     lifetime = int(values["MaxLifetime"])
     share = min(lifetime // _RETIREMENT_SHARE, _MAX_RETIREMENT)
     return end_time(values, booted) - share if lifetime else 0
 
 
-def attributes(kind: Kind, values: Mapping[str, str], place: Machine) -> Dict[str, str]:
-    """Everything that the worker advertises of itself, as ClassAd text."""
-    found = {name: quote(value) for name, value in sorted(place.attributes.items())}
+def attributes(kind: Kind, values: Mapping[str, str], machine: Machine) -> Dict[str, str]:
+    """Everything that the worker advertises about itself: attribute -> ClassAd text."""
+    found = {name: quote(value) for name, value in sorted(machine.attributes.items())}
     for key in kind.keys:
         if key.advertise and values[key.setting]:
             found[key.advertise] = quote(values[key.setting])
     if requirements(kind, values).lower() != "true":
-        # A worker for some is no part of the pool for all, and must not be counted as one.
+        # A worker that accepts only some jobs must not be counted as capacity for all.
         found.update(kind.restricted)
     if int(values["MaxLifetime"]):
-        found["WorkerRetires"] = str(retirement_time(values, place.booted))
-        found["WorkerEnds"] = str(end_time(values, place.booted))
+        found["WorkerRetires"] = str(retirement_time(values, machine.booted))
+        found["WorkerEnds"] = str(end_time(values, machine.booted))
     found.update(dedicated_attributes(kind, values))
     found.update(ospool_config.attributes(kind, values, found))
     return found
 
 
 def dedicated_attributes(kind: Kind, values: Mapping[str, str]) -> Dict[str, str]:
-    """What makes this a machine of a dedicated scheduler, which parallel jobs need."""
+    """The attributes of a machine of a dedicated scheduler, which parallel jobs require."""
     name = values.get("ScheddName")
     if not name:
         return {}
@@ -96,9 +107,9 @@ def dedicated_attributes(kind: Kind, values: Mapping[str, str]) -> Dict[str, str
 
 
 def preferences(kind: Kind, values: Mapping[str, str]) -> Tuple[Macro, ...]:
-    """Parallel jobs first, ordinary ones too. (HTCondor's manual, "Configuring Dedicated Resources".)
+    """Prefer parallel jobs, but accept others. (HTCondor's manual, "Configuring Dedicated Resources".)
 
-    Not PREEMPT = False, as the manual has it: the limits on memory and disk are part of that.
+    PREEMPT stays as it is, unlike in the manual, because the limits on memory and disk are part of it.
     """
     scheduler = dedicated_attributes(kind, values).get("DedicatedScheduler")
     if not scheduler:
@@ -108,12 +119,12 @@ def preferences(kind: Kind, values: Mapping[str, str]) -> Tuple[Macro, ...]:
     return (rank, *(Macro(name, "False") for name in never))
 
 
-def macros(kind: Kind, values: Mapping[str, str], place: Machine) -> Tuple[Macro, ...]:
-    """What the file says, but for START."""
+def macros(kind: Kind, values: Mapping[str, str], machine: Machine) -> Tuple[Macro, ...]:
+    """All macros of the file except START."""
     idle = idle_limit(values)
     return (
-        *pool(kind, values, place.selector),
-        *(Macro(name, value) for name, value in attributes(kind, values, place).items()),
+        *pool(kind, values, machine.selector),
+        *(Macro(name, value) for name, value in attributes(kind, values, machine).items()),
         *preferences(kind, values),
         Macro("STARTD_NOCLAIM_SHUTDOWN", str(idle)),
         Macro("UPDATE_INTERVAL", str(update_interval(idle))),
@@ -121,10 +132,10 @@ def macros(kind: Kind, values: Mapping[str, str], place: Machine) -> Tuple[Macro
 
 
 def pool(kind: Kind, values: Mapping[str, str], selector: int) -> Tuple[Macro, ...]:
-    """Where ads go, who brokers connections if that is somebody else, and who issues tokens.
+    """The collectors, the connection brokers if they are other servers, and the trust domain.
 
-    A worker finds its token without TRUST_DOMAIN, because servers name theirs; it says to others what this
-    one's is.
+    A worker finds its token without TRUST_DOMAIN, because servers name theirs. The macro tells others the
+    worker's.
     """
     managers = servers.managers(kind.pools, values, selector)
     brokers = servers.brokers(kind.pools, values, selector)
@@ -139,7 +150,7 @@ def pool(kind: Kind, values: Mapping[str, str], selector: int) -> Tuple[Macro, .
 
 
 def conditions(kind: Kind, values: Mapping[str, str]) -> Tuple[str, ...]:
-    """What the user demands of jobs."""
+    """The user's requirements on jobs, one expression for each key."""
     return tuple(_condition(key, values[key.setting]) for key in kind.keys if key.start)
 
 
@@ -150,24 +161,24 @@ def _condition(key: Key, value: str) -> str:
 
 
 def requirements(kind: Kind, values: Mapping[str, str]) -> str:
-    """The same as one expression."""
+    """The user's requirements on jobs as one expression."""
     found = conditions(kind, values)
     return found[0] if len(found) == 1 else " && ".join("( %s )" % one for one in found) or "True"
 
 
 def guards(kind: Kind, values: Mapping[str, str]) -> Tuple[str, ...]:
-    """The macros of the image's and the site's files that hold for every job as well."""
+    """The names of the macros of the image and the site that apply to every job as well."""
     return ("WORKER_GUARDS", *ospool_config.guards(kind, values))
 
 
 def start_expression(values: Mapping[str, str], guards: Sequence[str], wanted: str) -> str:
-    """Each in parentheses, so that no || of any reaches into another."""
+    """START. Each part is in parentheses, so that no || of one part affects another."""
     parts = (*policy(values), *guards, wanted)
     return " && ".join("( %s )" % part for part in parts)
 
 
 def policy(values: Mapping[str, str]) -> Tuple[str, ...]:
-    """What holds for every worker: well, with time left, and its GPUs not idle beside the work."""
+    """The conditions of every worker: healthy, enough time left, and no GPU idle while other jobs run."""
     found = ["MY.NODE_IS_HEALTHY =?= True"]
     if int(values["MaxLifetime"]):
         fits = "time() + %s <= MY.WorkerEnds" % _JOB_DURATION
@@ -177,11 +188,11 @@ def policy(values: Mapping[str, str]) -> Tuple[str, ...]:
     return tuple(found)
 
 
-def render(kind: Kind, values: Mapping[str, str], place: Machine) -> str:
-    """The whole of 90-….config."""
-    said = macros(kind, values, place)
-    lines = ["%s = %s" % (macro.name, escape_macro(macro.value)) for macro in said]
-    named = " ".join(attributes(kind, values, place))
+def render(kind: Kind, values: Mapping[str, str], machine: Machine) -> str:
+    """The content of 90-NAME.config."""
+    rendered = macros(kind, values, machine)
+    lines = ["%s = %s" % (macro.name, escape_macro(macro.value)) for macro in rendered]
+    named = " ".join(attributes(kind, values, machine))
     lines += ["%s = $(%s) %s" % (attrs, attrs, named) for attrs in ADVERTISED if named]
     macros_of_others = ["$(%s)" % name for name in guards(kind, values)]
     lines.append(
@@ -191,16 +202,19 @@ def render(kind: Kind, values: Mapping[str, str], place: Machine) -> str:
 
 
 def expected_values(
-    kind: Kind, values: Mapping[str, str], place: Machine, guards: Sequence[str]
+    kind: Kind, values: Mapping[str, str], machine: Machine, guards: Sequence[str]
 ) -> Dict[str, str]:
-    """How HTCondor has to read these macros back, given what those of `guards` expand to."""
+    """The values that HTCondor must report for these macros.
+
+    `guards` are the expanded macros of guards().
+    """
     return dict(
-        macros(kind, values, place), START=start_expression(values, guards, requirements(kind, values))
+        macros(kind, values, machine), START=start_expression(values, guards, requirements(kind, values))
     )
 
 
 def needs_restart(before: str, after: str) -> bool:
-    """Is a reconfiguration too little? Only new managers are not taken up by running daemons."""
+    """Whether a reconfiguration is not enough: running daemons do not adopt new central managers."""
     return _pool(before) != _pool(after)
 
 

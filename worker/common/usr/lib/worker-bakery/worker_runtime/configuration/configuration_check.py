@@ -1,8 +1,8 @@
-"""Ask HTCondor itself how it reads what we wrote, before that takes the place of the old.
+"""Asks HTCondor how it reads the new configuration, before that replaces the old one.
 
-The configuration is read in a copy of its tree, twice: up to the new file, where everything
-must come back exactly as it was meant; and as a whole, where a later file of the site may say
-otherwise, which is then said aloud.
+The configuration is read in a copy of its directory, twice. Read up to the new file, every macro must have
+exactly the intended value. Read as a whole, a later file of the site may override macros, which is
+reported.
 """
 
 import os
@@ -16,10 +16,12 @@ from worker_runtime.system import paths
 from worker_runtime.system.command import Completed, run
 from worker_runtime.system.paths import CONFIG_DIR, ROOT_CONFIG
 
-SECONDS = 180  # HTCondor looks for the machine's own name first, which may take minutes
+SECONDS = 180  # HTCondor resolves the machine's own name first, which may take minutes
 
 
 class Findings(NamedTuple):
+    """What HTCondor says about the configuration."""
+
     problems: List[str]
     warnings: List[str]
 
@@ -28,29 +30,33 @@ class Unreadable(Exception):
     """HTCondor cannot read the configuration at all."""
 
 
-def check_configuration(kind: Kind, values: Mapping[str, str], place: condor_config.Machine) -> Findings:
-    """Would HTCondor, with these values in the kind's file in CONFIG_DIR, understand what they mean?"""
-    name, text = kind.config_name, condor_config.render(kind, values, place)
+def check_configuration(kind: Kind, values: Mapping[str, str], machine: condor_config.Machine) -> Findings:
+    """Would HTCondor read the intended values from the worker's file in CONFIG_DIR?"""
+    name, text = kind.config_name, condor_config.render(kind, values, machine)
     try:
         names = condor_config.guards(kind, values)
         guards = read_macros(name, text, names, whole=False)
-        wanted = condor_config.expected_values(kind, values, place, [guards[one] for one in names])
+        wanted = condor_config.expected_values(kind, values, machine, [guards[one] for one in names])
         exact = read_macros(name, text, sorted(wanted), whole=False)
         whole = read_macros(name, text, sorted(wanted), whole=True)
     except Unreadable as refusal:
         return Findings([str(refusal)], [])
     return Findings(
-        ["HTCondor would not read %s as it was meant" % key for key in differences(wanted, exact)],
-        ["a file after %s changes %s" % (name, key) for key in differences(wanted, whole)],
+        ["HTCondor would read a different value of %s" % key for key in differences(wanted, exact)],
+        ["a configuration file after %s overrides %s" % (name, key) for key in differences(wanted, whole)],
     )
 
 
 def differences(wanted: Mapping[str, str], read: Mapping[str, str]) -> List[str]:
+    """The names of the macros whose value differs."""
     return [key for key in sorted(wanted) if read[key] != wanted[key]]
 
 
 def read_macros(name: str, text: str, macros: Sequence[str], whole: bool) -> Dict[str, str]:
-    """The macros as HTCondor expands them, in a tree with `text`: all of it, or up to there."""
+    """The macros as HTCondor expands them, with `text` as the file `name`.
+
+    `whole` reads all files; otherwise only those up to `name`. Raises Unreadable.
+    """
     tree = tempfile.mkdtemp(prefix="worker-proof.", dir=os.path.dirname(paths.RUN))
     try:
         answer = run_tool(["condor_config_val", *macros], _copy(tree, name, text, whole))
@@ -58,12 +64,12 @@ def read_macros(name: str, text: str, macros: Sequence[str], whole: bool) -> Dic
         shutil.rmtree(tree)
     lines = answer.out.splitlines()
     if answer.status != 0 or len(lines) != len(macros):
-        raise Unreadable("HTCondor refuses the configuration: " + (answer.error or "odd answer"))
+        raise Unreadable("HTCondor rejects the configuration: " + (answer.error or "unexpected output"))
     return dict(zip(macros, lines))  # noqa: B905  # strict= is too new
 
 
 def _copy(tree: str, name: str, text: str, whole: bool) -> Dict[str, str]:
-    """A tree like the real one, with `text` in its place; the environment to read it in."""
+    """A copy of the configuration with `text` in it; the environment in which to read the copy."""
     folder = os.path.join(tree, "config.d")
     os.mkdir(folder)
     for other in os.listdir(CONFIG_DIR):
@@ -73,10 +79,10 @@ def _copy(tree: str, name: str, text: str, whole: bool) -> Dict[str, str]:
         file.write(text.encode("utf-8"))
     with open(ROOT_CONFIG, "rb") as file:
         root = file.read()
-    # There may be several folders, and ours is one of them.
+    # LOCAL_CONFIG_DIR may list several directories; CONFIG_DIR is one of them.
     folders = run_tool(["condor_config_val", "LOCAL_CONFIG_DIR"], {})
     if folders.status != 0:
-        raise Unreadable("HTCondor's present configuration is broken: " + folders.error)
+        raise Unreadable("the current configuration of HTCondor is broken: " + folders.error)
     own = "\nLOCAL_CONFIG_DIR = %s\n" % folders.out.strip().replace(CONFIG_DIR, folder)
     copied = os.path.join(tree, "condor_config")
     with open(copied, "wb") as file:
@@ -85,12 +91,12 @@ def _copy(tree: str, name: str, text: str, whole: bool) -> Dict[str, str]:
 
 
 def check_expression(text: str) -> Findings:
-    """Is it an expression to HTCondor's own parser?"""
+    """Can HTCondor's own parser read the expression?"""
     tool = "classad_eval"
-    # Asked first with something that cannot be wrong: the tool is a script, and may lack its
-    # library, and then its failure would say nothing about the text.
+    # First with a valid expression: the tool is a script whose library may be missing, and its failure
+    # would then say nothing about the text.
     if not shutil.which(tool) or run_tool([tool, "( true )"], {}).status != 0:
-        return Findings([], ["Start could not be parsed before use: no working %s here" % tool])
+        return Findings([], ["Start was not checked: %s does not work here" % tool])
     answer = run_tool([tool, "( %s )" % text], {})
     if answer.status != 0:
         return Findings(["Start is not a ClassAd expression"], [])
@@ -105,4 +111,5 @@ def run_tool(argv: Sequence[str], env: Mapping[str, str]) -> Completed:
 
 
 def combine(first: Findings, second: Findings) -> Findings:
+    """The findings of both."""
     return Findings(first.problems + second.problems, first.warnings + second.warnings)

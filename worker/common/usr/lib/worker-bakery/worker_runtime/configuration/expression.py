@@ -1,10 +1,10 @@
-"""Is a text one closed ClassAd expression? Pure.
+"""Checks that a text is one closed ClassAd expression. Pure.
 
-Not a parser of ClassAds (HTCondor has one, see proof.py). It finds what would let the text
-reach beyond the parentheses it is put into, and the mistakes people make most. Where quotes
-end depends on the reader: in a startd's configuration a backslash stands for itself, unless a
-quote follows; elsewhere it always belongs to the next character. Text that only one of the two
-takes for closed is refused.
+This is not a parser of ClassAds (HTCondor has one, see configuration_check.py). It finds what would let the
+text reach beyond the parentheses into which it is put, and the most frequent mistakes. Where a quoted text
+ends depends on the reader: in a startd's configuration a backslash stands for itself unless a quote
+follows; elsewhere it always belongs to the next character. A text that only one of the two considers closed
+is rejected.
 """
 
 import re
@@ -27,12 +27,14 @@ _CLOSES = {")": "(", "]": "[", "}": "{"}
 
 
 class Piece(NamedTuple):
+    """A token of the text; `kind` is the name of its group in _TOKEN."""
+
     kind: str
     text: str
 
 
 def problem(text: str) -> Optional[str]:
-    """What is wrong with it, to be put behind its key; None if nothing is."""
+    """What is wrong with the text, as a predicate that follows the name of the key; None if nothing is."""
     open_brackets: List[str] = []
     for match in _TOKEN.finditer(text):
         piece = Piece(str(match.lastgroup), match.group())
@@ -64,7 +66,7 @@ def _problem_of(piece: Piece, in_record: bool) -> Optional[str]:
     if piece.text == "=" and not in_record:
         return "has a single = ; to compare, write == or =?="
     if piece.text == ";" and not in_record:
-        return "contains a semicolon; it has to be one expression"
+        return "contains a semicolon; it must be one expression"
     if ord(piece.text) > 126:
         return "has a character outside of quotes that is not ASCII (typographic quotes?)"
     return None

@@ -1,4 +1,4 @@
-"""What a worker tells of its machine: the cloud's instance, and the image it came from."""
+"""Describes the cloud instance and the image of this worker as ClassAd attributes."""
 
 import socket
 import zlib
@@ -7,15 +7,15 @@ from typing import Any, Dict, Mapping
 from worker_runtime.configuration.values import problem_with
 from worker_runtime.system.files import read_json
 
-# cloud-init's, for everybody to read and without what is secret.
+# Written by cloud-init; readable by everybody, without secrets.
 INSTANCE = "/run/cloud-init/instance-data.json"
-# Written as the last step of a bake.
+# Written by the last step of a bake.
 IMAGE = "/usr/lib/worker-bakery/image.json"
-_MACHINE_ID = "/etc/machine-id"  # of a container, there may be none
+_MACHINE_ID = "/etc/machine-id"  # may be missing in a container
 
 
 def machine_number() -> int:
-    """A number that is this machine's own and stays, to choose among equals by."""
+    """A constant number of this machine, which selects one of several equal servers."""
     try:
         with open(_MACHINE_ID, encoding="ascii") as file:
             own = file.read().strip()
@@ -25,12 +25,12 @@ def machine_number() -> int:
 
 
 def attributes() -> Dict[str, str]:
-    """ClassAd attributes, all of them strings. (Names as HTCondor's CommonCloudAttributes has them.)"""
+    """Attribute -> string, not quoted. (The names are those of HTCondor's CommonCloudAttributes.)"""
     return representable({**cloud_attributes(read_json(INSTANCE)), **image_attributes(read_json(IMAGE))})
 
 
 def cloud_attributes(data: Mapping[str, Any]) -> Dict[str, str]:
-    """From cloud-init's instance data, whatever cloud and version it is of."""
+    """From cloud-init's instance data, of any cloud and version."""
     common = data.get("v1") or {}
     return {
         "CloudProvider": _first(common, "cloud_name", "cloud-name"),
@@ -43,6 +43,7 @@ def cloud_attributes(data: Mapping[str, Any]) -> Dict[str, str]:
 
 
 def image_attributes(data: Mapping[str, Any]) -> Dict[str, str]:
+    """From image.json, which the bake writes."""
     return {
         "WorkerImage": _first(data, "image"),
         "WorkerBase": _first(data, "base"),
@@ -51,7 +52,7 @@ def image_attributes(data: Mapping[str, Any]) -> Dict[str, str]:
 
 
 def representable(found: Mapping[str, str]) -> Dict[str, str]:
-    """Only what is known, and what HTCondor's configuration can hold."""
+    """The known attributes that HTCondor's configuration can represent."""
     return {
         name: value
         for name, value in found.items()
@@ -61,12 +62,12 @@ def representable(found: Mapping[str, str]) -> Dict[str, str]:
 
 def _first(data: Mapping[str, Any], *names: str) -> str:
     values = (data.get(name) for name in names)
-    # "unknown" is cloud-init's word for a machine that is in no cloud it knows.
+    # cloud-init says "unknown" on a machine in no cloud that it knows.
     return next((value for value in values if isinstance(value, str) and value != "unknown"), "")
 
 
 def _instance_type(data: Mapping[str, Any]) -> str:
-    """Each data source keeps it elsewhere; cloud-init has no common name for it."""
+    """The instance type, which each data source stores elsewhere; cloud-init has no common name for it."""
     source = data.get("ds") or {}
     places = (source.get("meta_data"), (source.get("ec2_metadata")), source.get("metadata"))
     for place in places:

@@ -1,4 +1,4 @@
-"""What kind of worker this is: all that the runtime has to know of it is data, kind.json and keys.json."""
+"""Loads the kind of this worker, which is data: kind.json and keys.json."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from typing import Any, Dict, Mapping, NamedTuple, Tuple
 from worker_runtime.configuration import servers
 from worker_runtime.system import paths
 
-POOLS = os.path.join(paths.DATA, "pools.json")  # the same for all kinds
+POOLS = os.path.join(paths.DATA, "pools.json")  # the same for all kinds of workers
 
 
 class Key(NamedTuple):
@@ -17,25 +17,27 @@ class Key(NamedTuple):
     kind: str  # of the value, see values.py
     required: bool
     default: str
-    instead_of: str  # the required key that this one can stand for
-    setting: str  # what the runtime knows it by: the same for all kinds of workers
-    advertise: str  # the attribute as which the slots' ads show it
-    start: str  # what it demands of jobs; %s is the value as ClassAd text
+    instead_of: str  # the required key that this key can replace
+    setting: str  # its name in the runtime, the same for all kinds of workers
+    advertise: str  # the attribute of the slots' ads that shows it
+    start: str  # its requirement on jobs; %s is the value as ClassAd text
 
 
 class Kind(NamedTuple):
+    """A kind of worker: names, files, keys and what follows from them."""
+
     name: str  # of units, files and messages
-    file: str  # the worker's own
-    form: str  # of that file: conf or environment, see conf.py
+    file: str  # the worker's file
+    form: str  # the format of that file: conf or environment, see worker_file.py
     keys: Tuple[Key, ...]
-    restricted: Mapping[str, str]  # attributes of a worker that is not for everybody's jobs
-    parallel_group: str  # the attribute by which machines belong together to a parallel job
-    home: str  # where the jobs' files are; "": HTCondor's own place
-    tokens: str = paths.TOKENS  # HTCondor's own folder of them
-    # Where the user has his, which stay as they are, like his other files; "": all of them are ours.
-    given: str = ""
-    pools: Tuple[servers.Pool, ...] = ()  # those of which the brokers and the rest are known
-    ospool: Mapping[str, Any] = {}  # ospool.json, of an image that has the role ospool; else nothing
+    restricted: Mapping[str, str]  # attributes of a worker that does not accept all jobs
+    parallel_group: str  # the attribute that groups machines for parallel jobs
+    home: str  # the directory of the job files; "": HTCondor's default
+    tokens: str = paths.TOKENS  # HTCondor's directory of tokens
+    # The user's directory of tokens, which are only read; "": all tokens belong to the worker.
+    user_tokens: str = ""
+    pools: Tuple[servers.Pool, ...] = ()  # the pools whose brokers and trust domain are known
+    ospool: Mapping[str, Any] = {}  # ospool.json, in an image with the role ospool
 
     @property
     def unit(self) -> str:
@@ -50,22 +52,23 @@ class Kind(NamedTuple):
         return "90-%s.config" % self.name
 
     def key(self, setting: str) -> str:
-        """What the user calls it."""
+        """The name of the key with this setting, as the user spells it."""
         return next((key.name for key in self.keys if key.setting == setting), setting)
 
 
 def load() -> Kind:
-    """This worker's."""
+    """The kind of this worker."""
     return with_ospool(from_tables(_read("kind.json"), _read("keys.json"), _read(POOLS)))
 
 
 def with_ospool(kind: Kind) -> Kind:
-    """With what the image's role ospool has to say, if it has that role."""
+    """With the table of the role ospool, if the image has that role."""
     there = os.path.exists(os.path.join(paths.DATA, "ospool.json"))
     return kind._replace(ospool=_read("ospool.json")) if there else kind
 
 
 def from_tables(kind: Mapping[str, Any], table: Mapping[str, Any], pools: Mapping[str, Any]) -> Kind:
+    """The kind of these tables: kind.json, keys.json and pools.json."""
     return Kind(
         kind["name"],
         table["file"],

@@ -1,14 +1,14 @@
-"""What the worker's file and cloud mean to the OSPool, on an image that has the role ospool. Pure.
+"""The settings of an image with the role ospool, derived from the worker's file and the cloud. Pure.
 
-The names are those of the OSPool's own pilots; docs/ospool.md says which of them are here, and why
-others are not. What the machine has to show for itself is in offers.py.
+The names are those of the OSPool's own pilots; docs/ospool.md says which of them are used and why others
+are not. What the machine itself offers is in the package ospool.
 """
 
 import re
 from typing import Any, Dict, Mapping, Tuple
 
 GUARDS = "WORKER_POOL_GUARDS"  # 50-worker-ospool.config
-# A region's beginning -> its country; of Jetstream2, the regions are named after universities.
+# Prefix of a region -> its country. The regions of Jetstream2 have the names of universities.
 _COUNTRIES = {"us-": "US", "ca-": "CA"}
 _JETSTREAM = ("IU", "TACC", "ASU", "CORNELL", "UH")
 _PROJECT = re.compile(r'ProjectName\s*=[=?]=?\s*"([^"\\]+)"', re.IGNORECASE)
@@ -16,14 +16,14 @@ _MAX_LENGTH = 63
 
 
 def guards(kind: Any, values: Mapping[str, str]) -> Tuple[str, ...]:
-    """The macro with what pilots demand of jobs, if that is wanted here."""
+    """The macro with the pilots' requirements on jobs, if PoolGuards enables it."""
     return (GUARDS,) if kind.ospool and values.get("PoolGuards") == "yes" else ()
 
 
 def with_default_names(kind: Any, values: Mapping[str, str], machine: Mapping[str, str]) -> Dict[str, str]:
-    """The values with names for the site, the resource and the country where the user gives none.
+    """The values with default names of the site, the resource and the country where the user sets none.
 
-    `machine` has the attributes of the cloud. What is not known stays empty.
+    `machine` has the attributes of the cloud. Unknown names stay empty.
     """
     if not kind.ospool or not values:
         return dict(values)
@@ -40,19 +40,19 @@ def with_default_names(kind: Any, values: Mapping[str, str], machine: Mapping[st
 
 
 def sanitize(name: str) -> str:
-    """What a name may consist of (values.py), and a host's, too."""
+    """The name without characters that neither a site (values.py) nor a host may have."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.")[:_MAX_LENGTH].rstrip("-.")
 
 
 def country(region: str) -> str:
-    """Of a cloud's region, where that tells it; "" else."""
+    """The country of a cloud region; "" if the name of the region does not tell."""
     if region.upper() in _JETSTREAM:
         return "US"
     return next((code for start, code in _COUNTRIES.items() if region.startswith(start)), "")
 
 
 def attributes(kind: Any, values: Mapping[str, str], found: Mapping[str, str]) -> Dict[str, str]:
-    """What the slots say beside `found`, as ClassAd text."""
+    """What the slots advertise in addition to `found`: attribute -> ClassAd text."""
     if not kind.ospool:
         return {}
     managers = values["CentralManager"].lower()

@@ -1,7 +1,7 @@
-"""Which servers make the pool: managers, which ads go to, and connection brokers (CCB). Pure.
+"""The servers of a pool: central managers, which collect the ads, and connection brokers (CCB). Pure.
 
-An address is HOST[:PORT][?sock=NAME], as HTCondor takes it. NAME may end in LOW-HIGH, as glideinWMS writes
-several servers behind one port: each worker has one of them, always the same.
+An address is HOST[:PORT][?sock=NAME], as HTCondor accepts it. NAME may end in LOW-HIGH, the notation of
+glideinWMS for several servers behind one port: each worker uses one of them, always the same.
 """
 
 import re
@@ -18,23 +18,25 @@ ADDRESS = re.compile(
 
 
 class Pool(NamedTuple):
-    """A row of pools.json. `…_socket` is what follows ?sock= in their addresses; "": nothing does."""
+    """A row of pools.json. `…_socket` follows ?sock= in the addresses; "": the addresses have none."""
 
     name: str
     managers: Tuple[str, ...]
     manager_socket: str
     brokers: Tuple[str, ...]
     broker_socket: str
-    trust_domain: str  # "": not known
+    trust_domain: str  # "": unknown
 
 
 class Server(NamedTuple):
+    """A server that the worker connects to."""
+
     is_broker: bool
-    address: str  # with the one socket that is this worker's
+    address: str  # with the socket of this worker
 
 
 def pools(table: Mapping[str, Any]) -> Tuple[Pool, ...]:
-    """Of pools.json."""
+    """The rows of pools.json."""
     return tuple(
         Pool(
             row["name"],
@@ -49,12 +51,12 @@ def pools(table: Mapping[str, Any]) -> Tuple[Pool, ...]:
 
 
 def addresses(text: str) -> Tuple[str, ...]:
-    """Of a list with commas."""
+    """The addresses in a list with commas."""
     return tuple(one.strip(" \t") for one in text.split(",")) if text else ()
 
 
 def managers(known: Sequence[Pool], values: Mapping[str, str], selector: int) -> Tuple[str, ...]:
-    """Where the ads go; `draw` decides which of several sockets."""
+    """The addresses of the collectors; `selector` chooses one of several sockets."""
     given = addresses(values["CentralManager"])
     pool = pool_of(known, given)
     socket = pool.manager_socket if pool else ""
@@ -62,7 +64,7 @@ def managers(known: Sequence[Pool], values: Mapping[str, str], selector: int) ->
 
 
 def brokers(known: Sequence[Pool], values: Mapping[str, str], selector: int) -> Tuple[str, ...]:
-    """What was said; else those of a known pool; else the managers."""
+    """The brokers of the worker's file; otherwise those of a known pool; otherwise the managers."""
     given = addresses(values["CCBAddress"])
     pool = pool_of(known, addresses(values["CentralManager"]))
     if not given and pool:
@@ -71,37 +73,39 @@ def brokers(known: Sequence[Pool], values: Mapping[str, str], selector: int) -> 
 
 
 def trust_domain(known: Sequence[Pool], values: Mapping[str, str]) -> str:
-    """Who issues the pool's tokens; "" if that is not known."""
+    """The issuer of the pool's tokens; "" if unknown."""
     pool = pool_of(known, addresses(values["CentralManager"]))
     return values["TrustDomain"] or (pool.trust_domain if pool else "")
 
 
 def all_servers(known: Sequence[Pool], values: Mapping[str, str], selector: int) -> Tuple[Server, ...]:
-    """Each once: a manager that is the broker, too, is asked as a manager."""
+    """All servers, each once: a manager that is also the broker counts as a manager."""
     first = managers(known, values, selector)
     more = (one for one in brokers(known, values, selector) if one not in first)
     return (*(Server(False, one) for one in first), *(Server(True, one) for one in more))
 
 
 def pool_of(known: Sequence[Pool], given: Sequence[str]) -> Optional[Pool]:
-    """The pool of which all these are managers, at their usual port."""
+    """The known pool whose managers include all these addresses, at their default port."""
     hosts = {host_of(one).lower().rstrip(".") for one in given if port_of(one) == PORT}
     rows = (pool for pool in known if hosts <= set(pool.managers))
     return next(rows, None) if len(hosts) == len(given) > 0 else None
 
 
 def host_of(address: str) -> str:
+    """The host of an address; the whole text if it is not an address."""
     match = ADDRESS.match(address)
     return match.group("host") if match else address
 
 
 def port_of(address: str) -> int:
+    """The port of an address, PORT by default."""
     match = ADDRESS.match(address)
     return int(match.group("port") or PORT) if match else PORT
 
 
 def without_socket(address: str) -> str:
-    """HOST[:PORT]: where a query finds everything, whatever socket the ads go to."""
+    """HOST[:PORT]: a query finds all ads there, whichever socket they were sent to."""
     return address.partition("?")[0]
 
 

@@ -1,7 +1,8 @@
-"""The values in force, for all parts of the runtime; never the token.
+"""The settings in force, published for all parts of the runtime, without secrets.
 
-Three layers, the later wins: the table's defaults, the image's own (SITE, for whoever bakes it),
-and the worker's file. `worker configure` publishes what came of them; until then the first two hold.
+There are three layers, of which a later one overrides an earlier one: the defaults of the key table, the
+image's defaults (DEFAULTS_FILE), and the worker's file. `worker configure` publishes the result; before
+that, the first two layers are in force.
 """
 
 import json
@@ -19,12 +20,14 @@ SECRET = frozenset({"Token", "TokenFile", "TokenCommand"})
 
 
 class Table(NamedTuple):
+    """The kind of worker with the image's defaults."""
+
     kind: Kind
-    warnings: Tuple[str, ...]  # about SITE
+    warnings: Tuple[str, ...]  # about DEFAULTS_FILE
 
 
 def load_table() -> Table:
-    """The kind of worker, with the image's own defaults. What is wrong there is left out and said."""
+    """The kind of worker with the image's defaults. Invalid defaults are ignored and reported."""
     plain = kind.load()
     try:
         with open(DEFAULTS_FILE, "rb") as site:
@@ -33,19 +36,19 @@ def load_table() -> Table:
         raw = b""
     conf = _image_defaults(raw, plain)
     own = tuple(key._replace(default=conf.values.get(key.setting, key.default)) for key in plain.keys)
-    said = conf.problems + conf.warnings
-    return Table(plain._replace(keys=own), tuple("%s: %s" % (DEFAULTS_FILE, what) for what in said))
+    messages = conf.problems + conf.warnings
+    return Table(plain._replace(keys=own), tuple("%s: %s" % (DEFAULTS_FILE, what) for what in messages))
 
 
 def _image_defaults(raw: bytes, plain: Kind) -> WorkerConfig:
     optional = [key._replace(required=False) for key in plain.keys if key.setting not in SECRET]
     conf = parse(raw, optional, plain.form)
-    # Half of what somebody meant is nothing he meant.
+    # All or nothing: half of the defaults may not make sense.
     return WorkerConfig({}, conf.problems, conf.warnings) if conf.problems else conf
 
 
 def current() -> Dict[str, str]:
-    """The values in force now."""
+    """The settings in force."""
     try:
         with open(PUBLISHED, encoding="utf-8") as file:
             values: Dict[str, str] = json.load(file)
@@ -55,7 +58,7 @@ def current() -> Dict[str, str]:
 
 
 def publish(values: Mapping[str, str]) -> None:
-    """For everybody to read, so without what is secret. The file's time says since when they hold."""
+    """Publish the settings, readable by everybody. The file's time says since when they are in force."""
     os.makedirs(paths.RUN, 0o755, exist_ok=True)
     shown = json.dumps(without_secrets(values), indent=1, sort_keys=True)
     files.put(PUBLISHED, shown.encode("ascii"), 0o644)
@@ -63,4 +66,5 @@ def publish(values: Mapping[str, str]) -> None:
 
 
 def without_secrets(values: Mapping[str, str]) -> Dict[str, str]:
+    """The values that may be published."""
     return {name: value for name, value in values.items() if name not in SECRET}

@@ -1,6 +1,6 @@
-"""Where the worker's token comes from: the file's own line, another file, or a program.
+"""Obtains the worker's token: from the worker's file, from a token file, or from a program.
 
-No message here ever holds a token, nor what a program printed.
+No message contains a token or the output of that program.
 """
 
 import base64
@@ -16,13 +16,13 @@ from worker_runtime.configuration.values import problem_with
 from worker_runtime.system import files
 
 COMMAND_SECONDS = 60
-COMMAND_TRIES = 3  # a secret store, or the way there, may come up after us
+COMMAND_TRIES = 3  # a secret store or the network may come up later than the worker
 RETRY_SECONDS = 10
 CLOCK_TOLERANCE = 300
 
 
 class NoToken(Exception):
-    """Why there is none, in words."""
+    """Why there is no token, in words."""
 
 
 def obtain(kind: Kind, values: Mapping[str, str]) -> str:
@@ -32,20 +32,25 @@ def obtain(kind: Kind, values: Mapping[str, str]) -> str:
     named = "TokenFile" if values["TokenFile"] else "TokenCommand"
     try:
         found = (
-            _content(values[named], not kind.given) if values["TokenFile"] else _output_of(values[named])
+            _content(values[named], not kind.user_tokens)
+            if values["TokenFile"]
+            else _output_of(values[named])
         )
         return parse_token_file(named, found)
     except NoToken as reason:
-        # In the user's words.
+        # With the name that the user knows.
         raise NoToken(str(reason).replace(named, kind.key(named))) from None
 
 
 def parse_token_file(source: str, raw: bytes) -> str:
-    """The one token of a token file as HTCondor has them: blank lines and # comments allowed."""
+    """The only token in a token file of HTCondor's format, with blank lines and # comments.
+
+    Raises NoToken.
+    """
     lines = [line.strip() for line in raw.decode("utf-8", "replace").splitlines()]
     tokens = [line for line in lines if line and not line.startswith("#")]
     if len(tokens) != 1:
-        raise NoToken("%s gave %d tokens where one is wanted" % (source, len(tokens)))
+        raise NoToken("%s contains %d tokens instead of one" % (source, len(tokens)))
     problem = problem_with("token", tokens[0])
     if problem:
         raise NoToken("the token of %s %s" % (source, problem))
@@ -56,11 +61,11 @@ def _content(path: str, private: bool) -> bytes:
     try:
         content = files.read_settled(path, private)
     except IsADirectoryError:
-        # docker run makes one where there is no file to mount.
-        raise NoToken("TokenFile %s does not exist: it is a folder" % path) from None
+        # docker run creates one if the file to mount does not exist.
+        raise NoToken("TokenFile %s is a directory, not a file" % path) from None
     except OSError as error:
-        if error.filename is None:  # it was open: fchmod, fchown
-            raise NoToken("TokenFile %s can be read by others; chmod 600 it" % path) from None
+        if error.filename is None:  # the error of fchmod or fchown
+            raise NoToken("TokenFile %s is readable by others; run chmod 600 on it" % path) from None
         raise NoToken("TokenFile %s: %s" % (path, error.strerror)) from None
     if content is None:
         raise NoToken("TokenFile %s does not exist" % path)
@@ -73,7 +78,7 @@ def _output_of(command: str) -> bytes:
         if attempt:
             time.sleep(RETRY_SECONDS)
         try:
-            # What it says on stderr goes to the journal, as that of any service of root's.
+            # Its stderr goes to the journal, as for any service of root.
             done = subprocess.run(
                 shlex.split(command),
                 stdin=subprocess.DEVNULL,
@@ -93,7 +98,7 @@ def _output_of(command: str) -> bytes:
 
 
 def claims(token: str) -> Dict[str, Any]:
-    """What it says of itself, unverified; nothing where it cannot be read."""
+    """The claims of a token, unverified; empty if they cannot be read."""
     parts = token.split(".")
     if len(parts) != 3:
         return {}
@@ -106,7 +111,7 @@ def claims(token: str) -> Dict[str, Any]:
 
 
 def time_problem(claimed: Mapping[str, Any], now: float) -> Optional[str]:
-    """Why this machine's clock and the token do not go together; None if they do."""
+    """Why the token is not valid at the time of this machine's clock; None if it is."""
     expires, issued = claimed.get("exp"), claimed.get("iat")
     if isinstance(expires, (int, float)) and expires <= now:
         return "the token expired on %s, or this machine's clock, which says %s, is wrong" % (
@@ -122,4 +127,5 @@ def time_problem(claimed: Mapping[str, Any], now: float) -> Optional[str]:
 
 
 def date(epoch: float) -> str:
+    """A time in seconds since 1970 for messages."""
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(epoch))

@@ -1,6 +1,6 @@
-"""Is a value what its kind demands? Pure; a problem is a predicate and never quotes the value.
+"""Checks that a value is what its kind requires. Pure; a problem is a predicate and never quotes the value.
 
-A kind with | in it is the list of the values it may have.
+A kind that contains | is the list of the permitted values.
 """
 
 import re
@@ -10,15 +10,15 @@ from typing import Callable, Dict, Optional, Sequence
 
 from worker_runtime.configuration import expression, servers
 
-# $(DOLLAR) is the only way to write a dollar sign, and HTCondor gets these two wrong:
+# $(DOLLAR) is the only way to write a dollar sign, and HTCondor misreads two uses of it:
 # $(DOLLAR)$(DOLLAR)(X) is read as $$(DOLLAR)(X), and $(DOLLAR)(DOLLAR)(X) as $(X).
 _NOT_REPRESENTABLE = re.compile(r"\$\$|\$\(DOLLAR", re.IGNORECASE)
-# A year: whoever wants the machine to stay for ever says 0.
+# A year; 0 means no limit.
 _MAX_SECONDS = 366 * 24 * 3600
 
 
 def problem_with(kind: str, value: str) -> Optional[str]:
-    """What is wrong with this value, to be put behind its key; None if nothing is."""
+    """What is wrong with the value, as a predicate that follows the name of the key; None if nothing is."""
     if _has_control(value):
         return "contains a control character (a tab, perhaps)"
     if "|" in kind:
@@ -31,19 +31,19 @@ def _choice(choices: Sequence[str], value: str) -> Optional[str]:
 
 
 def _has_control(value: str) -> bool:
-    # Zl and Zp: line and paragraph separators, a new line for whoever reads them so. Cs: what
-    # Python makes of a variable that is not UTF-8.
+    # Zl and Zp are line and paragraph separators, which some readers treat as a new line. Cs is what Python
+    # makes of an environment variable that is not UTF-8.
     return any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in value)
 
 
 def _string(value: str) -> Optional[str]:
     if _NOT_REPRESENTABLE.search(value):
-        return "contains $$ or $(DOLLAR), which HTCondor's configuration cannot hold"
+        return "contains $$ or $(DOLLAR), which HTCondor's configuration cannot represent"
     return None
 
 
 def _label(value: str) -> Optional[str]:
-    """Text that stays whole in the middle of an expression, too."""
+    """Text that cannot break out of an expression."""
     if '"' in value or "\\" in value:
         return 'contains a " or a backslash'
     return _string(value)
@@ -62,7 +62,7 @@ def _token(value: str) -> Optional[str]:
 
 
 def _hosts(value: str) -> Optional[str]:
-    """Addresses with commas between them, see servers.py."""
+    """Addresses separated by commas, see servers.py."""
     return next((problem for one in servers.addresses(value) for problem in [_host(one)] if problem), None)
 
 
@@ -73,26 +73,26 @@ def _host(address: str) -> Optional[str]:
     if match.group("port") and not 0 < int(match.group("port")) < 65536:
         return "has a port that is not between 1 and 65535"
     if match.group("low") and int(match.group("low")) > int(match.group("high")):
-        return "has a socket's numbers the wrong way round"
+        return "has a range of sockets that ends before it starts"
     return None
 
 
 def _domain(value: str) -> Optional[str]:
-    """A trust domain. (HTCondor's, src/condor_io/condor_auth_passwd.cpp: no blank, no comma.)"""
+    """A trust domain. (src/condor_io/condor_auth_passwd.cpp: no blank, no comma.)"""
     if not re.match(r"[A-Za-z0-9._:/~@+-]{1,255}\Z", value):
-        return "is not the name of a trust domain, like pool.example.org"
+        return "is not the name of a trust domain, such as pool.example.org"
     return None
 
 
 def _site(value: str) -> Optional[str]:
-    """A name as jobs list them, with commas between, in DESIRED_Sites."""
+    """A name as jobs list it in DESIRED_Sites, which separates names by commas."""
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}\Z", value):
         return "is not a name of at most 63 letters, digits, blanks and any of . _ -"
     return None
 
 
 def _country(value: str) -> Optional[str]:
-    return None if re.match(r"[A-Z]{2}\Z", value) else "is not a country's code of two letters, like US"
+    return None if re.match(r"[A-Z]{2}\Z", value) else "is not a country code of two letters, such as US"
 
 
 def _seconds(value: str) -> Optional[str]:
@@ -103,11 +103,11 @@ def _seconds(value: str) -> Optional[str]:
 
 
 def _path(value: str) -> Optional[str]:
-    return None if value.startswith("/") else "is not a path from the root, /like/this"
+    return None if value.startswith("/") else "is not an absolute path"
 
 
 def _command(value: str) -> Optional[str]:
-    """A program by its path and its arguments, quoted as in a shell; no shell looks at it."""
+    """A program by its path and its arguments, quoted as in a shell. No shell runs it."""
     try:
         words = shlex.split(value)
     except ValueError:

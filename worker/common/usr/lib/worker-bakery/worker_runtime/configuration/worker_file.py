@@ -1,13 +1,13 @@
-"""The worker's configuration, from its file or its environment: values, problems and warnings. Pure.
+r"""Parses the worker's file or environment into values, problems and warnings. Pure.
 
-Values are known by their settings, words of the runtime; messages name the keys that the user
-wrote. No message ever quotes a value, nor a line or a key that could be a token gone astray.
+Values are known by their settings, the names in the runtime; messages use the keys that the user wrote. No
+message quotes a value, nor a line or a key that might be a misplaced token.
 
-The file has one of two forms. `conf` is `Key = value` a line; the value is what stands there.
-`environment` is `KEY=value` a line, perhaps after `export`, and means the same to a shell and to
-systemd: a value in single quotes is what stands between them; in double quotes, a backslash makes
-\\ " $ and ` stand for themselves, and else they do not occur; without quotes it has none of
-\\ " ' $ ` and no # after a blank. Without quotes it also means the same to docker's --env-file.
+The file has one of two formats. `conf` has a line `Key = value` for each key, and the value is taken
+literally. `environment` has a line `KEY=value`, perhaps after `export`, and means the same to a shell and
+to systemd: single quotes enclose a literal value; in double quotes, a backslash escapes \ " $ and `, which
+must not occur otherwise; a value without quotes contains none of \ " ' $ ` and no # after a blank. A value
+without quotes means the same to docker's --env-file, too.
 """
 
 import os
@@ -17,11 +17,11 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 from worker_runtime.configuration.kind import Key
 from worker_runtime.configuration.values import problem_with
 
-# The spellings of the first workers (2019); every other variant is taken too, but warned of.
+# The spellings of the first workers (2019). Other variants are accepted with a warning.
 LEGACY_SPELLINGS = {"TOKEN": "Token", "START": "Start"}
-# Short on purpose, or all in capitals: no part of a token can pass for the name of a key.
+# Short, or all in capitals, so that no part of a token is mistaken for the name of a key.
 _NAME = re.compile(r"([A-Za-z][A-Za-z0-9_]{0,23}|[A-Z][A-Z_]{0,39})\Z")
-# Not str.strip(): that also takes control characters, which are to be found and refused.
+# Not those of str.strip(), which removes control characters that must be detected.
 _BLANKS = " \t\r"
 _EXPORT = re.compile(r"export[ \t]+")
 _IN_SINGLE = re.compile(r"'([^']*)'\Z")
@@ -31,21 +31,25 @@ _NOT_BARE = re.compile(r"""["'\\$`]|[ \t]#""")
 
 
 class Line(NamedTuple):
+    """A line of the file with its number, from 1."""
+
     number: int
     key: str
     value: str
 
 
 class WorkerConfig(NamedTuple):
+    """The values by their settings, and everything that is wrong with them."""
+
     values: Dict[str, str]
     problems: Tuple[str, ...]
     warnings: Tuple[str, ...]
 
 
 def parse(raw: bytes, keys: Sequence[Key], form: str) -> WorkerConfig:
-    """Everything the file says, and everything that is wrong with it, at once."""
+    """All values of the file, and all of its problems at once."""
     try:
-        text = raw.decode("utf-8-sig")  # an editor on Windows may have left its mark
+        text = raw.decode("utf-8-sig")  # with the byte order mark of an editor on Windows
     except UnicodeDecodeError as error:
         number = raw.count(b"\n", 0, error.start) + 1
         return WorkerConfig({}, ("line %d: not UTF-8 text" % number,), ())
@@ -57,7 +61,7 @@ def parse(raw: bytes, keys: Sequence[Key], form: str) -> WorkerConfig:
 
 
 def from_environment(environment: Mapping[str, str], keys: Sequence[Key]) -> WorkerConfig:
-    """What the variables of these names say; an empty one says nothing."""
+    """The values of the environment variables with the names of keys; an empty variable counts as unset."""
     names = [key.name for key in keys]
     given = {name: environment[name] for name in names if environment.get(name)}
     values = values_by_setting(given, keys)
@@ -68,13 +72,13 @@ def from_environment(environment: Mapping[str, str], keys: Sequence[Key]) -> Wor
     ]
     prefix = os.path.commonprefix(names)
     strange = sorted(name for name in environment if name.startswith(prefix) and name not in names)
-    shown = (name if _NAME.match(name) else "a variable that is no key" for name in strange)
+    shown = (name if _NAME.match(name) else "a variable with an invalid name" for name in strange)
     warnings = tuple("unknown variable, ignored: " + name for name in shown) if prefix else ()
     return WorkerConfig(values, tuple(_problems(values, environment, keys) + quoted), warnings)
 
 
 def values_by_setting(given: Mapping[str, str], keys: Sequence[Key]) -> Dict[str, str]:
-    """The values by their settings, with defaults: none for a key if another stands for it."""
+    """The values by their settings, with defaults. A key has no default if another key replaces it."""
     return {key.setting: given.get(key.name) or _default(key, given, keys) for key in keys}
 
 
@@ -103,7 +107,7 @@ def _parse_lines(text: str, form: str) -> Tuple[List[Line], List[str]]:
 
 
 def parse_value(text: str, form: str) -> Optional[str]:
-    """The value that stands there; None if readers of `environment` would differ about it."""
+    """The value of a text; None if readers of `environment` would disagree about it."""
     if form == "conf":
         return text
     single, double = _IN_SINGLE.match(text), _IN_DOUBLE.match(text)
@@ -115,12 +119,12 @@ def parse_value(text: str, form: str) -> Optional[str]:
 
 
 def _known_keys(lines: Sequence[Line], keys: Sequence[Key]) -> Tuple[List[Line], List[str]]:
-    """The lines whose key is known, under its proper name, and warnings about all others."""
+    """The lines with a known key, under its proper name, and warnings about all others."""
     known: List[Line] = []
     warnings = []
     for line in lines:
         name = _proper_name(line.key, keys)
-        shown = line.key if _NAME.match(line.key) else "a key that is no name"
+        shown = line.key if _NAME.match(line.key) else "a key with an invalid name"
         if name is None:
             warnings.append("line %d: unknown key, ignored: %s" % (line.number, shown))
             continue
@@ -155,7 +159,7 @@ def _problems(values: Mapping[str, str], given: Mapping[str, str], keys: Sequenc
 
 
 def _conflicts(values: Mapping[str, str], keys: Sequence[Key]) -> List[str]:
-    """Of a key and those that can stand for it, one is to be given."""
+    """Of a key and those that can replace it, only one may be set."""
     problems = []
     for key in keys:
         given = [other.name for other in (key, *_alternatives(key, keys)) if values[other.setting]]

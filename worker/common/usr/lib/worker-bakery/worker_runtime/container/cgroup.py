@@ -1,7 +1,7 @@
-"""What a container or a batch system leaves this process of the machine: control groups of both versions.
+"""Finds out which share of the machine a container or a batch system grants.
 
-HTCondor 23.9 looks at the machine only. (Formats: cgroups(7), the kernel's cgroup-v2.rst, and proc(5) on
-/proc/PID/cgroup and /proc/PID/mountinfo.)
+It reads control groups of both versions, because HTCondor 23.9 considers only the whole machine. (Formats:
+cgroups(7), the kernel's cgroup-v2.rst, and proc(5) on /proc/PID/cgroup and /proc/PID/mountinfo.)
 """
 
 import os
@@ -14,32 +14,34 @@ _ALL = float("inf")
 
 
 class Share(NamedTuple):
-    cpus: int  # one at least
+    """CPUs (at least one) and memory in MiB."""
+
+    cpus: int  # at least one
     memory: int  # MiB
 
 
 class Mount(NamedTuple):
-    """A place where control groups are to be seen, from `root` downwards."""
+    """A mount of a control group hierarchy, from `root` downwards."""
 
     root: str
     point: str
-    controllers: FrozenSet[str]  # empty: version 2, which has all in one
+    controllers: FrozenSet[str]  # empty: version 2, with all controllers in one hierarchy
 
 
 def share() -> Share:
-    """Of this machine and this process's groups, whichever is less."""
+    """The smaller of the machine and of the limits of this process's groups."""
     mounted = files.read_text("/proc/self/mountinfo")
     return limited_share(machine(), folders(files.read_text("/proc/self/cgroup"), mounts(mounted)))
 
 
 def machine() -> Share:
-    """All CPUs that the process may run on (its affinity), and all memory."""
+    """The CPUs that the process may run on (its affinity), and all memory."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return Share(len(os.sched_getaffinity(0)), memory >> 20)
 
 
 def limited_share(whole: Share, groups: List[str]) -> Share:
-    """What the limits of these groups, as files in their folders, leave of the whole."""
+    """What the limits of these groups leave of the whole; `groups` are their directories."""
     cpus = min([float(whole.cpus), *map(cpu_limit, groups)])
     memory = min([float(whole.memory << 20), *map(memory_limit, groups)])
     return Share(max(1, int(cpus)), int(memory) >> 20)
@@ -56,25 +58,27 @@ def cpu_limit(group: str) -> float:
 
 def memory_limit(group: str) -> float:
     """Bytes; infinite for a group without a limit."""
-    said = files.read_text(group + "/memory.max") or files.read_text(group + "/memory.limit_in_bytes")
-    return int(said) if said.strip().isdigit() else _ALL
+    content = files.read_text(group + "/memory.max") or files.read_text(group + "/memory.limit_in_bytes")
+    return int(content) if content.strip().isdigit() else _ALL
 
 
 def mounts(mountinfo: str) -> List[Mount]:
+    """The control group hierarchies in the content of /proc/PID/mountinfo."""
     found = []
     for line in mountinfo.splitlines():
-        place, _, what = line.partition(" - ")
+        location, _, what = line.partition(" - ")
         kind, _, options = what.split(" ", 2)
         if kind in ("cgroup", "cgroup2"):
-            root, point = map(_unescaped, place.split(" ")[3:5])
+            root, point = map(_unescaped, location.split(" ")[3:5])
             names = options.split(",") if kind == "cgroup" else []
             found.append(Mount(root, point, frozenset(names)))
     return found
 
 
 def folders(own: str, mounted: List[Mount]) -> List[str]:
-    """The folders of a process's groups, and of all above them that are to be seen. `own` is its
-    /proc/PID/cgroup.
+    """The directories of a process's groups and of all visible groups above them.
+
+    `own` is the content of /proc/PID/cgroup.
     """
     found: List[str] = []
     for line in own.splitlines():
@@ -86,7 +90,7 @@ def folders(own: str, mounted: List[Mount]) -> List[str]:
 
 
 def _upwards(mount: Mount, path: str) -> Iterator[str]:
-    # In a container the path may be its host's, of which only the last part, or nothing, is seen.
+    # In a container the path may be that of the host, of which only the last part, or nothing, is visible.
     root = mount.root.rstrip("/")
     below = path[len(root) :] if (path + "/").startswith(root + "/") else ""
     names = [name for name in below.split("/") if name and name != ".."]

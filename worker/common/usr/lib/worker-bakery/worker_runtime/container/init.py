@@ -1,7 +1,7 @@
-"""A container's first process: it passes signals on, and waits for the dead whom nobody else waits for.
+"""The first process of a container: forwards signals and reaps orphans.
 
-The worker itself is a second process: who waits for anybody would take from others the end of their
-own children.
+The worker itself is a second process, because a process that waits for any child takes the exit status of
+children that other code waits for.
 """
 
 import ctypes
@@ -13,12 +13,12 @@ from typing import Callable, List
 
 FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
-KILL_SECONDS = 10  # for what was killed to be gone
+KILL_SECONDS = 10  # for killed processes to end
 
 
 def run(worker: Callable[[], int]) -> int:
-    """Run the worker to its end; then nothing of it is left. Its status."""
-    # Where we are not PID 1 (docker run --init, or no container at all), orphans come to us all the same.
+    """Run the worker to its end, then kill everything that it left. Return its status."""
+    # Also adopt orphans where this process is not PID 1 (docker run --init, or no container).
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     child = os.fork()
     if child == 0:
@@ -27,13 +27,13 @@ def run(worker: Callable[[], int]) -> int:
         signal.signal(number, lambda number, _: os.kill(child, number))
     status = wait_for(child)
     for number in FORWARDED_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # there is nobody left to pass it on to
+        signal.signal(number, signal.SIG_IGN)  # the worker has ended
     kill_remaining()
     return status
 
 
 def _run_worker(worker: Callable[[], int]) -> None:
-    """Never comes back: what called us is the first process's business."""
+    """Run the worker and exit; never returns to the code of the first process."""
     status = 1
     try:
         status = worker()
@@ -45,7 +45,7 @@ def _run_worker(worker: Callable[[], int]) -> None:
 
 
 def wait_for(child: int) -> int:
-    """Wait for everybody, until it was the worker; its exit status, 128 + N for signal N."""
+    """Reap all children until the worker ends; return its exit status, 128 + N for signal N."""
     while True:
         pid, status = os.wait()
         if pid == child:
@@ -53,7 +53,7 @@ def wait_for(child: int) -> int:
 
 
 def kill_remaining() -> None:
-    """Whatever the worker left. A child's children become ours when it ends."""
+    """Kill the remaining processes. The children of a process become ours when it ends."""
     until = time.monotonic() + KILL_SECONDS
     while time.monotonic() < until:
         for pid in children():
@@ -67,6 +67,7 @@ def kill_remaining() -> None:
 
 
 def children() -> List[int]:
+    """The PIDs of the children of this process."""
     me = os.getpid()
     with open("/proc/%d/task/%d/children" % (me, me), encoding="ascii") as file:
         return [int(pid) for pid in file.read().split()]

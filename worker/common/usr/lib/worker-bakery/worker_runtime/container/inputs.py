@@ -1,7 +1,7 @@
-"""What the user says where no systemd is: by variables or the worker's file, and by files that hold tokens.
+"""Reads the inputs of a worker without systemd: variables or the worker's file, and token files.
 
-All that is wrong is found at once. What changes while the worker runs is taken up as on a machine, if
-nothing is wrong with it then.
+All problems are found at once. Changes while the worker runs are applied as on a machine, if they are
+valid.
 """
 
 import os
@@ -16,56 +16,57 @@ from worker_runtime.container import token_files
 from worker_runtime.system import files
 from worker_runtime.system.console import log
 
-# What is different where there is no machine to power off, and whose disks are the host's.
+# A container has no machine to power off, and its disks belong to the host.
 OVERRIDES = {"OnIdle": {"poweroff": "exit"}, "ExecuteDisk": {"yes": "no"}}
-# What was done about these at the start is not done again.
+# Settings that are applied only at the start.
 FIXED = ("CentralManager", "MetadataGuard")
 
 
 class Inputs:
-    """What was said at the start, and since then."""
+    """The inputs at the start, and their changes since then."""
 
     def __init__(
         self,
         kind: Kind,
-        place: condor_config.Machine,
+        machine: condor_config.Machine,
         readable_by_jobs: Callable[[Iterable[str]], Optional[str]],
     ) -> None:
         self.kind = kind
-        self.place = place
+        self.machine = machine
         self._readable_by_jobs = readable_by_jobs
         # Before anything is read, so that no change is missed.
-        self._look = self._looked(read_inputs(kind, os.environ).values)
+        self._stamps = self._stamps_of(read_inputs(kind, os.environ).values)
         self._values: Mapping[str, str] = {}
         self._problems: Tuple[str, ...] = ()
 
-    def reading(self) -> FileStatus:
-        """What is there now, and what of it was taken up."""
+    def file_status(self) -> FileStatus:
+        """The current content, and what was applied of it."""
         now, before = (
-            Fingerprint(repr(sorted(looked.items()))) for looked in (self._looked(self._values), self._look)
+            Fingerprint(repr(sorted(stamps.items())))
+            for stamps in (self._stamps_of(self._values), self._stamps)
         )
         return FileStatus(now, Applied(before, self._problems))
 
     def read(self) -> WorkerConfig:
-        found = load(self.kind, os.environ, self.place)
+        found = load(self.kind, os.environ, self.machine)
         self._values = self._values or found.values
         return found
 
-    def closed(self, found: WorkerConfig) -> WorkerConfig:
-        """With a problem more if jobs could read a token."""
+    def check_token_files(self, found: WorkerConfig) -> WorkerConfig:
+        """With one more problem if jobs could read a token."""
         path = self._readable_by_jobs(token_files.sources(self.kind, found.values))
         if path is None:
             return found
-        text = "jobs could read the token in %s; chmod 600 it, and have it be root's" % path
+        text = "jobs could read the token in %s; make root its owner and run chmod 600 on it" % path
         return found._replace(problems=(*found.problems, text))
 
-    def changed(self) -> Optional[WorkerConfig]:
-        """What is said now, if files have changed and nothing is wrong with them."""
-        look = self._looked(self._values)
-        if look == self._look:
+    def reload(self) -> Optional[WorkerConfig]:
+        """The new configuration if files have changed and are valid; otherwise None."""
+        stamps = self._stamps_of(self._values)
+        if stamps == self._stamps:
             return None
-        self._look, self._problems = look, ()
-        found = with_fixed_settings(self.kind, self._values, self.closed(self.read()))
+        self._stamps, self._problems = stamps, ()
+        found = with_fixed_settings(self.kind, self._values, self.check_token_files(self.read()))
         for warning in found.warnings:
             log("warning: " + warning)
         if not found.problems:
@@ -73,44 +74,45 @@ class Inputs:
             return found
         self._problems = found.problems
         log("\n".join(found.problems))
-        log("HTCondor goes on as before. The files are read again as soon as they change.")
+        log("HTCondor keeps its previous configuration. The files are read again when they change.")
         return None
 
-    def _looked(self, values: Mapping[str, str]) -> Dict[str, token_files.FileStamp]:
+    def _stamps_of(self, values: Mapping[str, str]) -> Dict[str, token_files.FileStamp]:
         return token_files.stamps({self.kind.file, *token_files.sources(self.kind, values)})
 
 
 def with_fixed_settings(kind: Kind, before: Mapping[str, str], found: WorkerConfig) -> WorkerConfig:
-    """With a problem for each change that this worker cannot follow."""
-    late = [name for name in FIXED if found.values and found.values[name] != before[name]]
-    texts = ["another %s needs a new start of the worker" % kind.key(name) for name in late]
+    """With a problem for each change that requires a restart of the worker."""
+    changed = [name for name in FIXED if found.values and found.values[name] != before[name]]
+    texts = ["a change of %s requires a restart of the worker" % kind.key(name) for name in changed]
     return found._replace(problems=(*found.problems, *texts))
 
 
-def load(kind: Kind, environment: Mapping[str, str], place: condor_config.Machine) -> WorkerConfig:
-    """What the user said, with the token, and with all that is wrong with it."""
+def load(kind: Kind, environment: Mapping[str, str], machine: condor_config.Machine) -> WorkerConfig:
+    """The configuration of the user with the token, and with all of its problems."""
     found = read_inputs(kind, environment)
     warnings = token_files.warnings(token_files.sources(kind, found.values))
     found = found._replace(warnings=(*found.warnings, *warnings))
-    return with_token_time(validation.check(kind, found, place))
+    return with_token_time(validation.check(kind, found, machine))
 
 
 def read_inputs(kind: Kind, environment: Mapping[str, str]) -> WorkerConfig:
-    """By the environment, or by the file if none of the variables is set."""
+    """The values of the environment, or of the file if no variable is set."""
     by_file = os.path.exists(kind.file) and not any(environment.get(key.name) for key in kind.keys)
     if by_file or kind.form != "environment":
         raw = files.read_settled(kind.file, private=False) or b""
         found = with_path(worker_file.parse(raw, kind.keys, kind.form), kind.file)
     else:
         found = worker_file.from_environment(environment, kind.keys)
-        # HTCondor and its jobs get none of these variables; whoever may ask Docker sees them.
+        # HTCondor and its jobs get none of these variables, but users of Docker can see them.
         if environment.get(kind.key("Token")):
-            more = "the token is in the environment, which docker inspect shows; mount it as a file"
-            found = found._replace(warnings=(*found.warnings, more))
+            warning = "the token is in the environment, which docker inspect shows; mount it as a file"
+            found = found._replace(warnings=(*found.warnings, warning))
     return found._replace(values=with_overrides(found.values))
 
 
 def with_path(found: WorkerConfig, path: str) -> WorkerConfig:
+    """With the path of the file before each message."""
     problems, warnings = (
         tuple("%s: %s" % (path, text) for text in texts) for texts in (found.problems, found.warnings)
     )
@@ -118,11 +120,12 @@ def with_path(found: WorkerConfig, path: str) -> WorkerConfig:
 
 
 def with_overrides(values: Mapping[str, str]) -> Dict[str, str]:
+    """With the values that a container permits."""
     return {name: OVERRIDES.get(name, {}).get(value, value) for name, value in values.items()}
 
 
 def with_token_time(found: WorkerConfig) -> WorkerConfig:
-    """An expired token is refused: the pool would, and say less."""
+    """An expired token is a problem: the pool would reject it with a less clear message."""
     secret = found.values.get("Token", "")
     problem = token.time_problem(token.claims(secret), time.time()) if secret else None
     return found._replace(problems=(*found.problems, problem)) if problem else found

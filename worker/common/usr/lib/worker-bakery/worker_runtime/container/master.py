@@ -1,4 +1,4 @@
-"""condor_master as a child of ours, where no systemd runs it: started, asked to end, started again."""
+"""Runs condor_master as a child process where systemd does not: starts, stops and restarts it."""
 
 import resource
 import signal
@@ -9,12 +9,12 @@ from typing import Dict, Mapping, Optional
 from worker_runtime.system import exit_marker
 
 ARGV = ["condor_master", "-f"]
-# As the unit has it: nobody looks at a job's core; a job that forks without end stops here.
+# As in the unit: no core files of jobs, and a limit for jobs that fork without end.
 _LIMITS = ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NPROC, 4096))
 RESTART_SECONDS = 5
-# "reload" is what the unit does: HTCondor reads its configuration and tokens again.
+# "reload" does the same as for the unit: HTCondor reads its configuration and tokens again.
 _SIGNALS = {"reload": signal.SIGHUP, "stop": signal.SIGTERM, "fast": signal.SIGQUIT, "kill": signal.SIGKILL}
-_NORMAL_EXIT = (0, 99)  # 99: "do not start me again", after DAEMON_SHUTDOWN
+_NORMAL_EXIT = (0, 99)  # 99: do not restart, after DAEMON_SHUTDOWN
 
 
 class Master:
@@ -30,7 +30,7 @@ class Master:
     def start(self) -> None:
         exit_marker.clear()
         limits = _limit if self._limited else None
-        # A group of its own, so that ^C on a terminal reaches it only through us.
+        # In its own session, so that Ctrl-C on a terminal reaches it only through this process.
         self._process = subprocess.Popen(
             ARGV,
             stdin=subprocess.DEVNULL,
@@ -40,7 +40,7 @@ class Master:
         )
 
     def unit(self) -> Dict[str, str]:
-        """As systemd would say it; a crash is repaired on the way."""
+        """The properties that systemd would report; restarts condor_master after a crash."""
         status = self.status()
         if status is None:
             return {"ActiveState": "active"}
@@ -55,22 +55,26 @@ class Master:
         return {"ActiveState": "activating"}
 
     def status(self) -> Optional[int]:
-        """None while it runs."""
+        """The exit status; None while it runs."""
         return self._process.poll() if self._process else 0
 
-    def order(self, what: str) -> None:
-        """ "stop": as soon as jobs have ended or were told to; "fast": at once; "kill". "reload": go on."""
-        if what in _SIGNALS and self._process and self.status() is None:
-            self._asked = self._asked or what not in ("stop", "reload")
-            self._process.send_signal(_SIGNALS[what])
+    def order(self, action: str) -> None:
+        """Send the signal for an action.
+
+        "stop": when jobs have ended or were asked to; "fast": at once; "kill"; "reload": read the
+        configuration.
+        """
+        if action in _SIGNALS and self._process and self.status() is None:
+            self._asked = self._asked or action not in ("stop", "reload")
+            self._process.send_signal(_SIGNALS[action])
 
     def do_not_restart(self) -> None:
-        """Its end is asked for, and is no crash."""
+        """From now on, its end is not treated as a crash."""
         self._asked = True
 
 
 def _limit() -> None:
-    for what, most in _LIMITS:
-        _, hard = resource.getrlimit(what)
+    for action, most in _LIMITS:
+        _, hard = resource.getrlimit(action)
         allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (allowed, allowed))
+        resource.setrlimit(action, (allowed, allowed))

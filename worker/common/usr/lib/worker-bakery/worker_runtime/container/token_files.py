@@ -1,8 +1,7 @@
-"""Files that hold a token and are not ours: a container's host's, or the user's own in his home.
+"""Reads token files that belong to the container's host or to the user, and never changes them.
 
-They are read, and stay as they are. HTCondor gets copies in a folder of its own (Kind.tokens), of the
-worker's token and of every other token in the user's folder (Kind.given). A file that jobs could read
-is refused.
+HTCondor gets copies in a directory of its own (Kind.tokens): the worker's token, and every other token in
+the user's directory (Kind.user_tokens). A file that jobs could read is rejected.
 """
 
 import os
@@ -15,12 +14,12 @@ from worker_runtime.configuration.kind import Kind
 from worker_runtime.system import files
 from worker_runtime.system.console import log
 
-_DAEMON_TOKEN = "_auto_generated_token"  # what a daemon of HTCondor's has asked its pool for
+_DAEMON_TOKEN = "_auto_generated_token"  # a token that a daemon has requested from its pool
 _ACCOUNT = re.compile(r"slot\d+\Z")  # resources.ACCOUNT
 
 
 class FileStamp(NamedTuple):
-    """What changes when a file, or who may read it, does."""
+    """What changes when a file or its permissions do."""
 
     inode: int
     changed: int  # st_ctime_ns
@@ -28,13 +27,13 @@ class FileStamp(NamedTuple):
 
 
 def sources(kind: Kind, values: Mapping[str, str]) -> List[str]:
-    """The files that are there of all that may hold a token."""
+    """The existing files that may contain a token."""
     named = [values.get("TokenFile", ""), kind.file if holds_token(kind) else ""]
     return sorted({path for path in [*named, *other_token_files(kind, values)] if os.path.isfile(path)})
 
 
 def holds_token(kind: Kind) -> bool:
-    """Is it in the worker's own file?"""
+    """Whether the worker's own file contains the token."""
     try:
         with open(kind.file, "rb") as opened:
             return bool(worker_file.parse(opened.read(), kind.keys, kind.form).values.get("Token"))
@@ -43,18 +42,18 @@ def holds_token(kind: Kind) -> bool:
 
 
 def other_token_files(kind: Kind, values: Mapping[str, str]) -> List[str]:
-    """Token files beside the worker's own, which HTCondor would find in its usual folder."""
+    """The other token files in the directory where HTCondor would look for them."""
     try:
-        names = sorted(os.listdir(kind.given))
+        names = sorted(os.listdir(kind.user_tokens))
     except OSError:
         return []
-    mine = (values.get("TokenFile", ""), os.path.join(kind.given, os.path.basename(kind.token_file)))
-    paths = (os.path.join(kind.given, name) for name in names if not name.startswith("."))
+    mine = (values.get("TokenFile", ""), os.path.join(kind.user_tokens, os.path.basename(kind.token_file)))
+    paths = (os.path.join(kind.user_tokens, name) for name in names if not name.startswith("."))
     return [path for path in paths if os.path.isfile(path) and path not in mine]
 
 
 def copy_tokens(kind: Kind, values: Mapping[str, str]) -> bool:
-    """HTCondor's copies are those of now; False if they were so already. Raises OSError."""
+    """Update HTCondor's copies. Return False if they were up to date. Raises OSError."""
     files.create_private_folder(kind.tokens)
     found = ((os.path.basename(path), _content(path)) for path in other_token_files(kind, values))
     wanted = {name: content for name, content in found if content is not None}
@@ -71,13 +70,13 @@ def copy_tokens(kind: Kind, values: Mapping[str, str]) -> bool:
 def _content(path: str) -> Optional[bytes]:
     try:
         return files.read_settled(path, private=False)
-    except OSError as error:  # on a file system whose server does not trust this machine's root
-        log("warning: %s: %s; HTCondor does not get it" % (path, error.strerror))
+    except OSError as error:  # on a file system that does not trust the root of this machine
+        log("warning: %s: %s; HTCondor does not get this token" % (path, error.strerror))
         return None
 
 
 def stamps(paths: Iterable[str]) -> Dict[str, FileStamp]:
-    """To be compared with a later look."""
+    """The stamps of these files, to compare with later ones."""
     found = {}
     for path in paths:
         try:
@@ -89,13 +88,15 @@ def stamps(paths: Iterable[str]) -> Dict[str, FileStamp]:
 
 
 def warnings(paths: Iterable[str]) -> Tuple[str, ...]:
-    """What is wrong with them outside, and what to do there."""
+    """What is wrong with the files on the host, and how to correct it."""
     found = []
     for path in paths:
         status = os.stat(path)
         if status.st_mode & 0o077:
             mode = status.st_mode & 0o777
-            found.append("%s can be read by others than its owner (mode %04o); chmod 600 it" % (path, mode))
+            found.append(
+                "%s is readable by others than its owner (mode %04o); run chmod 600 on it" % (path, mode)
+            )
         if status.st_nlink == 0:
             text = "%s was replaced by another file, which a container does not see; write it in place, "
             found.append(text % path + "or mount its folder")
@@ -103,8 +104,9 @@ def warnings(paths: Iterable[str]) -> Tuple[str, ...]:
 
 
 def readable_by_jobs(paths: Iterable[str]) -> Optional[str]:
-    """Which of them an account of jobs can read: each tries. Modes alone would not tell, because a file
-    may belong to a number that is a slot's account here.
+    """The first of these files that an account of jobs can read; each account tries.
+
+    Modes alone are not enough, because a file may be owned by a number that is the account of a slot here.
     """
     tried = list(paths)
     accounts = [account for account in pwd.getpwall() if _ACCOUNT.match(account.pw_name)]
@@ -112,7 +114,7 @@ def readable_by_jobs(paths: Iterable[str]) -> Optional[str]:
 
 
 def first_readable_by(account: pwd.struct_passwd, paths: Iterable[str]) -> Optional[str]:
-    """The first that the account can read."""
+    """The first file that the account can read."""
     groups, group, user = os.getgroups(), os.getegid(), os.geteuid()
     try:
         os.setgroups([account.pw_gid])

@@ -1,7 +1,8 @@
-"""`worker runtimes`: what can run a container for jobs here. HTCondor's startd asks, as its user condor.
+"""`worker runtimes`: tests which programs can run containers for jobs.
 
-HTCondor itself tries apptainer and says HasSingularity. udocker is tried here, with the same image that
-HTCondor has for its own test: a program that does nothing but end with status 37.
+HTCondor's startd runs it as user condor. HTCondor itself tests apptainer and advertises HasSingularity.
+udocker is tested here, with the image that HTCondor uses for its own test: a program that only exits with
+status 37.
 """
 
 import io
@@ -19,9 +20,9 @@ from worker_runtime.system.command import run
 UDOCKER = "/usr/bin/udocker"
 SANDBOX = "/usr/libexec/condor/singularity_test_sandbox"
 PROGRAM, EXPECTED = "/exit_37", 37
-# As any image has them; without, udocker 1.3.17 fails for a user whose group this machine knows.
+# Files that every image has. Without them, udocker 1.3.17 fails for a user whose group exists here.
 ACCOUNTS = {"./etc/passwd": b"root:x:0:0::/:/bin/sh\n", "./etc/group": b"root:x:0:\n"}
-SECONDS = 60  # for each of its steps
+SECONDS = 60  # for each step
 _NAME = "worker-test"
 
 
@@ -30,6 +31,7 @@ class Failed(Exception):
 
 
 def main() -> int:
+    """Print the attributes, none if udocker is not installed."""
     if os.path.exists(UDOCKER):
         health.drop_privileges(health.FOLDER)
         sys.stdout.write(format_attributes(problem(health.FOLDER)))
@@ -37,7 +39,7 @@ def main() -> int:
 
 
 def format_attributes(why_not: Optional[str]) -> str:
-    """As ClassAd attributes, one a line; named as HTCondor's own for apptainer."""
+    """ClassAd attributes, one on each line, with names like HTCondor's own for apptainer."""
     rows = ["HasUdocker = %s" % (why_not is None)]
     if why_not is not None:
         rows.append("UdockerOfflineReason = " + quote(printable(why_not)))
@@ -45,12 +47,12 @@ def format_attributes(why_not: Optional[str]) -> str:
 
 
 def problem(folder: str) -> Optional[str]:
-    """Can it make a container of an image, and run it? None if so."""
+    """Why udocker cannot create a container from an image and run it; None if it can."""
     scratch = tempfile.mkdtemp(prefix="udocker.", dir=folder)
     try:
         run_test_container(scratch)
-    except (Failed, OSError) as why:
-        return str(why)
+    except (Failed, OSError) as reason:
+        return str(reason)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return None
@@ -72,6 +74,7 @@ def run_test_container(scratch: str) -> None:
 
 
 def step(env: Dict[str, str], expected: int, *words: str) -> None:
+    """Run udocker. Raises Failed if its exit status is not the expected one."""
     done = run([UDOCKER, "--quiet", *words], SECONDS, env=env, merge_stderr=True)
     if done.status != expected:
         last = (done.out or done.err).strip().split("\n")[-1]

@@ -1,9 +1,9 @@
-"""`worker guard`: jobs are kept from the cloud's metadata service, which hands out the user-data.
+"""`worker guard`: blocks jobs from the cloud's metadata service, which hands out the user-data.
 
-Only root may open connections to it; forwarded traffic, which is that of containers, never gets
-there. By nftables in a table of our own, or, where that does not work, by iptables in chains of
-our own. Run again, it puts the same rules in the place of the old ones, in one transaction.
-The rules are pure text; `switch` hands them to the tool.
+Only root may open connections to it; forwarded traffic, which comes from containers, is rejected. The rules
+are in a table of our own in nftables or, where that does not work, in chains of our own in iptables.
+Another run replaces them in one transaction. The functions that make rules are pure; `switch` passes them
+to the tool.
 """
 
 import os
@@ -16,10 +16,10 @@ from worker_runtime.system.console import log
 
 TABLE = "worker_metadata"
 OUT, FORWARD = "WORKER_METADATA_OUT", "WORKER_METADATA_FWD"
-SECONDS = 60  # for one tool; iptables may wait for somebody else's lock
+SECONDS = 60  # for one tool; iptables may wait for a lock of another process
 
-# Sources: the clouds' own documents and cloud-init's datasources. Link-local and private, or,
-# like Azure's, used for nothing else.
+# Sources: the clouds' documentation and cloud-init's datasources. The addresses are link-local or private
+# or, like Azure's, used for nothing else.
 IPV4 = (
     "169.254.169.254",  # AWS, Azure, Google, OpenStack and most others
     "169.254.170.2",  # AWS: credentials of ECS tasks
@@ -40,8 +40,8 @@ IPV6 = (
     "fd00:42::42",  # Scaleway
     "fd00:100::100:200",  # Alibaba
 )
-# TCP only, and these only: on Google's cloud the same address is the DNS server. The last is
-# the WireServer's second door, which also tells what extensions are to do.
+# Only TCP, and only these ports, because on Google's cloud the same address is the DNS server. The last is
+# the WireServer's second port, which serves the settings of extensions.
 PORTS = ("80", "443", "32526")
 
 
@@ -50,7 +50,7 @@ class GuardFailed(Exception):
 
 
 class Family(NamedTuple):
-    """What iptables keeps apart."""
+    """The programs and addresses of one address family, which iptables keeps apart."""
 
     save: str
     restore: str
@@ -64,20 +64,20 @@ FAMILIES = (
 
 
 def nft_rules(on: bool, ipv6: bool) -> str:
-    """The transaction for `nft -f`: our table away, and, if on, there again.
+    """The transaction for `nft -f`: delete our table and, if `on`, add it again.
 
     A kernel without IPv6 may not know the family inet.
     """
     family = "inet" if ipv6 else "ip"
-    # A table that is not there cannot be deleted; one that is there can be added.
-    away = "add table {0} {1}\ndelete table {0} {1}\n".format(family, TABLE)
+    # A missing table cannot be deleted, but an existing one can be added.
+    delete = "add table {0} {1}\ndelete table {0} {1}\n".format(family, TABLE)
     if not on:
-        return away
+        return delete
     targets = ["ip daddr { %s }" % ", ".join(IPV4)]
     if ipv6:
         targets.append("ip6 daddr { %s }" % ", ".join(IPV6))
     matches = ["%s tcp dport { %s }" % (target, ", ".join(PORTS)) for target in targets]
-    return away + "table %s %s {\n%s%s}\n" % (
+    return delete + "table %s %s {\n%s%s}\n" % (
         family,
         TABLE,
         _nft_chain("output", _nft_output(matches)),
@@ -86,10 +86,10 @@ def nft_rules(on: bool, ipv6: bool) -> str:
 
 
 def _nft_output(matches: Sequence[str]) -> List[str]:
-    """By the socket's owner: root of another user namespace is not root here.
+    """Rules by the owner of the socket: root of another user namespace is not root here.
 
-    A socket that is closed has no owner any more: the last packets of root's connections pass,
-    but nothing that opens a connection does.
+    A closed socket has no owner any more. So the last packets of root's connections pass, but nothing that
+    opens a connection does.
     """
     owned = ["%s meta skuid != 0 reject with tcp reset" % match for match in matches]
     opened = "%s tcp flags & (syn | ack) == syn reject with tcp reset"
@@ -102,18 +102,18 @@ def _nft_chain(hook: str, rules: Sequence[str]) -> str:
 
 
 def iptables_rules(on: bool, saved: str, addresses: Sequence[str]) -> str:
-    """The transaction for `iptables-restore --noflush`, after what iptables-save printed.
+    """The transaction for `iptables-restore --noflush`; `saved` is the output of iptables-save.
 
-    Naming a chain of our own empties it. Our chains are entered first of all, so that no
-    ACCEPT of somebody else's comes before them; and once, however often this is run.
+    Naming a chain empties it. Our chains are entered first, so that no ACCEPT of other rules comes before
+    them, and only once, however often this runs.
     """
-    there = saved.splitlines()
-    if not on and not any(line.startswith(":%s " % OUT) for line in there):
+    existing = saved.splitlines()
+    if not on and not any(line.startswith(":%s " % OUT) for line in existing):
         return ""
     hooks = [("OUTPUT", OUT), ("FORWARD", FORWARD)]
     entered = ["%s -j %s" % hook for hook in hooks]
     lines = [":%s - [0:0]" % own for _, own in hooks]
-    lines += ["-D " + jump for jump in entered for line in there if line == "-A " + jump]
+    lines += ["-D " + jump for jump in entered for line in existing if line == "-A " + jump]
     if on:
         lines += ["-I " + jump for jump in entered]
         lines += _iptables_output(addresses) + _iptables_forward(addresses)
@@ -123,12 +123,12 @@ def iptables_rules(on: bool, saved: str, addresses: Sequence[str]) -> str:
 
 
 def _iptables_output(addresses: Sequence[str]) -> List[str]:
-    """As _nft_output. A negated --uid-owner would also be true of sockets without an owner."""
+    """As _nft_output. A negated --uid-owner would also match sockets without an owner."""
     root = "-A %s -m owner --uid-owner 0 -j RETURN" % OUT
     owned = "-m owner --uid-owner 1-4294967294 " + _iptables_reject()
     opened = "--syn " + _iptables_reject()
-    kinds = (owned, opened)
-    return [root, *("-A %s -d %s -p tcp %s" % (OUT, to, kind) for to in addresses for kind in kinds)]
+    matches = (owned, opened)
+    return [root, *("-A %s -d %s -p tcp %s" % (OUT, to, kind) for to in addresses for kind in matches)]
 
 
 def _iptables_forward(addresses: Sequence[str]) -> List[str]:
@@ -140,10 +140,12 @@ def _iptables_reject() -> str:
 
 
 def by_nft(on: bool, ipv6: bool) -> None:
+    """Switch the rules by nftables. Raises GuardFailed."""
     _run(["nft", "-f", "-"], nft_rules(on, ipv6))
 
 
 def by_iptables(on: bool, ipv6: bool) -> None:
+    """Switch the rules by iptables and ip6tables. Raises GuardFailed."""
     for family in FAMILIES if ipv6 else FAMILIES[:1]:
         rules = iptables_rules(on, _run([family.save, "-t", "filter"]), family.addresses)
         if rules:
@@ -151,6 +153,8 @@ def by_iptables(on: bool, ipv6: bool) -> None:
 
 
 class Tool(NamedTuple):
+    """A program, and the function that switches the rules by it."""
+
     program: str
     apply: Callable[[bool, bool], None]
 
@@ -159,41 +163,42 @@ TOOLS = (Tool("nft", by_nft), Tool("iptables-restore", by_iptables))
 
 
 def switch(on: bool, ipv6: bool) -> List[str]:
-    """Rules in place by the first tool that can, or away by all; what did not work on the way.
+    """Install the rules by the first tool that works, or remove them by all tools; return the errors.
 
-    Raises Failed if they were to be in place and are not.
+    Raises GuardFailed if the rules could not be installed.
     """
-    complaints = []
+    errors = []
     for tool in TOOLS:
         if not shutil.which(tool.program):
             continue
         try:
             tool.apply(on, ipv6)
         except GuardFailed as failure:
-            complaints.append(str(failure))
+            errors.append(str(failure))
         else:
             if on:
-                return complaints
+                return errors
     if on:
-        raise GuardFailed("; ".join(complaints) or "neither nft nor iptables is installed")
-    return complaints
+        raise GuardFailed("; ".join(errors) or "neither nft nor iptables is installed")
+    return errors
 
 
 def has_ipv6() -> bool:
-    """False where the kernel was built or booted without it."""
+    """Whether the kernel supports IPv6; it may have been built or booted without."""
     return os.path.exists("/proc/net/if_inet6")
 
 
 def main() -> int:
+    """Switch the rules according to the settings; 1 if that fails, so that HTCondor does not start."""
     on = settings.current()["MetadataGuard"] == "yes"
     off = kind.load().key("MetadataGuard")
     try:
-        complaints = switch(on, has_ipv6())
+        errors = switch(on, has_ipv6())
     except GuardFailed as failure:
-        log("the metadata service cannot be kept from jobs: %s" % failure)
-        log("HTCondor does not start without that, unless %s is no." % off)
+        log("cannot block jobs from the metadata service: %s" % failure)
+        log("HTCondor does not start without the guard, unless %s is no." % off)
         return 1
-    for complaint in complaints:
+    for complaint in errors:
         log("warning: metadata guard: " + complaint)
     if not on:
         log("warning: %s is no: jobs can read this machine's user-data" % off)
@@ -201,7 +206,10 @@ def main() -> int:
 
 
 def _run(argv: Sequence[str], text: str = "") -> str:
-    """What the program prints, given `text`. Raises Failed with the first line of its complaint."""
+    """The output of the program with `text` on stdin.
+
+    Raises GuardFailed with the first line of its error.
+    """
     done = run(argv, SECONDS, text)
     if done.status != 0:
         raise GuardFailed("%s: %s" % (argv[0], done.error or "status %d" % done.status))

@@ -1,7 +1,7 @@
-"""`worker resources`: what HTCondor has to know of this machine's size, before it starts.
+"""`worker resources`: creates accounts for the slots and reserves memory, before HTCondor starts.
 
-An account for each slot, so that HTCondor can end all that a job has started, by its owner; and
-the memory that no job gets. Run again, it changes nothing that is right already.
+With one account for each slot, HTCondor can end all processes of a job by their owner. The reserved memory
+is not available to jobs. Another run changes nothing that is right already.
 """
 
 import os
@@ -15,22 +15,25 @@ from worker_runtime.system.console import log
 
 CONFIG_FILE = paths.CONFIG_DIR + "/81-worker-resources.config"
 HEAD = "# Written by `worker resources` at each start of HTCondor.\n"
-# slot0 is for whichever slot has no account of its own: NOBODY_SLOT_USER in 30-worker-jobs.config.
+# slot0 is for slots without an account of their own: NOBODY_SLOT_USER in 30-worker-jobs.config.
 ACCOUNT = "slot%d"
 
-SECONDS = 60  # for HTCondor to say what its configuration is
-# The kernel, systemd, ssh and HTCondor's daemons; then a starter, and its shadows in the kernel,
-# for each slot. In MiB.
+SECONDS = 60  # for condor_config_val
+# In MiB: the kernel, systemd, ssh and HTCondor's daemons; and a starter for each CPU.
 FOR_SYSTEM = 256
 FOR_EACH_CPU = 32
 
 
 def main() -> int:
+    """Prepare for this machine; the exit status."""
     return prepare(os.cpu_count() or 1, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20)
 
 
 def prepare(detected: int, memory: int) -> int:
-    """Accounts and reserve for so many CPUs, or as many as the site says, and so many MiB."""
+    """Create the accounts and write the reserved memory; the exit status.
+
+    `detected` is the number of CPUs unless the site configures another one, `memory` is in MiB.
+    """
     cpus = slot_count(detected, run(["condor_config_val", "NUM_CPUS"], SECONDS).out)
     try:
         for number in range(cpus + 1):
@@ -43,26 +46,26 @@ def prepare(detected: int, memory: int) -> int:
 
 
 def slot_count(detected: int, configured: str) -> int:
-    """How many jobs there can be at once: a job has a CPU at least. A site may say NUM_CPUS = …."""
+    """The maximum number of jobs at once: each job has at least one CPU. A site may set NUM_CPUS."""
     return max(detected, int(configured)) if configured.strip().isdigit() else detected
 
 
 def render(cpus: int, memory: int) -> str:
-    """The whole of 81-worker-resources.config; memory in MiB."""
+    """The content of 81-worker-resources.config; `memory` in MiB."""
     lines = ["RESERVED_MEMORY = %d" % reserved_memory(cpus, memory)]
-    # The partitionable slot is slot1; those that jobs get are slot1_1 and so on. A job asks for
-    # one CPU at least, and numbers are given anew, so that there are no more than CPUs.
+    # The partitionable slot is slot1; jobs get slot1_1 and so on. Each job requests at least one CPU, and
+    # numbers are reused, so the numbers do not exceed the CPUs.
     lines += ["SLOT1_%d_USER = %s" % (n, ACCOUNT % n) for n in range(1, cpus + 1)]
     return HEAD + "\n".join(lines) + "\n"
 
 
 def reserved_memory(cpus: int, memory: int) -> int:
-    """MiB that no job gets; never more than a quarter, so that a small machine still works."""
+    """MiB that no job gets; at most a quarter, so that a small machine still works."""
     return min(FOR_SYSTEM + FOR_EACH_CPU * cpus, memory // 4)
 
 
 def create_account(name: str) -> None:
-    """An account nobody can log in to, without a home. Raises CalledProcessError."""
+    """Create an account without login and home directory. Raises CalledProcessError."""
     try:
         pwd.getpwnam(name)
     except KeyError:
@@ -70,5 +73,6 @@ def create_account(name: str) -> None:
 
 
 def useradd_command(name: str) -> List[str]:
+    """The command that creates the account."""
     flags = ["--system", "--user-group", "--no-create-home"]
     return ["useradd", *flags, "--home-dir=/nonexistent", "--shell=/usr/sbin/nologin", name]

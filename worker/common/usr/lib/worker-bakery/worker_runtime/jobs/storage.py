@@ -1,10 +1,10 @@
-"""`worker storage`: where the jobs' files go, decided anew before each start of HTCondor.
+"""`worker storage`: chooses the directory of the job files before each start of HTCondor.
 
-The best of: an attached disk, formatted if it is empty; a folder on a file system that a cloud
-mounted for scratch; HTCondor's default. A kind of worker whose jobs have a home of their own finds
-whatever it is there. A disk that holds anything is never written to, and when
-in doubt it holds something. No failure here stops HTCondor: the next best place is taken.
-What to try, and in which order, is `options`, pure; trying it is `prepared`.
+The best of: an attached disk, formatted if it is empty; a directory on a file system that a cloud mounted
+for scratch; HTCondor's default. For a kind of worker whose jobs have a home directory, the choice is
+mounted there. A disk with any content is never written to; in case of doubt it counts as not empty. No
+failure here stops HTCondor: the next best directory is used. `options` (pure) decides what to try and in
+which order; `prepare` tries it.
 """
 
 import fcntl
@@ -23,57 +23,62 @@ from worker_runtime.system.paths import CONFIG_DIR
 
 CONFIG_FILE = CONFIG_DIR + "/80-worker-storage.config"
 HEAD = "# Written by `worker storage` before each start of HTCondor.\n"
-DEFAULT = "/var/lib/condor"  # HTCondor's own place is in here; where a disk of ours is mounted, too
+DEFAULT = "/var/lib/condor"  # contains HTCondor's default directory and the mount point of our disk
 DISK = DEFAULT + "/execute-disk"
-FOLDER = "condor-execute"  # on whatever file system is taken
-EXECUTE, IMAGES = "/condor", "/images"  # in a home of the jobs' own
+FOLDER = "condor-execute"  # on the chosen file system
+EXECUTE, IMAGES = "/condor", "/images"  # in a home directory of the jobs
 LABEL = "worker-execute"
-CONTAINER = "/run/systemd/container"  # systemd's note that this machine is one
+CONTAINER = "/run/systemd/container"  # created by systemd in a container
 
 GIB = 2**30
-MIN_SIZE = 8 * GIB  # a disk or file system with less is not worth it
-RESERVED = 1024  # MiB that jobs leave free beside the operating system
-BLOCK = 2**20  # what is read at once, to see zeros
+MIN_SIZE = 8 * GIB  # smaller disks and file systems are not used
+RESERVED = 1024  # MiB to keep free on the root file system
+BLOCK = 2**20  # bytes read at once
 SAMPLES = 64
 BLKROGET = 0x125E  # <linux/fs.h>: is this block device read-only
-SECONDS = 300  # for one program; formatting is quick, as ext4 does most of it later
+SECONDS = 300  # for one program; formatting is fast, because ext4 does most of it later
 
-# What clouds name whole disks; never loop, zram, md or device-mapper's. Not nbd and rbd either:
-# more than one machine may have them.
+# The names of whole disks in clouds; never loop, zram, md or device-mapper, nor nbd and rbd, which may be
+# in use by several machines.
 _WHOLE_DISK = re.compile(r"(sd[a-z]+|vd[a-z]+|xvd[a-z]+|nvme[0-9]+n[0-9]+)\Z")
-# Where clouds and cloud-init mount disks for scratch. People mount their data elsewhere, and
-# that place is left to them.
+# Where clouds and cloud-init mount disks for scratch. Users mount their data elsewhere.
 _SCRATCH = re.compile(r"/(mnt(/[A-Za-z0-9._-]+)?|scratch|ephemeral[0-9]*|media/ephemeral[0-9]*)\Z")
 _LOCAL = ("ext2", "ext3", "ext4", "xfs", "btrfs")
 _PAIR = re.compile(r'([A-Z]+)="([^"]*)"')
-EMPTY, OURS = "nothing", "the files of jobs"
+EMPTY, OURS = "nothing", "job files"
 
 
 class Disk(NamedTuple):
+    """A whole disk."""
+
     path: str
     size: int  # bytes
-    content: str = "unknown"  # EMPTY, OURS or what else is there
+    content: str = "unknown"  # EMPTY, OURS or a description
 
 
 class FileSystem(NamedTuple):
+    """A mounted file system."""
+
     mount_point: str
     kind: str
     options: Sequence[str]
     free: int  # bytes
-    used_before: bool  # it has our folder
+    used_before: bool  # it contains our directory
 
 
 class Option(NamedTuple):
+    """One way to get a directory for job files."""
+
     verb: str  # format, mount or use
-    what: str  # a device, or the place of a file system
+    what: str  # a device, or the mount point of a file system
 
 
 class Unsuitable(Exception):
-    """Why a disk or file system is not taken, in words."""
+    """Why a disk or file system is not used, in words."""
 
 
 def unused_disks(pairs: str) -> List[Disk]:
-    """The whole disks nobody uses, in what `lsblk -P -b` printed."""
+    """The unused whole disks in the output of `lsblk -P -b`."""
     rows = [dict(_PAIR.findall(line)) for line in pairs.splitlines()]
     parents = {row["PKNAME"] for row in rows}
     return [Disk("/dev/" + row["KNAME"], int(row["SIZE"])) for row in rows if _unused(row, parents)]
@@ -86,7 +91,7 @@ def _unused(row: Dict[str, str], parents: Set[str]) -> bool:
 
 
 def options(disks: Sequence[Disk], mounted: Sequence[FileSystem], free: int) -> List[Option]:
-    """What to try, best first; `free` bytes are free at HTCondor's default place."""
+    """What to try, best first; `free` is the free space at HTCondor's default directory in bytes."""
     if any(system.mount_point == DISK for system in mounted):
         return [Option("use", DISK)]
     by_size = sorted(disks, key=lambda disk: -disk.size)
@@ -100,13 +105,13 @@ def options(disks: Sequence[Disk], mounted: Sequence[FileSystem], free: int) -> 
 
 def _is_scratch(system: FileSystem, free: int) -> bool:
     usable = system.kind in _LOCAL and not {"ro", "noexec"} & set(system.options)
-    # Full of the files of jobs that a crash left, it is still the place.
+    # It is still suitable if it is full of job files that a crash left.
     large = system.used_before or system.free >= max(MIN_SIZE, 2 * free)
     return bool(_SCRATCH.match(system.mount_point)) and usable and large
 
 
 def config(folder: Optional[str], home: str = "") -> str:
-    """HTCondor's configuration for jobs' files in `folder`, or in its default place; or in `home`."""
+    """HTCondor's configuration for job files in `folder`, in its default directory (None), or in `home`."""
     execute = home + EXECUTE if home else folder
     lines = ["EXECUTE = %s\n" % execute] if execute else []
     if folder is None:
@@ -115,7 +120,7 @@ def config(folder: Optional[str], home: str = "") -> str:
 
 
 def parse_content(blkid: str) -> str:
-    """What is on a disk on which `blkid -p -o export` found something."""
+    """What a disk contains on which `blkid -p -o export` found something."""
     found = dict(line.split("=", 1) for line in blkid.splitlines() if "=" in line)
     if (found.get("TYPE"), found.get("LABEL")) == ("ext4", LABEL) and "PTTYPE" not in found:
         return OURS
@@ -123,16 +128,16 @@ def parse_content(blkid: str) -> str:
 
 
 def samples(size: int) -> Iterator[int]:
-    """Offsets of blocks to look into: the first, the last, and some between."""
+    """Offsets of blocks to read: the first, the last, and some between."""
     last = max(0, size - BLOCK)
     return (last * number // (SAMPLES - 1) for number in range(SAMPLES))
 
 
 def examine(disk: Disk) -> Disk:
-    """With what is on it. Raises Unsuitable if somebody uses it, OSError if it cannot be read."""
+    """The disk with its content. Raises Unsuitable if it is in use, OSError if it cannot be read."""
     if not stat.S_ISBLK(os.stat(disk.path).st_mode):
-        raise Unsuitable("it is no disk")
-    device = os.open(disk.path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)  # EBUSY if anything has it
+        raise Unsuitable("it is not a block device")
+    device = os.open(disk.path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)  # EBUSY if it is in use
     try:
         if _is_read_only(device):
             raise Unsuitable("it is read-only")
@@ -158,7 +163,7 @@ def _is_zero(device: int) -> bool:
 
 
 def file_systems() -> List[FileSystem]:
-    """The scratch file systems and our disk, if they are mounted."""
+    """The mounted scratch file systems and our own disk."""
     with open("/proc/self/mounts", encoding="utf-8", errors="replace") as mounts:
         rows = [line.split(" ") for line in mounts]
     # A later mount hides an earlier one.
@@ -175,52 +180,52 @@ def _has_folder(place: str) -> bool:
 
 
 def free_at(place: str) -> int:
-    """Bytes that are free there for anybody."""
+    """The bytes that are free there for users other than root."""
     status = os.statvfs(place)
     return status.f_bavail * status.f_frsize
 
 
 def choose_folder(disks: Sequence[Disk], default: str) -> Optional[str]:
-    """The folder for the jobs' files, made ready; None if the default place is the best."""
+    """The prepared directory for job files; None if HTCondor's default is the best."""
     known = []
     for disk in disks:
         try:
             known.append(examine(disk))
-        except (Unsuitable, OSError) as why:
-            log("%s is left alone: %s" % (disk.path, _reason(why)))
+        except (Unsuitable, OSError) as reason:
+            log("%s is not used: %s" % (disk.path, _reason(reason)))
     for disk in known:
         if disk.content not in (EMPTY, OURS):
-            log("%s is left alone: it holds %s" % (disk.path, disk.content))
+            log("%s is not used: it contains %s" % (disk.path, disk.content))
     for option in options(known, file_systems(), free_at(default)):
         try:
             return prepare(option)
-        except (Unsuitable, OSError) as why:
-            log("warning: cannot %s %s: %s" % (option.verb, option.what, _reason(why)))
+        except (Unsuitable, OSError) as reason:
+            log("warning: cannot %s %s: %s" % (option.verb, option.what, _reason(reason)))
     return None
 
 
 def prepare(option: Option) -> str:
-    """Make it so; the folder. Raises Unsuitable, OSError."""
+    """Carry out the option and return the directory. Raises Unsuitable, OSError."""
     if option.verb == "format":
-        # Forced, because EL7's else asks whether a whole disk is meant; it refuses one in use
-        # all the same. What is discarded need not be, and may take long.
+        # -F, because mkfs of EL7 asks whether a whole disk is meant; it still rejects a disk in use.
+        # nodiscard, because discarding is unnecessary and may take long.
         features = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
         _run(["mkfs.ext4", "-q", "-F", "-L", LABEL, "-m", "0", "-E", features, option.what])
-        log("%s was empty: formatted for the files of jobs" % option.what)
+        log("%s was empty and was formatted for job files" % option.what)
     if option.verb == "use":
         return folder_in(option.what)
     os.makedirs(DISK, 0o755, exist_ok=True)
-    if os.path.islink(DISK):  # DEFAULT is HTCondor's, not root's
+    if os.path.islink(DISK):  # HTCondor, not root, owns DEFAULT
         raise Unsuitable("%s is a link" % DISK)
     _run(["mount", "-t", "ext4", "-o", "nosuid,nodev,noatime", option.what, DISK])
     return folder_in(DISK)
 
 
 def folder_in(place: str) -> str:
-    """Our folder there, HTCondor's own. Raises Unsuitable where others could have planted it."""
+    """Our directory there, owned by HTCondor. Raises Unsuitable where others could have planted it."""
     above = os.stat(place)
     if above.st_uid != 0 or above.st_mode & 0o022:
-        raise Unsuitable("others than root may write there")
+        raise Unsuitable("users other than root may write there")
     path = os.path.join(place, FOLDER)
     if not os.path.lexists(path):
         os.mkdir(path, 0o755)
@@ -235,7 +240,10 @@ def folder_in(place: str) -> str:
 
 
 def list_disks() -> List[Disk]:
-    """The disks of this machine. A container sees its host's, which are not its own."""
+    """The disks of this machine.
+
+    In a container there are none, because those that it sees are its host's.
+    """
     if os.path.exists(CONTAINER):
         return []
     columns = "KNAME,PKNAME,TYPE,SIZE,RO,RM,MOUNTPOINT"
@@ -243,7 +251,10 @@ def list_disks() -> List[Disk]:
 
 
 def configured_folder_exists(path: str) -> bool:
-    """The folder that an earlier run wrote into this file; gone after a boot, if on a disk."""
+    """Whether the directory that an earlier run configured exists.
+
+    After a boot, a disk is not mounted yet.
+    """
     try:
         with open(path, encoding="utf-8") as written:
             named = re.findall(r"^EXECUTE = (.*)$", written.read(), re.MULTILINE)
@@ -253,20 +264,20 @@ def configured_folder_exists(path: str) -> bool:
 
 
 def find_folder(default: str) -> Optional[str]:
-    """The folder, or None for the default, which is also what is left after a failure."""
+    """The directory, or None for the default, which is also used after a failure."""
     if settings.current()["ExecuteDisk"] != "yes":
         return None
     try:
         return choose_folder(list_disks(), default)
-    except (Unsuitable, OSError) as why:
-        log("warning: no place for the files of jobs was found: %s" % _reason(why))
+    except (Unsuitable, OSError) as reason:
+        log("warning: no directory for job files was found: %s" % _reason(reason))
         return None
 
 
 def bind_home(home: str, chosen: Optional[str]) -> None:
-    """The home of the jobs' files: the chosen folder, if there is one. Raises Unsuitable, OSError.
+    """Mount the chosen directory, if there is one, as the home of the job files.
 
-    A file system that somebody else has mounted there stays, and is used.
+    A file system that somebody else has mounted there stays and is used. Raises Unsuitable, OSError.
     """
     os.makedirs(home, 0o755, exist_ok=True)
     there = mounted_at(home)
@@ -278,13 +289,13 @@ def bind_home(home: str, chosen: Optional[str]) -> None:
     condor = pwd.getpwnam("condor")
     os.makedirs(home + EXECUTE, 0o755, exist_ok=True)
     os.chown(home + EXECUTE, condor.pw_uid, condor.pw_gid)
-    # Any job may add an image, and none can take away another's.
+    # Each job may add an image, but not remove one of another job.
     os.makedirs(home + IMAGES, exist_ok=True)
     os.chmod(home + IMAGES, 0o1777)
 
 
 def mounted_at(place: str) -> Optional[str]:
-    """Which folder of its file system is mounted there; None if nothing is."""
+    """The directory of its file system that is mounted there; None if nothing is."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
         rows = [line.split(" ") for line in mounts]
     found = [root for _, _, _, root, where, *_ in rows if where == place]
@@ -292,22 +303,23 @@ def mounted_at(place: str) -> Optional[str]:
 
 
 def bind_home_or_default(home: str, chosen: Optional[str]) -> Optional[str]:
-    """`moved_in` with the chosen folder, or else without; which it was. Raises Unsuitable."""
+    """bind_home() with the chosen directory, otherwise without; return the one used. Raises Unsuitable."""
     last = ""
     for tried in (chosen, None):
         try:
             bind_home(home, tried)
             return tried
-        except (Unsuitable, OSError) as why:
-            last = _reason(why)
-            log("warning: cannot have %s at %s: %s" % (tried or "jobs' files", home, last))
+        except (Unsuitable, OSError) as reason:
+            last = _reason(reason)
+            log("warning: cannot mount %s at %s: %s" % (tried or "job files", home, last))
     raise Unsuitable(last)
 
 
 def main() -> int:
+    """Choose the directory and configure HTCondor for it; the exit status."""
     home = kind.load().home
     try:
-        # Before a disk that hangs can have systemd end this: HTCondor starts all the same.
+        # First, so that HTCondor starts even if a disk hangs and systemd ends this program.
         if not configured_folder_exists(CONFIG_FILE):
             files.put(CONFIG_FILE, config(None, home).encode("ascii"), 0o644)
         chosen = find_folder(os.path.dirname(home) or DEFAULT)
@@ -316,19 +328,19 @@ def main() -> int:
         files.put(CONFIG_FILE, config(chosen, home).encode("ascii"), 0o644)
     except Unsuitable:
         return 1
-    except OSError as why:
-        log("cannot write %s: %s" % (CONFIG_FILE, _reason(why)))
+    except OSError as reason:
+        log("cannot write %s: %s" % (CONFIG_FILE, _reason(reason)))
         return 1
-    log("the files of jobs go to %s" % (chosen or home or "HTCondor's default place"))
+    log("job files go to %s" % (chosen or home or "HTCondor's default directory"))
     return 0
 
 
-def _reason(why: Exception) -> str:
-    return why.strerror or str(why) if isinstance(why, OSError) else str(why)
+def _reason(reason: Exception) -> str:
+    return reason.strerror or str(reason) if isinstance(reason, OSError) else str(reason)
 
 
 def _run(argv: Sequence[str], expect: Sequence[int] = (0,)) -> str:
-    """What it prints. Raises Unsuitable with the first line of its complaint."""
+    """The output of the program. Raises Unsuitable with the first line of its error."""
     done = run(argv, SECONDS)
     if done.status not in expect:
         raise Unsuitable("%s: %s" % (argv[0], done.error or "status %d" % done.status))

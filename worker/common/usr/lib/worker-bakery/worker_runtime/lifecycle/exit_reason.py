@@ -1,8 +1,8 @@
-"""`worker stopped`, ExecStopPost= of condor.service: was this an idle exit? Then the worker goes.
+"""`worker stopped`, ExecStopPost= of condor.service: records whether HTCondor exited because it was idle.
 
-HTCondor ends with success both when it has been idle for long enough and when somebody stops
-it; but whoever stops or restarts a unit, or shuts the machine down, does so by a job of
-systemd's, which is still there while this runs. How the worker goes is for `worker watch`.
+HTCondor exits successfully both when it has been idle for long enough and when somebody stops it. But
+stopping or restarting a unit and shutting down the machine happen by a job of systemd, which still exists
+while this program runs. The shutdown of the worker is left to `worker watch`.
 """
 
 import subprocess
@@ -13,9 +13,9 @@ from worker_runtime.system.systemd import CONDOR_UNIT, parse_properties
 
 
 def is_idle_exit(properties: Mapping[str, str]) -> bool:
-    """condor_master has ended with success (a crash is none), and nobody asked for that.
+    """Whether condor_master exited successfully without a request to stop; a crash does not count.
 
-    Not Result=: that is a failure already if anything of a job's outlived the master.
+    Result= is not used, because it is a failure if a process of a job outlived the master.
     """
     nobody_asked = properties.get("Job", "") in ("", "0")
     exited = properties.get("ExecMainCode") == "1"  # CLD_EXITED, of <signal.h>
@@ -23,6 +23,7 @@ def is_idle_exit(properties: Mapping[str, str]) -> bool:
 
 
 def main() -> int:
+    """Record an idle exit, and make the watch inspect the worker."""
     wanted = ["-p", "Job", "-p", "ExecMainCode", "-p", "ExecMainStatus"]
     shown = subprocess.check_output(["systemctl", "show", *wanted, CONDOR_UNIT])
     if is_idle_exit(parse_properties(shown.decode("utf-8", "replace"))):

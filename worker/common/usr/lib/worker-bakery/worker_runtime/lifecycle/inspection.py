@@ -1,4 +1,4 @@
-"""One look at the worker: what is the matter, and what decides about it."""
+"""Inspects the worker once: everything that its state depends on."""
 
 import time
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
@@ -15,48 +15,50 @@ from worker_runtime.system import exit_marker, files, paths
 
 
 class Service(NamedTuple):
-    """Who runs HTCondor: systemd on a machine, `worker run` in a container."""
+    """What runs HTCondor: systemd on a machine, `worker run` in a container."""
 
     kind: Kind
     began: float  # time.monotonic()
-    unit: Callable[[], Dict[str, str]]  # what observe.unit() says
-    order: Callable[[str], None]  # carry out what life.way_out() says
+    unit: Callable[[], Dict[str, str]]  # see observe.condor_unit()
+    order: Callable[[str], None]  # executes an action of states.next_action()
     reading: Callable[[], FileStatus]  # of the worker's file
-    reader: Callable[[], str]  # who reads it when it has changed, see followed.pending()
+    reader: Callable[[], str]  # who reads it when it has changed, see applied.pending()
 
 
 class Inspection(NamedTuple):
-    at: float  # when the look began, time.monotonic()
+    """The result of one inspection."""
+
+    at: float  # time.monotonic() at the beginning
     epoch: float  # the same as seconds since 1970
     facts: Facts
     limits: Limits
     values: Mapping[str, str]
     reading: FileStatus
-    wanted: advertisement.Expected  # what the pool is to show
-    shown: Optional[observe.PoolAds]  # what it does; None: not asked, or no answer
-    health: Mapping[str, Any]  # health.Report; empty: not looked at yet
+    expected: advertisement.Expected  # what the pool should show
+    pool_ads: Optional[observe.PoolAds]  # what the pool shows; None: not asked, or no answer
+    health: Mapping[str, Any]  # jobs/health.py: Report; empty: no report yet
     answers: Answers = Answers()  # of the pool's servers
 
 
 class Previous(NamedTuple):
-    """What the looks before this one leave to it."""
+    """What earlier inspections pass on to the next one."""
 
     memory: Memory
-    told: Progress
+    progress: Progress
     answers: Answers
-    wanted: bool = False  # does somebody wait for this look
+    requested: bool = False  # whether a client waits for this inspection
 
 
 def inspect(before: Previous, service: Service) -> Inspection:
-    """All of it belongs to one configuration: if another is taken up meanwhile, once more."""
+    """Inspect the worker; once more if a new configuration was applied in the meantime."""
     reading = service.reading()
-    seen = _inspect_once(before, service, reading)
+    found = _inspect_once(before, service, reading)
     if service.reading() == reading:
-        return seen
+        return found
     reading = service.reading()
-    seen = _inspect_once(before, service, reading)
-    # Not for ever: systemd's watchdog waits. What changed again is said to be waited for.
-    return seen._replace(reading=reading._replace(now=service.reading().now))
+    found = _inspect_once(before, service, reading)
+    # Not forever, because of systemd's watchdog. A further change is reported as pending.
+    return found._replace(reading=reading._replace(now=service.reading().now))
 
 
 def _inspect_once(before: Previous, service: Service, reading: FileStatus) -> Inspection:
@@ -73,50 +75,57 @@ def _inspect_once(before: Previous, service: Service, reading: FileStatus) -> In
         in_pool=None,
         obstacle="",
     )
-    # A startd that is about to be stopped or told something is not the one that the pool is to show.
-    wanted = advertisement.expected(
+    # A startd that is about to be stopped or reloaded is not the one that the pool should show.
+    expected = advertisement.expected(
         service.kind, values, configured, None if has_pending_job(unit) else mine
     )
     joined, shown = bool(states.update_memory(before.memory, here).joined), None
     pool = servers.all_servers(service.kind.pools, values, instance.machine_number()) if configured else ()
-    if mine and configured and not (joined and advertisement.is_done(before.told, wanted)):
+    if mine and configured and not (joined and advertisement.is_done(before.progress, expected)):
         managers = [one.address for one in pool if not one.is_broker]
-        shown = observe.query_pool(managers, mine, wanted.attributes())
+        shown = observe.query_pool(managers, mine, expected.attributes())
     answers = server_answers(before, pool, joined or bool(shown and shown.known), service.kind, values)
     if configured and not joined:
         here = with_pool_state(here, shown, answers)
     limits, health = states.limits(values, retirement_seconds(values)), files.read_json(paths.HEALTH)
-    return Inspection(at, epoch, here, limits, values, reading, wanted, shown, health, answers)
+    return Inspection(at, epoch, here, limits, values, reading, expected, shown, health, answers)
 
 
 def server_answers(
     before: Previous, pool: Sequence[Server], joined: bool, kind: Kind, values: Mapping[str, str]
 ) -> Answers:
-    """What the pool's servers say: now to a worker that is not in the pool, else now and then."""
+    """The answers of the pool's servers, new ones if they are due.
+
+    A worker that is not in the pool asks at each inspection, others from time to time.
+    """
     now = time.monotonic()
-    if not pool or (joined and not join.is_due(before.answers, pool, now, before.wanted)):
+    if not pool or (joined and not join.is_due(before.answers, pool, now, before.requested)):
         return before.answers if pool else Answers()
     return join.ask_all(pool, kind.token_file, servers.trust_domain(kind.pools, values), now)
 
 
 def with_pool_state(facts: Facts, shown: Optional[observe.PoolAds], answers: Answers) -> Facts:
-    """Is it in the pool, and if not, why? A pool may show its workers to nobody but take them."""
+    """With whether the worker is in the pool, and if not, why.
+
+    A pool may accept workers without showing them.
+    """
     if shown and shown.known:
         return facts._replace(in_pool=True)
     obstacle = join.obstacle(answers)
-    taken = shown is None and bool(facts.startd) and not obstacle
-    return facts._replace(in_pool=taken, obstacle=obstacle or join.broker_problem(answers))
+    accepted = shown is None and bool(facts.startd) and not obstacle
+    return facts._replace(in_pool=accepted, obstacle=obstacle or join.broker_problem(answers))
 
 
 def has_pending_job(unit: Mapping[str, str]) -> bool:
-    """Has systemd still to carry out an order to start, stop or reload HTCondor?"""
+    """Whether systemd has a pending job to start, stop or reload HTCondor."""
     return unit.get("Job", "") not in ("", "0")
 
 
 def retirement_seconds(values: Mapping[str, str]) -> float:
+    """How long before the end of MaxLifetime the retirement begins."""
     return float(condor_config.end_time(values, 0) - condor_config.retirement_time(values, 0))
 
 
 def file_times(kind: Kind) -> Callable[[], Tuple[float, ...]]:
-    """When those changed last for which a look would not wait its turn."""
+    """A function that returns the modification times of the files whose change triggers an inspection."""
     return lambda: tuple(files.modified_at(path) for path in (paths.HEALTH, kind.file))

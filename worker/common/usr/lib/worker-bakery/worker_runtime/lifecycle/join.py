@@ -1,5 +1,7 @@
-"""What is between this worker and its pool? Each manager and each broker is asked, in the order in which
-things go wrong; all at the same time, because one that a firewall hides takes long. Said in words.
+"""Finds out why a manager or a broker of the pool does not accept the worker, and says it in words.
+
+For each server the checks run in the order in which problems occur. All servers are checked at the same
+time, because a server behind a firewall takes long.
 """
 
 import re
@@ -15,16 +17,15 @@ from worker_runtime.system.command import NOT_COMPLETED, Completed, run
 
 SECONDS = 10
 _DENIED = re.compile(r'Received "DENIED" from server for user (\S+)')
-# Of a worker that is in the pool: how old an answer may be, one that was good, one that was not, and one
-# that somebody waits for.
+# How old an answer may be for a worker in the pool: a good one, a bad one, and one that a client waits for.
 _MAX_AGE_OK, _MAX_AGE_PROBLEM, _MAX_AGE_REQUESTED = 300.0, 60.0, 10.0
 
 
 class Answers(NamedTuple):
-    """What was found of each server, and when (time.monotonic(); 0: not yet)."""
+    """What was found out about each server, and when."""
 
     servers: Tuple[Server, ...] = ()
-    problems: Tuple[str, ...] = ()  # in the same order; "": none
+    problems: Tuple[str, ...] = ()  # in the same order; "": no problem
     at: float = 0.0
 
     @property
@@ -37,29 +38,29 @@ class Answers(NamedTuple):
 
 
 def ask_all(asked: Sequence[Server], token_file: str, trust_domain: str, at: float) -> Answers:
-    """Of all of them, now."""
+    """Ask all servers now; `at` is time.monotonic()."""
     claimed = token.claims(files.read_text(token_file).strip())
     with ThreadPoolExecutor(max_workers=max(1, len(asked))) as threads:
-        found = list(threads.map(lambda one: server_problem(one, claimed, trust_domain), asked))
-    return Answers(tuple(asked), tuple(found), at)
+        addresses = list(threads.map(lambda one: server_problem(one, claimed, trust_domain), asked))
+    return Answers(tuple(asked), tuple(addresses), at)
 
 
 def is_due(last: Answers, asked: Sequence[Server], now: float, wanted: bool) -> bool:
-    """Is a worker that is in the pool to ask again? `wanted`: somebody waits for the answer. Pure."""
+    """Whether a worker in the pool should ask again; `wanted`: a client waits for the answer. Pure."""
     if last.servers != tuple(asked) or not last.at:
         return True
     least = _MAX_AGE_REQUESTED if wanted else _MAX_AGE_PROBLEM if last.failures else _MAX_AGE_OK
     return now - last.at >= least
 
 
-def obstacle(found: Answers) -> str:
-    """Why no manager takes the worker in; "" if one does, or would. Pure."""
-    return _if_all([text for one, text in found.pairs if not one.is_broker])
+def obstacle(addresses: Answers) -> str:
+    """Why no manager accepts the worker; "" if at least one does. Pure."""
+    return _if_all([text for one, text in addresses.pairs if not one.is_broker])
 
 
-def broker_problem(found: Answers) -> str:
-    """Why nothing brokers connections to it, which jobs need; "" if something does. Pure."""
-    return _if_all([text for one, text in found.pairs if one.is_broker])
+def broker_problem(addresses: Answers) -> str:
+    """Why no server brokers connections to the worker, which jobs need; "" if one does. Pure."""
+    return _if_all([text for one, text in addresses.pairs if one.is_broker])
 
 
 def _if_all(problems: Sequence[str]) -> str:
@@ -67,36 +68,36 @@ def _if_all(problems: Sequence[str]) -> str:
 
 
 def server_problem(server: Server, claimed: Mapping[str, Any], trust_domain: str) -> str:
-    """What stands between this worker and one of them; "" if nothing is to be seen."""
+    """What prevents the worker from using this server; "" if nothing is known."""
     unreached = unreachable(server.address)
     late = None if unreached else token.time_problem(claimed, time.time())
     if late:
         return late
-    said = unreached or ping_problem(
+    problem = unreached or ping_problem(
         server.address, ping(server.address), issuer_text(claimed, trust_domain)
     )
-    return "connection broker: %s" % said if said and server.is_broker else said or ""
+    return "connection broker: %s" % problem if problem and server.is_broker else problem or ""
 
 
 def issuer_text(claimed: Mapping[str, Any], trust_domain: str) -> str:
-    """By whom the token was, and whose the pool takes, if that is known to be another."""
+    """The issuer of the token, and the one that the pool accepts if that is known to be different."""
     issuer = str(claimed.get("iss", "an unknown issuer"))
     return issuer if trust_domain in ("", issuer) else "%s, not %s" % (issuer, trust_domain)
 
 
 def unreachable(address: str) -> Optional[str]:
-    """Is its name known, and does anybody listen there?"""
+    """Why the server cannot be reached: by its name, or at its port; None if it can."""
     host, port = servers.host_of(address).strip("[]"), servers.port_of(address)
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         return "the name %s of the pool cannot be resolved (%s)" % (host, error.strerror)
     last = ""
-    for family, sort, protocol, _, place in found:
+    for family, sort, protocol, _, address_info in addresses:
         try:
             with socket.socket(family, sort, protocol) as probe:
                 probe.settimeout(SECONDS)
-                probe.connect(place)
+                probe.connect(address_info)
                 return None
         except socket.timeout:
             last = "does not answer within %d s (a firewall?)" % SECONDS
@@ -106,9 +107,9 @@ def unreachable(address: str) -> Optional[str]:
 
 
 def ping(address: str) -> Completed:
-    """HTCondor's own try to be let in as a startd, with the token that the daemons use.
+    """Try to authenticate to HTCondor as a startd, with the token that the daemons use.
 
-    A broker takes whoever may advertise a startd, too. (Its CCB_REGISTER, src/ccb/ccb_server.cpp.)
+    A broker accepts everybody who may advertise a startd. (CCB_REGISTER in src/ccb/ccb_server.cpp.)
     """
     argv = ["condor_ping", "-verbose", "-type", "collector", "-pool", address, "ADVERTISE_STARTD"]
     only = {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"}
@@ -116,7 +117,7 @@ def ping(address: str) -> Completed:
 
 
 def ping_problem(address: str, answer: Completed, issuer: str) -> Optional[str]:
-    """What the answer means. (The words were read off HTCondor 23.9.)"""
+    """What the output of condor_ping means; None if it succeeded. (Texts of HTCondor 23.9.)"""
     if answer.status == 0:
         return None
     denied = _DENIED.search(answer.out)

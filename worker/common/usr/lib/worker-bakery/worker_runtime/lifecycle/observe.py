@@ -1,4 +1,4 @@
-"""What there is to see of this worker, asked of systemd and HTCondor, each within a time limit."""
+"""Observes the worker through systemd and HTCondor, each question with a time limit."""
 
 import json
 import re
@@ -14,13 +14,16 @@ SECONDS = 20
 STARTD_ADDRESS = paths.LOG + "/.startd_address"
 HEALTHY = "NODE_IS_HEALTHY"  # the attribute that `worker health` prints
 _FREE = ("Owner", "Unclaimed", "Drained", "Backfill", "Delete")
-# The shared port's name of a startd: no two are alike, on no machine.
+# The name of a startd at its shared port, which is unique among all machines.
 _SOCKET = re.compile(r"[?&]sock=([A-Za-z0-9_.-]+)")
 
 
 class Slots(NamedTuple):
-    """What the startd said: how many slots are claimed; which one it is, by its address; and whether it
-    finds the machine healthy (None: it has not looked yet)."""
+    """What the startd reports.
+
+    The number of claimed slots; the identity of the startd, from its address; and whether it considers the
+    machine healthy (None: it does not know yet).
+    """
 
     claimed: int
     startd: str
@@ -28,30 +31,31 @@ class Slots(NamedTuple):
 
 
 def condor_unit() -> Dict[str, str]:
-    """What systemd knows of HTCondor's unit; nothing if even systemd does not answer."""
+    """The properties of HTCondor's unit; empty if systemd does not answer."""
     return systemd.properties(CONDOR_UNIT, "ActiveState", "Job", "ExecMainCode", "ExecMainStatus")
 
 
 def is_exiting(unit: Dict[str, str]) -> bool:
-    """Has condor_master ended by itself, while something of a job's hangs and cannot be ended?
+    """Whether condor_master exited by itself while a process of a job hangs and cannot be killed.
 
-    systemd waits minutes for that, calls it a failure then, and would start HTCondor again.
+    systemd waits for minutes in this case, then reports a failure and would start HTCondor again.
     """
     return unit.get("ActiveState") == "deactivating" and is_idle_exit(unit)
 
 
 def slots() -> Optional[Slots]:
-    """The startd's own answer; None if it gives none."""
+    """What the startd itself reports; None if it does not answer."""
     address = _first_line(STARTD_ADDRESS)
     if not address:
         return None
     wanted = "Name,State," + HEALTHY
-    said = _output(["condor_status", "-direct", address, "-json", "-attributes", wanted])
-    return parse_slots(said, address)
+    output = _output(["condor_status", "-direct", address, "-json", "-attributes", wanted])
+    return parse_slots(output, address)
 
 
-def parse_slots(said: Optional[str], address: str) -> Optional[Slots]:
-    ads = _parse_ads(said)
+def parse_slots(output: Optional[str], address: str) -> Optional[Slots]:
+    """Parse the output of condor_status -json."""
+    ads = _parse_ads(output)
     if not ads:
         return None
     named = _SOCKET.search(address)
@@ -61,14 +65,14 @@ def parse_slots(said: Optional[str], address: str) -> Optional[Slots]:
 
 
 class PoolAds(NamedTuple):
-    """What the pool said of this very startd."""
+    """What the pool shows of this very startd."""
 
-    known: bool  # there are ads of it
-    ads: Tuple[Dict[str, Any], ...]  # with the attributes that were asked for, if they can be read
+    known: bool  # whether there are ads of it
+    ads: Tuple[Dict[str, Any], ...]  # with the requested attributes, if they can be parsed
 
 
 def query_pool(managers: Sequence[str], mine: Slots, attributes: Sequence[str]) -> Optional[PoolAds]:
-    """What the first of them says that shows this very startd; else what any says; None if none does."""
+    """The ads of the first manager that shows this startd; otherwise any answer; None if there is none."""
     answer = None
     for manager in managers:
         shown = query_collector(servers.without_socket(manager), mine, attributes)
@@ -79,18 +83,18 @@ def query_pool(managers: Sequence[str], mine: Slots, attributes: Sequence[str]) 
 
 
 def query_collector(manager: str, mine: Slots, attributes: Iterable[str]) -> Optional[PoolAds]:
-    """What the pool shows of this very startd; None if the pool does not say."""
+    """What this collector shows of this very startd; None if it does not answer."""
     if mine.startd.startswith("<"):
-        return None  # without a shared port there is nothing that only this startd has
+        return None  # without a shared port, nothing identifies this startd
     same = 'regexp("[?&]sock=%s[&>]", MyAddress)' % mine.startd
     wanted = ",".join(["Name", *attributes])
-    said = _output(["condor_status", "-pool", manager, "-const", same, "-json", "-attributes", wanted])
-    # A worker is not to leave a pool that it is in because some attribute there cannot be read.
-    return None if said is None else PoolAds('"Name"' in said, tuple(_parse_ads(said)))
+    output = _output(["condor_status", "-pool", manager, "-const", same, "-json", "-attributes", wanted])
+    # An attribute that cannot be parsed must not make the worker believe that it is not in the pool.
+    return None if output is None else PoolAds('"Name"' in output, tuple(_parse_ads(output)))
 
 
 def logins() -> Tuple[str, ...]:
-    """Who is logged in, a word each; nobody where systemd-logind does not run."""
+    """The names of the users who are logged in; empty if systemd-logind does not run."""
     listed = _output(["loginctl", "list-sessions", "--no-legend"]) or ""
     found = (_login(row.split()[0]) for row in listed.splitlines() if row.strip())
     return tuple(sorted({name for name in found if name}))
@@ -102,7 +106,7 @@ def _login(session: str) -> str:
 
 
 def parse_login(session: Dict[str, str]) -> str:
-    """The name of the person whose session it is; "" for cron's and such, and for one that ends."""
+    """The name of a person's session; "" for sessions of cron and the like, and for closing sessions."""
     person = session.get("Class") in ("user", "user-light", "user-early")
     return session.get("Name", "") if person and session.get("State") != "closing" else ""
 
@@ -115,15 +119,15 @@ def _first_line(path: str) -> str:
         return ""
 
 
-def _parse_ads(said: Optional[str]) -> List[Dict[str, Any]]:
+def _parse_ads(output: Optional[str]) -> List[Dict[str, Any]]:
     try:
-        found = json.loads(said or "[]")
+        found = json.loads(output or "[]")
     except ValueError:
         return []
     return [ad for ad in found if isinstance(ad, dict)] if isinstance(found, list) else []
 
 
 def _output(argv: Sequence[str]) -> Optional[str]:
-    """What a program printed; None if it failed or did not end in time."""
+    """The output of a program; None if it failed or exceeded the time limit."""
     done = run(argv, SECONDS, env={"_CONDOR_QUERY_TIMEOUT": "10"})
     return done.out if done.status == 0 else None

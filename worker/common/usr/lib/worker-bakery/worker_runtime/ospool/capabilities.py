@@ -1,8 +1,8 @@
-"""`worker ospool`: what this machine has that the OSPool's jobs ask for. HTCondor's startd asks, as condor.
+"""`worker ospool`: advertises what this machine offers to the OSPool's jobs.
 
-Everything is tried, each test within a time limit of its own (bounded.py), and nothing is said to be
-there that was not. The names and what they mean are those of the OSPool's pilots, of the files that
-ospool.json names; docs/ospool.md compares them one by one.
+HTCondor's startd runs it as user condor. Every capability is tested, within a time limit of its own
+(system/timed_checks.py), and only successful tests are advertised. The names and their meaning are those of
+the OSPool's pilots, in the files that ospool.json lists; docs/ospool.md compares them one by one.
 """
 
 import fcntl
@@ -38,10 +38,10 @@ HOUR = 3600
 PROGRAM_SECONDS = 20.0
 PORT_SECONDS = 20.0
 REGISTRY_SECONDS = 90.0
-# apptainer unpacks images and keeps its cache beside the jobs' files.
+# apptainer unpacks images and keeps its cache on the file system of the job files.
 MIN_FOR_IMAGES = 5 << 30  # bytes
 
-# Attribute -> what has to end with status 0.
+# Attribute -> a command that must exit with status 0.
 PROGRAMS = {
     "HAS_TIMEOUT": ("timeout", "--version"),
     "HAS_unsquashfs": ("unsquashfs", "-version"),
@@ -53,16 +53,17 @@ PROGRAMS = {
     "HAS_PYTHON3": ("python3", "--version"),
     "HAS_NUMPY": ("python3", "-c", "import numpy, scipy.stats"),
 }
-# Open MPI's two words for "on however many CPUs", of 4 and of 5.
+# The settings of Open MPI 4 and 5 that allow more processes than CPUs.
 _OVERSUBSCRIBE = {
     "OMPI_MCA_rmaps_base_oversubscribe": "1",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
 }
-# Old versions of unsquashfs end with another status when asked for theirs.
+# Old releases of unsquashfs exit with another status after printing their version.
 _ANY_STATUS = ("HAS_unsquashfs",)
 
 
 def main() -> int:
+    """Run the checks that are due and print all attributes."""
     pool = kind.load().ospool
     if not pool:
         return 0
@@ -81,26 +82,26 @@ def main() -> int:
 
 
 def format_attributes(attributes: Mapping[str, str]) -> str:
-    """One a line; Python 3.6 under LANG=C writes nothing but ASCII."""
+    """The attributes, one on each line."""
     rows = ("%s = %s" % row for row in sorted(attributes.items()))
     return "".join(printable(row) + "\n" for row in rows)
 
 
-# --- What is tried ---------------------------------------------------------------------------
+# --- Tests ----------------------------------------------------------------------------------------
 
 
 def checks(pool: Mapping[str, Any]) -> Tuple[CachedCheck, ...]:
-    """All that can be asked of this machine."""
+    """All checks that apply to this machine."""
     apptainer = next((path for path in health.CONTAINERS if os.access(path, os.X_OK)), "")
     host = pool["network_test"]
     ports = [_check("port %d" % port, PORT_SECONDS, port_problem, host, port) for port in pool["ports"]]
-    files_of = [
+    mounts_of = [
         _check("CVMFS " + name, health.CVMFS_SECONDS, cvmfs_problem, name) for name in repositories(pool)
     ]
     programs = [_check(name, PROGRAM_SECONDS, program_problem, name) for name in PROGRAMS]
     return (
         *(CachedCheck(check, 4 * HOUR, HOUR) for check in ports),
-        *(CachedCheck(check, 0, HOUR // 4) for check in files_of),
+        *(CachedCheck(check, 0, HOUR // 4) for check in mounts_of),
         *(
             CachedCheck(check, 4 * HOUR, HOUR)
             for check in (*programs, _check("MPI", PROGRAM_SECONDS, mpi_problem))
@@ -110,6 +111,7 @@ def checks(pool: Mapping[str, Any]) -> Tuple[CachedCheck, ...]:
 
 
 def containers(apptainer: str, image: str) -> Tuple[CachedCheck, ...]:
+    """The checks of apptainer."""
     seconds = health.CONTAINER_SECONDS
     return (
         CachedCheck(_check("containers", seconds, container_problem, apptainer), HOUR, 0),
@@ -127,17 +129,17 @@ def _check(name: str, seconds: float, ask: Callable[..., Optional[str]], *about:
 
 
 def port_problem(host: str, port: int) -> Optional[str]:
-    """Is this port open to the outside? By http and no proxy, as the pilots ask."""
+    """Why this port of the outside is not reachable; by HTTP without a proxy, as the pilots test it."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open("http://%s:%d/" % (host, port), timeout=PORT_SECONDS - 5):
             return None
-    except OSError as error:  # urllib's are such, of 404 and the like, too, as the pilots have it
+    except OSError as error:  # includes HTTP errors such as 404, which fail for the pilots, too
         return str(getattr(error, "reason", error)) or type(error).__name__
 
 
 def repositories(pool: Mapping[str, Any]) -> Tuple[str, ...]:
-    """Those that are set up here, and those that pilots ask for; none where CVMFS cannot be."""
+    """The repositories configured here and those that pilots test; empty without CVMFS."""
     if not is_mounted(files.read_text("/proc/self/mounts")):
         return ()
     own = health.repositories(files.read_text(health.CVMFS_SETTINGS))
@@ -145,22 +147,24 @@ def repositories(pool: Mapping[str, Any]) -> Tuple[str, ...]:
 
 
 def is_mounted(mounts: str) -> bool:
-    """Is there anything at /cvmfs? (Looked up, not touched: it may hang.)"""
+    """Whether anything is mounted at /cvmfs. (The path itself is not used, because it may hang.)"""
     points = (row.split(" ")[1] for row in mounts.splitlines() if " " in row)
     return any(point == "/cvmfs" or point.startswith("/cvmfs/") for point in points)
 
 
 def cvmfs_problem(name: str) -> Optional[str]:
-    """Readable? With its revision, its errors and the time of the last, as CVMFS's client counts them."""
+    """Why the repository is not readable; or its revision, number of errors and time of the last error."""
     folder = "/cvmfs/" + name
     if not os.listdir(folder):
         return "is empty"
-    told = [_number(folder, "user." + about) for about in ("revision", "nioerr", "timestamp_last_ioerr")]
-    return Detail(json.dumps(told))
+    counters = [
+        _number(folder, "user." + about) for about in ("revision", "nioerr", "timestamp_last_ioerr")
+    ]
+    return Detail(json.dumps(counters))
 
 
 def _number(path: str, attribute: str) -> Optional[int]:
-    """None where it is not CVMFS's client that has mounted it: by NFS, for example."""
+    """The number in an extended attribute; None unless CVMFS's client has mounted the file system."""
     try:
         return int(os.getxattr(path, attribute))
     except (OSError, ValueError):
@@ -168,25 +172,26 @@ def _number(path: str, attribute: str) -> Optional[int]:
 
 
 def program_problem(name: str) -> Optional[str]:
+    """Why the program of this attribute does not work; or its version."""
     argv = PROGRAMS[name]
     if not shutil.which(argv[0]):
-        return "there is none"
+        return "not installed"
     done = run(argv, PROGRAM_SECONDS - 5, merge_stderr=True)
     if done.status != 0 and name not in _ANY_STATUS:
-        return "it ended with status %d" % done.status
+        return "exited with status %d" % done.status
     return Detail(done.out.split("\n")[0].replace('"', "").strip())
 
 
 def mpi_problem() -> Optional[str]:
-    """Two processes under mpirun, on however many CPUs."""
+    """Why mpirun cannot run two processes, on any number of CPUs."""
     if not shutil.which("mpirun"):
-        return "there is no mpirun"
+        return "mpirun is not installed"
     done = run(["mpirun", "-np", "2", "/bin/true"], PROGRAM_SECONDS - 5, env=_OVERSUBSCRIBE)
-    return None if done.status == 0 else done.error or "mpirun ended with status %d" % done.status
+    return None if done.status == 0 else done.error or "mpirun exited with status %d" % done.status
 
 
 def container_problem(apptainer: str) -> Optional[str]:
-    """With a folder bound to where the image has none: some machines' overlay and underlay are broken."""
+    """Why no container runs with a bind mount that the image has no directory for (overlay or underlay)."""
     health.container_root(CONTAINER_ROOT)
     bound = ("--contain", "--no-home", "--bind", "/usr:/usr:ro", "--bind", "/tmp:/worker/test")
     argv = [apptainer, "--silent", "exec", *bound, CONTAINER_ROOT, "/bin/test", "-d", "/worker/test"]
@@ -194,17 +199,18 @@ def container_problem(apptainer: str) -> Optional[str]:
 
 
 def sif_problem(apptainer: str) -> Optional[str]:
-    """HTCondor's own test image, which does nothing but end with status 37."""
+    """Why HTCondor's own test image, which only exits with status 37, does not run."""
     if not os.path.exists(SIF):
-        return "there is no " + SIF
+        return "%s does not exist" % SIF
     argv = [apptainer, "exec", "--contain", "--no-home", SIF, "/exit_37"]
     done = run(argv, health.CONTAINER_SECONDS - 5)
     if "temporary sandbox" in done.err:
-        return "each image would be unpacked first (no /dev/fuse, or no squashfuse)"
+        return "each image would be unpacked first (/dev/fuse or squashfuse is missing)"
     return _status_problem(done, 37)
 
 
 def registry_problem(apptainer: str, image: str) -> Optional[str]:
+    """Why apptainer cannot run an image of a registry."""
     argv = [apptainer, "--silent", "exec", "--disable-cache", "--contain", "--no-home", image, "/bin/true"]
     scratch = {"APPTAINER_TMPDIR": health.FOLDER, "HOME": health.FOLDER}
     return _status_problem(run(argv, REGISTRY_SECONDS - 5, env=scratch), 0)
@@ -213,19 +219,19 @@ def registry_problem(apptainer: str, image: str) -> Optional[str]:
 def _status_problem(done: Completed, expected: int) -> Optional[str]:
     if done.status == expected:
         return None
-    return done.err.strip().split("\n")[-1] or "ended with status %d" % done.status
+    return done.err.strip().split("\n")[-1] or "exited with status %d" % done.status
 
 
-# --- What is only looked up ----------------------------------------------------------------------
+# --- Attributes without a test --------------------------------------------------------------------
 
 
 def machine_attributes(execute: str) -> Dict[str, str]:
-    """The system, the processor, and what else needs no test."""
+    """The system, the processor and everything else that needs no test."""
     kernel = platform.release()
     system = distribution.system_name(distribution.os_release(files.read_text("/etc/os-release")))
     number = distribution.kernel_number(kernel)
     found = dict(distribution.cpu_flags(files.read_text("/proc/cpuinfo")))
-    for prefix in ("OSG_OS_", "OSGVO_OS_"):  # the second is the older one, and what jobs know
+    for prefix in ("OSG_OS_", "OSGVO_OS_"):  # the second is older and used by jobs
         found[prefix + "KERNEL"] = quote(kernel)
         if system:
             name, _, version = system.partition(" ")
@@ -237,6 +243,7 @@ def machine_attributes(execute: str) -> Dict[str, str]:
 
 
 def limit_attributes(execute: str) -> Dict[str, str]:
+    """Limits of the system, accounts and free space."""
     stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
     shared, room = os.statvfs("/dev/shm"), os.statvfs(execute)
     mapped = str(_has_account("slot1"))
@@ -253,7 +260,7 @@ def limit_attributes(execute: str) -> Dict[str, str]:
 
 
 def _has_account(name: str) -> bool:
-    """Jobs run under the accounts of their slots (resources.py)."""
+    """Whether the account exists; jobs run under the accounts of their slots (jobs/resources.py)."""
     try:
         pwd.getpwnam(name)
     except KeyError:
@@ -262,6 +269,7 @@ def _has_account(name: str) -> bool:
 
 
 def container_program_attributes() -> Dict[str, str]:
+    """The path and the version of apptainer."""
     apptainer = next((path for path in health.CONTAINERS if os.access(path, os.X_OK)), "")
     if not apptainer:
         return {}
@@ -271,7 +279,7 @@ def container_program_attributes() -> Dict[str, str]:
 
 
 def last_health() -> str:
-    """What the health probe said last; "" if it has not looked yet."""
+    """The status of the last health report; "" if there is none yet."""
     try:
         with open(health.REPORT, encoding="ascii") as file:
             return str(json.load(file)["status"])

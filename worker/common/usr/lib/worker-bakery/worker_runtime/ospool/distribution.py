@@ -1,7 +1,7 @@
-"""The system and the processor as the OSPool's pilots name them. Pure.
+"""Names the system and the processor as the OSPool's pilots do. Pure.
 
-Pilots take the system from /etc/issue and the like; os-release(5) says the same, in a form. Its
-version is the major one only.
+Pilots read /etc/issue and similar files; os-release(5) has the same information in a defined format. Only
+the major version is advertised.
 """
 
 import re
@@ -9,17 +9,17 @@ from typing import Dict, Optional
 
 _RELEASE = re.compile(r"^([A-Z_]+)=(.*)$", re.MULTILINE)
 _NAMES = {"debian": "DEBIAN", "ubuntu": "UBUNTU", "fedora": "FEDORA", "sles": "SUSE", "suse": "SUSE"}
-# Instructions that HTCondor's own attributes leave out; jobs ask for HAS_avx512f and the like.
+# Instruction sets that HTCondor's own attributes omit; jobs require HAS_avx512f and others.
 _FLAGS = re.compile(r"avx512|cx16|f16c")
 
 
 def os_release(text: str) -> Dict[str, str]:
-    """The assignments of os-release(5), without their quotes."""
+    """The assignments of os-release(5), without quotes."""
     return {name: value.strip().strip("\"'") for name, value in _RELEASE.findall(text)}
 
 
 def system_name(release: Dict[str, str]) -> Optional[str]:
-    """As in OSGVO_OS_STRING: RHEL 9, DEBIAN 13; None where the pilots have no word for it."""
+    """For OSGVO_OS_STRING: RHEL 9, DEBIAN 13; None if the pilots have no name for it."""
     version = release.get("VERSION_ID", "").split(".")[0]
     like = release.get("ID_LIKE", "").split()
     own = release.get("ID", "")
@@ -29,13 +29,13 @@ def system_name(release: Dict[str, str]) -> Optional[str]:
 
 
 def kernel_number(release: str) -> Optional[int]:
-    """Of uname -r: 60142 of 6.1.42-cloud-amd64."""
+    """From the output of uname -r: 60142 for 6.1.42-cloud-amd64."""
     match = re.match(r"([0-9]+)\.([0-9]+)\.([0-9]+)", release)
     return 10000 * int(match.group(1)) + 100 * int(match.group(2)) + int(match.group(3)) if match else None
 
 
 def cpu_flags(cpuinfo: str) -> Dict[str, str]:
-    """Of /proc/cpuinfo, whose first processor stands for all: HAS_avx512f and others, as ClassAd text."""
+    """HAS_avx512f and others as ClassAd text, from /proc/cpuinfo; the first processor stands for all."""
     match = re.search(r"^flags\s*:(.*)$", cpuinfo, re.MULTILINE)
     words = match.group(1).split() if match else []
     return {"HAS_" + word: "True" for word in words if _FLAGS.search(word) and word.isidentifier()}

@@ -7,34 +7,34 @@ from typing import List, NoReturn, Sequence
 from worker_runtime.status import status, wait
 
 _DESCRIPTION = """\
-Of this worker, made by worker-bakery.
+Shows the state of this worker, or waits for a state.
 
-  worker-image status                    in what state it is and why
-  worker-image wait --for joined         wait until it is in the pool
+  worker-image status                    show the state and the reason for it
+  worker-image wait --for joined         wait until the worker is in the pool
 """
 _STATUS = """\
-In what state the worker is, why, and what happens next.
+Shows the state of the worker, the reason for it, and what happens next.
 
-Root asks the service that looks after the worker's life, which looks at once: what is shown holds
-now. Everybody else is shown its last look and the look's age. What is older has its age beside it.
+For root, worker-life.service inspects the worker at once, so the output is current. Everybody else
+sees the last inspection and its age. Information that is older is shown with its age.
 
-  Pending   the worker's file has changed, or is not there; the other lines hold until it is read
-  Problem   what is wrong with the file; it is read again as soon as it changes
+  Pending   the worker's file has changed or is missing; the other lines apply until it is read
+  Problem   what is wrong with the file; it is read again when it changes
 
-Exit status: 0, it is so; 3, the worker's life is not looked after, so this is old, or nothing is known.
+Exit status: 0, success; 3, worker-life.service does not run, so the output is old or there is none.
 """
 _WAIT = """\
-Wait until the worker is so far. Anybody may, at any time after boot.
+Waits until the worker reaches a state. Every user may run it, at any time after boot.
 
-  configured   HTCondor has been told what the worker's file says now
-  joined       the pool shows this worker, as it is configured now
-  idle         the same, and no slot is claimed
-  stopped      the worker's life is over: HTCondor has ended, as was wanted, and is not started again
+  configured   HTCondor has the current configuration of the worker's file
+  joined       the pool shows this worker with its current configuration
+  idle         joined, and no slot is claimed
+  stopped      HTCondor has exited as intended and is not started again
 
 A mistake in the worker's file does not end the wait, because the file is read again when it is
-corrected. A life that is over does, and a file that nobody reads any more.
+corrected. The wait ends with a failure when the worker has stopped, or when its file is not read any more.
 
-Exit status: 0, it is so; 1, it is not: stderr says why; 2, wrong usage.
+Exit status: 0, the state is reached; 1, it is not, and stderr says why; 2, wrong usage.
 """
 
 
@@ -44,7 +44,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit status. Raises SystemExit for wrong usage, and for --help."""
+    """The exit status. Raises SystemExit for wrong usage and for --help."""
     given = parse(arguments)
     try:
         if given.command == "status":
@@ -55,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The parsed command line: `command`, and `json` or `state` and `timeout`."""
     parser = _parser("worker-image", _DESCRIPTION)
     # Not by argparse's own subparsers: a mistake there is answered with a list, but no guess.
     parser.add_argument("command", metavar="status|wait", type=_Choice(["status", "wait"]))
@@ -88,7 +89,7 @@ def _parser(name: str, text: str) -> argparse.ArgumentParser:
 
 
 class _Choice:
-    """A type of argparse's: one of these words, or a guess which was meant."""
+    """A type of argparse: one of these words; an error suggests the nearest one."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self._words = words

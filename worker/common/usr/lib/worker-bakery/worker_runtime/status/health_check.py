@@ -1,4 +1,4 @@
-"""`worker alive`, a container's health check: fails without an answer of HTCondor or a watch."""
+"""`worker alive`, the health check of a container: is there a current state, and does HTCondor answer?"""
 
 import time
 from typing import Any, Mapping
@@ -9,14 +9,15 @@ STALE = 120  # seconds since the last inspection after which the watch counts as
 
 
 def main() -> int:
-    found = files.read_json(paths.STATUS)
-    if not found or age(found) > STALE or found["state"] in ("silent", "stopped"):
-        print(found.get("why", "there is no state yet"))
+    """Print the state; 1 if HTCondor does not answer, or if the watch does not run."""
+    state = files.read_json(paths.STATUS)
+    if not state or age(state) > STALE or state["state"] in ("silent", "stopped"):
+        print(state.get("why", "there is no state yet"))
         return 1
-    print("%s: %s" % (found["state"], found["why"]))
+    print("%s: %s" % (state["state"], state["why"]))
     return 0
 
 
-def age(found: Mapping[str, Any]) -> float:
-    """Seconds since the look. Not by the clock of the day, which may have been set since then."""
-    return max(0.0, time.monotonic() - float(found["looked"]))
+def age(state: Mapping[str, Any]) -> float:
+    """Seconds since the inspection. Not by the time of day, which may have been set since then."""
+    return max(0.0, time.monotonic() - float(state["looked"]))

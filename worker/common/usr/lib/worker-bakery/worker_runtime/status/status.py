@@ -1,7 +1,7 @@
-"""`worker-image status`: in what state the worker is and why, in some ten lines or as JSON.
+"""`worker-image status`: shows the state of the worker in about ten lines or as JSON.
 
-Root asks the watch, which looks and answers. Everybody else, and root where no watch runs, has what it last
-published in /run, with its age; so nothing in it is secret.
+For root, the watch inspects the worker and answers. Everybody else, and root without a running watch, gets
+the state that was last published in /run with its age; so it contains no secrets.
 """
 
 import json
@@ -16,22 +16,24 @@ from worker_runtime.status.health_check import STALE, age
 from worker_runtime.system import files, paths, status_socket, systemd
 
 _ENDS = {"poweroff": "powers off", "exit": "ends", "stop": "stops HTCondor", "none": "nothing"}
-# A look has time limits of its own for each question; this is as long as a person waits.
+# Each question of an inspection has its own time limit; this is how long a person waits.
 ANSWER_SECONDS = 60
 
 
-# --- what is known ------------------------------------------------------------------------------
+# --- the latest state -----------------------------------------------------------------------------
 
 
 class Known(NamedTuple):
-    found: Dict[str, Any]  # what data() made; empty: nothing is known since the machine's start
-    live: bool  # by a look that was made for this question
-    remark: str = ""  # why it is not
-    watched: bool = True  # does the watch run, so far as can be seen
+    """The state as far as it is known."""
+
+    found: Dict[str, Any]  # of report.build(); empty: no state since boot
+    live: bool  # by an inspection that this question caused
+    remark: str = ""  # why it is not live
+    watched: bool = True  # whether the watch runs, as far as is known
 
 
 def latest(seconds: float) -> Known:
-    """What there is to know of this worker, at the latest after so many seconds."""
+    """The latest state, at most after so many seconds."""
     try:
         return Known(status_socket.request(seconds), live=True)
     except status_socket.TimedOut as reason:
@@ -47,52 +49,52 @@ def latest(seconds: float) -> Known:
 
 
 def watch_state() -> str:
-    """What systemd says of a watch that does not run; "" of one that does, and where no systemd is."""
+    """What systemd says about a watch that does not run; "" if it runs, or without systemd."""
     if not os.path.isdir(systemd.RUNNING):
         return ""
     state = systemd.active_state(systemd.WATCH_UNIT)
-    return "" if state == "active" else state or "systemd does not say"
+    return "" if state == "active" else state or "unknown to systemd"
 
 
-# --- what is said -------------------------------------------------------------------------------
+# --- its output -----------------------------------------------------------------------------------
 
 
 def main(as_json: bool) -> int:
-    """0: it is so; 3: the worker's life is not looked after (yet), so this is old, or nothing is known."""
-    what = latest(ANSWER_SECONDS)
-    if not what.found:
-        print("There is no state yet: the watch has not run since this machine's start (%s)." % what.remark)
+    """Print the state. 0: success; 3: the watch does not run, so the state is old or unknown."""
+    known = latest(ANSWER_SECONDS)
+    if not known.found:
+        print("There is no state yet: the watch has not run since boot (%s)." % known.remark)
         return 3
-    found = with_age(what, files.read_json(paths.HEALTH))
+    found = with_age(known, files.read_json(paths.HEALTH))
     if as_json:
         print(json.dumps(found, indent=1, sort_keys=True))
     else:
         print(printable("\n".join(format_lines(found, time.time())), sys.stdout.encoding or "ascii"))
-    return 0 if what.watched else 3
+    return 0 if known.watched else 3
 
 
 def printable(text: str, encoding: str) -> str:
-    """With escapes for what a terminal cannot show: under LANG=C, Python 3.6 would end there."""
+    """With escapes for what a terminal cannot show: Python 3.6 would fail under LANG=C."""
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def with_age(what: Known, health: Mapping[str, Any]) -> Dict[str, Any]:
-    """With its age, and with the health, which the probe looks at by itself."""
+def with_age(known: Known, health: Mapping[str, Any]) -> Dict[str, Any]:
+    """With the age of the state, and with the health report, which the probe writes by itself."""
     return dict(
-        what.found,
-        live=what.live,
-        age=round(age(what.found), 1),
-        remark=what.remark,
-        watched=what.watched,
-        health=health.get("status", "not looked at yet"),
+        known.found,
+        live=known.live,
+        age=round(age(known.found), 1),
+        remark=known.remark,
+        watched=known.watched,
+        health=health.get("status", "not checked yet"),
         health_at=health.get("at"),
     )
 
 
 def format_lines(found: Mapping[str, Any], now: float) -> List[str]:
-    """What a person wants to know first."""
+    """The lines that a person wants to read first."""
     image = found["image"]
-    made = (image["WorkerImage"] or "?", image["WorkerBakeryVersion"] or "?")
+    image_names = (image["WorkerImage"] or "?", image["WorkerBakeryVersion"] or "?")
     rows = [
         ("State", found["state"]),
         ("Why", found["why"]),
@@ -100,45 +102,47 @@ def format_lines(found: Mapping[str, Any], now: float) -> List[str]:
         ("Next", _next_text(found, now)),
         ("Pool", _pool_text(found, now)),
         ("Group", found["group"] or "(no name)"),
-        ("Takes", found["start"] or "(nothing: not configured)"),
+        ("Takes", found["start"] or "(no jobs: not configured)"),
         ("Claimed", "%d slots" % found["claimed"]),
         ("Health", _health_text(found["health"], found["health_at"], now)),
         ("Ends", _time_text(found["ends"], now) if found["ends"] else "no MaxLifetime"),
-        ("Image", "%s, by worker-bakery %s" % made),
+        ("Image", "%s, by worker-bakery %s" % image_names),
         *_age_lines(found),
     ]
     return ["%-8s %s" % (name + ":", value) for name, value in rows]
 
 
 def _pending_lines(found: Mapping[str, Any]) -> List[Tuple[str, str]]:
-    """What is waited for, and what is wrong; the other lines are of what holds until then."""
+    """What the worker waits for, and what is wrong; the other lines apply until then."""
     pending = [("Pending", found["pending"])] if found["pending"] else []
-    # Of servers, those that do not stand under "Why" already.
-    ill = [one["problem"] for one in found["servers"] if one["problem"] not in found["why"]]
-    return pending + [("Problem", problem) for problem in (*found["problems"], *dict.fromkeys(ill))]
+    # Problems of servers that "Why" does not mention.
+    server_problems = [one["problem"] for one in found["servers"] if one["problem"] not in found["why"]]
+    return pending + [
+        ("Problem", problem) for problem in (*found["problems"], *dict.fromkeys(server_problems))
+    ]
 
 
 def _age_lines(found: Mapping[str, Any]) -> List[Tuple[str, str]]:
-    """As of when it is, if it is not of now."""
+    """The age of the state, if it is not current."""
     if found["live"]:
         return []
-    said = "%s ago: %s" % (_duration_text(found["age"]), found["remark"])
-    return [("As of" if found["watched"] and found["age"] <= STALE else "Caution", said)]
+    text = "%s ago: %s" % (_duration_text(found["age"]), found["remark"])
+    return [("As of" if found["watched"] and found["age"] <= STALE else "Caution", text)]
 
 
 def _health_text(health: str, at: Optional[int], now: float) -> str:
-    return "%s, looked at %s ago" % (health, _duration_text(now - at)) if at else health
+    return "%s, checked %s ago" % (health, _duration_text(now - at)) if at else health
 
 
 def _next_text(found: Mapping[str, Any], now: float) -> str:
     if not found["deadline"]:
-        return "nothing by itself"
+        return "nothing scheduled"
     end = _ENDS[found["on_idle"]]
-    return "%s %s, unless things change" % (end, _time_text(found["deadline"], now))
+    return "%s %s, unless the state changes" % (end, _time_text(found["deadline"], now))
 
 
 def pool_is_behind(found: Mapping[str, Any]) -> bool:
-    """Is it in the pool, but there as it was before?"""
+    """Whether the worker is in the pool, but the pool does not show its current configuration."""
     return found["state"] in IN_POOL and not found["advertised"]
 
 

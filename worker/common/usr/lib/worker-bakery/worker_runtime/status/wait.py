@@ -1,12 +1,12 @@
-"""`worker-image wait --for STATE`: wait until the worker is so far, or say why it is not.
+"""`worker-image wait --for STATE`: waits until the worker reaches a state, or says why it does not.
 
-    configured   HTCondor has been told what the worker's file says now
-    joined       the pool shows this worker, as it is configured now
-    idle         the same, and no slot is claimed
-    stopped      the worker's life is over: HTCondor has ended, as was wanted, and is not started again
+    configured   HTCondor has the current configuration of the worker's file
+    joined       the pool shows this worker with its current configuration
+    idle         joined, and no slot is claimed
+    stopped      HTCondor has exited as intended and is not started again
 
-A mistake in the worker's file does not end the wait: the file may be corrected, and is read again then.
-What ends it is a life that is over, and a file that nobody reads any more.
+A mistake in the worker's file does not end the wait, because the file may be corrected and is then read
+again. A worker that has stopped ends the wait, and a file that is not read any more.
 """
 
 import re
@@ -22,24 +22,26 @@ STATES = ("configured", "joined", "idle", "stopped")
 TIMEOUT = "10m"
 _DURATION = re.compile(r"([0-9]{1,9})(s|m|h|)\Z")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
-_POLL_SECONDS = 1.0  # seconds between an answer and the next question
+_POLL_SECONDS = 1.0  # seconds between an answer and the next request
 _DOWN = ("inactive", "failed")
 
 
 class Verdict(NamedTuple):
+    """Whether the state is reached."""
+
     holds: bool
-    why: str  # what the worker is doing
-    hopeless: bool = False  # and that will not change
+    why: str  # the current state of the worker
+    hopeless: bool = False  # the state cannot be reached any more
 
 
 def parse_duration(text: str) -> Optional[float]:
-    """Of 90, 90s, 10m, 2h; None if it is none of these."""
+    """The seconds of 90, 90s, 10m or 2h; None for anything else."""
     found = _DURATION.match(text)
     return float(int(found.group(1)) * _UNITS[found.group(2)]) if found else None
 
 
 def main(state: str, timeout: float) -> int:
-    """0: it is so; 1: it is not, and why is said on stderr."""
+    """Wait for the state. 0: it is reached; 1: it is not, and stderr says why."""
     begun = time.monotonic()
     verdict = wait_for(state, begun, begun + timeout)
     if verdict.holds:
@@ -51,7 +53,7 @@ def main(state: str, timeout: float) -> int:
 
 
 def wait_for(state: str, begun: float, end: float) -> Verdict:
-    """`begun` and `end`: time.monotonic()."""
+    """Ask until the state is reached or cannot be reached; `begun` and `end` are time.monotonic()."""
     while True:
         left = end - time.monotonic()
         verdict = verdict_of(state, status.latest(max(1.0, min(status.ANSWER_SECONDS, left))), begun)
@@ -60,18 +62,18 @@ def wait_for(state: str, begun: float, end: float) -> Verdict:
         time.sleep(_POLL_SECONDS)
 
 
-def verdict_of(state: str, what: status.Known, begun: float) -> Verdict:
-    """What an answer means for who waits since `begun`. Pure."""
-    if not what.found:
-        return Verdict(False, "there is no state yet; %s" % what.remark)
-    verdict = evaluate(state, what.found)
-    if what.live or (what.watched and float(what.found["looked"]) >= begun):
+def verdict_of(state: str, known: status.Known, begun: float) -> Verdict:
+    """What an answer means for somebody who has waited since `begun`. Pure."""
+    if not known.found:
+        return Verdict(False, "there is no state yet; %s" % known.remark)
+    verdict = evaluate(state, known.found)
+    if known.live or (known.watched and float(known.found["looked"]) >= begun):
         return verdict
-    return Verdict(False, "%s (of an earlier look; %s)" % (verdict.why, what.remark))
+    return Verdict(False, "%s (of an earlier inspection; %s)" % (verdict.why, known.remark))
 
 
 def evaluate(state: str, found: Mapping[str, Any]) -> Verdict:
-    """By a look of now. Pure."""
+    """Whether the state is reached, by a current inspection. Pure."""
     why = describe(found)
     settled = bool(found["configured"]) and not found["pending"] and not found["problems"]
     over = found["state"] in ("stopping", "stopped")
@@ -86,7 +88,7 @@ def evaluate(state: str, found: Mapping[str, Any]) -> Verdict:
 
 
 def describe(found: Mapping[str, Any]) -> str:
-    """In one line: the state, and whatever is in the way."""
+    """The state and everything that is in the way, on one line."""
     parts = ["%s: %s" % (found["state"], found["why"])]
     parts += [found["pending"]] if found["pending"] else []
     parts += found["problems"]

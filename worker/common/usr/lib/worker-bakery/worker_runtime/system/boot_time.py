@@ -1,7 +1,7 @@
-"""Since when this machine runs. Seconds since boot are what deadlines are counted in.
+"""Finds out when the machine booted; deadlines count from there.
 
-The kernel's own uptime is not asked: in a container it is the host's. systemd knows when it
-itself began, everywhere.
+The kernel's uptime is not used, because in a container it is the host's. systemd knows everywhere when it
+started itself.
 """
 
 import os
@@ -15,13 +15,16 @@ _PROPERTY = "UserspaceTimestampMonotonic"
 
 
 def boot_monotonic() -> float:
-    """When systemd began, on time.monotonic()'s scale."""
+    """When systemd started, in seconds on the scale of time.monotonic()."""
     shown = subprocess.check_output(["systemctl", "show", "-p", _PROPERTY], timeout=60)
     return int(shown.decode("ascii").strip().partition("=")[2]) / 1e6
 
 
 def boot_epoch() -> int:
-    """The same as seconds since 1970, asked once: a clock that is set later must not move it."""
+    """The same in seconds since 1970.
+
+    It is computed once and stored, so that a clock that is set later does not move it.
+    """
     try:
         with open(BOOT_TIME_FILE, encoding="ascii") as file:
             return int(file.read())

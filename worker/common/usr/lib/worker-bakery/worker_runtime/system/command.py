@@ -1,21 +1,27 @@
-"""A program, run to its end within a time limit. Whoever asks decides what its status means."""
+"""Runs a program to its end with a time limit; the caller decides what the exit status means."""
 
 import os
 import subprocess
 from typing import Mapping, NamedTuple, Optional, Sequence
 
-NOT_COMPLETED = -1  # the status of what could not be run, or did not end in time
+NOT_COMPLETED = -1  # the status of a program that could not be run or exceeded its time limit
 
 
 class Completed(NamedTuple):
+    """The exit status and the output of a program; NOT_COMPLETED if it did not run to its end."""
+
     status: int
     out: str
     err: str
 
     @property
     def error(self) -> str:
-        """The first line that it said on stderr; of what could not be run, why."""
-        return self.err.strip().split("\n")[0]
+        """The first line on stderr, or the reason why the program could not be run.
+
+        HTCondor's tools write a line "ERROR" before it.
+        """
+        lines = self.err.strip().split("\n")
+        return lines[1] if lines[0].strip() == "ERROR" and len(lines) > 1 else lines[0]
 
 
 def run(
@@ -25,9 +31,10 @@ def run(
     env: Optional[Mapping[str, str]] = None,
     merge_stderr: bool = False,
 ) -> Completed:
-    """What became of it: given `text` on stdin (ASCII), with `env` added to the environment.
+    """Run a program and collect its output.
 
-    `together`: what it says on stderr comes in `out` as well, in the order in which it was said.
+    `text` (ASCII) is its stdin, `env` is added to the environment, `seconds` is the time limit. With
+    `merge_stderr`, `out` contains stderr as well, in the order of writing.
     """
     try:
         done = subprocess.run(

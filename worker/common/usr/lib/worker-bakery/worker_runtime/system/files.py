@@ -1,23 +1,26 @@
-"""Reading a file that may still be being written, and writing files that never are half there."""
+"""Reads files that may still be being written, and writes files atomically."""
 
 import json
 import os
 import time
 from typing import Any, Dict, NamedTuple, Optional
 
-SETTLED = 0.5  # seconds in which a file did not change
+SETTLED = 0.5  # seconds without a change
 
 
 class Snapshot(NamedTuple):
+    """The content of a file at one moment; `changed` is st_mtime_ns."""
+
     content: bytes
     changed: int
     inode: int
 
 
 def read_settled(path: str, private: bool = True) -> Optional[bytes]:
-    """The content once it stays the same; None if there is no file.
+    """The content of a file once it has not changed for SETTLED seconds; None if the file does not exist.
 
-    `cat >file <<EOF` lets a reader see the file empty, then in parts. `private`: it is made root's, 0600.
+    `cat >file <<EOF` lets a reader see the file empty first and then in parts. With `private`, the file is
+    changed to owner root and mode 0600.
     """
     before = _snapshot(path, private)
     while before is not None:
@@ -43,10 +46,11 @@ def _snapshot(path: str, private: bool) -> Optional[Snapshot]:
 
 
 def make_private(file: int) -> None:
-    """root's, 0600. Only where it is not so yet: the path unit takes a chmod for a change.
+    """Give an open file to root with mode 0600.
 
-    A file of somebody else's that only he can read stays as it is where it cannot be changed (a
-    container's read-only mount). Raises OSError if others can read it.
+    Nothing is changed that is right already, because the path unit treats a chmod as a change. A file of
+    another owner that only the owner can read may stay as it is if it cannot be changed, as on a read-only
+    mount of a container. Raises OSError if others can read it.
     """
     try:
         _set_private(file)
@@ -64,17 +68,17 @@ def _set_private(file: int) -> None:
 
 
 def create_private_folder(path: str) -> None:
-    """A folder that only root may enter."""
+    """Create a directory that only root may enter."""
     os.makedirs(path, 0o700, exist_ok=True)
     os.chmod(path, 0o700)
     os.chown(path, os.geteuid(), os.getegid())
 
 
 def put(path: str, content: bytes, mode: int) -> bool:
-    """Make it so, in one rename; False if it was so already."""
+    """Write a file atomically by a rename. Return False if content, owner and mode were right already."""
     if _is_unchanged(path, content, mode):
         return False
-    # A dot: HTCondor passes over such names in its folders of tokens and configuration.
+    # HTCondor ignores names that start with a dot in its directories of tokens and configuration.
     folder, name = os.path.split(path)
     unfinished = os.path.join(folder, ".%s.%d" % (name, os.getpid()))
     file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -92,7 +96,7 @@ def put(path: str, content: bytes, mode: int) -> bool:
 
 
 def read_text(path: str) -> str:
-    """The content; "" if there is no file."""
+    """The content of a file; "" if it does not exist."""
     try:
         with open(path, encoding="utf-8") as opened:
             return opened.read()
@@ -122,7 +126,7 @@ def _is_unchanged(path: str, content: bytes, mode: int) -> bool:
     try:
         with open(path, "rb") as opened:
             status = os.fstat(opened.fileno())
-            same_place = status.st_uid == os.geteuid() and status.st_mode & 0o7777 == mode
-            return same_place and opened.read() == content
+            same_owner_and_mode = status.st_uid == os.geteuid() and status.st_mode & 0o7777 == mode
+            return same_owner_and_mode and opened.read() == content
     except FileNotFoundError:
         return False

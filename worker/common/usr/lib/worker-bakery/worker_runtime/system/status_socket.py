@@ -1,8 +1,8 @@
-"""The watch, asked how the worker is: it looks at once, and answers with what it has seen.
+"""The Unix socket by which the watch answers requests for the current state of the worker.
 
-A Unix socket in RUN. To connect is to ask; the answer is what status.data() makes, as JSON, and the end.
-The socket's mode lets only root connect (of `worker run --user`: that user, to whom all his jobs
-belong), so no job can keep the watch looking. One look answers all who asked before it began.
+Connecting is the request; the answer is the JSON of lifecycle/report.py, followed by the end of the stream.
+The mode of the socket lets only root connect (in user mode, only that user, who owns all jobs as well), so
+no job can keep the watch busy. One inspection answers all requests that arrived before it began.
 """
 
 import contextlib
@@ -16,10 +16,10 @@ from typing import Any, Callable, Dict, Iterator, List, Sequence
 from worker_runtime.system import paths
 
 SOCKET = paths.RUN + "/status.socket"
-# How many wait to be taken in, and how many are answered by one look.
+# The backlog of the socket, and the number of requests that one inspection answers.
 _BACKLOG, _MAX_REQUESTS = 16, 64
-_SEND_SECONDS = 1  # an answer is far smaller than a socket's buffer
-_POLL_SECONDS = 1.0  # seconds between two glances at files that a look would be for
+_SEND_SECONDS = 1  # an answer is far smaller than the buffer of a socket
+_POLL_SECONDS = 1.0  # interval at which `current` is evaluated
 
 
 class NoAnswer(Exception):
@@ -27,7 +27,7 @@ class NoAnswer(Exception):
 
 
 class NotRunning(NoAnswer):
-    """Nobody listens."""
+    """Nothing listens on the socket."""
 
 
 class NotPermitted(NoAnswer):
@@ -35,54 +35,58 @@ class NotPermitted(NoAnswer):
 
 
 class TimedOut(NoAnswer):
-    """It did not answer in time."""
+    """The watch did not answer within the time limit."""
 
 
 class StatusServer:
-    """Where the watch is asked, and where it waits."""
+    """The listening end: where the watch waits for requests and answers them."""
 
     def __init__(self) -> None:
         self._listening = _listen()
-        self._asking: List[socket.socket] = []
+        self._clients: List[socket.socket] = []
 
     def fileno(self) -> int:
         return self._listening.fileno()
 
     def wait(
-        self, seconds: float, glance: Callable[[], object], before: object, others: Sequence[int] = ()
+        self, seconds: float, current: Callable[[], object], before: object, others: Sequence[int] = ()
     ) -> None:
-        """Until somebody asks, `glance` gives something else than `before`, one of the `others` (file
-        descriptors) can be read, or `seconds` are over. Who asked so far is answered by the next look."""
-        end = time.monotonic() + seconds
-        while glance() == before:
-            left = end - time.monotonic()
-            if select.select([self, *others], [], [], max(0.0, min(_POLL_SECONDS, left)))[0] or left <= 0:
-                break
-        self._take_in()
+        """Wait for a request, a change, or the end of a time limit of `seconds`.
 
-    def _take_in(self) -> None:
-        while len(self._asking) < _MAX_REQUESTS:
+        It ends when a client connects, when `current()` differs from `before`, or when one of the file
+        descriptors `others` is readable. The next answer goes to all clients accepted so far.
+        """
+        end = time.monotonic() + seconds
+        readable: List[Any] = [self, *others]
+        while current() == before:
+            left = end - time.monotonic()
+            if select.select(readable, [], [], max(0.0, min(_POLL_SECONDS, left)))[0] or left <= 0:
+                break
+        self._accept()
+
+    def _accept(self) -> None:
+        while len(self._clients) < _MAX_REQUESTS:
             try:
-                self._asking.append(self._listening.accept()[0])
-            except OSError:  # nobody more; or gone again, which select() could not know
+                self._clients.append(self._listening.accept()[0])
+            except OSError:  # no further client, or it has disconnected since select()
                 return
 
     @property
     def has_requests(self) -> bool:
-        """Does somebody wait for the next look?"""
-        return bool(self._asking)
+        """Whether a client waits for the next inspection."""
+        return bool(self._clients)
 
     def answer(self, text: bytes) -> None:
-        """To all who asked before the look; who went away meanwhile is told nothing."""
-        for asking in self._asking:
-            with asking, contextlib.suppress(OSError):
-                asking.settimeout(_SEND_SECONDS)
-                asking.sendall(text)
-        self._asking = []
+        """Send the answer to all waiting clients; clients that have disconnected are ignored."""
+        for client in self._clients:
+            with client, contextlib.suppress(OSError):
+                client.settimeout(_SEND_SECONDS)
+                client.sendall(text)
+        self._clients = []
 
 
 def _listen() -> socket.socket:
-    """At ADDRESS once it can be asked, whatever a watch before us left there."""
+    """Listen at SOCKET, replacing the socket of an earlier watch as soon as this one is ready."""
     os.makedirs(paths.RUN, 0o755, exist_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.setblocking(False)
@@ -102,7 +106,7 @@ def _listen() -> socket.socket:
 
 @contextlib.contextmanager
 def _short_path(path: str) -> Iterator[str]:
-    """The same by a path that fits a socket's address: 107 bytes, and a user's folder may be deep."""
+    """A path to the same file that fits into the 107 bytes of a socket address."""
     folder, name = os.path.split(path)
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -112,38 +116,38 @@ def _short_path(path: str) -> Iterator[str]:
 
 
 def request(seconds: float) -> Dict[str, Any]:
-    """What the watch says of the worker now. Raises Unanswered."""
+    """The current state as the watch reports it. Raises NoAnswer."""
     end = time.monotonic() + seconds
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
             asked.settimeout(seconds)
             with _short_path(SOCKET) as path:
                 asked.connect(path)
-            said = _receive_all(asked, end)
+            received = _receive_all(asked, end)
     except PermissionError:
         raise NotPermitted("only root may ask the watch") from None
     except (socket.timeout, BlockingIOError):
         raise TimedOut("the watch did not answer within %d s" % seconds) from None
     except OSError:
         raise NotRunning("the watch does not run") from None
-    if not said:
+    if not received:
         raise NotRunning("the watch ended before it answered")
-    found: Dict[str, Any] = json.loads(said.decode("ascii"))
+    found: Dict[str, Any] = json.loads(received.decode("ascii"))
     return found
 
 
 def _receive_all(asked: socket.socket, end: float) -> bytes:
-    said = b""
+    received = b""
     while True:
         asked.settimeout(max(0.001, end - time.monotonic()))
         more = asked.recv(65536)
         if not more:
-            return said
-        said += more
+            return received
+        received += more
 
 
 def wake_watch() -> None:
-    """Have the watch look at once, without waiting for that; where it does not run, it will look anyway."""
+    """Make the watch inspect the worker now, without waiting; no error if it does not run."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
         asked.setblocking(False)
         with _short_path(SOCKET) as path:

@@ -1,7 +1,7 @@
-"""Questions that may never be answered, each asked by a process of its own, with a time limit.
+"""Runs checks that may hang, each in a process of its own with a time limit.
 
-A system call on a hung mount cannot be ended, not even by SIGKILL. Such a process is left behind:
-never waited for, remembered, and not joined by a second one that asks the same.
+A system call on a hung mount cannot be ended, not even by SIGKILL. Such a process is left behind: it is
+never waited for, it is remembered, and the same check is not started again while it exists.
 """
 
 import json
@@ -16,27 +16,31 @@ from worker_runtime.system import files
 
 _OK = b"+"
 _PROBLEM = b"-"
-_MAX_ANSWER = 4096  # bytes; a pipe takes as many without blocking who writes
-_KILLED_WITHIN = 1.0  # seconds in which the kernel ends what it can end
+_MAX_ANSWER = 4096  # bytes; a pipe accepts as many without blocking the writer
+_KILLED_WITHIN = 1.0  # seconds for the kernel to end what SIGKILL can end
 
 
 class Detail(str):
-    """What a check may return instead of None if nothing is wrong, and there is something to tell."""
+    """What a check returns instead of None if it succeeded and has something to report."""
 
 
 class Check(NamedTuple):
+    """A check with its time limit in seconds."""
+
     name: str
     seconds: float
-    ask: Callable[[], Optional[str]]  # what is wrong; None, or Found, if nothing is
+    run: Callable[[], Optional[str]]  # returns what is wrong; None or a Detail if the check succeeded
 
 
 class Answer(NamedTuple):
+    """The result of a check."""
+
     ok: bool
-    said: str  # if fine, what was found; else what is wrong, in words
+    text: str  # the detail of a success, or what is wrong
 
 
 class Session(NamedTuple):
-    """The processes of one check: whatever it starts stays in its session."""
+    """The processes of one check: whatever the check starts stays in its session."""
 
     leader: int
     started: int  # clock ticks since boot, as in /proc
@@ -44,6 +48,8 @@ class Session(NamedTuple):
 
 
 class Process(NamedTuple):
+    """What /proc/PID/stat says about a process."""
+
     pid: int
     state: str
     session: int
@@ -51,28 +57,31 @@ class Process(NamedTuple):
 
 
 class Running(NamedTuple):
+    """A check that has been started."""
+
     check: Check
     session: Session
-    answer: int  # the pipe's end
+    answer: int  # the reading end of the pipe
     deadline: float  # monotonic
 
 
 def problems(checks: Sequence[Check], memory: str) -> List[str]:
-    """What is wrong, in words, in the checks' order. See answers()."""
+    """The failed checks as "NAME: REASON", in the order of the checks. See run_checks()."""
     found = run_checks(checks, memory)
-    return ["%s: %s" % (one.name, found[one.name].said) for one in checks if not found[one.name].ok]
+    return ["%s: %s" % (one.name, found[one.name].text) for one in checks if not found[one.name].ok]
 
 
 def run_checks(checks: Sequence[Check], memory: str) -> Dict[str, Answer]:
-    """To each check, by its name; takes as long as the longest limit at most.
+    """The answer to each check by its name. It takes at most as long as the longest time limit.
 
-    `memory` is a file, kept between calls, of the processes that did not end. One caller at a time.
+    `memory` is a file that is kept between calls and lists the processes that did not end. There may be
+    only one caller at a time.
     """
     left = still_running(load_sessions(memory), processes())
-    _kill(left.values())  # there may have been nobody to do so
+    _kill(left.values())  # an earlier caller may have died before it could
     asked = [_start(check) for check in checks if check.name not in left]
     sessions = {one.check.name: one.session for one in asked}
-    # Before waiting: whoever kills us must not make us forget them.
+    # Before waiting, so that they are remembered even if this process is killed.
     _save_sessions(memory, {**left, **sessions})
     found = {one.check.name: _collect(one) for one in asked}
     _kill(sessions.values())
@@ -83,46 +92,49 @@ def run_checks(checks: Sequence[Check], memory: str) -> Dict[str, Answer]:
 
 
 def no_answer_since(session: Session) -> str:
+    """The reason for a check that still hangs."""
     return time.strftime("no answer since %Y-%m-%dT%H:%M:%SZ", time.gmtime(session.at))
 
 
 def still_running(known: Mapping[str, Session], running: Iterable[Process]) -> Dict[str, Session]:
-    """Those of the sessions that still have a process."""
+    """The sessions that still have a process."""
     alive = [process for process in running if process.state not in "ZX"]
     return {name: session for name, session in known.items() if _is_running(session, alive)}
 
 
 def _is_running(session: Session, alive: Sequence[Process]) -> bool:
     members = [process for process in alive if process.session == session.leader]
-    # The kernel gives no number anew while a session has it: a leader who started at another
-    # time leads another session, with the same number, after the end of this one.
+    # The kernel does not reuse a session ID while the session exists: a leader that started at another
+    # time belongs to a later session with the same ID.
     leaders = [process.started for process in members if process.pid == session.leader]
     return bool(members) and all(started == session.started for started in leaders)
 
 
 def parse_stat(stat: str) -> Process:
-    """One of /proc/PID/stat, see proc(5). A program may have any name, brackets included."""
+    """Parse /proc/PID/stat, see proc(5). The name of a program may contain anything, brackets included."""
     head, _, tail = stat.rpartition(")")
     fields = tail.split()
     return Process(int(head.split()[0]), fields[0], int(fields[3]), int(fields[19]))
 
 
 def processes() -> List[Process]:
+    """All processes of the machine."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
-            with suppress(OSError):  # it has ended meanwhile
+            with suppress(OSError):  # it has ended in the meantime
                 found.append(_process(int(name)))
     return found
 
 
 def _process(pid: int) -> Process:
-    # Of all files there this one asks for no lock that a hung process may hold.
+    # Unlike other files there, this one needs no lock that a hung process may hold.
     with open("/proc/%d/stat" % pid, encoding="utf-8", errors="replace") as file:
         return parse_stat(file.read())
 
 
 def load_sessions(memory: str) -> Dict[str, Session]:
+    """The sessions in the file, by the names of their checks."""
     try:
         with open(memory, encoding="utf-8") as file:
             return {name: Session(*row) for name, row in json.load(file).items()}
@@ -145,49 +157,49 @@ def _start(check: Check) -> Running:
 
 
 def _child(check: Check, answer: int) -> NoReturn:
-    """Ask, answer, and end, whatever happens; nothing of the parent's is cleaned up here."""
+    """Run the check, write the answer and exit in every case, without any cleanup of the parent's state."""
     try:
         os.setsid()
-        # Who reads our parent's output waits for the end of all who could write there.
+        # A reader of the parent's output waits until every process that could write there has closed it.
         nothing = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
-        wrong = _reason(check)
-        fine = wrong is None or isinstance(wrong, Detail)
-        said = (_OK if fine else _PROBLEM) + (wrong or "").encode("utf-8", "replace")
-        os.write(answer, said[:_MAX_ANSWER])
+        result = _reason(check)
+        ok = result is None or isinstance(result, Detail)
+        text = (_OK if ok else _PROBLEM) + (result or "").encode("utf-8", "replace")
+        os.write(answer, text[:_MAX_ANSWER])
     finally:
         os._exit(0)
 
 
 def _reason(check: Check) -> Optional[str]:
     try:
-        return check.ask()
+        return check.run()
     except OSError as error:
         return error.strerror or type(error).__name__
-    except Exception as error:  # a check that is wrong itself is a finding too, not an end
+    except Exception as error:  # an error in a check is reported like any other problem
         return type(error).__name__
 
 
 def _collect(asked: Running) -> Answer:
-    """Its answer, or that there is none."""
-    patience = max(0.0, asked.deadline - time.monotonic())
-    if not select.select([asked.answer], [], [], patience)[0]:
+    """The answer of a check, or that there was none."""
+    seconds_left = max(0.0, asked.deadline - time.monotonic())
+    if not select.select([asked.answer], [], [], seconds_left)[0]:
         return Answer(False, "no answer in %g s" % asked.check.seconds)
-    said = os.read(asked.answer, _MAX_ANSWER)
-    if said[:1] not in (_OK, _PROBLEM):
+    text = os.read(asked.answer, _MAX_ANSWER)
+    if text[:1] not in (_OK, _PROBLEM):
         return Answer(False, "ended without an answer")
-    return Answer(said[:1] == _OK, said[1:].decode("utf-8", "replace"))
+    return Answer(text[:1] == _OK, text[1:].decode("utf-8", "replace"))
 
 
 def _kill(sessions: Iterable[Session]) -> None:
     for session in sessions:
-        with suppress(OSError):  # gone already, or not ours to kill (a set-user-ID helper)
+        with suppress(OSError):  # it has ended, or is a set-user-ID program that we may not kill
             os.killpg(session.leader, signal.SIGKILL)
 
 
 def _reap(asked: Sequence[Running]) -> None:
-    """Our children that have ended. Not those that never do: init takes them in, should they."""
+    """Wait for the children that have ended. Those that hang are left to init."""
     for one in asked:
         os.close(one.answer)
     children = {one.session.leader for one in asked}

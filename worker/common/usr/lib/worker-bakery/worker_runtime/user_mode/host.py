@@ -1,7 +1,7 @@
-"""What is around an ordinary user's worker: his own folder, his own HTCondor, and nothing of root's.
+"""Sets up a worker of an unprivileged user: in the user's own directory, with its own HTCondor.
 
-The token is in ~/.condor/tokens.d, where HTCondor's own programs look for it. Jobs run as the user who
-runs the worker, and can read what he can; so the worker is for his own jobs.
+The token is in ~/.condor/tokens.d, where HTCondor's own programs look for it. Jobs run as the user who runs
+the worker and can read the user's files; so the worker is for the user's own jobs.
 """
 
 import os
@@ -11,36 +11,36 @@ from typing import Dict, List, Mapping, Optional
 
 from worker_runtime.configuration import settings
 from worker_runtime.configuration.kind import Kind
-from worker_runtime.container import cgroup, entrypoint, init
+from worker_runtime.container import cgroup, entrypoint, init, preparation
 from worker_runtime.system import files, paths
 from worker_runtime.system.console import log
 from worker_runtime.user_mode.variables import CONFIG, HOME
 
-# The files of the image that hold for this worker too.
+# The configuration files of the image that apply to this worker, too.
 IMAGE_CONFIG = "/etc/condor/config.d"
 USER_CONDOR = "~/.condor"
 CONFIG_FILE = paths.CONFIG_DIR + "/85-worker-user.config"
 _FOLDERS = ("log", "execute", "spool", "lock", "condor-run", "condor/config.d", "condor/passwords.d")
-# What HTCondor and its jobs get of the user's environment: not the worker's own variables.
+# The variables that HTCondor and its jobs inherit: not the worker's own.
 _PASSED_VARIABLES = ("PATH", "HOME", "USER", "TMPDIR", HOME, CONFIG)
 
 
 def main(system_config: str) -> int:
-    """`system_config` is HTCondor's root configuration, which holds where it is not said otherwise."""
+    """`system_config` is HTCondor's root configuration, which applies unless it is overridden."""
 
-    def begin() -> None:
+    def prepare_home() -> None:
         create_folders(paths.HOME, files.read_text(system_config))
 
     own = {name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ}
     environment = dict(own, LANG="C.UTF-8")
-    # Jobs are the user's own.
-    host = entrypoint.Host(begin, prepare, user_kind, lambda _: None, environment, limited=False)
+    # Jobs belong to the user, so nothing is checked for other readers.
+    host = entrypoint.Host(prepare_home, prepare, user_kind, lambda _: None, environment, limited=False)
     return init.run(lambda: entrypoint.run_worker(host))
 
 
 def create_folders(home: str, root_config: str) -> None:
-    """The folder, with a configuration of HTCondor's that writes nowhere else."""
-    entrypoint.reset_run_folder()
+    """Create the directory with a configuration that makes HTCondor write nowhere else."""
+    preparation.reset_run_folder()
     for name in (*_FOLDERS, "run/health"):
         os.makedirs(os.path.join(home, name), 0o700, exist_ok=True)
     files.create_private_folder(paths.TOKENS)
@@ -56,14 +56,14 @@ def create_folders(home: str, root_config: str) -> None:
 
 
 def prepare(values: Mapping[str, str]) -> Optional[bool]:
-    """There is no guard for who is not root."""
+    """Publish the settings; there is no metadata guard without root."""
     settings.publish(values)
     log("jobs run as %s, in %s" % (pwd.getpwuid(os.geteuid()).pw_name, paths.EXECUTE))
     return False
 
 
 def user_kind(plain: Kind) -> Kind:
-    """His files are where HTCondor's own are."""
+    """The kind with the user's files in HTCondor's user directory."""
     folder = os.path.expanduser(USER_CONDOR)
 
     def own(path: str, name: str) -> str:
@@ -74,11 +74,11 @@ def user_kind(plain: Kind) -> Kind:
         for key in plain.keys
     )
     file = own(plain.file, os.path.basename(plain.file))
-    return plain._replace(keys=keys, file=file, given=os.path.join(folder, "tokens.d"))
+    return plain._replace(keys=keys, file=file, user_tokens=os.path.join(folder, "tokens.d"))
 
 
 def limit_memory(share: cgroup.Share, memory: str) -> cgroup.Share:
-    """`memory` in MiB as the batch system says it, "": it says nothing."""
+    """`memory` is the limit of the batch system in MiB, "" if there is none."""
     return share._replace(memory=min(share.memory, int(memory))) if memory.isdigit() else share
 
 
@@ -86,18 +86,19 @@ def config(home: str, program: str, share: cgroup.Share) -> str:
     """85-worker-user.config."""
     rows: List[str] = ["# Written by `worker run --user` at each of its starts."]
     rows += ["%s = %s" % pair for pair in folders(home).items()]
-    # What only root can: a /tmp of each job's own, control groups, accounts of slots.
+    # Only root can set up a /tmp for each job, control groups and accounts of slots.
     rows += ["MOUNT_UNDER_SCRATCH =", "BASE_CGROUP =", "NOBODY_SLOT_USER ="]
     rows += ["NUM_CPUS = %d" % share.cpus, "MEMORY = %d" % share.memory]
     for name in ("HEALTH", "RUNTIMES"):
         rows.append("STARTD_CRON_%s_EXECUTABLE = %s" % (name, program))
-        # HTCondor's quotes, or the blank between them would be part of the first.
-        said = "'WORKER_EXECUTE=$(EXECUTE)' '%s=%s'" % (HOME, home)
-        rows.append('STARTD_CRON_%s_ENV = "%s"' % (name, said))
+        # In HTCondor's quotes; without them, the blank would belong to the first value.
+        variables = "'WORKER_EXECUTE=$(EXECUTE)' '%s=%s'" % (HOME, home)
+        rows.append('STARTD_CRON_%s_ENV = "%s"' % (name, variables))
     return "\n".join(rows) + "\n"
 
 
 def folders(home: str) -> Dict[str, str]:
+    """The macros of HTCondor's directories."""
     found = {name.upper(): "%s/%s" % (home, name) for name in ("log", "spool", "execute", "lock")}
     tokens = home + "/condor/tokens.d"
     return {
