@@ -138,7 +138,7 @@ def fails(status: int, *says: str, argv: tuple[str, ...], **how: Any) -> None:
 
 def test_not_root(tmp_path: Path) -> None:
     env = {"WORKER_BAKERY_CACHE": str(tmp_path)}
-    fails(3, "only root", "Run the same command", argv=(), env=env, prefix=NOT_ROOT)
+    fails(3, "requires root", "Run the same command", argv=(), env=env, prefix=NOT_ROOT)
 
 
 def test_a_missing_tool(private_store: Store, tmp_path: Path) -> None:

@@ -324,4 +324,4 @@ def test_auto_chooses_packer_without_root(small_store: Store, programs: Path) ->
     assert "Using engine packer, because chroot is not usable: mounting a disk requires root." in done.err
     nothing_stays(small_store.root)
     done = command("bake-image", "-q", env=env, prefix=NOT_ROOT)
-    assert (done.status, "only root" in done.err) == (3, True)
+    assert (done.status, "requires root" in done.err) == (3, True)
