@@ -36,10 +36,10 @@ class BakeryError(Exception):
 
     def __str__(self) -> str:
         between = "" if self.message.endswith("\n") else " "
-        said = f"{self.message}{between}{self.hint}".strip()
+        text = f"{self.message}{between}{self.hint}".strip()
         where = [f"Where: {self.where}"] if self.where else []
         log = [f"Logs: {self.log}"] if self.log else []
-        return "\n".join([said, *where, *log])
+        return "\n".join([text, *where, *log])
 
 
 class BadInput(BakeryError):

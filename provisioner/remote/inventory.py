@@ -41,7 +41,7 @@ units() {{ systemctl list-unit-files --no-legend | awk '$2 != "transient" {{prin
 users() {{ getent passwd | cut -d: -f1 | sort; }}
 """
 _SAVE = rf"""{_SYSTEM}
-# Of a machine that an older version began, nobody knows what it was.
+# A version that did not save the original state has applied a plan: it is unknown.
 if [ -e "$folder/../applied.json" ] && [ ! -e "$folder/packages" ]; then exit 0; fi
 if [ ! -e "$folder/packages" ]; then
     install -d -m 0700 "$folder" "$folder/files"
@@ -51,7 +51,7 @@ if [ ! -e "$folder/packages" ]; then
     packages >"$folder/packages.new"
     mv "$folder/packages.new" "$folder/packages"
 fi
-# Where a plan failed, what it had brought is still its own.
+# If a plan failed, keep the earlier lists: what it has added still belongs to it.
 for list in packages units; do
     [ -e "$folder/start-$list" ] || $list >"$folder/start-$list"
 done
@@ -87,13 +87,12 @@ trap 'rm -rf "$work"' EXIT
 noted
 for list in packages units; do
     $list >"$work/$list"
-    # A version that noted nothing brought all.
+    # A version that did not note them: all new ones were added by plans.
     [ -e "$folder/brought-$list" ] || new $list >"$folder/brought-$list"
     sort -u "$folder/brought-$list" >"$work/brought-$list"
 done
 
-# Nothing of the worker's runs any more.
-# Each change of a unit's state is a reload, which takes its time: only those that are needed.
+# Stop the worker. Each change of a unit's state reloads systemd, which is slow: change only what differs.
 new units >"$work/new-units"
 while read -r unit state; do
     before=$(awk -v unit="$unit" '$1 == unit {{print $2}}' "$folder/units")
@@ -121,7 +120,7 @@ done
 while umount /home/prominence 2>/dev/null; do :; done
 umount /var/lib/condor/execute-disk 2>/dev/null || true
 
-# Only what was not there before; and if that would take anything else along, nothing at all.
+# Remove only packages that were not there before, and none if others would be removed with them.
 purge $(new packages | comm -12 - "$work/brought-packages")
 
 while read -r path; do
@@ -130,7 +129,7 @@ done <"$folder/absent"
 for path; do
     if grep -qxF -e "$path" "$folder/absent"; then rm -rf --one-file-system -- "$path"; fi
 done
-# A folder that was not there stays if somebody else has put something into it since.
+# Keep added folders that contain files of others.
 sort -ru "$folder/folders" | while read -r path; do
     [ ! -d "$path" ] || rmdir --ignore-fail-on-non-empty -- "$path"
 done
@@ -147,7 +146,7 @@ for user in $(new users | grep -xE 'slot[0-9]+|condor|chrony|cvmfs' || true); do
 done
 systemctl daemon-reload
 rm -rf /run/worker-bakery "$(dirname "$folder")"
-echo "= given back"
+echo "= restored"
 """
 
 
@@ -173,7 +172,7 @@ def _written(action: Action) -> Iterator[str]:
 def remove() -> tuple[str, ...]:
     """The command that restores the machine. After a failure it can be run again and continues.
 
-    It prints the line "= given back", or "= nothing" if there is no saved state; and "= stays: PACKAGE" for
+    It prints the line "= restored", or "= nothing" if there is no saved state; and "= stays: PACKAGE" for
     each package of the plan that it keeps because other packages need it.
     """
     return ("sh", "-c", _REMOVE, "remove", FOLDER, *MADE)

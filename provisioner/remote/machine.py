@@ -93,7 +93,7 @@ def remove(target: Target, monitor: Monitor, sleep: Callable[[float], None] = ti
     stay = [row.removeprefix(KEPT) for row in rows if row.startswith(KEPT)]
     if stay:
         note(monitor, f"Kept, because other packages depend on them: {', '.join(stay)}.")
-    return "= given back" in rows
+    return "= restored" in rows
 
 
 def apply_plan(

@@ -19,7 +19,7 @@ FUNCTIONS = rf"""{UNNEEDED}packages() {{
 keep() {{
 {selinux.KEEP}
     ls /etc/dnf/modules.d >"$folder/modules.d" 2>/dev/null || true
-    # Somebody chose another kernel than the newest.
+    # The default kernel is not the newest one.
     kernel=$(grubby --default-kernel 2>/dev/null) || kernel=
 {NEWEST_KERNEL}
     [ "$kernel" = "$newest" ] || echo "$kernel" >"$folder/kernel"
@@ -31,7 +31,7 @@ purge() {{
     printf '%s\n' "$@" | grep -v '^gpg-pubkey-' | sort -u >"$work/given" || true
     unneeded $(cat "$work/given")
     printf '%s\n' "$names" | comm -23 "$work/given" - | sed 's/^/= stays: /'
-    # Where that was not all, rpm says who needs them.
+    # If packages outside of the list need them, rpm reports which.
     [ -z "$names" ] || rpm -e --test --allmatches $names
 {selinux.UNDO}
     if [ -s "$folder/kernel" ] && [ -e "$(cat "$folder/kernel")" ]; then

@@ -53,12 +53,12 @@ _REMOVE_BOOT_FILES = r"""
 set -eu
 cloud-init status --wait >/dev/null 2>&1 || true
 systemctl is-system-running --wait >/dev/null 2>&1 || true
-# Whatever would go on writing to the disk by itself.
+# Stop everything that writes to the disk by itself.
 systemctl stop '*.timer' systemd-timesyncd.service 2>/dev/null || true
 journalctl --relinquish-var
 boot=$(awk '$1 == "btime" { print $2 }' /proc/stat)
 if [ "$(stat -c %W /etc/machine-id /root/.ssh/authorized_keys | sort -n | tail -1)" -lt "$boot" ]; then
-    echo 'The root file system, or stat, does not tell when a file was made.'
+    echo 'The root file system, or stat, does not report the birth time of files.'
     exit 1
 fi
 find / -xdev ! -path '/root/.ssh*' ! -path '/etc/ssh/*' ! -path /etc/machine-id \

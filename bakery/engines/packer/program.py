@@ -58,19 +58,19 @@ def _version() -> Version:
     except MissingHere as error:
         raise MissingHere(error.message, f"{_GET} Or run as root with --engine chroot.") from None
     try:
-        said = run.call(["packer", "-machine-readable", "version"], env=settings({}), seconds=60).stdout
+        output = run.call(["packer", "-machine-readable", "version"], env=settings({}), seconds=60).stdout
     except BakeryError as error:
         raise MissingHere(f"Cannot determine the version of packer: {error.message}", _GET) from None
-    return version_of(said)
+    return version_of(output)
 
 
 def version_of(stream: str) -> Version:
     """The version in the output of `packer -machine-readable version`. Raises MissingHere."""
     from bakery.engines.packer import machine_readable
 
-    for said in map(machine_readable.parse, stream.splitlines()):
-        if said and said.kind == "version" and said.data:
-            found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", said.data[0])
+    for message in map(machine_readable.parse, stream.splitlines()):
+        if message and message.kind == "version" and message.data:
+            found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", message.data[0])
             if found:
                 return int(found[1]), int(found[2]), int(found[3])
     raise MissingHere("The program `packer` on this machine is not HashiCorp's packer.", _GET)
