@@ -35,6 +35,8 @@ class LocalBase:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
+    """The options of `bake`, with their defaults; docs/reference/commands/bake.md describes them."""
+
     base: str = bases.DEFAULT
     kind: str = "osg"
     format: formats.Name = "qcow2"

@@ -71,6 +71,7 @@ def missing_levels(this: Bake, manifest: Manifest) -> list[Level]:
 
 
 def note_stored(this: Bake) -> None:
+    """Tell the user that the image is in the store, and record that it was used."""
     note(this.monitor, "The image is already in the store.")
     record_use(this.stored)
 

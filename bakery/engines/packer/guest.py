@@ -94,10 +94,12 @@ class Task:
 
 
 def to_json(task: Task) -> dict[str, Any]:
+    """The content of a task file."""
     return {**asdict(task), "plan": plans.to_json(task.plan)}
 
 
 def from_json(data: dict[str, Any]) -> Task:
+    """Read the content of a task file."""
     disk = Disk(**data["disk"]) if data["disk"] else None
     rest = {
         "plan": plans.from_json(data["plan"]),
@@ -222,7 +224,7 @@ def _script(text: str, target: Target, monitor: Monitor) -> None:
     target.run(("sh", "-c", text), lambda row: line(monitor, row))
 
 
-# --- output ----------------------------------------------------------------------------------------
+# --- output ------------------------------------------------------------------------------------
 
 
 class PrefixedJson:
@@ -233,6 +235,8 @@ class PrefixedJson:
 
 
 class PlainText:
+    """Prints events as plain text, for users who run packer themselves."""
+
     def emit(self, event: Event) -> None:
         match event["event"]:
             case "begin":
@@ -251,6 +255,7 @@ def escape_backslashes(text: str) -> str:
 
 
 def unescape(text: str) -> str:
+    """The inverse of `escape_backslashes`."""
     return unquote(text)
 
 

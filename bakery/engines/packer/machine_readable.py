@@ -36,6 +36,7 @@ class Message:
 
     @property
     def is_error(self) -> bool:
+        """Whether the line reports an error, of packer or of a build."""
         return self.kind == "error" or (self.kind == "ui" and self.data[:1] == ("error",))
 
 
