@@ -1,4 +1,4 @@
-"""The loop: for each step, for each action, the target."""
+"""Apply the actions of steps to a target, in order."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from provisioner.targets import Target
 
 
 def apply(steps: Sequence[PlannedStep], target: Target, monitor: Monitor) -> None:
+    """Execute steps, each as a phase. Raises what the target raises; later steps are not executed."""
     for step in steps:
         with phase(monitor, f"{step.role}: {step.title}"):
-            perform(step, target, monitor)
+            execute(step, target, monitor)
 
 
-def perform(step: PlannedStep, target: Target, monitor: Monitor) -> None:
+def execute(step: PlannedStep, target: Target, monitor: Monitor) -> None:
+    """Execute the actions of one step. Raises what the target raises."""
     for action in step.actions:
         match action:
             case Run(argv):

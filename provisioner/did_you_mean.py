@@ -1,38 +1,39 @@
-"""A word that nobody knows, and what it may have meant."""
+"""Suggest known names for a misspelled one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-_LEAST = 3  # letters of a beginning
-_MOST = 3  # words to offer
+_MINIMUM_PREFIX = 3  # letters
+_MAXIMUM_OFFERED = 3  # names
 
 
-def near(word: str, known: Iterable[str]) -> tuple[str, ...]:
-    """The known words that this one is like, the likeliest first; none, if it is like none.
+def similar(word: str, known: Iterable[str]) -> tuple[str, ...]:
+    """The known names similar to `word`, the most likely first; empty if there is none.
 
-    The same but for capitals, `_` and `-`, and dashes before it; else those that begin with it, or the
-    one that is spelled most alike.
+    First the name that differs only in case, in `_` for `-` or in leading dashes; otherwise names that
+    begin with `word`; otherwise the one with the closest spelling.
     """
     by_plain = {_plain(name): name for name in known}
     plain = _plain(word)
     if plain in by_plain:
         return (by_plain[plain],)
-    if len(plain) >= _LEAST:
+    if len(plain) >= _MINIMUM_PREFIX:
         begins = [name for key, name in sorted(by_plain.items()) if key.startswith(plain)]
         if begins:
-            return tuple(begins[:_MOST])
-    from difflib import get_close_matches  # slow to import, and for mistakes only
+            return tuple(begins[:_MAXIMUM_OFFERED])
+    from difflib import get_close_matches  # slow to import, and needed for mistakes only
 
     return tuple(by_plain[key] for key in get_close_matches(plain, by_plain, n=1, cutoff=0.65))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A question for a message's hint; "" if the word is like none. Nothing of the word itself is in it."""
-    return question(near(word, known))
+    """A question for a hint, "" if no name is similar. It does not contain `word`: that may be a secret."""
+    return question(similar(word, known))
 
 
 def question(names: Sequence[str]) -> str:
+    """`Did you mean A, B or C?`; "" for no names."""
     if not names:
         return ""
     *others, last = names
@@ -40,7 +41,7 @@ def question(names: Sequence[str]) -> str:
 
 
 def hint(words: Iterable[str], known: Iterable[str], otherwise: str) -> str:
-    """What each of these words may have meant, and then all that there is, or how to see it."""
+    """A question for each word that has similar names, followed by the sentence `otherwise`."""
     names = tuple(known)
     asked = [question for word in words if (question := did_you_mean(word, names))]
     return " ".join((*asked, otherwise))

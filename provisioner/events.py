@@ -1,13 +1,13 @@
-"""What the workers tell whoever watches. The engine never prints; it calls a monitor.
+"""Progress events. Libraries never print; they emit events to a monitor.
 
-An event is plain data, so that it crosses a process boundary as one line of JSON:
+An event is plain data and can be passed to another process as one line of JSON:
 
     {"event": "begin", "name": "condor: install packages"}
     {"event": "end",   "name": "condor: install packages", "seconds": 16.2}
-    {"event": "line",  "text": "Setting up condor …"}        a child's output
+    {"event": "line",  "text": "Setting up condor …"}        output of a child process
     {"event": "note",  "text": "…"}  {"event": "warning", "text": "…"}
     {"event": "progress", "name": "image.qcow2", "done": 1048576, "total": 902889472}   bytes, or null
-    {"event": "log",   "path": "/…/serial.log"}              a file that explains a failure, to be kept
+    {"event": "log",   "path": "/…/serial.log"}              a log that explains a failure, to be kept
 """
 
 from __future__ import annotations
@@ -24,16 +24,20 @@ Event = dict[str, Any]
 
 
 class Monitor(Protocol):
+    """Receives events."""
+
     def emit(self, event: Event) -> None: ...
 
 
 class Silent:
+    """Ignores all events."""
+
     def emit(self, event: Event) -> None:
         return
 
 
 class JsonLines:
-    """One event a line; what `--json` prints on stderr and what sandboxes speak on stdout."""
+    """Writes one event per line: on stderr for `--json`, on stdout in sandboxes."""
 
     def __init__(self, out: IO[str] | None = None) -> None:
         self._out = out or sys.stderr
@@ -44,30 +48,33 @@ class JsonLines:
 
 
 def note(monitor: Monitor, text: str) -> None:
+    """Emit a sentence for the user."""
     monitor.emit({"event": "note", "text": text})
 
 
 def warn(monitor: Monitor, text: str) -> None:
+    """Emit a warning for the user."""
     monitor.emit({"event": "warning", "text": text})
 
 
 def line(monitor: Monitor, text: str) -> None:
+    """Emit a line of a child process's output."""
     monitor.emit({"event": "line", "text": text})
 
 
 def progress(monitor: Monitor, name: str, done: int, total: int | None) -> None:
-    """How many bytes of a file are there, of how many, if anybody knows."""
+    """Emit the number of bytes of a file that are done, and its size (None if unknown)."""
     monitor.emit({"event": "progress", "name": name, "done": done, "total": total})
 
 
 def keep_log(monitor: Monitor, path: Path) -> None:
-    """Of a file that will be gone soon; who keeps logs copies it before this returns or the file goes."""
+    """Announce a temporary log file; a monitor that keeps logs copies it before this returns."""
     monitor.emit({"event": "log", "path": str(path)})
 
 
 @contextmanager
 def phase(monitor: Monitor, name: str) -> Iterator[None]:
-    """A piece of work with a name; `end` is told only when it succeeded."""
+    """Emit `begin` and `end` events around the block; no `end` if the block fails."""
     monitor.emit({"event": "begin", "name": name})
     started = time.monotonic()
     yield

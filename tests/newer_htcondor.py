@@ -13,7 +13,7 @@ from bakery.runtime.mirror import find
 from provisioner.disk.file_systems import mount_root
 from provisioner.events import Silent
 from provisioner.process import run
-from provisioner.targets.chroot import Chroot, Loan
+from provisioner.targets.chroot import Chroot, TemporaryRepositories
 
 SOURCES = """\
 Types: deb
@@ -43,7 +43,7 @@ def make(image: Path, made: Path) -> None:
     mount_root(disk, root)
     # A mirror that is some days behind is no reason to fail here.
     sources = SOURCES.format(mirror=find().main)
-    target = Chroot(root, Loan(sources, "", packages))
+    target = Chroot(root, TemporaryRepositories(sources, "", packages))
     install = ("apt-get", "-q", "-y", "-o", "Dpkg::Options::=--force-confold", "install", "condor")
     for argv in (("apt-get", "-q", "update"), ("env", "DEBIAN_FRONTEND=noninteractive", *install)):
         target.run(argv, lambda _: None)

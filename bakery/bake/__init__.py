@@ -1,1 +1,1 @@
-"""Bake one image: look it up in the store, else make it, prove it and commit it."""
+"""Bake one image: look it up in the store; otherwise build, prove and commit it."""

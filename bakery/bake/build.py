@@ -1,6 +1,6 @@
-"""What bake-image does when the store has no image, or not all of its proof: base, engine, proof, commit.
+"""Build, prove and commit an image that the store does not have, or add proof that it lacks.
 
-Imported when there is something to bake, and not before (bakery/bake/lookup.py).
+bakery/bake/lookup.py imports this module only when there is something to build or prove.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bakery.bake import failed
 from bakery.bake.options import Options
-from bakery.bake.planned import Bake, Baked, missing, note_known, output, planned
+from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, output, plan_bake
 from bakery.engines import checkpoints, choice
 from bakery.engines.choice import Engine, Obstacles
 from bakery.engines.chroot import engine as chroot
@@ -46,12 +46,15 @@ from provisioner.plan import Plan
 
 
 def make(this: Bake) -> Baked:
-    """Raises every class of provisioner.errors."""
+    """Return the image, built or completed.
+
+    Raises every class of provisioner.errors except Different.
+    """
     limit = retention.limit()
     with logs.record(this.store, f"bake-{this.plan.image}", this.monitor) as log:
-        _check_rights(this)
+        _check_privileges(this)
         _require_architecture(this.base)
-        baked = _in_turn(replace(this, monitor=log))
+        baked = _make_locked(replace(this, monitor=log))
         if not baked.from_store:
             retention.enforce_limit(limit, this.store, log)
         return baked
@@ -59,41 +62,44 @@ def make(this: Bake) -> Baked:
 
 def _repositories(this: Bake) -> chroot.Repositories:
     release = this.base.release
-    # Other systems' package managers read the base's own definitions.
-    ours = mirror.find(this.options.mirror).sources(release) if this.base.family == "debian" else ""
-    return chroot.Repositories(release, ours, this.more_sources, this.options.replaced.lent)
+    # Only Debian gets a mirror: elsewhere the package manager reads the base's own definitions.
+    sources = mirror.find(this.options.mirror).sources(release) if this.base.family == "debian" else ""
+    return chroot.Repositories(release, sources, this.more_sources, this.options.replaced.temporary_urls)
 
 
-def _check_rights(this: Bake) -> None:
-    """Only the engine packer works for who is not root, and no proof does. Raises MissingHere."""
+def _check_privileges(this: Bake) -> None:
+    """Raises MissingHere: root is required for the chroot engine and for every verification level."""
     if this.options.engine == "chroot" or this.options.level != "none":
         require_root()
 
 
 def _require_architecture(base: Base) -> None:
-    """The image's own programs run, in a chroot or in a machine that is not an emulated foreign one."""
+    """Raises MissingHere: the programs of the image must run on this machine's processor."""
     if base.architecture != bases.host():
         raise MissingHere(
-            f"{base.name} is for {base.architecture}, and this machine is {bases.host()}.",
-            f"Bake it on a machine that is {base.architecture}; --dry-run shows its plan anywhere.",
+            f"The base {base.name} is for {base.architecture}, but this machine is {bases.host()}.",
+            f"Bake it on an {base.architecture} machine. --dry-run shows the plan on any machine.",
         )
 
 
-def _in_turn(this: Bake) -> Baked:
-    """Work on the image of this id as the only process; the others wait here and share the result."""
-    waiting = "Another process is baking this image; waiting to share it."
+def _make_locked(this: Bake) -> Baked:
+    """Build the image while holding the lock of its id; other processes wait here and share the result."""
+    waiting = "Another process is baking this image. Waiting for its result."
     with lock_file(this.store.lock(this.plan.image), lambda: note(this.monitor, waiting)):
-        known = None if this.options.rebuild_base else _known(this)
-        manifest = _complete(this, known) if known else _anew(this)
+        known = None if this.options.rebuild_base else _stored_manifest(this)
+        manifest = _complete(this, known) if known else _build(this)
         return Baked(output(this), manifest, from_store=known is not None)
 
 
-def _known(this: Bake) -> Manifest | None:
-    """The manifest of the store's image. One that is to be proven further is hashed first."""
+def _stored_manifest(this: Bake) -> Manifest | None:
+    """The manifest of the intact image in the store, or None.
+
+    An image that needs more proof is hashed first. A damaged image is set aside.
+    """
     stored = this.stored
     manifest = read_manifest(stored)
     sound = manifest is not None and is_intact(stored)
-    if manifest and sound and missing(this, manifest):
+    if manifest and sound and missing_levels(this, manifest):
         sound = digest.of(stored) == manifest["sha256"]
     if sound:
         return manifest
@@ -103,38 +109,42 @@ def _known(this: Bake) -> Manifest | None:
 
 
 def _complete(this: Bake, manifest: Manifest) -> Manifest:
-    """An image of the store, with the levels it still lacks added to its proof."""
-    note_known(this)
-    lacking = missing(this, manifest)
-    if lacking:
-        with shared_lock(this.stored), work_folder(this.store) as work, _keeping(this, lambda: this.stored):
-            manifest = _prove(this, this.stored, lacking, manifest, work)
+    """Add the missing verification levels to the proof of an image in the store."""
+    note_stored(this)
+    levels = missing_levels(this, manifest)
+    if levels:
+        with (
+            shared_lock(this.stored),
+            work_folder(this.store) as work,
+            _keep_disk_on_failure(this, lambda: this.stored),
+        ):
+            manifest = _prove(this, this.stored, levels, manifest, work)
             write_manifest(this.stored, manifest)
     return manifest
 
 
-def _anew(this: Bake) -> Manifest:
+def _build(this: Bake) -> Manifest:
     found = choice.obstacles(this.options.engine)
-    choice.choose(this.options.engine, found)  # before a base is made for nothing
-    with work_folder(this.store) as work, _keeping(this, lambda: failed.disk_in(work)):
-        image, engine = _make(this, found, work)
+    choice.choose(this.options.engine, found)  # fails before time is spent on the base
+    with work_folder(this.store) as work, _keep_disk_on_failure(this, lambda: failed.disk_in(work)):
+        image, engine = _make_image(this, found, work)
         manifest = {**_manifest(this.plan, image), "engine": engine}
         manifest = _prove(this, image, this.form.up_to(this.options.level), manifest, work)
         commit(image, this.stored, manifest)
     return manifest
 
 
-def _keeping(this: Bake, find: Callable[[], Path | None]) -> AbstractContextManager[None]:
+def _keep_disk_on_failure(this: Bake, find: Callable[[], Path | None]) -> AbstractContextManager[None]:
     name = f"{this.plan.kind}-{this.plan.base}{this.form.suffix}"
     image = this.options.output or Path.cwd() / name
-    return failed.keeping(find, image, wanted=this.options.keep_failed)
+    return failed.keep_disk_on_failure(find, image, wanted=this.options.keep_failed)
 
 
-def _make(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
-    """The image in its format, and the engine that made it."""
+def _make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
+    """Build the image in its format; return its path and the engine used."""
     with _base(this, work):
         disk = this.store.base(this.plan.base_id)
-        engine, why = choice.choose(this.options.engine, _with_mount(this, found, disk, work))
+        engine, why = choice.choose(this.options.engine, _with_mount_obstacle(this, found, disk, work))
         if why:
             note(this.monitor, why)
         made = _raw_disk(this, engine, disk, work)
@@ -153,16 +163,19 @@ def _raw_disk(this: Bake, engine: Engine, base: Path, work: Path) -> Path:
     return packer.bake(plan, store, _repositories(this), accelerator, work, monitor, keep)
 
 
-def _with_mount(this: Bake, found: Obstacles, disk: Path, work: Path) -> Obstacles:
-    """And whether the kernel mounts the base; a base that was built here it does."""
+def _with_mount_obstacle(this: Bake, found: Obstacles, disk: Path, work: Path) -> Obstacles:
+    """Add to the obstacles that this kernel cannot mount the base.
+
+    A base that was built on this machine can always be mounted.
+    """
     if this.options.engine != "auto" or found.chroot or isinstance(this.base.source, Build):
         return found
     problem = probe.mount_problem(disk, work, this.monitor)
-    return Obstacles(problem, choice.of_packer() if problem else "")
+    return Obstacles(problem, choice.packer_obstacle() if problem else "")
 
 
 def _base(this: Bake, work: Path) -> AbstractContextManager[None]:
-    """The base in the store, while the block runs."""
+    """Get the base into the store and keep it there while the block runs."""
     options, is_built = this.options, isinstance(this.base.source, Build)
     packages_from = mirror.find(options.mirror) if is_built else mirror.Mirror("", "")
     sources = base_image.SourceOptions(packages_from, options.base_urls, options.offline)
@@ -172,28 +185,30 @@ def _base(this: Bake, work: Path) -> AbstractContextManager[None]:
 
 
 def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> Path:
-    """Write all that `packer build` needs to bake without us, into a new folder; the file of variables.
+    """Write everything that a separate `packer build` needs into a new folder.
 
-    Raises BadInput, and what the making of a base does.
+    Returns the path of the variables file. Raises BadInput, and the errors of obtaining a base.
     """
     from bakery.engines.packer import build_files
 
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
-        raise BadInput(f"{folder} cannot be made: {error.strerror}.", "Name a new folder.") from None
-    this = planned(options, store, monitor)
+        raise BadInput(
+            f"Cannot create {folder}: {error.strerror}.", "Specify a folder that does not exist."
+        ) from None
+    this = plan_bake(options, store, monitor)
     disk = store.base(this.plan.base_id)
     with work_folder(store) as work, _base(this, work):
         accelerator = probe.choose(options.accelerator, disk, work, monitor)
         with checkpoints.nearest(this.plan, store, monitor) as (done, start):
-            from_there, lent = build_files.Start(start, done), _repositories(this)
-            files = build_files.write(folder.resolve(), this.plan, from_there, lent, accelerator)
+            from_there, repositories = build_files.Start(start, done), _repositories(this)
+            files = build_files.write(folder.resolve(), this.plan, from_there, repositories, accelerator)
     return files.variables
 
 
 def _prove(this: Bake, image: Path, levels: Sequence[Level], manifest: Manifest, work: Path) -> Manifest:
-    """The manifest with the proof of these levels added. Raises NotProven."""
+    """Verify the image to these levels; return the manifest with the proof added. Raises NotProven."""
     if not levels:
         return manifest
     request = verification.Request(

@@ -1,4 +1,4 @@
-"""The disk of a bake that failed: kept beside the image that was wanted, and how to look into it."""
+"""Keep the disk of a failed bake beside the requested image, and name the command that opens it."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from bakery.runtime import qemu_img
 from provisioner.disk.file_systems import wait_unmounted
 from provisioner.errors import BakeryError, Interrupted
 
-_RAN = " (with root's authorized_keys and ssh host keys of the machine it ran in, good for nothing else)"
-_AGAIN = "When its cause is gone, the same command goes on from the last checkpoint."
-# In a work folder, the finished one first.
+_CREDENTIALS_INSIDE = " (it contains the temporary ssh keys of this bake)"
+_RETRY_HINT = "After fixing the cause, run the same command again: it resumes from the last checkpoint."
+# Files of a work folder, the most complete first.
 _DISKS = ("image.qcow2", "image.tar", "disk.raw")
 
 
 def disk_in(work: Path) -> Path | None:
-    """The disk that a bake has come to, by either engine."""
+    """The disk of an unfinished bake in its work folder, by either engine; None if there is none yet."""
     from bakery.engines.packer.build_files import FOLDER, Files
 
-    layer = disk_layers.last(Files(work / FOLDER).disk)
+    layer = disk_layers.top(Files(work / FOLDER).disk)
     return next((disk for disk in (*(work / name for name in _DISKS), layer) if disk.exists()), None)
 
 
 @contextmanager
-def keeping(find: Callable[[], Path | None], image: Path, *, wanted: bool) -> Iterator[None]:
-    """If the block fails, keep the disk that is found then, or say that one can.
+def keep_disk_on_failure(find: Callable[[], Path | None], image: Path, *, wanted: bool) -> Iterator[None]:
+    """If the block fails, keep the disk that `find` returns, or name the option that keeps it.
 
-    `image` is where the image would have gone; beside it goes NAME.failed.qcow2, which boots as the
-    image would.
+    `image` is the path of the requested image. The disk is written beside it as NAME.failed.qcow2
+    (containers: NAME.failed.tar). With `wanted` false, only the hint of the error changes.
     """
     try:
         yield
@@ -41,8 +41,8 @@ def keeping(find: Callable[[], Path | None], image: Path, *, wanted: bool) -> It
     except BakeryError as error:
         disk = find()
         if disk:
-            said = _keep(disk, image) if wanted else "To keep the disk and look into it, add --keep-failed."
-            error.hint = f"{error.hint or _AGAIN} {said}"
+            notice = _keep(disk, image) if wanted else "Add --keep-failed to keep the disk for inspection."
+            error.hint = f"{error.hint or _RETRY_HINT} {notice}"
         raise
 
 
@@ -54,21 +54,21 @@ def _keep(disk: Path, image: Path) -> str:
     try:
         copy_into_place(disk if is_container else _as_qcow2(disk), kept)
     except BakeryError as problem:
-        return f"The disk could not be kept: {problem}"
+        return f"Could not keep the disk: {problem}"
     if is_container:
         return f"The container image was kept: {kept}"
-    ran = _RAN if disk.parent.name == FOLDER else ""
-    return f"The disk was kept{ran}; a shell in it: worker-bakery shell {shlex.quote(str(kept))}"
+    inside = _CREDENTIALS_INSIDE if disk.parent.name == FOLDER else ""
+    return f"The disk was kept{inside}. To open a shell in it: worker-bakery shell {shlex.quote(str(kept))}"
 
 
 def _as_qcow2(disk: Path) -> Path:
-    """With all of it in one file; a finished image as it is."""
-    made = disk.with_name("failed.qcow2")
+    """The disk as one qcow2 file without a backing file."""
+    converted = disk.with_name("failed.qcow2")
     if disk.suffix != ".qcow2":
         wait_unmounted(disk)
-        qemu_img.to_qcow2(disk, made)
+        qemu_img.to_qcow2(disk, converted)
     elif qemu_img.other_files(disk):
-        qemu_img.to_qcow2(disk, made, "qcow2")
+        qemu_img.to_qcow2(disk, converted, "qcow2")
     else:
         return disk
-    return made
+    return converted

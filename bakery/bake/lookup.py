@@ -1,7 +1,7 @@
-"""Look an image up: options -> plan -> the store has the image -> its path.
+"""Bake an image: return it from the store if it is there, otherwise build it.
 
-Only an image that the store does not have imports bakery/bake/build.py, which makes it. Most calls find
-their image and import no more than this module needs.
+bakery/bake/build.py is imported only when the store does not have the image: most calls find it, and
+start faster without that import.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 
 from bakery.bake.options import Options
-from bakery.bake.planned import Bake, Baked, missing, note_known, output, planned
+from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, output, plan_bake
 from bakery.image import bases, recipe
 from bakery.output import formats
 from bakery.output.formats import FORMATS
@@ -18,41 +18,45 @@ from bakery.store.store import Store, is_intact, read_manifest
 from provisioner.errors import BadInput
 from provisioner.events import Monitor, warn
 
-_LEND = "(Add --with, and the repository by --apt-source FILE.sources.)"
+_ADD_SOURCE = "To install, add --with ROLE and --apt-source FILE.sources."
 
 
 def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
-    """Raises every class of provisioner.errors."""
+    """Return the image described by `options`, from the store or newly built.
+
+    Raises every class of provisioner.errors except Different.
+    """
     form = FORMATS[options.format]
     if options.level not in form.levels:
         hint = f"Choose --verify {' or '.join(form.levels)}."
-        raise BadInput(f"The format {form.name} cannot be proven to level {options.level}.", hint)
+        raise BadInput(f"The format {form.name} does not support --verify {options.level}.", hint)
     if options.output:
         formats.check_output(form, options.output)
-    this = planned(options, store, monitor)
+    this = plan_bake(options, store, monitor)
     ended = bases.warning(this.base, datetime.date.today())
     if ended:
         warn(monitor, ended)
     if lacking := recipe.missing_ospool_roles(options.optional, this.plan):
         warn(
             monitor,
-            f"Its repositories have no {' and no '.join(lacking)}: the image will do without. {_LEND}",
+            f"The image will not have {' or '.join(lacking)}: the repositories of {this.base.name} "
+            f"do not offer it. {_ADD_SOURCE}",
         )
     with shared_lock(this.stored):
-        ready = _from_store(this)
-    if ready:
-        return ready
+        stored = _from_store(this)
+    if stored:
+        return stored
     from bakery.bake import build
 
     return build.make(this)
 
 
 def _from_store(this: Bake) -> Baked | None:
-    """The image of the store, if it is whole and has all the proof that is asked for."""
+    """The image of the store, if it is complete and has every requested verification level."""
     manifest = read_manifest(this.stored)
     if this.options.rebuild_base or manifest is None or not is_intact(this.stored):
         return None
-    if missing(this, manifest):
+    if missing_levels(this, manifest):
         return None
-    note_known(this)
+    note_stored(this)
     return Baked(output(this), manifest, from_store=True)

@@ -1,4 +1,4 @@
-"""What bake-image is asked for, and the plan that this means."""
+"""The options of a bake, and the plan made from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bakery.image.repositories import NOTHING, Replaced
 from bakery.output import formats
 from bakery.output.formats import FORMATS
 from provisioner.actions import Action, Put, Run
-from provisioner.checkpoints import Wanted
+from provisioner.checkpoints import Policy
 from provisioner.errors import BadInput
 from provisioner.plan import Plan
 from provisioner.process.scrub import scrub
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LocalBase:
-    """A disk image of the user's own, and what has to be known of it; "" is whatever is usual."""
+    """A disk image supplied by the user. Empty fields have defaults, see bakery.image.bases.local."""
 
     path: Path
     family: str
@@ -35,6 +35,8 @@ class LocalBase:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
+    """The options of `bake`, with their defaults; docs/reference/commands/bake.md describes them."""
+
     base: str = bases.DEFAULT
     kind: str = "osg"
     format: formats.Name = "qcow2"
@@ -44,14 +46,14 @@ class Options:
     keep_failed: bool = False
     rebuild_base: bool = False
     accelerator: str = "auto"
-    engine: choice.Wanted = "auto"
-    checkpoints: Wanted = "auto"
+    engine: choice.Option = "auto"
+    checkpoints: Policy = "auto"
     optional: tuple[str, ...] = ()  # roles, by name
     cvmfs: CvmfsClient = NO_CVMFS
     apt_sources: tuple[Path, ...] = ()
     pelican: Path | None = None  # for the role ospool
     architecture: str = ""  # of the base; this machine's by default
-    base_image: LocalBase | None = None  # instead of `base`
+    base_image: LocalBase | None = None  # used instead of `base`
     base_urls: tuple[str, ...] = ()
     offline: bool = False
     forbid_eol: bool = False
@@ -59,11 +61,12 @@ class Options:
 
 
 def make_plan(options: Options) -> tuple[Base, Plan]:
+    """Resolve the base and make the plan. Raises BadInput."""
     base, client, replaced = _base_of(options), options.cvmfs, options.replaced
     boots, roles = FORMATS[options.format].boots, options.optional
-    given = _pelican(options, base)
+    pelican = _pelican(options, base)
     plan = recipe.plan(
-        base, options.kind, optional=roles, client=client, replaced=replaced, boots=boots, pelican=given
+        base, options.kind, optional=roles, client=client, replaced=replaced, boots=boots, pelican=pelican
     )
     refuse_tokens(plan)
     return base, plan
@@ -73,23 +76,26 @@ def _pelican(options: Options, base: Base) -> Pelican | None:
     if options.pelican is None:
         return None
     if "ospool" not in options.optional:
-        raise BadInput("--pelican is for the role ospool, which is not asked for.", "Add --with ospool.")
+        raise BadInput("--pelican requires the role ospool.", "Add --with ospool.")
     from bakery.image import pelican
 
     return pelican.read(options.pelican, base.family)
 
 
 def refuse_tokens(plan: Plan) -> None:
-    """An image is for everybody, and a token is not. Raises BadInput."""
+    """Raises BadInput if an action of the plan contains a token: images must not contain secrets."""
     for step in plan.steps:
         for action in step.actions:
-            what, text = _shown(action)
+            what, text = _description_and_text(action)
             if scrub(text) != text:
-                raise BadInput(f"{what} would bring a token into the image.", "Give it to the worker.")
+                raise BadInput(
+                    f"{what} contains a token, and images must not contain secrets.",
+                    "Pass the token to the worker in its user-data instead.",
+                )
 
 
-def _shown(action: Action) -> tuple[str, str]:
-    """A name for it, and all of its text."""
+def _description_and_text(action: Action) -> tuple[str, str]:
+    """A description of the action for messages, and its complete text."""
     match action:
         case Run(argv):
             return f"A command of {argv[0]}", "\n".join(argv)
@@ -104,8 +110,8 @@ def _base_of(options: Options) -> Base:
     else:
         base = bases.local(own.path, own.family, own.sha256, own.login, options.architecture)
     if options.base_urls and not isinstance(base.source, VendorImage):
-        raise BadInput(f"--base-url is for a vendor's image, which {base.name} is not.")
+        raise BadInput(f"--base-url applies to vendor images only; {base.name} is not one.")
     ended = bases.warning(base, datetime.date.today())
     if ended and options.forbid_eol:
-        raise BadInput(ended, "Or leave --forbid-eol out.")
+        raise BadInput(ended, "Choose another base, or omit --forbid-eol.")
     return base

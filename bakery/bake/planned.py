@@ -1,4 +1,4 @@
-"""A bake that is planned: options -> base, plan and store; and what looking up and baking share of it."""
+"""A planned bake: options resolved to base, plan and store; used by both lookup.py and build.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from provisioner.plan import Plan
 
 @dataclass(frozen=True)
 class Baked:
-    """`path` is where the user finds the image; the manifest holds its proof."""
+    """The result: `path` is the image for the user, `manifest` holds its proof."""
 
     path: Path
     manifest: Manifest
@@ -26,7 +26,7 @@ class Baked:
 
 @dataclass(frozen=True)
 class Bake:
-    """What is to be baked, and what all that work on it share."""
+    """One bake: its options, and the base and plan resolved from them."""
 
     options: Options
     base: Base
@@ -44,15 +44,16 @@ class Bake:
         return FORMATS[self.options.format]
 
 
-def planned(options: Options, store: Store, monitor: Monitor) -> Bake:
-    """Raises BadInput for options that do not go together, or that no plan can be made of."""
+def plan_bake(options: Options, store: Store, monitor: Monitor) -> Bake:
+    """Resolve options to a bake.
+
+    Raises BadInput: the options contradict each other, or no plan can be made from them.
+    """
     base, plan = make_plan(options)
     if options.apt_sources and not options.optional:
-        raise BadInput("--apt-source is for optional roles, and none is asked for.", "Add --with ROLE.")
+        raise BadInput("--apt-source requires an optional role.", "Add --with ROLE.")
     if options.offline and options.rebuild_base:
-        raise BadInput(
-            "--rebuild-base gets the base anew, which --offline forbids.", "Leave one of them out."
-        )
+        raise BadInput("--rebuild-base and --offline cannot be used together.", "Omit one of them.")
     return Bake(options, base, plan, store, monitor, _more_sources(options))
 
 
@@ -64,18 +65,19 @@ def _more_sources(options: Options) -> str:
     return apt_source.read(options.apt_sources)
 
 
-def missing(this: Bake, manifest: Manifest) -> list[Level]:
-    """The levels of proof that are asked for, and that the image does not have."""
+def missing_levels(this: Bake, manifest: Manifest) -> list[Level]:
+    """The requested verification levels that the manifest does not have, in ascending order."""
     return [level for level in this.form.up_to(this.options.level) if level not in manifest["proof"]]
 
 
-def note_known(this: Bake) -> None:
-    note(this.monitor, "The image is in the store already.")
+def note_stored(this: Bake) -> None:
+    """Tell the user that the image is in the store, and record that it was used."""
+    note(this.monitor, "The image is already in the store.")
     record_use(this.stored)
 
 
 def output(this: Bake) -> Path:
-    """Where the user finds the image; a copy is made of it if an -o says so."""
+    """The path of the image for the user: in the store, or a copy at --output."""
     if this.options.output is None:
         return this.stored
     formats.write_output(this.form, this.stored, this.options.output)

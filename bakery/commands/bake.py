@@ -53,7 +53,7 @@ def _refuse_moved(argv: Sequence[str], prog: str) -> None:
     word = argv[0] if argv and not argv[0].startswith("-") else ""
     if word in _MOVED:
         raise BadInput(f"{prog} {word} was removed in 0.2.0.", f"Use worker-bakery {_MOVED[word]}.")
-    if word and (found := did_you_mean.near(word, _MOVED)):
+    if word and (found := did_you_mean.similar(word, _MOVED)):
         raise BadInput(f"{prog} has no commands.", f"Did you mean worker-bakery {found[0]}?")
 
 

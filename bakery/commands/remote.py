@@ -112,7 +112,7 @@ def _apply(options: argparse.Namespace) -> int:
         progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor,
         Ssh(login, lambda text: warn(monitor, text)) as target,
     ):
-        outcome = remote.provision(plan, target, monitor, how)
+        outcome = remote.apply_plan(plan, target, monitor, how)
         applied = outcome.before < len(outcome.steps)
         if applied:
             note(monitor, "The worker starts when the machine is rebooted.")

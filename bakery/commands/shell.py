@@ -34,11 +34,11 @@ def parser(prog: str) -> Parser:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from bakery.engines.chroot.shell import look
+    from bakery.engines.chroot.shell import run_on_copy
     from bakery.store.store import Store, default_root
 
     settings.load()
-    return look(options.image.resolve(), options.command, Store(default_root()))
+    return run_on_copy(options.image.resolve(), options.command, Store(default_root()))
 
 
 if __name__ == "__main__":

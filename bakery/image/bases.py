@@ -115,7 +115,7 @@ def find(name: str, architecture: str = "") -> Base:
 def _unknown(name: str) -> BadInput:
     names, own = [base.name for base in known()], data.BASES / f"{DEFAULT}.toml"
     family = [base.name for base in known() if base.family == name.casefold()]
-    meant = did_you_mean.question(family or did_you_mean.near(name, names))
+    meant = did_you_mean.question(family or did_you_mean.similar(name, names))
     others = f"Available: {', '.join(names)}; or give the path of a TOML file such as {own}."
     return BadInput(f"There is no base {name!r}.", f"{meant} {others}".strip())
 
@@ -227,7 +227,7 @@ def architecture_named(name: str) -> str:
         if name in (architecture, *others):
             return architecture
     spelled = [word for names in ARCHITECTURES.items() for word in (names[0], *names[1])]
-    meant = "".join(f" (did you mean {word}?)" for word in did_you_mean.near(name, spelled)[:1])
+    meant = "".join(f" (did you mean {word}?)" for word in did_you_mean.similar(name, spelled)[:1])
     raise ValueError(f"architecture {name!r} is not one of {', '.join(ARCHITECTURES)}{meant}")
 
 

@@ -33,7 +33,7 @@ class Replaced:
     keep: bool = False
 
     @property
-    def lent(self) -> Mapping[str, str]:
+    def temporary_urls(self) -> Mapping[str, str]:
         return {} if self.keep else self.urls
 
 

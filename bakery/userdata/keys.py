@@ -160,7 +160,7 @@ def _instead(key: str, kind: str) -> str:
     }
     rows = rendering.worker_keys(kind)
     flags = {row.key: by_setting[row.setting] for row in rows if row.setting in by_setting}
-    found = did_you_mean.near(key, (*flags, *settable(kind)))
+    found = did_you_mean.similar(key, (*flags, *settable(kind)))
     if not found:
         return f"The keys are {', '.join(settable(kind))}."
     return f"Use {flags[found[0]]}." if found[0] in flags else did_you_mean.question(found)

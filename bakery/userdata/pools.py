@@ -96,7 +96,7 @@ def find(text: str) -> Pool | None:
             f"Say --pool {listed[0]} alone; a host of that name is written {listed[0]}:9618.",
         )
     # A host may have a name without dots, too; but hardly one like a pool's.
-    if not set(text) & set(".:[,") and did_you_mean.near(text, names(pools)):
+    if not set(text) & set(".:[,") and did_you_mean.similar(text, names(pools)):
         there = f"There are {', '.join(names(pools))}; a host of that name is written HOST:9618."
         raise BadInput(f"There is no pool {scrub(text)!r}.", did_you_mean.hint([text], names(pools), there))
     return None

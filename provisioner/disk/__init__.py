@@ -1,1 +1,1 @@
-"""Raw disk images: their file systems mounted, their space, a shell in their root."""
+"""Raw disk images: mount their file systems, check their free space, open a shell in their root."""

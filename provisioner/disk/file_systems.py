@@ -1,7 +1,7 @@
-"""A raw disk image's file systems, mounted as its own fstab says.
+"""Mount the file systems of a raw disk image according to its fstab.
 
-By offsets and loop devices, so no partition nodes are needed. An EFI partition is copied out and what
-was changed is copied back, by mtools: kernels of build machines need not have vfat.
+Partitions are mounted by offset on loop devices, so no partition device nodes are needed. The files of an
+EFI partition are copied out and changes are copied back with mtools: the kernel need not support vfat.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from provisioner.targets.chroot import inside
 _ROOT_TYPES = ("4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", "B921B045-1DF0-41C3-AF44-4C6F280D3FAE")
 _LVM_TYPES = ("E6D6D379-F507-44C2-A23C-238F2A3DF928", "8E")
 _EXT = ("ext2", "ext3", "ext4")
-# What is not mounted here, as blkid names it, and as people do. Two btrfs of one UUID, those of a base
-# and of its copy, must never be mounted at once; a loop device cannot keep them apart.
-_NEEDS_A_MACHINE = {
+# File systems that are not mounted on this machine: blkid's names and common names. btrfs, because two of
+# the same UUID (a base and its copy) must never be mounted at once, and loop devices do not separate them.
+_NOT_MOUNTED_HERE = {
     "LVM2_member": "LVM",
     "crypto_LUKS": "LUKS",
     "linux_raid_member": "RAID",
     "btrfs": "btrfs",
 }
-_PACKER = "Let a machine of its own change it: --engine packer."
+_PACKER = "Use --engine packer, which changes the image in a virtual machine."
 _MTOOLS = {
     "MTOOLS_SKIP_CHECK": "1",
     "LC_ALL": "C.UTF-8",
@@ -42,19 +42,19 @@ _MTOOLS = {
 
 @dataclass(frozen=True)
 class Partition:
-    """`start` and `size` in bytes; `kind` is the table's type, `tags` what fstab may call it (UUID, …)."""
+    """`start` and `size` in bytes; `kind` is the partition type, `tags` the names for fstab (UUID, …)."""
 
     number: int
     start: int
     size: int
     kind: str
-    file_system: str  # as blkid names it, "" for none
+    file_system: str  # TYPE of blkid, "" for none
     tags: frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A line of fstab: what is to be mounted where in the image."""
+class FstabEntry:
+    """A line of fstab: the device, and its mount point in the image."""
 
     spec: str
     where: str
@@ -62,44 +62,45 @@ class Entry:
 
 @dataclass(frozen=True)
 class _Copy:
-    """An EFI partition's files in memory, and what they were: their digests, "" for folders."""
+    """The files of an EFI partition on a tmpfs, with their original digests ("" for folders)."""
 
-    image: str  # as mtools takes it: FILE@@OFFSET
+    image: str  # in the notation of mtools: FILE@@OFFSET
     where: Path
     before: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Mounted:
-    """File systems of a disk, mounted for the life of the sandbox; those of `trimmable` by the kernel."""
+    """Mounted file systems of a disk. `trimmable` are the mount points to pass to fstrim."""
 
     trimmable: tuple[Path, ...]
     copies: tuple[_Copy, ...]
 
 
 def mount_root(disk: Path, where: Path, *, read_only: bool = False) -> Mounted:
-    """Mount the root, and on it whatever its fstab names of this disk. Loop devices go with their mounts.
+    """Mount the root file system on `where`, and below it the other file systems in its fstab.
 
-    Raises BadInput when there is no Linux root, or one that takes a machine to mount.
+    The caller is in a sandbox, whose end unmounts them; loop devices are then released. Raises BadInput:
+    there is no Linux root, or its file system is not supported (LVM, LUKS, RAID, btrfs).
     """
     found = partitions(disk)
     _mount_first_root(disk, found, where, read_only)
     trimmable, copies = [where], []
-    for entry in entries(_fstab(where)):
-        partition = named(entry.spec, found)
+    for entry in fstab_entries(_fstab(where)):
+        partition = find_partition(entry.spec, found)
         if partition is None:
-            continue  # of another disk, or of none
-        place = _mount_point(where, entry.where)
+            continue  # on another disk, or not on a disk
+        mount_point = _mount_point(where, entry.where)
         if partition.file_system == "vfat":
-            copies.append(_copy_out(disk, partition, place, read_only))
+            copies.append(_copy_out(disk, partition, mount_point, read_only))
         else:
-            _mount(disk, partition, place, read_only)
-            trimmable.append(place)
+            _mount(disk, partition, mount_point, read_only)
+            trimmable.append(mount_point)
     return Mounted(tuple(trimmable), tuple(copies))
 
 
 def finish(mounted: Mounted) -> None:
-    """Before the file systems are unmounted: what was deleted must not be recoverable, nor take space."""
+    """Sync and trim before unmounting, so that deleted data is not recoverable and takes no space."""
     for copy in mounted.copies:
         _copy_back(copy)
     for where in mounted.trimmable:
@@ -108,11 +109,14 @@ def finish(mounted: Mounted) -> None:
 
 
 def wait_unmounted(disk: Path, seconds: float = 30) -> None:
-    """Until no loop device is on the image: the kernel ends a dead sandbox's mounts in its own time."""
+    """Wait until no loop device uses the image: the kernel unmounts asynchronously after a sandbox ends.
+
+    Raises BakeryError after this number of seconds.
+    """
     end = time.monotonic() + seconds
     while str(disk) in _behind_loops():
         if time.monotonic() > end:
-            raise BakeryError(f"{disk} is still mounted.", "What is it that holds it? See losetup -l.")
+            raise BakeryError(f"{disk} is still mounted.", "To see its loop devices, run losetup -l.")
         time.sleep(0.1)
 
 
@@ -122,19 +126,19 @@ def _behind_loops() -> set[str]:
         try:
             found.add(path.read_text().strip())
         except OSError:
-            continue  # it went while we looked
+            continue  # the device was released in the meantime
     return found
 
 
-# --- what is on the disk -----------------------------------------------------------------------
+# --- partitions --------------------------------------------------------------------------------
 
 
 def partitions(disk: Path) -> tuple[Partition, ...]:
-    """Raises BadInput when there is no partition table."""
+    """The partitions of a raw disk image. Raises BadInput: it has no partition table."""
     try:
         table = json.loads(run.call(["sfdisk", "--json", str(disk)]).stdout)["partitiontable"]
     except CommandFailed:
-        raise BadInput("The image has no partition table.", "Is it a bootable disk image?") from None
+        raise BadInput("The image has no partition table.", "It must be a bootable disk image.") from None
     return tuple(_partition(disk, table, row) for row in table.get("partitions", []))
 
 
@@ -143,9 +147,9 @@ def _partition(disk: Path, table: dict[str, str], row: dict[str, str]) -> Partit
     start, size = int(row["start"]) * sector, int(row["size"]) * sector
     number = int(re.findall(r"\d+$", row["node"])[0])
     probe = ["blkid", "-p", "-O", str(start), "-S", str(size), "-o", "export", str(disk)]
-    said = run.call(probe, expect=(0, 2)).stdout  # 2: nothing that it knows
-    fields = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
-    # An MBR has no names for partitions; the kernel makes one of the disk's.
+    output = run.call(probe, expect=(0, 2)).stdout  # 2: nothing recognized
+    fields = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+    # An MBR has no partition UUIDs; the kernel derives one from the disk id.
     own = row.get("uuid") or f"{table.get('id', '').removeprefix('0x')}-{number:02x}"
     tags = {
         ("PARTUUID", own.lower()),
@@ -163,14 +167,17 @@ def _partition(disk: Path, table: dict[str, str], row: dict[str, str]) -> Partit
     )
 
 
-def candidates(found: Iterable[Partition]) -> list[Partition]:
-    """Those that may be the root: first what is called one by its type, then the largest."""
+def root_candidates(found: Iterable[Partition]) -> list[Partition]:
+    """Partitions that may be the root: those with a root type first, then the largest."""
     usable = [each for each in found if each.file_system in (*_EXT, "xfs")]
     return sorted(usable, key=lambda each: (each.kind not in _ROOT_TYPES, -each.size))
 
 
-def named(spec: str, found: Iterable[Partition]) -> Partition | None:
-    """The partition of this disk that fstab means, by a tag or as one of a machine's first disk."""
+def find_partition(spec: str, found: Iterable[Partition]) -> Partition | None:
+    """The partition of this disk that a device field of fstab refers to; None if there is none.
+
+    `spec` is a tag (UUID=…) or a device name of the first disk of a machine (/dev/vda1).
+    """
     name, is_tag, value = spec.partition("=")
     value = value.strip('"')
     if is_tag and "UUID" in name:
@@ -182,16 +189,18 @@ def named(spec: str, found: Iterable[Partition]) -> Partition | None:
     return None
 
 
-def entries(fstab: str) -> Iterator[Entry]:
-    """What is to be mounted below the root, the outer before the inner."""
+def fstab_entries(fstab: str) -> Iterator[FstabEntry]:
+    """The entries of an fstab to mount below the root, outer mount points first."""
     rows = [row.split() for row in fstab.splitlines() if not row.lstrip().startswith("#")]
-    usual = [Entry(_plain(row[0]), _plain(row[1])) for row in rows if len(row) >= 3 and row[2] != "swap"]
+    usual = [
+        FstabEntry(_plain(row[0]), _plain(row[1])) for row in rows if len(row) >= 3 and row[2] != "swap"
+    ]
     below = [each for each in usual if re.fullmatch(r"(/[^/]+)+/?", each.where) and ".." not in each.where]
     yield from sorted(below, key=lambda entry: entry.where.count("/"))
 
 
 def _plain(word: str) -> str:
-    r"""fstab writes a blank as \040."""
+    r"""Decode the escapes of fstab (\040 is a space)."""
     return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), word)
 
 
@@ -199,16 +208,19 @@ def _plain(word: str) -> str:
 
 
 def _mount_first_root(disk: Path, found: Sequence[Partition], where: Path, read_only: bool) -> None:
-    for partition in candidates(found):
+    for partition in root_candidates(found):
         _mount(disk, partition, where, read_only)
         if partition.kind in _ROOT_TYPES or _is_root(where):
             return
         run.call(["umount", str(where)])
     for partition in found:
-        name = _NEEDS_A_MACHINE.get(partition.file_system)
+        name = _NOT_MOUNTED_HERE.get(partition.file_system)
         if name or partition.kind in _LVM_TYPES:
-            raise BadInput(f"The image's root is on {name or 'LVM'}, which is not mounted here.", _PACKER)
-    raise BadInput("The image has no Linux root partition.", "Is it a bootable disk image?")
+            raise BadInput(
+                f"The root of the image is on {name or 'LVM'}, which the chroot engine does not support.",
+                _PACKER,
+            )
+    raise BadInput("The image has no Linux root partition.", "It must be a bootable disk image.")
 
 
 def _is_root(where: Path) -> bool:
@@ -217,14 +229,20 @@ def _is_root(where: Path) -> bool:
 
 def _mount(disk: Path, partition: Partition, where: Path, read_only: bool) -> None:
     if partition.file_system not in (*_EXT, "xfs"):
-        name = _NEEDS_A_MACHINE.get(partition.file_system, partition.file_system or "nothing known")
-        raise BadInput(f"The image has {name} in partition {partition.number}, not mounted here.", _PACKER)
-    # barrier=0: with each commit of the journal this machine's disk would be flushed, for an image that is
-    # thrown away unless it is unmounted in the end.
+        name = _NOT_MOUNTED_HERE.get(
+            partition.file_system, partition.file_system or "an unknown file system"
+        )
+        raise BadInput(
+            f"Partition {partition.number} of the image has {name}, "
+            "which the chroot engine does not support.",
+            _PACKER,
+        )
+    # barrier=0: each journal commit would flush the disk of this machine. That is not needed: an image that
+    # was not unmounted is discarded.
     options = ["loop", f"offset={partition.start}", f"sizelimit={partition.size}"]
-    # noload, norecovery: a read-only look must not replay a journal.
+    # noload, norecovery: do not replay the journal when reading only.
     if partition.file_system == "xfs":
-        # nouuid: another bake may have its copy of the same base mounted.
+        # nouuid: another bake may have mounted its copy of the same base.
         options += ["nouuid", *(["ro", "norecovery"] if read_only else ["discard"])]
     else:
         options += ["ro", "noload"] if read_only else ["discard"]
@@ -239,11 +257,11 @@ def _fstab(root: Path) -> str:
 
 
 def _mount_point(root: Path, path: str) -> Path:
-    """In the image, wherever its links lead."""
-    place = inside(root, path)
-    if place.is_symlink() or not place.is_dir():
-        raise BadInput(f"The image's fstab mounts {path}, which is no folder there.")
-    return place
+    """The path of a mount point, with symbolic links resolved inside the image. Raises BadInput."""
+    mount_point = inside(root, path)
+    if mount_point.is_symlink() or not mount_point.is_dir():
+        raise BadInput(f"The fstab of the image has the mount point {path}, which is not a folder.")
+    return mount_point
 
 
 # --- EFI partitions ----------------------------------------------------------------------------
@@ -260,9 +278,9 @@ def _copy_out(disk: Path, partition: Partition, where: Path, read_only: bool) ->
 
 
 def _copy_back(copy: _Copy) -> None:
-    """Nothing is written where nothing changed, so that two bakes of one plan stay alike."""
+    """Write only changed files, so that two bakes of the same plan produce the same partition."""
     now = _content(copy.where)
-    for name in sorted(set(copy.before) - set(now), reverse=True):  # what is in a folder before it
+    for name in sorted(set(copy.before) - set(now), reverse=True):  # content before its folder
         _mtools("mdel" if copy.before[name] else "mrd", "-i", copy.image, f"::{name}")
     for name in sorted(now):
         if name not in copy.before and not now[name]:
@@ -272,7 +290,7 @@ def _copy_back(copy: _Copy) -> None:
 
 
 def _content(folder: Path) -> dict[str, str]:
-    """Names from `folder` on; what vfat cannot hold (links, devices) is left out, as it would be there."""
+    """Digests by path relative to `folder`. Links and devices are omitted: vfat does not support them."""
     found = {}
     for path in folder.rglob("*"):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):

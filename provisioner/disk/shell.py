@@ -1,6 +1,6 @@
-"""`python -m provisioner.disk.shell RAW [COMMAND …]`, in a sandbox: a command, or bash, in a disk's root.
+"""`python -m provisioner.disk.shell RAW [COMMAND …]`: run a command, or bash, in the root of a disk image.
 
-What is changed is changed on this disk. It ends with the command's status.
+It must run in a sandbox. Changes are written to the disk. The exit status is that of the command.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which of two disks it is that has no space left: the image's own, or the one below it."""
+"""Determine which disk is full: that of the image, or the one that stores the image."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from pathlib import Path
 
 from provisioner.errors import BakeryError, DiskFull
 
-_SPARE = 8 << 20  # bytes; a file system with less than that left has failed somebody
+_SPARE = 8 << 20  # bytes; a file system with less free space counts as full
 _NO_SPACE = "No space left on device"
 
 
 def full_disk(error: BakeryError, disk: Path, root: Path) -> BakeryError:
-    """The same error, or DiskFull if it is because there is no space left, on which disk of the two.
+    """Return DiskFull, naming the disk, if lack of space caused `error`; otherwise `error`.
 
-    A full disk under the image looks like a broken one from inside: only this machine knows.
+    `disk` is the image, `root` the mounted root of the image. From inside the image, a full host disk looks
+    like a broken disk.
     """
     if _free(disk) < _SPARE:
         return DiskFull(
-            f"The disk that the image is made on is full. {error.message}",
+            f"The disk that stores the image is full. {error.message}",
             "Free some space, or set WORKER_BAKERY_CACHE to a folder on a larger disk.",
         )
     if _free(root) < _SPARE or _NO_SPACE in error.message:
         return DiskFull(
-            f"The image's own root file system is full. {error.message}",
-            "Install less, or start from a base with a larger root (root_size in its TOML file).",
+            f"The root file system of the image is full. {error.message}",
+            "Install fewer packages, or increase root_size in the TOML file of the base.",
         )
     return error
 

@@ -1,1 +1,1 @@
-"""Package repositories of apt, yum and dnf: as data, and as files."""
+"""Package repositories of apt, yum and dnf, as data and as files."""

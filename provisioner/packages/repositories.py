@@ -1,7 +1,7 @@
-"""Package repositories: what is known of one, and the steps that have a base trust and read it.
+"""Package repositories, and the steps that define one on a base and trust its keys.
 
-What is installed is checked against keys that the plan carries, so that whoever runs a mirror cannot
-bring in packages of his own. On EL the packages are signed; with apt, the list of packages is.
+Packages are checked against keys in the plan, so a mirror cannot add packages of its own. On EL each
+package is signed; with apt, the list of packages is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import groupby
 from provisioner.steps import FetchKey, File, Files, Manager, PackageLists, Step, TrustKeys
 
 YUM = "/etc/yum.repos.d"
-# The seal removes other people's sources; ours are known by the beginning of their names.
+# The seal removes apt sources, except those with this prefix.
 APT = "/etc/apt/sources.list.d/worker-"
 _RPM_KEYS = "/etc/pki/rpm-gpg/RPM-GPG-KEY-"
 _APT_KEYS = "/etc/apt/keyrings/"
@@ -21,9 +21,9 @@ _APT_KEYS = "/etc/apt/keyrings/"
 
 @dataclass(frozen=True)
 class Key:
-    """An OpenPGP key: `armored`, or fetched from `url` and known by its fingerprint.
+    """An OpenPGP key: `armored`, or fetched from `url` and checked against `fingerprint`.
 
-    Of one that the vendor's image brings, `name` is its absolute path, and nothing else is given.
+    For a key that the vendor's image contains, `name` is its absolute path and the other fields are empty.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Key:
     fingerprint: str = ""
 
     def path(self, manager: Manager) -> str:
+        """The path of the key file in the image."""
         if self.name.startswith("/"):
             return self.name
         return f"{_APT_KEYS}{self.name}.asc" if manager == "apt" else f"{_RPM_KEYS}{self.name}"
@@ -39,9 +40,9 @@ class Key:
 
 @dataclass(frozen=True)
 class Repository:
-    """`id` is what users and error messages call it, `role` which role needs it.
+    """A repository that the role `role` requires. `id` is its name for users.
 
-    `url` is a baseurl as yum.conf(5) has it, or, with a `suite`, a URI of sources.list(5).
+    `url` is a baseurl of yum.conf(5) or, with a `suite`, a URI of sources.list(5).
     """
 
     id: str
@@ -51,11 +52,11 @@ class Repository:
     url: str
     keys: tuple[Key, ...]
     suite: str = ""
-    exclude: str = ""  # packages not to be taken from it, as yum takes them
+    exclude: str = ""  # packages to ignore, in the syntax of yum.conf(5)
 
 
 def add(repositories: Sequence[Repository], role: str, manager: Manager) -> tuple[Step, ...]:
-    """The steps for those that this role needs; none if it needs none."""
+    """The steps that add the repositories of this role; empty if it has none."""
     needed = [repository for repository in repositories if repository.role == role]
     if not needed:
         return ()
@@ -65,11 +66,11 @@ def add(repositories: Sequence[Repository], role: str, manager: Manager) -> tupl
     names = ", ".join(repository.id for repository in needed)
     files = _apt_files(needed) if manager == "apt" else _yum_files(needed)
     return (
-        *((Files(f"bring the keys of {names}", brought),) if brought else ()),
+        *((Files(f"install the keys of {names}", brought),) if brought else ()),
         *(FetchKey(key.url, key.path(manager), key.fingerprint) for key in keys if key.url),
         *((TrustKeys(paths),) if manager != "apt" else ()),
         Files(f"define the repositories {names}", tuple(files)),
-        *(() if role == "base" else (PackageLists(manager),)),  # which refreshes them anyway
+        *(() if role == "base" else (PackageLists(manager),)),  # base refreshes them anyway
     )
 
 
@@ -82,6 +83,7 @@ def _yum_files(needed: Sequence[Repository]) -> list[File]:
 
 
 def yum_section(repository: Repository) -> str:
+    """A section of a .repo file, see yum.conf(5)."""
     rows = {
         "name": repository.title,
         "baseurl": repository.url,
@@ -99,6 +101,7 @@ def _apt_files(needed: Sequence[Repository]) -> list[File]:
 
 
 def apt_entry(repository: Repository) -> str:
+    """A deb822 entry, see sources.list(5)."""
     keys = " ".join(key.path("apt") for key in repository.keys)
     return (
         f"Types: deb\nURIs: {repository.url}\nSuites: {repository.suite}\nComponents: main\n"

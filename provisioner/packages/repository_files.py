@@ -1,7 +1,7 @@
-"""Files that define package repositories, and the same with a user's URLs in the place of some.
+"""Files that define package repositories, and copies of them with other URLs.
 
-Ids are the sections of /etc/yum.repos.d/*.repo, and NAME of /etc/apt/sources.list.d/worker-NAME.sources.
-Texts in, texts out; who lends the result to a build is the target's business.
+Repository ids are the sections of /etc/yum.repos.d/*.repo, and NAME of
+/etc/apt/sources.list.d/worker-NAME.sources. The functions convert texts; targets write the results.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from provisioner.packages.repositories import APT, YUM
 from provisioner.plan import Plan
 
 _SECTION = re.compile(r"\[([^]]+)\]\s*$")
-# Each of them is a way to find other hosts than the baseurl.
+# With any of these, yum would use other hosts than our baseurl.
 _WHERE = re.compile(r"\s*(baseurl|mirrorlist|metalink)\s*=")
 
 
 def ids(path: str, text: str) -> frozenset[str]:
-    """Which repositories a file of this path defines; none, if it is no such file."""
+    """The ids of the repositories that a file defines; empty for other files."""
     if PurePosixPath(path).match(f"{YUM}/*.repo"):
         return frozenset(found[1] for row in text.splitlines() if (found := _SECTION.match(row)))
     if PurePosixPath(path).match(f"{APT}*.sources"):
@@ -30,28 +30,33 @@ def ids(path: str, text: str) -> frozenset[str]:
     return frozenset()
 
 
-def repointed(path: str, text: str, urls: Mapping[str, str]) -> str:
-    """The file's text, with these URLs for the repositories they name."""
+def with_urls(path: str, text: str, urls: Mapping[str, str]) -> str:
+    """The text of the file, with the URLs of repositories replaced by those in `urls` (by id)."""
     if path.endswith(".repo"):
         return _yum(text, urls)
     url = next((urls[name] for name in ids(path, text) if name in urls), "")
     return re.sub(r"(?m)^URIs:.*$", lambda _: f"URIs: {url}", text) if url else text
 
 
-def lent(files: Mapping[str, str], urls: Mapping[str, str], *, mirror: bool) -> dict[str, str]:
-    """Of these definitions (texts, by path) what a build reads, by FOLDER/NAME: with these URLs.
+def temporary_definitions(
+    files: Mapping[str, str], urls: Mapping[str, str], *, mirror: bool
+) -> dict[str, str]:
+    """The definitions that a build reads, with these URLs: from texts by path to texts by FOLDER/NAME.
 
-    Where a mirror of the distribution is lent, its own definitions are left out.
+    With `mirror`, definitions of the distribution are omitted: its mirror replaces them.
     """
     return {
-        "/".join(PurePosixPath(path).parts[-2:]): repointed(path, text, urls)
+        "/".join(PurePosixPath(path).parts[-2:]): with_urls(path, text, urls)
         for path, text in files.items()
         if ids(path, text) or not mirror
     }
 
 
 def check(urls: Mapping[str, str], plan: Plan, files: Mapping[str, str]) -> None:
-    """A name that is spelled wrong must not mean that the public repository is used. Raises BadInput."""
+    """Raises BadInput if a URL is for an unknown repository id.
+
+    Otherwise a misspelled id would silently use the public repository. `files`: texts by path.
+    """
     put = [action for step in plan.steps for action in step.actions if isinstance(action, Put)]
     planned = {each.path: each.data.decode("utf-8", "replace") for each in put}
     known = frozenset[str]().union(*(ids(*file) for file in (*files.items(), *planned.items())))
@@ -59,7 +64,7 @@ def check(urls: Mapping[str, str], plan: Plan, files: Mapping[str, str]) -> None
     if unknown:
         raise BadInput(
             f"--repository-url: neither the base nor the plan defines a repository {', '.join(unknown)}.",
-            did_you_mean.hint(unknown, known, f"There are {', '.join(sorted(known)) or 'none'}."),
+            did_you_mean.hint(unknown, known, f"Known repositories: {', '.join(sorted(known)) or 'none'}."),
         )
 
 
@@ -69,7 +74,7 @@ def _yum(text: str, urls: Mapping[str, str]) -> str:
     continued = False
     for row in text.splitlines():
         section = _SECTION.match(row)
-        # A value goes on in the rows that begin with a blank.
+        # Lines that begin with a space continue a value.
         continued = bool(url) and (bool(_WHERE.match(row)) or (continued and row[:1] in (" ", "\t")))
         if not continued:
             rows.append(row)
@@ -80,7 +85,7 @@ def _yum(text: str, urls: Mapping[str, str]) -> str:
 
 
 def with_main(text: str, settings: Mapping[str, str]) -> str:
-    """yum.conf or dnf.conf with these settings in its section [main], in the place of its own."""
+    """The text of a yum.conf or dnf.conf with these settings replaced or added in its section [main]."""
     own = re.compile(rf"\s*({'|'.join(settings)})\s*=")
     rows = [row for row in text.splitlines() if not own.match(row)]
     if "[main]" not in rows:

@@ -1,1 +1,1 @@
-"""Child processes: started, bounded, scrubbed."""
+"""Child processes: start them, limit their lifetime, remove secrets from their output."""

@@ -1,4 +1,4 @@
-"""Bytes in pieces become lines: scrubbed, handed over as they end, and never more than a bit of memory."""
+"""Split a stream of bytes into lines, with secrets removed and bounded memory."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from collections.abc import Callable
 
 from provisioner.process.scrub import scrub
 
-LONGEST = 64 * 1024  # characters of a line that are passed on, unless more are asked for
-# A secret that begins within what is passed on is held whole, so that it is known for what it is.
+LONGEST = 64 * 1024  # characters; longer lines are truncated
+# Buffered beyond that, so that a secret at the end of a truncated line is complete and recognized.
 _MORE = 16 * 1024  # bytes
 
 
-class Lines:
+class LineSplitter:
+    """Calls `on_line` with each line, decoded and without its end; at most `longest` characters."""
+
     def __init__(self, on_line: Callable[[str], None], longest: int = LONGEST) -> None:
         self._on_line = on_line
         self._longest = longest
         self._line = bytearray()
 
     def feed(self, data: bytes) -> None:
+        """Process the next bytes of the stream."""
         *ended, rest = data.split(b"\n")
         for part in ended:
             self._hold(part)
@@ -25,7 +28,7 @@ class Lines:
         self._hold(rest)
 
     def close(self) -> None:
-        """The last line may have no end."""
+        """End the stream; the last line may have no newline."""
         if self._line:
             self._hand_over()
 

@@ -1,6 +1,6 @@
-"""What yum, dnf and rpm say when a repository or a package is not as it should be, as an error of ours.
+"""Recognize the error messages of yum, dnf and rpm about repositories and packages.
 
-The messages are those of dnf 4 (librepo) and of EL7's yum 3; tests have dnf say them.
+The messages are those of dnf 4 (librepo) and of yum 3 in EL7; tests produce them with dnf.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import re
 
 from provisioner.errors import BadInput, BakeryError, Unreachable, WrongChecksum
 
-# Signatures and digests first: what follows from them reads like a repository that is away.
+# Check signatures and digests first: their follow-up messages read like an unreachable repository.
 _UNTRUSTED = re.compile(
     r".*(GPG check FAILED|is not signed|[Bb]ad GPG signature|Public key for .* is not installed|"
     r"has the fingerprint .*, pinned is|Public key is not installed|GPG key retrieval failed|"
     r"keys listed for|Failing package is).*"
 )
-_AWAY = re.compile(
+_UNREACHABLE = re.compile(
     r".*(Failed to download metadata for repo|Cannot prepare internal mirrorlist|"
     r"Cannot find a valid baseurl|Cannot retrieve (?:repository metadata|metalink)|"
     r"Cannot download repomd|No more mirrors to try|All mirrors were tried|Curl error \(|Errno 14\]).*"
@@ -36,33 +36,34 @@ _NO_PACKAGE = re.compile(
 
 
 def cause(tail: str) -> BakeryError | None:
-    """The error for what a package manager said last; None if it is about something else."""
-    return _untrusted(tail) or _away(tail) or _unknown(tail)
+    """The error for the last output lines of a package manager; None if they are about something else."""
+    return _untrusted(tail) or _unreachable(tail) or _unknown(tail)
 
 
 def _untrusted(tail: str) -> BakeryError | None:
-    said = _UNTRUSTED.search(tail)
-    if said is None:
+    reason = _UNTRUSTED.search(tail)
+    if reason is None:
         return None
     name = _repository(tail)
     of = f" of the repository {name}" if name else ""
-    name = name if name and " " not in name else "ID"  # dnf tells the title where it means the id
+    name = name if name and " " not in name else "ID"  # dnf sometimes prints the title instead of the id
     return WrongChecksum(
-        f"What was downloaded{of} is not signed with a key that is trusted: {_all(tail, _UNTRUSTED)}",
-        f"Nothing of it was installed. Its mirror is broken, or signs with a key of its own: name that with"
-        f" --repository-key {name}=FILE, or another mirror with --repository-url {name}=URL.",
+        f"The signature of a package{of} is not trusted: {_all(tail, _UNTRUSTED)}",
+        "The package was not installed. If the mirror signs packages with its own key, add "
+        f"--repository-key {name}=FILE; otherwise choose another mirror with --repository-url {name}=URL.",
     )
 
 
-def _away(tail: str) -> BakeryError | None:
-    away = _AWAY.search(tail)
-    if away is None:
+def _unreachable(tail: str) -> BakeryError | None:
+    unreachable = _UNREACHABLE.search(tail)
+    if unreachable is None:
         return None
     name = _repository(tail)
-    said = (_WHY.search(tail) or away)[0].strip(" -")
+    reason = (_WHY.search(tail) or unreachable)[0].strip(" -")
     return Unreachable(
-        f"The package repository {name or '(no name given)'} could not be read: {said}",
-        f"Check network, clock and address; --repository-url {name or 'ID'}=URL names a mirror of it.",
+        f"Cannot read the package repository {name or '(unnamed)'}: {reason}",
+        "Check the network, the clock and the URL, "
+        f"or add --repository-url {name or 'ID'}=URL to use a mirror.",
     )
 
 
@@ -73,7 +74,7 @@ def _unknown(tail: str) -> BakeryError | None:
     names = next(group for group in found.groups() if group)
     return BadInput(
         f"No package repository of this base offers the package {names}.",
-        "A mirror given by --repository-url may be incomplete.",
+        "If you use --repository-url, check that the mirror is complete.",
     )
 
 

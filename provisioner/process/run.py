@@ -1,9 +1,9 @@
-"""The one module that starts processes.
+"""Run child processes. No other module starts processes.
 
-Every child gets a process group of its own, which is killed when the caller leaves, however it
-leaves; and a parent-death signal, so that even `kill -9` of this process ends the child. Children
-that have children of their own belong in a sandbox (`sandbox_argv`), whose PID namespace dies whole.
-Everything read from a child is scrubbed. argv is always a list, never a shell string.
+Each child gets its own process group, which is killed when the caller leaves, also by an exception, and a
+parent-death signal, so that it ends even if this process gets SIGKILL. Children that start processes
+themselves must run in a sandbox (`sandbox_argv`), whose PID namespace is killed as a whole. Secrets are
+removed from all output. argv is always a list, never a shell string.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from provisioner.errors import (
     WrongChecksum,
 )
 from provisioner.process import package_errors
-from provisioner.process.line_splitter import LONGEST, Lines
+from provisioner.process.line_splitter import LONGEST, LineSplitter
 from provisioner.process.scrub import scrub, shown
 
 TAIL_LINES = 15
 _TAIL_WIDTH = 1000  # characters of each
 _CHUNK = 1 << 16  # bytes
 _DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
-_OF_CONDOR = re.compile(r"CONDOR_CONFIG$|_CONDOR_", re.IGNORECASE)
+_CONDOR_VARIABLE = re.compile(r"CONDOR_CONFIG$|_CONDOR_", re.IGNORECASE)
 _temporary: ContextVar[Path | None] = ContextVar("_temporary", default=None)
 _NO_SPACE = "No space left on device"
-# What apt says of a mirror, whoever called it; the rest of the line names the address.
+# Messages of apt about a mirror; the rest of the line contains the address.
 _UNREACHABLE = re.compile(
     r".*(Temporary failure resolving|Could not resolve|Could not connect to|Unable to connect to|"
     r"Connection failed|does not have a Release file|Failed to fetch).*"
 )
-# What apt says of a package or an index that is not the one its signed list names.
+# Messages of apt about a package or an index that does not match the signed list.
 _CORRUPT = re.compile(
     r".*(Hash Sum mismatch|has unexpected size|signatures were invalid|Message has been manipulated|"
     r"BADSIG|Clearsigned file isn't valid|lzma error|not a Debian format archive).*"
@@ -55,7 +55,7 @@ _NO_PACKAGE = re.compile(r"E: (?:Unable to locate package|Package) '?([a-z0-9][a
 
 @dataclass(frozen=True)
 class Completed:
-    """What a program left: its exit status and its scrubbed output."""
+    """The exit status of a program, and its output with secrets removed."""
 
     status: int
     stdout: str
@@ -71,12 +71,17 @@ def call(
     expect: Sequence[int] = (0,),
     seconds: float | None = None,
 ) -> Completed:
-    """Run to the end and return the output. Raises CommandFailed, DiskFull, MissingHere."""
+    """Run a program until it exits and return its output.
+
+    `expect` lists the statuses that are no failure; after `seconds` the program is killed. Raises the error
+    of `failure` for other statuses, CommandFailed on a timeout, MissingHere if the program is not
+    installed.
+    """
     with _child(argv, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             out, err = process.communicate(stdin, timeout=seconds)
         except subprocess.TimeoutExpired:
-            raise CommandFailed(shown(argv), -signal.SIGKILL, f"no end after {seconds} s") from None
+            raise CommandFailed(shown(argv), -signal.SIGKILL, f"timed out after {seconds} s") from None
     done = Completed(process.returncode, _text(out), _text(err))
     if done.status not in expect:
         raise failure(argv, done.status, _tail((done.stdout + done.stderr).splitlines()))
@@ -92,20 +97,20 @@ def stream(
     cwd: Path | None = None,
     longest: int = LONGEST,
 ) -> None:
-    """Run to the end, handing over each line of stdout and stderr as it comes.
+    """Run a program until it exits, calling `on_line` with each line of stdout and stderr.
 
-    Of a line, `longest` characters at most: a program may never end its line.
+    Lines are truncated to `longest` characters. Raises the error of `failure`, MissingHere.
     """
     last: deque[str] = deque(maxlen=TAIL_LINES)
 
-    def heard(line: str) -> None:
+    def on_output(line: str) -> None:
         last.append(line[:_TAIL_WIDTH])
         on_line(line)
 
-    lines = Lines(heard, longest)
+    lines = LineSplitter(on_output, longest)
     with _child(argv, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
         assert child.stdin and child.stdout
-        with suppress(BrokenPipeError):  # it ended before it had read all; its status says the rest
+        with suppress(BrokenPipeError):  # it exited before reading everything; its status is checked below
             child.stdin.write(stdin)
             child.stdin.close()
         while data := os.read(child.stdout.fileno(), _CHUNK):
@@ -118,9 +123,9 @@ def stream(
 
 @contextmanager
 def temporary_files_in(folder: Path) -> Iterator[None]:
-    """Children, and theirs, put their temporary files there while the block runs; who owns it removes it.
+    """Set TMPDIR of child processes to `folder` while the block runs.
 
-    So what a child leaves that was killed goes with its work.
+    The owner of the folder removes it, together with the files of children that were killed.
     """
     before = _temporary.set(folder)
     try:
@@ -133,7 +138,7 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
 def background(
     argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that runs while the block does; its output goes, unread, to the 0600 file `log`."""
+    """Run a program while the block runs; its output is written to `log` (mode 0600), secrets included."""
     with (
         os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as out,
         _child(argv, env=env, cwd=cwd, stdout=out, stderr=subprocess.STDOUT) as process,
@@ -142,12 +147,12 @@ def background(
 
 
 def attached(argv: Sequence[str]) -> int:
-    """Run with our own terminal, in our process group, for somebody to type to; its exit status.
+    """Run an interactive program on our terminal and return its exit status.
 
-    Ctrl-C is for that program alone. It dies with us like all others.
+    It shares our process group. Ctrl-C interrupts only the program, not this process.
     """
     require(argv[0])
-    # A handler of our own, which the child does not inherit as it would SIG_IGN.
+    # A handler: unlike SIG_IGN, children do not inherit it.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         return subprocess.run([*_DIE_WITH_PARENT, *argv], env=inherited(), check=False).returncode
@@ -156,9 +161,10 @@ def attached(argv: Sequence[str]) -> int:
 
 
 def sandbox_argv(command: Sequence[str], *, private_network: bool = False) -> list[str]:
-    """`command` in mount and PID namespaces of its own: when it or we die, nothing of it stays.
+    """The argv that runs `command` in its own mount and PID namespaces.
 
-    Who is not root needs a user namespace for that, in which he is who he is.
+    When the command or this process ends, all its processes and mounts are removed. Without root, a user
+    namespace that maps the current user is created as well.
     """
     user = [] if os.geteuid() == 0 else ["--user", "--map-current-user"]
     network = ["--net"] if private_network else []
@@ -167,44 +173,47 @@ def sandbox_argv(command: Sequence[str], *, private_network: bool = False) -> li
 
 
 def inherited() -> dict[str, str]:
-    """This process's environment, for a child that is told no other."""
+    """The environment of this process, with TMPDIR as set by `temporary_files_in`."""
     folder = _temporary.get()
     return dict(os.environ) if folder is None else {**os.environ, "TMPDIR": str(folder)}
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment for a child that works on an image, and `more`.
+    """The environment for a child that works on an image: ours, without HTCondor's variables, plus `more`.
 
-    Without what would have HTCondor's tools in the image read the configuration of whoever calls
-    us: an access point's users have CONDOR_CONFIG set, and the Python bindings set it too.
+    HTCondor's tools in the image must not read the configuration of this machine: users of an access point
+    have CONDOR_CONFIG set, and the Python bindings set it too.
     """
-    kept = {name: value for name, value in inherited().items() if not _OF_CONDOR.match(name)}
+    kept = {name: value for name, value in inherited().items() if not _CONDOR_VARIABLE.match(name)}
     return {**kept, **more}
 
 
 def require(*tools: str) -> None:
-    """Raises MissingHere with all of the tools that are not on PATH."""
+    """Raises MissingHere, naming all tools that are not on PATH."""
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing:
         raise MissingHere(
-            f"This machine has no {', '.join(missing)}.",
-            "On Debian, ./scripts/setup of a checkout installs everything that is needed.",
+            f"Missing on this machine: {', '.join(missing)}.",
+            "On Debian, scripts/setup of a checkout installs all dependencies.",
         )
 
 
 def failure(argv: Sequence[str], status: int, tail: str) -> BakeryError:
-    """The error for a program that ended badly, by what its last lines say of the cause."""
+    """The error for a failed program, by the cause in `tail`, the last lines of its output.
+
+    Returns DiskFull, WrongChecksum, Unreachable, BadInput, or CommandFailed for an unknown cause.
+    """
     if _NO_SPACE in tail:
         return DiskFull(
-            f"The disk is full: `{shown(argv)}` said: {_NO_SPACE}.",
+            f"The disk is full: `{shown(argv)}` failed: {_NO_SPACE}.",
             "Free some space, or set WORKER_BAKERY_CACHE to a folder on a larger disk.",
         )
     corrupt = _CORRUPT.search(tail)
     if corrupt:
         return WrongChecksum(
-            f"A package mirror serves what its own signed list does not name: {corrupt[0].strip()}",
-            "A mirror that is being updated does so for some minutes: try again later, or name another:"
-            " --mirror http://MIRROR/debian, or in --apt-source.",
+            f"A file from a package mirror does not match its signed list: {corrupt[0].strip()}",
+            "The mirror may be in the middle of an update. Retry in a few minutes, or choose another: "
+            "--mirror http://MIRROR/debian, or --apt-source.",
         )
     of_rpm = package_errors.cause(tail)
     if of_rpm:
@@ -212,14 +221,14 @@ def failure(argv: Sequence[str], status: int, tail: str) -> BakeryError:
     unreachable = _UNREACHABLE.search(tail)
     if unreachable:
         return Unreachable(
-            f"A package mirror did not answer: {unreachable[0]}",
-            "Check the network, or name another: --mirror http://MIRROR/debian, or in --apt-source.",
+            f"A package mirror did not respond: {unreachable[0]}",
+            "Check the network, or choose another mirror: --mirror http://MIRROR/debian, or --apt-source.",
         )
     unknown = _NO_PACKAGE.search(tail)
     if unknown:
         return BadInput(
-            f"No package source that this bake has offers the package {unknown[1]}.",
-            "Name one for an optional role (--with) that does: --apt-source FILE.sources.",
+            f"No package source of this bake offers the package {unknown[1]}.",
+            "For an optional role (--with), add a repository with --apt-source FILE.sources.",
         )
     return CommandFailed(shown(argv), status, tail)
 
@@ -258,7 +267,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             try:
                 pipe.close()
             except BrokenPipeError:
-                continue  # unsent input of a program that is gone
+                continue  # unsent input of a program that has exited
 
 
 def _text(raw: bytes) -> str:

@@ -1,1 +1,1 @@
-"""A plan applied to a machine that runs already, and what that machine remembers of it."""
+"""Apply plans to a remote machine that already runs, record the applied steps there, and undo them."""

@@ -1,6 +1,6 @@
-"""What a running machine remembers of the plans applied to it: the ids of the steps done, in order.
+"""The record of applied steps on a remote machine: their ids, in order.
 
-As ids are chained, the same id means the same step after the same steps before it.
+Ids are chained: an equal id means the same step after the same previous steps.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ FORMAT = 1
 
 
 def done(steps: Sequence[PlannedStep], recorded: Sequence[str]) -> int:
-    """How many of the steps are done. From the first other one on, all are to be done (again)."""
+    """The number of leading steps that are recorded as applied. All later ones must be applied (again)."""
     same = takewhile(
         lambda pair: pair[0].id == pair[1],
-        zip(steps, recorded, strict=False),  # either may go on for longer
+        zip(steps, recorded, strict=False),  # either may be longer
     )
     return sum(1 for _ in same)
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """The ids; none if there is no text. Raises BadInput."""
+    """The ids in the text of a record; empty for an empty text. Raises BadInput."""
     if not text.strip():
         return ()
     try:
@@ -36,10 +36,11 @@ def parse(text: str) -> tuple[str, ...]:
         return tuple(str(entry["id"]) for entry in found["steps"])
     except (ValueError, KeyError, TypeError):
         raise BadInput(
-            f"The machine's record {PATH} cannot be read.", "Apply all steps anew: --from-scratch."
+            f"The record {PATH} on the machine is not valid.", "Apply all steps again: --from-scratch."
         ) from None
 
 
 def text(steps: Sequence[PlannedStep]) -> bytes:
+    """The record of these steps, as JSON."""
     entries = [{"id": step.id, "role": step.role, "title": step.title} for step in steps]
     return (json.dumps({"format": FORMAT, "steps": entries}, indent=1) + "\n").encode()

@@ -1,9 +1,9 @@
-"""Shell functions by which provisioner/remote/inventory.py gives back a machine with dpkg and apt.
+"""Shell functions for provisioner/remote/inventory.py on machines with dpkg and apt.
 
-packages    a line each, sorted
-keep        what else is to be known of the machine as it was, into $folder
-edited      files that a plan's commands edit
-purge       remove these packages; or none, and fail, where others need them
+packages    print the installed packages, sorted, one per line
+keep        write other original state to $folder
+edited      print the files that commands of a plan edit
+purge       remove these packages; fail without removing any if other packages need them
 """
 
 from __future__ import annotations

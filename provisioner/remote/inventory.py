@@ -1,10 +1,9 @@
-"""What a running machine was before plans were applied to it, kept there, so that it can be given back.
+"""Save the original state of a remote machine on that machine, and restore it.
 
-Before the first step ever, the machine's packages, users and enabled units are listed; before a step
-writes a file, what stands there is kept, or that nothing does; and after the last, which packages and
-units have come is noted, as somebody may install others later. `remove` puts all that back. What is
-not undone: packages that were there are left at the version to which a plan brought them, and so is
-what such a version has come to need.
+Before the first step, the packages, users and enabled units are listed. Before a step writes a file, the
+existing file is saved, or that there is none. After the last step, the added packages and units are noted,
+because others may be installed later. `remove` restores the saved state. Upgrades are not undone: packages
+that were installed before stay at their new version, with the dependencies of that version.
 """
 
 from __future__ import annotations
@@ -17,17 +16,16 @@ from provisioner.remote import dpkg, rpm
 from provisioner.steps import FETCH_KEY
 
 FOLDER = "/var/lib/worker-bakery/before"
-# What HTCondor, the worker, chronyd and a plan's commands make as they run; a folder as a whole.
+# Files and folders that HTCondor, the worker, chronyd and the commands of plans create at run time.
 MADE = (
     *("/etc/condor", "/usr/share/condor", "/var/lib/condor", "/var/log/condor", "/var/spool/condor"),
     *("/usr/lib/worker-bakery", "/home/prominence", "/etc/kernel/cmdline"),
     *("/etc/chrony.keys", "/var/lib/chrony", "/var/log/chrony"),
 )
-# The worker's own file, with its token: of one who no longer is.
-TOLD = ("/etc/osg-worker.conf", "/etc/prominence-worker.conf", "/etc/worker-defaults.conf")
+# The worker's file, with its token. It is not restored.
+WORKER_FILES = ("/etc/osg-worker.conf", "/etc/prominence-worker.conf", "/etc/worker-defaults.conf")
 
-# How the system's packages are listed and removed: the functions that differ, before all else.
-# comm wants one order, whoever logs in.
+# Defines the functions that differ by package manager. LC_ALL: comm requires the same order for any login.
 _SYSTEM = rf"""
 set -e
 export LC_ALL=C
@@ -43,7 +41,7 @@ units() {{ systemctl list-unit-files --no-legend | awk '$2 != "transient" {{prin
 users() {{ getent passwd | cut -d: -f1 | sort; }}
 """
 _SAVE = rf"""{_SYSTEM}
-# Of a machine that an older version began, nobody knows what it was.
+# A version that did not save the original state has applied a plan: it is unknown.
 if [ -e "$folder/../applied.json" ] && [ ! -e "$folder/packages" ]; then exit 0; fi
 if [ ! -e "$folder/packages" ]; then
     install -d -m 0700 "$folder" "$folder/files"
@@ -53,7 +51,7 @@ if [ ! -e "$folder/packages" ]; then
     packages >"$folder/packages.new"
     mv "$folder/packages.new" "$folder/packages"
 fi
-# Where a plan failed, what it had brought is still its own.
+# If a plan failed, keep the earlier lists: what it has added still belongs to it.
 for list in packages units; do
     [ -e "$folder/start-$list" ] || $list >"$folder/start-$list"
 done
@@ -69,8 +67,8 @@ for path in "$@" $(edited); do
     fi
 done
 """
-# What somebody installs later is no plan's.
-_NOTED = r"""
+# Packages that are installed later do not belong to a plan.
+_NOTED_FUNCTION = r"""
 noted() {
     for list in packages units; do
         [ -e "$folder/start-$list" ] || continue
@@ -79,8 +77,8 @@ noted() {
     done
 }
 """
-_SAVED = f"{_SYSTEM}{_NOTED}noted\n"
-_REMOVE = rf"""{_SYSTEM}{_NOTED}
+_NOTE_INSTALLED = f"{_SYSTEM}{_NOTED_FUNCTION}noted\n"
+_REMOVE = rf"""{_SYSTEM}{_NOTED_FUNCTION}
 if [ ! -e "$folder/packages" ]; then echo "= nothing"; exit 0; fi
 new() {{ sort "$folder/$1" | comm -13 - "$work/$1"; }}
 work=$(mktemp -d)
@@ -89,13 +87,12 @@ trap 'rm -rf "$work"' EXIT
 noted
 for list in packages units; do
     $list >"$work/$list"
-    # A version that noted nothing brought all.
+    # A version that did not note them: all new ones were added by plans.
     [ -e "$folder/brought-$list" ] || new $list >"$folder/brought-$list"
     sort -u "$folder/brought-$list" >"$work/brought-$list"
 done
 
-# Nothing of the worker's runs any more.
-# Each change of a unit's state is a reload, which takes its time: only those that are needed.
+# Stop the worker. Each change of a unit's state reloads systemd, which is slow: change only what differs.
 new units >"$work/new-units"
 while read -r unit state; do
     before=$(awk -v unit="$unit" '$1 == unit {{print $2}}' "$folder/units")
@@ -123,7 +120,7 @@ done
 while umount /home/prominence 2>/dev/null; do :; done
 umount /var/lib/condor/execute-disk 2>/dev/null || true
 
-# Only what was not there before; and if that would take anything else along, nothing at all.
+# Remove only packages that were not there before, and none if others would be removed with them.
 purge $(new packages | comm -12 - "$work/brought-packages")
 
 while read -r path; do
@@ -132,7 +129,7 @@ done <"$folder/absent"
 for path; do
     if grep -qxF -e "$path" "$folder/absent"; then rm -rf --one-file-system -- "$path"; fi
 done
-# A folder that was not there stays if somebody else has put something into it since.
+# Keep added folders that contain files of others.
 sort -ru "$folder/folders" | while read -r path; do
     [ ! -d "$path" ] || rmdir --ignore-fail-on-non-empty -- "$path"
 done
@@ -149,19 +146,19 @@ for user in $(new users | grep -xE 'slot[0-9]+|condor|chrony|cvmfs' || true); do
 done
 systemctl daemon-reload
 rm -rf /run/worker-bakery "$(dirname "$folder")"
-echo "= given back"
+echo "= restored"
 """
 
 
 def save(steps: Iterable[PlannedStep]) -> tuple[str, ...]:
-    """The command that keeps what these steps write over. It is safe to run again."""
+    """The command that saves what these steps overwrite. It is safe to run again."""
     written = [path for step in steps for action in step.actions for path in _written(action)]
-    return ("sh", "-c", _SAVE, "save", FOLDER, *MADE, *TOLD, *written)
+    return ("sh", "-c", _SAVE, "save", FOLDER, *MADE, *WORKER_FILES, *written)
 
 
-def saved() -> tuple[str, ...]:
-    """The command that tells what these steps have brought, when they are done."""
-    return ("sh", "-c", _SAVED, "saved", FOLDER)
+def note_installed() -> tuple[str, ...]:
+    """The command that notes the packages and units that the steps have added, after the last step."""
+    return ("sh", "-c", _NOTE_INSTALLED, "saved", FOLDER)
 
 
 def _written(action: Action) -> Iterator[str]:
@@ -173,9 +170,9 @@ def _written(action: Action) -> Iterator[str]:
 
 
 def remove() -> tuple[str, ...]:
-    """The command that gives the machine back; a failed one goes on when it is run again.
+    """The command that restores the machine. After a failure it can be run again and continues.
 
-    Of the lines that it prints, one is "= given back", or "= nothing" where nothing is known; and for
-    each package of the plan that others have come to need one is "= stays: PACKAGE".
+    It prints the line "= restored", or "= nothing" if there is no saved state; and "= stays: PACKAGE" for
+    each package of the plan that it keeps because other packages need it.
     """
     return ("sh", "-c", _REMOVE, "remove", FOLDER, *MADE)

@@ -34,14 +34,14 @@ from provisioner.events import Silent
 from provisioner.plan import Plan
 from provisioner.process import run
 from provisioner.roles.seal import machine_id
-from provisioner.targets.chroot import Chroot, Loan
+from provisioner.targets.chroot import Chroot, TemporaryRepositories
 from tests.boot.life import conf, configure, submitted, wait_job, wait_joined
 from tests.conftest import VENDOR, Ended, command
 from tests.integration import el_standin
 from tests.integration.containers import DockerRun, started
 from tests.integration.el_standin import NOTES, RELEASES, Release, Standin
+from tests.integration.engines.test_provision_ssh import LISTS, Site, listed, made_ready, new_key
 from tests.integration.repository import listening, served
-from tests.integration.test_provision_ssh import LISTS, Site, listed, made_ready, new_key
 
 BY_COMMAND = "7"
 NAMES: dict[Release, str] = {"7": "centos7", "9": "almalinux9"}
@@ -327,7 +327,7 @@ def become_container(root: Path, vendor: Vendor, packages: Path) -> None:
     """By the plan of `--format oci`. How a root becomes an archive is not the base's business."""
     plan = vendor.plan("--format", "oci")
     with served(vendor.standin.repositories) as server:
-        target = Chroot(root, Loan("", "", packages, vendor.urls(server)))
+        target = Chroot(root, TemporaryRepositories("", "", packages, vendor.urls(server)))
         try:
             apply(plan.steps, target, Silent())
         finally:
@@ -367,7 +367,7 @@ RPM = {"packages": "rpm -qa --qf '%{NAME}.%{ARCH}: %{SUMMARY}\\n'"}
 def test_the_same_plan_over_ssh(provisioned: Provisioned) -> None:
     machine, first = provisioned.site, provisioned.first
     assert first.status == 0, first.err[-4000:]
-    assert "Left out, as they are for images only (--seal): seal: remove traces" in first.err
+    assert "Skipped, because they are for images only (--seal): seal: remove traces" in first.err
     assert machine.says("rpm", "-q", "condor", "e2fsprogs").split() == [
         "condor-1-1.x86_64",
         "e2fsprogs-2-1.x86_64",
@@ -387,7 +387,7 @@ def test_and_is_given_back(provisioned: Provisioned) -> None:
     site.machine.run(["yum" if site.has("/usr/bin/yum") else "dnf", "-y", "install", "stand-in-extra"])
     done = site.run("remove")
     assert (done.status, done.out) == (0, "removed\n"), done.err[-4000:]
-    assert "stays what other packages need: stand-in-libs.x86_64." in done.err
+    assert "Kept, because other packages depend on them: stand-in-libs.x86_64." in done.err
     after = listed(site, LISTS | RPM)
     gone = {name: before[name] - after[name] for name in before}
     come = {name: after[name] - before[name] for name in before}

@@ -2,8 +2,8 @@
 
 A real access point with the OSPool's transforms makes each job's ad, a real startd the worker's. HTCondor's
 library matches the two; then the jobs are released, and the negotiator has to give the same answers. What
-matches runs, containers included. Stand-ins are those of tests/integration/test_ospool_jobs.py, whose image
-it is: CVMFS's package, Pelican's plugin, a registry.
+matches runs, containers included. The stand-ins (CVMFS's package, Pelican's plugin, a registry) and the
+image are those of tests/integration/worker/test_ospool_jobs.py.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from bakery.verify.pool import throwaway_pool as pools
 from bakery.verify.pool.throwaway_pool import SUBMITTER, Pool
 from tests.boot.life import conf, configure, explained, machines
 from tests.conftest import BASE, command
-from tests.integration.test_ospool_jobs import ospool_image, ospool_root
-from tests.integration.test_worker_jobs import JOBS
+from tests.integration.worker.test_ospool_jobs import ospool_image, ospool_root
+from tests.integration.worker.test_worker_jobs import JOBS
 
 __all__ = ["ospool_image", "ospool_root"]  # fixtures
 

@@ -25,7 +25,7 @@ from bakery.store.locks import exclusive_lock
 from bakery.store.store import Store
 from provisioner.disk.file_systems import mount_root, wait_unmounted
 from provisioner.process import run
-from provisioner.targets.chroot import Chroot, Loan
+from provisioner.targets.chroot import Chroot, TemporaryRepositories
 
 BASE = bases.find(bases.DEFAULT)
 Release = Literal["7", "9"]
@@ -209,9 +209,11 @@ class _Workshop:
 def _workshop(root: Path, store: Store) -> Iterator[_Workshop]:
     packages = store.packages("trixie")
     with exclusive_lock(packages):  # apt allows one writer
-        loan = Loan(mirror.find().sources("trixie"), mirror.preferences("trixie"), packages)
+        repositories = TemporaryRepositories(
+            mirror.find().sources("trixie"), mirror.preferences("trixie"), packages
+        )
         (root / OURS[1:]).mkdir(mode=0o755)
-        target = Chroot(root, loan)
+        target = Chroot(root, repositories)
         try:
             yield _Workshop(root, target)
         finally:

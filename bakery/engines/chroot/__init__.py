@@ -1,1 +1,1 @@
-"""The engine `chroot`: a mounted copy of the base, changed in place. Needs root."""
+"""The engine `chroot`: changes a mounted copy of the base in place. Requires root."""

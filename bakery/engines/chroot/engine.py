@@ -1,4 +1,7 @@
-"""The quick engine: a copy of the base, mounted and changed in place, no machine booted. Needs root."""
+"""The chroot engine: mount a copy of the base and change it in place, without a virtual machine.
+
+Requires root.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from bakery.runtime import mirror, qemu_img, sandbox
 from bakery.store.locks import exclusive_lock
 from bakery.store.store import Store
 from provisioner import plan as plans
-from provisioner.checkpoints import Wanted
+from provisioner.checkpoints import Policy
 from provisioner.events import Monitor, note, phase
 from provisioner.plan import Plan
 
@@ -25,15 +28,18 @@ TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk", "fstrim"
 
 @dataclass(frozen=True)
 class Repositories:
-    """Where packages come from; the texts are deb822 as in sources.list.d, and nothing enters an id."""
+    """Package sources of one bake; they are not part of any id.
+
+    `distribution` and `more` are deb822 texts as in sources.list.d; `urls` maps repository ids to mirrors.
+    """
 
     release: str
     distribution: str
-    more: str = ""  # seen by optional roles alone, so that no checkpoint of another image is made of them
-    urls: Mapping[str, str] = field(default_factory=dict)  # by the ids of repositories, instead of theirs
+    more: str = ""  # for optional roles only: other images share the checkpoints before these roles
+    urls: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, role: str) -> str:
-        """All that this role sees beside what the machine itself defines."""
+        """The sources of this role in addition to those that the image itself defines."""
         return "\n".join(filter(None, (self.distribution, self.more_of(role))))
 
     def more_of(self, role: str) -> str:
@@ -42,7 +48,7 @@ class Repositories:
 
 @dataclass(frozen=True)
 class _Bake:
-    """What the sandboxes of one bake share. Its disk is `work`/disk.raw."""
+    """What all sandboxes of one bake share. The disk is `work`/disk.raw."""
 
     plan: Plan
     store: Store
@@ -59,7 +65,7 @@ class _Bake:
         return self.store.packages(self.repositories.release)
 
     def more_at(self, step: int) -> str:
-        """The package sources that only the step's role sees."""
+        """The sources for the role of this step only."""
         return self.repositories.more_of(self.plan.steps[step].role)
 
 
@@ -69,16 +75,19 @@ def bake(
     repositories: Repositories,
     work: Path,
     monitor: Monitor,
-    keep: Wanted = "auto",
+    keep: Policy = "auto",
 ) -> Path:
-    """The finished, sealed raw disk in `work`. The base must be in the store, and stay there."""
+    """Return the finished, sealed raw disk in `work`.
+
+    The base must be in the store, protected from removal by the caller.
+    """
     this, release = _Bake(plan, store, repositories, work, monitor), repositories.release
     (work / "apt.sources").write_text(repositories.distribution)
     (work / "apt.preferences").write_text(mirror.preferences(release))
     this.packages.mkdir(parents=True, exist_ok=True)
-    # apt allows one writer. Who waited starts from the checkpoints that the other made meanwhile.
+    # apt allows one writer. A bake that waited can use the checkpoints that the other has written.
     with exclusive_lock(
-        this.packages, lambda: note(monitor, f"Another bake installs packages of {release}; waiting.")
+        this.packages, lambda: note(monitor, f"Another bake is installing packages for {release}. Waiting.")
     ):
         os.utime(this.packages)
         started = time.monotonic()
@@ -88,43 +97,42 @@ def bake(
 
 
 def _copy_nearest(this: _Bake) -> int:
-    """Make the disk to work on; the number of steps it has behind it."""
+    """Create the working disk; return the number of steps already applied to it."""
     with checkpoints.nearest(this.plan, this.store, this.monitor) as (done, start):
         with phase(this.monitor, "copy the base" if not done else "copy the checkpoint"):
             qemu_img.to_raw(start, this.disk)
         return done
 
 
-def _apply_from(done: int, copying: float, keep: Wanted, this: _Bake) -> None:
-    """The steps that are not done, with checkpoints where they pay.
+def _apply_from(done: int, copying: float, keep: Policy, this: _Bake) -> None:
+    """Apply the remaining steps, writing checkpoints where they save time.
 
-    How long one takes to write is first guessed from `copying`, a disk's copy in seconds, then known.
+    The time to write one is first estimated from `copying` (seconds to copy a disk), then measured.
     """
     writing = copying
     while done < len(this.plan.steps):
-        done, is_worth_keeping = _apply(done, _stretch(done, this), keep, writing, this)
+        done, is_worth_keeping = _apply(done, _sandbox_end(done, this), keep, writing, this)
         if is_worth_keeping:
             started = time.monotonic()
             checkpoints.keep(this.disk, this.plan, done, this.store, this.work, this.monitor)
             writing = time.monotonic() - started
 
 
-def _stretch(done: int, this: _Bake) -> int:
-    """How far one sandbox goes at most: to where roles that see more package sources begin or end."""
+def _sandbox_end(done: int, this: _Bake) -> int:
+    """The step at which a sandbox must end: where the additional sources of the roles change."""
     total = len(this.plan.steps)
     return next((end for end in range(done, total) if this.more_at(end) != this.more_at(done)), total)
 
 
-def _apply(first: int, last: int, keep: Wanted, writing: float, this: _Bake) -> tuple[int, bool]:
-    """Apply steps in a sandbox, up to `last` or to the end of a role after which a checkpoint pays.
+def _apply(first: int, last: int, keep: Policy, writing: float, this: _Bake) -> tuple[int, bool]:
+    """Apply steps in a sandbox, up to `last` or to the end of a role after which a checkpoint saves time.
 
-    Returns the next step and whether a checkpoint pays here; the caller writes it once the disk is
-    unmounted.
+    Returns the next step, and whether to write a checkpoint now that the disk is unmounted.
     """
     work = this.work
     (work / "more.sources").write_text(this.more_at(first))
     command = [
-        # -P: nothing of the folder the user happens to be in is imported, least of all as root.
+        # -P: import nothing from the current folder, above all not as root.
         *(sys.executable, "-P", "-m", "provisioner", "apply"),
         *("--disk", str(this.disk)),
         *("--from", str(first), "--to", str(last)),
@@ -133,5 +141,5 @@ def _apply(first: int, last: int, keep: Wanted, writing: float, this: _Bake) -> 
         *("--preferences", str(work / "apt.preferences"), "--package-cache", str(this.packages)),
         *(f"--repository-url={name}={url}" for name, url in this.repositories.urls.items()),
     ]
-    told = sandbox.run_module(command, json.dumps(plans.to_json(this.plan)).encode(), this.monitor)
-    return told["steps"], told["keep"]
+    result = sandbox.run_module(command, json.dumps(plans.to_json(this.plan)).encode(), this.monitor)
+    return result["steps"], result["keep"]

@@ -1,4 +1,4 @@
-"""A look into an image: a shell in its root directory, on a copy, so that the image stays as it is."""
+"""Open a shell in the root directory of an image. It works on a copy; the image does not change."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from provisioner.process import run
 TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk")
 
 
-def look(image: Path, command: Sequence[str], store: Store) -> int:
-    """Run a command in the image's root, or bash, at our own terminal; its exit status.
+def run_on_copy(image: Path, command: Sequence[str], store: Store) -> int:
+    """Run `command` (default: bash) in the root of a copy of the image, on the caller's terminal.
 
-    Raises BadInput, MissingHere.
+    Returns the exit status. Raises BadInput: there is no such image; MissingHere: not root, or no tools.
     """
     if not image.is_file():
-        raise BadInput(f"{image} is no file.")
+        raise BadInput(f"{image} is not a file.")
     require_root()
     run.require(*TOOLS)
     with work_folder(store) as work:

@@ -1,7 +1,8 @@
-"""All that one `packer build` of packer/worker.pkr.hcl reads: variables, seed, keys and task, in a folder.
+"""Write the input files of one `packer build` of packer/worker.pkr.hcl: variables, seed, keys and task.
 
-bake-image's own builds and those of people who start packer themselves (`--packer-files`) use the same.
-Keys and seed are good for this one machine; their files are 0600, and variables go by file, never argv.
+bake-image uses them for its own builds and writes them for users who run packer themselves
+(`--packer-files`). Keys and seed are valid for this one machine. The files have mode 0600, and variables
+are passed in a file, never in argv.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from bakery.engines.chroot.engine import Repositories
 from bakery.engines.packer import guest, slirp
 from bakery.engines.packer.disk_layers import Disk
 from bakery.engines.packer.guest import Task
-from bakery.engines.packer.temporary_repositories import Loan
+from bakery.engines.packer.temporary_repositories import TemporaryRepositories
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.vm import new_key
 from bakery.runtime import data, mirror, qemu_img
 from bakery.runtime.files import write_private
 from bakery.userdata.delivery import nocloud
-from provisioner.checkpoints import Wanted
+from provisioner.checkpoints import Policy
 from provisioner.plan import Plan
 
 TEMPLATE = data.PACKER / "worker.pkr.hcl"
 VARIABLES = "worker.pkrvars.json"
-FOLDER = "packer"  # in a bake's work folder
-# Seconds that a machine with KVM may take until root is let in; a slower one gets more.
-SSH_LIMIT = 240
-# Run in QEMU's place, as packer notices neither that QEMU ended nor what it said, and removes its own
-# output folder when a step fails: the disk has a second name.
+FOLDER = "packer"  # in the work folder of a bake
+# Seconds that a machine with KVM may take until root can log in; emulated ones get more.
+SSH_TIMEOUT = 240
+# Wraps QEMU, because packer reports neither its exit nor its messages. Packer also removes its output
+# folder when a step fails: the hard link keeps the disk.
 _QEMU = """\
 #!/bin/sh
 case "$1" in -version | --version) exec qemu-system-x86_64 "$@" ;; esac
@@ -45,7 +46,7 @@ echo $? >qemu.status
 
 @dataclass(frozen=True)
 class Files:
-    """What is in the folder, or will be."""
+    """The paths of the files of one packer build."""
 
     folder: Path
 
@@ -55,12 +56,12 @@ class Files:
 
     @property
     def output(self) -> Path:
-        """Packer's; it removes the folder when something fails."""
+        """The output folder of packer, which packer removes when a build fails."""
         return self.folder / "output"
 
     @property
     def disk(self) -> Path:
-        """The first layer that the machine writes to, over what it starts from."""
+        """The first overlay that the machine writes to; its backing file is the start disk."""
         return self.folder / "disk.qcow2"
 
     @property
@@ -94,7 +95,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Start:
-    """The disk to start from (qcow2), and how many of the plan's steps it has behind it."""
+    """The disk to start from (qcow2), and the number of steps already applied to it."""
 
     disk: Path
     done: int
@@ -106,11 +107,11 @@ def write(
     start: Start,
     repositories: Repositories,
     accelerator: Accelerator,
-    keep: Wanted | None = None,
+    keep: Policy | None = None,
 ) -> Files:
-    """The files, in a folder that nobody else can read.
+    """Write the files into `folder`, which only its owner can read.
 
-    `keep` says which checkpoints bake-image wants; None: people start packer, and nobody listens.
+    `keep` is the checkpoint policy of bake-image; None if a user runs packer, without bake-image.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     files = Files(folder)
@@ -121,7 +122,7 @@ def write(
         start.done,
         str(login),
         str(host.with_suffix(".pub")),
-        _loan(plan, repositories),
+        _temporary_repositories(plan, repositories),
         keep is not None,
         keep and Disk(str(files.monitor), str(files.disk), qemu_img.virtual_size(start.disk), keep),
     )
@@ -131,13 +132,13 @@ def write(
     if keep:
         files.qemu.write_text(_QEMU.format(folder=_quoted(folder)))
         files.qemu.chmod(0o700)
-    variables = _variables(files, start, login, accelerator, watched=keep is not None)
+    variables = _variables(files, start, login, accelerator, monitored=keep is not None)
     write_private(files.variables, (json.dumps(variables, indent=1) + "\n").encode())
     return files
 
 
-def _loan(plan: Plan, repositories: Repositories) -> Loan:
-    return Loan(
+def _temporary_repositories(plan: Plan, repositories: Repositories) -> TemporaryRepositories:
+    return TemporaryRepositories(
         mirror.preferences(repositories.release),
         {step.role: repositories.of(step.role) for step in plan.steps},
         {name: slirp.seen_from_guest(name, url) for name, url in repositories.urls.items()},
@@ -154,8 +155,11 @@ def _new_key(folder: Path) -> Path:
 
 
 def _seed(login: Path, host: Path) -> dict[str, bytes]:
-    """root is let in by the key, and no account made; of cloud-init's modules only this one runs."""
-    told = {
+    """A NoCloud seed that lets root log in with the key and creates no account.
+
+    Of the cloud-init modules only `ssh` runs.
+    """
+    config = {
         "users": [],
         "disable_root": False,
         "ssh_pwauth": False,
@@ -171,15 +175,15 @@ def _seed(login: Path, host: Path) -> dict[str, bytes]:
         "instance-id": f"iid-{secrets.token_hex(4)}",
         "public-keys": [login.with_suffix(".pub").read_text().strip()],
     }
-    # JSON is YAML. Without a host name in it the machine keeps the base's.
+    # JSON is valid YAML. Without a host name in the seed, the machine keeps that of the base.
     return {
         "meta-data": (json.dumps(about) + "\n").encode(),
-        "user-data": f"#cloud-config\n{json.dumps(told)}\n".encode(),
+        "user-data": f"#cloud-config\n{json.dumps(config)}\n".encode(),
     }
 
 
 def _variables(
-    files: Files, start: Start, login: Path, accelerator: Accelerator, *, watched: bool
+    files: Files, start: Start, login: Path, accelerator: Accelerator, *, monitored: bool
 ) -> dict[str, Any]:
     options = dict(zip(accelerator.options[::2], accelerator.options[1::2], strict=True))
     return {
@@ -189,11 +193,11 @@ def _variables(
         "key": str(login),
         "task": str(files.folder / "task.json"),
         "output": str(files.output),
-        "disk": str(files.disk if watched else files.output / "disk.qcow2"),
+        "disk": str(files.disk if monitored else files.output / "disk.qcow2"),
         "serial": str(files.serial),
         "python": sys.executable,
         "accelerator": options["-accel"],
         "cpu": options["-cpu"],
-        "qemu": str(files.qemu) if watched else "qemu-system-x86_64",
-        "ssh_timeout": f"{SSH_LIMIT * accelerator.slowdown:.0f}s",
+        "qemu": str(files.qemu) if monitored else "qemu-system-x86_64",
+        "ssh_timeout": f"{SSH_TIMEOUT * accelerator.slowdown:.0f}s",
     }

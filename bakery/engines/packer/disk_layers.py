@@ -1,8 +1,9 @@
-"""The disk of a machine that runs and becomes an image, put aside as it is between two roles.
+"""External snapshots of the disk of a running machine, taken between two roles.
 
-The machine is brought to rest first: what only this boot has made, the way in above all, is taken from
-the disk into memory, free space is given back, so that nothing of it can be found there, and the file
-system is frozen, which makes it as clean as an unmounted one. QEMU then goes on in a new layer.
+Before a snapshot, the files that only this boot has created (login key, host keys, machine-id) are moved
+from the disk into memory. Free space is trimmed, so that no deleted data remains readable, and the file
+system is frozen, which leaves it as clean as an unmounted one. QEMU then writes to a new overlay; the
+previous file becomes its backing file and does not change any more.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from pathlib import Path
 
 from bakery.engines.packer import qmp
 from provisioner.actions import Put
-from provisioner.checkpoints import Wanted
+from provisioner.checkpoints import Policy
 from provisioner.plan import Plan
 from provisioner.process import run
 from provisioner.targets import OnLine, Target
 
-DRIVE = "system"  # its id in packer/worker.pkr.hcl
-# As a file system's blocks: what the guest gives back of larger ones would stay readable.
+DRIVE = "system"  # the id of the drive in packer/worker.pkr.hcl
+# The size of file system blocks: of larger clusters, trimmed blocks would remain readable.
 CLUSTER = "cluster_size=4k"
 _IDENTITY = "/etc/machine-id"
 
-# Of root's folder for keys only what the boot has made. A connection that is lost now is lost for good,
-# as nobody is let in; it is a matter of seconds.
-_REST = r"""
+# root/.ssh is removed only if this boot has created it. While its keys are gone, a lost connection cannot
+# be restored; that lasts a few seconds.
+_FREEZE = r"""
 set -eu
 cd /
 boot=$(awk '$1 == "btime" { print $2 }' /proc/stat)
@@ -43,7 +44,7 @@ sync
 fstrim /
 fsfreeze --freeze /
 """
-_GO_ON = """\
+_THAW = """\
 set -eu
 fsfreeze --unfreeze /
 tar -C / -xpf /run/worker-bakery.aside
@@ -53,45 +54,48 @@ rm /run/worker-bakery.aside
 
 @dataclass(frozen=True)
 class Disk:
-    """Where QEMU is to be reached, what it writes to at first, and when it is to put that aside."""
+    """The disk of a running machine, and after which roles to take a snapshot of it."""
 
-    monitor: str  # path of its socket
-    first: str  # path of the first layer; the next ones lie beside it
-    size: int  # bytes that the machine sees
-    wanted: Wanted
+    monitor: str  # path of the QMP socket
+    first: str  # path of the first overlay; later ones are in the same folder
+    size: int  # virtual size in bytes
+    policy: Policy
 
 
-def layer_after(first: Path, steps: int) -> Path:
-    """What is written to after so many of the plan's steps."""
+def overlay_after(first: Path, steps: int) -> Path:
+    """The path of the overlay that QEMU writes to after this number of steps."""
     return first.with_name(f"{first.stem}-{steps}.qcow2")
 
 
-def last(first: Path) -> Path:
-    """The layer that is on top of all others; `first`, if there is none over it."""
+def top(first: Path) -> Path:
+    """The top overlay of the backing chain; `first` if it is the only one."""
     over = first.parent.glob(f"{first.stem}-*.qcow2")
     return max(over, key=lambda path: int(path.stem.rpartition("-")[2]), default=first)
 
 
-def put_aside(disk: Disk, plan: Plan, steps: int, machine: Target, on_line: OnLine) -> Path:
-    """The layer that has so many of the plan's steps behind it, and that nobody writes to any more."""
-    done = last(Path(disk.first))
-    layer = layer_after(Path(disk.first), steps)
-    _empty(layer, done, disk.size)
-    machine.run(("env", f"identity={_identity(plan)}", "sh", "-c", _REST), on_line)
+def snapshot(disk: Disk, plan: Plan, steps: int, machine: Target, on_line: OnLine) -> Path:
+    """Take a snapshot after `steps` steps; return the file with that state, now read-only.
+
+    Raises BakeryError: QEMU refused; and what the target raises. The machine is thawed in any case.
+    """
+    done = top(Path(disk.first))
+    layer = overlay_after(Path(disk.first), steps)
+    _create_overlay(layer, done, disk.size)
+    machine.run(("env", f"identity={_machine_id(plan)}", "sh", "-c", _FREEZE), on_line)
     try:
-        qmp.write_to(Path(disk.monitor), DRIVE, layer)
+        qmp.snapshot(Path(disk.monitor), DRIVE, layer)
     finally:
-        machine.run(("sh", "-c", _GO_ON), on_line)
+        machine.run(("sh", "-c", _THAW), on_line)
     return done
 
 
-def _empty(layer: Path, over: Path, size: int) -> None:
-    # -u: what it lies over is in use.
+def _create_overlay(layer: Path, over: Path, size: int) -> None:
+    # -u: do not open the backing file, which QEMU is using.
     argv = ["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-o", CLUSTER]
     run.call([*argv, "-b", str(over), "-F", "qcow2", str(layer), str(size)])
 
 
-def _identity(plan: Plan) -> str:
-    """What the plan's seal makes of it: that of a machine which has not booted yet."""
+def _machine_id(plan: Plan) -> str:
+    """The content that the seal writes to /etc/machine-id: that of a machine before its first boot."""
     put = [action for step in plan.steps for action in step.actions if isinstance(action, Put)]
     return next((each.data.decode() for each in put if each.path == _IDENTITY), "")

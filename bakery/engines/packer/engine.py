@@ -1,8 +1,8 @@
-"""The engine that boots: packer runs a virtual machine of the base, and our provisioner works in it by ssh.
+"""The packer engine: packer boots the base in a virtual machine, and our provisioner changes it over ssh.
 
-No disk is mounted here, so that it works for who is not root, and for file systems that this kernel does
-not know. It starts from a checkpoint of the store, whichever engine wrote it. Where it keeps one itself,
-the machine has put a layer of its disk aside (bakery/engines/packer/disk_layers.py) and goes on meanwhile.
+It mounts no disk, so it does not require root and supports file systems that this kernel does not know.
+It resumes from the checkpoints of either engine. Its own checkpoints are snapshots of the running machine
+(bakery/engines/packer/disk_layers.py), which continues while they are written to the store.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from bakery.engines.chroot.engine import Repositories
 from bakery.engines.packer import build_files, disk_layers, machine_readable, qmp
 from bakery.engines.packer import program as packer_program
 from bakery.engines.packer.build_files import Files, Start
-from bakery.engines.packer.machine_readable import Said
+from bakery.engines.packer.machine_readable import Message
 from bakery.machines import serial
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.serial import Diagnosis
 from bakery.runtime import qemu_img
 from bakery.store.store import Store
 from provisioner import errors
-from provisioner.checkpoints import Wanted
+from provisioner.checkpoints import Policy
 from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
 from provisioner.events import Event, Monitor, keep_log, line, phase, warn
 from provisioner.plan import Plan
 from provisioner.process import run
 from provisioner.process.scrub import scrub
 
-_PAUSE = 0.2  # seconds between two looks
-_LET_GO = 2  # seconds that packer may take to notice what we have noticed, and QEMU to end
-_MORE_PORTS = 3
-_PORT_TAKEN = "Could not set up host forwarding rule"  # as QEMU says it
-_FULL = 4 << 20  # bytes left of a disk that QEMU could not write to any more
-_BOOT = "boot the machine, until ssh lets us in"
+_POLL_SECONDS = 0.2
+_EXIT_SECONDS = 2  # that packer may take to notice that the machine has ended, and QEMU to quit
+_PORT_RETRIES = 3
+_PORT_TAKEN = "Could not set up host forwarding rule"  # a message of QEMU
+_FULL = 4 << 20  # bytes; QEMU cannot write to a disk with less free space
+_BOOT = "boot the machine and wait for ssh"
 
 
 def bake(
@@ -49,29 +49,33 @@ def bake(
     accelerator: Accelerator,
     work: Path,
     monitor: Monitor,
-    keep: Wanted = "auto",
+    keep: Policy = "auto",
 ) -> Path:
-    """The finished, sealed raw disk in `work`. The base must be in the store, and stay there."""
+    """Return the finished, sealed raw disk in `work`.
+
+    The base must be in the store, protected from removal by the caller. Raises what `build` raises, and
+    MissingHere: packer, its qemu plugin or another tool is missing.
+    """
     run.require(*packer_program.TOOLS)
     packer_program.find()
     with checkpoints.nearest(plan, store, monitor) as (done, start):
         folder = work / build_files.FOLDER
         files = build_files.write(folder, plan, Start(start, done), repositories, accelerator, keep)
-        build(files, _Keeper(plan, store, work, monitor))
-        return _copied(files, work, monitor)
+        build(files, _CheckpointWriter(plan, store, work, monitor))
+        return _copy_disk(files, work, monitor)
 
 
-def _copied(files: Files, work: Path, monitor: Monitor) -> Path:
+def _copy_disk(files: Files, work: Path, monitor: Monitor) -> Path:
     disk = work / "disk.raw"
     with phase(monitor, "copy the machine's disk"):
-        qemu_img.to_raw(disk_layers.last(files.disk), disk)
+        qemu_img.to_raw(disk_layers.top(files.disk), disk)
     shutil.rmtree(files.folder)
     return disk
 
 
 @dataclass(frozen=True)
-class _Keeper:
-    """A monitor that keeps the layers which the machine has put aside, and passes on all else."""
+class _CheckpointWriter:
+    """A monitor that writes snapshots of the machine to the store and forwards all other events."""
 
     plan: Plan
     store: Store
@@ -88,27 +92,28 @@ class _Keeper:
 
 
 def build(files: Files, monitor: Monitor) -> None:
-    """`packer build`, again if the port that packer has chosen was taken before QEMU had it.
+    """Run `packer build`; retry if another process took the port that packer had chosen for ssh.
 
-    Raises what our provisioner reported, and for all else what `_cause` makes of it.
+    Raises the error that our provisioner reported, otherwise DiskFull, Unreachable, CommandFailed or
+    BakeryError.
     """
-    cause = _once(files, monitor)
-    for _ in range(_MORE_PORTS):
+    cause = _run_packer(files, monitor)
+    for _ in range(_PORT_RETRIES):
         if cause is None or _PORT_TAKEN not in _text(files.qemu_log):
             break
-        warn(monitor, "Somebody else took the port that was to lead to the machine; another is tried.")
-        for left in (files.qemu_status, files.qemu_log, files.stream):
-            left.unlink(missing_ok=True)
+        warn(monitor, "Another process took the port forwarded to the machine. Trying another port.")
+        for path in (files.qemu_status, files.qemu_log, files.stream):
+            path.unlink(missing_ok=True)
         shutil.rmtree(files.output, ignore_errors=True)
-        cause = _once(files, monitor)
+        cause = _run_packer(files, monitor)
     if cause:
         for log in (files.serial, files.stream, files.log, files.qemu_log):
             keep_log(monitor, log)
         raise cause
 
 
-def _once(files: Files, monitor: Monitor) -> BakeryError | None:
-    """In a sandbox: when we die, so do packer, its plugins and QEMU."""
+def _run_packer(files: Files, monitor: Monitor) -> BakeryError | None:
+    """Run packer in a sandbox: if this process dies, so do packer, its plugins and QEMU."""
     argv = [
         "packer",
         "build",
@@ -121,158 +126,158 @@ def _once(files: Files, monitor: Monitor) -> BakeryError | None:
             "PACKER_CACHE_DIR": str(files.folder / "cache"),
             "PACKER_LOG": "1",
             "PACKER_LOG_PATH": str(files.log),
-            "TMPDIR": ".",  # short: there are sockets in it
+            "TMPDIR": ".",  # short, because the paths of sockets in it are limited to 108 bytes
         }
     )
     files.log.touch(0o600)
-    heard = _Heard(monitor)
+    output = _Output(monitor)
     with run.background(run.sandbox_argv(argv), log=files.stream, env=env, cwd=files.folder) as process:
-        status = _listen(process, files, heard)
-    return None if status == 0 and heard.done else _cause(files, heard, status)
+        status = _follow(process, files, output)
+    return None if status == 0 and output.done else _cause(files, output, status)
 
 
-def _listen(process: Popen[bytes], files: Files, heard: _Heard) -> int | None:
-    """Until packer ends; its status, or None if the machine had ended and packer did not notice."""
+def _follow(process: Popen[bytes], files: Files, output: _Output) -> int | None:
+    """Read packer's output until it exits; its status, or None if only the machine has ended."""
     until, console = float("inf"), _Console(files.serial)
     with closing(_Stream(files.stream)) as stream:
         while time.monotonic() < until:
-            status = process.poll()  # before the look: nothing is written after it
-            heard.rows(stream.rows())
+            status = process.poll()  # before reading: nothing is written after the exit
+            output.read(stream.rows())
             if status is not None:
                 return status
             ended = until == float("inf") and (files.qemu_status.exists() or console.is_final())
-            if ended and not heard.done:
-                until = time.monotonic() + _LET_GO
-            time.sleep(_PAUSE)
-    _switch_off(files)
+            if ended and not output.done:
+                until = time.monotonic() + _EXIT_SECONDS
+            time.sleep(_POLL_SECONDS)
+    _quit_qemu(files)
     return None
 
 
-def _switch_off(files: Files) -> None:
-    """By QEMU itself, so that the disk has all that the guest wrote to it."""
+def _quit_qemu(files: Files) -> None:
+    """Have QEMU quit, so that it flushes the guest's writes to the disk."""
     if files.qemu_status.exists():
         return
-    with suppress(BakeryError), qmp.connected(files.monitor) as qemu_img:
-        qemu_img.execute("quit")
-    until = time.monotonic() + _LET_GO
+    with suppress(BakeryError), qmp.connected(files.monitor) as qemu:
+        qemu.execute("quit")
+    until = time.monotonic() + _EXIT_SECONDS
     while not files.qemu_status.exists() and time.monotonic() < until:
-        time.sleep(_PAUSE)
+        time.sleep(_POLL_SECONDS)
 
 
 @dataclass
 class _Console:
-    """The serial console, looked at whenever it has grown."""
+    """The log of the serial console; it is diagnosed again whenever it has grown."""
 
     path: Path
     seen: int = 0
 
     def is_final(self) -> bool:
-        """Whether it says that this machine will never answer again."""
+        """Whether the console shows an error that the machine cannot recover from."""
         size = self.path.stat().st_size
         grown, self.seen = size > self.seen, size
         return grown and _final(self.path) is not None
 
 
 @dataclass
-class _Heard:
-    """What packer said, with all of it that is for the user passed on."""
+class _Output:
+    """Interprets the output of packer and forwards what concerns the user to `monitor`."""
 
     monitor: Monitor
-    lines: list[Said] = field(default_factory=list)
-    error: Event | None = None  # of our provisioner
+    lines: list[Message] = field(default_factory=list)
+    error: Event | None = None  # reported by our provisioner
     done: bool = False
-    began: float = 0.0  # when it began to wait for ssh
+    waiting_since: float = 0.0  # when it waiting_since to wait for ssh
 
-    def rows(self, rows: Iterator[str]) -> None:
+    def read(self, rows: Iterator[str]) -> None:
         for row in rows:
-            said = machine_readable.parse(row)
-            if said is None:
+            message = machine_readable.parse(row)
+            if message is None:
                 line(self.monitor, row)
                 continue
-            self._hear(said)
+            self._handle(message)
 
-    def _hear(self, said: Said) -> None:
-        if said.kind != "ui" or said.is_error:
-            self.lines.append(said)
-        for event in machine_readable.events(said):
+    def _handle(self, message: Message) -> None:
+        if message.kind != "ui" or message.is_error:
+            self.lines.append(message)
+        for event in machine_readable.events(message):
             match event:
                 case {"event": "error"}:
                     self.error = event
                 case {"event": "result"}:
                     self.done = True
                 case {"event": "line", "text": text}:
-                    self._output(str(text))
+                    self._text(str(text))
                 case _:
                     self.monitor.emit(event)
 
-    def _output(self, text: str) -> None:
-        """The time until root is let in is a phase like others; packer says when it begins and ends."""
+    def _text(self, text: str) -> None:
+        """Turn packer's messages about waiting for ssh into a phase; forward other lines."""
         if text.startswith("Waiting for SSH"):
-            self.began = time.monotonic()
+            self.waiting_since = time.monotonic()
             self.monitor.emit({"event": "begin", "name": _BOOT})
-        elif text.startswith("Connected to SSH") and self.began:
-            seconds = round(time.monotonic() - self.began, 1)
+        elif text.startswith("Connected to SSH") and self.waiting_since:
+            seconds = round(time.monotonic() - self.waiting_since, 1)
             self.monitor.emit({"event": "end", "name": _BOOT, "seconds": seconds})
         else:
             line(self.monitor, text)
 
 
 class _Stream:
-    """A file that grows, line by line; scrubbed, as nobody else has read what packer writes."""
+    """Reads complete lines of a growing file, with secrets removed."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("r", encoding="utf-8", errors="replace")
-        self._begun = ""
+        self._partial = ""
 
     def rows(self) -> Iterator[str]:
-        """The lines that are whole and were not handed out yet."""
+        """The complete lines that have not been returned yet."""
         while True:
-            self._begun += self._file.readline()
-            if not self._begun.endswith("\n"):
+            self._partial += self._file.readline()
+            if not self._partial.endswith("\n"):
                 return
-            row, self._begun = self._begun.rstrip("\n"), ""
+            row, self._partial = self._partial.rstrip("\n"), ""
             yield scrub(row)
 
     def close(self) -> None:
         self._file.close()
 
 
-def _cause(files: Files, heard: _Heard, status: int | None) -> BakeryError:
-    """Why there is no image, as one of our errors."""
+def _cause(files: Files, output: _Output, status: int | None) -> BakeryError:
+    """The reason why packer produced no image, as an error."""
     if shutil.disk_usage(files.folder).free < _FULL:
         return DiskFull(
-            f"The disk is full: the machine's own disk grew in {files.folder}.",
+            f"No space left on device for the disk of the virtual machine in {files.folder}.",
             "Free some space, or set WORKER_BAKERY_CACHE to a folder on a larger disk.",
         )
-    if _final(files.serial) and not heard.done:
-        return Unreachable(f"The machine will not answer any more. {_console(files)}")
-    if heard.error:
-        return errors.from_event(heard.error)
-    if files.qemu_status.exists() and not heard.done:
+    if _final(files.serial) and not output.done:
+        return Unreachable(f"The virtual machine failed. {_console(files)}")
+    if output.error:
+        return errors.from_event(output.error)
+    if files.qemu_status.exists() and not output.done:
         ended = int(_text(files.qemu_status) or "-1")
         return CommandFailed(
             "qemu-system-x86_64", ended, f"{_text(files.qemu_log)}\n{_console(files)}".strip()
         )
-    told = "\n".join(machine_readable.errors(heard.lines))
-    if not told:
+    reasons = "\n".join(machine_readable.errors(output.lines))
+    if not reasons:
         return BakeryError(
-            f"packer ended before the image was done, and did not say why. {_last(files)}",
-            "Was it killed, by somebody or for want of memory? The next bake starts afresh.",
+            f"packer exited before the image was finished and reported no error. {_last(files)}",
+            "Check whether it was killed, for example by the out-of-memory killer (dmesg), and retry.",
         )
-    return _of_ssh(told, files) or run.failure(("packer", "build"), status or 1, told)
+    return _ssh_failure(reasons, files) or run.failure(("packer", "build"), status or 1, reasons)
 
 
-def _of_ssh(told: str, files: Files) -> BakeryError | None:
-    """If nobody was let in. The one place that knows packer's words for it."""
-    if "Timeout waiting for SSH" in told:
+def _ssh_failure(reasons: str, files: Files) -> BakeryError | None:
+    """The error if the login failed, else None. Only this function depends on packer's messages for it."""
+    if "Timeout waiting for SSH" in reasons:
         return Unreachable(
-            f"The machine did not let us in by ssh in time. {_console(files)}",
-            "Its console says how far it came. The base must have cloud-init with NoCloud, and sshd.",
+            f"Timed out waiting for ssh on the virtual machine. {_console(files)}",
+            "Check the console log. The base must have sshd, and cloud-init with the datasource NoCloud.",
         )
-    if "authentication" in told or "unable to authenticate" in told:
+    if "authentication" in reasons or "unable to authenticate" in reasons:
         return Unreachable(
-            f"The machine's ssh server refused the key of this bake. {_console(files)}",
-            "The base's cloud-init did not take the seed: does it have the datasource NoCloud?",
+            f"The ssh server of the virtual machine rejected the key of this bake. {_console(files)}",
+            "cloud-init on the base ignored the seed. Check that its datasource NoCloud is enabled.",
         )
     return None
 
@@ -285,13 +290,13 @@ def _final(console: Path) -> Diagnosis | None:
 def _console(files: Files) -> str:
     seen = _text(files.serial)
     found = serial.diagnose(seen)
-    last = f"The last lines of its console:\n{serial.last_lines(seen, run.TAIL_LINES)}\n" if seen else ""
+    last = f"The last lines of the console:\n{serial.last_lines(seen, run.TAIL_LINES)}\n" if seen else ""
     return f"{found} {found.hint} {last}" if found else last
 
 
 def _last(files: Files) -> str:
     last = "\n".join(_text(files.stream).splitlines()[-run.TAIL_LINES :])
-    return f"Its last lines:\n{last}\n"
+    return f"The last lines of its output:\n{last}\n"
 
 
 def _text(path: Path) -> str:

@@ -1,15 +1,16 @@
 """`python -m bakery.engines.packer.guest TASK PORT`: apply a plan to the machine that packer booted.
 
-packer/worker.pkr.hcl runs this as its one provisioner. TASK is a file that holds a `Task`, PORT is where
-the machine's ssh server is to be reached on 127.0.0.1. What is done is what the chroot engine does, and
-in the end the disk holds the same: what the boot itself made is removed before the first step, package
-sources are lent by APT_CONFIG and lie in memory, and the plan's seal removes the way in.
+packer/worker.pkr.hcl runs this as its only provisioner. TASK is a JSON file with a `Task`; the ssh server
+of the machine listens on 127.0.0.1:PORT. The resulting disk has the same content as with the chroot engine:
+files created by the boot are removed before the first step, temporary repositories are in memory
+(APT_CONFIG), and the seal of the plan removes the login key.
 
-At the ends of roles the disk is put aside (`layers`) for whoever keeps checkpoints:
+With checkpoints, a snapshot of the disk is taken at the ends of roles
+(bakery/engines/packer/disk_layers.py):
 
-    {"event": "checkpoint", "steps": 7, "disk": "/…/disk.qcow2"}    a layer that has 7 steps behind it
+    {"event": "checkpoint", "steps": 7, "disk": "/…/disk.qcow2"}    the disk after 7 steps
 
-With `marked`, events go to stdout as lines that begin with EVENT, else as text for people.
+With `json_events`, events are printed to stdout as lines that begin with EVENT; otherwise as plain text.
 """
 
 from __future__ import annotations
@@ -27,37 +28,37 @@ from urllib.parse import unquote
 
 from bakery.engines.packer import disk_layers, temporary_repositories
 from bakery.engines.packer.disk_layers import Disk
-from bakery.engines.packer.temporary_repositories import Borrower, Loan
+from bakery.engines.packer.temporary_repositories import TargetWithRepositories, TemporaryRepositories
 from provisioner import errors
 from provisioner import plan as plans
-from provisioner.apply import perform
+from provisioner.apply import execute
 from provisioner.checkpoints import is_worth_keeping
 from provisioner.errors import BakeryError, DiskFull, Unreachable
 from provisioner.events import Event, Monitor, line, phase, warn
 from provisioner.plan import Plan, PlannedStep
 from provisioner.process.scrub import scrub
-from provisioner.remote.machine import WAITS
+from provisioner.remote.machine import RETRY_DELAYS
 from provisioner.targets import Target
 from provisioner.targets.host_keys import Trust
 from provisioner.targets.ssh import Address, ConnectionLost, Login, Ssh
 
 EVENT = "worker-bakery: "
-# The last event when all went well: the machine holds the image and is only to be switched off.
+# The last event of a successful run: packer only has to shut the machine down.
 DONE = "The machine holds the image."
 
-# What the boot has made is known by its birth. So is what it made anew, with the same content, of what the
-# base has (the linker's cache, the journal's catalog): that stays. What the running machine cannot do
-# without goes before the seal, or by it.
-_UNDO = r"""
+# Files created by the boot are found by their birth time. Some files of the base are rewritten by the boot
+# with the same content (linker cache, journal catalog): they stay. Files that the running machine needs are
+# removed just before the seal, or by it.
+_REMOVE_BOOT_FILES = r"""
 set -eu
 cloud-init status --wait >/dev/null 2>&1 || true
 systemctl is-system-running --wait >/dev/null 2>&1 || true
-# Whatever would go on writing to the disk by itself.
+# Stop everything that writes to the disk by itself.
 systemctl stop '*.timer' systemd-timesyncd.service 2>/dev/null || true
 journalctl --relinquish-var
 boot=$(awk '$1 == "btime" { print $2 }' /proc/stat)
 if [ "$(stat -c %W /etc/machine-id /root/.ssh/authorized_keys | sort -n | tail -1)" -lt "$boot" ]; then
-    echo 'The root file system, or stat, does not tell when a file was made.'
+    echo 'The root file system, or stat, does not report the birth time of files.'
     exit 1
 fi
 find / -xdev ! -path '/root/.ssh*' ! -path '/etc/ssh/*' ! -path /etc/machine-id \
@@ -74,79 +75,93 @@ find / -xdev ! -path '/root/.ssh*' ! -path '/etc/ssh/*' ! -path /etc/machine-id 
         fi
     done
 """
-# cloud-init's file; networkd goes on with what netplan made of it.
-_UNDO_LATE = "rm -f -- /etc/netplan/50-cloud-init.yaml"
+# Written by cloud-init; networkd keeps using what netplan generated from it.
+_REMOVE_NETPLAN = "rm -f -- /etc/netplan/50-cloud-init.yaml"
 _TRIM = "sync; fstrim /"
 
 
 @dataclass(frozen=True)
 class Task:
-    """`first` of the plan's steps are done."""
+    """What to apply to the machine. The first `first` steps of the plan are already applied."""
 
     plan: Plan
     first: int
-    key: str  # path of the private key that root lets in
-    host_key: str  # path of the machine's public key
-    loan: Loan
-    marked: bool
-    disk: Disk | None = None  # if checkpoints can be made of it
+    key: str  # path of the private key for root
+    host_key: str  # path of the machine's public host key
+    repositories: TemporaryRepositories
+    json_events: bool
+    disk: Disk | None = None  # None: no checkpoints
 
 
 def to_json(task: Task) -> dict[str, Any]:
+    """The content of a task file."""
     return {**asdict(task), "plan": plans.to_json(task.plan)}
 
 
 def from_json(data: dict[str, Any]) -> Task:
+    """Read the content of a task file."""
     disk = Disk(**data["disk"]) if data["disk"] else None
-    rest = {"plan": plans.from_json(data["plan"]), "loan": Loan(**data["loan"]), "disk": disk}
+    rest = {
+        "plan": plans.from_json(data["plan"]),
+        "repositories": TemporaryRepositories(**data["repositories"]),
+        "disk": disk,
+    }
     return Task(**{**data, **rest})
 
 
 def main() -> int:
     task = from_json(json.loads(Path(sys.argv[1]).read_text("utf-8")))
-    monitor: Monitor = Marked() if task.marked else Plain()
+    monitor: Monitor = PrefixedJson() if task.json_events else PlainText()
     address = Address("root", "127.0.0.1", int(sys.argv[2]))
     login = Login(address, Path(task.key), Trust(file=Path(task.host_key)))
     try:
         with Ssh(login, lambda text: warn(monitor, text)) as ssh:
-            make(task, ssh, monitor)
+            apply_task(task, ssh, monitor)
     except BakeryError as error:
-        told = of_image(error)
-        monitor.emit(errors.to_event(told))
-        return told.exit_code
+        reported = for_image(error)
+        monitor.emit(errors.to_event(reported))
+        return reported.exit_code
     monitor.emit({"event": "result", "text": DONE})
     return 0
 
 
-def of_image(error: BakeryError) -> BakeryError:
-    """What the ssh target says of somebody's machine, as it is to be said of one that becomes an image."""
+def for_image(error: BakeryError) -> BakeryError:
+    """Reword an error of the ssh target, whose hints are for remote machines, for an image build."""
     match error:
         case ConnectionLost():
-            return Unreachable(f"{error.message} {len(WAITS) + 1} tries were made.", "Bake again.")
+            return Unreachable(
+                f"{error.message} Gave up after {len(RETRY_DELAYS) + 1} tries.", "Run the bake again."
+            )
         case Unreachable():
-            hint = "The machine asks the mirror itself: name one that it reaches with --mirror http://MIRROR/debian."
+            hint = (
+                "The virtual machine connects to the mirror itself. Specify one that it can reach: "
+                "--mirror http://MIRROR/debian."
+            )
             return Unreachable(error.message, hint)
         case DiskFull():
-            hint = "Its root needs more room: root_size in the base's TOML file, or a larger vendor image."
+            hint = "Increase root_size in the TOML file of the base, or use a larger vendor image."
             return DiskFull(error.message.replace("The disk of 127.0.0.1", "The image's disk"), hint)
         case _:
             return error
 
 
-def make(task: Task, machine: Target, monitor: Monitor) -> None:
-    """Raises what the target does; ConnectionLost when it stays lost."""
-    with phase(monitor, "undo what the boot has changed"):
-        _script(_UNDO, machine, monitor)
-    temporary_repositories.lend(task.loan, task.plan, machine, lambda row: line(monitor, row))
-    with _whole_on_disk(machine, monitor):
+def apply_task(task: Task, machine: Target, monitor: Monitor) -> None:
+    """Apply the remaining steps of the task to the machine.
+
+    Raises what the target raises; ConnectionLost only after all retries.
+    """
+    with phase(monitor, "remove files created by the boot"):
+        _script(_REMOVE_BOOT_FILES, machine, monitor)
+    temporary_repositories.add(task.repositories, task.plan, machine, lambda row: line(monitor, row))
+    with _sync_on_failure(machine, monitor):
         _apply(task, machine, monitor)
-    with phase(monitor, "give free space back"):
+    with phase(monitor, "trim free space"):
         _script(_TRIM, machine, monitor)
 
 
 @contextmanager
-def _whole_on_disk(machine: Target, monitor: Monitor) -> Iterator[None]:
-    """A step that fails is looked into on the disk, and QEMU is not ended gently."""
+def _sync_on_failure(machine: Target, monitor: Monitor) -> Iterator[None]:
+    """Sync the disk if the block fails: it may be kept for inspection, and QEMU is killed."""
     try:
         yield
     except ConnectionLost:
@@ -158,65 +173,70 @@ def _whole_on_disk(machine: Target, monitor: Monitor) -> Iterator[None]:
 
 
 def _apply(task: Task, machine: Target, monitor: Monitor) -> None:
-    """The roles that are not done, with a checkpoint where it pays; how long one takes is not guessed."""
+    """Apply the remaining roles, with checkpoints where they save time.
+
+    The time to write one is measured with the first; until then it is taken as 0.
+    """
     plan, since, writing = task.plan, time.monotonic(), 0.0
     for first, last in pairwise([task.first, *(end for end in plan.role_ends() if end > task.first)]):
         _apply_role(plan.steps[first:last], task, machine, monitor)
         finished = time.monotonic()
         if last == len(plan.steps) or not task.disk:
             continue
-        if is_worth_keeping(task.disk.wanted, finished - since, writing):
-            _put_aside(task.disk, plan, last, machine, monitor)
+        if is_worth_keeping(task.disk.policy, finished - since, writing):
+            _snapshot(task.disk, plan, last, machine, monitor)
             since = time.monotonic()
             writing = since - finished
 
 
 def _apply_role(steps: Sequence[PlannedStep], task: Task, machine: Target, monitor: Monitor) -> None:
-    target = Borrower(machine, task.loan)
-    _begin(steps[0].role, task, target, monitor)
+    target = TargetWithRepositories(machine, task.repositories)
+    _prepare_role(steps[0].role, task, target, monitor)
     for step in steps:
         with phase(monitor, f"{step.role}: {step.title}"):
-            _perform(step, target, monitor)
+            _execute(step, target, monitor)
 
 
-def _begin(role: str, task: Task, target: Target, monitor: Monitor) -> None:
-    temporary_repositories.lend_role(role, task.loan, target)
+def _prepare_role(role: str, task: Task, target: Target, monitor: Monitor) -> None:
+    temporary_repositories.add_for_role(role, task.repositories, target)
     if role == "seal":
-        _script(_UNDO_LATE, target, monitor)
+        _script(_REMOVE_NETPLAN, target, monitor)
 
 
-def _put_aside(disk: Disk, plan: Plan, done: int, machine: Target, monitor: Monitor) -> None:
-    with phase(monitor, f"put the disk aside as it is after {plan.steps[done - 1].role}"):
-        layer = disk_layers.put_aside(disk, plan, done, machine, lambda row: line(monitor, row))
+def _snapshot(disk: Disk, plan: Plan, done: int, machine: Target, monitor: Monitor) -> None:
+    with phase(monitor, f"take a snapshot of the disk after {plan.steps[done - 1].role}"):
+        layer = disk_layers.snapshot(disk, plan, done, machine, lambda row: line(monitor, row))
     monitor.emit({"event": "checkpoint", "steps": done, "disk": str(layer)})
 
 
-def _perform(step: PlannedStep, target: Target, monitor: Monitor) -> None:
-    """Again after a lost connection, as steps are safe to run twice."""
-    for wait in WAITS:
+def _execute(step: PlannedStep, target: Target, monitor: Monitor) -> None:
+    """Execute a step; retry after a lost connection, because steps are safe to run twice."""
+    for wait in RETRY_DELAYS:
         try:
-            return perform(step, target, monitor)
+            return execute(step, target, monitor)
         except ConnectionLost as lost:
-            warn(monitor, f"{lost.message} In {wait} s it is made again, and the step repeated.")
+            warn(monitor, f"{lost.message} Reconnecting in {wait} s, then repeating the step.")
             time.sleep(wait)
-    return perform(step, target, monitor)
+    return execute(step, target, monitor)
 
 
 def _script(text: str, target: Target, monitor: Monitor) -> None:
     target.run(("sh", "-c", text), lambda row: line(monitor, row))
 
 
-# --- what is told ------------------------------------------------------------------------------
+# --- output ------------------------------------------------------------------------------------
 
 
-class Marked:
-    """An event a line, in a form that packer's own escapes leave as it is."""
+class PrefixedJson:
+    """Prints one JSON event per line, encoded to survive packer's own escaping."""
 
     def emit(self, event: Event) -> None:
-        print(EVENT + armored(scrub(json.dumps(event))), flush=True)
+        print(EVENT + escape_backslashes(scrub(json.dumps(event))), flush=True)
 
 
-class Plain:
+class PlainText:
+    """Prints events as plain text, for users who run packer themselves."""
+
     def emit(self, event: Event) -> None:
         match event["event"]:
             case "begin":
@@ -229,12 +249,13 @@ class Plain:
                 print(scrub(f"  {event['text']}"), flush=True)
 
 
-def armored(text: str) -> str:
-    """Without backslashes, which packer does not tell from its own."""
+def escape_backslashes(text: str) -> str:
+    """Percent-encode backslashes, which packer does not distinguish from its own escapes."""
     return text.replace("%", "%25").replace("\\", "%5C")
 
 
-def unarmored(text: str) -> str:
+def unescape(text: str) -> str:
+    """The inverse of `escape_backslashes`."""
     return unquote(text)
 
 

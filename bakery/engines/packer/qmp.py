@@ -1,4 +1,4 @@
-"""QEMU's monitor: a running machine's disk gets a new layer, and what was written so far stands still.
+"""A client of the QEMU Machine Protocol (QMP), to take external snapshots of a running machine's disk.
 
 Source: the QEMU Machine Protocol Specification, and blockdev-snapshot-sync in QEMU's QMP reference.
 """
@@ -16,11 +16,14 @@ from typing import Any
 
 from provisioner.errors import BakeryError
 
-_ANSWER = 120  # seconds; QEMU answers between two of the guest's requests
+_TIMEOUT = 120  # seconds; QEMU answers between two requests of the guest
 
 
 class Monitor:
-    """A connection that is greeted and takes commands. Raises BakeryError, also if QEMU says no more."""
+    """A QMP connection in command mode.
+
+    Raises BakeryError: QEMU refused a command, or closed the connection.
+    """
 
     def __init__(self, stream: BufferedIOBase) -> None:
         self._stream = stream
@@ -28,44 +31,47 @@ class Monitor:
         self.execute("qmp_capabilities")
 
     def execute(self, command: str, **arguments: object) -> Any:
-        """What the command returns."""
-        told = {"execute": command, **({"arguments": arguments} if arguments else {})}
-        self._stream.write(json.dumps(told).encode() + b"\n")
+        """Execute a QMP command and return its result."""
+        request = {"execute": command, **({"arguments": arguments} if arguments else {})}
+        self._stream.write(json.dumps(request).encode() + b"\n")
         self._stream.flush()
         return self._next("return", command)
 
-    def _next(self, wanted: str, command: str = "") -> Any:
-        """The next message that is no event, of which QEMU sends one whenever it likes."""
+    def _next(self, key: str, command: str = "") -> Any:
+        """The value of `key` in the next message that has it. Asynchronous events are ignored."""
         for row in self._stream:
             message = json.loads(row)
             if "error" in message:
                 raise BakeryError(f"QEMU refused {command}: {message['error']['desc']}.")
-            if wanted in message:
-                return message[wanted]
-        raise BakeryError(f"QEMU's monitor ended without an answer to {command or 'the connection'}.")
+            if key in message:
+                return message[key]
+        raise BakeryError(f"QEMU closed the QMP connection without answering {command or 'it'}.")
 
 
 @contextmanager
 def connected(path: Path) -> Iterator[Monitor]:
-    """To the socket of that name; it may be longer than sockets' names can be (108 bytes)."""
+    """Connect to the QMP socket at `path`, which may exceed the limit for socket names (108 bytes)."""
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     try:
-        with socket.socket(socket.AF_UNIX) as made:
-            made.settimeout(_ANSWER)
-            made.connect(f"/proc/self/fd/{folder}/{path.name}")
-            with made.makefile("rwb") as stream:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_TIMEOUT)
+            connection.connect(f"/proc/self/fd/{folder}/{path.name}")
+            with connection.makefile("rwb") as stream:
                 yield Monitor(stream)
     except (OSError, ValueError) as error:
-        raise BakeryError(f"QEMU's monitor {path} does not answer: {error}.") from None
+        raise BakeryError(f"The QMP socket {path} does not respond: {error}.") from None
     finally:
         os.close(folder)
 
 
-def write_to(monitor: Path, drive: str, layer: Path) -> None:
-    """From now on the drive writes to `layer`, a qcow2 over what the drive has; that is only read."""
+def snapshot(monitor: Path, drive: str, overlay: Path) -> None:
+    """Take an external snapshot: the drive writes to `overlay` (an existing qcow2) from now on.
+
+    The overlay's backing file must be the file that the drive uses now.
+    """
     with connected(monitor) as qemu:
         qemu.execute(
             "blockdev-snapshot-sync",
             device=drive,
-            **{"snapshot-file": str(layer), "format": "qcow2", "mode": "existing"},
+            **{"snapshot-file": str(overlay), "format": "qcow2", "mode": "existing"},
         )

@@ -1,7 +1,7 @@
-"""What a machine that runs and becomes an image borrows: package sources, by files in its memory.
+"""Temporary package repositories for a running machine that becomes an image.
 
-As the chroot target lends them (provisioner/targets/chroot.py), but the machine's own programs get them,
-and what it downloads stays in its memory, too, or in a folder that the seal empties.
+Their definitions are files on a tmpfs, as in the chroot target (provisioner/targets/chroot.py). Downloaded
+packages are on the tmpfs as well, or in a folder that the seal empties.
 """
 
 from __future__ import annotations
@@ -14,35 +14,38 @@ from provisioner.packages import repository_files
 from provisioner.packages.repositories import APT, YUM
 from provisioner.plan import Plan
 from provisioner.targets import OnLine, Target
-from provisioner.targets.chroot import APT_CONF, LENT
+from provisioner.targets.chroot import APT_CONF, FOLDER
 
 _LISTS = "/etc/apt/sources.list"
 _SETTINGS = ("/etc/yum.conf", "/etc/dnf/dnf.conf")
-_LEND = f"""
+_MAKE_FOLDER = f"""
 set -eu
-mkdir -p /{LENT}
-mountpoint -q /{LENT} || mount -t tmpfs -o mode=0755,size=75% tmpfs /{LENT}
-cd /{LENT}
+mkdir -p /{FOLDER}
+mountpoint -q /{FOLDER} || mount -t tmpfs -o mode=0755,size=75% tmpfs /{FOLDER}
+cd /{FOLDER}
 mkdir -p archives/partial lists/partial sources.list.d yum.repos.d
 """
-# Each row of each file, after its path.
-_READ = r"""
+# Prints each line of each file, after its path and a tab.
+_PRINT_FILES = r"""
 for file; do
     if [ -f "$file" ] && [ ! -L "$file" ]; then set -- "$@" "$file"; fi
     shift
 done
 if [ $# -gt 0 ]; then awk '{ print FILENAME "\t" $0 }' "$@"; fi
 """
-_BIND = f'mountpoint -q "$0" || mount --bind "/{LENT}/${{0##*/}}" "$0"'
-# systemctl then changes files only, as it does in a chroot: no unit of the image is for this machine, and
-# each reload takes an emulated one ten seconds.
-_ENVIRONMENT = (f"APT_CONFIG=/{LENT}/apt.conf", "SYSTEMD_OFFLINE=1")
+_BIND = f'mountpoint -q "$0" || mount --bind "/{FOLDER}/${{0##*/}}" "$0"'
+# SYSTEMD_OFFLINE: systemctl only changes files, as in a chroot. The units of the image are not for this
+# machine, and each reload would take ten seconds on an emulated one.
+_ENVIRONMENT = (f"APT_CONFIG=/{FOLDER}/apt.conf", "SYSTEMD_OFFLINE=1")
 
 
 @dataclass(frozen=True)
-class Loan:
-    """`preferences` is of apt, `sources` deb822, by the role that it is lent to ("": the machine's own);
-    `urls` are by the ids of repositories, as the machine reaches them."""
+class TemporaryRepositories:
+    """The repositories to use during the build.
+
+    `preferences` is an apt preferences file. `sources` maps each role to deb822 text ("": the machine's own
+    sources). `urls` maps repository ids to mirrors, as the machine reaches them.
+    """
 
     preferences: str
     sources: Mapping[str, str]
@@ -50,16 +53,16 @@ class Loan:
 
     @property
     def mirror(self) -> bool:
-        """Whether it takes the place of the distribution's own sources for apt."""
+        """Whether `sources` replaces the distribution's own apt sources."""
         return all(text.strip() for text in self.sources.values())
 
 
 @dataclass(frozen=True)
-class Borrower:
-    """A target whose programs use what was lent, and what a plan says of repositories as it is lent."""
+class TargetWithRepositories:
+    """A target whose programs use the temporary repositories, including those that the plan defines."""
 
     machine: Target
-    loan: Loan
+    repositories: TemporaryRepositories
 
     def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
         self.machine.run(("env", *_ENVIRONMENT, *argv), on_line)
@@ -67,34 +70,37 @@ class Borrower:
     def put(self, path: str, data: bytes, mode: int) -> None:
         self.machine.put(path, data, mode)
         if repository_files.ids(path, data.decode("utf-8", "replace")):
-            _put_all({path: data.decode("utf-8", "replace")}, self.loan, self.machine)
+            _put_all({path: data.decode("utf-8", "replace")}, self.repositories, self.machine)
 
 
-def lend(loan: Loan, plan: Plan, machine: Target, on_line: OnLine) -> None:
-    """Raises BadInput if an URL is for a repository that neither the machine nor the plan defines."""
-    machine.run(("sh", "-c", _LEND), on_line)
-    machine.put(f"/{LENT}/apt.conf", APT_CONF.encode(), 0o644)
-    machine.put(f"/{LENT}/preferences", loan.preferences.encode(), 0o644)
+def add(repositories: TemporaryRepositories, plan: Plan, machine: Target, on_line: OnLine) -> None:
+    """Write the temporary definitions to the machine.
+
+    Raises BadInput: a URL is for a repository that neither the machine nor the plan defines.
+    """
+    machine.run(("sh", "-c", _MAKE_FOLDER), on_line)
+    machine.put(f"/{FOLDER}/apt.conf", APT_CONF.encode(), 0o644)
+    machine.put(f"/{FOLDER}/preferences", repositories.preferences.encode(), 0o644)
     found = _read((_LISTS, f"{PurePosixPath(APT).parent}/*", f"{YUM}/*.repo", *_SETTINGS), machine)
     own = {path: text for path, text in found.items() if path not in (_LISTS, *_SETTINGS)}
-    repository_files.check(loan.urls, plan, own)
-    if _LISTS in found and not loan.mirror:
-        machine.put(f"/{LENT}/bake.sources.list", found[_LISTS].encode(), 0o644)
-    _put_all(own, loan, machine)
+    repository_files.check(repositories.urls, plan, own)
+    if _LISTS in found and not repositories.mirror:
+        machine.put(f"/{FOLDER}/bake.sources.list", found[_LISTS].encode(), 0o644)
+    _put_all(own, repositories, machine)
     for path in _SETTINGS:
-        if path in found and loan.urls:
-            _lend_settings(path, found[path], machine, on_line)
+        if path in found and repositories.urls:
+            _redirect_settings(path, found[path], machine, on_line)
 
 
-def lend_role(role: str, loan: Loan, machine: Target) -> None:
-    """The distribution's sources, and those that this role alone sees."""
-    machine.put(f"/{LENT}/sources.list.d/bake.sources", loan.sources[role].encode(), 0o644)
+def add_for_role(role: str, repositories: TemporaryRepositories, machine: Target) -> None:
+    """Replace the apt sources with those for this role."""
+    machine.put(f"/{FOLDER}/sources.list.d/bake.sources", repositories.sources[role].encode(), 0o644)
 
 
 def _read(patterns: Iterable[str], machine: Target) -> dict[str, str]:
-    """The texts of these files of the machine, by path; globs are expanded there."""
+    """The texts of these files of the machine, by path. The machine expands the globs."""
     rows: list[str] = []
-    machine.run(("sh", "-c", f"set -- {' '.join(patterns)}\n{_READ}"), rows.append)
+    machine.run(("sh", "-c", f"set -- {' '.join(patterns)}\n{_PRINT_FILES}"), rows.append)
     texts: dict[str, str] = {}
     for row in rows:
         path, _, text = row.partition("\t")
@@ -102,13 +108,15 @@ def _read(patterns: Iterable[str], machine: Target) -> dict[str, str]:
     return texts
 
 
-def _put_all(files: Mapping[str, str], loan: Loan, machine: Target) -> None:
-    for path, text in repository_files.lent(files, loan.urls, mirror=loan.mirror).items():
-        machine.put(f"/{LENT}/{path}", text.encode(), 0o644)
+def _put_all(files: Mapping[str, str], repositories: TemporaryRepositories, machine: Target) -> None:
+    for path, text in repository_files.temporary_definitions(
+        files, repositories.urls, mirror=repositories.mirror
+    ).items():
+        machine.put(f"/{FOLDER}/{path}", text.encode(), 0o644)
 
 
-def _lend_settings(path: str, text: str, machine: Target, on_line: OnLine) -> None:
-    """yum and dnf read elsewhere, by a file that is bound over theirs until the machine is switched off."""
-    told = repository_files.with_main(text, {"reposdir": f"/{LENT}/yum.repos.d"})
-    machine.put(f"/{LENT}/{PurePosixPath(path).name}", told.encode(), 0o644)
+def _redirect_settings(path: str, text: str, machine: Target, on_line: OnLine) -> None:
+    """Bind-mount a yum or dnf configuration that reads the temporary repositories, until shutdown."""
+    changed = repository_files.with_main(text, {"reposdir": f"/{FOLDER}/yum.repos.d"})
+    machine.put(f"/{FOLDER}/{PurePosixPath(path).name}", changed.encode(), 0o644)
     machine.run(("sh", "-c", _BIND, path), on_line)

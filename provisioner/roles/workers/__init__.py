@@ -1,1 +1,1 @@
-"""Roles of the kinds of workers."""
+"""The roles of the kinds of workers, and the role ospool."""

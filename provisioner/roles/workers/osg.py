@@ -1,4 +1,4 @@
-"""An OSG worker: takes /etc/osg-worker.conf whenever it appears."""
+"""The OSG worker, configured by /etc/osg-worker.conf, which may appear at any time."""
 
 from __future__ import annotations
 
@@ -8,4 +8,5 @@ from provisioner.steps import Step
 
 
 def osg_worker(context: Context) -> tuple[Step, ...]:
+    """The steps of the runtime for this kind."""
     return runtime(context, "OSG", "osg-worker")

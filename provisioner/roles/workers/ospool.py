@@ -1,7 +1,8 @@
-"""A worker of the OSPool: says of itself what the jobs there ask for, and demands of jobs what pilots do.
+"""An OSPool worker: advertises the attributes that OSPool jobs require, with the requirements of pilots.
 
-What is said is tried on the machine, by `worker ospool` of the guest runtime; this role switches that on.
-The roles apptainer and cvmfs come with it where the base has them (bakery/image/recipe.py).
+`worker ospool` of the guest runtime tests each feature on the machine before it is advertised; this role
+enables that. It includes the roles apptainer and cvmfs if the base has the packages
+(bakery/image/recipe.py).
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ CONFIG = "/etc/condor/config.d/50-worker-ospool.config"
 
 
 def ospool(context: Context) -> tuple[Step, ...]:
+    """The steps: Pelican's plugin, credentials directory, HTCondor configuration."""
     return (
         *ospool_data.pelican(context),
         *ospool_data.CREDENTIALS,
-        Files("configure HTCondor for the OSPool's jobs", context.ospool),
+        Files("configure HTCondor for OSPool jobs", context.ospool),
     )

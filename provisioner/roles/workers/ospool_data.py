@@ -1,7 +1,7 @@
-"""Pelican's plugin, by which HTCondor transfers osdf:// URLs: of a package, or of a file that one gives.
+"""Install Pelican's plugin for osdf:// URLs in HTCondor, from a package or a file supplied by the user.
 
-HTCondor's own repositories have Pelican's packages, and its packages there depend on them or, before 25,
-recommend them (HTCondor's condor.spec and debian/control.in). Debian's own HTCondor knows nothing of it.
+HTCondor's repositories contain Pelican's packages; HTCondor's packages depend on them or, before 25,
+recommend them (condor.spec and debian/control.in of HTCondor). Debian's HTCondor package has no plugin.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from provisioner.actions import Action, Put, Run
 from provisioner.roles import Context, Pelican
 from provisioner.steps import Directory, File, Packages, Step
 
-# By its name the program knows that it is to be HTCondor's plugin. (Pelican's cmd/main.go)
-GIVEN = "/usr/libexec/worker-bakery/pelican/stash_plugin"
-# Where Pelican's package has the same.
+# The program acts as HTCondor's plugin if it is called by this name (cmd/main.go of Pelican).
+PLUGIN = "/usr/libexec/worker-bakery/pelican/stash_plugin"
+# The same path as in Pelican's package.
 SETTINGS = "/etc/condor/config.d/10-stash-plugin.conf"
 _ADD = b"FILETRANSFER_PLUGINS = $(FILETRANSFER_PLUGINS),$(STASH_PLUGIN)\n"
 _FILE = "/var/tmp/pelican"
@@ -29,31 +29,32 @@ case $1 in
 esac
 program=$(find "$folder" -type f -name pelican -perm -u+x | head -n 1)
 if [ -z "$program" ]; then echo "there is no program pelican in what was given"; exit 1; fi
-install -D -m 0755 "$program" {GIVEN}
+install -D -m 0755 "$program" {PLUGIN}
 rm -rf "$folder" {_FILE}
 """
 
-# An access point's (mode and owner as HTCondor's packages have it); on a worker it is empty.
+# Used by access points, empty on workers. Mode and owner as in HTCondor's packages.
 CREDENTIALS: tuple[Step, ...] = (Directory("/var/lib/condor/oauth_credentials", 0o2770, "root:condor"),)
 
 
 @dataclass(frozen=True)
-class GivenPelican:
-    """A step: what was given, known by its digest, becomes the plugin."""
+class InstallPelican:
+    """Install the plugin from the supplied file, after checking its digest."""
 
-    given: Pelican
+    client: Pelican
 
-    title = "install Pelican's plugin as it was given"
+    title = "install the supplied Pelican plugin"
 
     def actions(self) -> tuple[Action, ...]:
-        form, data = self.given
+        form, data = self.client
         install = ("sh", "-ec", _INSTALL, "sh", form, hashlib.sha256(data).hexdigest())
         return Put(_FILE, data, 0o755 if form == "program" else 0o600), Run(install)
 
 
 def pelican(context: Context) -> tuple[Step, ...]:
+    """The steps: from the supplied file if there is one, otherwise the package on EL."""
     if context.pelican is not None:
-        return GivenPelican(context.pelican), File(SETTINGS, _ADD)
+        return InstallPelican(context.pelican), File(SETTINGS, _ADD)
     if context.is_el:
         return (Packages(context.manager, frozenset({"pelican-osdf-compat"})),)
     return ()

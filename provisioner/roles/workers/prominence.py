@@ -1,4 +1,4 @@
-"""A PROMINENCE worker: takes /etc/prominence-worker.conf whenever it appears."""
+"""The PROMINENCE worker, configured by /etc/prominence-worker.conf, which may appear at any time."""
 
 from __future__ import annotations
 
@@ -8,4 +8,5 @@ from provisioner.steps import Step
 
 
 def prominence_worker(context: Context) -> tuple[Step, ...]:
+    """The steps of the runtime for this kind."""
     return runtime(context, "PROMINENCE", "prominence-worker")

@@ -1,4 +1,4 @@
-"""The guest runtime, the same for all kinds of workers: it waits for the worker's file, and follows it."""
+"""Install the guest runtime, which all kinds of workers share. It waits for the worker's file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from provisioner.steps import Files, Service, Step
 
 
 def runtime(context: Context, title: str, name: str) -> tuple[Step, ...]:
-    """`name` is that of the kind's units, and stands in its kind.json."""
+    """The steps. `title` is the kind's name for users; `name` that of its units, as in kind.json."""
     return (
         Files(f"install the {title} worker's runtime", context.files_not_under("/etc/condor")),
         *selinux.policy(context),

@@ -17,7 +17,7 @@ from bakery.runtime import mirror, qemu_img
 from bakery.store.locks import exclusive_lock
 from bakery.store.store import Store
 from provisioner.disk.file_systems import finish, mount_root, wait_unmounted
-from provisioner.targets.chroot import Chroot, Loan
+from provisioner.targets.chroot import Chroot, TemporaryRepositories
 from tests.conftest import BASE, VENDOR, Ended, command
 from tests.shapes import ESP, LINUX, Part, call, make
 
@@ -82,10 +82,11 @@ def make_bootable(disk: Path, folder: Path, store: Store) -> None:
     root.mkdir()
     filled = mount_root(disk, root)
     release = "trixie"
-    loan = Loan(mirror.find().sources(release), mirror.preferences(release), store.packages(release))
-    target = Chroot(root, loan)
+    sources, preferences = mirror.find().sources(release), mirror.preferences(release)
+    packages = store.packages(release)
+    target = Chroot(root, TemporaryRepositories(sources, preferences, packages))
     try:
-        with exclusive_lock(loan.package_cache):  # apt allows one writer
+        with exclusive_lock(packages):  # apt allows one writer
             install(target, root)
         grub(root / "boot", folder)
         finish(filled)

@@ -21,7 +21,7 @@ from provisioner.events import Event
 from provisioner.process import run
 from tests.boot.vm.kernel_words import booted_with
 from tests.conftest import BASE
-from tests.integration.test_kill import ends_in_order, nothing_stays, processes_of, start_until
+from tests.integration.bake.test_kill import ends_in_order, nothing_stays, processes_of, start_until
 
 BOOTED = "booted (bios), ssh answered"
 

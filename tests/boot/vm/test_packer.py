@@ -18,7 +18,7 @@ from bakery.runtime import qemu_img
 from bakery.store.store import Store, is_intact
 from tests.boot.conftest import Seen
 from tests.conftest import BASE, BIN, command
-from tests.integration.test_packer_engine import QEMU_VERSION, stand_in
+from tests.integration.engines.test_packer_engine import QEMU_VERSION, stand_in
 
 _KEY = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----\n(.+?)-----END", re.DOTALL)
 
@@ -41,7 +41,7 @@ def test_its_manifest_says_how_it_was_made(packer_baked: Seen) -> None:
 
 def test_the_steps_are_told_like_the_other_engine_s(packer_baked: Seen) -> None:
     ended = [event["name"] for event in packer_baked.events if event["event"] == "end"]
-    assert "boot the machine, until ssh lets us in" in ended
+    assert "boot the machine and wait for ssh" in ended
     assert {name.partition(":")[0] for name in ended} >= {"base", "condor", "osg_worker", "seal"}
 
 
@@ -135,7 +135,7 @@ def test_a_changed_late_role_starts_from_its_checkpoint(packer_baked: Seen, tmp_
     argv = ("--with", "apptainer", "--engine", "packer", "--accel", "tcg", "--verify", "none")
     done = command("bake-image", *argv, env=env)
     assert done.status == 1
-    assert "Starting from the checkpoint after condor." in done.err
+    assert "Resuming from the checkpoint after condor." in done.err
 
 
 # --- by hand -----------------------------------------------------------------------------------

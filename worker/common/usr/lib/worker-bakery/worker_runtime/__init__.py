@@ -1,7 +1,7 @@
 """The guest runtime: configures HTCondor on a worker, prepares the machine for jobs, and ends the worker.
 
 The packages, from the bottom to the top; each imports only packages above it in this list
-(tests/unit/guest/test_runtime_layers.py):
+(tests/unit/worker/test_runtime_layers.py):
 
     system         shared base: files, paths, programs with time limits, systemd, console, status socket
     configuration  the worker's file -> values -> HTCondor's configuration; `worker configure`
