@@ -18,8 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bakery.userdata.lint import effects, files, unknown
-from bakery.userdata.lint.shell import Unreadable
+from bakery.userdata.lint import files, unknown
+from bakery.userdata.lint.shell import effects
+from bakery.userdata.lint.shell.syntax import Unreadable
 from tests.integration.userdata_judge import Judge, judging
 
 CASES = int(os.environ.get("SHELL_CASES", "1500"))

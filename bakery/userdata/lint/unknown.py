@@ -25,7 +25,7 @@ INPUT = "\U000f000b"
 PROGRAM = "\U000f000c"
 ENVIRONMENT_IN_DOCUMENT = "\U000f000d"
 LONG = "\U000f000f"
-LOOSE = "\U000f000e"  # beside another: it may be no word at all, or several
+UNSPLIT = "\U000f000e"  # beside another: it may be no word at all, or several
 # What cloud-init or the shell does is certain there, but it depends on more than is looked into.
 WHY = {
     OUTPUT: "the output of a command",

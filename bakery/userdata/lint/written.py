@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bakery.userdata.findings import Finding, note, warning
-from bakery.userdata.lint import cloud_config, conf, effects, files, python, script, unknown
+from bakery.userdata.lint import cloud_config, conf, files, python, script, unknown
 from bakery.userdata.lint.context import TOKEN, Context
 from bakery.userdata.lint.files import File, Files
-from bakery.userdata.lint.shell import Unreadable
+from bakery.userdata.lint.shell import effects
+from bakery.userdata.lint.shell.state import TooMuch
+from bakery.userdata.lint.shell.syntax import Unreadable
 
 _STAGES = {
     "text/cloud-boothook": 0,
@@ -95,7 +97,7 @@ def _shell(text: str, known: Files, context: Context) -> Iterator[Finding]:
     try:
         effect = effects.of(text, known, posix=posix, where=context.where, watched=tuple(conf.paths()))
     except Unreadable as problem:
-        if isinstance(problem, effects.TooMuch):
+        if isinstance(problem, TooMuch):
             what = "The script does more than is followed, so its effect is not judged."
             yield note("not-judged", what, "", context.where)
         _changed(text, known, context)

@@ -8,8 +8,10 @@ import pytest
 
 from bakery.userdata.delivery import clouds
 from bakery.userdata.findings import Finding
-from bakery.userdata.lint import effects, unknown, wrapping, written
+from bakery.userdata.lint import unknown, wrapping, written
 from bakery.userdata.lint.context import Context
+from bakery.userdata.lint.shell import effects
+from bakery.userdata.lint.shell.state import TooMuch
 from bakery.userdata.lint.written import Leaf
 
 CONF = "/etc/osg-worker.conf"
@@ -91,7 +93,7 @@ def test_a_text_that_is_too_long_is_said_to_be_so() -> None:
     ],
 )
 def test_a_script_that_does_too_much_is_not_judged(text: str) -> None:
-    with pytest.raises(effects.TooMuch):
+    with pytest.raises(TooMuch):
         effects.of(text, {}, posix=False, where="", watched=())
     (found,) = _of_script(text)
     assert (found.id, found.severity) == ("not-judged", "note")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bakery.userdata.lint import builtin, effects, files, python, shell, unknown
-from bakery.userdata.lint.shell import Unreadable
+from bakery.userdata.lint import files, python, unknown
+from bakery.userdata.lint.shell import builtin, effects, parser
+from bakery.userdata.lint.shell.syntax import Unreadable
 
 CONF = "/etc/osg-worker.conf"
 LINE = "Token = eyJabcd.efgh.i\n"
@@ -118,7 +119,7 @@ def test_sh_is_read_as_all_shells_read_it() -> None:
 )
 def test_what_is_no_script_is_not_read(text: str) -> None:
     with pytest.raises(Unreadable):
-        shell.read(text)
+        parser.read(text)
 
 
 def test_echo_and_printf() -> None:

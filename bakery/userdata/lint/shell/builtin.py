@@ -47,7 +47,7 @@ def _joined(words: Sequence[str]) -> str:
     """With a blank between words, but for what may be no word at all."""
     made, is_open = [], True
     for word in words:
-        vanishes = unknown.LOOSE in word and not unknown.known_part(word)
+        vanishes = unknown.UNSPLIT in word and not unknown.known_part(word)
         made += [word] if is_open or vanishes else [" ", word]
         is_open = vanishes
     return unknown.joined(made)
@@ -68,7 +68,7 @@ def printf(words: Sequence[str]) -> str:
     """With %s, %b, %d, %i and %%; the format is used again while there are words."""
     if words[:1] == ["--"]:
         words = words[1:]
-    if not words or words[0].startswith("-") or any(unknown.LOOSE in word for word in words):
+    if not words or words[0].startswith("-") or any(unknown.UNSPLIT in word for word in words):
         return unknown.OUTPUT
     form, rest = words[0], deque(words[1:])
     made = ""
