@@ -209,6 +209,10 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
         "tests/integration/test_userdata_property.py",
     ),
     "bakery/userdata/lint/": ("tests/integration/test_userdata_check.py",),
+    "bakery/userdata/lint/shell/": (
+        "tests/integration/test_userdata_shell.py",
+        "tests/integration/test_userdata_check.py",
+    ),
     "bakery/machines/": (
         "tests/boot/test_network.py",
         "tests/integration/test_worker_jobs.py",

@@ -72,7 +72,7 @@ def test_the_command(capsys: Captured) -> None:
     assert main(["--check", str(bad)]) == 2
     said = capsys.readouterr().out.splitlines()
     assert said[0] == (
-        f"{bad}: error: file 1: YAML makes another number of the permissions of /etc/osg-worker.conf: "
+        f"{bad}: error: file 1: YAML does not read the permissions of /etc/osg-worker.conf as octal: "
         "the mode becomes 1130. Write permissions: '0600'. (octal-mode)"
     )
     assert main(["--check", str(CASES / "good" / "users.yaml")]) == 0

@@ -81,7 +81,7 @@ def test_a_text_that_grows_becomes_unknown(line: str) -> None:
 
 def test_a_text_that_is_too_long_is_said_to_be_so() -> None:
     text = "x=abcd\n" + "x=$x$x$x$x\n" * 20 + f"cat >{CONF} <<E\nToken = $x\nE\n"
-    assert any("longer than is followed" in one.message for one in _of_script(text))
+    assert any("longer than the check follows" in one.message for one in _of_script(text))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_script_that_does_too_much_is_not_judged(text: str) -> None:
         effects.of(text, {}, posix=False, where="", watched=())
     (found,) = _of_script(text)
     assert (found.id, found.severity) == ("not-judged", "note")
-    assert "more than is followed" in found.message
+    assert "more than the check follows" in found.message
 
 
 def _of_script(text: str) -> list[Finding]:
@@ -114,7 +114,7 @@ LARGE = b"#!/bin/bash\n" + b"echo a line of a script\n" * 50_000
 def test_of_what_no_cloud_takes_only_that_is_said(data: bytes, cloud: str | None) -> None:
     (found,) = wrapping.check(data, Context(now=0, cloud=cloud))
     assert (found.id, found.severity) == ("too-large", "error")
-    assert all(2 * one.limit <= wrapping.MOST_JUDGED for one in clouds.CLOUDS.values())
+    assert all(2 * one.limit <= wrapping.MOST_CHECKED for one in clouds.CLOUDS.values())
 
 
 def test_what_gzip_makes_small_is_too_large_as_well() -> None:

@@ -1,6 +1,6 @@
 """Expand the words of a shell command: variables, substitutions, and field splitting.
 
-Patterns of file names and braces are recognised, but not expanded: their result is unknown.
+Patterns of file names and braces are recognized, but not expanded: their result is unknown.
 """
 
 from __future__ import annotations

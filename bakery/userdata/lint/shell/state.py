@@ -196,7 +196,7 @@ class ShellState:
         return out, successes.pop() if len(successes) == 1 else None
 
     def repeat(self, body: Callable[[], Result]) -> Result:
-        """Follow the body of a loop once; make unknown what it changes, as the number of rounds is unknown."""
+        """Follow the body of a loop once; what it changes is unknown, as is the number of rounds."""
         before = self.snapshot()
         out, _ = body()
         after = self.snapshot()

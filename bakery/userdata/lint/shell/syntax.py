@@ -39,7 +39,7 @@ class Substitution:
 
 @dataclass(frozen=True)
 class Opaque:
-    """An expansion that is recognised, but not evaluated."""
+    """An expansion that is recognized, but not evaluated."""
 
     quoted: bool
 
@@ -57,7 +57,7 @@ Word = tuple[Part, ...]
 
 @dataclass(eq=False)
 class Redirect:
-    """A redirection; fd is -1 for both outputs. The target of << is the document, set once its line has ended."""
+    """A redirection; fd is -1 for both outputs. The target of << is the document, set after its line."""
 
     fd: int
     operator: str
