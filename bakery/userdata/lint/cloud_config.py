@@ -245,7 +245,7 @@ def _suggestion(key: str) -> str:
 
 
 def _not_lists(config: Mapping[Any, Any], where: str) -> Iterator[Finding]:
-    """Keys whose value must be a list: otherwise cloud-init's module fails. packages may be a string."""
+    """Keys whose value must be a list: otherwise cloud-init's module fails. packages can be a string."""
     for key in _LISTS:
         if config.get(key) is not None and not isinstance(config[key], list):
             made = warning if key == "packages" and isinstance(config[key], str) else error
