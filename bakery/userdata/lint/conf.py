@@ -66,21 +66,21 @@ def looks_like(text: str) -> str:
 
 def check(text: str, context: Context, kind: str) -> Iterator[Finding]:
     """Check a worker's file: what the worker would report, its token, and its Start expression."""
-    mine = guest.kind_of(kind)
-    yield from _unset_variables(text, context, mine.file)
+    worker = guest.kind_of(kind)
+    yield from _unset_variables(text, context, worker.file)
     evaluable = _evaluable(unknown.plain(text), kind)
-    yield from _not_evaluated(evaluable, context, mine.file)
+    yield from _not_evaluated(evaluable, context, worker.file)
     # Bytes that are not UTF-8 must reach the parser as they are.
     read = guest.read(evaluable.text.encode("utf-8", "surrogateescape"), kind)
     problems = [problem for problem in read.problems if not _can_be_resolved(problem, evaluable, kind)]
     for problem in problems:
-        yield _finding(problem, "error", context, mine.file)
+        yield _finding(problem, "error", context, worker.file)
     for message in read.warnings:
         yield from _parser_warning(message, read.values, context, kind)
     if not read.values:
         return
     names = {problem.partition(" ")[0] for problem in problems}
-    broken = {key.setting for key in mine.keys if key.name in names} | evaluable.settings
+    broken = {key.setting for key in worker.keys if key.name in names} | evaluable.settings
     if "Token" not in broken and read.values["Token"]:
         yield from _token(read.values, broken, context, kind)
     if read.values.get("Start") and "Start" not in broken:
@@ -175,22 +175,22 @@ def _not_evaluated(evaluable: _Evaluable, context: Context, path: str) -> Iterat
 
 def _finding(text: str, severity: str, context: Context, path: str) -> Finding:
     name = next((name for sign, name in _FINDINGS.items() if sign in text), "bad-value")
-    made = error if severity == "error" else warning
+    finding = error if severity == "error" else warning
     fix = _FIXES.get(name, "Generate it again with gen-userdata.")
-    return made(name, f"{path}: {text}.", fix, context.where)
+    return finding(name, f"{path}: {text}.", fix, context.where)
 
 
 def _parser_warning(text: str, values: dict[str, str], context: Context, kind: str) -> Iterator[Finding]:
     """A warning of the parser. An unknown key is an error if it was intended for a key that is not set."""
-    mine = guest.kind_of(kind)
-    made = _finding(text, "warning", context, mine.file)
-    intended = _intended(text.rpartition(" ")[2], kind) if made.id == "unknown-conf-key" else ""
+    worker = guest.kind_of(kind)
+    finding = _finding(text, "warning", context, worker.file)
+    intended = _intended(text.rpartition(" ")[2], kind) if finding.id == "unknown-conf-key" else ""
     if not intended:
-        yield made
+        yield finding
         return
-    key = next((key for key in mine.keys if key.name == intended), None)
+    key = next((key for key in worker.keys if key.name == intended), None)
     is_set = key is not None and values.get(key.setting) != key.default
-    yield replace(made, severity="warning" if is_set else "error", fix=f"Did you mean {intended}?")
+    yield replace(finding, severity="warning" if is_set else "error", fix=f"Did you mean {intended}?")
 
 
 def _intended(spelled: str, kind: str) -> str:

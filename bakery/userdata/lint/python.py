@@ -23,7 +23,7 @@ class _Handle:
 
 
 @dataclass
-class _Run:
+class _Module:
     files: Files
     umask: int
     where: str
@@ -192,7 +192,7 @@ def run(text: str, known: Files, umask: int, where: str, watched: Sequence[str])
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         _make_unknown(text, known, where, watched)
         return
-    state = _Run(dict(known), umask, where)
+    state = _Module(dict(known), umask, where)
     if state.statements(tree.body):
         known.update(state.files)
     else:

@@ -195,12 +195,27 @@ class Interpreter(Expansion):
 
         If standard error, of which nothing is known, is written to the same file, its content is unknown.
         """
+        sink, stdin, with_stderr = self._opened(redirects, stdin)
+        if not sink or sink in ("/dev/stdout", "/dev/fd/1"):
+            return run(stdin)
+        self.machine.open.append(sink)
+        out, success = run(stdin)
+        self.machine.open.pop()
+        self.write(sink, out, append=True)
+        is_mixed = sink in self.machine.mixed and sink not in self.machine.open
+        if (with_stderr and can_complain) or is_mixed:
+            self.machine.mixed.discard(sink)
+            self.write_unknown(sink, unknown.PROGRAM)
+        return "", success
+
+    def _opened(
+        self, redirects: Sequence[syntax.Redirect], stdin: str | None
+    ) -> tuple[str, str | None, bool]:
+        """Apply redirections: the path of stdout or "", the text of stdin, whether stderr joins stdout."""
         sink, with_stderr = "", False
         for one in redirects:
             target = self.text(one.target)
-            with_stderr |= can_complain and (
-                one.operator.startswith("&") or (one.fd == 2 and target == "1")
-            )
+            with_stderr |= one.operator.startswith("&") or (one.fd == 2 and target == "1")
             if one.operator in ("<<", "<<-"):
                 stdin = target
             elif one.operator == "<<<":
@@ -213,16 +228,7 @@ class Interpreter(Expansion):
                 sink = path if one.fd in (1, -1) else sink
             elif one.fd == 1 and target == "2":
                 sink = "/dev/stderr"
-        if not sink or sink in ("/dev/stdout", "/dev/fd/1"):
-            return run(stdin)
-        self.machine.open.append(sink)
-        out, success = run(stdin)
-        self.machine.open.pop()
-        self.write(sink, out, append=True)
-        if with_stderr or (sink in self.machine.mixed and sink not in self.machine.open):
-            self.machine.mixed.discard(sink)
-            self.write_unknown(sink, unknown.PROGRAM)
-        return "", success
+        return sink, stdin, with_stderr
 
     # Functions, programs and other shells
 
