@@ -5,7 +5,7 @@ Each function is given the shell, the arguments, and the standard input (None: n
 
 from __future__ import annotations
 
-import base64 as codec
+import base64
 import binascii
 import posixpath
 import re
@@ -27,26 +27,26 @@ Command = Callable[[Interpreter, Words, str | None], Result]
 # Builtins
 
 
-def echo(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _echo(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     return builtin.echo(words, posix=shell.posix), True
 
 
-def printf(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _printf(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     if words[:1] == ["-v"] and len(words) > 2:
         shell.variables[words[1]] = builtin.printf(words[2:])
         return DONE
     return builtin.printf(words), True
 
 
-def succeed(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _succeed(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     return DONE
 
 
-def fail(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _fail(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     return "", False
 
 
-def test(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _test(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     operands = words[:-1] if words[-1:] == ["]"] else words
     if len(operands) == 2 and operands[0] in ("-e", "-f", "-r"):
         options = shell.machine.files.get(shell.path(operands[1]), ())
@@ -54,13 +54,13 @@ def test(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     return "", builtin.test(operands)
 
 
-def cd(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _cd(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     target = next((word for word in words if not word.startswith("-")), unknown.ENVIRONMENT)
     shell.folder = shell.path(target) if unknown.is_known(target) else unknown.ENVIRONMENT
     return DONE
 
 
-def umask(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _umask(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     if words and unknown.is_known(words[0]):
         octal = re.fullmatch(r"[0-7]{1,4}", words[0])
         mode = files.mode_of(words[0], 0o777 & ~shell.umask)
@@ -71,7 +71,7 @@ def umask(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     return DONE
 
 
-def declare(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _declare(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     for word in words:
         name, equals, value = word.partition("=")
         if equals and NAME.fullmatch(name):
@@ -80,26 +80,26 @@ def declare(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     return DONE
 
 
-def unset(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _unset(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     for word in words:
         shell.variables.pop(word, None)
     return DONE
 
 
-def set_options(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _set_options(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     if "--" in words:
         shell.arguments = tuple(words[words.index("--") + 1 :])
     return DONE
 
 
-def shift(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _shift(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     if shell.posix and not shell.arguments:
         raise Unreadable  # dash exits, bash continues
     shell.arguments = shell.arguments[1:]
     return DONE
 
 
-def read(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _read(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     for word in words:
         if NAME.fullmatch(word):
             shell.variables[word] = unknown.INPUT
@@ -107,14 +107,14 @@ def read(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     return "", None
 
 
-def eval_(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _eval(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     text = unknown.joined(words, " ")
     if unknown.is_known(text):
         return shell.sequence(parser.read(unknown.plain(text), posix=shell.posix), stdin)
     return _unknown_source(shell, text)
 
 
-def source(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _source(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     path = shell.path(words[0]) if words else ""
     if path in shell.machine.files:
         text = files.content(shell.machine.files, path)
@@ -131,26 +131,26 @@ def _unknown_source(shell: Interpreter, text: str) -> Result:
     return unknown.OUTPUT, None
 
 
-def exit_(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _exit(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     shell.ended = True
     return "", None
 
 
-def return_(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _return(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     shell.returned = shell.depth > 0
     return "", None
 
 
-def leave_loop(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _leave_loop(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     raise Unreadable
 
 
-def trap(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _trap(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     shell.change_mentioned(" ".join(words))
     return DONE
 
 
-def command(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _command(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     """`command` and `builtin`."""
     while words and words[0].startswith("-"):
         if words.pop(0) in ("-v", "-V"):
@@ -158,7 +158,7 @@ def command(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     return shell.words(words, stdin)
 
 
-def exec_(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _exec(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     """`exec` with a program, which replaces the shell."""
     result = shell.words(words, stdin)
     shell.ended = True
@@ -168,7 +168,7 @@ def exec_(shell: Interpreter, words: Words, stdin: str | None) -> Result:
 # Programs
 
 
-def prefix(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _prefix(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     """`sudo`, `env` and `nohup`: the program follows their own options. They cannot run a function."""
     while words and (words[0].startswith("-") or re.match(r"[A-Za-z_]\w*=", words[0])):
         if words.pop(0) in ("-u", "-g", "--user", "--group", "-C"):
@@ -178,7 +178,7 @@ def prefix(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     return shell.words(words, stdin)
 
 
-def cat(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _cat(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     if any(word.startswith("-") and word not in ("-", "--", "-u") for word in words):
         return unknown.OUTPUT, None
     names = [word for word in words if word not in ("--", "-u")] or ["-"]
@@ -186,7 +186,7 @@ def cat(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     return unknown.joined(texts), True
 
 
-def tee(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _tee(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     append = any(word in ("-a", "--append", "-ai", "-ia") for word in words)
     text = unknown.INPUT if stdin is None else stdin
     for word in words:
@@ -195,18 +195,18 @@ def tee(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     return text, True
 
 
-def base64(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _base64(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     decodes = bool(words) and words[0] in ("-d", "--decode", "-di", "-D")
     text = shell.content(words[1], stdin) if len(words) > 1 else stdin
     if not decodes or text is None or not unknown.is_known(text):
         return unknown.OUTPUT, None
     try:
-        return codec.b64decode("".join(text.split()), validate=True).decode(), True
+        return base64.b64decode("".join(text.split()), validate=True).decode(), True
     except (binascii.Error, ValueError):
         return unknown.OUTPUT, None
 
 
-def install(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _install(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     mode, names = 0o755, []
     while words:
         word = words.pop(0)
@@ -227,7 +227,7 @@ def install(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     return DONE
 
 
-def mv(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _mv(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     names = [word for word in words if not word.startswith("-")]
     if len(names) != 2 or not all(map(unknown.is_known, names)):
         return shell.program("mv", names, stdin)
@@ -240,7 +240,7 @@ def mv(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     return DONE
 
 
-def cp(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _cp(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     names = [word for word in words if not word.startswith("-")]
     if len(names) != 2 or not all(map(unknown.is_known, names)):
         return shell.program("cp", names, stdin)
@@ -262,7 +262,7 @@ def _target(shell: Interpreter, name: str, source: str) -> str:
     return posixpath.join(path, posixpath.basename(source)) if is_directory else path
 
 
-def rm(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _rm(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     for word in words:
         path = shell.path(word)
         shell.note_use(path)
@@ -273,21 +273,21 @@ def rm(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     return DONE
 
 
-def chmod(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _chmod(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     operands = [word for word in words if not re.fullmatch(r"-[A-Zcfv]+|--\w+", word)]
     for word in operands[1:]:
         files.change_mode(shell.machine.files, shell.path(word), operands[0])
     return DONE
 
 
-def touch(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _touch(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     for word in words:
         if not word.startswith("-"):
             shell.write(shell.path(word), "", append=True)
     return DONE
 
 
-def another_shell(shell: Interpreter, words: Words, stdin: str | None, *, posix: bool) -> Result:
+def _another_shell(shell: Interpreter, words: Words, stdin: str | None, *, posix: bool) -> Result:
     while words and words[0].startswith(("-", "+")):
         option = words.pop(0)
         if re.fullmatch(r"-\w*c\w*", option) and words:
@@ -299,7 +299,7 @@ def another_shell(shell: Interpreter, words: Words, stdin: str | None, *, posix:
     return shell.new_shell(shell.content(words[0], None), words[1:], stdin, posix=posix)
 
 
-def python(shell: Interpreter, words: Words, stdin: str | None) -> Result:
+def _python(shell: Interpreter, words: Words, stdin: str | None) -> Result:
     text = None
     if not words or words == ["-"]:
         text = stdin
@@ -314,47 +314,47 @@ def python(shell: Interpreter, words: Words, stdin: str | None) -> Result:
 
 
 BUILTINS: Mapping[str, Command] = {
-    "echo": echo,
-    "printf": printf,
-    ":": succeed,
-    "true": succeed,
-    "false": fail,
-    "[": test,
-    "test": test,
-    "cd": cd,
-    "umask": umask,
-    **dict.fromkeys(("export", "declare", "local", "readonly", "typeset"), declare),
-    "unset": unset,
-    "set": set_options,
-    "shift": shift,
-    **dict.fromkeys(("read", "mapfile", "readarray", "getopts", "let"), read),
-    "eval": eval_,
-    ".": source,
-    "source": source,
-    "exit": exit_,
-    "return": return_,
-    "break": leave_loop,
-    "continue": leave_loop,
-    "trap": trap,
-    "command": command,
-    "builtin": command,
-    "exec": exec_,
-    **dict.fromkeys(("wait", "hash", "alias", "ulimit", "shopt", "pushd", "popd"), succeed),
+    "echo": _echo,
+    "printf": _printf,
+    ":": _succeed,
+    "true": _succeed,
+    "false": _fail,
+    "[": _test,
+    "test": _test,
+    "cd": _cd,
+    "umask": _umask,
+    **dict.fromkeys(("export", "declare", "local", "readonly", "typeset"), _declare),
+    "unset": _unset,
+    "set": _set_options,
+    "shift": _shift,
+    **dict.fromkeys(("read", "mapfile", "readarray", "getopts", "let"), _read),
+    "eval": _eval,
+    ".": _source,
+    "source": _source,
+    "exit": _exit,
+    "return": _return,
+    "break": _leave_loop,
+    "continue": _leave_loop,
+    "trap": _trap,
+    "command": _command,
+    "builtin": _command,
+    "exec": _exec,
+    **dict.fromkeys(("wait", "hash", "alias", "ulimit", "shopt", "pushd", "popd"), _succeed),
 }
 PROGRAMS: Mapping[str, Command] = {
-    **dict.fromkeys(("sudo", "env", "nohup"), prefix),
-    "echo": echo,
-    "printf": printf,
-    "cat": cat,
-    "tee": tee,
-    "base64": base64,
-    "install": install,
-    "mv": mv,
-    "cp": cp,
-    "rm": rm,
-    "chmod": chmod,
-    "touch": touch,
-    "bash": partial(another_shell, posix=False),
-    **dict.fromkeys(("sh", "dash", "ash", "ksh"), partial(another_shell, posix=True)),
-    **dict.fromkeys(("python", "python3", "python2"), python),
+    **dict.fromkeys(("sudo", "env", "nohup"), _prefix),
+    "echo": _echo,
+    "printf": _printf,
+    "cat": _cat,
+    "tee": _tee,
+    "base64": _base64,
+    "install": _install,
+    "mv": _mv,
+    "cp": _cp,
+    "rm": _rm,
+    "chmod": _chmod,
+    "touch": _touch,
+    "bash": partial(_another_shell, posix=False),
+    **dict.fromkeys(("sh", "dash", "ash", "ksh"), partial(_another_shell, posix=True)),
+    **dict.fromkeys(("python", "python3", "python2"), _python),
 }
