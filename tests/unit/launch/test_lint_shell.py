@@ -155,3 +155,9 @@ def test_python_with_logic_is_unknown(text: str) -> None:
     (found,) = known[CONF]
     assert found
     assert found.text == unknown.PROGRAM
+
+
+@pytest.mark.parametrize("loop", ["for x in *", "while grep -q x /etc/y"])
+def test_a_loop_changes_what_depends_on_its_earlier_rounds(loop: str) -> None:
+    text = f'{loop}; do\nif [ -n "$A" ]; then echo x >{CONF}; fi\nif [ -n "$B" ]; then A=x; fi\nB=x\ndone\n'
+    assert unknown.first_in(only(text)) == unknown.LOOP

@@ -196,18 +196,31 @@ class ShellState:
         return out, successes.pop() if len(successes) == 1 else None
 
     def repeat(self, body: Callable[[], Result]) -> Result:
-        """Follow the body of a loop once; what it changes is unknown, as is the number of rounds."""
+        """Follow the body of a loop; what it changes is unknown, as is the number of rounds.
+
+        A later round starts with what an earlier one has changed and can change more: the body is followed
+        until nothing new changes.
+        """
         before = self.snapshot()
-        out, _ = body()
-        after = self.snapshot()
-        self.restore(replace(before, sourced=after.sourced))
-        for name, value in after.variables.items():
-            if before.variables.get(name) != value:
-                self.variables[name] = unknown.LOOP
-        for path, options in after.files.items():
-            if before.files.get(path, files.ABSENT) != options:
+        variables, paths = set[str](), set[str]()
+        while True:
+            start = self.snapshot()
+            out, _ = body()
+            after = self.snapshot()
+            new_variables = _changed(start.variables, after.variables, None) - variables
+            new_paths = _changed(start.files, after.files, files.ABSENT) - paths
+            variables |= new_variables
+            paths |= new_paths
+            self.restore(replace(before, sourced=after.sourced))
+            self.variables.update(dict.fromkeys(sorted(variables), unknown.LOOP))
+            for path in sorted(paths):
                 files.change(self.machine.files, path, unknown.LOOP, self.machine.where)
-        return unknown.LOOP if out else "", None
+            if not new_variables and not new_paths and after.sourced == start.sourced:
+                return unknown.LOOP if out else "", None
+
+
+def _changed(before: Mapping[str, object], after: Mapping[str, object], default: object) -> set[str]:
+    return {name for name, value in after.items() if before.get(name, default) != value}
 
 
 def merged(ends: Sequence[Snapshot]) -> Snapshot:
