@@ -232,6 +232,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_userdata_property.py",
     ),
     "bakery/userdata/lint/": ("test_userdata_check.py",),
+    "bakery/userdata/lint/shell/": ("test_userdata_shell.py", "test_userdata_check.py"),
     "bakery/machines/": (
         "test_network.py",
         "test_worker_jobs.py",

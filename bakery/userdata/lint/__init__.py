@@ -1,1 +1,1 @@
-"""User-data of any origin: what would go wrong with it, found before an instance is paid for."""
+"""Check user-data of any origin before an instance is started with it."""

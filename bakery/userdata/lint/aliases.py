@@ -1,4 +1,4 @@
-"""A document of YAML that is safe to read: an alias (`*name`) may make it endless, or too large."""
+"""Find YAML documents whose aliases (`*name`) make them infinite or too large to read."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from bakery.userdata.findings import Finding, error
 _MOST = 4 * 1024 * 1024
 
 
-class Endless(ValueError):
-    """A node is within itself."""
+class Cycle(ValueError):
+    """A node contains itself."""
 
 
 def problem(tree: Any, where: str) -> Finding | None:
-    """Why nobody can use the document, as `yaml.compose` gives it; None if its aliases are harmless."""
+    """Check the aliases of a document that `yaml.compose` has read; None if they are harmless."""
     try:
         length = size(tree)
-    except Endless:
-        what = "cloud-init cannot use a document that contains itself; an alias (*name) does that."
-        return error("yaml-alias", what, "Write out what the alias is to say.", where)
+    except Cycle:
+        what = "An alias (*name) makes this a document that contains itself, which cloud-init cannot use."
+        return error("yaml-alias", what, "Replace the alias by its value.", where)
     if length > _MOST:
-        what = f"Its aliases (*name) make it larger than {_MOST >> 20} MiB once they are written out."
+        what = f"With its aliases (*name) expanded, the document is larger than {_MOST >> 20} MiB."
         return error("yaml-alias", what, "Use fewer aliases.", where)
     return None
 
 
 def size(tree: Any) -> int:
-    """Characters and nodes of what a node becomes once each alias is replaced by what it names.
+    """The number of characters and nodes of a node once each alias is replaced by its value.
 
-    Each node is visited once, by its id. Raises Endless.
+    Each node is visited once. Raises Cycle.
     """
-    known: dict[int, int | None] = {}  # None: we are within it
+    sizes: dict[int, int | None] = {}  # by id of the node; None: being visited
 
     def of(node: Any) -> int:
-        if id(node) not in known:
-            known[id(node)] = None
+        if id(node) not in sizes:
+            sizes[id(node)] = None
             is_text = isinstance(node.value, str)
-            known[id(node)] = 1 + (len(node.value) if is_text else sum(map(of, _children(node.value))))
-        found = known[id(node)]
+            sizes[id(node)] = 1 + (len(node.value) if is_text else sum(map(of, _children(node.value))))
+        found = sizes[id(node)]
         if found is None:
-            raise Endless
+            raise Cycle
         return found
 
     return of(tree) if tree is not None else 0

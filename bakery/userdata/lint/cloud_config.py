@@ -1,4 +1,4 @@
-"""A cloud-config: our own checks always, and cloud-init's where it is installed."""
+"""Check a cloud-config: with our own checks, and with `cloud-init schema` where it is installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bakery.userdata.lint import aliases, conf, unknown
 from bakery.userdata.lint.context import Context
 from provisioner.process import run
 
-# The top-level keys of cloud-init 25.1's schema, and those that its templates and merging add.
+# The top-level keys of the schema of cloud-init 25.1, and those that its templates and merging add.
 _KEYS = """
 allow_public_ssh_keys ansible apk_repos apt apt_pipelining apt_reboot_if_required apt_update apt_upgrade
 authkey_hash autoinstall bootcmd byobu_by_default ca-certs ca_certs chef chpasswd cloud_config_modules
@@ -50,6 +50,7 @@ _Item = tuple[Any, str]
 
 
 def check(text: str, context: Context) -> Iterator[Finding]:
+    """Check one cloud-config by itself."""
     import yaml
 
     try:
@@ -64,18 +65,17 @@ def check(text: str, context: Context) -> Iterator[Finding]:
         yield _syntax(problem, text, context.where)
         return
     if not isinstance(config, dict):
-        yield error(
-            "not-a-mapping", "It is no mapping of keys to values.", "Write key: value lines.", context.where
-        )
+        what = "The cloud-config is not a mapping, so cloud-init ignores it."
+        yield error("not-a-mapping", what, "Write lines of the form key: value.", context.where)
         return
     yield from _duplicates(tree, context.where)
-    yield from _keys(config, context.where)
-    yield from _lists(config, context.where)
-    yield from _files(config.get("write_files"), _spelled(tree), context)
+    yield from _unknown_keys(config, context.where)
+    yield from _not_lists(config, context.where)
+    yield from _write_files(config.get("write_files"), _spelled_permissions(tree), context)
     yield from _schema(text, context.where)
 
 
-# Both are asked for twice, and take most of the time.
+# Each is needed twice, and parsing takes most of the time.
 @lru_cache(maxsize=2)
 def _composed(text: str) -> Any:
     import yaml
@@ -93,66 +93,62 @@ def _constructed(text: str) -> Any:
 
 @dataclass(frozen=True)
 class Merged:
-    """The lists of all cloud-configs as cloud-init puts them together, each entry with where it is from."""
+    """The lists of all cloud-configs after cloud-init's merging, each entry with its part and number."""
 
     entries: Mapping[str, Sequence[tuple[Any, str]]]
     findings: Sequence[Finding]
 
 
 def merged(configs: Sequence[tuple[str, str, Context]]) -> Merged:
-    """Of texts, what their parts say in Merge-Type, and where they stand; in their order."""
+    """Merge cloud-configs, in their order: of each its text, its Merge-Type header and its context."""
     entries: dict[str, list[tuple[Any, str]]] = {}
     found = []
     for text, header, context in configs:
         config = _mapping(text)
-        how = _mergers(config, header)
+        options_of = _merge_options(config, header)
         own = {key: config[key] for key in _LISTS if isinstance(config.get(key), list)}
         lost = []
         for key, value in own.items():
             new = [(one, context.inside(f"file {n}").where) for n, one in enumerate(value, 1)]
             both = (*entries.get(key, ()), *new)
-            entries[key] = _together(entries[key], new, how) if key in entries else new
+            entries[key] = _combined(entries[key], new, options_of) if key in entries else new
             if len(entries[key]) < len(both):
                 lost.append(key)
         if lost:
-            found.append(_lost(lost, context.where))
+            found.append(_merge_lost(lost, context.where))
     return Merged(entries, tuple(found))
 
 
-def _lost(keys: Sequence[str], where: str) -> Finding:
-    return error(
-        "merge-lost",
-        f"Several parts have {', '.join(sorted(keys))}; cloud-init keeps only one of them.",
-        f"Give the later part Merge-Type: {MERGE}.",
-        where,
-    )
+def _merge_lost(keys: Sequence[str], where: str) -> Finding:
+    what = f"Several parts have {', '.join(sorted(keys))}; cloud-init keeps only the value of one part."
+    return error("merge-lost", what, f"Add the header Merge-Type: {MERGE} to the later part.", where)
 
 
-def _mergers(config: Mapping[Any, Any], header: str) -> Mapping[str, Sequence[str]]:
-    """Of each type the options, as `_extract_mergers` of cloudinit/handlers/cloud_config.py finds them."""
-    said = config.get("merge_how", config.get("merge_type"))
-    if isinstance(said, list):
-        said = "+".join(
+def _merge_options(config: Mapping[Any, Any], header: str) -> Mapping[str, Sequence[str]]:
+    """Options of each type, as `_extract_mergers` of cloudinit/handlers/cloud_config.py finds them."""
+    declared = config.get("merge_how", config.get("merge_type"))
+    if isinstance(declared, list):
+        declared = "+".join(
             f"{one.get('name')}({','.join(map(str, one.get('settings', ())))})"
-            for one in said
+            for one in declared
             if isinstance(one, dict)
         )
-    found = re.findall(r"(\w+)\((.*?)\)", f"{said or ''}+{header}".lower().replace("-", "_"))
+    found = re.findall(r"(\w+)\((.*?)\)", f"{declared or ''}+{header}".lower().replace("-", "_"))
     if not found:
         return {"dict": ("replace",), "list": (), "str": ()}
-    # The first of a type is asked.
+    # The first one of a type counts.
     return {name: tuple(word.strip() for word in words.split(",")) for name, words in reversed(found)}
 
 
-def _together(old: list[_Item], new: list[_Item], how: Mapping[str, Sequence[str]]) -> list[_Item]:
-    """As cloudinit/mergers/m_dict.py and m_list.py do."""
-    options, lists = how.get("dict"), how.get("list", ())
+def _combined(old: list[_Item], new: list[_Item], options_of: Mapping[str, Sequence[str]]) -> list[_Item]:
+    """Merge two lists as cloudinit/mergers/m_dict.py and m_list.py do."""
+    options, lists = options_of.get("dict"), options_of.get("list", ())
     if options is None:
         return old
     methods = [one for one in ("replace", "no_replace") if one in options]
     if methods[:1] == ["replace"]:
         return new
-    if not {"recurse_list", "recurse_array"} & set(options) or "list" not in how:
+    if not {"recurse_list", "recurse_array"} & set(options) or "list" not in options_of:
         return old
     if "append" in lists:
         return [*old, *new]
@@ -162,7 +158,7 @@ def _together(old: list[_Item], new: list[_Item], how: Mapping[str, Sequence[str
 
 
 def shellified(commands: Sequence[tuple[Any, str]]) -> str:
-    """The script that cloud-init makes of bootcmd or runcmd; "" if it makes none."""
+    """The script that cloud-init generates from bootcmd or runcmd; "" if it generates none."""
     lines = []
     for command, _ in commands:
         if isinstance(command, list):
@@ -187,17 +183,15 @@ def _mapping(text: str) -> Mapping[Any, Any]:
 def _syntax(problem: Exception, text: str, where: str) -> Finding:
     number = getattr(getattr(problem, "problem_mark", None), "line", None)
     line = text.splitlines()[number : number + 1] if number is not None else []
-    fix = (
-        "Indent by blanks, not tabs."
-        if "\t" in "".join(line)
-        else "Correct the indentation or the quotes there."
-    )
-    place = f"line {number + 1}" if number is not None else "it"
-    return error("yaml-syntax", f"YAML does not understand {place}.", fix, where)
+    has_tab = "\t" in "".join(line)
+    fix = "Indent with blanks, not with tabs." if has_tab else "Correct the indentation or the quotes."
+    position = f" in line {number + 1}" if number is not None else ""
+    what = f"The YAML is not valid{position}, so cloud-init ignores the cloud-config."
+    return error("yaml-syntax", what, fix, where)
 
 
 def _duplicates(tree: Any, where: str) -> Iterator[Finding]:
-    """Of all mappings in it; what several aliases name is looked at once."""
+    """Duplicate keys of all mappings of a document; the value of several aliases is visited once."""
     left, seen = [tree], {id(tree)}
     while left:
         node = left.pop()
@@ -215,7 +209,7 @@ def _repeated(pairs: Sequence[tuple[Any, Any]], where: str) -> Iterator[Finding]
     for key, value in pairs:
         name = str(key.value)
         if name in seen:
-            yield _again(
+            yield _duplicate(
                 name, key.start_mark.line + 1, _serialized(seen[name]) == _serialized(value), where
             )
         seen[name] = value
@@ -227,48 +221,44 @@ def _serialized(node: Any) -> str:
     return str(yaml.serialize(node, Dumper=yaml.SafeDumper))
 
 
-def _again(name: str, line: int, same: bool, where: str) -> Finding:
+def _duplicate(name: str, line: int, same: bool, where: str) -> Finding:
     made = warning if same else error
-    lost = "it says the same" if same else "all but the last one are lost"
-    return made("duplicate-key", f"Line {line} has {name[:40]} again; {lost}.", "Put them together.", where)
+    effect = "the values are equal" if same else "cloud-init uses only the last value"
+    what = f"Line {line} repeats the key {name[:40]}; {effect}."
+    return made("duplicate-key", what, "Merge the values under one key.", where)
 
 
-def _keys(config: Mapping[Any, Any], where: str) -> Iterator[Finding]:
-    """One that cloud-init does not know is ignored: an error if the worker's file was to come of it."""
+def _unknown_keys(config: Mapping[Any, Any], where: str) -> Iterator[Finding]:
+    """cloud-init ignores a key that it does not know: an error if its value writes the worker's file."""
     for key, value in config.items():
         if str(key) not in KEYS:
             made = error if conf.path_in(str(value)) else warning
-            yield made("unknown-key", f"cloud-init has no key {str(key)[:40]}.", _nearest(str(key)), where)
+            what = f"cloud-init has no key {str(key)[:40]} and ignores it."
+            yield made("unknown-key", what, _suggestion(str(key)), where)
 
 
-def _nearest(key: str) -> str:
+def _suggestion(key: str) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(key.casefold().replace("-", "_"), KEYS, n=1, cutoff=0.7)
-    return f"Did you mean {near[0]}?" if near else "Remove it."
+    return f"Did you mean {near[0]}?" if near else "Remove the key."
 
 
-def _lists(config: Mapping[Any, Any], where: str) -> Iterator[Finding]:
-    """All of these fail if they are no lists, but packages, of which a text is taken for one."""
+def _not_lists(config: Mapping[Any, Any], where: str) -> Iterator[Finding]:
+    """Keys whose value must be a list: otherwise cloud-init's module fails. packages can be a string."""
     for key in _LISTS:
         if config.get(key) is not None and not isinstance(config[key], list):
             made = warning if key == "packages" and isinstance(config[key], str) else error
-            yield made(
-                "not-a-list", f"{key} must be a list.", "Begin each of its lines with a dash.", where
-            )
+            yield made("not-a-list", f"{key} must be a list.", "Begin each entry with a dash.", where)
     for key in ("bootcmd", "runcmd"):
         for command in config[key] if isinstance(config.get(key), list) else ():
             if command is not None and not isinstance(command, str | list):
-                yield error(
-                    "not-a-command",
-                    f"{key} has an entry that is neither a text nor a list, so none of them is run.",
-                    "Put it in quotes.",
-                    where,
-                )
+                what = f"{key} has an entry that is neither a string nor a list; cloud-init runs no entry."
+                yield error("not-a-command", what, "Put the entry in quotes.", where)
 
 
-def _spelled(tree: Any) -> list[str]:
-    """How the permissions of each of the write_files are written; "" where that is not to be found."""
+def _spelled_permissions(tree: Any) -> list[str]:
+    """The permissions of each entry of write_files as the document spells them; "" if there are none."""
     import yaml
 
     found: list[str] = []
@@ -282,38 +272,40 @@ def _spelled(tree: Any) -> list[str]:
     return found
 
 
-def _files(entries: Any, spelled: Sequence[str], context: Context) -> Iterator[Finding]:
+def _write_files(entries: Any, spelled: Sequence[str], context: Context) -> Iterator[Finding]:
     for number, entry in enumerate(entries if isinstance(entries, list) else [], 1):
         where = context.inside(f"file {number}").where
         path = entry.get("path") if isinstance(entry, dict) else None
         if not isinstance(path, str) or not path:
-            yield error("bad-write-files", "There is no path.", "Give path: /…", where)
+            yield error("bad-write-files", "The entry of write_files has no path.", "Add path: /…", where)
             continue
         if not path.startswith("/"):
-            yield warning(
-                "bad-write-files", f"{path[:80]} is meant from / on.", f"Write /{path[:80]}.", where
-            )
+            what = f"The path {path[:80]} is relative; cloud-init resolves it from /."
+            yield warning("bad-write-files", what, f"Write /{path[:80]}.", where)
         yield from _encoding(entry, where)
-        yield from _mode(entry.get("permissions"), spelled[number - 1] if spelled else "", path, where)
+        spelling = spelled[number - 1] if spelled else ""
+        yield from _permissions(entry.get("permissions"), spelling, path, where)
         if _absolute(path) in conf.paths():
-            yield from _late(entry, path, where)
+            yield from _deferred(entry, path, where)
 
 
 def _encoding(entry: Mapping[Any, Any], where: str) -> Iterator[Finding]:
     if not isinstance(entry.get("content", ""), str | bytes | None):
-        yield error("bad-write-files", "The content is no text.", "Write content: | and indent it.", where)
+        fix = "Write content: | and indent the text below it."
+        yield error("bad-write-files", "The content is not a string.", fix, where)
         return
-    said = str(entry.get("encoding") or "").lower().strip()
-    if said not in (*_PLAIN, *_BASE64, *_GZIP, *_BOTH):
-        what = f"cloud-init knows no encoding {said[:40]} and takes the content as it stands."
-        yield warning("bad-encoding", what, "Use b64, or leave it away.", where)
+    declared = str(entry.get("encoding") or "").lower().strip()
+    if declared not in (*_PLAIN, *_BASE64, *_GZIP, *_BOTH):
+        what = f"cloud-init does not know the encoding {declared[:40]} and writes the content unchanged."
+        yield warning("bad-encoding", what, "Use b64, or remove encoding.", where)
     elif _content(entry) is None:
-        yield error("bad-encoding", "The content is not encoded as it says.", "Use b64 or none.", where)
+        what = "The content does not have the declared encoding."
+        yield error("bad-encoding", what, "Encode it as base64, or remove encoding.", where)
 
 
 @dataclass(frozen=True)
 class Written:
-    """What an entry of write_files writes."""
+    """The file that an entry of write_files writes."""
 
     path: str
     text: str
@@ -321,15 +313,16 @@ class Written:
     append: bool
 
 
-Entry = Any  # of write_files, whatever it is
+Entry = Any  # an entry of write_files, of any type
 
 
 def is_deferred(entry: Any) -> bool:
+    """Whether cloud-init writes the file at the end of the boot."""
     return isinstance(entry, dict) and _is_true(entry.get("defer"))
 
 
 def written(entry: Any) -> Written | None:
-    """None if it writes nothing."""
+    """Evaluate an entry of write_files; None if cloud-init writes nothing."""
     path = entry.get("path") if isinstance(entry, dict) else None
     content = _content(entry) if isinstance(path, str) and path else None
     if content is None:
@@ -344,17 +337,17 @@ def written(entry: Any) -> Written | None:
 
 
 def _absolute(path: str) -> str:
-    """cloud-init runs in /."""
+    """Resolve a path as cloud-init does, which runs in /."""
     return posixpath.normpath(posixpath.join("/", path))
 
 
 def _is_true(value: Any) -> bool:
-    """As `is_true` of cloudinit/util.py does."""
+    """Evaluate a flag as `is_true` of cloudinit/util.py does."""
     return value is True or str(value).lower().strip() in ("true", "1", "on", "yes")
 
 
 def _decoded(permissions: Any) -> int:
-    """As `decode_perms` of cc_write_files does: a number is taken as it is, a text is octal."""
+    """Decode a mode as `decode_perms` of cc_write_files does: a number is the mode, a string is octal."""
     if isinstance(permissions, int | float):
         return int(permissions)
     try:
@@ -364,7 +357,7 @@ def _decoded(permissions: Any) -> int:
 
 
 def _content(entry: Mapping[Any, Any]) -> str | None:
-    """As `extract_contents` of cc_write_files does; None if it cannot be decoded."""
+    """Decode a content as `extract_contents` of cc_write_files does; None if that fails."""
     content, encoding = entry.get("content") or "", str(entry.get("encoding") or "").lower().strip()
     if not isinstance(content, str | bytes):
         return None
@@ -384,35 +377,35 @@ def _unpacked(raw: bytes) -> bytes:
         return file.read(_MOST)
 
 
-def _mode(permissions: Any, spelled: str, path: str, where: str) -> Iterator[Finding]:
-    """Whether the file gets the mode that is meant; whether that is a good one is another question."""
+def _permissions(permissions: Any, spelled: str, path: str, where: str) -> Iterator[Finding]:
+    """Check that the file gets the intended mode, whatever that mode is."""
     fix = "Write permissions: '0600'."
     if isinstance(permissions, int | float):
         octal = f"{int(permissions):04o}"
         if isinstance(permissions, bool | float) or re.match("[1-9]", spelled):
-            what = f"YAML makes another number of the permissions of {path[:80]}: the mode becomes {octal}."
+            what = f"YAML does not read the permissions of {path[:80]} as octal: the mode becomes {octal}."
             yield error("octal-mode", what, fix, where)
         else:
-            # YAML 1.1 reads 0600 as octal: it is only that the schema wants a text.
-            what = f"The permissions of {path[:80]} have no quotes; cloud-init sets {octal} and warns."
+            # YAML 1.1 reads 0600 as octal; only the schema requires a string.
+            what = f"The permissions of {path[:80]} are not quoted; cloud-init sets {octal} and warns."
             yield warning("octal-mode", what, fix, where)
     elif permissions is not None and not re.fullmatch(r"(0o?)?[0-7]{1,4}", str(permissions)):
-        what = f"The permissions of {path[:80]} are no octal number, so cloud-init takes 0644."
+        what = f"The permissions of {path[:80]} are not an octal number, so cloud-init uses 0644."
         yield error("bad-mode", what, fix, where)
 
 
-def _late(entry: Mapping[Any, Any], path: str, where: str) -> Iterator[Finding]:
+def _deferred(entry: Mapping[Any, Any], path: str, where: str) -> Iterator[Finding]:
     if entry.get("defer"):
         yield warning(
             "late-conf",
-            f"defer writes {path} at the very end, long after the worker looked for it.",
-            "Leave defer away.",
+            f"With defer, cloud-init writes {path} at the end of the boot, too late for the worker.",
+            "Remove defer.",
             where,
         )
 
 
 def _schema(text: str, where: str) -> Iterator[Finding]:
-    """What `cloud-init schema` says. At boot cloud-init logs the same, and goes on."""
+    """Run `cloud-init schema`. At boot, cloud-init only logs these findings as a warning."""
     if shutil.which("cloud-init") is None or not unknown.is_known(text):
         return
     with tempfile.TemporaryDirectory(prefix="gen-userdata-") as folder:
@@ -421,5 +414,6 @@ def _schema(text: str, where: str) -> Iterator[Finding]:
         file.write_text(head + text, "utf-8")
         done = run.call(["cloud-init", "schema", "-c", str(file)], expect=range(256), seconds=60)
     if done.status != 0:
-        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if ":" in line]
-        yield warning("schema", f"cloud-init says: {' '.join(said)[:300]}.", "Correct it.", where)
+        reports = [line.strip() for line in (done.stdout + done.stderr).splitlines() if ":" in line]
+        what = f"cloud-init schema reports: {' '.join(reports)[:300]}."
+        yield warning("schema", what, "Correct the value.", where)

@@ -1,4 +1,4 @@
-"""What all checks of one piece of user-data share."""
+"""The context of a check, and how a token is recognised."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ TOKEN = re.compile(r"eyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*)?")
 
 @dataclass(frozen=True)
 class Context:
-    """At what time, for which pool, and in which part of the whole."""
+    """The time and the target of a check.
+
+    `now` is in seconds since the epoch; `trust_domain` is the pool's, if the user names one; `where` is the
+    part of the user-data that is being checked.
+    """
 
     now: float
     trust_domain: str = ""
@@ -18,4 +22,5 @@ class Context:
     where: str = ""
 
     def inside(self, name: str) -> Context:
+        """The context of a part with this name."""
         return replace(self, where=f"{self.where}: {name}" if self.where else name)

@@ -1,6 +1,7 @@
-"""The files that user-data writes, as far as they can be known before the boot.
+"""The files that user-data writes, as far as they are known before the boot.
 
-Each path has all that may be there in the end: under a condition one text or another, or nothing.
+Each path has a tuple of options: the files that can be there in the end, None for no file. There are
+several if the content depends on a condition.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _SHIFT = {"u": 6, "g": 3, "o": 0}
 
 @dataclass(frozen=True)
 class File:
-    """A text (see `unknown`), its mode (-1: not known), and where in the user-data it was written."""
+    """A text (see `unknown`), its mode (-1: not known), and the part of the user-data that wrote it."""
 
     text: str
     mode: int = -1
@@ -32,34 +33,37 @@ ABSENT: Options = (None,)
 
 
 def write(files: Files, path: str, text: str, *, append: bool, mode: int, where: str) -> None:
-    """As > and >> do: the mode is for a file that is made, what exists keeps its own."""
-    made: list[File | None] = []
+    """Write as the redirections > and >> do. A new file gets the mode; an existing file keeps its own."""
+    written: list[File | None] = []
     for old in files.get(path, ABSENT):
         before = old.text if old and append else ""
-        made.append(File(unknown.joined((before, text)), mode if old is None else old.mode, where))
-    files[path] = _few(made)
+        written.append(File(unknown.joined((before, text)), mode if old is None else old.mode, where))
+    files[path] = _limited(written)
 
 
 def put(files: Files, path: str, file: File) -> None:
+    """Replace a file."""
     files[path] = (file,)
 
 
 def remove(files: Files, path: str) -> None:
+    """Remove a file."""
     files[path] = ABSENT
 
 
 def change(files: Files, path: str, sign: str, where: str) -> None:
-    """Something is done to it that cannot be followed; perhaps it is not even there."""
+    """Make the content of a file unknown; `sign` is one of the characters of `unknown`."""
     files[path] = (File(sign, -1, where),)
 
 
 def change_mode(files: Files, path: str, text: str) -> None:
+    """Change the mode of a file as chmod does."""
     if path in files:
         files[path] = tuple(old and replace(old, mode=mode_of(text, old.mode)) for old in files[path])
 
 
 def mode_of(text: str, before: int) -> int:
-    """What chmod makes of a mode; -1 if that is not known."""
+    """The mode that chmod sets; -1 if it is not known."""
     if re.fullmatch(r"[0-7]{1,5}", text):
         return int(text, 8)
     if before < 0 or not text:
@@ -80,7 +84,7 @@ def mode_of(text: str, before: int) -> int:
 
 
 def content(files: Files, path: str) -> str:
-    """What reading it gives."""
+    """The text that a program reads from a file."""
     texts = {old.text if old else "" for old in files.get(path, ())}
     if len(texts) == 1:
         return texts.pop()
@@ -88,12 +92,12 @@ def content(files: Files, path: str) -> str:
 
 
 def merged(ends: Sequence[Files]) -> Files:
-    """After one of several ways."""
+    """The files after one of several branches."""
     paths = dict.fromkeys(path for end in ends for path in end)
-    return {path: _few([one for end in ends for one in end.get(path, ABSENT)]) for path in paths}
+    return {path: _limited([one for end in ends for one in end.get(path, ABSENT)]) for path in paths}
 
 
-def _few(options: Iterable[File | None]) -> Options:
+def _limited(options: Iterable[File | None]) -> Options:
     different = tuple(dict.fromkeys(options))
     if len(different) <= _MOST:
         return different

@@ -1,4 +1,4 @@
-"""What the checks of existing user-data find, beside what the token, the Start and the clouds give."""
+"""The names of the findings of `--check`, besides those of tokens, Start expressions and clouds."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a Python script writes to files, as far as its statements say it outright.
+"""What a Python script writes to files, found out without running it.
 
-Followed are the statements of the module itself: names that are set to a text, `open`, `write`,
-`print(file=…)`, `write_text`, `os.chmod` and `os.umask`. All else that names a watched file makes it
-unknown.
+The statements of the module itself are followed: assignments of strings, `open`, `write`, `print(file=…)`,
+`write_text`, `os.chmod` and `os.umask`. If there is any other statement, each watched file whose path
+occurs in the script becomes unknown.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _Handle:
 
 
 @dataclass
-class _Run:
+class _Module:
     files: Files
     umask: int
     where: str
@@ -32,7 +32,7 @@ class _Run:
     touched: set[str] = field(default_factory=set)
 
     def statements(self, body: Sequence[ast.stmt]) -> bool:
-        """False as soon as one is not followed."""
+        """Follow statements; False if one of them cannot be followed."""
         return all(self._statement(one) for one in body)
 
     def _statement(self, one: ast.stmt) -> bool:
@@ -69,8 +69,8 @@ class _Run:
         if not (isinstance(value, ast.Call) and _dotted(value.func) in ("open", "io.open") and value.args):
             return None
         path = self.text(value.args[0])
-        given = [word.value for word in value.keywords if word.arg == "mode"]
-        mode = self.text(value.args[1] if len(value.args) > 1 else given[0] if given else ast.Constant("r"))
+        modes = [word.value for word in value.keywords if word.arg == "mode"]
+        mode = self.text(value.args[1] if len(value.args) > 1 else modes[0] if modes else ast.Constant("r"))
         if path is None or mode not in ("w", "wt", "a", "at"):
             return None
         self._write(path, "", append=mode.startswith("a"))
@@ -125,9 +125,9 @@ class _Run:
             return True
         handle = self._handle_of(target)
         end = self.text(options.pop("end", ast.Constant("\n")))
-        said = [self.text(word) for word in value.args]
-        words = [word for word in said if word is not None]
-        if not handle or options or end is None or len(words) < len(said):
+        texts = [self.text(word) for word in value.args]
+        words = [word for word in texts if word is not None]
+        if not handle or options or end is None or len(words) < len(texts):
             return False
         self._write(handle.path, " ".join(words) + end, append=True)
         return True
@@ -145,7 +145,7 @@ class _Run:
         return path is not None
 
     def text(self, value: ast.expr) -> str | None:
-        """None if it is not said outright."""
+        """The value of a string expression; None if it cannot be evaluated."""
         if isinstance(value, ast.Constant):
             return value.value if isinstance(value.value, str) else None
         if isinstance(value, ast.Name):
@@ -158,15 +158,15 @@ class _Run:
         return self._changed(value) if isinstance(value, ast.Call) and not value.keywords else None
 
     def _joined(self, value: ast.JoinedStr) -> str | None:
-        made: str | None = ""
+        joined: str | None = ""
         for part in value.values:
             plain = (
                 isinstance(part, ast.FormattedValue) and part.conversion < 0 and part.format_spec is None
             )
-            made = _sum(
-                made, self.text(part.value if isinstance(part, ast.FormattedValue) and plain else part)
+            joined = _sum(
+                joined, self.text(part.value if isinstance(part, ast.FormattedValue) and plain else part)
             )
-        return made
+        return joined
 
     def _changed(self, value: ast.Call) -> str | None:
         name = _dotted(value.func)
@@ -184,22 +184,22 @@ class _Run:
 
 
 def run(text: str, known: Files, umask: int, where: str, watched: Sequence[str]) -> None:
-    """Do to the files what the script does, or make unknown what it may do."""
+    """Apply the effect of a script to files; make the watched files that it names unknown if that fails."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of somebody else's script
+            warnings.simplefilter("ignore")  # about the user's script
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        _lose(text, known, where, watched)
+        _make_unknown(text, known, where, watched)
         return
-    own = _Run(dict(known), umask, where)
-    if own.statements(tree.body):
-        known.update(own.files)
+    state = _Module(dict(known), umask, where)
+    if state.statements(tree.body):
+        known.update(state.files)
     else:
-        _lose(text, known, where, watched)
+        _make_unknown(text, known, where, watched)
 
 
-def _lose(text: str, known: Files, where: str, watched: Sequence[str]) -> None:
+def _make_unknown(text: str, known: Files, where: str, watched: Sequence[str]) -> None:
     for path in watched:
         if path in text:
             files.change(known, path, unknown.PROGRAM, where)

@@ -1,4 +1,4 @@
-"""A script as user-data: is it run at all, does it parse, and does it keep the token to itself?"""
+"""Check a script: whether the kernel executes it, its syntax, and whether it exposes the token."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _DASH = ("dash", "-n", "/dev/stdin")
 
 
 def check(text: str, context: Context) -> Iterator[Finding]:
-    """Of a script as it is written to the file that cloud-init executes."""
-    stopped = list(_not_run(text, context.where))
-    yield from stopped
-    if stopped:
+    """Check a script as cloud-init writes it to the file that it executes."""
+    fatal = list(_not_executed(text, context.where))
+    yield from fatal
+    if fatal:
         return
     if is_shell(text):
         yield from _syntax(text, context.where)
@@ -31,7 +31,7 @@ def check(text: str, context: Context) -> Iterator[Finding]:
 
 
 def interpreter(text: str) -> str:
-    """The name of the program that runs it, without its folder; "" if none does."""
+    """The name of the interpreter without its directory; "" if the script has none."""
     match = _SHEBANG.match(text)
     if not match:
         return ""
@@ -42,39 +42,40 @@ def interpreter(text: str) -> str:
 
 
 def is_shell(text: str) -> bool:
+    """Whether a shell interprets the script."""
     return bool(_SHELL.fullmatch(interpreter(text)))
 
 
-def is_run(text: str) -> bool:
-    return not any(_not_run(text, ""))
+def is_executed(text: str) -> bool:
+    """Whether the kernel executes the script."""
+    return not any(_not_executed(text, ""))
 
 
-def _not_run(text: str, where: str) -> Iterator[Finding]:
-    """Why the kernel would not execute it, or the interpreter not take its words (execve(2), env(1))."""
+def _not_executed(text: str, where: str) -> Iterator[Finding]:
+    """The reasons why the kernel or the interpreter cannot run the script (execve(2), env(1))."""
     first = text.partition("\n")[0]
     match = _SHEBANG.match(text)
     if not match:
         if text.lstrip().startswith("#!"):
-            fix = "Remove what is before #!."
-            why = "There are blanks or empty lines before #!, so the kernel does not execute it."
+            fix = "Move #! to the beginning of the file."
+            why = "Blanks or empty lines precede #!, so the kernel does not execute the script."
             yield error("leading-blank", why, fix, where)
         else:
-            why = "It does not begin with #!, so the kernel does not execute it."
-            yield error("bad-shebang", why, "Write #!/bin/bash as its first line.", where)
+            why = "The script does not begin with #!, so the kernel does not execute it."
+            yield error("bad-shebang", why, "Add the first line #!/bin/bash.", where)
     elif first.endswith("\r"):
-        yield error(
-            "crlf", "Its first line ends with CR, which is taken for a part of it.", "Use LF.", where
-        )
+        why = "The first line ends with CR LF; the kernel takes the CR as part of the interpreter."
+        yield error("crlf", why, "Save it with Unix line ends (LF).", where)
     elif not match[1].startswith("/"):
-        yield error(
-            "relative-shebang", "The first line names no absolute path.", "Write #!/bin/bash.", where
-        )
-    elif _takes_one_word(match[1], match[2]) and re.search(r"\s", match[2].strip()):
-        why = f"The kernel hands all words after {match[1][:80]} over as one."
-        yield error("bad-shebang", why, "Leave them away; use set in the script.", where)
+        why = "The interpreter in the first line is not an absolute path."
+        yield error("relative-shebang", why, "Write #!/bin/bash.", where)
+    elif _takes_one_argument(match[1], match[2]) and re.search(r"\s", match[2].strip()):
+        program = match[1][:80]
+        why = f"The kernel passes all words after {program} as one argument, so the script does not start."
+        yield error("bad-shebang", why, "Set options with set in the script.", where)
 
 
-def _takes_one_word(program: str, words: str) -> bool:
+def _takes_one_argument(program: str, words: str) -> bool:
     name = program.rpartition("/")[2]
     return name in ("bash", "sh", "dash") or (
         name == "env" and not re.match(r"-\w*S|--split-string", words)
@@ -86,29 +87,31 @@ def _syntax(text: str, where: str) -> Iterator[Finding]:
     if interpreter(text) in ("sh", "dash"):
         by_dash = _parsed(_DASH, text)
     if by_bash is None:
-        yield warning("unchecked-script", "There is no bash here to check it.", "", where)
+        what = "bash is not installed here, so the syntax was not checked."
+        yield warning("unchecked-script", what, "", where)
     elif by_bash.status != 0 and by_dash is not None and by_dash.status == 0:
-        what = f"bash, which is sh on Enterprise Linux, does not take it: {_place(by_bash)}."
-        yield warning("sh-syntax", what, "Write it so that both take it.", where)
+        what = f"bash, which is sh on Enterprise Linux, reports a syntax error: {_position(by_bash)}."
+        yield warning("sh-syntax", what, "Use syntax that bash and dash both accept.", where)
     elif by_bash.status != 0:
-        yield error("shell-syntax", f"bash does not understand {_place(by_bash)}.", "Correct it.", where)
+        what = f"bash reports a syntax error: {_position(by_bash)}."
+        yield error("shell-syntax", what, "Correct the syntax.", where)
     elif "here-document" in by_bash.stderr:
-        said = re.search(r"line (\d+): ", by_bash.stderr)
+        start = re.search(r"line (\d+): ", by_bash.stderr)
         yield error(
             "open-heredoc",
-            f"The document from line {said[1] if said else '?'} on never ends.",
-            "Its last word must stand alone on a line, without blanks before or after.",
+            f"The here-document that begins in line {start[1] if start else '?'} has no end.",
+            "Write its delimiter alone on a line, without blanks before or after it.",
             where,
         )
     elif by_dash is not None and by_dash.status != 0:
-        what = f"dash, which is sh on Debian and Ubuntu, does not take it: {_place(by_dash)}."
-        yield warning("sh-syntax", what, "Write #!/bin/bash, or what both take.", where)
+        what = f"dash, which is sh on Debian and Ubuntu, reports a syntax error: {_position(by_dash)}."
+        yield warning("sh-syntax", what, "Write #!/bin/bash, or use syntax that dash accepts.", where)
 
 
 def _parsed(command: Sequence[str], text: str) -> run.Completed | None:
-    """What a shell says that only reads the script; None if it is not here."""
+    """Let a shell parse the script without running it (-n); None if the shell is not installed."""
     try:
-        # No environment: BASH_ENV would be run.
+        # Without the caller's environment: bash would run the file in BASH_ENV.
         return run.call(
             command,
             stdin=text.encode("utf-8", "surrogateescape"),
@@ -120,27 +123,27 @@ def _parsed(command: Sequence[str], text: str) -> run.Completed | None:
         return None
 
 
-def _place(done: run.Completed) -> str:
-    """bash says "NAME: line 3: why", dash "NAME: 3: why"."""
-    said = re.search(r": (?:line )?(\d+): (.*)", done.stderr)
-    return f"line {said[1]}: {said[2][:120]}" if said else "its last line"
+def _position(done: run.Completed) -> str:
+    """The position and reason of a syntax error: bash prints "NAME: line 3: why", dash "NAME: 3: why"."""
+    match = re.search(r": (?:line )?(\d+): (.*)", done.stderr)
+    return f"line {match[1]}: {match[2][:120]}" if match else "in the last line"
 
 
 def _traced(text: str, where: str) -> Iterator[Finding]:
     match = _SHEBANG.match(text)
     words = match[2] if match else ""
-    outside = "\n".join(_outside(text))
+    outside = "\n".join(_outside_documents(text))
     if (_TRACED.search(outside) or re.match(r"-\w*x", words)) and TOKEN.search(text):
         yield warning(
             "traced-token",
-            "set -x writes commands to the cloud's console log, and a token in them, too.",
-            "Leave it away in a script that has a token.",
+            "set -x prints each command to the console log of the instance, including the token.",
+            "Remove set -x from a script that contains a token.",
             where,
         )
 
 
-def _outside(text: str) -> Iterator[str]:
-    """The lines that are not of a here-document."""
+def _outside_documents(text: str) -> Iterator[str]:
+    """The lines outside of here-documents."""
     end = ""
     for line in text.split("\n"):
         if end:

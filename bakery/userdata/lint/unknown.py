@@ -1,7 +1,7 @@
-"""What cannot be known before the boot, as characters within a text.
+"""Values that are not known before the boot, as characters within a text.
 
-So a text that is known in part is still a text: it can be put together, split and written to a file. Each
-kind of the unknown is one character of a private plane of Unicode, which no user-data has.
+A text that is known in part remains a string: it can be joined, split and written to a file. Each reason
+why a value is unknown is one character of a Unicode private use plane, which user-data does not contain.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-MOST = 1024 * 1024  # characters of a text that is followed
+MOST = 1024 * 1024  # characters; a longer text becomes LONG
 OUTPUT = "\U000f0000"
 SOURCED = "\U000f0001"
 BRANCH = "\U000f0002"
@@ -25,70 +25,72 @@ INPUT = "\U000f000b"
 PROGRAM = "\U000f000c"
 ENVIRONMENT_IN_DOCUMENT = "\U000f000d"
 LONG = "\U000f000f"
-LOOSE = "\U000f000e"  # beside another: it may be no word at all, or several
-# What cloud-init or the shell does is certain there, but it depends on more than is looked into.
+UNSPLIT = "\U000f000e"  # follows another one that is unquoted: it can expand to any number of words
+# The reasons as the findings show them.
 WHY = {
-    OUTPUT: "the output of a command",
-    SOURCED: "what another file or eval may have set",
-    BRANCH: "set differently under a condition",
-    LOOP: "made by a loop",
-    PARAMETER: "an expansion that only a shell works out",
-    GLOB: "a pattern of file names",
-    ENVIRONMENT: "a variable of the environment",
-    TEMPLATE: "filled in by the template",
-    FETCHED: "fetched from elsewhere",
-    CHANGED: "changed by a program",
-    DIALECT: "written differently by different shells",
-    INPUT: "read from the input",
-    PROGRAM: "written by a program's own logic",
-    ENVIRONMENT_IN_DOCUMENT: "a variable of the environment",
-    LONG: "longer than is followed",
+    OUTPUT: "it is the output of a command",
+    SOURCED: "a sourced file or eval may set it",
+    BRANCH: "it depends on a condition",
+    LOOP: "a loop produces it",
+    PARAMETER: "the check does not evaluate its expansion",
+    GLOB: "it is a file name pattern",
+    ENVIRONMENT: "it is an environment variable",
+    TEMPLATE: "the template inserts it",
+    FETCHED: "its source is outside of the user-data",
+    CHANGED: "a program changes it",
+    DIALECT: "shells differ in it",
+    INPUT: "it is read from standard input",
+    PROGRAM: "a program writes it",
+    ENVIRONMENT_IN_DOCUMENT: "it is an environment variable",
+    LONG: "it is longer than the check follows",
 }
 _UNKNOWN = re.compile("[\U000f0000-\U000f0fff]")
 _UNSET = re.compile("\U000f1000([^\U000f1001]*)\U000f1001")
 
 
 def unset(name: str) -> str:
-    """Nothing, in the place of a variable that nothing sets."""
+    """The mark of an empty expansion: that of a variable that is not set."""
     return f"\U000f1000{name}\U000f1001"
 
 
 def joined(texts: Sequence[str], between: str = "") -> str:
-    """All of them, unless that is longer than is followed: a text that is doubled soon fills the memory."""
+    """Join texts; LONG if the result is too long: a text that a script keeps doubling fills the memory."""
     length = sum(map(len, texts)) + len(between) * len(texts)
     return between.join(texts) if length <= MOST else LONG
 
 
 def plain(text: str) -> str:
-    """With nothing where nothing is."""
+    """The text without the marks of variables that are not set."""
     return _UNSET.sub("", text)
 
 
 def unset_in(text: str) -> list[str]:
-    """The names of the variables that nothing sets."""
+    """The names of the variables in a text that are not set."""
     return list(dict.fromkeys(_UNSET.findall(text)))
 
 
 def is_known(text: str) -> bool:
+    """Whether the whole text is known."""
     return not _UNKNOWN.search(text)
 
 
 def known_part(text: str) -> str:
+    """The text without its unknown parts."""
     return _UNKNOWN.sub("", plain(text))
 
 
 def why(text: str) -> str:
-    """Why it is not known, in words."""
+    """The reasons why a text is not known, for a message."""
     return ", ".join(dict.fromkeys(WHY[sign] for sign in _UNKNOWN.findall(text) if sign in WHY))
 
 
 def first_in(text: str) -> str:
-    """The first unknown of it; "" if all is known."""
+    """The first unknown character; "" if all is known."""
     found = _UNKNOWN.search(text)
     return found[0] if found else ""
 
 
 def could_be(text: str, path: str) -> bool:
-    """Could a text that is known in part be this path? Of one that is not known at all, nobody can say."""
+    """Whether a text that is known in part can be this path; False if nothing of it is known."""
     known = _UNKNOWN.split(plain(text))
     return any(known) and bool(re.fullmatch(".*".join(re.escape(part) for part in known), path))

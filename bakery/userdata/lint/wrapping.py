@@ -1,6 +1,6 @@
-"""The outside: size, gzip, encoding, how it begins; then whatever is inside.
+"""Check user-data as a whole: its size, compression, encoding and type; then each of its parts.
 
-What user-data is, is decided as cloud-init 25.1 decides it (cloudinit/user_data.py, cloudinit/handlers/).
+The types are determined as cloud-init 25.1 determines them (cloudinit/user_data.py, cloudinit/handlers/).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _MOST = 16 * 1024 * 1024
-MOST_JUDGED = 1024 * 1024
+MOST_CHECKED = 1024 * 1024
 _HEADERS = "A script begins with #!, a cloud-config with #cloud-config."
 _SCRIPT = "text/x-shellscript"
 _BY_FREQUENCY = tuple(f"{_SCRIPT}-per-{name}" for name in ("boot", "instance", "once"))
 _INCLUDES = ("text/x-include-url", "text/x-include-once-url")
-# What has a handler; includes and archives are resolved before.
+# The types that have a handler; includes and archives are resolved before.
 _HANDLED = frozenset(
     {
         *(_SCRIPT, *_BY_FREQUENCY, "text/cloud-boothook", "text/jinja2", "text/part-handler"),
@@ -40,16 +40,16 @@ _RESOLVED = frozenset({*_INCLUDES, "text/cloud-config-archive"})
 _IN_TEMPLATE = frozenset({_SCRIPT, "text/cloud-boothook", "text/cloud-config", "text/cloud-config-jsonp"})
 _TEMPLATE = re.compile(r"##\s*template:\s*jinja\s*", re.IGNORECASE)
 _BOOTHOOK = "#cloud-boothook"
-Seen = Finding | Leaf
+Found = Finding | Leaf
 
 
 def check(data: bytes, context: Context) -> list[Finding]:
-    """Everything there is to say of it; of what no cloud takes, only that."""
+    """All findings of a user-data. If no cloud accepts its size, that is the only one."""
     if too_large := list(_too_large(data, context.where)):
         return too_large
-    seen = [*_size(data, context), *_unwrapped(data, context)]
-    found = [one for one in seen if isinstance(one, Finding)]
-    leaves = [one for one in seen if isinstance(one, Leaf)]
+    results = [*_size(data, context), *_decompressed(data, context)]
+    found = [one for one in results if isinstance(one, Finding)]
+    leaves = [one for one in results if isinstance(one, Leaf)]
     return list(dict.fromkeys((*found, *written.findings(leaves, context))))
 
 
@@ -65,71 +65,77 @@ def _size(data: bytes, context: Context) -> Iterator[Finding]:
     if small:
         yield warning(
             "too-large",
-            f"With {len(data)} bytes this is more than some clouds take: {', '.join(small)}.",
-            "Say for which cloud it is: --cloud NAME.",
+            f"The user-data has {len(data)} bytes, more than some clouds accept: {', '.join(small)}.",
+            "Name the cloud with --cloud NAME.",
         )
 
 
 def _too_large(data: bytes, where: str) -> Iterator[Finding]:
-    """The largest limit of a cloud is half of it; what gzip is to hide from that is as slow to look at."""
-    if len(data) > MOST_JUDGED:
+    """A size above twice the largest limit of a cloud. This also limits the time of a check."""
+    if len(data) > MOST_CHECKED:
         yield error(
             "too-large",
-            f"With {len(data)} bytes it is more than any cloud takes: nothing else is looked at.",
-            "Let the machine fetch the rest at boot: #include https://…",
+            f"The user-data has {len(data)} bytes, more than any cloud accepts; nothing else was checked.",
+            "Let the instance fetch the rest at boot: #include https://…",
             where,
         )
 
 
-def _unwrapped(data: bytes, context: Context) -> Iterator[Seen]:
+def _decompressed(data: bytes, context: Context) -> Iterator[Found]:
     if not data.startswith(_GZIP):
-        yield from _plain(data, context)
+        yield from _text(data, context)
         return
     try:
         inside = _unpacked(data)
     except (OSError, EOFError, zlib.error):
-        yield error("broken-gzip", "The gzip is damaged or incomplete.", "Pack it again.", context.where)
+        yield _broken_gzip(context.where)
         return
     if inside.startswith(_GZIP):
-        yield error("gzip-twice", "It is packed by gzip twice.", "Pack it once.", context.where)
+        what = "The user-data is compressed twice; cloud-init decompresses it once."
+        yield error("gzip-twice", what, "Compress it once.", context.where)
     else:
-        yield from _plain(inside, context)
+        yield from _text(inside, context)
 
 
 def _unpacked(data: bytes) -> bytes:
-    """Never more than what a cloud could ever take: a small file may unpack to fill the memory."""
+    """Decompress gzip data, which can be much larger. Raises OSError, EOFError or zlib.error."""
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         inside = file.read(_MOST + 1)
     if len(inside) > _MOST:
-        raise OSError("too much")
+        raise OSError("the decompressed data is too large")
     return inside
 
 
-def _plain(data: bytes, context: Context) -> Iterator[Seen]:
-    """The whole, as `convert_string` of cloud-init gets it."""
-    stopped = list(_unreadable(data, context.where))
-    yield from stopped
-    if stopped:
+def _broken_gzip(where: str) -> Finding:
+    return error("broken-gzip", "The gzip data is damaged or incomplete.", "Compress it again.", where)
+
+
+def _text(data: bytes, context: Context) -> Iterator[Found]:
+    """Check the decompressed user-data, the input of cloud-init's `convert_string`."""
+    fatal = list(_not_text(data, context.where))
+    yield from fatal
+    if fatal:
         return
     if multipart.is_multipart(data):
         yield from _multipart(data, context)
     elif kind := multipart.kind_of(data):
         yield from _of_kind(data, kind, "", "", context)
     else:
-        yield from _without_header(data.decode(), context)
+        yield from _unrecognized(data.decode(), context)
 
 
-def _unreadable(data: bytes, where: str) -> Iterator[Finding]:
+def _not_text(data: bytes, where: str) -> Iterator[Finding]:
     if too_large := list(_too_large(data, where)):
         yield from too_large
     elif not data.strip():
-        yield error("empty", "There is nothing in it.", "Generate it again.", where)
+        yield error("empty", "The user-data is empty.", "Generate it again.", where)
     elif data.startswith(_UTF_16):
-        yield error("utf-16", "It is encoded as UTF-16.", "Save it as UTF-8.", where)
+        what = "The text is encoded as UTF-16, so cloud-init does not recognize it."
+        yield error("utf-16", what, "Save it as UTF-8.", where)
     elif data.startswith(_BOM):
         yield error(
             "bom",
-            "It begins with a byte order mark, so its first line is not recognised.",
+            "The text begins with a byte order mark, so cloud-init does not recognize its first line.",
             "Save it as UTF-8 without BOM.",
             where,
         )
@@ -141,11 +147,11 @@ def _unreadable(data: bytes, where: str) -> Iterator[Finding]:
             yield error("not-utf8", f"Line {line} is not UTF-8.", "Save it as UTF-8.", where)
 
 
-def _of_kind(data: bytes, kind: str, name: str, merge: str, context: Context) -> Iterator[Seen]:
-    """A part of a type that cloud-init has decided on."""
-    stopped = list(_unreadable(data, context.where))
-    yield from stopped
-    if stopped:
+def _of_kind(data: bytes, kind: str, name: str, merge: str, context: Context) -> Iterator[Found]:
+    """Check a part of a known type."""
+    fatal = list(_not_text(data, context.where))
+    yield from fatal
+    if fatal:
         return
     text = data.decode()
     if kind in _INCLUDES:
@@ -155,16 +161,17 @@ def _of_kind(data: bytes, kind: str, name: str, merge: str, context: Context) ->
     elif kind == "text/jinja2":
         yield from _template(text, name, merge, context)
     elif kind == "text/cloud-config":
-        yield from _config(text, name, merge, context)
+        yield from _cloud_config(text, name, merge, context)
     elif kind == _SCRIPT or kind in _BY_FREQUENCY or kind == "text/cloud-boothook":
-        yield from _program(text, kind, name, context)
+        yield from _script(text, kind, name, context)
     else:
         yield Leaf(kind, text, name, context)
 
 
-def _config(text: str, name: str, merge: str, context: Context) -> Iterator[Seen]:
+def _cloud_config(text: str, name: str, merge: str, context: Context) -> Iterator[Found]:
     if "\0" in text:
-        yield error("nul-byte", "There is a NUL byte in it.", "Generate it again.", context.where)
+        what = "The cloud-config contains a NUL byte, so YAML cannot parse it."
+        yield error("nul-byte", what, "Generate it again.", context.where)
         return
     if "\r" in text:
         yield _crlf(context.where)
@@ -176,51 +183,50 @@ def _config(text: str, name: str, merge: str, context: Context) -> Iterator[Seen
 
 def _crlf(where: str) -> Finding:
     fix = "Save it with Unix line ends (LF), or run dos2unix."
-    return warning("crlf", "The lines end as on Windows (CR LF).", fix, where)
+    return warning("crlf", "Lines end with CR LF, as on Windows.", fix, where)
 
 
-def _program(text: str, kind: str, name: str, context: Context) -> Iterator[Seen]:
-    """A script, as the handler of cloud-init writes it to a file."""
+def _script(text: str, kind: str, name: str, context: Context) -> Iterator[Found]:
+    """Check a script as cloud-init's handler writes it to a file."""
     if "\r" in text:
         yield _crlf(context.where)
         text = _with_unix_lines(text)
     if kind == "text/cloud-boothook":
         text = text.removeprefix(_BOOTHOOK).lstrip()
     if "\0" in text:
-        yield from _nul(text, context.where)
+        yield from _nul_byte(text, context.where)
         text = text.replace("\0", "")
     found = list(script.check(text, context))
     yield from found
-    if not any(one.id == "shell-syntax" for one in found):  # what it does up to there says nothing
+    # After a syntax error, the effect of the script is not known.
+    if not any(one.id == "shell-syntax" for one in found):
         yield Leaf(kind, text, name, context)
 
 
 def _with_unix_lines(text: str) -> str:
-    """As `dos2unix` of cloudinit/util.py: the first line decides."""
+    """Convert as `dos2unix` of cloudinit/util.py does: the first line decides."""
     end = text.find("\n")
     return text.replace("\r\n", "\n") if end > 0 and text[end - 1] == "\r" else text
 
 
-def _nul(text: str, where: str) -> Iterator[Finding]:
-    """bash leaves them out, but where its first line has one, it takes the script for a binary file."""
+def _nul_byte(text: str, where: str) -> Iterator[Finding]:
+    """bash ignores NUL bytes, but takes a script for a binary file if the first line has one."""
     works = script.interpreter(text) == "bash" and "\0" not in text.partition("\n")[0]
     made = warning if works else error
-    yield made("nul-byte", "There is a NUL byte in it.", "Generate it again.", where)
+    yield made("nul-byte", "The script contains a NUL byte.", "Generate it again.", where)
 
 
-def _template(text: str, name: str, merge: str, context: Context) -> Iterator[Seen]:
+def _template(text: str, name: str, merge: str, context: Context) -> Iterator[Found]:
     first, _, rest = text.partition("\n")
     if not _TEMPLATE.fullmatch(first):
-        why = (
-            "The line ## template: jinja does not stand alone on the very first line, so cloud-init fails."
-        )
-        yield error("leading-blank", why, "Write it so.", context.where)
+        why = "## template: jinja is not the whole first line, so cloud-init fails."
+        yield error("leading-blank", why, "Write only that in the first line.", context.where)
         return
     if conf.path_in(rest):
         yield warning(
             "templated-conf",
-            "A Jinja template writes the worker's file: {{ and {% in a value would be replaced.",
-            "Write that file in a part of its own, without a template.",
+            "A Jinja template writes the worker's file: Jinja evaluates {{ and {% in its values.",
+            "Write the file in a separate part that is not a template.",
             context.where,
         )
     kind = multipart.kind_of(rest.encode())
@@ -230,11 +236,11 @@ def _template(text: str, name: str, merge: str, context: Context) -> Iterator[Se
         made = re.sub(r"\{\{.*?\}\}", unknown.TEMPLATE, rest, flags=re.DOTALL)
         yield from _of_kind(made.encode(), kind, name, merge, context)
     else:
-        why = "What the template makes is neither a script nor a cloud-config, so cloud-init ignores it."
+        why = "The template gives neither a script nor a cloud-config, so cloud-init ignores it."
         yield error("unknown-header", why, _HEADERS, context.where)
 
 
-def _archive(text: str, context: Context) -> Iterator[Seen]:
+def _archive(text: str, context: Context) -> Iterator[Found]:
     import yaml
 
     try:
@@ -243,38 +249,37 @@ def _archive(text: str, context: Context) -> Iterator[Seen]:
             return
         entries = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
-        yield error("yaml-syntax", "The archive is not YAML.", "Correct it.", context.where)
+        what = "The archive is not valid YAML."
+        yield error("yaml-syntax", what, "Correct the indentation or the quotes.", context.where)
         return
     if not isinstance(entries, list):
-        yield error(
-            "not-a-list", "An archive is a list of parts.", "Begin each part with a dash.", context.where
-        )
+        what = "The archive is not a list of parts."
+        yield error("not-a-list", what, "Begin each part with a dash.", context.where)
         return
     for number, entry in enumerate(entries, 1):
         yield from _archived(entry, context.inside(f"part {number}"))
 
 
-def _archived(entry: object, context: Context) -> Iterator[Seen]:
-    """As `_explode_archive` of cloudinit/user_data.py: what no type says is a cloud-config."""
-    said = entry if isinstance(entry, dict) else {"content": entry}
-    content = said.get("content", "")
+def _archived(entry: object, context: Context) -> Iterator[Found]:
+    """Check a part as `_explode_archive` of cloudinit/user_data.py reads it; default: cloud-config."""
+    declared = entry if isinstance(entry, dict) else {"content": entry}
+    content = declared.get("content", "")
     data = content if isinstance(content, bytes) else str(content).encode("utf-8", "surrogatepass")
-    kind = str(said.get("type") or "") or multipart.kind_of(data) or "text/cloud-config"
-    merge = str(said.get("merge-type") or said.get("Merge-Type") or "")
+    kind = str(declared.get("type") or "") or multipart.kind_of(data) or "text/cloud-config"
+    merge = str(declared.get("merge-type") or declared.get("Merge-Type") or "")
     if kind in _HANDLED:
-        yield from _of_kind(data, kind, str(said.get("filename") or ""), merge, context)
+        yield from _of_kind(data, kind, str(declared.get("filename") or ""), merge, context)
     elif data.strip():
         yield _ignored(kind, context.where)
 
 
 def _ignored(kind: str, where: str) -> Finding:
-    return error(
-        "unknown-part", f"cloud-init ignores parts of type {kind[:80]}.", "Correct its type.", where
-    )
+    what = f"cloud-init ignores a part of type {kind[:80]}."
+    return error("unknown-part", what, "Correct the type.", where)
 
 
 def _urls(text: str, where: str) -> Iterator[Finding]:
-    """As `_do_include` of cloudinit/user_data.py reads the lines."""
+    """Check the lines as `_do_include` of cloudinit/user_data.py reads them."""
     for line in text.splitlines():
         for start in ("#include-once", "#include"):
             if line.lower().startswith(start):
@@ -282,34 +287,33 @@ def _urls(text: str, where: str) -> Iterator[Finding]:
                 break
         url = line.strip()
         if url and not line.startswith("#") and not url.startswith(("http://", "https://", "file://")):
-            yield error(
-                "bad-include", "An #include names something that is no URL.", "Write https://…", where
-            )
+            what = "A line of an #include is not a URL, so cloud-init cannot fetch it."
+            yield error("bad-include", what, "Write https://…", where)
 
 
-def _without_header(text: str, context: Context) -> Iterator[Seen]:
+def _unrecognized(text: str, context: Context) -> Iterator[Found]:
     if kind := conf.looks_like(text):
         yield from conf.check(text, context, kind)
     elif "\0" in text:
-        yield error("nul-byte", "There is a NUL byte in it.", "Generate it again.", context.where)
+        yield error("nul-byte", "The user-data contains a NUL byte.", "Generate it again.", context.where)
     elif re.match(r"(?i)\s*content-type:\s*multipart/", text):
         yield error(
             "broken-multipart",
-            "The multi-part does not say MIME-Version, so cloud-init does not recognise it.",
-            "Generate it again: --include FILE.",
+            "The multi-part message has no MIME-Version header, so cloud-init does not recognize it.",
+            "Generate it again with --include FILE.",
             context.where,
         )
     elif _is_base64(text):
         yield error(
             "base64-text",
-            "It is base64; no cloud decodes what is pasted.",
+            "The user-data is base64 text, which cloud-init does not recognize.",
             "Decode it first.",
             context.where,
         )
     else:
         yield error(
             "unknown-header",
-            "It does not begin with what it is, so cloud-init ignores all of it.",
+            "cloud-init does not recognize the first line and ignores the user-data.",
             _HEADERS,
             context.where,
         )
@@ -327,13 +331,13 @@ def _is_base64(text: str) -> bool:
     )
 
 
-def _multipart(data: bytes, context: Context) -> Iterator[Seen]:
+def _multipart(data: bytes, context: Context) -> Iterator[Found]:
     parts = multipart.parts_of(data)
     if not parts:
         yield error(
             "broken-multipart",
-            "The multi-part has no parts between boundaries, so cloud-init finds nothing in it.",
-            "Generate it again: --include FILE.",
+            "The multi-part message has no parts between its boundaries, so cloud-init ignores it.",
+            "Generate it again with --include FILE.",
             context.where,
         )
         return
@@ -341,36 +345,34 @@ def _multipart(data: bytes, context: Context) -> Iterator[Seen]:
     if not multipart.is_whole(data) and not alone:
         yield warning(
             "broken-multipart",
-            "The multi-part does not end with its boundary; perhaps something is missing.",
-            "Generate it again: --include FILE.",
+            "The multi-part message does not end with its boundary; it may be incomplete.",
+            "Generate it again with --include FILE.",
             context.where,
         )
     for number, part in enumerate(parts, 1):
         yield from _part(part, context if alone else context.inside(f"part {number}"))
 
 
-def _part(part: multipart.Part, context: Context) -> Iterator[Seen]:
-    """As `_process_msg` of cloudinit/user_data.py."""
+def _part(part: multipart.Part, context: Context) -> Iterator[Found]:
+    """Check a part as `_process_msg` of cloudinit/user_data.py reads it."""
     data, kind = part.data, multipart.kind_of_part(part)
     if part.kind in multipart.PACKED:
         try:
             data = _unpacked(data)
         except (OSError, EOFError, zlib.error):
-            yield error(
-                "broken-gzip", "The gzip is damaged or incomplete.", "Pack it again.", context.where
-            )
+            yield _broken_gzip(context.where)
             return
         kind = multipart.kind_of(data) or "text/plain"
     if kind not in _HANDLED | _RESOLVED:
         if data.strip():
             yield _ignored(kind, context.where)
         else:
-            yield warning("empty", "There is nothing in it.", "Leave it away.", context.where)
+            yield warning("empty", "The part is empty.", "Remove the part.", context.where)
     elif _mismatch(kind, data):
         yield error(
             "part-mismatch",
-            f"The part says that it is {kind}, but it does not begin so.",
-            "Correct its type, or its first line.",
+            f"The type of the part is {kind}, but its first line is not of that type.",
+            "Correct the type or the first line.",
             context.where,
         )
     else:
@@ -378,7 +380,7 @@ def _part(part: multipart.Part, context: Context) -> Iterator[Seen]:
 
 
 def _mismatch(kind: str, data: bytes) -> bool:
-    said = multipart.kind_of(data)
+    declared = multipart.kind_of(data)
     if kind == _SCRIPT or kind in _BY_FREQUENCY:
-        return said != _SCRIPT
-    return kind == "text/cloud-config" and said not in (kind, "")
+        return declared != _SCRIPT
+    return kind == "text/cloud-config" and declared not in (kind, "")

@@ -1,6 +1,6 @@
-"""What user-data makes of the workers' files by the time it is done, and whether a worker can use that.
+"""Determine the workers' files after all parts of the user-data have run, and check them.
 
-All parts act on one set of files, in the order of cloud-init's stages: boothooks, bootcmd, write_files,
+All parts change one set of files, in the order of cloud-init's stages: boothooks, bootcmd, write_files,
 deferred write_files, scripts by their names (runcmd is one of them).
 """
 
@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bakery.userdata.findings import Finding, note, warning
-from bakery.userdata.lint import cloud_config, conf, effects, files, python, script, unknown
+from bakery.userdata.lint import cloud_config, conf, files, python, script, unknown
 from bakery.userdata.lint.context import TOKEN, Context
 from bakery.userdata.lint.files import File, Files
-from bakery.userdata.lint.shell import Unreadable
+from bakery.userdata.lint.shell import effects
+from bakery.userdata.lint.shell.state import TooMuch
+from bakery.userdata.lint.shell.syntax import Unreadable
 
 _STAGES = {
     "text/cloud-boothook": 0,
@@ -22,12 +24,15 @@ _STAGES = {
     "text/x-shellscript-per-instance": 6,
     "text/x-shellscript": 7,
 }
-_SHELL = "#!/bin/sh\n"  # what cloud-init puts before the commands of bootcmd and runcmd
+_SHELL = "#!/bin/sh\n"  # cloud-init's first line of bootcmd and runcmd
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """A piece of user-data that cloud-init hands to one of its handlers: its type, its text, its name."""
+    """A part that cloud-init passes to one of its handlers.
+
+    `kind` is its MIME type, `name` its file name, `merge` its Merge-Type header; both may be empty.
+    """
 
     kind: str
     text: str
@@ -38,14 +43,14 @@ class Leaf:
 
 @dataclass(frozen=True)
 class _Step:
-    """Something that happens at boot: when, and what it does to the files; it yields what is to be said."""
+    """A step of the boot: its stage and name, and a function that changes the files and yields findings."""
 
     order: tuple[int, str]
     act: Callable[[Files], Iterator[Finding]]
 
 
 def findings(leaves: Sequence[Leaf], context: Context) -> Iterator[Finding]:
-    """Of all parts together."""
+    """The findings of all parts together."""
     configs = [leaf for leaf in leaves if leaf.kind == "text/cloud-config"]
     merged = cloud_config.merged([(leaf.text, leaf.merge, leaf.context) for leaf in configs])
     yield from merged.findings
@@ -55,9 +60,9 @@ def findings(leaves: Sequence[Leaf], context: Context) -> Iterator[Finding]:
     for path, options in known.items():
         present = [one for one in options if one]
         if path in conf.paths():
-            yield from _worker_s(path, present, context)
-        elif any(TOKEN.search(one.text) and _others_read(one) for one in present):
-            yield _readable(path, present[0].where)
+            yield from _worker_file(path, present, context)
+        elif any(TOKEN.search(one.text) and _is_exposed(one) for one in present):
+            yield _world_readable(path, present[0].where)
 
 
 def _steps(leaves: Sequence[Leaf], merged: cloud_config.Merged, context: Context) -> Iterator[_Step]:
@@ -66,7 +71,7 @@ def _steps(leaves: Sequence[Leaf], merged: cloud_config.Merged, context: Context
         if leaf.kind in _STAGES:
             yield _Step((_STAGES[leaf.kind], name), _script(leaf.text, leaf.context))
         elif leaf.kind not in ("text/cloud-config", ""):
-            yield _Step((8, name), _beyond(leaf.text, leaf.kind, leaf.context))
+            yield _Step((8, name), _not_followed(leaf.text, leaf.kind, leaf.context))
     for stage, key in ((1, "bootcmd"), (7, "runcmd")):
         if text := cloud_config.shellified(merged.entries.get(key, ())):
             yield _Step((stage, key), _script(_SHELL + text, replace(context, where=key)))
@@ -78,7 +83,7 @@ def _steps(leaves: Sequence[Leaf], merged: cloud_config.Merged, context: Context
 
 def _script(text: str, context: Context) -> Callable[[Files], Iterator[Finding]]:
     def act(known: Files) -> Iterator[Finding]:
-        if not script.is_run(text):
+        if not script.is_executed(text):
             return
         if script.is_shell(text):
             yield from _shell(text, known, context)
@@ -95,8 +100,8 @@ def _shell(text: str, known: Files, context: Context) -> Iterator[Finding]:
     try:
         effect = effects.of(text, known, posix=posix, where=context.where, watched=tuple(conf.paths()))
     except Unreadable as problem:
-        if isinstance(problem, effects.TooMuch):
-            what = "The script does more than is followed, so its effect is not judged."
+        if isinstance(problem, TooMuch):
+            what = "The script does more than the check follows, so its effect was not checked."
             yield note("not-judged", what, "", context.where)
         _changed(text, known, context)
         return
@@ -105,8 +110,8 @@ def _shell(text: str, known: Files, context: Context) -> Iterator[Finding]:
     if effect.tokens_in_arguments:
         yield warning(
             "token-on-command-line",
-            "A token is a word of a command, which others on the machine can see.",
-            "Write it by cat >FILE <<'EOF', echo or printf, which show it to nobody.",
+            "A token is an argument of a program, which every user can see in the process list.",
+            "Write it with cat >FILE <<'EOF', echo or printf.",
             context.where,
         )
 
@@ -117,14 +122,14 @@ def _changed(text: str, known: Files, context: Context) -> None:
             files.change(known, path, unknown.PROGRAM, context.where)
 
 
-def _beyond(text: str, kind: str, context: Context) -> Callable[[Files], Iterator[Finding]]:
-    """A part whose effect is not looked into."""
+def _not_followed(text: str, kind: str, context: Context) -> Callable[[Files], Iterator[Finding]]:
+    """A part whose effect is not followed."""
 
     def act(known: Files) -> Iterator[Finding]:
         if path := conf.path_in(text):
             yield note(
                 "not-judged",
-                f"{path} is named in a part of type {kind}, which is not judged.",
+                f"A part of type {kind} names {path}; parts of this type are not checked.",
                 "",
                 context.where,
             )
@@ -144,41 +149,41 @@ def _entry(entry: cloud_config.Entry, context: Context) -> Callable[[Files], Ite
     return act
 
 
-def _worker_s(path: str, present: Sequence[File], context: Context) -> Iterator[Finding]:
-    """Where there may be one text or another, only what is wrong with each of them is certain."""
+def _worker_file(path: str, present: Sequence[File], context: Context) -> Iterator[Finding]:
+    """Check a worker's file. If it depends on a condition, an error in some cases only is a warning."""
     kind = conf.paths()[path]
-    judged = [
+    checked = [
         list(
             dict.fromkeys(
-                (*conf.check(one.text, replace(context, where=one.where), kind), *_mode(path, one))
+                (*conf.check(one.text, replace(context, where=one.where), kind), *_permissions(path, one))
             )
         )
         for one in present
     ]
-    certain = all(any(finding.severity == "error" for finding in found) for found in judged)
-    seen = dict.fromkeys(finding for found in judged for finding in found)
-    yield from (finding if certain else _perhaps(finding) for finding in seen)
+    certain = all(any(finding.severity == "error" for finding in found) for found in checked)
+    seen = dict.fromkeys(finding for found in checked for finding in found)
+    yield from (finding if certain else _as_warning(finding) for finding in seen)
 
 
-def _perhaps(finding: Finding) -> Finding:
+def _as_warning(finding: Finding) -> Finding:
     if finding.severity != "error":
         return finding
-    return replace(finding, severity="warning", message=f"Under a condition: {finding.message}")
+    return replace(finding, severity="warning", message=f"Depending on a condition: {finding.message}")
 
 
-def _mode(path: str, file: File) -> Iterator[Finding]:
-    if _others_read(file) and (TOKEN.search(file.text) or conf.has_token(file.text, conf.paths()[path])):
-        yield _readable(path, file.where)
+def _permissions(path: str, file: File) -> Iterator[Finding]:
+    if _is_exposed(file) and (TOKEN.search(file.text) or conf.has_token(file.text, conf.paths()[path])):
+        yield _world_readable(path, file.where)
 
 
-def _others_read(file: File) -> bool:
+def _is_exposed(file: File) -> bool:
     return file.mode >= 0 and bool(file.mode & 0o077)
 
 
-def _readable(path: str, where: str) -> Finding:
+def _world_readable(path: str, where: str) -> Finding:
     return warning(
         "world-readable",
-        f"{path[:80]} holds a token and is readable by every job on the worker.",
-        "Say umask 077 before, or permissions: '0600' in write_files.",
+        f"{path[:80]} contains a token and is readable by every job on the worker.",
+        "Set umask 077 before, or permissions: '0600' in write_files.",
         where,
     )

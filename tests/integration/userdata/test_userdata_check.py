@@ -1,4 +1,4 @@
-"""Known-bad user-data gets the finding that its file is named after; known-good gets none."""
+"""`--check` on the golden cases: a bad case has the finding in its file name, a good case has none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Captured = pytest.CaptureFixture[str]
 CASES = Path(__file__).parent.parent.parent / "golden" / "userdata_check"
 BAD = sorted((CASES / "bad").iterdir())
 GOOD = sorted((CASES / "good").iterdir())
-NOW = 1_800_000_000  # when the tokens in the cases are good
+NOW = 1_800_000_000  # the tokens in the cases are valid at this time
 
 
 def check(data: bytes, cloud: str | None = None) -> list[Finding]:
@@ -48,13 +48,13 @@ def test_known_good(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [*BAD, *GOOD], ids=lambda path: path.name)
-def test_nothing_crashes_on_what_is_cut_off(path: Path) -> None:
+def test_truncated_user_data_does_not_crash_the_check(path: Path) -> None:
     data = path.read_bytes()[:4000]
     for length in range(0, len(data), max(1, len(data) // 5)):
         check(data[:length])
 
 
-def test_the_size_counts_for_the_cloud_that_is_named() -> None:
+def test_the_size_limit_is_that_of_the_named_cloud() -> None:
     data = (CASES / "good" / "ours.sh").read_bytes() + b"#" * 20000 + b"\n"
     assert [(one.id, one.severity) for one in check(data)] == [("too-large", "warning")]
     assert [(one.id, one.severity) for one in check(data, "ec2")] == [("too-large", "error")]
@@ -62,38 +62,38 @@ def test_the_size_counts_for_the_cloud_that_is_named() -> None:
     assert [one.id for one in check(gzip.compress(data), "jetstream2")] == ["lost-encoding"]
 
 
-def test_a_small_file_cannot_fill_the_memory() -> None:
+def test_a_decompression_bomb_does_not_fill_the_memory() -> None:
     bomb = gzip.compress(bytes(64 * 1024 * 1024))
     assert [one.id for one in check(bomb)] == ["too-large", "broken-gzip"]
 
 
-def test_the_command(capsys: Captured) -> None:
+def test_check_prints_one_line_for_each_finding(capsys: Captured) -> None:
     bad = CASES / "bad" / "octal-mode.decimal.yaml"
     assert main(["--check", str(bad)]) == 2
     said = capsys.readouterr().out.splitlines()
     assert said[0] == (
-        f"{bad}: error: file 1: YAML makes another number of the permissions of /etc/osg-worker.conf: "
+        f"{bad}: error: file 1: YAML does not read the permissions of /etc/osg-worker.conf as octal: "
         "the mode becomes 1130. Write permissions: '0600'. (octal-mode)"
     )
     assert main(["--check", str(CASES / "good" / "users.yaml")]) == 0
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_command_says_it_as_data(capsys: Captured) -> None:
+def test_check_with_json(capsys: Captured) -> None:
     assert main(["--json", "--check", str(CASES / "bad" / "unknown-key.yaml")]) == 0
     found = json.loads(capsys.readouterr().out)["findings"]
     assert [(one["id"], one["severity"]) for one in found] == [("unknown-key", "warning")]
     assert found[0]["fix"] == "Did you mean packages?"
 
 
-def test_only_an_error_is_a_failure(capsys: Captured) -> None:
+def test_only_an_error_gives_a_failure_status(capsys: Captured) -> None:
     for name, severity in (("octal-mode.yaml", "warning"), ("not-judged.sh", "note")):
         assert main(["--check", str(CASES / "bad" / name)]) == 0
         assert f"{name}: {severity}: " in capsys.readouterr().out
     assert main(["--strict", "--check", str(CASES / "bad" / "not-judged.sh")]) == 0
 
 
-def test_strict_and_allow(capsys: Captured) -> None:
+def test_options_strict_and_allow(capsys: Captured) -> None:
     words = ["--check", str(CASES / "bad" / "unknown-key.yaml")]
     assert main([*words, "--strict"]) == 2
     assert main([*words, "--strict", "--allow", "unknown-key"]) == 0
@@ -102,7 +102,7 @@ def test_strict_and_allow(capsys: Captured) -> None:
 
 @pytest.fixture
 def cloud_init(worker_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worker's own cloud-init, as if it were installed here."""
+    """Put the cloud-init of the worker image on PATH."""
     wrapper = tmp_path / "bin" / "cloud-init"
     wrapper.parent.mkdir()
     wrapper.write_text(
@@ -114,7 +114,7 @@ def cloud_init(worker_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("cloud_init")
-def test_cloud_init_s_own_check_is_asked_where_it_is() -> None:
+def test_the_schema_of_an_installed_cloud_init_is_used() -> None:
     (found,) = check(b"#cloud-config\npackage_update: perhaps\n")
     assert (found.id, found.severity) == ("schema", "warning")
     assert "package_update" in found.message
@@ -122,7 +122,7 @@ def test_cloud_init_s_own_check_is_asked_where_it_is() -> None:
 
 @pytest.mark.usefixtures("cloud_init")
 @pytest.mark.parametrize("path", [path for path in GOOD if path.suffix in (".yaml", ".mime")], ids=str)
-def test_cloud_init_finds_nothing_in_what_is_known_good(path: Path) -> None:
+def test_cloud_init_accepts_the_good_cases(path: Path) -> None:
     assert check(path.read_bytes()) == []
 
 
@@ -137,8 +137,8 @@ def test_cloud_init_finds_nothing_in_what_is_known_good(path: Path) -> None:
         ("#!/bin/sh", "echo x", []),
     ],
 )
-def test_a_script_for_sh_is_read_by_dash_too(first: str, body: str, found: list[tuple[str, str]]) -> None:
-    assert shutil.which("dash"), "it is a part of Debian's base"
+def test_dash_also_parses_a_script_for_sh(first: str, body: str, found: list[tuple[str, str]]) -> None:
+    assert shutil.which("dash"), "dash belongs to the base of Debian"
     seen = check(f"{first}\n{body}\n".encode())
     assert [(one.id, one.severity) for one in seen] == found
     assert all("dash, which is sh on Debian" in str(one) or "bash" in str(one) for one in seen)

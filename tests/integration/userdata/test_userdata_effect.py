@@ -1,7 +1,7 @@
-"""The severity of what `--check` finds follows the effect; a worker's own cloud-init and shells are judges.
+"""The severity of a finding of `--check` agrees with what a worker's cloud-init and shells do.
 
-Each shape of user-data is processed by cloud-init's own code in a worker's root, its scripts run, and what
-then lies on the disk is compared with what the user-data says. An error has to be right; so has silence.
+cloud-init's own code processes each sample in the root of a worker image and runs its scripts. The files on
+the disk are then compared with the intended files: there must be no false error and no missed one.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from bakery.userdata.findings import Finding
 from bakery.userdata.lint import names, wrapping
 from bakery.userdata.lint.context import Context
 from provisioner.errors import BadInput
-from tests.integration.userdata_judge import Judge, judging
+from tests.integration.userdata_reference import Reference, reference_in
 from tests.integration.userdata_shapes import CONF, SHAPES, File, Shape
 
 NOW = 1_800_000_000  # when the token of the shapes is good
-VERDICTS = ("fine", "warning", "note", "error")  # that it cannot be judged is more than a warning
+SEVERITIES = ("fine", "warning", "note", "error")  # in their order: a note outweighs a warning
 
 
 @pytest.fixture(scope="module")
-def judge(image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
-    with judging(image_root, tmp_path_factory.mktemp("effect")) as made:
+def reference(image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reference]:
+    with reference_in(image_root, tmp_path_factory.mktemp("effect")) as made:
         yield made
 
 
@@ -42,45 +42,47 @@ def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def verdict(found: list[Finding]) -> str:
-    said = {"fine", *(one.severity for one in found)}
-    return max(said, key=VERDICTS.index)
+def severity(found: list[Finding]) -> str:
+    """The highest severity of the findings; "fine" if there are none."""
+    return max({"fine", *(one.severity for one in found)}, key=SEVERITIES.index)
 
 
-def is_as_said(path: str, said: File, seen: list[Any] | None) -> bool:
-    """A worker's file counts by what the worker reads in it, any other by its text."""
+def is_as_intended(path: str, intended: File, seen: list[Any] | None) -> bool:
+    """Compare a worker's file by the values that the worker reads, any other file by its text."""
     if seen is None:
         return False
     raw, mode = base64.b64decode(seen[0]), seen[1]
-    if said.mode not in (None, mode):
+    if intended.mode not in (None, mode):
         return False
     if path != CONF:
-        return raw == said.text.encode()
+        return raw == intended.text.encode()
     read = guest.read(raw)
-    return not read.problems and read.values == guest.read(said.text.encode()).values
+    return not read.problems and read.values == guest.read(intended.text.encode()).values
 
 
-def test_there_are_many_shapes_and_verdicts() -> None:
+def test_there_are_many_samples_of_each_severity() -> None:
     names = Counter(shape.name for shape in SHAPES)
-    count: Counter[str] = Counter(shape.verdict for shape in SHAPES)
+    count: Counter[str] = Counter(shape.severity for shape in SHAPES)
     assert not [name for name, times in names.items() if times > 1]
     assert len(SHAPES) >= 100
-    assert min(count[one] for one in VERDICTS) >= 12, count
+    assert min(count[one] for one in SEVERITIES) >= 12, count
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_the_severity_follows_the_effect(shape: Shape, judge: Judge) -> None:
+def test_the_severity_agrees_with_the_effect(shape: Shape, reference: Reference) -> None:
     found = wrapping.check(shape.data, Context(now=NOW))
-    answer = judge.ask(data=encoded(shape.data), paths=list(shape.files))
-    works = all(is_as_said(path, said, answer["files"][path]) for path, said in shape.files.items())
-    told = f"works: {works}; {found}; {answer}"
-    assert verdict(found) == shape.verdict, told
+    result = reference.run(data=encoded(shape.data), paths=list(shape.files))
+    works = all(
+        is_as_intended(path, intended, result["files"][path]) for path, intended in shape.files.items()
+    )
+    details = f"works: {works}; {found}; {result}"
+    assert severity(found) == shape.severity, details
     assert {one.id for one in found} <= {*names.NAMES, *request.NAMES}
-    assert not shape.id or shape.id in {one.id for one in found if one.severity == shape.verdict}, told
-    if shape.verdict == "error":
-        assert not works, told
-    elif shape.verdict in ("fine", "warning"):
-        assert works, told
+    assert not shape.id or shape.id in {one.id for one in found if one.severity == shape.severity}, details
+    if shape.severity == "error":
+        assert not works, details
+    elif shape.severity in ("fine", "warning"):
+        assert works, details
 
 
 BLANKS = [
@@ -122,7 +124,7 @@ TYPES = [
 ]
 RESOLVED = ("text/x-include-url", "text/x-include-once-url", "text/cloud-config-archive")
 HANDLED = ("text/x-shellscript", "text/cloud-", "text/part-handler")
-# What is said of what cloud-init ignores.
+# The findings of user-data that cloud-init ignores.
 IGNORED = {
     *("unknown-header", "empty", "bom", "utf-16", "not-utf8", "nul-byte", "base64-text", "broken-gzip"),
     *("broken-multipart", "gzip-twice", "unknown-part"),
@@ -131,7 +133,7 @@ IGNORED = {
 
 @st.composite
 def beginnings(draw: st.DrawFn) -> str:
-    """How a file may begin; nothing is included, which would ask the network."""
+    """The beginning of a file; never an #include of a URL, which needs the network."""
     start = draw(st.sampled_from(BEGINNINGS))
     spelled = draw(st.sampled_from([start, start.upper(), start.title()]))
     end = "" if start.startswith(("#include", "#cloud-config-archive")) else draw(st.sampled_from(ENDS))
@@ -141,7 +143,7 @@ def beginnings(draw: st.DrawFn) -> str:
 
 
 def in_a_part(text: str, kind: str, transfer: str, head: str) -> bytes:
-    """A multi-part, written by hand: also as no library would write it."""
+    """A multi-part message written by hand, with forms that no library writes."""
     raw = gzip.compress(text.encode()) if kind.endswith("gzip") else text.encode()
     body = base64.encodebytes(raw) if transfer == "base64" or raw[:1] == b"\x1f" else raw
     lines = f"--b\nContent-Type: {kind}\nContent-Transfer-Encoding: {transfer}\n\n".encode()
@@ -165,21 +167,21 @@ def user_data(draw: st.DrawFn) -> bytes:
     return text.encode("utf-8" if how == "plain" else how, "replace")
 
 
-def kinds_here(data: bytes) -> list[str]:
-    """What cloud-init would go by, as this project finds it out."""
+def own_kinds(data: bytes) -> list[str]:
+    """The types of the parts as this project determines them."""
     with suppress(OSError, EOFError, zlib.error):
         data = gzip.decompress(data)
     if not multipart.is_multipart(data):
         kinds = [multipart.kind_of(data) or "text/x-not-multipart"]
     else:
         try:
-            kinds = [_kind_here(part) for part in multipart.parts_of(data)]
+            kinds = [_own_kind(part) for part in multipart.parts_of(data)]
         except BadInput:
             return ["failed"]
     return ["failed"] if "" in kinds else [kind for kind in kinds if kind not in RESOLVED]
 
 
-def _kind_here(part: multipart.Part) -> str:
+def _own_kind(part: multipart.Part) -> str:
     if part.kind not in multipart.PACKED:
         return multipart.kind_of_part(part)
     try:
@@ -188,8 +190,8 @@ def _kind_here(part: multipart.Part) -> str:
         return ""
 
 
-def test_what_a_file_is_is_decided_as_cloud_init_decides_it(judge: Judge) -> None:
-    """Headers in any spelling, wrappings and encodings: here and there the same."""
+def test_types_are_determined_as_by_cloud_init(reference: Reference) -> None:
+    """The same types as cloud-init's for headers in any spelling, any packing and encoding."""
     seen: Counter[str] = Counter()
 
     @settings(
@@ -201,27 +203,27 @@ def test_what_a_file_is_is_decided_as_cloud_init_decides_it(judge: Judge) -> Non
     )
     @given(user_data())
     def one(data: bytes) -> None:
-        theirs = judge.ask(kinds=encoded(data))
-        assert kinds_here(data) == theirs, data
+        expected = reference.run(kinds=encoded(data))
+        assert own_kinds(data) == expected, data
         found = {finding.id for finding in wrapping.check(data, Context(now=NOW))}
-        if theirs == ["text/x-not-multipart"]:
+        if expected == ["text/x-not-multipart"]:
             assert found & IGNORED, (data, found)
-        elif all(kind.startswith(HANDLED) for kind in theirs):
+        elif all(kind.startswith(HANDLED) for kind in expected):
             assert "unknown-header" not in found, (data, found)
-        seen.update(theirs)
+        seen.update(expected)
 
     one()
     assert {*multipart.KINDS.values()} - {*RESOLVED} <= set(seen), seen
     assert seen["text/x-not-multipart"] > 100, seen
 
 
-def test_a_complaint_of_the_schema_is_no_error(judge: Judge) -> None:
-    """cloud-init's schema has something against these, and they work all the same."""
-    complained = 0
+def test_a_finding_of_the_schema_alone_is_not_an_error(reference: Reference) -> None:
+    """cloud-init's schema rejects these samples, but they work."""
+    rejected = 0
     for shape in SHAPES:
         if multipart.is_multipart(shape.data) or multipart.kind_of(shape.data) != "text/cloud-config":
             continue
-        if shape.verdict in ("fine", "warning") and judge.ask(schema=encoded(shape.data)):
-            complained += 1
-            assert verdict(wrapping.check(shape.data, Context(now=NOW))) in ("fine", "warning")
-    assert complained >= 4
+        if shape.severity in ("fine", "warning") and reference.run(schema=encoded(shape.data)):
+            rejected += 1
+            assert severity(wrapping.check(shape.data, Context(now=NOW))) in ("fine", "warning")
+    assert rejected >= 4

@@ -1,8 +1,8 @@
-# ruff: noqa: E501 - what scripts are made of is a table
-"""What is found out about a script without running it is what a worker's shells do.
+# ruff: noqa: E501 - the parts of scripts are a table
+"""What the check derives from a script agrees with what a worker's bash and dash do.
 
-Scripts are drawn by Hypothesis and run for real by a worker's bash and dash. Where the reader says that it
-knows a file, it lies there so; where it says that it may be one or another, one of those does.
+Hypothesis generates scripts, and the shells of a worker image run them. If the check knows a file, the shell
+must have written it so; if the check has several options, the file must be one of them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bakery.userdata.lint import effects, files, unknown
-from bakery.userdata.lint.shell import Unreadable
-from tests.integration.userdata_judge import Judge, judging
+from bakery.userdata.lint import files, unknown
+from bakery.userdata.lint.shell import effects
+from bakery.userdata.lint.shell.syntax import Unreadable
+from tests.integration.userdata_reference import Reference, reference_in
 
 CASES = int(os.environ.get("SHELL_CASES", "1500"))
 FILE, OTHER = "/etc/osg-worker.conf", "/etc/other"
@@ -203,23 +204,23 @@ SCRIPTS = several(st.recursive(SIMPLE, compound, max_leaves=6)).map(lambda text:
 
 
 @pytest.fixture(scope="module")
-def judge(image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
-    with judging(image_root, tmp_path_factory.mktemp("shell")) as made:
+def reference(image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reference]:
+    with reference_in(image_root, tmp_path_factory.mktemp("shell")) as made:
         yield made
 
 
-def fits(said: files.File | None, seen: list[object] | None) -> bool:
-    if said and said.text in unknown.WHY:
+def matches(expected: files.File | None, seen: list[object] | None) -> bool:
+    if expected and expected.text in unknown.WHY:
         return True
-    if said is None or seen is None:
-        return said is None and seen is None
+    if expected is None or seen is None:
+        return expected is None and seen is None
     text = base64.b64decode(str(seen[0])).decode("utf-8", "replace")
-    known = (re.escape(part) for part in re.split("[\U000f0000-\U000f0fff]", unknown.plain(said.text)))
-    return said.mode in (-1, seen[1]) and bool(re.fullmatch(".*".join(known), text, re.DOTALL))
+    known = (re.escape(part) for part in re.split("[\U000f0000-\U000f0fff]", unknown.plain(expected.text)))
+    return expected.mode in (-1, seen[1]) and bool(re.fullmatch(".*".join(known), text, re.DOTALL))
 
 
 @pytest.mark.parametrize("name", ["bash", "sh"])
-def test_what_is_known_of_a_script_is_so(name: str, judge: Judge) -> None:
+def test_the_check_agrees_with_the_shell(name: str, reference: Reference) -> None:
     count: Counter[str] = Counter()
 
     @settings(
@@ -236,15 +237,17 @@ def test_what_is_known_of_a_script_is_so(name: str, judge: Judge) -> None:
         except Unreadable:
             count["unreadable"] += 1
             return
-        answer = judge.ask(script=base64.b64encode(text.encode()).decode(), shell=name, paths=[FILE])
-        said, seen = found.get(FILE, files.ABSENT), answer["files"][FILE]
-        assert any(fits(option, seen) for option in said), (text, said, seen)
+        result = reference.run(script=base64.b64encode(text.encode()).decode(), shell=name, paths=[FILE])
+        options, seen = found.get(FILE, files.ABSENT), result["files"][FILE]
+        assert any(matches(option, seen) for option in options), (text, options, seen)
         count[
-            "known" if len(said) == 1 and unknown.is_known(said[0].text if said[0] else "") else "open"
+            "known"
+            if len(options) == 1 and unknown.is_known(options[0].text if options[0] else "")
+            else "unknown"
         ] += 1
 
     one()
     print(f"\n{dict(count)}")
     assert count["known"] > CASES // 6, count
-    # What shells read differently is not read for sh.
+    # For sh, the check does not follow syntax that shells parse differently.
     assert count["unreadable"] < (CASES // 20 if name == "bash" else CASES * 2 // 3), count

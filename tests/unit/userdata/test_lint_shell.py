@@ -1,11 +1,12 @@
-"""What a script writes, found out without running it: the cases that matter to a worker's file."""
+"""The effect of scripts on a worker's file, found out without running them."""
 
 from __future__ import annotations
 
 import pytest
 
-from bakery.userdata.lint import builtin, effects, files, python, shell, unknown
-from bakery.userdata.lint.shell import Unreadable
+from bakery.userdata.lint import files, python, unknown
+from bakery.userdata.lint.shell import builtin, effects, parser
+from bakery.userdata.lint.shell.syntax import Unreadable
 
 CONF = "/etc/osg-worker.conf"
 LINE = "Token = eyJabcd.efgh.i\n"
@@ -40,7 +41,7 @@ def only(text: str) -> str:
         f"exec >/var/log/mine; python3 - <<'EOF'\nopen('{CONF}', 'w').write({LINE!r})\nEOF\n",
     ],
 )
-def test_what_is_written_is_followed(text: str) -> None:
+def test_the_written_text_is_followed(text: str) -> None:
     assert only(text) == LINE
 
 
@@ -57,18 +58,18 @@ def test_what_is_written_is_followed(text: str) -> None:
         (f"T=a.b; echo x${{T%b}} >{CONF}", unknown.PARAMETER),
     ],
 )
-def test_what_needs_a_shell_is_unknown_and_says_why(text: str, why: str) -> None:
+def test_a_text_that_needs_a_shell_is_unknown_with_a_reason(text: str, why: str) -> None:
     assert unknown.first_in(only(text)) == why
     assert unknown.why(only(text))
 
 
-def test_under_a_condition_there_are_several() -> None:
+def test_a_condition_gives_several_options() -> None:
     text = f"if grep -q x /etc/y; then echo a >{CONF}; else echo b >{CONF}; fi\n"
     assert [one and one.text for one in written(text)] == ["a\n", "b\n"]
     assert [one and one.text for one in written(f"grep -q x /etc/y && echo a >{CONF}\n")] == [None, "a\n"]
 
 
-def test_a_variable_that_nothing_sets_is_nothing_and_is_told() -> None:
+def test_a_variable_that_is_not_set_is_empty_and_marked() -> None:
     text = only(f"cat >{CONF} <<EOF\nToken = $TOKEN\nEOF\n")
     assert unknown.plain(text) == "Token = \n"
     assert unknown.unset_in(text) == ["<<TOKEN"]
@@ -93,7 +94,7 @@ def test_the_mode_is_followed(text: str, mode: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "exposed"),
     [
         ("echo eyJabcd.efgh.i >/root/x", False),
         ("printf %s eyJabcd.efgh.i >/root/x", False),
@@ -103,11 +104,11 @@ def test_the_mode_is_followed(text: str, mode: int) -> None:
         ("sudo echo eyJabcd.efgh.i", True),
     ],
 )
-def test_only_a_program_s_words_are_seen_by_others(text: str, told: bool) -> None:
-    assert effects.of(text, {}, posix=False, where="", watched=()).tokens_in_arguments is told
+def test_only_the_arguments_of_programs_expose_a_token(text: str, exposed: bool) -> None:
+    assert effects.of(text, {}, posix=False, where="", watched=()).tokens_in_arguments is exposed
 
 
-def test_sh_is_read_as_all_shells_read_it() -> None:
+def test_for_sh_only_what_all_shells_share_is_followed() -> None:
     assert unknown.first_in((written(f"echo -e 'a\\nb' >{CONF}", posix=True)[0] or files.File("")).text)
     with pytest.raises(Unreadable):
         written(f"cat >{CONF} <<<x", posix=True)
@@ -116,9 +117,9 @@ def test_sh_is_read_as_all_shells_read_it() -> None:
 @pytest.mark.parametrize(
     "text", ["if true; then", "echo 'x", "cat <<EOF >$(", "fi", "x | | y", "((1", "${x"]
 )
-def test_what_is_no_script_is_not_read(text: str) -> None:
+def test_a_syntax_error_is_unreadable(text: str) -> None:
     with pytest.raises(Unreadable):
-        shell.read(text)
+        parser.read(text)
 
 
 def test_echo_and_printf() -> None:
@@ -154,3 +155,9 @@ def test_python_with_logic_is_unknown(text: str) -> None:
     (found,) = known[CONF]
     assert found
     assert found.text == unknown.PROGRAM
+
+
+@pytest.mark.parametrize("loop", ["for x in *", "while grep -q x /etc/y"])
+def test_a_loop_changes_what_depends_on_its_earlier_rounds(loop: str) -> None:
+    text = f'{loop}; do\nif [ -n "$A" ]; then echo x >{CONF}; fi\nif [ -n "$B" ]; then A=x; fi\nB=x\ndone\n'
+    assert unknown.first_in(only(text)) == unknown.LOOP

@@ -1,4 +1,4 @@
-"""What echo, printf and test of a shell make of their words, as bash(1) and dash(1) say."""
+"""The output of echo and printf and the result of test, as bash(1) and dash(1) define them."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ _ESCAPES = {
     '"': '"',
 }
 _ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|0?([0-7]{1,3})|(.))", re.DOTALL)
-_ESCAPE_OF_ECHO = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|0([0-7]{0,3})|(.))", re.DOTALL)
+_ECHO_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|0([0-7]{0,3})|(.))", re.DOTALL)
 _FIELD = re.compile(r"%(%|[-0-9.+ #]*[a-zA-Z])")
 _ECHO_OPTION = re.compile(r"-[neE]+")
 
 
 def echo(words: Sequence[str], *, posix: bool) -> str:
-    """sh is dash on Debian and Ubuntu and bash elsewhere: what these write differently is unknown."""
+    """The output of echo; unknown where dash (`sh` of Debian and Ubuntu) and bash differ."""
     words, options = list(words), ""
     while words and _ECHO_OPTION.fullmatch(unknown.plain(words[0])):
         options += unknown.plain(words.pop(0))[1:]
     if words and not unknown.is_known(words[0]) and not unknown.known_part(words[0]):
-        return unknown.OUTPUT  # perhaps that is an option
+        return unknown.OUTPUT  # it can be an option
     text = _joined(words)
     if posix and (set(options) & {"e", "E"} or "\\" in text):
         return unknown.DIALECT
     escapes = re.findall("[eE]", options)
     if escapes and escapes[-1] == "e":
         text, ends, _ = text.partition("\\c")
-        text = _ESCAPE_OF_ECHO.sub(_character, text)
+        text = _ECHO_ESCAPE.sub(_character, text)
         return text if ends or "n" in options else text + "\n"
     return text if "n" in options else text + "\n"
 
 
 def _joined(words: Sequence[str]) -> str:
-    """With a blank between words, but for what may be no word at all."""
-    made, is_open = [], True
+    """Join words with blanks, except beside an unknown expansion that can be no word at all."""
+    made, without_blank = [], True
     for word in words:
-        vanishes = unknown.LOOSE in word and not unknown.known_part(word)
-        made += [word] if is_open or vanishes else [" ", word]
-        is_open = vanishes
+        can_vanish = unknown.UNSPLIT in word and not unknown.known_part(word)
+        made += [word] if without_blank or can_vanish else [" ", word]
+        without_blank = can_vanish
     return unknown.joined(made)
 
 
 def escaped(text: str) -> str:
-    """With the characters that the backslashes mean; an unknown one stays as it is."""
+    """Replace backslash escapes by their characters; an unknown escape stays as it is."""
     return _ESCAPE.sub(_character, text)
 
 
@@ -65,10 +65,10 @@ def _character(match: re.Match[str]) -> str:
 
 
 def printf(words: Sequence[str]) -> str:
-    """With %s, %b, %d, %i and %%; the format is used again while there are words."""
+    """The output of printf with %s, %b, %d, %i and %%; the format is reused while arguments remain."""
     if words[:1] == ["--"]:
         words = words[1:]
-    if not words or words[0].startswith("-") or any(unknown.LOOSE in word for word in words):
+    if not words or words[0].startswith("-") or any(unknown.UNSPLIT in word for word in words):
         return unknown.OUTPUT
     form, rest = words[0], deque(words[1:])
     made = ""
@@ -88,27 +88,27 @@ def _formatted(form: str, words: deque[str]) -> str:
     return unknown.joined([*made, escaped(form[at:])])
 
 
-def _field(kind: str, words: deque[str]) -> str:
+def _field(conversion: str, words: deque[str]) -> str:
     word = words.popleft() if words else ""
-    if kind == "s":
+    if conversion == "s":
         return word
-    if kind == "b":
+    if conversion == "b":
         return escaped(word)
-    if kind in ("d", "i") and re.fullmatch(r"-?[1-9]\d*|0|", word):
+    if conversion in ("d", "i") and re.fullmatch(r"-?[1-9]\d*|0|", word):
         return word or "0"
     return unknown.OUTPUT
 
 
 def test(words: Sequence[str]) -> bool | None:
-    """None if the answer is not known before the boot."""
+    """The result of test; None if it is not known before the boot."""
     if words[:1] == ["!"]:
-        answer = test(words[1:])
-        return None if answer is None else not answer
+        result = test(words[1:])
+        return None if result is None else not result
     if not all(unknown.is_known(word) for word in words):
         return None
-    said = [unknown.plain(word) for word in words]
-    if len(said) == 3 and said[1] in ("=", "==", "!="):
-        return (said[0] == said[2]) == (said[1] != "!=")
-    if len(said) == 2 and said[0] in ("-n", "-z"):
-        return bool(said[1]) == (said[0] == "-n")
-    return bool(said[0]) if len(said) == 1 else None
+    operands = [unknown.plain(word) for word in words]
+    if len(operands) == 3 and operands[1] in ("=", "==", "!="):
+        return (operands[0] == operands[2]) == (operands[1] != "!=")
+    if len(operands) == 2 and operands[0] in ("-n", "-z"):
+        return bool(operands[1]) == (operands[0] == "-n")
+    return bool(operands[0]) if len(operands) == 1 else None

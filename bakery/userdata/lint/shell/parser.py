@@ -1,8 +1,8 @@
-"""A reader of the shell's grammar: a script becomes data, and nothing is run.
+"""Parse a shell script to a syntax tree.
 
-As POSIX.1-2017 (XCU 2, Shell Command Language) and bash(1) say: words and their quoting, assignments,
-redirections, here-documents, pipelines, lists and compound commands. What the reader does not know raises
-`Unreadable`: a script is read wholly or not at all.
+The grammar is that of POSIX.1-2017 (XCU 2, Shell Command Language) and bash(1): words and their quoting,
+assignments, redirections, here-documents, pipelines, lists and compound commands. A script with any other
+syntax raises `Unreadable`: there is no partial result.
 """
 
 from __future__ import annotations
@@ -10,6 +10,31 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from itertools import groupby
+
+from bakery.userdata.lint.shell.syntax import (
+    AndOr,
+    AnsiText,
+    Assignment,
+    Case,
+    Command,
+    For,
+    Function,
+    Group,
+    If,
+    List,
+    Literal,
+    Opaque,
+    Part,
+    Pipeline,
+    Redirect,
+    Simple,
+    Substitution,
+    Test,
+    Unreadable,
+    Variable,
+    While,
+    Word,
+)
 
 _META = " \t\n;&|()<>"
 _KEYWORD = re.compile(
@@ -24,149 +49,9 @@ _END_OF_TEST = re.compile(r"\s\]\](?=[\s;&|)]|\Z)")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b"}
 
 
-class Unreadable(Exception):
-    """This is beyond the reader."""
-
-
-@dataclass(frozen=True)
-class Literal:
-    text: str
-    quoted: bool = False
-
-
-@dataclass(frozen=True)
-class Variable:
-    """`$name`, `${name}`, or `${name OPERATOR word}` with one of - = ? + and perhaps a colon before."""
-
-    name: str
-    quoted: bool
-    operator: str = ""
-    word: Word = ()
-    in_document: bool = False
-
-
-@dataclass(frozen=True)
-class Substitution:
-    """`$(list)`"""
-
-    body: List
-    quoted: bool
-
-
-@dataclass(frozen=True)
-class Opaque:
-    """An expansion that is recognised, but not worked out."""
-
-    quoted: bool
-    names: tuple[str, ...] = ()  # of variables that it may set
-
-
-@dataclass(frozen=True)
-class AnsiText:
-    """$'text', which dash takes for a dollar and a text."""
-
-    text: str
-
-
-Part = Literal | Variable | Substitution | Opaque | AnsiText
-Word = tuple[Part, ...]
-
-
-@dataclass(eq=False)
-class Redirect:
-    """fd is -1 for both outputs. The target of << is the document, known once its line has ended."""
-
-    fd: int
-    operator: str
-    target: Word = ()
-
-
-@dataclass(frozen=True)
-class Assignment:
-    name: str
-    appends: bool
-    value: Word
-
-
-@dataclass(frozen=True)
-class Simple:
-    assignments: tuple[Assignment, ...]
-    words: tuple[Word, ...]
-    redirects: tuple[Redirect, ...] = ()
-
-
-@dataclass(frozen=True)
-class Group:
-    """`{ list; }`, or in a shell of its own `( list )`."""
-
-    body: List
-    own_shell: bool
-    redirects: tuple[Redirect, ...] = ()
-
-
-@dataclass(frozen=True)
-class If:
-    branches: tuple[tuple[List, List], ...]
-    otherwise: List
-    redirects: tuple[Redirect, ...] = ()
-
-
-@dataclass(frozen=True)
-class For:
-    name: str
-    words: tuple[Word, ...] | None  # None: the positional parameters, or a count
-    body: List
-    redirects: tuple[Redirect, ...] = ()
-
-
-@dataclass(frozen=True)
-class While:
-    condition: List
-    body: List
-    redirects: tuple[Redirect, ...] = ()
-
-
-@dataclass(frozen=True)
-class Case:
-    word: Word
-    branches: tuple[List, ...]
-    redirects: tuple[Redirect, ...] = ()
-
-
-@dataclass(frozen=True)
-class Function:
-    name: str
-    body: Command
-
-
-@dataclass(frozen=True)
-class Test:
-    """`[[ … ]]` or `(( … ))`"""
-
-    redirects: tuple[Redirect, ...] = ()
-
-
-Command = Simple | Group | If | For | While | Case | Function | Test
-
-
-@dataclass(frozen=True)
-class Pipeline:
-    commands: tuple[Command, ...]
-    negated: bool
-
-
-@dataclass(frozen=True)
-class AndOr:
-    first: Pipeline
-    rest: tuple[tuple[str, Pipeline], ...]
-
-
-List = tuple[AndOr, ...]
-
-
 @dataclass(frozen=True)
 class _Document:
-    """A here-document whose text comes after the line."""
+    """A here-document whose text follows the line."""
 
     redirect: Redirect
     end: str
@@ -174,15 +59,15 @@ class _Document:
 
 
 def read(text: str, *, posix: bool = False) -> List:
-    """The whole script. Raises Unreadable; of a script for sh also for what only bash knows."""
+    """Parse a whole script. Raises Unreadable; with `posix` also for syntax of bash."""
     try:
-        return _Reader(text, posix).script()
+        return _Parser(text, posix).script()
     except (RecursionError, IndexError):
         raise Unreadable from None
 
 
 @dataclass
-class _Reader:
+class _Parser:
     text: str
     posix: bool
     at: int = 0
@@ -213,7 +98,7 @@ class _Reader:
             raise Unreadable
 
     def _bash_only(self) -> None:
-        """Other shells read it in another way."""
+        """Raise Unreadable in a script for sh: other shells parse this differently."""
         if self.posix:
             raise Unreadable
 
@@ -260,7 +145,7 @@ class _Reader:
     # Lists and pipelines
 
     def _list(self, stops: tuple[str, ...]) -> List:
-        """Up to one of the stops, which is left; without stops up to the end."""
+        """Parse up to one of the stops, which is not consumed; without stops up to the end."""
         found: list[AndOr] = []
         while True:
             self._separators()
@@ -363,14 +248,14 @@ class _Reader:
             return For("", None, self._do(), self._redirects())
         name, words = self._name(), None
         self._newlines()
-        if self._word_in():
+        if self._in_keyword():
             words = []
             while (word := self._word()) is not None:
                 words.append(word)
         self._separators()
         return For(name, None if words is None else tuple(words), self._do(), self._redirects())
 
-    def _word_in(self) -> bool:
+    def _in_keyword(self) -> bool:
         self._blanks()
         found = re.compile(r"in(?=[\s;])").match(self.text, self.at)
         self.at += 2 if found else 0
@@ -387,7 +272,7 @@ class _Reader:
         if word is None:
             raise Unreadable
         self._newlines()
-        if not self._word_in():
+        if not self._in_keyword():
             raise Unreadable
         branches = []
         self._newlines()
@@ -516,12 +401,12 @@ class _Reader:
         return _Document(redirect, "".join(part.text for part in parts), any(part.quoted for part in parts))
 
     def _documents(self) -> None:
-        """The texts of the documents that the line which just ended has announced."""
+        """Read the here-documents that the line before has announced."""
         waiting, self.waiting = self.waiting, []
         for document in waiting:
             body = self._body(document)
             document.redirect.target = (
-                (Literal(body, True),) if document.quoted else _Reader(body, self.posix).document()
+                (Literal(body, True),) if document.quoted else _Parser(body, self.posix).document()
             )
 
     def _body(self, document: _Document) -> str:
@@ -535,10 +420,10 @@ class _Reader:
             if line == document.end:
                 return "".join(lines)
             lines.append(line + "\n")
-        return "".join(lines)  # bash takes all to the end, and says so
+        return "".join(lines)  # bash takes everything up to the end, and warns
 
     def document(self) -> Word:
-        """The text of a document whose word is not quoted."""
+        """Parse the text of a here-document whose delimiter is not quoted."""
         return self._in_quotes("", document=True)
 
     # Words
@@ -556,7 +441,7 @@ class _Reader:
         return Assignment(match[1], bool(match[2]), self._word() or ())
 
     def _word(self) -> Word | None:
-        """None where no word begins."""
+        """Parse a word; None if no word begins here."""
         self._blanks()
         start, parts = self.at, []
         while self.at < len(self.text):
@@ -590,7 +475,7 @@ class _Reader:
         return [] if escaped == "\n" else [Literal(escaped, True)]
 
     def _in_quotes(self, end: str, *, document: bool = False) -> Word:
-        """Up to the end, which is taken; without one, all of it."""
+        """Parse up to the closing quote, which is consumed; without one, to the end of the text."""
         parts: list[Part] = []
         while not (end and self._take(end)):
             if self.at >= len(self.text):
@@ -626,7 +511,7 @@ class _Reader:
             return self._ansi()
         if not quoted and self._here('"'):
             self._bash_only()
-            return Literal("", True)  # $"text" is a text that may be translated
+            return Literal("", True)  # $"text" is a text for translation
         name = _NAME.match(self.text, self.at) or _SPECIAL.match(self.text, self.at)
         if not name:
             return Literal("$", quoted)
@@ -685,10 +570,10 @@ class _Reader:
         self.at += len(inside)
         self._want("`")
         marks = r"\\([$`\\])" if not quoted else r'\\([$`\\"])'
-        return Substitution(_Reader(re.sub(marks, r"\1", inside), self.posix).script(), quoted)
+        return Substitution(_Parser(re.sub(marks, r"\1", inside), self.posix).script(), quoted)
 
     def _skip(self, opening: str, closing: str) -> None:
-        """What stands in parentheses, with those, whatever it is."""
+        """Skip balanced parentheses and everything between them."""
         self._want(opening)
         depth = 1
         while depth:
@@ -715,7 +600,7 @@ class _Reader:
 
 
 def _joined(parts: list[Part]) -> list[Part]:
-    """Neighbouring letters as one text."""
+    """Join adjacent literals."""
     made: list[Part] = []
     for (is_literal, quoted), run in groupby(parts, _kind):
         same = list(run)

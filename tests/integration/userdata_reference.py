@@ -1,4 +1,4 @@
-"""cloud-init and the shells of a worker, asked what they do with user-data."""
+"""Run user-data with the cloud-init and the shells of a worker image, as the reference for `--check`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ mount -t tmpfs tmpfs "$0/dev"; mknod -m 666 "$0/dev/null" c 1 3; mknod -m 666 "$
 ln -s /proc/self/fd "$0/dev/fd"; ln -s fd/0 "$0/dev/stdin"; ln -s fd/1 "$0/dev/stdout"
 exec chroot "$0" python3 -B /root/effect.py
 """
-# As systemd gives it to cloud-init's units.
+# The environment that systemd sets for cloud-init's units.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 
-class Judge:
-    """cloud-init in a worker's root, asked by lines of JSON."""
+class Reference:
+    """A process in the root of a worker image that runs user-data; it reads and prints lines of JSON."""
 
     def __init__(self, root: Path, log: Path) -> None:
         (root / "root" / "effect.py").write_text(SERVER.read_text())
@@ -39,10 +39,11 @@ class Judge:
                 env=ENVIRONMENT,
             )
 
-    def ask(self, **asked: Any) -> Any:
+    def run(self, **request: Any) -> Any:
+        """Send a request (see userdata_servers/effect.py) and return its result."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         assert answer, self._log.read_text()[-3000:]
@@ -53,11 +54,11 @@ class Judge:
 
 
 @contextmanager
-def judging(image_root: Path, folder: Path) -> Iterator[Judge]:
-    """A judge in a root of its own, in memory over the image."""
+def reference_in(image_root: Path, folder: Path) -> Iterator[Reference]:
+    """Start the reference in an overlay in memory over the image."""
     with layer(image_root, folder) as root:
-        made = Judge(root, folder / "log")
+        reference = Reference(root, folder / "log")
         try:
-            yield made
+            yield reference
         finally:
-            made.end()
+            reference.end()
