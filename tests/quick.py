@@ -33,6 +33,7 @@ _SECONDS: Mapping[str, int] = {
     "test_baked_roles.py": 65,
     "test_cache_in_use.py": 90,
     "test_completion.py": 15,
+    "test_ends_of_commands.py": 20,
     "test_container.py": 200,
     _LAYER: 5,
     _STARTED: 50,
@@ -199,10 +200,12 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     ),
     "bakery/commands/": (
         "test_quick_commands.py",
+        "test_ends_of_commands.py",
         "test_bake.py",
     ),
     "bakery/commands/command_line/": (
         "test_quick_commands.py",
+        "test_ends_of_commands.py",
         "test_completion.py",
         "test_wheel.py",
     ),

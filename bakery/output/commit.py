@@ -8,6 +8,7 @@ import secrets
 import shutil
 from pathlib import Path
 
+from bakery.runtime.files import refuse_special
 from provisioner.errors import BadInput, DiskFull
 
 
@@ -15,6 +16,7 @@ def check_target(target: Path) -> None:
     """Raise BadInput when no file can be written to `target`; called before the work starts."""
     if target.is_dir():
         raise BadInput(f"{target} is a folder.", "Give the path of a file with -o.")
+    refuse_special(target)
     if not target.parent.is_dir():
         raise BadInput(f"There is no folder {target.parent}.", "Create it, or choose another path with -o.")
     if not os.access(target.parent, os.W_OK):

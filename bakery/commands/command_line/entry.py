@@ -7,39 +7,90 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
+from pathlib import Path
+from types import FrameType, TracebackType
 
-from provisioner.errors import BakeryError, DiskFull, Interrupted, to_event
+from provisioner.errors import BadInput, BakeryError, DiskFull, Interrupted, MissingHere, to_event
 from provisioner.events import JsonLines
 from provisioner.process.scrub import scrub
 
 _SHOW_CURSOR = b"\x1b[?25h\n"  # the progress display hides the cursor
 
 
+# What a user can mend: permissions, and paths that cannot exist.
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_BROKEN_PIPE = 128 + signal.SIGPIPE  # the exit code in a shell of a program that SIGPIPE ended
+
+
 def run(body: Callable[[], int], argv: Sequence[str] | None = None) -> int:
     """Call `body` and return its exit code.
 
     An expected error is printed on stderr, as text or (--json) as an event, and gives the exit code of
-    its class. `argv` is the command line without the command; None means that of sys.argv.
+    its class. If the reader of standard output has gone, as with `| head`, nothing is printed. `argv` is
+    the command line without the command; None means that of sys.argv.
     """
+    sys.excepthook = _print_scrubbed
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
     try:
-        return body()
+        _require_stdout()
+        code = body()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush when the interpreter ends
+        return _BROKEN_PIPE
     except (BakeryError, OSError) as problem:
         error = _of_the_system(problem) if isinstance(problem, OSError) else problem
-        sys.stdout.flush()
         # The error may have happened before the options were parsed.
         _report(error, as_json="--json" in (sys.argv[1:] if argv is None else argv))
         return error.exit_code
 
 
+def _require_stdout() -> None:
+    """Raise BadInput if standard output is closed (`>&-`): the result would be lost."""
+    if sys.stdout is None:
+        raise BadInput("Standard output is closed.", "Redirect it to a file or to /dev/null.")
+
+
+def _stdout_is_full() -> bool:
+    """Whether what is still buffered cannot be written; it is then discarded."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return True
+    return False
+
+
 def _of_the_system(error: OSError) -> BakeryError:
-    """The error for a full disk. Any other OSError is a bug of ours and is raised again."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    """The error for a full disk, missing permissions or an impossible path; others are raised again."""
+    named = str(error.filename or "")
+    if error.errno in _FULL:
+        if not named and _stdout_is_full():
+            return DiskFull("Cannot write standard output: no space left on the device.")
+        place = f" ({named})" if named else ""
+        return DiskFull(f"The disk is full{place}.", "Free some space, or set WORKER_BAKERY_CACHE.")
+    if error.errno not in _REFUSED or not named:
         raise error
-    named = f" ({error.filename})" if error.filename else ""
-    return DiskFull(f"The disk is full{named}.", "Free some space, or set WORKER_BAKERY_CACHE.")
+    return _refused(Path.cwd() / named, error.strerror or "refused")
+
+
+def _refused(path: Path, reason: str) -> BakeryError:
+    from bakery.store.store import default_root
+
+    if path.is_relative_to(default_root()):
+        hint = "Set WORKER_BAKERY_CACHE to a folder that you can write to."
+        return MissingHere(f"Cannot use the cache, {path}: {reason}.", hint)
+    return BadInput(f"Cannot use {path}: {reason}.")
+
+
+def _print_scrubbed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback of a bug. A message in it may quote what the user typed, as a token."""
+    import traceback  # takes longer than a whole --help
+
+    print(scrub("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
 
 
 def _report(error: BakeryError, *, as_json: bool) -> None:
