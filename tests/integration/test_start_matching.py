@@ -12,8 +12,8 @@ import pytest
 
 from bakery.userdata.matchmaking import fitting, samples
 from bakery.userdata.matchmaking.fitting import Search
-from bakery.userdata.matchmaking.matching import PLAIN, Pair, answer, parsed
-from bakery.userdata.matchmaking.suggestions import shown
+from bakery.userdata.matchmaking.matching import SAMPLES, Pair, answer, parse
+from bakery.userdata.matchmaking.suggestions import literal
 from provisioner.process.run import call, sandbox_argv
 
 # Those that say whose each attribute is are judged without htcondor2; those that do not, with it.
@@ -38,8 +38,8 @@ UNSCOPED = [
 ]
 JUDGED = """\
 import json, sys
-from bakery.launch.matchmaking.matching import answer, parsed
-answers = [answer(parsed(text)) for text in json.loads(sys.argv[1])]
+from bakery.userdata.matchmaking.matching import answer, parse
+answers = [answer(parse(text)) for text in json.loads(sys.argv[1])]
 print(json.dumps([answers, "htcondor2" in sys.modules]))
 """
 
@@ -86,7 +86,7 @@ JUDGED_BY_BOTH = [
 
 def ad(values: Mapping[str, Any]) -> str:
     rows = {
-        name: one.text if isinstance(one, samples.Expression) else shown(one)
+        name: one.text if isinstance(one, samples.Expression) else literal(one)
         for name, one in values.items()
         if one is not None
     }
@@ -101,6 +101,6 @@ def said_by_the_image(root: Path, text: str, pair: Pair) -> str:
 
 @pytest.mark.parametrize("text", JUDGED_BY_BOTH)
 def test_the_htcondor_of_the_image_judges_likewise(text: str, image_root: Path) -> None:
-    assert said_by_the_image(image_root, text, PLAIN) == answer(parsed(text))
+    assert said_by_the_image(image_root, text, SAMPLES) == answer(parse(text))
     if pair := fitting.first(Search(text)):
         assert said_by_the_image(image_root, text, pair) == "yes"

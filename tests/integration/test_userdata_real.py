@@ -182,7 +182,7 @@ def test_a_full_disk_and_a_reader_that_goes_away_are_errors(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "checked", ["""start.parsed('stringListMember("a", X)')""", 'list(start.findings("TARGET"))']
+    "checked", ["""start.parse('stringListMember("a", X)')""", 'list(start.findings("TARGET"))']
 )
 def test_checking_a_start_leaves_no_setting_for_the_tools_of_an_image(checked: str) -> None:
     """htcondor2 sets CONDOR_CONFIG=/dev/null as it is imported, and an image has no /dev/null."""

@@ -57,7 +57,7 @@ def stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
 
 
 def conf_of(text: str) -> dict[str, str]:
-    return rendering.parse_conf(rendering.carried(text))
+    return rendering.parse_conf(rendering.extract_conf(text))
 
 
 SUMMARY = ("start", "settings", "token_expires", "match", "condor_status")
@@ -70,12 +70,12 @@ def test_the_documented_call(token_file: str, capsys: Captured) -> None:
     said = capsys.readouterr()
     assert conf_of(said.out) == {"Token": CANARY, "Start": 'TARGET.ProjectName == "TG-ABC123"'}
     assert said.out.startswith("#!/bin/bash\n")
-    until = token.moment(EXPIRES or 0)
+    until = token.format_time(EXPIRES or 0)
     assert said.err.splitlines() == [
         "note: The worker runs jobs of project TG-ABC123.",
-        "note:   a job of project TG-ABC123: taken",
-        "note:   a job of project TG-SOMEBODY-ELSE: left alone",
-        "note:   a job of no project: left alone (UNDEFINED)",
+        "note:   a job of project TG-ABC123: would run",
+        "note:   a job of project TG-SOMEBODY-ELSE: would not run",
+        "note:   a job without a project: would not run (UNDEFINED)",
         "note: It can join the OSPool (cm-1.ospool.osg-htc.org and cm-2.ospool.osg-htc.org) until "
         f"{until}, and powers off after 25 min without a job.",
         "Next: condor_status -pool cm-1.ospool.osg-htc.org  # find the worker, once it has started",
@@ -107,7 +107,7 @@ def test_the_token_from_standard_input(
     assert main([option, "-", "--anyone"]) == 0
     said = capsys.readouterr()
     assert conf_of(said.out) == {"Token": CANARY, "Start": "True"}
-    assert "note: The worker runs everybody's jobs.\n" in said.err
+    assert "note: The worker runs the jobs of all users.\n" in said.err
 
 
 def test_no_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
@@ -223,7 +223,7 @@ def test_without_a_token_and_a_terminal_it_is_refused(
 def test_the_placeholder_of_an_example_is_refused(word: str, capsys: Captured) -> None:
     assert main(["--token", word, *PROJECT]) == 2
     said = capsys.readouterr().err
-    assert "The token is the placeholder of an example." in said
+    assert "The token is a placeholder from an example." in said
     assert "--allow placeholder-token" in said
     assert main(["--token", word, *PROJECT, "--allow", "placeholder-token"]) == 0
     assert conf_of(capsys.readouterr().out)["Token"] == word
@@ -266,14 +266,14 @@ def test_all_about_the_worker_s_life(token_file: str, capsys: Captured) -> None:
         ("LoginGrace", "0"),
         ("ExecuteDisk", "no"),
     ]
-    assert "and stops HTCondor, but leaves the machine on, after 0.5 min without a job." in said.err
-    assert "It stops HTCondor 48.5 h after its boot at the latest, and it takes no job that" in said.err
+    assert "and stops HTCondor (the machine stays on) after 0.5 min without a job." in said.err
+    assert "It stops HTCondor at most 48.5 h after boot, and accepts no job that" in said.err
 
 
 @pytest.mark.parametrize("words", [["--idle-minutes", "0"], ["--on-idle", "none"]])
 def test_a_worker_that_stays_is_said(words: list[str], token_file: str, capsys: Captured) -> None:
     assert main(["--token-file", token_file, *PROJECT, *words]) == 0
-    assert "and stays on when it has no job." in capsys.readouterr().err
+    assert "and does not shut down when it has no job." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -282,12 +282,12 @@ def test_a_worker_that_stays_is_said(words: list[str], token_file: str, capsys: 
         (
             ["--worker-token-file", "/run/my token"],
             "TokenFile = /run/my token",
-            "the token in its own file /run/my token",
+            "the token in its file /run/my token",
         ),
         (
             ["--worker-token-command", "/bin/vault read 'a b'"],
             "TokenCommand = /bin/vault read 'a b'",
-            "the token that /bin/vault gives it",
+            "the token that /bin/vault prints",
         ),
     ],
 )
@@ -305,8 +305,8 @@ def test_the_worker_gets_its_token_itself(
     made, said = out.read_text(), capsys.readouterr().err
     assert f"\n{line}\n" in made
     assert "Token =" not in made
-    assert "It holds a token" not in made
-    assert f"with {source}, which nobody has checked, and powers off" in said
+    assert "contains a token:" not in made
+    assert f"with {source} (not checked), and powers off" in said
     assert f"{out} contains no token" in said
     monkeypatch.setenv("WORKER_TOKEN", CANARY)
     assert main([*words, *PROJECT]) == 0
@@ -321,7 +321,7 @@ def test_the_worker_s_own_token_is_one(capsys: Captured) -> None:
     words = ["--worker-token-command", f"/bin/echo {CANARY}", *PROJECT]
     assert main(words) == 2
     said = capsys.readouterr().err
-    assert "--worker-token-command got a token, where others could read it." in said
+    assert "--worker-token-command contains a token, which other users could read." in said
     assert CANARY not in said
 
 
@@ -368,7 +368,7 @@ def test_too_much_for_a_cloud(token_file: str, tmp_path: Path, capsys: Captured)
     words = ["--token-file", token_file, *PROJECT, "--include", str(own), "--cloud", "ec2"]
     assert main(words) == 2
     said = capsys.readouterr().err
-    assert "more than the 16384 that EC2 takes. With --gzip it has" in said
+    assert "more than the limit of EC2 (16384). With --gzip it is" in said
     assert main([*words, "--gzip", "-q", "-o", str(tmp_path / "out")]) == 0
 
 
@@ -380,54 +380,63 @@ def test_a_dash_is_standard_output(token_file: str, capsys: Captured) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "Whose jobs is the worker to run?"),
-        (["--anyone", *PROJECT], "Anyone's jobs, or only some?"),
-        (["--project", 'A" || "'], "is not the name of a project"),
-        (["--owner", ""], "is not the name of an owner"),
+        ([], "No jobs are selected."),
+        (["--anyone", *PROJECT], "--anyone cannot be combined with --project, --owner or --start."),
+        (["--project", 'A" || "'], "is not a valid project name"),
+        (["--owner", ""], "is not a valid owner name"),
         (["--start", ""], "Start is empty"),
         (["--start", "True\nToken = x"], "Start has a line break at position 5"),
-        (["--start", "A) || (B", *PROJECT], "closes nothing"),
+        (["--start", "A) || (B", *PROJECT], "an unmatched )"),
         ([*PROJECT, "--group-name", ""], "--group-name is empty"),
         ([*PROJECT, "--group-name", "a\nb"], "WorkerGroupName has a line break"),
-        ([*PROJECT, "--group-name", "a "], "begins or ends with a blank"),
+        ([*PROJECT, "--group-name", "a "], "begins or ends with white space"),
         ([*PROJECT, "--pool", ""], "--pool is empty"),
-        ([*PROJECT, "--pool", "cm:0"], "0 is no port"),
+        ([*PROJECT, "--pool", "cm:0"], "0 is not a valid port"),
         ([*PROJECT, "--idle-minutes", "-1"], "--idle-minutes is not a number: '-1'"),
         ([*PROJECT, "--idle-minutes", ""], "--idle-minutes is not a number: ''"),
-        ([*PROJECT, "--idle-minutes", "0.001"], "--idle-minutes must be more than 0.001"),
+        ([*PROJECT, "--idle-minutes", "0.001"], "--idle-minutes must be greater than 0.001"),
         (
             [*PROJECT, "--join-minutes", "99999999"],
             "JoinTimeout is not a whole number of seconds between 0",
         ),
-        ([*PROJECT, "--max-hours", "0"], "--max-hours must be more than 0"),
+        ([*PROJECT, "--max-hours", "0"], "--max-hours must be greater than 0"),
         ([*PROJECT, "--max-hours", "nan"], "--max-hours is not a number: 'nan'"),
         ([*PROJECT, "--max-hours", "1e3"], "--max-hours is not a number: '1e3'"),
-        ([*PROJECT, "--max-hours", "8760"], "If you mean it: --allow outlived-token."),
+        ([*PROJECT, "--max-hours", "8760"], "If this is intended, use --allow outlived-token."),
         ([*PROJECT, "--on-idle", "reboot"], "OnIdle is not one of: poweroff, stop, none"),
-        ([*PROJECT, "--set", "ExecuteDisk"], "--set wants Key=value. The keys are GpuJobsOnly, "),
+        ([*PROJECT, "--set", "ExecuteDisk"], "--set requires Key=value. The keys are GpuJobsOnly, "),
         ([*PROJECT, "--set", "ExecuteDisk="], "--set ExecuteDisk is empty"),
         ([*PROJECT, "--set", "ExecuteDisk=maybe"], "ExecuteDisk is not one of: yes, no"),
         (
             [*PROJECT, "--set", "executedisk=no"],
-            "--set does not take 'executedisk'. Did you mean ExecuteDisk?",
+            "--set does not accept the key 'executedisk'. Did you mean ExecuteDisk?",
         ),
-        ([*PROJECT, "--set", "IdleTime=1"], "--set does not take 'IdleTime'. Use --idle-minutes."),
+        (
+            [*PROJECT, "--set", "IdleTime=1"],
+            "--set does not accept the key 'IdleTime'. Use --idle-minutes.",
+        ),
         ([*PROJECT, "--set", "LoginGrace=1", "--set", "LoginGrace=2"], "--set LoginGrace is given twice"),
-        ([*PROJECT, "--set", f"Token={CANARY}"], "--set does not take 'Token'. Use --token-file."),
-        ([*PROJECT, "--set", f"{CANARY}=1"], "--set does not take '["),
-        ([*PROJECT, "--set", f"LoginGrace={CANARY}"], "--set LoginGrace got a token"),
+        (
+            [*PROJECT, "--set", f"Token={CANARY}"],
+            "--set does not accept the key 'Token'. Use --token-file.",
+        ),
+        ([*PROJECT, "--set", f"{CANARY}=1"], "--set does not accept the key '["),
+        ([*PROJECT, "--set", f"LoginGrace={CANARY}"], "--set LoginGrace contains a token"),
         ([*PROJECT, "--tokn=" + CANARY], "not recognized (--tokn)"),
         ([*PROJECT, CANARY], "not recognized."),
         ([*PROJECT, "--include", "x", "--format", "conf"], "--include requires --format mime"),
         ([*PROJECT, "--include", "/no/such/file"], "Cannot read /no/such/file"),
         ([*PROJECT, "--iso", "x", "--base64"], "Omit --base64"),
-        ([*PROJECT, "--cloud", "jetstream2", "--gzip"], "gzip does not survive. Leave away --gzip."),
-        ([*PROJECT, "--start", "True; x"], "a ; that would cut off the rest"),
-        ([*PROJECT, "--start", "a b"], "Start is no expression to HTCondor"),
-        ([*PROJECT, "--start", "nosuch(1)"], "If you mean it: --allow failing-start."),
-        (["--strict", "--start", "true"], "If you mean it: --allow accepts-everyone."),
-        (["--strict", "--project", "abc123456"], "Perhaps you mean --project TG-ABC123456."),
-        ([*PROJECT, "--trust-domain", "x"], "not by the trust domain x. Give the token of this pool."),
+        (
+            [*PROJECT, "--cloud", "jetstream2", "--gzip"],
+            "accepts text only, which gzip data is not. Omit --gzip.",
+        ),
+        ([*PROJECT, "--start", "True; x"], "a ;, which ends the expression"),
+        ([*PROJECT, "--start", "a b"], "Start is not a valid ClassAd expression"),
+        ([*PROJECT, "--start", "nosuch(1)"], "If this is intended, use --allow failing-start."),
+        (["--strict", "--start", "true"], "If this is intended, use --allow accepts-everyone."),
+        (["--strict", "--project", "abc123456"], "Did you mean --project TG-ABC123456?"),
+        ([*PROJECT, "--trust-domain", "x"], "not by the trust domain x. Use a token of this pool."),
         (["--batch", "x"], "Name a folder: -o DIR."),
         ([*PROJECT, "-o", "/dev/null"], "not a regular file"),
         ([*PROJECT, "-o", "/no/such/folder/x"], "Cannot write /no/such/folder/x"),

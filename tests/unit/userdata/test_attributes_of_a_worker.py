@@ -27,7 +27,7 @@ def test_of_its_kind_its_machine_and_its_health(name: str) -> None:
     ) + container_runtimes.format_attributes("no")
     advertised |= {row.partition(" ")[0] for row in said.splitlines()}
     assert {"NODE_IS_HEALTHY", "HasUdocker", "WorkerImage", "WorkerEnds"} <= advertised
-    assert advertised <= samples.WORKERS
+    assert advertised <= samples.WORKER_ATTRIBUTES
 
 
 def test_of_an_image_for_the_ospool() -> None:
@@ -38,4 +38,4 @@ def test_of_an_image_for_the_ospool() -> None:
     fine = pilot_attributes.attributes(results(), POOL, "bad")
     repository = pilot_attributes.repository_attributes("sft_cern_ch", Result(True, "[1, 0, 0]", NOW))
     assert {*advertised, *fine, *repository} <= MACHINE
-    assert {*advertised, *fine} - {name for name in fine if "CVMFS" in name} <= samples.WORKERS
+    assert {*advertised, *fine} - {name for name in fine if "CVMFS" in name} <= samples.WORKER_ATTRIBUTES

@@ -55,7 +55,7 @@ def test_a_file_for_each_row(token_file: str, tmp_path: Path, capsys: Captured) 
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in out.iterdir())
     said = json.loads(capsys.readouterr().out)
     assert said == {"output": str(out), "written": 3, "warnings": {}}
-    read = rendering.parse_conf(rendering.carried((out / "b.txt").read_text()))
+    read = rendering.parse_conf(rendering.extract_conf((out / "b.txt").read_text()))
     assert read == {
         "WorkerGroupName": 'B "quoted" é',
         "Token": TOKEN,
@@ -114,26 +114,26 @@ def test_a_row_may_have_a_token_where_the_others_have_a_command(token_file: str,
         ),
         (
             ["group_name,executedisk", "a,no"],
-            "does not know executedisk. Did you mean ExecuteDisk? The columns are",
+            "has unknown columns: executedisk. Did you mean ExecuteDisk? The columns are",
         ),
-        (["group_name", "a", "a"], "row 3: Two rows want the file a.sh."),
-        (["group_name,project", "a,TG-A", 'b,"x y$"'], "row 3: 'y$' is not the name of a project"),
-        (["group_name,start", "a,nosuch(1)"], "row 2: The Start takes no sample job"),
+        (["group_name", "a", "a"], "row 3: An earlier row also writes the file a.sh."),
+        (["group_name,project", "a,TG-A", 'b,"x y$"'], "row 3: 'y$' is not a valid project name"),
+        (["group_name,start", "a,nosuch(1)"], "row 2: The Start accepts no sample job"),
         (["group_name,idle_minutes", "a,soon"], "--idle-minutes is not a number: 'soon'"),
-        (["group_name,anyone", "a,perhaps"], "anyone is yes or no, not 'perhaps'"),
-        (["group_name,project", ",TG-A"], "row 2: The row has no name for its file."),
-        (["file", "../x"], "'../x' is no plain name of a file"),
+        (["group_name,anyone", "a,perhaps"], "The column anyone must be yes or no, not 'perhaps'"),
+        (["group_name,project", ",TG-A"], "row 2: The row has no file name."),
+        (["file", "../x"], "'../x' is not a valid file name"),
         (["group_name,token_file", "a,/no/such/file"], "row 2: Cannot read /no/such/file"),
-        (["group_name,token", "a,aaabbb..."], "row 2: The token is the placeholder of an example."),
+        (["group_name,token", "a,aaabbb..."], "row 2: The token is a placeholder from an example."),
         (
             ["grup_name", "a"],
-            "does not know grup_name. Did you mean group_name? The columns are file, token_file",
+            "has unknown columns: grup_name. Did you mean group_name? The columns are file, token_file",
         ),
-        (["group_name,group_name", "a,b"], "needs each column once"),
-        (["group_name,project", "a"], "line 2: the number of fields is wrong"),
-        (["group_name", '"a'], "is no CSV"),
+        (["group_name,group_name", "a,b"], "must name each column once"),
+        (["group_name,project", "a"], "line 2: the number of fields differs from the number of columns"),
+        (["group_name", '"a'], "is not valid CSV"),
         (["group_name"], "has no rows"),
-        ([], "needs each column once"),
+        ([], "must name each column once"),
     ],
 )
 def test_one_wrong_row_and_nothing_is_written(

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from bakery.userdata.delivery import clouds
-from bakery.userdata.delivery.encodings import Encoding, dressed, zipped
+from bakery.userdata.delivery.encodings import Encoding, encoded, gzipped
 
 LAST = {
     "jetstream2": 49149,
@@ -25,19 +25,19 @@ def test_the_last_byte_that_fits(name: str) -> None:
     assert clouds.findings(name, noise[:-1], Encoding()) == []
     (one,) = clouds.findings(name, noise, Encoding())
     assert (one.id, one.severity) == ("too-large", "error")
-    assert f"{clouds.CLOUDS[name].limit} that {clouds.CLOUDS[name].title} takes" in one.message
-    assert f"Leave something out until it has {LAST[name]} bytes" in one.fix
+    assert f"the limit of {clouds.CLOUDS[name].title} ({clouds.CLOUDS[name].limit})" in one.message
+    assert f"Reduce it to {LAST[name]} bytes" in one.fix
 
 
 def test_by_how_much_and_what_would_fit() -> None:
     (one,) = clouds.findings("ec2", b"x" * 20000, Encoding())
-    assert one.message == ("The user-data has 20000 bytes, 3616 more than the 16384 that EC2 takes.")
-    assert one.fix == f"With --gzip it has {len(zipped(b'x' * 20000))}, which fits."
+    assert one.message == "The user-data is 20000 bytes, 3616 more than the limit of EC2 (16384)."
+    assert one.fix == f"With --gzip it is {len(gzipped(b'x' * 20000))} bytes, which fits."
     (one,) = clouds.findings("azure", b"x" * 70000, Encoding())
-    assert "With --gzip --base64 it has" in one.fix
+    assert "With --gzip --base64 it is" in one.fix
     (one,) = clouds.findings("jetstream2", b"x" * 50000, Encoding())
-    assert one.message.startswith("The user-data has 66668 bytes as base64, 1133 more than the 65535")
-    assert one.fix.startswith("Leave something out until it has 49149 bytes, or")
+    assert one.message.startswith("The user-data is 66668 bytes as base64, 1133 more than the limit")
+    assert one.fix.startswith("Reduce it to 49149 bytes, or")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_what_does_not_survive_the_way(name: str, gzip: bool, base64: bool, lost
     assert found == ["lost-encoding"] * lost
 
 
-def test_the_dress_is_the_same_each_time() -> None:
-    assert zipped(b"x" * 100) == zipped(b"x" * 100)
-    assert zipped(b"x")[4:10] == b"\0\0\0\0\x02\xff"
-    assert dressed(b"x", Encoding(base64=True)) == b"eA==\n"
+def test_the_encoding_is_the_same_each_time() -> None:
+    assert gzipped(b"x" * 100) == gzipped(b"x" * 100)
+    assert gzipped(b"x")[4:10] == b"\0\0\0\0\x02\xff"
+    assert encoded(b"x", Encoding(base64=True)) == b"eA==\n"

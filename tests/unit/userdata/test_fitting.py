@@ -19,11 +19,11 @@ from bakery.userdata.matchmaking.suggestions import Variable
 PROJECT = Variable("job", "projectname", "ProjectName")
 
 
-def is_taken(text: str, pair: Pair) -> bool:
+def accepts(text: str, pair: Pair) -> bool:
     """By ads made anew, not by those that the search uses."""
     ads = [classad2.ClassAd(_plain({**samples.WORKER, **pair.worker})), classad2.ClassAd()]
     ads[1].update(_plain({**samples.JOB, **pair.job}))
-    found = matching.parsed(text).eval(*ads)
+    found = matching.parse(text).eval(*ads)
     return isinstance(found, bool | int | float) and bool(found)
 
 
@@ -38,7 +38,7 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def fit(text: str) -> Pair:
     pair = fitting.first(Search(text))
     assert pair is not None, text
-    assert is_taken(text, pair)
+    assert accepts(text, pair)
     return pair
 
 
@@ -246,7 +246,7 @@ def _join(operator: str, parts: list[Known]) -> str:
 @given(starts())
 def test_whatever_start_a_job_fulfils_a_job_is_found_for_it(made: tuple[Mapping[str, Any], str]) -> None:
     job, text = made
-    assert is_taken(text, Pair(job=job)), "the Start is not what this test means it to be"
+    assert accepts(text, Pair(job=job)), "the Start is not what this test means it to be"
     pair = fitting.first(Search(text))
     assert pair is not None
-    assert is_taken(text, pair)
+    assert accepts(text, pair)

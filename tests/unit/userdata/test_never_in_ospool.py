@@ -7,7 +7,7 @@ import pytest
 from bakery.userdata import ospool, start
 from bakery.userdata.matchmaking.attributes import JOB, MACHINE
 from bakery.userdata.matchmaking.language import references
-from bakery.userdata.matchmaking.matching import Pair, answer, parsed
+from bakery.userdata.matchmaking.matching import Pair, answer, parse
 
 
 def names(text: str, *, within: bool = True) -> list[str]:
@@ -53,7 +53,7 @@ def test_the_guards_parse_and_name_what_is_known() -> None:
         "PROJECT", "DESIRED", "UNDESIRED", "LONG", "MPI", "SIF", "REGISTRY", "ITB"
     }  # fmt: skip
     for guard in ospool.guards().values():
-        parsed(guard)
+        parse(guard)
         for one in references(guard):
             assert one.name in {"my": MACHINE, "target": JOB}[one.scope], one
 
@@ -94,7 +94,7 @@ def test_the_guards_parse_and_name_what_is_known() -> None:
 def test_each_guard_takes_and_leaves(
     name: str, job: dict[str, object], worker: dict[str, object], taken: bool
 ) -> None:
-    said = answer(parsed(ospool.guards()[name]), Pair(job=job, worker=worker))
+    said = answer(parse(ospool.guards()[name]), Pair(job=job, worker=worker))
     assert said == ("yes" if taken else "no")
 
 

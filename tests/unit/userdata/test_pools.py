@@ -43,7 +43,7 @@ def test_the_names() -> None:
     assert pools.names(pools.known()) == ("ospool", "ospool-itb", "path-facility", "path-dev")
 
 
-@pytest.mark.parametrize("pool", pools.shipped(), ids=lambda pool: pool.name)
+@pytest.mark.parametrize("pool", pools.built_in(), ids=lambda pool: pool.name)
 def test_the_worker_makes_of_a_named_pool_what_it_knows_of_it(pool: pools.Pool) -> None:
     """What is written into the user-data and the worker's own table come to the same."""
     guest.kind_of("osg")
@@ -57,29 +57,29 @@ def test_the_worker_makes_of_a_named_pool_what_it_knows_of_it(pool: pools.Pool) 
     )
     assert by_file == by_table
     assert request.pool_of(made) == pool
-    assert summary.search(made).split()[:3] == ["condor_status", "-pool", pool.condor_status]
+    assert summary.condor_status(made).split()[:3] == ["condor_status", "-pool", pool.condor_status]
 
 
 def test_without_a_word_it_is_the_ospool_and_nothing_is_written() -> None:
     made = conf(None)
     assert (made.central_manager, made.settings) == ("", {})
-    assert request.pool_of(made) == pools.shipped()[0]
+    assert request.pool_of(made) == pools.built_in()[0]
     assert request.trust_domain_of(made) == "flock.opensciencegrid.org"
 
 
 def test_the_name_of_before_works_and_is_explained() -> None:
     made = conf("flock.opensciencegrid.org")
     assert (made.central_manager, made.settings) == ("flock.opensciencegrid.org", {})
-    assert summary.search(made) == "condor_status -pool flock.opensciencegrid.org"
-    said = pools.earlier("flock.opensciencegrid.org:9618")
+    assert summary.condor_status(made) == "condor_status -pool flock.opensciencegrid.org"
+    said = pools.former_manager_note("flock.opensciencegrid.org:9618")
     assert "cm-1.ospool.osg-htc.org and cm-2.ospool.osg-htc.org (--pool ospool, the default)" in said
-    assert pools.earlier("cm.example.org") == ""
+    assert pools.former_manager_note("cm.example.org") == ""
 
 
 def test_hosts_are_taken_as_they_are(site: Path) -> None:
     made = conf("cm.example.org,cm-2.example.org:9619")
     assert (made.central_manager, made.settings) == ("cm.example.org,cm-2.example.org:9619", {})
-    assert summary.search(made) == "condor_status -pool cm.example.org"
+    assert summary.condor_status(made) == "condor_status -pool cm.example.org"
     assert request.trust_domain_of(made) == ""
 
 
@@ -91,7 +91,7 @@ def test_a_site_s_own(site: Path) -> None:
         "[2001:db8::1]:9618?sock=collector1-4"
     )
     assert made.settings == {"CCBAddress": "ccb.example.edu", "TrustDomain": "example.edu"}
-    assert summary.search(made) == "condor_status -pool status.example.edu:9620"
+    assert summary.condor_status(made) == "condor_status -pool status.example.edu:9620"
     assert request.trust_domain_of(conf("cm-1.example.edu")) == "example.edu"
     assert conf("campus", TrustDomain="other").settings["TrustDomain"] == "other"
 
@@ -123,20 +123,20 @@ ROW = '[[pool]]\nname = "x"\n'
     ("text", "said"),
     [
         ("[[pool", "cannot be read: Expected"),
-        ("pool = 1", "has to consist of"),
-        ("pools = 1", "and not 'pools'"),
-        ("", "has to consist of"),
+        ("pool = 1", "must consist of"),
+        ("pools = 1", ", not 'pools'"),
+        ("", "must consist of"),
         (ROW, "pool 1: managers is missing"),
         ('[[pool]]\nmanagers = ["a"]', "pool 1: name is missing"),
-        (f'{ROW}managers = ["a"]\n{ROW}manager = ["a"]', "pool 2: 'manager' is not known. Did you mean"),
-        (f'{ROW}managers = "a"', "managers is not a list of texts"),
-        (f'{ROW}managers = ["a b"]', "pool 1: managers is not the address"),
+        (f'{ROW}managers = ["a"]\n{ROW}manager = ["a"]', "pool 2: unknown key 'manager'. Did you mean"),
+        (f'{ROW}managers = "a"', "managers is not a list of strings"),
+        (f'{ROW}managers = ["a b"]', "pool 1: managers is not a host address"),
         (f'{ROW}managers = ["a"]\nbrokers = ["b:0"]', "pool 1: brokers"),
         (f'{ROW}managers = ["a"]\ntrust_domain = "a b"', "trust_domain is not the name"),
-        (f'{ROW}managers = ["a"]\nbroker_socket = "a$b"', "broker_socket is not like collector1-10"),
-        (f'{ROW}managers = ["a"]\nregistry = "ftp://x"', "registry is not an https:// address"),
-        (f'{ROW}managers = ["a"]\ntitle = 5', "title is not a text"),
-        ('[[pool]]\nname = "a.b"\nmanagers = ["a"]', "name is not of small letters"),
+        (f'{ROW}managers = ["a"]\nbroker_socket = "a$b"', "broker_socket must have the form collector1-10"),
+        (f'{ROW}managers = ["a"]\nregistry = "ftp://x"', "registry must be an https:// URL"),
+        (f'{ROW}managers = ["a"]\ntitle = 5', "title is not a string"),
+        ('[[pool]]\nname = "a.b"\nmanagers = ["a"]', "name must consist of lower-case letters"),
     ],
 )
 def test_a_bad_file(text: str, said: str, site: Path) -> None:
@@ -151,5 +151,5 @@ def test_a_bad_file(text: str, said: str, site: Path) -> None:
 
 def test_a_file_that_is_named_and_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(pools.VARIABLE, "/no/such/pools.toml")
-    with pytest.raises(BadInput, match=r"names /no/such/pools\.toml, which is no file"):
+    with pytest.raises(BadInput, match=r"names /no/such/pools\.toml, which is not a file"):
         conf("ospool")

@@ -9,7 +9,7 @@ import pytest
 
 from bakery.commands.userdata import main
 from bakery.userdata import guest
-from bakery.userdata.rendering import carried
+from bakery.userdata.rendering import extract_conf
 from bakery.verify.pool import idtoken
 
 TOKEN = idtoken.mint(
@@ -37,7 +37,7 @@ def test_the_worker_reads_what_was_said(form: str, argv: list[str], capsys: Capt
     more = ["--schedd-name", "s", "--job-id", "a-1", "--idle-timeout", "600", "--format", form]
     assert main([*argv, *PLACE, *more, "--set", "PROMINENCE_METADATA_GUARD=no"]) == 0
     said = capsys.readouterr()
-    read = guest.read(carried(said.out).encode(), "prominence")
+    read = guest.read(extract_conf(said.out).encode(), "prominence")
     assert (read.problems, read.warnings) == ((), ())
     named = (
         "Cloud",
@@ -53,7 +53,7 @@ def test_the_worker_reads_what_was_said(form: str, argv: list[str], capsys: Capt
         *('my "cloud"', "r", "g", "pool.example", "s", "a-1", "600", TOKEN)
     ]
     assert read.values["MetadataGuard"] == "no"
-    assert "note: The worker runs the job a-1 only, parallel ones of s as well." in said.err
+    assert "note: The worker runs only the job a-1, and parallel jobs of the schedd s." in said.err
     assert "powers off after 10 min without a job" in said.err
     assert """-const 'ProminenceCloud == "my \\"cloud\\"" && ProminenceRegion == "r" &&""" in said.err
 
@@ -61,17 +61,20 @@ def test_the_worker_reads_what_was_said(form: str, argv: list[str], capsys: Capt
 def test_without_a_time_it_stays(argv: list[str], capsys: Captured) -> None:
     assert main([*argv, *PLACE]) == 0
     said = capsys.readouterr().err
-    assert "note: The worker runs the jobs that the pool gives it." in said
-    assert "and stays on when it has no job." in said
+    assert "note: The worker runs the jobs that the pool assigns to it." in said
+    assert "and does not shut down when it has no job." in said
 
 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--cloud", "c"], "also needs --region, --node-group, --collector."),
-        ([*PLACE, "--project", "TG-A"], "--project, --owner, --start and --anyone say nothing to"),
-        ([*PLACE, "--group-name", "x"], "has no WorkerGroupName"),
-        ([*PLACE, "--idle-timeout", "9", "--idle-minutes", "9"], "--idle-timeout says again"),
+        (["--cloud", "c"], "--worker prominence requires --region, --node-group, --collector."),
+        ([*PLACE, "--project", "TG-A"], "does not support --project, --owner, --start and --anyone"),
+        ([*PLACE, "--group-name", "x"], "does not support WorkerGroupName"),
+        (
+            [*PLACE, "--idle-timeout", "9", "--idle-minutes", "9"],
+            "--idle-timeout sets IdleTimeout, which another option also sets",
+        ),
         ([*PLACE, "--job-id", '" || True'], 'PROMINENCE_JOB_ID contains a " or a backslash'),
         ([*PLACE, "--set", "PROMINENCE_CLOUD=x"], "Use --cloud."),
         ([*PLACE, "--region", "a\nb"], "PROMINENCE_REGION has a line break"),
@@ -84,7 +87,7 @@ def test_refusals(more: list[str], said: str, argv: list[str], capsys: Captured)
 
 def test_options_of_the_other_kind(capsys: Captured) -> None:
     assert main(["--project", "TG-A", "--token", TOKEN, "--region", "r"]) == 2
-    assert "--region goes with --worker prominence" in capsys.readouterr().err
+    assert "--region requires --worker prominence" in capsys.readouterr().err
     assert main(["--project", "TG-A", "--token", TOKEN, "--cloud", "nimbus"]) == 2
     assert "--cloud: there is no cloud 'nimbus'" in capsys.readouterr().err
 
