@@ -67,18 +67,18 @@ def run(batch: Batch) -> Result:
 
 def _stage(batch: Batch, staging: Path) -> Result:
     invalid: list[str] = []
-    more, written, warnings = 0, 0, dict[str, int]()
+    omitted, written, warnings = 0, 0, dict[str, int]()
     for number, row in _rows(batch.table, columns(batch.common.kind)):
         try:
             for name in _write_row(batch, row, staging):
                 warnings[name] = warnings.get(name, 0) + 1
             written += 1
         except BadInput as problem:
-            more += len(invalid) >= MOST_SHOWN
+            omitted += len(invalid) >= MOST_SHOWN
             if len(invalid) < MOST_SHOWN:
                 invalid.append(f"row {number}: {scrub(str(problem)).strip()}")
     if invalid:
-        invalid += [f"… and {more} more"] * bool(more)
+        invalid += [f"… and {omitted} more"] * bool(omitted)
         raise BadInput(f"{batch.table} has invalid rows; no file was written:\n" + "\n".join(invalid))
     if not written:
         raise BadInput(

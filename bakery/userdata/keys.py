@@ -85,9 +85,9 @@ def options(kind: str = "osg") -> tuple[Option, ...]:
 @cache
 def settable(kind: str = "osg") -> tuple[str, ...]:
     """Return the keys without an option of their own, which --set accepts."""
-    taken = {option.key for option in options(kind)}
+    with_option = {option.key for option in options(kind)}
     rows = (key for key in rendering.worker_keys(kind) if key.setting in rendering.setting_keys(kind))
-    return tuple(key.key for key in rows if key.setting not in taken)
+    return tuple(key.key for key in rows if key.setting not in with_option)
 
 
 def value_of(option: Option, text: str) -> str:

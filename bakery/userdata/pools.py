@@ -72,8 +72,8 @@ class Pool:
 def built_in() -> tuple[Pool, ...]:
     """Return the built-in pools; the first is the default."""
     rows = _table()["pools"]
-    found = [Pool(**{name: _frozen(value) for name, value in row.items()}) for row in rows]
-    return tuple(sorted(found, key=lambda pool: pool.name != _table()["default"]))
+    pools = [Pool(**{name: _frozen(value) for name, value in row.items()}) for row in rows]
+    return tuple(sorted(pools, key=lambda pool: pool.name != _table()["default"]))
 
 
 def known() -> tuple[Pool, ...]:
@@ -94,10 +94,10 @@ def find(text: str) -> Pool | None:
     for pool in pools:
         if pool.name == text:
             return pool
-    if listed := [one for one in addresses(text) if one in names(pools) and "," in text]:
+    if named := [one for one in addresses(text) if one in names(pools) and "," in text]:
         raise BadInput(
-            f"{listed[0]} is the name of a pool, which cannot be in a list of hosts.",
-            f"Use --pool {listed[0]} alone; write a host of that name as {listed[0]}:9618.",
+            f"{named[0]} is the name of a pool, which cannot be in a list of hosts.",
+            f"Use --pool {named[0]} alone; write a host of that name as {named[0]}:9618.",
         )
     # The name of a host may have no dots either, but is unlikely to resemble that of a pool.
     if not set(text) & set(".:[,") and did_you_mean.near(text, names(pools)):
@@ -113,9 +113,9 @@ def names(pools: Sequence[Pool]) -> tuple[str, ...]:
 
 def of_managers(central_manager: str, pools: Sequence[Pool]) -> Pool | None:
     """Return the pool that has all of these central managers; None if there is none."""
-    wanted = {_host(address) for address in addresses(central_manager)}
-    found = (pool for pool in pools if wanted and wanted <= {_host(host) for host in pool.managers})
-    return next(found, None)
+    hosts = {_host(address) for address in addresses(central_manager)}
+    matching = (pool for pool in pools if hosts and hosts <= {_host(host) for host in pool.managers})
+    return next(matching, None)
 
 
 def addresses(text: str) -> tuple[str, ...]:
@@ -152,8 +152,8 @@ def _has_port(host: str) -> bool:
 
 @cache
 def _table() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(guest.POOLS.read_text("utf-8"))
-    return found
+    table: dict[str, Any] = json.loads(guest.POOLS.read_text("utf-8"))
+    return table
 
 
 def _frozen(value: object) -> Any:
@@ -206,16 +206,17 @@ def _pool(row: Mapping[str, Any], where: str) -> Pool:
 
 def _problems(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield each problem of a row and its fix."""
-    fit = tuple(field.name for field in fields(Pool))
+    keys = tuple(field.name for field in fields(Pool))
     for name, value in row.items():
-        if name not in fit:
-            yield f"unknown key {name!r}", did_you_mean.hint([name], fit, f"The keys are {', '.join(fit)}.")
+        if name not in keys:
+            hint = did_you_mean.hint([name], keys, f"The keys are {', '.join(keys)}.")
+            yield f"unknown key {name!r}", hint
         elif name in _LISTS and not _is_list(value):
             yield f"{name} is not a list of strings", f'Write {name} = ["…", "…"].'
         elif name not in _LISTS and not isinstance(value, str):
             yield f"{name} is not a string", f'Write {name} = "…".'
-        elif name in _CHECKS and value and (said := _CHECKS[name](value)):
-            yield f"{name} {said}", ""
+        elif name in _CHECKS and value and (problem := _CHECKS[name](value)):
+            yield f"{name} {problem}", ""
     for name in ("name", "managers"):
         if not row.get(name):
             yield f"{name} is missing", "A pool requires a name and managers."

@@ -92,10 +92,10 @@ class WorkerConf:
         _check_settings(self)
         given = _values(self)
         for key in worker_keys(self.kind):
-            said = [name for name in (key.key, *_instead_of(self.kind, key)) if given[name]]
-            if len(said) > 1:
-                raise BadInput(f"Only one of {', '.join(said)} can be set.", "Omit the others.")
-            if given[key.key] or (key.required and not said):
+            present = [name for name in (key.key, *_instead_of(self.kind, key)) if given[name]]
+            if len(present) > 1:
+                raise BadInput(f"Only one of {', '.join(present)} can be set.", "Omit the others.")
+            if given[key.key] or (key.required and not present):
                 _CHECKS.get(key.kind, check_text)(key.key, given[key.key])
                 _check_with_guest(key, given[key.key])
 
@@ -160,10 +160,10 @@ def start_expression(
 
 def conf_text(conf: WorkerConf) -> str:
     """Return the text of the file: one key per line, in the order of the table, without empty values."""
-    said = ((key, value) for key, value in _values(conf).items() if value)
+    present = ((key, value) for key, value in _values(conf).items() if value)
     if guest.kind_of(conf.kind).form == "environment":
-        return "".join(f"{key}={quoted(value)}\n" for key, value in said)
-    return "".join(f"{key} = {value}\n" for key, value in said)
+        return "".join(f"{key}={quoted(value)}\n" for key, value in present)
+    return "".join(f"{key} = {value}\n" for key, value in present)
 
 
 def quoted(value: str) -> str:
@@ -187,14 +187,14 @@ def render(conf: WorkerConf, form: str, include: Sequence[Part] = ()) -> str:
         hint = did_you_mean.hint([form], FORMS, f"The formats are {', '.join(FORMS)}.")
         raise BadInput(f"There is no format {form!r} of user-data.", hint)
     text = conf_text(conf)
-    made = _format(conf, form, text, include)
+    user_data = _format(conf, form, text, include)
     read = parse_conf(text, conf.kind)
-    if extract_conf(made) != text or read != {k: v for k, v in _values(conf).items() if v}:
+    if extract_conf(user_data) != text or read != {k: v for k, v in _values(conf).items() if v}:
         raise BakeryError(
             f"The {form} would not carry the values exactly, so it was not written.",
             "Please report this with your options, but without the token.",
         )
-    return made
+    return user_data
 
 
 def extract_conf(user_data: str) -> str:

@@ -85,14 +85,14 @@ def conf_of(request: Request) -> WorkerConf:
         if value == "":
             raise BadInput(f"{name} is empty.", "Omit it to keep the setting of the image.")
     _refuse_missing(request)
-    wanted = _start(request)
-    for text in (*request.conditions, wanted) if request.conditions else ():
+    expression = _start(request)
+    for text in (*request.conditions, expression) if request.conditions else ():
         start.parse(text)
     central_manager, of_pool = _pool(request)
     return WorkerConf(
         kind=request.kind,
         token=request.token,
-        start=wanted,
+        start=expression,
         group_name=request.group_name or "",
         central_manager=central_manager,
         settings={**of_pool, **request.settings},
@@ -104,23 +104,23 @@ def _pool(request: Request) -> tuple[str, dict[str, str]]:
     pool = pools.find(request.pool) if request.pool else None
     if pool is None:
         return request.pool or "", {}
-    more = {"CCBAddress": pool.ccb_address, "TrustDomain": pool.trust_domain}
-    return pool.central_manager, {key: text for key, text in more.items() if text}
+    settings = {"CCBAddress": pool.ccb_address, "TrustDomain": pool.trust_domain}
+    return pool.central_manager, {key: text for key, text in settings.items() if text}
 
 
 def _refuse_missing(request: Request) -> None:
     """Report all missing settings at once, except the token and the jobs, which are checked elsewhere."""
-    said = {"CentralManager": request.pool, **request.settings}
+    values = {"CentralManager": request.pool, **request.settings}
     flags = {"CentralManager": "--collector"} | {one.key: one.flag for one in keys.options(request.kind)}
     required = [key.setting for key in rendering.worker_keys(request.kind) if key.required]
-    missing = [flags[name] for name in required if name in flags and not said.get(name)]
+    missing = [flags[name] for name in required if name in flags and not values.get(name)]
     if missing:
         raise BadInput(f"--worker {request.kind} requires {', '.join(missing)}.", "See --help.")
 
 
 def _start(request: Request) -> str:
     """Return the Start expression; "" if this kind of worker has none."""
-    said = (*request.projects, *request.owners, *request.conditions)
+    selected = (*request.projects, *request.owners, *request.conditions)
     if rendering.key_of(request.kind, "Start"):
         return rendering.start_expression(
             projects=request.projects,
@@ -128,7 +128,7 @@ def _start(request: Request) -> str:
             conditions=request.conditions,
             anyone=request.anyone,
         )
-    if said or request.anyone:
+    if selected or request.anyone:
         raise BadInput(
             f"--worker {request.kind} does not support --project, --owner, --start and --anyone.",
             "Omit them. The token decides which jobs it runs; --job-id ID limits the worker to one job.",
@@ -183,6 +183,6 @@ def _check(
 
 @lru_cache(maxsize=64)  # many rows of a table have the same Start
 def _check_start(
-    wanted: str, conditions: tuple[str, ...], projects: tuple[str, ...], in_ospool: bool
+    expression: str, conditions: tuple[str, ...], projects: tuple[str, ...], in_ospool: bool
 ) -> tuple[Finding, ...]:
-    return tuple(start.findings(wanted, conditions=conditions, projects=projects, ospool=in_ospool))
+    return tuple(start.findings(expression, conditions=conditions, projects=projects, ospool=in_ospool))

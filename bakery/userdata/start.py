@@ -102,7 +102,7 @@ def _named(start: str, title: str, fixed: Mapping[Variable, Any], narrowed: bool
 
 
 def _fulfilling(start: str, plain: Pair, fixed: Mapping[Variable, Any]) -> Pair | None:
-    """Return a job of this project or owner that the Start accepts, if `plain` is none."""
+    """Return a job of this project or owner that the Start accepts; None if `plain` already is one."""
     fit = _fitting(start)
     if fit is None or accepts(parse(start), plain):
         return None

@@ -1,4 +1,4 @@
-"""The limit counts on the form that travels."""
+"""The limits of clouds apply to the encoded user-data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LAST = {
 
 
 @pytest.mark.parametrize("name", clouds.CLOUDS)
-def test_the_last_byte_that_fits(name: str) -> None:
+def test_one_byte_more_than_the_limit_is_an_error(name: str) -> None:
     noise = random.Random(1).randbytes(LAST[name] + 1)
     assert clouds.findings(name, noise[:-1], Encoding()) == []
     (one,) = clouds.findings(name, noise, Encoding())
@@ -29,7 +29,7 @@ def test_the_last_byte_that_fits(name: str) -> None:
     assert f"Reduce it to {LAST[name]} bytes" in one.fix
 
 
-def test_by_how_much_and_what_would_fit() -> None:
+def test_the_message_has_the_excess_and_the_fix() -> None:
     (one,) = clouds.findings("ec2", b"x" * 20000, Encoding())
     assert one.message == "The user-data is 20000 bytes, 3616 more than the limit of EC2 (16384)."
     assert one.fix == f"With --gzip it is {len(gzipped(b'x' * 20000))} bytes, which fits."
@@ -41,7 +41,7 @@ def test_by_how_much_and_what_would_fit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "gzip", "base64", "lost"),
+    ("name", "gzip", "base64", "rejected"),
     [
         ("jetstream2", True, False, True), ("jetstream2", False, True, True),
         ("openstack", True, False, False),
@@ -50,12 +50,14 @@ def test_by_how_much_and_what_would_fit() -> None:
         ("vsphere", True, False, True), ("vsphere", True, True, False),
     ],
 )  # fmt: skip
-def test_what_does_not_survive_the_way(name: str, gzip: bool, base64: bool, lost: bool) -> None:
+def test_an_encoding_that_the_cloud_does_not_accept(
+    name: str, gzip: bool, base64: bool, rejected: bool
+) -> None:
     found = [one.id for one in clouds.findings(name, b"x", Encoding(gzip, base64))]
-    assert found == ["lost-encoding"] * lost
+    assert found == ["rejected-encoding"] * rejected
 
 
-def test_the_encoding_is_the_same_each_time() -> None:
+def test_the_encoding_is_reproducible() -> None:
     assert gzipped(b"x" * 100) == gzipped(b"x" * 100)
     assert gzipped(b"x")[4:10] == b"\0\0\0\0\x02\xff"
     assert encoded(b"x", Encoding(base64=True)) == b"eA==\n"

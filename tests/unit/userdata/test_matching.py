@@ -1,4 +1,4 @@
-"""MY, TARGET and neither, as a startd takes them; what the samples have; texts for patterns."""
+"""Expressions are evaluated as by a startd; the samples; strings for patterns."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from bakery.userdata.matchmaking.matching import SAMPLES, Pair
         ("SlotWeight == Cpus", "yes"),
     ],
 )
-def test_a_startd_would_answer(text: str, answer: str) -> None:
+def test_evaluation_as_by_a_startd(text: str, answer: str) -> None:
     assert matching.answer(matching.parse(text), Pair(job={"Memory": 7})) == answer
 
 
-def test_one_pair_leaves_nothing_for_the_next() -> None:
+def test_the_ads_are_restored_after_each_evaluation() -> None:
     seen = matching.parse("TARGET.ProjectName =?= undefined && Memory == 32000 && TARGET.JobPrio =?= 0")
     for pair in (
         Pair(job={"ProjectName": "x"}),
@@ -50,7 +50,7 @@ def test_one_pair_leaves_nothing_for_the_next() -> None:
         assert matching.accepts(seen, SAMPLES)
 
 
-def test_nothing_is_twice_in_the_samples() -> None:
+def test_the_samples_have_no_duplicate_attributes() -> None:
     for lists in ((samples.WORKER, samples.OPTIONAL_WORKER), (samples.JOB, samples.OPTIONAL_JOB)):
         names = [name.casefold() for one in lists for name in one]
         assert len(names) == len(set(names))
@@ -66,11 +66,11 @@ def test_nothing_is_twice_in_the_samples() -> None:
         "[\\w.-]+@site\\.example",
     ],
 )  # fmt: skip
-def test_a_pattern_has_examples(pattern: str) -> None:
+def test_examples_match_the_pattern(pattern: str) -> None:
     found = patterns.examples(pattern)
     assert found and all(re.search(pattern, text) for text in found)
 
 
 @given(st.text("ab|()[]{}^$*+?.\\-1,:!<>=Pd"))
-def test_no_pattern_is_too_strange(pattern: str) -> None:
+def test_examples_of_any_pattern_are_short(pattern: str) -> None:
     assert all(len(text) < 5000 for text in patterns.examples(pattern))
