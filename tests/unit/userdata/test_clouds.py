@@ -54,7 +54,7 @@ def test_an_encoding_that_the_cloud_does_not_accept(
     name: str, gzip: bool, base64: bool, rejected: bool
 ) -> None:
     found = [one.id for one in clouds.findings(name, b"x", Encoding(gzip, base64))]
-    assert found == ["rejected-encoding"] * rejected
+    assert found == ["lost-encoding"] * rejected
 
 
 def test_the_encoding_is_reproducible() -> None:
