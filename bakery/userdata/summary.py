@@ -27,7 +27,7 @@ def sentences(request: Request, conf: WorkerConf) -> Iterator[str]:
     if note := pools.former_manager_note(managers_of(conf)):
         yield note
     if int(setting_of(conf, "MaxLifetime")):
-        yield f"{_end(conf)}, and accepts no job that could not finish by then."
+        yield f"{_end(conf)}, and accepts no job that cannot finish by then."
 
 
 def as_data(request: Request, conf: WorkerConf) -> dict[str, Any]:
