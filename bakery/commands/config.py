@@ -60,7 +60,7 @@ def _defaults() -> dict[str, str]:
     from bakery.userdata import pools
 
     return dict.fromkeys(KEYS, "") | {
-        "pool": pools.shipped()[0].name,
+        "pool": pools.built_in()[0].name,
         "cache": str(store.default_root()),
     }
 

@@ -17,7 +17,7 @@ from bakery.runtime import files
 from bakery.userdata import findings, keys, rendering, request, summary
 from bakery.userdata.delivery import encodings, multipart
 from bakery.userdata.findings import Finding
-from bakery.userdata.request import Made, Policy, Request, Shape
+from bakery.userdata.request import Delivery, Policy, Request, UserData
 from provisioner.errors import BadInput
 from provisioner.events import JsonLines
 from provisioner.process.scrub import hide, scrub
@@ -63,7 +63,7 @@ def _batch(options: Options, table: str) -> int:
             table=Path(table),
             folder=folder,
             common=_request(options, _token(options) if _token_is_said(options) else ""),
-            shape=_shape(options),
+            delivery=_delivery(options),
             policy=_policy(options),
             read_token=lru_cache(maxsize=16)(partial(_token_from_file, options)),
         )
@@ -89,7 +89,9 @@ def _check(options: Options, name: str) -> int:
 
     data = files.read_stdin(_CHECK_LIMIT) if name == "-" else files.read_limited(Path(name), _CHECK_LIMIT)
     context = Context(now=time.time(), trust_domain=options.trust_domain, cloud=options.cloud)
-    found = findings.judged(wrapping.check(data, context), allowed=options.allowed, strict=options.strict)
+    found = findings.apply_policy(
+        wrapping.check(data, context), allowed=options.allowed, strict=options.strict
+    )
     if options.json:
         _print_json({"file": name, "bytes": len(data), "findings": findings.as_data(found)})
     else:
@@ -101,20 +103,20 @@ def _check(options: Options, name: str) -> int:
 def _generate(options: Options) -> int:
     # Report other mistakes before the user pastes a token.
     request.conf_of(_request(options, "" if _worker_has_it(options) else "unread"))
-    shape = _shape(options)
+    delivery = _delivery(options)
     token = _token(options)
     hide(token)
     wanted = _request(options, token)
-    made = request.made(wanted, shape, _policy(options))
+    made = request.generate(wanted, delivery, _policy(options))
     _judge(options, made.findings)
     _show(options, wanted, made)
     if options.verbose:
         _tell(options, "note", f"Start = {made.conf.start}")
     if not options.quiet:
-        for line in summary.lines(wanted, made.conf):
+        for line in summary.sentences(wanted, made.conf):
             _tell(options, "note", line)
     silent = options.quiet or options.json
-    entry.suggest(summary.search(made.conf), "find the worker, once it has started", silent=silent)
+    entry.suggest(summary.condor_status(made.conf), "find the worker, once it has started", silent=silent)
     return 0
 
 
@@ -141,13 +143,13 @@ def _policy(options: Options) -> Policy:
     )
 
 
-def _shape(options: Options) -> Shape:
+def _delivery(options: Options) -> Delivery:
     parts = [
         part
         for name in options.include
-        for part in multipart.included(name, files.read_limited(Path(name), _INCLUDE_LIMIT))
+        for part in multipart.parse_include(name, files.read_limited(Path(name), _INCLUDE_LIMIT))
     ]
-    return Shape(form=options.form, include=tuple(parts), encoding=options.encoding, cloud=options.cloud)
+    return Delivery(form=options.form, include=tuple(parts), encoding=options.encoding, cloud=options.cloud)
 
 
 def _judge(options: Options, found: Sequence[Finding]) -> None:
@@ -166,8 +168,8 @@ def _warn(options: Options, found: Iterable[Finding]) -> None:
             _tell(options, "warning", f"{finding} ({finding.id})")
 
 
-def _show(options: Options, wanted: Request, made: Made) -> None:
-    data = encodings.dressed(made.payload, options.encoding)
+def _show(options: Options, wanted: Request, made: UserData) -> None:
+    data = encodings.encoded(made.payload, options.encoding)
     written = _write_files(options, made.payload, data)
     for path in written.values() if not options.quiet else ():
         holds = "contains the token" if made.conf.token else "contains no token"
@@ -196,7 +198,7 @@ def _write_files(options: Options, payload: bytes, data: bytes) -> dict[str, str
 def _write_seeds(options: Options, payload: bytes) -> dict[str, str]:
     from bakery.userdata.delivery import nocloud
 
-    instance_id, hostname = nocloud.named_after(payload)
+    instance_id, hostname = nocloud.derive_names(payload)
     seed = nocloud.seed_files(user_data=payload, instance_id=instance_id, hostname=hostname)
     written = {}
     if options.iso:
@@ -216,7 +218,7 @@ def _as_text(data: bytes) -> dict[str, str]:
         return {"user_data": data.decode()}
     except UnicodeDecodeError:
         return {
-            "user_data_base64": encodings.dressed(data, encodings.Encoding(base64=True)).decode().strip()
+            "user_data_base64": encodings.encoded(data, encodings.Encoding(base64=True)).decode().strip()
         }
 
 
@@ -239,7 +241,7 @@ def _token(options: Options) -> str:
     if "-" in (options.token, options.token_file):
         if sys.stdin and sys.stdin.isatty() and not options.quiet:
             _tell(options, "note", "Paste the token, then press Enter and Ctrl-D.")
-        return rendering.token_of(files.read_stdin(_TOKEN_FILE_LIMIT))
+        return rendering.parse_token_file(files.read_stdin(_TOKEN_FILE_LIMIT))
     if options.token_file is not None:
         return _token_from_file(options, options.token_file)
     if options.token is None:
@@ -264,7 +266,7 @@ def _token_from_file(options: Options, name: str) -> str:
     path = Path(name)
     if files.is_world_readable(path):
         _tell(options, "warning", f"All users of this machine can read {path}. Run: chmod 600 {path}")
-    return rendering.token_of(files.read_limited(path, _TOKEN_FILE_LIMIT))
+    return rendering.parse_token_file(files.read_limited(path, _TOKEN_FILE_LIMIT))
 
 
 def _token_not_said() -> str:
@@ -272,7 +274,7 @@ def _token_not_said() -> str:
     if TOKEN_VARIABLE in os.environ:
         if not os.environ[TOKEN_VARIABLE].strip():
             raise BadInput(f"{TOKEN_VARIABLE} is empty.", "Set it to the token, or unset it.")
-        return rendering.token_of(os.environb[TOKEN_VARIABLE.encode()])
+        return rendering.parse_token_file(os.environb[TOKEN_VARIABLE.encode()])
     if not (sys.stdin and sys.stdin.isatty()):
         raise BadInput(
             "A token is required.", f"Use --token-file FILE, or set the variable {TOKEN_VARIABLE}."

@@ -114,7 +114,7 @@ def _add_main(made: Parser, settings: Settings) -> Action:
         metavar="TG-ABC123",
         help="run jobs of this project; repeatable",
     )
-    known = ", ".join(pools.names(pools.shipped()))
+    known = ", ".join(pools.names(pools.built_in()))
     pool = made.add_argument(
         *("--pool", "--collector"),
         dest="pool",
@@ -161,7 +161,7 @@ def _add_main_worker(made: Parser) -> None:
     completed(check, "file")
 
 
-_LIFE = {option.flag: option for option in keys.LIFE_OPTIONS}
+_LIFE = {option.flag: option for option in keys.LIFECYCLE_OPTIONS}
 
 
 def _add(group: _Container, option: keys.Option) -> Action:
@@ -299,7 +299,7 @@ def _settings(found: Namespace, settings: Settings) -> dict[str, str]:
     """The keys of the worker's file. The cloud is one of them for a worker of PROMINENCE only."""
     cloud = _named_cloud(found, settings) if found.worker == "prominence" else None
     texts = {**vars(found), "cloud": cloud}
-    return keys.chosen(texts, found.worker) | keys.assigned(found.set, found.worker)
+    return keys.from_options(texts, found.worker) | keys.from_assignments(found.set, found.worker)
 
 
 def _named_cloud(found: Namespace, settings: Settings) -> str | None:

@@ -1,1 +1,1 @@
-"""Before a worker is launched: are its token, its Start and its user-data what they should be?"""
+"""Generate and check the user-data of a worker."""

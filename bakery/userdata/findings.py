@@ -1,10 +1,10 @@
-"""What is wrong, or perhaps wrong: as data, as words, and as a refusal.
+"""The findings of the checks: as data, as text, and as a BadInput.
 
-The severity of a finding in user-data follows its effect:
+The severity of a finding says what happens at boot:
 
-- an `error` means that at boot this does not do what it says;
-- a `warning` means that it does, but is against a schema, a habit or safety;
-- a `note` means that it cannot be judged before the boot, and why.
+- `error`: the user-data does not do what it says;
+- `warning`: it does, but contradicts a schema, a convention or good security;
+- `note`: it cannot be checked before the boot; the message says why.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check found; its id is also the name by which it is allowed."""
+    """One finding; `id` is also its name for --allow, `where` the place in the user-data."""
 
     id: str
     severity: Severity
@@ -45,8 +45,10 @@ def note(name: str, message: str, fix: str = "", where: str = "") -> Finding:
     return Finding(name, "note", message, fix, where)
 
 
-def judged(found: Iterable[Finding], *, allowed: Collection[str], strict: bool) -> tuple[Finding, ...]:
-    """Without what the user allows by name; strictly, a warning is an error, but a note stays one."""
+def apply_policy(
+    found: Iterable[Finding], *, allowed: Collection[str], strict: bool
+) -> tuple[Finding, ...]:
+    """Remove the allowed findings. With `strict`, warnings become errors; notes stay notes."""
     left = (finding for finding in found if finding.id not in allowed)
     return tuple(
         replace(finding, severity="error") if strict and finding.severity == "warning" else finding
@@ -55,14 +57,16 @@ def judged(found: Iterable[Finding], *, allowed: Collection[str], strict: bool) 
 
 
 def errors(found: Iterable[Finding]) -> list[Finding]:
+    """Return the findings of the severity error."""
     return [finding for finding in found if finding.severity == "error"]
 
 
 def refusal(found: Sequence[Finding]) -> BadInput:
-    """All of them at once, each with the name that would allow it."""
-    lines = [f"{finding} If you mean it: --allow {finding.id}." for finding in found]
+    """Return one BadInput that lists all findings, each with the option that allows it."""
+    lines = [f"{finding} If this is intended, use --allow {finding.id}." for finding in found]
     return BadInput(lines[0] if len(lines) == 1 else "\n".join(["", *(f"  - {line}" for line in lines)]))
 
 
 def as_data(found: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Return the findings as objects for JSON."""
     return [asdict(finding) for finding in found]

@@ -1,7 +1,7 @@
-"""The guest's own rules, the very code that reads the file on a worker.
+"""Read and check the worker's file with the code of the guest itself.
 
-So nothing is generated here that a worker would refuse there. It is imported from the folder of
-files that go into an image; that folder comes last in the search, and is added only when needed.
+Nothing is generated here that a worker would reject. The code is imported from the folder of files that
+go into an image; that folder is appended to sys.path when it is first needed.
 """
 
 from __future__ import annotations
@@ -23,54 +23,54 @@ POOLS = WORKER / "common" / "usr" / "lib" / "worker-bakery" / "pools.json"
 
 
 def problem_with(kind: str, value: str) -> str | None:
-    """What the worker has against a value of this kind, to be put behind its key."""
-    _reachable()
+    """Return what the worker reports for a value of this kind, to follow the key; None if it is valid."""
+    _add_to_path()
     from worker_runtime.configuration import values
 
     return values.problem_with(kind, value)
 
 
 def read(raw: bytes, kind: str = "osg") -> WorkerConfig:
-    """The file as the worker reads it."""
-    _reachable()
+    """Parse the file as the worker does."""
+    _add_to_path()
     from worker_runtime.configuration import worker_file
 
-    mine = kind_of(kind)
-    return worker_file.parse(raw, mine.keys, mine.form)
+    worker_kind = kind_of(kind)
+    return worker_file.parse(raw, worker_kind.keys, worker_kind.form)
 
 
-def wanted(raw: bytes, kind: str) -> str:
-    """What the worker with this file demands of jobs, as one expression."""
-    mine, read_values = kind_of(kind), read(raw, kind).values
+def job_requirements(raw: bytes, kind: str) -> str:
+    """Return the expression that a job must fulfil on the worker with this file."""
+    worker_kind, read_values = kind_of(kind), read(raw, kind).values
     from worker_runtime.configuration import condor_config
 
-    return condor_config.requirements(mine, read_values)
+    return condor_config.requirements(worker_kind, read_values)
 
 
 def trust_domain(values: Mapping[str, str], kind: str) -> str:
-    """Who issues the tokens of the pool that a worker with these values joins; "" if it does not know."""
-    mine = kind_of(kind)
+    """Return the trust domain of the pool that a worker with these values joins; "" if it is unknown."""
+    worker_kind = kind_of(kind)
     from worker_runtime.configuration import servers
 
-    return servers.trust_domain(mine.pools, values)
+    return servers.trust_domain(worker_kind.pools, values)
 
 
 @cache
-def _reachable() -> None:
+def _add_to_path() -> None:
     if _FOLDER not in sys.path:
         sys.path.append(_FOLDER)
 
 
 def value_of(kind: str, text: str) -> str:
-    """The value that stands so in the worker's file; "" if the worker would refuse it."""
-    mine = kind_of(kind)
+    """Return the value of a key from its text in the worker's file; "" if the worker rejects it."""
+    worker_kind = kind_of(kind)
     from worker_runtime.configuration import worker_file
 
-    return worker_file.parse_value(text, mine.form) or ""
+    return worker_file.parse_value(text, worker_kind.form) or ""
 
 
 def table_file(kind: str) -> Path:
-    """The table of a kind's keys."""
+    """Return the path of the table of keys (keys.json) of a kind of worker."""
     return _folder(kind) / "keys.json"
 
 
@@ -80,12 +80,12 @@ def _folder(kind: str) -> Path:
 
 @cache
 def kind_of(name: str) -> Kind:
-    """A kind of worker as its own runtime knows it."""
+    """Return a kind of worker as its runtime reads it."""
     import json
 
-    _reachable()
+    _add_to_path()
     from worker_runtime.configuration import kind
 
     files = (_folder(name) / "kind.json", table_file(name), POOLS)
-    told, table, pools = (json.loads(file.read_text("utf-8")) for file in files)
-    return kind.from_tables(told, table, pools)
+    description, table, pools = (json.loads(file.read_text("utf-8")) for file in files)
+    return kind.from_tables(description, table, pools)

@@ -1,7 +1,7 @@
-"""The options that set one key of the worker's file each, in the units that people think in.
+"""The options that set one key of the worker's file each, in convenient units.
 
-An option, a column of a batch's table, and `--set Key=value` all end as the text of a key; whether the
-worker takes that text is for the key's kind to say (bakery/userdata/rendering.py).
+An option, a column of a batch table and `--set Key=value` all give the text of a key.
+bakery/userdata/rendering.py checks that text by the kind of the key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[0-9]{1,8}(\.[0-9]{1,8})?")
 
 @dataclass(frozen=True)
 class Option:
-    """`seconds` are those of one unit of the option, 0 for what is text; `zero`: is 0 (never) allowed?"""
+    """`seconds` is the length of one unit, 0 for text; `zero` says whether 0 (disabled) is allowed."""
 
     flag: str
     key: str
@@ -33,17 +33,17 @@ class Option:
 
     @property
     def name(self) -> str:
-        """Of the column of a table, and of the parser's attribute."""
+        """The name of the column of a table and of the attribute of the parser."""
         return self.flag.removeprefix("--").replace("-", "_")
 
 
 TOKEN_OPTIONS = (
+    Option("--worker-token-file", "TokenFile", "PATH", "file on the worker from which it reads the token"),
     Option(
-        "--worker-token-file", "TokenFile", "PATH", "the worker reads the token from this file of its own"
+        "--worker-token-command", "TokenCommand", "COMMAND", "command that the worker runs to get the token"
     ),
-    Option("--worker-token-command", "TokenCommand", "COMMAND", "the worker runs COMMAND to get the token"),
 )
-LIFE_OPTIONS = (
+LIFECYCLE_OPTIONS = (
     Option(
         "--idle-minutes", "IdleTimeout", "N", "shut down after N minutes without a job; 0 disables this", 60
     ),
@@ -77,51 +77,54 @@ PROMINENCE_OPTIONS = (
 
 @cache
 def options(kind: str = "osg") -> tuple[Option, ...]:
-    """Those that a kind of worker has a key for."""
+    """Return the options for the keys of a kind of worker."""
     more = PROMINENCE_OPTIONS if kind == "prominence" else ()
-    return (*TOKEN_OPTIONS, *LIFE_OPTIONS, *more)
+    return (*TOKEN_OPTIONS, *LIFECYCLE_OPTIONS, *more)
 
 
 @cache
 def settable(kind: str = "osg") -> tuple[str, ...]:
-    """The keys without an option of their own."""
-    taken = {option.key for option in options(kind)}
+    """Return the keys without an option of their own, which --set accepts."""
+    with_option = {option.key for option in options(kind)}
     rows = (key for key in rendering.worker_keys(kind) if key.setting in rendering.setting_keys(kind))
-    return tuple(key.key for key in rows if key.setting not in taken)
+    return tuple(key.key for key in rows if key.setting not in with_option)
 
 
 def value_of(option: Option, text: str) -> str:
-    """The text of the key. Raises BadInput; whether a text is what its kind wants is seen later."""
+    """Return the text of the key; its kind is checked later.
+
+    Raises BadInput for an empty text, a text that contains a token, and what is not a number of units.
+    """
     if not option.seconds:
         return _text(option.flag, text)
     if not _NUMBER.fullmatch(text):
-        raise BadInput(f"{option.flag} is not a number: {text!r}.", "Write it like 20 or 1.5.")
+        raise BadInput(f"{option.flag} is not a number: {text!r}.", "Use a number such as 20 or 1.5.")
     seconds = round(float(text) * option.seconds)
     if seconds == 0 and not (option.zero and float(text) == 0):
-        raise BadInput(f"{option.flag} must be more than {text}.")
+        raise BadInput(f"{option.flag} must be greater than {text}.")
     return str(seconds)
 
 
-def assigned(words: Iterable[str], kind: str = "osg") -> dict[str, str]:
-    """Of `Key=value` words, as --set has them: the settings."""
+def from_assignments(words: Iterable[str], kind: str = "osg") -> dict[str, str]:
+    """Return the settings from words of the form Key=value. Raises BadInput for an invalid word."""
     by_name = {key.key: key.setting for key in rendering.worker_keys(kind) if key.key in settable(kind)}
     found: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
-            raise BadInput("--set wants Key=value.", f"The keys are {', '.join(by_name)}.")
+            raise BadInput("--set requires Key=value.", f"The keys are {', '.join(by_name)}.")
         if key not in by_name:
-            raise BadInput(f"--set does not take {scrub(key)[:40]!r}.", _instead(key, kind))
+            raise BadInput(f"--set does not accept the key {scrub(key)[:40]!r}.", _suggestion(key, kind))
         if by_name[key] in found:
-            raise BadInput(f"--set {key} is given twice.", "Give it once.")
+            raise BadInput(f"--set {key} is given twice.", "Use it once.")
         found[by_name[key]] = _text(f"--set {key}", value)
     return found
 
 
-def chosen(texts: Mapping[str, str | None], kind: str) -> dict[str, str]:
-    """The settings of the kind's options, by the names of these; what is None or empty sets nothing.
+def from_options(texts: Mapping[str, str | None], kind: str) -> dict[str, str]:
+    """Return the settings from the texts of the options, by the name of the option; None sets nothing.
 
-    Raises BadInput for an option of another kind, and for two options of one setting.
+    Raises BadInput for an option of another kind of worker, and for two options of the same setting.
     """
     found: dict[str, str] = {}
     for option in (*options("osg"), *PROMINENCE_OPTIONS):
@@ -129,29 +132,33 @@ def chosen(texts: Mapping[str, str | None], kind: str) -> dict[str, str]:
         if text is None:
             continue
         if option not in options(kind):
-            raise BadInput(f"{option.flag} goes with --worker prominence.", "Leave it away.")
+            raise BadInput(
+                f"{option.flag} requires --worker prominence.", "Omit it, or add --worker prominence."
+            )
         if option.key in found:
-            raise BadInput(f"{option.flag} says again what another option says.", "Give one of them.")
+            raise BadInput(
+                f"{option.flag} sets {option.key}, which another option also sets.", "Use one of them."
+            )
         found[option.key] = value_of(option, text)
     return found
 
 
-def of_row(row: Mapping[str, str], kind: str) -> dict[str, str]:
-    """What the row of a table sets; an empty field sets nothing."""
-    by_option = chosen({option.name: row[option.name] or None for option in options(kind)}, kind)
-    return by_option | assigned((f"{key}={row[key]}" for key in settable(kind) if row[key]), kind)
+def from_row(row: Mapping[str, str], kind: str) -> dict[str, str]:
+    """Return the settings of a row of a table; an empty field sets nothing."""
+    by_option = from_options({option.name: row[option.name] or None for option in options(kind)}, kind)
+    return by_option | from_assignments((f"{key}={row[key]}" for key in settable(kind) if row[key]), kind)
 
 
 def _text(what: str, text: str) -> str:
     if not text:
-        raise BadInput(f"{what} is empty.", "Leave it away to keep what the image has.")
+        raise BadInput(f"{what} is empty.", "Omit it to keep the setting of the image.")
     if scrub(text) != text:
-        raise BadInput(f"{what} got a token, where others could read it.", "Use --token-file FILE.")
+        raise BadInput(f"{what} contains a token, which other users could read.", "Use --token-file FILE.")
     return text
 
 
-def _instead(key: str, kind: str) -> str:
-    """The option that sets this key, or the key that it is like."""
+def _suggestion(key: str, kind: str) -> str:
+    """Suggest the option that sets this key, or a key with a similar name."""
     by_setting = {option.key: option.flag for option in options(kind)} | {
         "Token": "--token-file",
         "Start": "--project, --owner or --start",

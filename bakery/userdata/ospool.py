@@ -1,6 +1,6 @@
-"""What holds in the OSPool for every job, and what its workers say of themselves: read from worker/ospool.
+"""What the OSPool requires of every job, and the attributes that its workers advertise.
 
-The one table of both is what goes into an image that is baked --with ospool.
+Both are read from worker/ospool, the files of an image that is baked with `--with ospool`.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _MANAGERS = re.compile(r"(cm-[0-9]\.ospool\.osg-htc|flock\.opensciencegrid)\.org
 
 @cache
 def guards() -> Mapping[str, str]:
-    """What each demands of jobs, by the last word of its macro's name."""
+    """Return the expression of each pool guard by the last word of the name of its macro."""
     return dict(_GUARD.findall(CONFIG.read_text("utf-8")))
 
 
 @cache
 def attributes() -> frozenset[str]:
-    """Those of the CVMFS repositories; the others are in samples.py."""
+    """Return the attributes of the CVMFS repositories; samples.py has all others."""
     names = [re.sub(r"[.-]", "_", name) for name in json.loads(FACTS.read_text("utf-8"))["cvmfs"]]
-    told = ("REVISION", "NIOERR", "LAST_IOERR")
-    more = {f"CVMFS_{name}_{what}" for name in names for what in told}
+    suffixes = ("REVISION", "NIOERR", "LAST_IOERR")
+    more = {f"CVMFS_{name}_{suffix}" for name in names for suffix in suffixes}
     return frozenset({f"HAS_CVMFS_{name}" for name in names} | more)
 
 
 def is_pool(managers: str) -> bool:
-    """Do these central managers, as CentralManager has them, belong to the production OSPool?"""
+    """Return whether these central managers, as in CentralManager, are of the production OSPool."""
     return bool(_MANAGERS.search(managers))

@@ -1,8 +1,8 @@
-"""The pools by their names: those that the worker itself knows (pools.json), and a site's own.
+"""The named pools: the built-in ones (pools.json), and those of the site.
 
-The table lies with the worker's runtime, in JSON, because the worker reads it too, with a Python that knows
-no TOML: what gen-userdata says of a pool and what the worker makes of it are one text. A site writes its
-own into a file of TOML, by default ~/.config/worker-bakery/pools.toml:
+The built-in table is part of the worker's runtime, so gen-userdata and the worker use the same data. It is
+JSON because Python 3.6 on a worker cannot read TOML. A site defines its own pools in a TOML file, by
+default ~/.config/worker-bakery/pools.toml:
 
     [[pool]]
     name = "campus"
@@ -32,11 +32,12 @@ _LISTS = ("managers", "brokers", "sources")
 
 @dataclass(frozen=True, kw_only=True)
 class Pool:
-    """A pool. `…_socket` follows ?sock= in addresses; LOW-HIGH at its end: one of so many for each worker.
+    """A pool.
 
-    `brokers` are those of connections (CCB), none: the managers are. `registry` is the URL where people get
-    tokens, `condor_status` a host that answers queries, `sources` say since when and from where all that
-    is known. What is empty is not known.
+    `manager_socket` and `broker_socket` follow ?sock= in addresses; of a LOW-HIGH at the end, each worker
+    uses one number. `brokers` are the CCB servers; if there are none, the managers are. `registry` is the
+    URL where users get tokens, `condor_status` a host that answers queries, `sources` say where and when
+    the facts were found. An empty value is unknown.
     """
 
     name: str
@@ -52,80 +53,85 @@ class Pool:
 
     @property
     def central_manager(self) -> str:
-        """The worker's CentralManager."""
-        return ",".join(_behind(host, self.manager_socket) for host in self.managers)
+        """The CentralManager of the worker's file."""
+        return ",".join(_with_socket(host, self.manager_socket) for host in self.managers)
 
     @property
     def ccb_address(self) -> str:
-        """The worker's CCBAddress; "" if the managers are the brokers, too."""
+        """The CCBAddress of the worker's file; "" if the managers are the CCB servers."""
         hosts = self.brokers or (self.managers if self.broker_socket else ())
-        return ",".join(_behind(host, self.broker_socket) for host in hosts)
+        return ",".join(_with_socket(host, self.broker_socket) for host in hosts)
 
     @property
-    def asked(self) -> str:
-        """What condor_status -pool takes."""
+    def query_host(self) -> str:
+        """The host for condor_status -pool."""
         return self.condor_status or self.managers[0]
 
 
 @cache
-def shipped() -> tuple[Pool, ...]:
-    """The default is the first."""
+def built_in() -> tuple[Pool, ...]:
+    """Return the built-in pools; the first is the default."""
     rows = _table()["pools"]
-    found = [Pool(**{name: _frozen(value) for name, value in row.items()}) for row in rows]
-    return tuple(sorted(found, key=lambda pool: pool.name != _table()["default"]))
+    pools = [Pool(**{name: _frozen(value) for name, value in row.items()}) for row in rows]
+    return tuple(sorted(pools, key=lambda pool: pool.name != _table()["default"]))
 
 
 def known() -> tuple[Pool, ...]:
-    """A site's own first: of two with one name, the site's counts. Raises BadInput for a bad file."""
-    path = _site()
-    return (*(_of_site(path) if path else ()), *shipped())
+    """Return the pools of the site, which take precedence, then the built-in ones.
+
+    Raises BadInput for an invalid file of the site.
+    """
+    path = _site_file()
+    return (*(_site_pools(path) if path else ()), *built_in())
 
 
 def find(text: str) -> Pool | None:
-    """The pool of this name; None for HOST[:PORT][,HOST…].
+    """Return the pool of this name; None for HOST[:PORT][,HOST…].
 
-    Raises BadInput for a misspelled name, and for a name within a list.
+    Raises BadInput for a misspelled name, and for the name of a pool in a list of hosts.
     """
     pools = known()
     for pool in pools:
         if pool.name == text:
             return pool
-    if listed := [one for one in addresses(text) if one in names(pools) and "," in text]:
+    if named := [one for one in addresses(text) if one in names(pools) and "," in text]:
         raise BadInput(
-            f"{listed[0]} is the name of a pool, and a list is of hosts: a worker joins one pool.",
-            f"Say --pool {listed[0]} alone; a host of that name is written {listed[0]}:9618.",
+            f"{named[0]} is the name of a pool, which cannot be in a list of hosts.",
+            f"Use --pool {named[0]} alone; write a host of that name as {named[0]}:9618.",
         )
-    # A host may have a name without dots, too; but hardly one like a pool's.
+    # The name of a host may have no dots either, but is unlikely to resemble that of a pool.
     if not set(text) & set(".:[,") and did_you_mean.similar(text, names(pools)):
-        there = f"There are {', '.join(names(pools))}; a host of that name is written HOST:9618."
+        there = f"The pools are {', '.join(names(pools))}; write a host of that name as HOST:9618."
         raise BadInput(f"There is no pool {scrub(text)!r}.", did_you_mean.hint([text], names(pools), there))
     return None
 
 
 def names(pools: Sequence[Pool]) -> tuple[str, ...]:
+    """Return the distinct names of the pools, in order."""
     return tuple(dict.fromkeys(pool.name for pool in pools))
 
 
 def of_managers(central_manager: str, pools: Sequence[Pool]) -> Pool | None:
-    """The pool of which all of these are managers."""
-    wanted = {_host(address) for address in addresses(central_manager)}
-    found = (pool for pool in pools if wanted and wanted <= {_host(host) for host in pool.managers})
-    return next(found, None)
+    """Return the pool that has all of these central managers; None if there is none."""
+    hosts = {_host(address) for address in addresses(central_manager)}
+    matching = (pool for pool in pools if hosts and hosts <= {_host(host) for host in pool.managers})
+    return next(matching, None)
 
 
 def addresses(text: str) -> tuple[str, ...]:
-    """Of a list with commas, each as HOST[:PORT]."""
+    """Return each address of a comma-separated list as HOST[:PORT]."""
     return tuple(one.strip().partition("?")[0] for one in text.split(",") if one.strip())
 
 
-def earlier(central_manager: str) -> str:
-    """A sentence about a name that a pool had before; "" for any other."""
+def former_manager_note(central_manager: str) -> str:
+    """Return a sentence about a former central manager of a pool; "" for any other host."""
     for row in _table()["earlier"]:
         if row["host"] in map(_host, addresses(central_manager)):
-            pool = next(pool for pool in shipped() if pool.name == row["pool"])
+            pool = next(pool for pool in built_in() if pool.name == row["pool"])
             return (
-                f"{row['host']} was the central manager of {pool.title} and is its trust domain still, but "
-                f"its managers today are {' and '.join(pool.managers)} (--pool {pool.name}, the default)."
+                f"{row['host']} is a former central manager of {pool.title} and still its trust domain;"
+                f" its central managers are {' and '.join(pool.managers)} (--pool {pool.name}, the"
+                " default)."
             )
     return ""
 
@@ -134,7 +140,7 @@ def _host(address: str) -> str:
     return address.removesuffix(":9618").rstrip(".").casefold()
 
 
-def _behind(host: str, socket: str) -> str:
+def _with_socket(host: str, socket: str) -> str:
     if not socket:
         return host
     return f"{host if _has_port(host) else f'{host}:9618'}?sock={socket}"
@@ -146,22 +152,27 @@ def _has_port(host: str) -> bool:
 
 @cache
 def _table() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(guest.POOLS.read_text("utf-8"))
-    return found
+    table: dict[str, Any] = json.loads(guest.POOLS.read_text("utf-8"))
+    return table
 
 
 def _frozen(value: object) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-# --- a site's own ------------------------------------------------------------------------------
+# --- the pools of the site ---------------------------------------------------------------------
 
 
-def _site() -> Path | None:
-    """Its file; None if there is none. Raises BadInput if one is named and is not there."""
+def _site_file() -> Path | None:
+    """Return the path of the file; None if there is none.
+
+    Raises BadInput if the variable names a file that does not exist.
+    """
     if named := os.environ.get(VARIABLE):
         if not Path(named).is_file():
-            raise BadInput(f"{VARIABLE} names {named}, which is no file.", "Correct or unset it.")
+            raise BadInput(
+                f"{VARIABLE} names {named}, which is not a file.", "Correct or unset the variable."
+            )
         return Path(named)
     folder = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     path = Path(folder) / "worker-bakery" / "pools.toml"
@@ -169,17 +180,17 @@ def _site() -> Path | None:
 
 
 @cache
-def _of_site(path: Path) -> tuple[Pool, ...]:
+def _site_pools(path: Path) -> tuple[Pool, ...]:
     import tomllib
 
     try:
         table = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:  # a mistake of TOML's, too, is a ValueError
-        raise BadInput(f"{path} cannot be read: {error}.", "Correct it, or take it away.") from None
+    except (OSError, ValueError) as error:  # a TOMLDecodeError is a ValueError
+        raise BadInput(f"{path} cannot be read: {error}.", "Correct or remove the file.") from None
     rows = table.pop("pool", None)
     if table or not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        wrong = f" and not {scrub(next(iter(table)))!r}" if table else ""
-        raise BadInput(f"{path} has to consist of [[pool]] tables{wrong}.")
+        wrong = f", not {scrub(next(iter(table)))!r}" if table else ""
+        raise BadInput(f"{path} must consist of [[pool]] tables{wrong}.")
     return tuple(_pool(row, f"{path}, pool {number}") for number, row in enumerate(rows, start=1))
 
 
@@ -194,20 +205,21 @@ def _pool(row: Mapping[str, Any], where: str) -> Pool:
 
 
 def _problems(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is wrong with a row, and what to do about it."""
-    fit = tuple(field.name for field in fields(Pool))
+    """Yield each problem of a row and its fix."""
+    keys = tuple(field.name for field in fields(Pool))
     for name, value in row.items():
-        if name not in fit:
-            yield f"{name!r} is not known", did_you_mean.hint([name], fit, f"There are {', '.join(fit)}.")
+        if name not in keys:
+            hint = did_you_mean.hint([name], keys, f"The keys are {', '.join(keys)}.")
+            yield f"unknown key {name!r}", hint
         elif name in _LISTS and not _is_list(value):
-            yield f"{name} is not a list of texts", f'Write {name} = ["…", "…"].'
+            yield f"{name} is not a list of strings", f'Write {name} = ["…", "…"].'
         elif name not in _LISTS and not isinstance(value, str):
-            yield f"{name} is not a text", f'Write {name} = "…".'
-        elif name in _FORMS and value and (said := _FORMS[name](value)):
-            yield f"{name} {said}", ""
+            yield f"{name} is not a string", f'Write {name} = "…".'
+        elif name in _CHECKS and value and (problem := _CHECKS[name](value)):
+            yield f"{name} {problem}", ""
     for name in ("name", "managers"):
         if not row.get(name):
-            yield f"{name} is missing", "A pool has at least a name and managers."
+            yield f"{name} is missing", "A pool requires a name and managers."
 
 
 def _is_list(value: object) -> bool:
@@ -220,12 +232,14 @@ def _matches(pattern: str, otherwise: str, value: str) -> str:
     return "" if re.fullmatch(pattern, value) else otherwise
 
 
-_FORMS = {
-    "name": lambda text: _matches(_NAME, "is not of small letters, digits and dashes", text),
-    "title": lambda text: _matches(r"[^\x00-\x1f\x7f]{1,80}", "is not one short line", text),
-    "manager_socket": lambda text: _matches(_SOCKET, "is not like collector1-10", text),
-    "broker_socket": lambda text: _matches(_SOCKET, "is not like collector1-10", text),
+_CHECKS = {
+    "name": lambda text: _matches(_NAME, "must consist of lower-case letters, digits and hyphens", text),
+    "title": lambda text: _matches(
+        r"[^\x00-\x1f\x7f]{1,80}", "must be one line of at most 80 characters", text
+    ),
+    "manager_socket": lambda text: _matches(_SOCKET, "must have the form collector1-10", text),
+    "broker_socket": lambda text: _matches(_SOCKET, "must have the form collector1-10", text),
     "trust_domain": lambda text: guest.problem_with("domain", text) or "",
-    "registry": lambda text: _matches(r"https://[!-~]{1,250}", "is not an https:// address", text),
+    "registry": lambda text: _matches(r"https://[!-~]{1,250}", "must be an https:// URL", text),
     "condor_status": lambda text: guest.problem_with("hosts", text) or "",
 }

@@ -1,9 +1,8 @@
-"""User-data for a worker: values -> the text of the worker's file -> a script or cloud-config.
+"""Render user-data: values -> the text of the worker's file -> a script, cloud-config or MIME multi-part.
 
-A value arrives on the machine exactly as given or is refused with BadInput. The keys, their order
-and their kinds come from the table that the guest's parser reads too, one for each kind of worker, and
-so does the form of the file; whatever is rendered is
-parsed back and compared before anybody sees it.
+A value reaches the machine exactly as given, or BadInput is raised. The keys, their order, their kinds and
+the format of the file come from the tables that the guest reads; each kind of worker has its own. The
+rendered text is parsed back and compared before it is returned.
 """
 
 from __future__ import annotations
@@ -43,25 +42,25 @@ _LEXEME = re.compile(
     r"""(?sx)  "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | =\?= | =!= | [=<>!]= | // | /\* | ."""
 )
 _MISTAKES = {
-    "//": "a comment, which would hide what follows,",
-    "/*": "a comment, which would hide what follows,",
-    '"': 'a " that is never closed',
-    "'": "a ' that is never closed",
+    "//": "a comment, which hides the rest,",
+    "/*": "a comment, which hides the rest,",
+    '"': 'an unclosed "',
+    "'": "an unclosed '",
     "\\": "a backslash outside of quotes",
     "=": "a single = (to compare, write == or =?=)",
-    ";": "a ; that would cut off the rest",
+    ";": "a ;, which ends the expression,",
 }
 _OPENER = {")": "(", "]": "[", "}": "{"}
 _TEMPLATES = {"script": "script.sh.in", "cloud-config": "cloud-config.yaml.in"}
 _PARTS = {kind: f"{kind}-worker.yaml" for kind in KINDS}
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
-_PLACE = re.compile(r"@([a-z]+)@")
+_PLACEHOLDER = re.compile(r"@([a-z]+)@")
 _HEREDOC = re.compile(r"(?ms)<<'([^'\n]+)'\n(.*?)^\1$")
 
 
 @dataclass(frozen=True)
 class Key:
-    """One line of the table of keys; `setting` is what it means, whatever a kind of worker calls it."""
+    """One row of keys.json; `setting` is the meaning of the key, the same for all kinds of worker."""
 
     key: str
     kind: str
@@ -76,10 +75,10 @@ class Key:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerConf:
-    """What the worker's file says; what is empty stays the image's own default.
+    """The values of the worker's file; an empty one keeps the default of the image.
 
-    `settings` are those of the table that have no field here, each with the value of its key.
-    Raises BadInput for a value that cannot be carried, and for no token or more than one.
+    `settings` has the settings without a field here, each with the text of its key.
+    Raises BadInput for a value that the file cannot carry, for a missing token, and for several.
     """
 
     kind: str = "osg"
@@ -93,33 +92,34 @@ class WorkerConf:
         _check_settings(self)
         given = _values(self)
         for key in worker_keys(self.kind):
-            said = [name for name in (key.key, *_instead_of(self.kind, key)) if given[name]]
-            if len(said) > 1:
-                raise BadInput(f"Only one of {', '.join(said)} can be given.", "Leave the others away.")
-            if given[key.key] or (key.required and not said):
+            present = [name for name in (key.key, *_instead_of(self.kind, key)) if given[name]]
+            if len(present) > 1:
+                raise BadInput(f"Only one of {', '.join(present)} can be set.", "Omit the others.")
+            if given[key.key] or (key.required and not present):
                 _CHECKS.get(key.kind, check_text)(key.key, given[key.key])
-                _check_as_the_guest(key, given[key.key])
+                _check_with_guest(key, given[key.key])
 
 
 @cache
 def worker_keys(kind: str = "osg") -> tuple[Key, ...]:
+    """Return the keys of a kind of worker, in the order of its file."""
     rows = json.loads(guest.table_file(kind).read_text("utf-8"))["keys"]
     return tuple(Key(**{"setting": row["key"], **row}) for row in rows)
 
 
 @cache
 def setting_keys(kind: str = "osg") -> tuple[str, ...]:
-    """The settings of a kind of worker that WorkerConf has not as fields."""
+    """Return the settings of a kind of worker that are not fields of WorkerConf."""
     return tuple(key.setting for key in worker_keys(kind) if key.setting not in _FIELDS)
 
 
 def key_of(kind: str, setting: str) -> Key | None:
-    """By which this kind of worker is told it, if there is one."""
+    """Return the key of a setting; None if this kind of worker does not have it."""
     return next((key for key in worker_keys(kind) if key.setting == setting), None)
 
 
 def conf_path(kind: str = "osg") -> str:
-    """Where the file stands on the worker."""
+    """Return the path of the file on the worker."""
     return guest.kind_of(kind).file
 
 
@@ -127,11 +127,11 @@ def _check_settings(conf: WorkerConf) -> None:
     for name in conf.settings:
         if name not in setting_keys(conf.kind):
             known = ", ".join(setting_keys(conf.kind))
-            hint = did_you_mean.hint([name], setting_keys(conf.kind), f"There are {known}.")
+            hint = did_you_mean.hint([name], setting_keys(conf.kind), f"The settings are {known}.")
             raise BadInput(f"There is no setting {name}.", hint)
     for setting, name in _FIELDS.items():
         if getattr(conf, name) and key_of(conf.kind, setting) is None:
-            raise BadInput(f"A worker of the kind {conf.kind} has no {setting}.", "Leave it away.")
+            raise BadInput(f"--worker {conf.kind} does not support {setting}.", "Omit it.")
 
 
 def start_expression(
@@ -141,30 +141,33 @@ def start_expression(
     conditions: Sequence[str] = (),
     anyone: bool = False,
 ) -> str:
-    """Jobs of any of the projects or owners, as far as every condition holds."""
-    named = [f'TARGET.ProjectName == "{_account("a project", name)}"' for name in projects]
-    named += [f'TARGET.Owner == "{_account("an owner", name)}"' for name in owners]
+    """Return a Start that accepts the jobs of any of the projects and owners that fulfil all conditions.
+
+    Raises BadInput for an invalid name or condition, and if no jobs or contradictory ones are selected.
+    """
+    named = [f'TARGET.ProjectName == "{_account("project", name)}"' for name in projects]
+    named += [f'TARGET.Owner == "{_account("owner", name)}"' for name in owners]
     for condition in conditions:
-        # One by one: "A) || (B" is balanced once it stands in parentheses.
+        # Check each alone: "A) || (B" is balanced only inside parentheses.
         check_expression("Start", condition)
     parts = ([" || ".join(named)] if named else []) + list(conditions)
     if anyone and not parts:
         return "True"
     if anyone or not parts:
-        raise _whose_jobs(anyone)
+        raise _wrong_selection(anyone)
     return parts[0] if len(parts) == 1 else " && ".join(f"({part})" for part in parts)
 
 
 def conf_text(conf: WorkerConf) -> str:
-    """The file: one key per line, in the order of the table, only what is set."""
-    said = ((key, value) for key, value in _values(conf).items() if value)
+    """Return the text of the file: one key per line, in the order of the table, without empty values."""
+    present = ((key, value) for key, value in _values(conf).items() if value)
     if guest.kind_of(conf.kind).form == "environment":
-        return "".join(f"{key}={quoted(value)}\n" for key, value in said)
-    return "".join(f"{key} = {value}\n" for key, value in said)
+        return "".join(f"{key}={quoted(value)}\n" for key, value in present)
+    return "".join(f"{key} = {value}\n" for key, value in present)
 
 
 def quoted(value: str) -> str:
-    """As a shell, systemd and the guest all read it."""
+    """Quote a value for the shell, systemd and the guest alike."""
     if _PLAIN.fullmatch(value):
         return value
     if "'" not in value:
@@ -173,94 +176,97 @@ def quoted(value: str) -> str:
 
 
 def parse_conf(text: str, kind: str = "osg") -> dict[str, str]:
-    """The file's values as the guest reads them."""
+    """Return the values of the file as the guest reads them."""
     pairs = (line.partition("=") for line in text.split("\n") if line)
     return {key.strip(): guest.value_of(kind, value.strip()) for key, _, value in pairs}
 
 
 def render(conf: WorkerConf, form: str, include: Sequence[Part] = ()) -> str:
-    """User-data of one of FORMS that writes the file, 0600 and owned by root."""
+    """Return user-data in one of FORMS that writes the file, owned by root and with mode 0600."""
     if form not in FORMS:
-        hint = did_you_mean.hint([form], FORMS, f"Use {', '.join(FORMS)}.")
-        raise BadInput(f"There is no form {form!r} of user-data.", hint)
+        hint = did_you_mean.hint([form], FORMS, f"The formats are {', '.join(FORMS)}.")
+        raise BadInput(f"There is no format {form!r} of user-data.", hint)
     text = conf_text(conf)
-    made = _formed(conf, form, text, include)
+    user_data = _format(conf, form, text, include)
     read = parse_conf(text, conf.kind)
-    if carried(made) != text or read != {k: v for k, v in _values(conf).items() if v}:
+    if extract_conf(user_data) != text or read != {k: v for k, v in _values(conf).items() if v}:
         raise BakeryError(
-            f"The {form} would not carry the values exactly, so it is not shown.",
-            "Please report this with the options you gave, but without the token.",
+            f"The {form} would not carry the values exactly, so it was not written.",
+            "Please report this with your options, but without the token.",
         )
-    return made
+    return user_data
 
 
-def carried(user_data: str) -> str:
-    """The text of the file that this user-data, made here, writes; empty if it writes none."""
+def extract_conf(user_data: str) -> str:
+    """Return the text of the file that this generated user-data writes; "" if it writes none."""
     if user_data.startswith("#!"):
         heredoc = _HEREDOC.search(user_data)
         return heredoc[2] if heredoc else ""
     if user_data.startswith("#cloud-config\n"):
-        return _carried_by_cloud_config(user_data)
+        return _extract_from_cloud_config(user_data)
     if user_data.startswith("Content-Type: multipart/mixed;"):
         ours = [part for part in multipart.parts_of(user_data.encode()) if part.name in _PARTS.values()]
-        return _carried_by_cloud_config(ours[-1].data.decode()) if ours else ""
+        return _extract_from_cloud_config(ours[-1].data.decode()) if ours else ""
     return user_data
 
 
-def _carried_by_cloud_config(text: str) -> str:
+def _extract_from_cloud_config(text: str) -> str:
     import yaml
 
-    # libyaml, where it is, is ten times as fast.
+    # libyaml, if available, is ten times as fast.
     files = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["write_files"]
     content = str(files[0]["content"])
     return base64.b64decode(content).decode() if "encoding" in files[0] else content
 
 
 def delimiter(text: str) -> str:
-    """A word that ends a heredoc and is no line of the text."""
+    """Return a heredoc delimiter that is no line of the text."""
     lines, word = set(text.split("\n")), "EOF"
     while word in lines:
         word += "_"
     return word
 
 
-def token_of(data: bytes) -> str:
-    """The one token of a token file as HTCondor has them: blank lines and # comments allowed."""
+def parse_token_file(data: bytes) -> str:
+    """Return the token of a token file of HTCondor; "" if there is none.
+
+    Blank lines and # comments are allowed. Raises BadInput for several tokens.
+    """
     lines = (line.strip() for line in data.decode("utf-8-sig", "replace").splitlines())
     tokens = [line for line in lines if line and not line.startswith("#")]
     if len(tokens) > 1:
-        raise BadInput(f"There are {len(tokens)} tokens where one is wanted.", "Give one.")
+        raise BadInput(f"Found {len(tokens)} tokens; only one is supported.", "Keep one of them.")
     return tokens[0] if tokens else ""
 
 
 def check_token(name: str, value: str) -> None:
-    """Never shows the value."""
+    """Raise BadInput for an invalid token; the message does not contain it."""
     if not value:
-        raise BadInput(f"The {name} is empty.", "Ask the staff of the pool for a token.")
+        raise BadInput(f"The {name} is empty.", "Ask the administrators of the pool for a token.")
     wrong = re.search(r"""[^!-~]|["']""", value)
     if wrong:
         raise BadInput(
-            f"The {name} has {_called(wrong[0])} at position {wrong.start() + 1} of {len(value)}.",
-            "A token is one word of printable ASCII without quotes; copy it again, whole and alone.",
+            f"The {name} has {_character_name(wrong[0])} at position {wrong.start() + 1} of {len(value)}.",
+            "A token is one word of printable ASCII without quotes. Copy all of it, and nothing else.",
         )
 
 
 def check_text(name: str, value: str) -> None:
-    """One line without control characters, and without blanks that a parser would strip."""
+    """Check for one line without control characters or surrounding white space, which a parser strips."""
     if not value:
-        raise BadInput(f"{name} is empty.", "Give it a value or leave it away.")
+        raise BadInput(f"{name} is empty.", "Set a value, or omit it.")
     for position, character in enumerate(value, start=1):
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
             raise BadInput(
-                f"{name} has {_called(character)} at position {position}.",
+                f"{name} has {_character_name(character)} at position {position}.",
                 "It must be one line of text without control characters.",
             )
     if value != value.strip():
-        raise BadInput(f"{name} begins or ends with a blank: {value!r}.", "Remove it.")
+        raise BadInput(f"{name} begins or ends with white space: {value!r}.", "Remove it.")
 
 
 def check_expression(name: str, value: str) -> None:
-    """A line whose quotes and brackets close, so that it stays whole inside parentheses."""
+    """Check that quotes and brackets are balanced, so that the expression can stand in parentheses."""
     check_text(name, value)
     opened: list[str] = []
     for lexeme in _LEXEME.finditer(value):
@@ -268,29 +274,30 @@ def check_expression(name: str, value: str) -> None:
         if problem:
             raise BadInput(f"{name} has {problem} at position {lexeme.start() + 1}: {value}")
     if opened:
-        raise BadInput(f"{name} has a {opened[-1]} that is never closed: {value}")
+        raise BadInput(f"{name} has an unclosed {opened[-1]}: {value}")
 
 
 def check_hosts(name: str, value: str) -> None:
-    """One address of a machine, or several with commas."""
+    """Check one address, or several separated by commas."""
     for one in value.split(","):
         check_host(name, one.strip(" "))
 
 
 def check_host(name: str, value: str) -> None:
+    """Check one address: HOST, HOST:PORT, or one of a shared port (HOST:PORT?sock=NAME)."""
     match = _HOST.fullmatch(value)
     port = int(match["port"]) if match and match["port"] else 1
     if not match or not (_is_ipv6(match["ipv6"]) if match["ipv6"] else _is_host(match["name"])):
         raise BadInput(
-            f"{name} is not the address of a machine: {value!r}.",
-            "Give HOST or HOST:PORT, several with commas; an IPv6 address goes into brackets: "
+            f"{name} is not a host address: {value!r}.",
+            "Use HOST or HOST:PORT, separated by commas; put an IPv6 address in brackets: "
             "[2001:db8::1]:9618.",
         )
     if not 1 <= port <= 65535:
-        raise BadInput(f"{name}: {port} is no port.", "Ports go from 1 to 65535.")
+        raise BadInput(f"{name}: {port} is not a valid port.", "Use a port from 1 to 65535.")
 
 
-# Before the worker's own: what would not arrive exactly. Of any other kind, it has to be one line.
+# What the file can carry; the worker's own checks follow. Any other kind must be one line of text.
 _CHECKS: Mapping[str, Callable[[str, str], None]] = {
     "token": check_token,
     "expression": check_expression,
@@ -305,34 +312,36 @@ def _values(conf: WorkerConf) -> dict[str, str]:
 
 @cache
 def _instead_of(kind: str, key: Key) -> tuple[str, ...]:
-    """The keys that can stand for this one."""
+    """Return the keys that can replace this one."""
     return tuple(other.key for other in worker_keys(kind) if other.instead_of == key.key)
 
 
-def _formed(conf: WorkerConf, form: str, text: str, include: Sequence[Part]) -> str:
+def _format(conf: WorkerConf, form: str, text: str, include: Sequence[Part]) -> str:
     if form == "conf":
         return text
     if form != "mime":
         return _fill(_TEMPLATES[form], text, conf)
-    # Ours last: where both write the same file, ours stays.
+    # Ours last: if both write the same file, ours wins.
     ours = _fill(_TEMPLATES["cloud-config"], text, conf).encode()
-    return multipart.joined([*include, Part("text/cloud-config", _PARTS[conf.kind], ours)])
+    return multipart.join([*include, Part("text/cloud-config", _PARTS[conf.kind], ours)])
 
 
 def _fill(template: str, text: str, conf: WorkerConf) -> str:
-    """`@name@` in a template stands for a value; what a value holds stands for itself."""
+    """Replace each `@name@` of the template; an `@name@` inside a value is not replaced."""
     values = {
-        "warning": " It holds a token: whoever reads it can join the pool." if conf.token else "",
+        "warning": " This file contains a token: anyone who reads it can join the pool."
+        if conf.token
+        else "",
         "path": conf_path(conf.kind),
         "conf": text,
         "delimiter": delimiter(text),
         "content": _yaml_content(text),
     }
-    return _PLACE.sub(lambda place: values[place[1]], _template(template))
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], _template(template))
 
 
 def _yaml_content(text: str) -> str:
-    """Beyond ASCII, old versions of PyYAML differ in what they read: base64."""
+    """Return the content, in base64 unless it is ASCII: old versions of PyYAML differ in the rest."""
     if text.isascii():
         return "\n      ".join(("    content: |", *text.removesuffix("\n").split("\n")))
     return f"    encoding: b64\n    content: {base64.b64encode(text.encode()).decode()}"
@@ -343,55 +352,55 @@ def _template(name: str) -> str:
     return (CLOUD_INIT / "common" / name).read_text("utf-8")
 
 
-def _check_as_the_guest(key: Key, value: str) -> None:
-    """The worker has the last word: what it refuses would leave a machine that is paid for idle."""
+def _check_with_guest(key: Key, value: str) -> None:
+    """Check with the code of the worker: a worker with an invalid file idles, but costs money."""
     problem = guest.problem_with(key.kind, value)
     if problem:
-        raise BadInput(f"{key.key} {problem}.", "The worker would refuse it.")
+        raise BadInput(f"{key.key} {problem}.", "The worker would reject it.")
 
 
 def _account(what: str, name: str) -> str:
     if not _ACCOUNT.fullmatch(name):
         raise BadInput(
-            f"{name!r} is not the name of {what}: it may hold letters, digits and . _ + - only.",
-            "Anything else can be said with --start.",
+            f"{name!r} is not a valid {what} name: use letters, digits and . _ + - only.",
+            "Use --start for any other condition.",
         )
     return name
 
 
-def _whose_jobs(anyone: bool) -> BadInput:
+def _wrong_selection(anyone: bool) -> BadInput:
     if anyone:
         return BadInput(
-            "Anyone's jobs, or only some?",
-            "Leave away --anyone, or --project, --owner and --start.",
+            "--anyone cannot be combined with --project, --owner or --start.",
+            "Omit --anyone, or the others.",
         )
     return BadInput(
-        "Whose jobs is the worker to run?",
-        "Give --project TG-ABC123, --owner NAME or --start EXPR; --anyone if it is to run all.",
+        "No jobs are selected.",
+        "Use --project TG-ABC123, --owner NAME or --start EXPR; --anyone accepts the jobs of all users.",
     )
 
 
 def _unbalanced(opened: list[str], lexeme: str) -> str:
-    """Keep account of the brackets that are open; what is wrong with this one, if anything."""
+    """Track the open brackets in `opened`. Return what is wrong with this lexeme, or ""."""
     if lexeme in _OPENER.values():
         opened.append(lexeme)
     elif lexeme in _OPENER and (not opened or opened.pop() != _OPENER[lexeme]):
-        return f"a {lexeme} that closes nothing"
+        return f"an unmatched {lexeme}"
     return ""
 
 
 def _misplaced(opened: list[str], lexeme: str) -> str:
-    """What is wrong with this piece between strings, if anything; records may have = and ;."""
+    """Return what is wrong with this lexeme, or "". A record may contain = and ;."""
     if lexeme in ("=", ";") and "[" in opened:
         return ""
     if not lexeme.isascii() and lexeme[0] not in "\"'":
-        return f"a {lexeme} outside of quotes (typographic quotes?)"
+        return f"a {lexeme} outside of quotes (a typographic quote?)"
     return _MISTAKES.get(lexeme, "")
 
 
-def _called(character: str) -> str:
-    """The name of a character that had better not be shown."""
-    known = {"\n": "a line break", "\r": "a carriage return", "\t": "a tab", " ": "a blank"}
+def _character_name(character: str) -> str:
+    """Return the name of a character that should not be printed."""
+    known = {"\n": "a line break", "\r": "a carriage return", "\t": "a tab", " ": "a space"}
     return known.get(character, f"the character U+{ord(character):04X}")
 
 

@@ -1,4 +1,4 @@
-"""One worker as a user asks for it -> its user-data, and everything there is to say about it."""
+"""Generate the user-data of one worker and check it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = tuple(sorted({*token.NAMES, *start.NAMES, *clouds.NAMES}))
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Whose jobs, where and for how long; `settings` are other keys of the file and their texts.
+    """The jobs that a worker accepts, its pool and its token; `settings` maps other settings to texts.
 
     `pool` is the name of a pool, or HOST[:PORT][,HOST…].
     """
@@ -36,8 +36,8 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
-    """In which form, and for which cloud."""
+class Delivery:
+    """The format and the encoding of the user-data, and the cloud that receives it."""
 
     form: str = "script"
     include: Sequence[Part] = ()
@@ -47,7 +47,7 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """How strict to be, and at what time."""
+    """How strictly to check; `now` is in seconds since 1970."""
 
     now: float
     trust_domain: str = ""
@@ -56,37 +56,43 @@ class Policy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """The user-data, and what was found."""
+class UserData:
+    """The worker's file, the user-data as the machine receives it, and the findings."""
 
     conf: WorkerConf
     payload: bytes = field(repr=False)
     findings: tuple[Finding, ...]
 
 
-def made(request: Request, shape: Shape, policy: Policy) -> Made:
-    """Raises BadInput for what cannot be carried at all; the rest is in the findings."""
+def generate(request: Request, delivery: Delivery, policy: Policy) -> UserData:
+    """Generate and check the user-data.
+
+    Raises BadInput for a value that the worker's file cannot carry; other problems are in the findings.
+    """
     conf = conf_of(request)
-    payload = encodings.payload_of(rendering.render(conf, shape.form, shape.include), shape.encoding)
-    found = findings.judged(
-        _found(request, conf, payload, shape, policy), allowed=policy.allowed, strict=policy.strict
+    payload = encodings.payload_of(
+        rendering.render(conf, delivery.form, delivery.include), delivery.encoding
     )
-    return Made(conf=conf, payload=payload, findings=found)
+    found = findings.apply_policy(
+        _check(request, conf, payload, delivery, policy), allowed=policy.allowed, strict=policy.strict
+    )
+    return UserData(conf=conf, payload=payload, findings=found)
 
 
 def conf_of(request: Request) -> WorkerConf:
+    """Return the worker's file. Raises BadInput for a value that is missing or invalid."""
     for name, value in (("--group-name", request.group_name), ("--pool", request.pool)):
         if value == "":
-            raise BadInput(f"{name} is empty.", "Leave it away to keep what the image has.")
+            raise BadInput(f"{name} is empty.", "Omit it to keep the setting of the image.")
     _refuse_missing(request)
-    wanted = _start(request)
-    for text in (*request.conditions, wanted) if request.conditions else ():
-        start.parsed(text)
+    expression = _start(request)
+    for text in (*request.conditions, expression) if request.conditions else ():
+        start.parse(text)
     central_manager, of_pool = _pool(request)
     return WorkerConf(
         kind=request.kind,
         token=request.token,
-        start=wanted,
+        start=expression,
         group_name=request.group_name or "",
         central_manager=central_manager,
         settings={**of_pool, **request.settings},
@@ -94,27 +100,27 @@ def conf_of(request: Request) -> WorkerConf:
 
 
 def _pool(request: Request) -> tuple[str, dict[str, str]]:
-    """The CentralManager, and what else the worker is to know of a pool that has a name."""
+    """Return the CentralManager, and the other settings of a pool that is requested by name."""
     pool = pools.find(request.pool) if request.pool else None
     if pool is None:
         return request.pool or "", {}
-    more = {"CCBAddress": pool.ccb_address, "TrustDomain": pool.trust_domain}
-    return pool.central_manager, {key: text for key, text in more.items() if text}
+    settings = {"CCBAddress": pool.ccb_address, "TrustDomain": pool.trust_domain}
+    return pool.central_manager, {key: text for key, text in settings.items() if text}
 
 
 def _refuse_missing(request: Request) -> None:
-    """All at once. A token that is missing is asked for elsewhere, and whose jobs below."""
-    said = {"CentralManager": request.pool, **request.settings}
+    """Report all missing settings at once, except the token and the jobs, which are checked elsewhere."""
+    values = {"CentralManager": request.pool, **request.settings}
     flags = {"CentralManager": "--collector"} | {one.key: one.flag for one in keys.options(request.kind)}
     required = [key.setting for key in rendering.worker_keys(request.kind) if key.required]
-    missing = [flags[name] for name in required if name in flags and not said.get(name)]
+    missing = [flags[name] for name in required if name in flags and not values.get(name)]
     if missing:
-        raise BadInput(f"A {request.kind} worker also needs {', '.join(missing)}.", "See --help.")
+        raise BadInput(f"--worker {request.kind} requires {', '.join(missing)}.", "See --help.")
 
 
 def _start(request: Request) -> str:
-    """Whose jobs; "" where that is not the worker's to say."""
-    said = (*request.projects, *request.owners, *request.conditions)
+    """Return the Start expression; "" if this kind of worker has none."""
+    selected = (*request.projects, *request.owners, *request.conditions)
     if rendering.key_of(request.kind, "Start"):
         return rendering.start_expression(
             projects=request.projects,
@@ -122,42 +128,43 @@ def _start(request: Request) -> str:
             conditions=request.conditions,
             anyone=request.anyone,
         )
-    if said or request.anyone:
+    if selected or request.anyone:
         raise BadInput(
-            f"--project, --owner, --start and --anyone say nothing to a worker of the kind {request.kind}.",
-            "Its token decides that; --job-id ID takes one job only.",
+            f"--worker {request.kind} does not support --project, --owner, --start and --anyone.",
+            "Omit them. The token decides which jobs it runs; --job-id ID limits the worker to one job.",
         )
     return ""
 
 
 def managers_of(conf: WorkerConf) -> str:
-    """Where the worker will join, as its file has it: what was said, or what the image has."""
+    """Return the CentralManager that the worker uses: that of its file, or the default."""
     return conf.central_manager or default_of(conf.kind, "CentralManager")
 
 
 def pool_of(conf: WorkerConf) -> pools.Pool | None:
-    """The pool, if it is a known one. A site's own are looked for only where a pool was named."""
-    return pools.of_managers(managers_of(conf), pools.known() if conf.central_manager else pools.shipped())
+    """Return the pool if it is known. The pools of the site are read only if a pool was requested."""
+    return pools.of_managers(managers_of(conf), pools.known() if conf.central_manager else pools.built_in())
 
 
 def trust_domain_of(conf: WorkerConf) -> str:
-    """Who has to have issued the token; "" if that is not known."""
+    """Return the expected issuer of the token; "" if it is unknown."""
     pool = pool_of(conf)
     return conf.settings.get("TrustDomain", "") or (pool.trust_domain if pool else "")
 
 
 def setting_of(conf: WorkerConf, key: str) -> str:
-    """What the worker will go by, as far as its image has no defaults of its own."""
+    """Return the value of a setting or its default. (An image may have other defaults.)"""
     return conf.settings.get(key) or default_of(conf.kind, key)
 
 
 def default_of(kind: str, setting: str) -> str:
+    """Return the default of a setting; "" if this kind of worker does not have it."""
     row = rendering.key_of(kind, setting)
     return row.default if row else ""
 
 
-def _found(
-    request: Request, conf: WorkerConf, payload: bytes, shape: Shape, policy: Policy
+def _check(
+    request: Request, conf: WorkerConf, payload: bytes, delivery: Delivery, policy: Policy
 ) -> Iterator[Finding]:
     if conf.token:
         yield from token.findings(
@@ -169,13 +176,13 @@ def _found(
         )
     if request.conditions or request.projects:
         in_ospool = conf.kind == "osg" and ospool.is_pool(managers_of(conf))
-        yield from _of_start(conf.start, request.conditions, request.projects, in_ospool)
-    if shape.cloud:
-        yield from clouds.findings(shape.cloud, payload, shape.encoding)
+        yield from _check_start(conf.start, request.conditions, request.projects, in_ospool)
+    if delivery.cloud:
+        yield from clouds.findings(delivery.cloud, payload, delivery.encoding)
 
 
-@lru_cache(maxsize=64)  # the rows of a table tend to want the same jobs
-def _of_start(
-    wanted: str, conditions: tuple[str, ...], projects: tuple[str, ...], in_ospool: bool
+@lru_cache(maxsize=64)  # many rows of a table have the same Start
+def _check_start(
+    expression: str, conditions: tuple[str, ...], projects: tuple[str, ...], in_ospool: bool
 ) -> tuple[Finding, ...]:
-    return tuple(start.findings(wanted, conditions=conditions, projects=projects, ospool=in_ospool))
+    return tuple(start.findings(expression, conditions=conditions, projects=projects, ospool=in_ospool))

@@ -1,6 +1,6 @@
-"""What can be known of an HTCondor IDTOKEN without its key: everything but the signature.
+"""Check an HTCondor IDTOKEN without its signing key: everything but the signature.
 
-No finding quotes the token; of its claims only the times, the issuer and the scopes are shown.
+No finding contains the token. Of its claims, only the times, the issuer and the scopes are shown.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ NAMES = (
     "mighty-token",
     "unscoped-token",
 )
-SOON = 24 * 3600
-# Not compiled here: that takes longer than all the rest of this module, and is seldom needed.
+_EXPIRES_SOON = 24 * 3600
+# Not compiled here: that takes longer than the rest of this module, and is rarely needed.
 _PLACEHOLDER = (
     r"(?i).*(\.\.\.|\u2026)|[<\[{].*[>\]}]|\$.*|x{3,}|(a{2,}b{2,}.*)|"
     r"(your|my|the|paste|insert|put|replace|change)?[-_ ]?(id)?token([-_ ].*)?|change[-_]?me|todo"
 )
-_NEW = "Ask the staff of the pool for a new one."
-_COPY = "Copy it again, whole: it is three parts joined by dots and begins with eyJ."
-# What lets more be done than a worker does: whoever reads this machine's disk could do it too.
-_RULES_THE_POOL = frozenset({"ADMINISTRATOR", "CONFIG", "NEGOTIATOR", "OWNER", "SOAP", "DEFAULT"})
+_NEW = "Ask the administrators of the pool for a new token."
+_COPY = "Copy all of it again: it begins with eyJ and has three parts joined by dots."
+# A worker needs none of these; anyone who reads the disk of its machine could use them.
+_ADMINISTRATIVE = frozenset({"ADMINISTRATOR", "CONFIG", "NEGOTIATOR", "OWNER", "SOAP", "DEFAULT"})
 _WORKER_NEEDS = frozenset({"ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ"})
-# DAEMON implies the right to advertise anything.
+# DAEMON implies the authorization to advertise.
 _CAN_ADVERTISE = frozenset({"ADVERTISE_STARTD", "DAEMON", "ADMINISTRATOR"})
 
 
@@ -55,17 +55,18 @@ class Claims:
 
     @property
     def expires(self) -> float | None:
+        """The expiry time in seconds since 1970; None if there is no valid one."""
         return _time(self.payload.get("exp"))
 
     @property
     def scopes(self) -> frozenset[str]:
-        """HTCondor's own; it ignores all others."""
+        """The scopes that begin with condor:/, without that prefix; HTCondor ignores all others."""
         words = str(self.payload.get("scope", "")).split()
         return frozenset(word.removeprefix("condor:/") for word in words if word.startswith("condor:/"))
 
 
 def claims_of(token: str) -> Claims | None:
-    """None if it is no token at all."""
+    """Return the claims of a token; None if the text is not a token."""
     parts = token.split(".")
     if len(parts) != 3 or not parts[2] or _decoded(parts[2]) is None:
         return None
@@ -76,10 +77,10 @@ def claims_of(token: str) -> Claims | None:
 def findings(
     token: str, *, pool: str, trust_domain: str = "", now: float, lifetime: int = 0
 ) -> list[Finding]:
-    """Everything that is to be said of it.
+    """Return the findings about a token.
 
-    `pool` is HOST or HOST:PORT, several with commas; `lifetime` are the seconds that a worker may live, 0
-    if nobody said.
+    `pool` is HOST or HOST:PORT, or several separated by commas; `now` is in seconds since 1970;
+    `lifetime` is the maximum lifetime of the worker in seconds, 0 if it has none.
     """
     claims = claims_of(token)
     if claims is None:
@@ -93,8 +94,8 @@ def findings(
     ]
 
 
-def moment(when: float) -> str:
-    """A time in words, in UTC."""
+def format_time(when: float) -> str:
+    """Format a time in seconds since 1970 as text, in UTC."""
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(when))
 
 
@@ -102,10 +103,10 @@ def _no_token(token: str) -> Finding:
     if re.fullmatch(_PLACEHOLDER, token):
         return error(
             "placeholder-token",
-            "The token is the placeholder of an example.",
-            "Put the pool's token in its place; its staff gives you one.",
+            "The token is a placeholder from an example.",
+            "Replace it by a token from the administrators of the pool.",
         )
-    return error("malformed-token", "The token is no HTCondor IDTOKEN.", _COPY)
+    return error("malformed-token", "The token is not an HTCondor IDTOKEN.", _COPY)
 
 
 def _signed(header: Mapping[str, Any]) -> Iterator[Finding]:
@@ -113,11 +114,15 @@ def _signed(header: Mapping[str, Any]) -> Iterator[Finding]:
     if algorithm not in ("HS256", "HS384", "HS512"):
         yield error(
             "malformed-token",
-            "The token is not signed the way HTCondor signs (HS256); it is of another service.",
-            "Ask the staff of the pool for an HTCondor IDTOKEN.",
+            "The token is not signed as HTCondor signs its IDTOKENs (HS256): another service issued it.",
+            "Ask the administrators of the pool for an HTCondor IDTOKEN.",
         )
     elif not isinstance(header.get("kid"), str) or not header["kid"]:
-        yield error("malformed-token", "The token does not name its signing key (kid).", _NEW)
+        yield error(
+            "malformed-token",
+            "The token does not name its signing key (kid), so the pool cannot verify it.",
+            _NEW,
+        )
 
 
 def _named(payload: Mapping[str, Any]) -> Iterator[Finding]:
@@ -125,12 +130,12 @@ def _named(payload: Mapping[str, Any]) -> Iterator[Finding]:
     if not (user and at and domain):
         yield error(
             "nameless-token",
-            "The token does not say whose it is (sub: user@domain); collectors refuse it or even crash.",
+            "The token has no valid subject (sub: user@domain); a collector rejects it or even crashes.",
             _NEW,
         )
     if not payload.get("jti"):
         yield error(
-            "unnumbered-token", "The token has no number (jti); collectors of HTCondor 25 refuse it.", _NEW
+            "unnumbered-token", "The token has no ID (jti); a collector of HTCondor 25 rejects it.", _NEW
         )
 
 
@@ -138,35 +143,38 @@ def _times(claims: Claims, now: float, lifetime: int) -> Iterator[Finding]:
     starts, ends = _time(claims.payload.get("nbf")), claims.expires
     if starts is not None and starts > now:
         yield error(
-            "early-token", f"The token is not valid before {moment(starts)}.", "Wait, or get another."
+            "early-token",
+            f"The token is not valid before {format_time(starts)}.",
+            "Wait until then, or use another token.",
         )
     if "exp" not in claims.payload:
         yield warning(
             "endless-token",
-            "The token never expires: whoever finds it can join the pool for ever.",
-            "Ask for one with a lifetime.",
+            "The token never expires: anyone who obtains it can join the pool at any time.",
+            "Ask the administrators of the pool for a token with a limited lifetime.",
         )
     elif ends is None:
-        yield error("malformed-token", "The token says no usable time when it expires (exp).", _NEW)
+        yield error("malformed-token", "The token has no valid expiry time (exp).", _NEW)
     else:
         yield from _end(ends, now, lifetime)
 
 
 def _end(ends: float, now: float, lifetime: int) -> Iterator[Finding]:
     if ends <= now:
-        yield error("expired-token", f"The token expired on {moment(ends)}.", _NEW)
+        yield error("expired-token", f"The token expired on {format_time(ends)}.", _NEW)
     elif ends - now < lifetime:
         yield error(
             "outlived-token",
-            f"The token expires on {moment(ends)}, before the worker is to go: {lifetime / 3600:g} hours"
-            " after its boot.",
-            "Ask the staff of the pool for one that lasts longer, or give fewer --max-hours.",
+            f"The token expires on {format_time(ends)}, before the maximum lifetime of the worker ends"
+            f" ({lifetime / 3600:g} hours after boot).",
+            "Ask the administrators of the pool for a token that is valid longer, or reduce --max-hours.",
         )
-    elif ends - now < SOON:
+    elif ends - now < _EXPIRES_SOON:
         hours = (ends - now) / 3600
         yield warning(
             "expiring-token",
-            f"The token expires in {hours:.1f} hours, on {moment(ends)}; a worker cannot join after that.",
+            f"The token expires in {hours:.1f} hours, on {format_time(ends)}; no worker can join after"
+            " that.",
             _NEW,
         )
 
@@ -174,19 +182,23 @@ def _end(ends: float, now: float, lifetime: int) -> Iterator[Finding]:
 def _issuer(payload: Mapping[str, Any], pool: str, trust_domain: str) -> Iterator[Finding]:
     issuer = payload.get("iss")
     if not isinstance(issuer, str) or not issuer:
-        yield error("foreign-token", "The token does not say which pool issued it (iss).", _NEW)
+        yield error(
+            "foreign-token",
+            "The token does not name its issuer (iss), so a worker cannot tell which pool accepts it.",
+            _NEW,
+        )
     elif trust_domain and issuer != trust_domain:
         yield error(
             "foreign-token",
             f"The token was issued by {_shown(issuer)}, not by the trust domain {_shown(trust_domain)}.",
-            "Give the token of this pool.",
+            "Use a token of this pool.",
         )
     elif not trust_domain and issuer.casefold() not in _names_of(pool):
         yield warning(
             "foreign-token",
-            f"The token was issued by {_shown(issuer)}, but the worker is to join {pool}; it is only"
-            " used if that is the pool's trust domain.",
-            f"Name another --pool, or say --trust-domain {_shown(issuer)} if it is right.",
+            f"The token was issued by {_shown(issuer)}, but the worker joins {pool}; it uses the token only"
+            " if the issuer is the trust domain of that pool.",
+            f"Use another --pool, or --trust-domain {_shown(issuer)} if that is correct.",
         )
 
 
@@ -195,20 +207,22 @@ def _scopes(claims: Claims) -> Iterator[Finding]:
     if not claims.payload.get("scope"):
         yield warning(
             "unscoped-token",
-            "The token is good for everything its owner may do, not only for joining the pool.",
-            "Ask for one limited to ADVERTISE_STARTD and ADVERTISE_MASTER.",
+            "The token has no scope: it allows all that its subject may do, not only joining the pool.",
+            "Ask the administrators of the pool for one limited to ADVERTISE_STARTD and ADVERTISE_MASTER.",
         )
         return
     if not scopes & _CAN_ADVERTISE:
         yield error(
             "useless-token",
-            f"The token does not let a worker join: its scope is {_listed(scopes)}.",
-            "Ask for one with ADVERTISE_STARTD and ADVERTISE_MASTER.",
+            f"The token does not allow a worker to join the pool: its scope is {_listed(scopes)}.",
+            "Ask the administrators of the pool for a token with ADVERTISE_STARTD and ADVERTISE_MASTER.",
         )
-    ruling, wide = scopes & _RULES_THE_POOL, scopes - _WORKER_NEEDS
-    fix = "Ask for one with ADVERTISE_STARTD and ADVERTISE_MASTER only."
+    ruling, wide = scopes & _ADMINISTRATIVE, scopes - _WORKER_NEEDS
+    fix = "Ask the administrators of the pool for a token with ADVERTISE_STARTD and ADVERTISE_MASTER only."
     if ruling:
-        yield error("mighty-token", f"The token lets its holder rule the pool: {_listed(ruling)}.", fix)
+        yield error(
+            "mighty-token", f"The token allows its holder to administer the pool: {_listed(ruling)}.", fix
+        )
     elif wide and scopes & _CAN_ADVERTISE:
         yield warning("mighty-token", f"The token allows more than a worker needs: {_listed(wide)}.", fix)
 
@@ -223,17 +237,17 @@ def _names(address: str) -> set[str]:
 
 
 def _listed(scopes: frozenset[str]) -> str:
-    return ", ".join(_shown(scope) for scope in sorted(scopes)) or "not HTCondor's"
+    return ", ".join(_shown(scope) for scope in sorted(scopes)) or "none of HTCondor's"
 
 
 def _shown(text: str) -> str:
-    """A claim is somebody's text: one short line of plain characters."""
+    """Return an untrusted claim as one short line of printable ASCII."""
     plain = re.sub(r"[^!-~]", "?", text)
     return plain if len(plain) <= 80 else f"{plain[:77]}..."
 
 
 def _time(value: object) -> float | None:
-    # Not bool, which is an int; nor a time that no calendar has.
+    # Reject bool, which is an int, and times that a calendar cannot represent.
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value < 2**37 else None

@@ -61,7 +61,7 @@ def test_a_start_is_judged_by_ads_like_the_real_ones(machine: Machine, pool: Poo
     address = "$(head -n 1 /var/log/condor/.startd_address)"
     told = machine.run(["sh", "-c", f'condor_status -direct "{address}" -long']).stdout
     own = {row.partition(" = ")[0] for row in told.splitlines() if " = " in row}
-    assert not own - samples.WORKERS, "attributes of a real worker that samples.py does not know"
+    assert not own - samples.WORKER_ATTRIBUTES, "attributes of a real worker that samples.py does not know"
     assert not set(samples.WORKER) - own, "attributes in samples.py that a real worker does not have"
 
     job = pool.submit("waiting", FOREIGN, "#!/bin/sh\ntrue\n")

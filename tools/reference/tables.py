@@ -111,13 +111,13 @@ def known_pools() -> str:
             code(pool.trust_domain) or "not public",
             f"<{pool.registry}>" if pool.registry else "",
         )
-        for pool in pools.shipped()
+        for pool in pools.built_in()
     ]
     return table(header, rows)
 
 
 def sources() -> str:
-    found = dict.fromkeys(source for pool in pools.shipped() for source in pool.sources)
+    found = dict.fromkeys(source for pool in pools.built_in() for source in pool.sources)
     return "\n".join(f"- {source}" for source in found)
 
 

@@ -56,7 +56,7 @@ def _bases() -> tuple[str, ...]:
 def _pools() -> tuple[str, ...]:
     from bakery.userdata import pools
 
-    return pools.names(pools.shipped())
+    return pools.names(pools.built_in())
 
 
 def _clouds() -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""How user-data reaches an instance: encodings, multi-part, NoCloud seeds, limits of clouds."""
+"""Deliver user-data to an instance: encodings, MIME multi-parts, NoCloud seeds, limits of clouds."""

@@ -1,4 +1,4 @@
-"""The dress of user-data: gzip and base64, the same bytes each time."""
+"""Encode user-data with gzip and base64; equal input gives equal bytes."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ class Encoding:
     base64: bool = False
 
 
-def dressed(payload: bytes, encoding: Encoding) -> bytes:
-    """The bytes to show, of what `payload_of` made."""
+def encoded(payload: bytes, encoding: Encoding) -> bytes:
+    """Return the bytes to write for a payload: itself or its base64, with a final newline."""
     return base64.b64encode(payload) + b"\n" if encoding.base64 else payload
 
 
 def payload_of(text: str, encoding: Encoding) -> bytes:
-    """The bytes that the machine is to get."""
-    return zipped(text.encode()) if encoding.gzip else text.encode()
+    """Return the bytes that the machine receives: the text, compressed if requested."""
+    return gzipped(text.encode()) if encoding.gzip else text.encode()
 
 
-def zipped(data: bytes) -> bytes:
-    import gzip  # needs zlib, which a default run does without
+def gzipped(data: bytes) -> bytes:
+    """Compress with gzip, without a time or an operating system in the header."""
+    import gzip  # loads zlib, which a default run does not need
 
     made = bytearray(gzip.compress(data, 9, mtime=0))
-    made[9] = 255  # which system packed it: versions of Python differ
+    made[9] = 255  # the operating system ("unknown"): versions of Python differ
     return bytes(made)
 
 
 def base64_length(length: int) -> int:
+    """Return the length in base64 of so many bytes, without newlines."""
     return (length + 2) // 3 * 4

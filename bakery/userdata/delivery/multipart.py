@@ -1,4 +1,4 @@
-"""What user-data is, decided as cloud-init decides it; and several in one: its MIME multi-part."""
+"""Determine the type of user-data as cloud-init does; read and write MIME multi-parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from provisioner.errors import BadInput
 if TYPE_CHECKING:
     from email.message import Message
 
-# By how it begins: INCLUSION_TYPES_MAP of cloudinit/handlers/__init__.py (25.1).
+# By the first characters: INCLUSION_TYPES_MAP of cloudinit/handlers/__init__.py (25.1).
 KINDS = {
     "#!": "text/x-shellscript",
     "#cloud-config-archive": "text/cloud-config-archive",
@@ -28,7 +28,7 @@ KINDS = {
     "text/x-shellscript-per-instance": "text/x-shellscript-per-instance",
     "text/x-shellscript-per-once": "text/x-shellscript-per-once",
 }
-# The types of parts that cloud-init unpacks: DECOMP_TYPES of cloudinit/user_data.py (25.1).
+# The types of parts that cloud-init decompresses: DECOMP_TYPES of cloudinit/user_data.py (25.1).
 PACKED = frozenset(
     f"application/{name}"
     for name in (
@@ -36,10 +36,10 @@ PACKED = frozenset(
         *("x-gunzip", "x-gzip", "x-gzip-compressed"),
     )
 )
-# Parts of these types are what they begin with, if that says anything: TYPE_NEEDED and one more, there.
+# Parts of these types get their type from their content, if it has one: TYPE_NEEDED and one more, there.
 _BY_CONTENT = frozenset({"text/plain", "text/x-not-multipart", "text/x-shellscript"})
 _LONGEST_FIRST = sorted(KINDS, key=len, reverse=True)
-# Lists of both are put one after the other; of a value in both, the first stays.
+# Lists are appended; of a value in both, the first is kept.
 MERGE = "list(append)+dict(no_replace,recurse_list)+str()"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _PLAIN = re.compile(rb"[\t\n -~]*")
@@ -47,7 +47,7 @@ _PLAIN = re.compile(rb"[\t\n -~]*")
 
 @dataclass(frozen=True)
 class Part:
-    """One of several: its type, its name, its bytes, and how it merges if it says."""
+    """One part: its MIME type, file name and content; `merge` is its Merge-Type header, "" for none."""
 
     kind: str
     name: str
@@ -56,29 +56,29 @@ class Part:
 
 
 def kind_of(data: bytes) -> str:
-    """The type that it begins with, as `type_from_starts_with` of cloud-init finds it; empty if with none.
+    """Return the type by the first characters, as `type_from_starts_with` of cloud-init does; "" for none.
 
-    White space before it and upper case do not count, and whatever follows it does not either.
+    Leading white space and case are ignored, and so is what follows.
     """
     text = data.decode("utf-8", "surrogateescape").lower().lstrip()
     return next((KINDS[start] for start in _LONGEST_FIRST if text.startswith(start)), "")
 
 
 def kind_of_part(part: Part) -> str:
-    """The type that cloud-init goes by: the one that the part says, or that of its content."""
+    """Return the type that cloud-init uses: the declared one, or that of the content."""
     return (kind_of(part.data) if part.kind in _BY_CONTENT else "") or part.kind
 
 
 def is_multipart(data: bytes) -> bool:
-    """Does cloud-init take it for a message? As `convert_string` of cloudinit/user_data.py finds out."""
+    """Return whether cloud-init reads it as a MIME message (`convert_string` of cloudinit/user_data.py)."""
     return b"mime-version:" in data[:4096].lower()
 
 
 def parts_of(data: bytes) -> list[Part]:
-    """All leaves of a message, with what cloud-init reads in them. Raises BadInput if it is not UTF-8."""
+    """Return the leaf parts of a message as cloud-init reads them. Raises BadInput if it is not UTF-8."""
     found = []
     for part in _message(data).walk():
-        # A part that says it is one of several, but has none, is skipped, too.
+        # A multipart without parts is skipped as well.
         if part.get_content_maintype() != "multipart":
             payload = part.get_payload(decode=True)
             merge = str(part.get("Merge-Type") or part.get("X-Merge-Type") or "")
@@ -88,7 +88,7 @@ def parts_of(data: bytes) -> list[Part]:
 
 
 def is_whole(data: bytes) -> bool:
-    """Does it have the boundary that it names, up to the last one?"""
+    """Return whether the message has the boundaries that it declares, including the last one."""
     message = _message(data)
     return message.is_multipart() and not message.defects
 
@@ -99,41 +99,41 @@ def _message(data: bytes) -> Message:
     try:
         return message_from_string(data.decode())
     except UnicodeDecodeError:
-        raise BadInput("The multi-part is not UTF-8.", "Save it as UTF-8.") from None
+        raise BadInput("The MIME multi-part is not UTF-8.", "Save it as UTF-8.") from None
 
 
-def included(name: str, data: bytes) -> list[Part]:
-    """The user's own user-data as parts. Raises BadInput if cloud-init would not know what it is."""
+def parse_include(name: str, data: bytes) -> list[Part]:
+    """Return the user's own user-data as parts. Raises BadInput if cloud-init does not know its type."""
     if data.startswith(b"\x1f\x8b"):
-        data = _unzipped(name, data)
+        data = _decompressed(name, data)
     if is_multipart(data) and _message(data).is_multipart():
         return parts_of(data)
     kind = kind_of(data)
     if not kind:
         raise BadInput(
-            f"{name} does not say on its first line what it is, so cloud-init would ignore it.",
-            "A script begins with #!, a cloud-config with #cloud-config.",
+            f"cloud-init does not recognize the first line of {name}, and would ignore the file.",
+            "Begin a script with #!, a cloud-config with #cloud-config.",
         )
     if data[:1].isspace() and kind not in ("text/cloud-config", "text/cloud-config-archive"):
         raise BadInput(
-            f"{name} has white space before its first line, so it would be recognised, but fail.",
-            "Remove what is before #.",
+            f"{name} has white space before its first line: cloud-init recognizes it, but cannot run it.",
+            "Remove the white space before #.",
         )
     return [Part(kind, _UNSAFE.sub("_", name.rpartition("/")[2]), data)]
 
 
-def joined(parts: Sequence[Part]) -> str:
-    """The multi-part; its boundary comes from the content, so it is the same each time."""
+def join(parts: Sequence[Part]) -> str:
+    """Return the MIME multi-part. Its boundary is derived from the content: equal parts, equal bytes."""
     import hashlib
 
     digest = hashlib.sha256(b"\0".join(part.kind.encode() + b"\n" + part.data for part in parts))
     boundary = f"===part-{digest.hexdigest()[:32]}==="
     head = f'Content-Type: multipart/mixed; boundary="{boundary}"\nMIME-Version: 1.0\n'
-    bodies = (_written(part, number) for number, part in enumerate(parts, 1))
+    bodies = (_format_part(part, number) for number, part in enumerate(parts, 1))
     return head + "".join(f"\n--{boundary}\n{body}" for body in bodies) + f"\n--{boundary}--\n"
 
 
-def _written(part: Part, number: int) -> str:
+def _format_part(part: Part, number: int) -> str:
     plain = bool(_PLAIN.fullmatch(part.data))
     name = _UNSAFE.sub("_", part.name) or f"part-{number:03}"
     lines = [
@@ -148,11 +148,13 @@ def _written(part: Part, number: int) -> str:
     return "\n".join(lines) + "\n\n" + body
 
 
-def _unzipped(name: str, data: bytes) -> bytes:
+def _decompressed(name: str, data: bytes) -> bytes:
     import gzip
     import zlib
 
     try:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error):
-        raise BadInput(f"{name} is damaged: its gzip cannot be unpacked.", "Make it anew.") from None
+        raise BadInput(
+            f"{name} is damaged: its gzip data cannot be decompressed.", "Compress it again."
+        ) from None

@@ -1,6 +1,6 @@
-"""The NoCloud seed: a small ISO image that tells cloud-init who the machine is and what to do.
+"""Write the NoCloud seed of a machine: its meta-data and user-data, as an ISO image or as files.
 
-There is no network-config in it: only a seed that comes over the network needs one.
+The seed has no network-config: only a seed that is fetched over the network needs one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from bakery.runtime.files import write_private
 
 LABEL = "cidata"
-_MADE = 315532800.0  # 1980-01-01, for every seed: equal input, equal bytes
+_TIMESTAMP = 315532800.0  # 1980-01-01 in every seed: equal input gives equal bytes
 _ROOT_ONLY = 0o100400
 
 
@@ -29,7 +29,7 @@ def write_seed(
     hostname: str,
     public_keys: Sequence[str] = (),
 ) -> None:
-    """Write the ISO, 0600; a machine runs the user-data again when the instance id changes."""
+    """Write the ISO with mode 0600. A machine runs the user-data again when the instance id changes."""
     files = seed_files(
         user_data=user_data, instance_id=instance_id, hostname=hostname, public_keys=public_keys
     )
@@ -39,30 +39,30 @@ def write_seed(
 def seed_files(
     *, user_data: str | bytes, instance_id: str, hostname: str, public_keys: Sequence[str] = ()
 ) -> dict[str, bytes]:
-    """The files of a seed, as they also stand in a seed folder of a machine without a CD drive."""
+    """Return the files of a seed by name, as in the ISO and in a seed folder on a disk."""
     about = {
         "instance-id": instance_id,
         "local-hostname": hostname,
         "public-keys": list(public_keys),
     }
-    # JSON is YAML, and quotes by itself.
+    # JSON is valid YAML, and quotes every string.
     meta_data = json.dumps(about, indent=2) + "\n"
     data = user_data.encode() if isinstance(user_data, str) else user_data
     return {"meta-data": meta_data.encode(), "user-data": data}
 
 
-def named_after(user_data: bytes) -> tuple[str, str]:
-    """An instance id and a host name that change when the user-data does, and only then."""
+def derive_names(user_data: bytes) -> tuple[str, str]:
+    """Return an instance id and a host name that change if and only if the user-data does."""
     digest = hashlib.sha256(user_data).hexdigest()
     return f"iid-{digest[:16]}", f"worker-{digest[:8]}"
 
 
 def iso(files: dict[str, bytes]) -> bytes:
-    """An ISO 9660 image with Joliet and Rock Ridge, which carry the names with a hyphen."""
+    """Return an ISO 9660 image; Joliet and Rock Ridge carry the names with a hyphen."""
     import pycdlib
 
     out = io.BytesIO()
-    with _stopped_clock():
+    with _fixed_clock():
         image = pycdlib.PyCdlib()
         image.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
         for name, data in sorted(files.items()):
@@ -80,17 +80,17 @@ def iso(files: dict[str, bytes]) -> bytes:
 
 
 @contextmanager
-def _stopped_clock() -> Iterator[None]:
-    """pycdlib asks the clock and the time zone for every date and takes no other answer."""
+def _fixed_clock() -> Iterator[None]:
+    """Replace `time` in pycdlib, which has no parameter for the dates that it writes."""
     from pycdlib import dates, headervd, pycdlib, utils
 
-    stopped = SimpleNamespace(**vars(time))
-    stopped.time = lambda: _MADE
-    stopped.localtime = time.gmtime
+    fixed = SimpleNamespace(**vars(time))
+    fixed.time = lambda: _TIMESTAMP
+    fixed.localtime = time.gmtime
     modules = (dates, headervd, pycdlib, utils)
     try:
         for module in modules:
-            vars(module)["time"] = stopped
+            vars(module)["time"] = fixed
         yield
     finally:
         for module in modules:

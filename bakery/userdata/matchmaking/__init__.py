@@ -1,1 +1,1 @@
-"""Which jobs a Start takes, asked of HTCondor's ClassAd library with sample jobs and a sample worker."""
+"""Find out with HTCondor's ClassAd library which jobs a Start accepts."""

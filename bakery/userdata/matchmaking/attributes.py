@@ -1,7 +1,7 @@
-"""Names that a Start may refer to: what jobs and machines have by themselves.
+"""The standard attributes of jobs and machines, to which a Start may refer.
 
-HTCondor's own and what OSG adds. Jobs may have more, of their submitter's
-own; so a name that is not here is worth a warning, no more. ClassAds do not heed case.
+They are those of HTCondor and of OSG. A submit file may set others, so an unknown name is only a warning.
+The names of attributes in ClassAds are not case-sensitive.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from bakery.userdata import ospool
 from bakery.userdata.matchmaking import samples
 
-# Beside those of the sample ads: of jobs that run or have run, and of those of special kinds.
+# Besides those of the sample ads: attributes of running and completed jobs, and of special kinds of jobs.
 _OF_JOB = """
 AllRemoteHosts Args AuthTokenGroups AuthTokenId AuthTokenScopes AutoClusterAttrs AutoClusterId
 BlockReadKbytes BlockReads BlockWriteKbytes BlockWrites BytesRecvd BytesSent CompletionDate
@@ -33,7 +33,7 @@ TransferOut TransferOutputRemaps TransferPlugins TransferQueued TransferringInpu
 UidDomain use_oauth_services VacateReason WantTransferPluginMethods x509UserProxyEmail
 x509UserProxyExpiration x509UserProxyFirstFQAN x509UserProxyFQAN
 """
-# Beside those of the sample ads: of slots that are claimed, of pilots, of machines set up otherwise.
+# Besides those of the sample ads: attributes of claimed slots, of pilots, of other configurations.
 _OF_MACHINE = """
 ClientMachine CollectorHost CpuBusyTime CpuIsBusy CurrentTime CVMFS_oasis_opensciencegrid_org_TIMESTAMP
 Draining DrainingRequestId DynamicSlot GLIDECLIENT_Group GLIDEIN_ContainerTag GLIDEIN_Entry_Name
@@ -44,5 +44,5 @@ OSG_PROJECT_NAME RemoteOwner RemoteUser RoomForCPUOnlyJobs SharedDatasets SINGUL
 TotalClaimRunTime TotalJobRunTime TotalMachineDrainingBadput TotalTimeClaimedBusy
 """
 
-JOB = frozenset(_OF_JOB.split()) | samples.JOBS
-MACHINE = frozenset(_OF_MACHINE.split()) | samples.WORKERS | ospool.attributes()
+JOB = frozenset(_OF_JOB.split()) | samples.JOB_ATTRIBUTES
+MACHINE = frozenset(_OF_MACHINE.split()) | samples.WORKER_ATTRIBUTES | ospool.attributes()

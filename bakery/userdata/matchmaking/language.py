@@ -1,9 +1,8 @@
-"""A ClassAd expression as a tree, for those who look for what could make it true. Pure.
+"""Parse a ClassAd expression into a tree, for the search for a job that it accepts. Pure.
 
-HTCondor's library parses and evaluates, but shows no tree. This one is a guide only: where it is
-in doubt (records, subscripts, what it cannot read) it has a node of the kind "other", and whatever
-is found by its help is evaluated by the library before anybody is told of it.
-Precedences as in HTCondor 25 (src/classad/source.cpp).
+HTCondor's library parses and evaluates, but does not expose its tree. This tree only guides the search:
+records, subscripts and what it cannot parse are nodes of the kind "other", and the library evaluates every
+result of the search. Precedences are those of HTCondor 25 (src/classad/source.cpp).
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-# The higher, the tighter it binds.
+# A higher number binds tighter.
 _BINDS = {
     "||": 1, "&&": 2, "|": 3, "^": 4, "&": 5,
     "==": 6, "!=": 6, "=?=": 6, "=!=": 6,
@@ -38,7 +37,7 @@ _BINDS = {
 }  # fmt: skip
 _WORDS = {"is": "=?=", "isnt": "=!="}
 _FLAT = ("||", "&&")  # a || b || c is one operation of three parts
-_DEEPEST = 40  # brackets in brackets; each costs a few of Python's own frames
+_DEEPEST = 40  # nested brackets; each uses several frames of Python's stack
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Node:
-    """A part of an expression; `start` and `end` are where its text stands.
+    """A part of an expression; `start` and `end` delimit its text.
 
     `word` is the attribute's name, the value's text, the function's name in lower case, or the
     operator: "?" has three parts, "?:" two. `scope` is of a name: "my", "target" or "".
@@ -67,7 +66,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Reference:
-    """An attribute that is named somewhere, as it is written there."""
+    """A reference to an attribute, as written in the expression."""
 
     scope: str
     name: str
@@ -77,21 +76,21 @@ class Reference:
         return f"{self.scope.upper()}.{name}" if self.scope else name
 
 
-class _Unreadable(Exception):
-    """Not by us; the library may know better."""
+class _Unparsable(Exception):
+    """This module cannot parse the text; the library may be able to."""
 
 
 @lru_cache(maxsize=64)
 def tree(text: str) -> Node:
-    """Never raises: what cannot be read is one node of the kind "other"."""
+    """Parse a text. What cannot be parsed is one node of the kind "other"."""
     try:
-        return _Reader(text).whole()
-    except _Unreadable:
+        return _Parser(text).whole()
+    except _Unparsable:
         return Node("other", "", (), 0, len(text))
 
 
 def nodes(node: Node) -> Iterator[Node]:
-    """This one and all below it, from left to right."""
+    """Yield the node and all below it, from left to right."""
     yield node
     for part in node.parts:
         yield from nodes(part)
@@ -99,7 +98,7 @@ def nodes(node: Node) -> Iterator[Node]:
 
 @lru_cache(maxsize=64)
 def references(text: str) -> tuple[Reference, ...]:
-    """Every attribute that a text names, each once; not what stands in records."""
+    """Return each attribute that a text refers to once, without those in records."""
     tokens = _tokens(text)
     hidden = _in_records(tokens)
     open_to_all = (at for at in range(len(tokens)) if at not in hidden)
@@ -107,12 +106,12 @@ def references(text: str) -> tuple[Reference, ...]:
 
 
 def is_scoped(text: str) -> bool:
-    """Does it say of each attribute whose it is, and has no records, whose names are their own?"""
+    """Return whether each attribute has a scope and there are no records, which have their own names."""
     return all(one.scope for one in references(text)) and not _in_records(_tokens(text))
 
 
 def functions(text: str) -> frozenset[str]:
-    """The functions that it calls, in lower case."""
+    """Return the names of the functions that a text calls, in lower case."""
     tokens = _tokens(text)
     found = pairwise(tokens)
     return frozenset(one.text.casefold() for one, then in found if one.kind == "name" and then.text == "(")
@@ -133,7 +132,7 @@ def _reference(tokens: Sequence[Token], at: int) -> Iterator[Reference]:
 
 
 def _in_records(tokens: Sequence[Token]) -> frozenset[int]:
-    """Which tokens stand there. (A bracket behind a name or a closing one is a subscript's.)"""
+    """Return the indices of the tokens in records. (A bracket after a name or ) ] } is a subscript.)"""
     inside: list[int] = []
     opened: list[bool] = []
     for at, token in enumerate(tokens):
@@ -157,7 +156,7 @@ def _name(token: Token) -> str:
     return re.sub(r"\\(.)", r"\1", token.text[1:-1]) if token.kind == "quoted" else token.text
 
 
-class _Reader:
+class _Parser:
     """Precedence climbing over the tokens of one text."""
 
     def __init__(self, text: str) -> None:
@@ -168,7 +167,7 @@ class _Reader:
     def whole(self) -> Node:
         found = self._choice()
         if self._at < len(self._tokens):
-            raise _Unreadable
+            raise _Unparsable
         return found
 
     def _peek(self) -> str:
@@ -181,7 +180,7 @@ class _Reader:
 
     def _next(self) -> Token:
         if self._at == len(self._tokens):
-            raise _Unreadable
+            raise _Unparsable
         self._at += 1
         return self._tokens[self._at - 1]
 
@@ -193,13 +192,13 @@ class _Reader:
 
     def _expect(self, sign: str) -> Token:
         if not self._takes(sign):
-            raise _Unreadable
+            raise _Unparsable
         return self._tokens[self._at - 1]
 
     def _choice(self) -> Node:
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise _Unreadable
+            raise _Unparsable
         found = self._binary(1)
         if self._takes("?"):
             yes = self._choice()
@@ -224,7 +223,7 @@ class _Reader:
             sign = self._next()
             self._depth += 1
             if self._depth > _DEEPEST:
-                raise _Unreadable
+                raise _Unparsable
             operand = self._unary()
             self._depth -= 1
             return Node("operation", sign.text, (operand,), sign.start, operand.end)
@@ -268,7 +267,7 @@ class _Reader:
             return Node("other", "{", parts, token.start, self._tokens[self._at - 1].end)
         if token.text == "[":
             return self._record(token)
-        raise _Unreadable
+        raise _Unparsable
 
     def _named(self, token: Token) -> Node:
         if self._takes("("):
@@ -278,7 +277,7 @@ class _Reader:
         if scope in SCOPES and self._takes("."):
             name = self._next()
             if name.kind not in ("name", "quoted"):
-                raise _Unreadable
+                raise _Unparsable
             return Node("name", _name(name), (), token.start, name.end, scope)
         return Node("name", _name(token), (), token.start, token.end)
 

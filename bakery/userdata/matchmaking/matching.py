@@ -1,7 +1,7 @@
-"""A Start evaluated by HTCondor's own ClassAd library, as a startd does when a job asks for it.
+"""Evaluate a Start with HTCondor's own ClassAd library, as a startd does for a job.
 
-MY is the worker's ad and TARGET the job's; a name without either is the worker's if its ad has it,
-else the job's. (HTCondor's manual, "Evaluation Semantics" of ClassAds.)
+MY is the ad of the worker and TARGET that of the job. A name without a scope is looked up in the ad of the
+worker, then in that of the job (HTCondor's manual, "Evaluation Semantics" of ClassAds).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import classad2  # type: ignore[import-untyped]  # the wheel has no types
 
 Answer = Literal["yes", "no", "undefined", "error"]
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
 
 _CONFIG = "CONDOR_CONFIG"
-# Known to daemons only; eval() reads names that we do not see.
+# Only daemons define these; eval() evaluates names that are not visible in the text.
 _OF_DAEMONS = (
     "stringlist", "split", "user", "env", "mergeenv", "listtoargs", "argstolist", "eval", "countmatches"
 )  # fmt: skip
@@ -33,46 +33,46 @@ _OF_DAEMONS = (
 
 @dataclass(frozen=True)
 class Pair:
-    """A job and a worker, by what each has that is not as in the samples; None: it has it not."""
+    """A job and a worker: the attributes that differ from the samples. None is a missing attribute."""
 
     job: Mapping[str, Any] = field(default_factory=dict)
     worker: Mapping[str, Any] = field(default_factory=dict)
 
 
-PLAIN = Pair()
+SAMPLES = Pair()
 
 
-@lru_cache(maxsize=512)  # the library keeps a little of each text for ever
-def parsed(text: str) -> classad2.ExprTree:
-    """Raises BadInput unless it is one whole expression, bare and in parentheses.
+@lru_cache(maxsize=512)  # the library never frees some memory of each text
+def parse(text: str) -> classad2.ExprTree:
+    """Parse an expression. Raises BadInput unless it is valid both bare and in parentheses.
 
-    Both, because the parser drops some tails silently: `True; x` bare, and `A) || (B` in parentheses.
+    The parser silently drops some tails: `True; x` is valid bare, and `A) || (B` in parentheses.
     """
     if not text.strip():
         raise BadInput(
-            "Start is empty, and an empty Start takes everybody's jobs.",
-            "Say whose jobs: --project TG-ABC123.",
+            "Start is empty, and an empty Start accepts the jobs of all users.",
+            "Select jobs, for example with --project TG-ABC123.",
         )
     import classad2
 
     if _needs_daemons(text):
-        with _NoSettingLeft():
+        with _KeepEnvironment():
             import htcondor2  # type: ignore[import-untyped]  # noqa: F401  # no types; for its effect
     try:
         classad2.ExprTree(text)
         return classad2.ExprTree(f"({text})")
     except classad2.ClassAdException:
         raise BadInput(
-            f"Start is no expression to HTCondor: {text}",
-            'Compare like this: TARGET.ProjectName == "TG-ABC123", and join by && and ||.',
+            f"Start is not a valid ClassAd expression: {text}",
+            'Compare as in TARGET.ProjectName == "TG-ABC123"; combine conditions with && and ||.',
         ) from None
 
 
 def _needs_daemons(text: str) -> bool:
-    """Does it mean to a daemon what it does not mean to the library alone?
+    """Return whether a daemon evaluates the expression differently from the library alone.
 
-    To look for a name in two ads, and some functions, is what a daemon adds. It takes htcondor2
-    20 ms to load, which a Start of TARGET.ProjectName alone need not pay.
+    Daemons add the lookup of a name in two ads, and some functions. Loading htcondor2, which adds both,
+    takes 20 ms, so a Start such as TARGET.ProjectName == "x" does without.
     """
     if any(name.startswith(_OF_DAEMONS) for name in language.functions(text)):
         return True
@@ -81,10 +81,10 @@ def _needs_daemons(text: str) -> bool:
     )
 
 
-class _NoSettingLeft:
-    """htcondor2 sets CONDOR_CONFIG for every child of ours, whoever imports it.
+class _KeepEnvironment:
+    """Remove the CONDOR_CONFIG that htcondor2 sets when it is imported, and that child processes inherit.
 
-    We do, for what daemons know; classad2 does if a value is an ad.
+    This module imports htcondor2 for the functions of daemons; classad2 imports it if a value is an ad.
     """
 
     def __enter__(self) -> None:
@@ -95,8 +95,8 @@ class _NoSettingLeft:
             os.environ.pop(_CONFIG, None)
 
 
-def value(expression: classad2.ExprTree, pair: Pair = PLAIN) -> Any:
-    """What the library makes of it: a Python value, or classad2.Value.Undefined or .Error."""
+def value(expression: classad2.ExprTree, pair: Pair = SAMPLES) -> Any:
+    """Evaluate to a Python value, or to classad2.Value.Undefined or .Error."""
     import classad2
 
     worker, job = _ads()
@@ -112,7 +112,7 @@ def value(expression: classad2.ExprTree, pair: Pair = PLAIN) -> Any:
 
 
 def is_too_deep(expression: classad2.ExprTree) -> bool:
-    """Does the library give up? That of 25.14.1 goes down 396 operators; 23.9.6 evaluated a thousand."""
+    """Return whether the library fails: 25.14.1 evaluates 396 nested operators, 23.9.6 a thousand."""
     import classad2
 
     try:
@@ -123,12 +123,12 @@ def is_too_deep(expression: classad2.ExprTree) -> bool:
 
 
 def _evaluated(expression: classad2.ExprTree, worker: classad2.ClassAd, job: classad2.ClassAd) -> Any:
-    with _NoSettingLeft():
+    with _KeepEnvironment():
         return expression.eval(worker, job)
 
 
-def answer(expression: classad2.ExprTree, pair: Pair = PLAIN) -> Answer:
-    """What a startd makes of it: only true, or a number that is not 0, takes the job."""
+def answer(expression: classad2.ExprTree, pair: Pair = SAMPLES) -> Answer:
+    """Evaluate as a startd does: only true, or a number other than 0, accepts the job."""
     import classad2
 
     found = value(expression, pair)
@@ -139,11 +139,12 @@ def answer(expression: classad2.ExprTree, pair: Pair = PLAIN) -> Answer:
     return "yes" if found else "no"
 
 
-def takes(expression: classad2.ExprTree, pair: Pair = PLAIN) -> bool:
+def accepts(expression: classad2.ExprTree, pair: Pair = SAMPLES) -> bool:
+    """Return whether the expression accepts the job."""
     return answer(expression, pair) == "yes"
 
 
-@cache  # made once: the library keeps a little of each ad for ever
+@cache  # made once: the library never frees some memory of each ad
 def _ads() -> tuple[classad2.ClassAd, classad2.ClassAd]:
     import classad2
 
@@ -156,14 +157,14 @@ def _ads() -> tuple[classad2.ClassAd, classad2.ClassAd]:
 def _put(ad: classad2.ClassAd, values: Mapping[str, Any]) -> None:
     for name, one in values.items():
         if one is not None:
-            ad[name] = piece(one.text) if isinstance(one, Expression) else one
+            ad[name] = parsed_part(one.text) if isinstance(one, Expression) else one
         elif name in ad:
             del ad[name]
 
 
 @lru_cache(maxsize=4096)
-def piece(text: str) -> classad2.ExprTree:
-    """A piece of what `parsed` has found to be an expression."""
+def parsed_part(text: str) -> classad2.ExprTree:
+    """Parse a part of an expression that `parse` has accepted."""
     import classad2
 
     return classad2.ExprTree(text)

@@ -1,7 +1,7 @@
-"""Texts that a regular expression finds something in, made from its literal parts. Pure.
+"""Generate strings that match a regular expression. Pure.
 
-A guess, quick and bounded: of what it does not know (look-around, back references) it takes the
-content for literal. The library says in the end whether the expression holds for the text.
+The result is a quick, limited guess: unsupported syntax (look-around, back references) is read as literal
+text. HTCondor's library decides in the end whether a string matches.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 _MOST = 4  # examples of one pattern
 _LONGEST = 64  # of what {n} repeats
 _CLASSES = {"d": ["0", "1"], "w": ["a", "b"], "s": [" "], "D": ["a"], "W": ["-"], "S": ["a"]}
-_PLACES = "bBAZzG"  # \b and the like stand for no character
+_ANCHORS = "bBAZzG"  # \b and the like match no character
 _WHITE = {"t": "\t", "n": "\n", "r": "\r"}
 
 
 def examples(pattern: str) -> list[str]:
-    """A few texts for a pattern of PCRE; none if it cannot be read."""
+    """Return a few strings that match a PCRE pattern; none if it cannot be parsed."""
     try:
         made, at = _either(pattern, 0)
     except (IndexError, ValueError, RecursionError):
@@ -23,7 +23,7 @@ def examples(pattern: str) -> list[str]:
 
 
 def _either(pattern: str, at: int) -> tuple[list[str], int]:
-    """What stands between | and |, up to a closing bracket or the end."""
+    """Parse alternatives, up to a closing bracket or the end."""
     made, at = _sequence(pattern, at)
     while at < len(pattern) and pattern[at] == "|":
         more, at = _sequence(pattern, at + 1)
@@ -56,7 +56,7 @@ def _atom(pattern: str, at: int) -> tuple[list[str], int]:
 
 
 def _inside(pattern: str, at: int) -> int:
-    """Past what says of which sort a group is: (?:  (?i:  (?<name>  (?P<name>."""
+    """Skip the prefix of a group: (?:  (?i:  (?<name>  (?P<name>."""
     if pattern[at] != "?":
         return at
     while pattern[at] not in ":>=!)":
@@ -65,13 +65,13 @@ def _inside(pattern: str, at: int) -> int:
 
 
 def _escaped(letter: str) -> list[str]:
-    if letter in _PLACES:
+    if letter in _ANCHORS:
         return [""]
     return _CLASSES.get(letter, [_WHITE.get(letter, letter)])
 
 
 def _set(pattern: str, at: int) -> tuple[list[str], int]:
-    """Of [abc] and [a-z] the first two; of [^abc] what is not in it."""
+    """Return two characters of a class such as [a-z]; of [^abc], others than these."""
     negated = pattern[at] == "^"
     at += negated
     letters: list[str] = []
@@ -94,7 +94,7 @@ def _range(first: str, last: str) -> list[str]:
 
 
 def _repeated(pattern: str, at: int) -> tuple[int, int]:
-    """How often at least, and what comes behind; 1 if nothing is said."""
+    """Return the least number of repetitions (1 without a quantifier), and the position after it."""
     sign = pattern[at : at + 1]
     if sign == "{":
         end = pattern.index("}", at)

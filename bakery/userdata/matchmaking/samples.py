@@ -1,8 +1,8 @@
-"""A worker and a job as HTCondor itself describes them, and what else a worker or a job may have.
+"""The ads of a sample worker and a sample job, and the attributes that only some workers or jobs have.
 
-The names are those of real ads of HTCondor 23.9.6: of a worker of this image that has joined a pool and
-is idle (`condor_status -direct … -long`), and of a job that waits in a queue (`condor_q -long`);
-tests/boot/test_life_configuration.py compares them. The values are of a middling machine, of nobody.
+The names are those of real ads of HTCondor 23.9.6: of an idle worker of this image in a pool
+(`condor_status -direct … -long`), and of an idle job in a queue (`condor_q -long`);
+tests/boot/test_life_configuration.py compares them. The values are made up.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Expression:
-    """An attribute that is no plain value, as the ad has it."""
+    """The text of an attribute that is an expression, not a plain value."""
 
     text: str
 
 
-_THEN = 1_700_000_000  # seconds since 1970
+_TIMESTAMP = 1_700_000_000  # seconds since 1970
 _ADDRESS = "<10.0.0.5:9618?addrs=10.0.0.5-9618&alias=worker&noUDP&sock=startd_1>"
 
 WORKER: Mapping[str, Any] = {
@@ -34,10 +34,10 @@ WORKER: Mapping[str, Any] = {
     "CondorScratchDir": "#CoNdOrScRaTcHdIr#", "CondorVersion": "$CondorVersion: 23.9.6 2026-07-12 $",
     "ConsoleIdle": 100_000, "CpuBusy": False,
     "Cpus": 8, "CurrentRank": 0.0, "DaemonCoreDutyCycle": 0.02, "DetectedCpus": 8, "DetectedGPUs": 0,
-    "DetectedMemory": 32_000, "Disk": 50_000_000, "EnteredCurrentActivity": _THEN,
-    "EnteredCurrentState": _THEN, "ExpectedMachineGracefulDrainingBadput": 0,
-    "ExpectedMachineGracefulDrainingCompletion": _THEN, "ExpectedMachineQuickDrainingBadput": 0,
-    "ExpectedMachineQuickDrainingCompletion": _THEN, "FileSystemDomain": "worker.invalid", "GPUs": 0,
+    "DetectedMemory": 32_000, "Disk": 50_000_000, "EnteredCurrentActivity": _TIMESTAMP,
+    "EnteredCurrentState": _TIMESTAMP, "ExpectedMachineGracefulDrainingBadput": 0,
+    "ExpectedMachineGracefulDrainingCompletion": _TIMESTAMP, "ExpectedMachineQuickDrainingBadput": 0,
+    "ExpectedMachineQuickDrainingCompletion": _TIMESTAMP, "FileSystemDomain": "worker.invalid", "GPUs": 0,
     "HardwareAddress": "02:00:00:00:00:05", "HasFileTransfer": True,
     "HasFileTransferPluginMethods": "box,https,gdrive,dav,davs,http,onedrive,data,ftp,file,s3,gs",
     "HasIOProxy": True, "HasJICLocalConfig": True, "HasJICLocalStdin": True, "HasJobDeferral": True,
@@ -48,14 +48,14 @@ WORKER: Mapping[str, Any] = {
     "IsLocalStartd": False, "IsWakeAble": False, "IsWakeOnLanEnabled": False, "IsWakeOnLanSupported": False,
     "JobPreemptions": 0, "JobRankPreemptions": 0, "JobStarts": 0, "JobUserPrioPreemptions": 0,
     "KeyboardIdle": 100_000, "LastBenchmark": 0, "LastFetchWorkCompleted": 0, "LastFetchWorkSpawned": 0,
-    "LastUpdate": _THEN, "LoadAvg": 0.1, "Machine": "worker", "MachineMaxVacateTime": 600,
+    "LastUpdate": _TIMESTAMP, "LoadAvg": 0.1, "Machine": "worker", "MachineMaxVacateTime": 600,
     "MachineResources": "Cpus Memory Disk Swap GPUs", "MaxJobRetirementTime": 0, "Memory": 32_000,
     "MonitorSelfAge": 1, "MonitorSelfCPUUsage": 0.0, "MonitorSelfImageSize": 24_352,
     "MonitorSelfRegisteredSocketCount": 0, "MonitorSelfResidentSetSize": 17_476,
-    "MonitorSelfSecuritySessions": 3, "MonitorSelfTime": _THEN, "MyAddress": _ADDRESS,
-    "MyCurrentTime": _THEN + 1000, "MyType": "Machine", "Name": "slot1@worker", "NewDSlotNotMatch": 0,
+    "MonitorSelfSecuritySessions": 3, "MonitorSelfTime": _TIMESTAMP, "MyAddress": _ADDRESS,
+    "MyCurrentTime": _TIMESTAMP + 1000, "MyType": "Machine", "Name": "slot1@worker", "NewDSlotNotMatch": 0,
     "NextFetchWorkDelay": -1, "NODE_IS_HEALTHY": True, "NODE_STATUS": "OK", "NumDynamicSlots": 0,
-    "NumDynamicSlotsTime": _THEN, "NumPids": 0, "OpSys": "LINUX", "OpSysAndVer": "Debian13",
+    "NumDynamicSlotsTime": _TIMESTAMP, "NumPids": 0, "OpSys": "LINUX", "OpSysAndVer": "Debian13",
     "OpSysLegacy": "LINUX", "OpSysLongName": "Debian GNU/Linux 13", "OpSysMajorVer": 13,
     "OpSysName": "Debian", "OpSysShortName": "Debian", "OpSysVer": 1300, "PartitionableSlot": True,
     "PslotRollupInformation": True, "Rank": 0.0, "RecentActivationRequests": 0, "RecentClaimRequests": 0,
@@ -81,25 +81,25 @@ WORKER: Mapping[str, Any] = {
     "WorkerImage": "osg-debian13-0",
 }  # fmt: skip
 
-# What only some workers have: by their processor, their cloud, their image, or what their user says.
-SOME_WORKERS: Mapping[str, Any] = {
+# Attributes that depend on the processor, the cloud, the image or the configuration.
+OPTIONAL_WORKER: Mapping[str, Any] = {
     "AssignedGPUs": "GPU-0", "AvailableGPUs": ["GPU-0"], "CloudInstanceID": "i-0",
     "CloudPlatform": "openstack",
     "CloudProvider": "openstack", "CloudRegion": "IU", "CloudVMType": "m3.medium", "CloudZone": "nova",
     "CpuCacheSize": 1024, "CpuFamily": 25, "CpuModelNumber": 17,
-    "DaemonLastReconfigTime": _THEN, "DaemonStartTime": _THEN,
+    "DaemonLastReconfigTime": _TIMESTAMP, "DaemonStartTime": _TIMESTAMP,
     "DedicatedScheduler": "DedicatedScheduler@ap.example", "GPUs_Capability": 8.0,
     "GPUs_DeviceName": "NVIDIA A100-SXM4-40GB", "GPUs_DriverVersion": 12.4, "GPUs_GlobalMemoryMb": 40_000,
     "has_avx": True, "has_avx2": True, "has_avx512_vnni": True, "has_avx512dq": True, "has_avx512f": True,
     "has_sse4_1": True, "has_sse4_2": True, "has_ssse3": True, "HasDocker": True, "HasSIF": True,
-    "HasSingularity": True, "HasUdocker": True, "LastHeardFrom": _THEN, "Microarch": "x86_64-v3",
+    "HasSingularity": True, "HasUdocker": True, "LastHeardFrom": _TIMESTAMP, "Microarch": "x86_64-v3",
     "OSPool": False, "ParallelSchedulingGroup": "cloud", "ProminenceCloud": "cloud",
     "ProminenceNodeGroup": "group", "ProminenceRegion": "region", "SingularityVersion": "1.4.5",
-    "TotalTimeOwnerIdle": 1, "UdockerOfflineReason": "none", "WorkerEnds": 2 * _THEN,
-    "WorkerRetires": 2 * _THEN,
+    "TotalTimeOwnerIdle": 1, "UdockerOfflineReason": "none", "WorkerEnds": 2 * _TIMESTAMP,
+    "WorkerRetires": 2 * _TIMESTAMP,
     # Of an image that is baked --with ospool:
     "GLIDEIN_Country": "US", "GLIDEIN_ResourceName": "openstack-IU-mine",
-    "GLIDEIN_Site": "openstack-IU", "GLIDEIN_ToDie": 2 * _THEN, "GLIDEIN_ToRetire": 2 * _THEN,
+    "GLIDEIN_Site": "openstack-IU", "GLIDEIN_ToDie": 2 * _TIMESTAMP, "GLIDEIN_ToRetire": 2 * _TIMESTAMP,
     "HAS_avx512bw": True, "HAS_avx512cd": True, "HAS_avx512vl": True, "HAS_cx16": True,
     "CVMFS_oasis_opensciencegrid_org_LAST_IOERR": -1, "CVMFS_oasis_opensciencegrid_org_NIOERR": 0,
     "CVMFS_oasis_opensciencegrid_org_REVISION": 20_000, "HAS_CVMFS_oasis_opensciencegrid_org": True,
@@ -120,13 +120,13 @@ SOME_WORKERS: Mapping[str, Any] = {
     "UID_MAPPED": True, "ULIMIT_STACK_SIZE": 8192, "VIRTUALIZATION_TECHNOLOGY": "kvm",
 }  # fmt: skip
 
-# What is the same for every worker that takes jobs at all; the rest depends on machine and time.
-_ALWAYS_SO = """
+# Attributes with the same value on every worker that accepts jobs.
+_CONSTANT_WORKER = """
 Activity FileSystemDomain IsLocalStartd MachineResources MyType NODE_IS_HEALTHY NODE_STATUS OpSys
 OpSysLegacy PartitionableSlot SlotID SlotType SlotTypeID State TargetType TotalSlots UidDomain
 UtsnameSysname
 """
-ALWAYS_SO = frozenset(_ALWAYS_SO.split())
+CONSTANT_WORKER = frozenset(_CONSTANT_WORKER.split())
 
 JOB: Mapping[str, Any] = {
     "Arguments": "", "ClusterId": 1, "Cmd": "/home/somebody/job.sh", "CommittedSlotTime": 0,
@@ -134,7 +134,7 @@ JOB: Mapping[str, Any] = {
     "CondorPlatform": "$CondorPlatform: X86_64-Debian_13 $",
     "CondorVersion": "$CondorVersion: 23.9.6 2026-07-12 $", "CumulativeRemoteSysCpu": 0.0,
     "CumulativeRemoteUserCpu": 0.0, "CumulativeSlotTime": 0, "CumulativeSuspensionTime": 0,
-    "CurrentHosts": 0, "DiskUsage": 1, "DiskUsage_RAW": 1, "EnteredCurrentStatus": _THEN,
+    "CurrentHosts": 0, "DiskUsage": 1, "DiskUsage_RAW": 1, "EnteredCurrentStatus": _TIMESTAMP,
     "Environment": "", "Err": "job.err", "ExecutableSize": 1, "ExecutableSize_RAW": 1,
     "ExitBySignal": False, "ExitStatus": 0, "GlobalJobId": "ap.example#1.0#1700000000", "ImageSize": 1,
     "ImageSize_RAW": 1, "In": "/dev/null", "Iwd": "/home/somebody", "JobLeaseDuration": 2400,
@@ -142,17 +142,17 @@ JOB: Mapping[str, Any] = {
     "JobUniverse": 5, "LastSuspensionTime": 0, "LeaveJobInQueue": False, "MaxHosts": 1, "MinHosts": 1,
     "MyType": "Job", "NumCkpts": 0, "NumCkpts_RAW": 0, "NumJobCompletions": 0, "NumJobStarts": 0,
     "NumRestarts": 0, "NumSystemHolds": 0, "Out": "job.out", "Owner": "somebody", "ProcId": 0,
-    "QDate": _THEN, "Rank": 0.0, "RemoteSysCpu": 0.0, "RemoteUserCpu": 0.0, "RemoteWallClockTime": 0.0,
+    "QDate": _TIMESTAMP, "Rank": 0.0, "RemoteSysCpu": 0.0, "RemoteUserCpu": 0.0, "RemoteWallClockTime": 0.0,
     "RequestCpus": 1, "RequestDisk": 1_000_000, "RequestMemory": 1024,
     "Requirements": Expression("TARGET.Arch == \"X86_64\" && TARGET.Memory >= MY.RequestMemory"),
-    "ServerTime": _THEN, "ShouldTransferFiles": "YES", "StreamErr": False, "StreamOut": False,
+    "ServerTime": _TIMESTAMP, "ShouldTransferFiles": "YES", "StreamErr": False, "StreamOut": False,
     "TargetType": "Machine", "TotalSubmitProcs": 1, "TotalSuspensions": 0, "TransferIn": False,
     "TransferInputSizeMB": 0, "User": "somebody@access.example", "UserLog": "/home/somebody/job.log",
     "WhenToTransferOutput": "ON_EXIT",
 }  # fmt: skip
 
-# What some jobs have, and of which type it is.
-SOME_JOBS: Mapping[str, Any] = {
+# Attributes that some jobs have, each with a value of its type.
+OPTIONAL_JOB: Mapping[str, Any] = {
     "AccountingGroup": "group.somebody", "AcctGroup": "group", "AcctGroupUser": "somebody",
     "AllowedExecuteDuration": 3600, "AllowedJobDuration": 3600, "AuthTokenIssuer": "issuer",
     "AuthTokenSubject": "somebody", "BatchQueue": "queue", "ConcurrencyLimits": "limit",
@@ -179,10 +179,10 @@ SOME_JOBS: Mapping[str, Any] = {
 
 
 @cache
-def spelled(names: frozenset[str]) -> Mapping[str, str]:
-    """In lower case -> as HTCondor writes it. ClassAds do not heed case, Python does."""
+def spellings(names: frozenset[str]) -> Mapping[str, str]:
+    """Map each name in lower case to its spelling in HTCondor."""
     return {name.casefold(): name for name in names}
 
 
-WORKERS = frozenset({*WORKER, *SOME_WORKERS})
-JOBS = frozenset({*JOB, *SOME_JOBS})
+WORKER_ATTRIBUTES = frozenset({*WORKER, *OPTIONAL_WORKER})
+JOB_ATTRIBUTES = frozenset({*JOB, *OPTIONAL_JOB})

@@ -1,4 +1,4 @@
-"""Which values of an attribute are worth trying, by what an expression compares it with. Pure."""
+"""Choose the values of an attribute to try, from what an expression compares it with. Pure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any, Literal
 from bakery.userdata.matchmaking import patterns, samples
 from bakery.userdata.matchmaking.attributes import JOB, MACHINE
 from bakery.userdata.matchmaking.language import Node, nodes
-from bakery.userdata.matchmaking.samples import Expression, spelled
+from bakery.userdata.matchmaking.samples import Expression, spellings
 
 Side = Literal["job", "worker"]
-TIME = "currenttime"  # HTCondor's old name for time(); it looks like an attribute
+TIME = "currenttime"  # HTCondor's old name for time(), which looks like an attribute
 
-_MOST_WORDS = 64  # of one text, taken as a list
-_MOST_PIECES = 12  # that are put together in pairs
+_MOST_WORDS = 64  # of one string that is read as a list
+_MOST_PIECES = 12  # that are joined in pairs
 _MOST_IN_THREES = 6
-_MOST_MEMBERS = 5  # of which every selection is tried
-_LONGEST = 300  # of texts made to have some length
+_MOST_MEMBERS = 5  # of which every subset is tried
+_LONGEST = 300  # of strings that are generated for their length
 _NUMBERS = (0, 1, 2, 10, 100, 1000, 10**6, 10**9, -1)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 _OF_PATTERNS = ("regex", "stringlistregexp")
@@ -29,75 +29,75 @@ _OF_LENGTH = ("size", "strlen", "length", "stringlistsize")
 
 @dataclass(frozen=True)
 class Variable:
-    """An attribute of the job or of the worker; `name` is in lower case, for ClassAds do not heed case."""
+    """An attribute of the job or of the worker; `name` is in lower case: names are not case-sensitive."""
 
     side: Side
     name: str
-    written: str = field(default="", compare=False)  # as HTCondor writes it, or whoever wrote the Start
+    spelling: str = field(default="", compare=False)  # as in HTCondor, or as in the Start
 
 
 def variable_of(scope: str, name: str) -> Variable:
-    """Whose attribute a name is: without a scope the worker's, if a worker has it of its own."""
+    """Return the attribute of a name; without a scope it is the worker's, if a worker has it."""
     folded = name.casefold()
     if scope == "my" or (not scope and _is_workers_own(folded)):
-        return Variable("worker", folded, spelled(MACHINE).get(folded, name))
-    return Variable("job", folded, spelled(JOB).get(folded, name))
+        return Variable("worker", folded, spellings(MACHINE).get(folded, name))
+    return Variable("job", folded, spellings(JOB).get(folded, name))
 
 
 def _is_workers_own(folded: str) -> bool:
-    """By the ad of a real one; or it may be, and is no job's."""
-    return folded in spelled(samples.WORKERS) or (
-        folded in spelled(MACHINE) and folded not in spelled(JOB) and folded != TIME
+    """Return whether workers have the attribute, according to the samples or because jobs do not."""
+    return folded in spellings(samples.WORKER_ATTRIBUTES) or (
+        folded in spellings(MACHINE) and folded not in spellings(JOB) and folded != TIME
     )
 
 
-def usual(variable: Variable) -> Any:
-    """Its value in the samples; None: not there."""
-    return (samples.JOB if variable.side == "job" else samples.WORKER).get(variable.written)
+def sample_value(variable: Variable) -> Any:
+    """Return its value in the samples; None if it is missing there."""
+    return (samples.JOB if variable.side == "job" else samples.WORKER).get(variable.spelling)
 
 
-def example(variable: Variable) -> Any:
-    """A value of its type, if we know that; None if not."""
-    some = samples.SOME_JOBS if variable.side == "job" else samples.SOME_WORKERS
-    have = usual(variable)
-    return some.get(variable.written) if have is None else have
+def example_value(variable: Variable) -> Any:
+    """Return a value of its type; None if the type is unknown."""
+    some = samples.OPTIONAL_JOB if variable.side == "job" else samples.OPTIONAL_WORKER
+    have = sample_value(variable)
+    return some.get(variable.spelling) if have is None else have
 
 
-def is_free(variable: Variable) -> bool:
-    """May it be otherwise than in the samples?"""
-    if isinstance(usual(variable), Expression) or variable.name == TIME:
+def may_vary(variable: Variable) -> bool:
+    """Return whether the search may change the attribute."""
+    if isinstance(sample_value(variable), Expression) or variable.name == TIME:
         return False
-    if not variable.written.isidentifier():  # a text in the wrong quotes; nobody has such an attribute
+    if not variable.spelling.isidentifier():  # a string in single quotes; no ad has such an attribute
         return False
-    always = samples.ALWAYS_SO if variable.side == "worker" else ("MyType", "TargetType")
-    return variable.written not in always
+    always = samples.CONSTANT_WORKER if variable.side == "worker" else ("MyType", "TargetType")
+    return variable.spelling not in always
 
 
-def pool(
-    variable: Variable, wished: Iterable[Node], unwished: Iterable[Node], equal: Sequence[Any]
+def candidates(
+    variable: Variable, wanted: Iterable[Node], unwanted: Iterable[Node], equal: Sequence[Any]
 ) -> tuple[Any, ...]:
-    """All values worth trying, the most usual ones first.
+    """Return the values to try, the most common ones first.
 
-    `wished` are the conditions on it that are to be true, `unwished` the others. `equal` are values for
-    which two sides of a comparison are equal.
+    `wanted` are the conditions on the attribute that should be true, `unwanted` the others. `equal` are
+    values for which both sides of a comparison are equal.
     """
     found = list(_common(variable))
-    ours, others = [_clues(leaf) for leaf in wished], [_clues(leaf) for leaf in unwished]
-    clues = [*ours, *others]
-    found += _around(number for clue in clues for number in clue.numbers)
+    ours, others = [_literals(leaf) for leaf in wanted], [_literals(leaf) for leaf in unwanted]
+    all_literals = [*ours, *others]
+    found += _around(number for literals in all_literals for number in literals.numbers)
     found += [*_around(one for one in equal if _is_number(one)), *equal]
     found += _between([one for one in found if _is_number(one)])
-    found += [text for clue in clues for text in _of_texts(clue)]
+    found += [text for literals in all_literals for text in _of_texts(literals)]
     found += _lists(_members(ours), _members(others))
-    found += _together(piece for clue in clues for piece in clue.pieces)
-    found += [text + "x" for clue in clues for text in clue.texts]
+    found += _together(piece for literals in all_literals for piece in literals.pieces)
+    found += [text + "x" for literals in all_literals for text in literals.texts]
     found += [True, False, "x", *_NUMBERS]
-    return tuple(_distinct(one for one in found if _fits(one, example(variable))))
+    return tuple(_distinct(one for one in found if _fits(one, example_value(variable))))
 
 
 @dataclass(frozen=True)
-class _Clues:
-    """What stands in one condition: its texts, numbers, and texts that its patterns are found in."""
+class _Literals:
+    """The strings and numbers of a condition, strings that match its patterns, and its function calls."""
 
     texts: tuple[str, ...]
     numbers: tuple[float, ...]
@@ -109,7 +109,7 @@ class _Clues:
         return any(word in call for call in self.calls for word in ("list", "member", "any", "all"))
 
 
-def _clues(leaf: Node) -> _Clues:
+def _literals(leaf: Node) -> _Literals:
     inside = list(nodes(leaf))
     calls = frozenset(one.word for one in inside if one.kind == "call")
     values = [one.word for one in inside if one.kind == "value"]
@@ -118,18 +118,18 @@ def _clues(leaf: Node) -> _Clues:
     pieces = texts if calls else ()
     if any(call.startswith(_OF_PATTERNS) for call in calls):
         pieces = tuple(made for text in texts for made in patterns.examples(text))
-    return _Clues(texts, numbers, pieces, calls)
+    return _Literals(texts, numbers, pieces, calls)
 
 
 def _common(variable: Variable) -> Iterator[Any]:
-    """As in the sample, as in others, and without it if there are such ads."""
-    yield usual(variable)
-    if (known := example(variable)) is not None:
+    """Yield the value in the sample, and one of another ad if there is one."""
+    yield sample_value(variable)
+    if (known := example_value(variable)) is not None:
         yield known
 
 
 def _around(numbers: Iterable[float]) -> Iterator[float]:
-    """Each number and its neighbours; whole ones first, which every attribute of numbers can have."""
+    """Yield each number and its neighbours; integers first, which every numeric attribute can have."""
     for one in numbers:
         for number in (one, -one):
             yield from (int(number) + more for more in (0, 1, -1))
@@ -142,17 +142,17 @@ def _between(numbers: Sequence[float]) -> list[Any]:
     return [*(int(half) for half in halves), *halves]
 
 
-def _of_texts(clue: _Clues) -> Iterator[str]:
-    for text in clue.texts:
+def _of_texts(literals: _Literals) -> Iterator[str]:
+    for text in literals.texts:
         yield text
         words = text.replace(",", " ").split()
         yield from words[:_MOST_WORDS]
-    for piece in clue.pieces:
+    for piece in literals.pieces:
         yield from (piece, piece + "x", "x" + piece, "x" + piece + "x")
-    if clue.calls:
-        yield from (str(int(number) + more) for number in clue.numbers for more in (0, 1, -1))
-    if any(call.startswith(_OF_LENGTH) for call in clue.calls):
-        for number in clue.numbers:
+    if literals.calls:
+        yield from (str(int(number) + more) for number in literals.numbers for more in (0, 1, -1))
+    if any(call.startswith(_OF_LENGTH) for call in literals.calls):
+        for number in literals.numbers:
             for length in (int(number), int(number) + 1, int(number) - 1):
                 if 0 <= length <= _LONGEST:
                     yield "x" * length
@@ -160,22 +160,24 @@ def _of_texts(clue: _Clues) -> Iterator[str]:
 
 
 def _together(pieces: Iterable[str]) -> Iterator[str]:
-    """For a text that has to please two or three conditions at once, or one with two texts."""
+    """Yield joined strings, which may match two or three conditions at once."""
     several = list(dict.fromkeys(pieces))[:_MOST_PIECES]
     for first, second in permutations(several, 2):
         yield first + second
     yield from ("".join(three) for three in permutations(several[:_MOST_IN_THREES], 3))
 
 
-def _members(clues: Iterable[_Clues]) -> list[str]:
-    return list(dict.fromkeys(text for clue in clues if clue.lists for text in clue.texts))
+def _members(all_literals: Iterable[_Literals]) -> list[str]:
+    return list(
+        dict.fromkeys(text for literals in all_literals if literals.lists for text in literals.texts)
+    )
 
 
-def _lists(wished: Sequence[str], unwished: Sequence[str]) -> Iterator[Any]:
-    """Both as HTCondor's string lists and as lists; every selection of a few, else the most likely."""
-    several = list(dict.fromkeys((*wished, *unwished)))
-    wanted = [one for one in wished if one not in unwished]
-    chosen: list[Sequence[str]] = [some for some in (wanted, wished, several) if some]
+def _lists(wanted: Sequence[str], unwanted: Sequence[str]) -> Iterator[Any]:
+    """Yield string lists and ClassAd lists: every subset of a few members, else the most likely ones."""
+    several = list(dict.fromkeys((*wanted, *unwanted)))
+    wanted = [one for one in wanted if one not in unwanted]
+    chosen: list[Sequence[str]] = [some for some in (wanted, wanted, several) if some]
     if len(several) <= _MOST_MEMBERS:
         chosen += [some for n in range(1, len(several) + 1) for some in combinations(several, n)]
     else:
@@ -186,7 +188,7 @@ def _lists(wished: Sequence[str], unwished: Sequence[str]) -> Iterator[Any]:
 
 
 def _fits(value: Any, like: Any) -> bool:
-    """Of the type that the attribute is known to have; a whole number where all are whole."""
+    """Return whether the value has the type of `like`; an integer fits a real, not vice versa."""
     if value is None or like is None:
         return True
     if isinstance(like, bool) or isinstance(value, bool):
@@ -201,7 +203,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _distinct(values: Iterable[Any]) -> Iterator[Any]:
-    """Python takes True for 1 and 1.0; ClassAds do not."""
+    """Yield each value once. True, 1 and 1.0 are equal in Python, but not in ClassAds."""
     seen: set[tuple[type, str]] = set()
     for value in values:
         if (key := (type(value), repr(value))) not in seen:
@@ -210,7 +212,7 @@ def _distinct(values: Iterable[Any]) -> Iterator[Any]:
 
 
 def _plain(word: str) -> str:
-    """What a text in quotes stands for; rare escapes are left to chance."""
+    """Return the value of a string literal; rare escapes are not supported."""
     return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), word[1:-1])
 
 
@@ -218,20 +220,20 @@ def _number(word: str) -> float:
     return int(word) if word.isdigit() else float(word)
 
 
-def shown(value: Any) -> str:
-    """As one writes it in an expression."""
+def literal(value: Any) -> str:
+    """Format a value as a ClassAd literal."""
     if value is None:
         return "undefined"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return "{" + ", ".join(shown(one) for one in value) + "}"
+        return "{" + ", ".join(literal(one) for one in value) + "}"
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return str(value)
 
 
-def described(values: Mapping[str, Any]) -> str:
-    """A JobPrio of 1, …: "JobPrio 1 and no ProjectName"."""
-    rows = [f"no {name}" if value is None else f"{name} {shown(value)}" for name, value in values.items()]
+def describe(values: Mapping[str, Any]) -> str:
+    """Describe attributes in words, for example "JobPrio 1 and no ProjectName"."""
+    rows = [f"no {name}" if value is None else f"{name} {literal(value)}" for name, value in values.items()]
     return " and ".join(filter(None, [", ".join(rows[:-1]), rows[-1]])) if rows else ""

@@ -1,8 +1,8 @@
-"""Where a job without some attribute is taken, or not, against what one reads.
+"""Find jobs without some attribute for which a Start may not do what its author expects.
 
-UNDEFINED is not true, so that of `A == "x"` nothing need be said. But its opposite is not true
-either: `A != "x"` does not take a job without A. And `=!=` takes it, for to it UNDEFINED is a value like
-others. Both are told only if there is such a job: found, and decided by HTCondor's library.
+`A == "x"` is UNDEFINED for a job without A, which is not accepted, as expected. `A != "x"` is UNDEFINED as
+well, so it does not accept the job either; `A =!= "x"` does accept it. Both are reported only if the search
+finds such a job and HTCondor's library confirms it.
 """
 
 from __future__ import annotations
@@ -14,73 +14,77 @@ from typing import Literal
 from bakery.userdata.matchmaking import language
 from bakery.userdata.matchmaking.fitting import Search, found
 from bakery.userdata.matchmaking.language import Node, Reference, nodes
-from bakery.userdata.matchmaking.matching import Pair, parsed, takes
-from bakery.userdata.matchmaking.suggestions import Variable, usual, variable_of
+from bakery.userdata.matchmaking.matching import Pair, accepts, parse
+from bakery.userdata.matchmaking.suggestions import Variable, sample_value, variable_of
 
-_MOST = 6  # attributes that are looked into
-_PATIENCE = 500  # evaluations for each
+_MOST = 6  # attributes to check
+_MAX_EVALUATIONS = 500  # evaluations for each
 _EXPLICIT = ("undefined", "error", "true", "false")
 _UNEQUAL, _SAME, _NOT_SAME = "!=", "=?=", "=!="
-Sort = Literal["left", "taken"]
+Outcome = Literal["rejected", "accepted"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A job without this attribute, which is taken or not because of this part of the Start."""
+    """A job without this attribute, which the Start accepts or not because of this part."""
 
     attribute: Reference
     part: str
-    taken: bool
-    value: str  # what the part is for it, in a Start's words
+    accepted: bool
+    value: str  # of the part for this job, as a ClassAd literal
     job: Pair
 
 
 @dataclass(frozen=True)
-class _Spot:
-    """A condition on attributes that a job may lack; `negated`: it stands under an odd number of !."""
+class _Condition:
+    """A condition on attributes that a job may lack; `negated`: below an odd number of !."""
 
     node: Node
     negated: bool
 
     @property
-    def sort(self) -> Sort:
-        return "taken" if self.node.word in (_SAME, _NOT_SAME) else "left"
+    def outcome(self) -> Outcome:
+        return "accepted" if self.node.word in (_SAME, _NOT_SAME) else "rejected"
 
 
 def cases(text: str) -> Iterator[Case]:
-    """At most one for each attribute of the job and each of the two ways."""
-    spots = list(_spots(language.tree(text), negated=False))
-    named = [name for spot in spots for name in _lacking(spot.node)]
+    """Yield at most one accepted and one rejected case for each attribute of the job."""
+    conditions = list(_conditions(language.tree(text), negated=False))
+    named = [name for condition in conditions for name in _lacking(condition.node)]
     for name in list(dict.fromkeys(named))[:_MOST]:
-        for sort in ("left", "taken"):
-            ours = [spot for spot in spots if spot.sort == sort and name in _lacking(spot.node)]
+        for outcome in ("rejected", "accepted"):
+            ours = [
+                condition
+                for condition in conditions
+                if condition.outcome == outcome and name in _lacking(condition.node)
+            ]
             yield from _case(text, name, ours)
 
 
-def _case(text: str, name: Variable, spots: Sequence[_Spot]) -> Iterator[Case]:
-    if not spots:
+def _case(text: str, name: Variable, conditions: Sequence[_Condition]) -> Iterator[Case]:
+    if not conditions:
         return
-    written = _as_written(spots[0].node, name)
-    other = _otherwise(text, spots, written)
-    taken = spots[0].sort == "taken"
-    this, that = (text, other) if taken else (other, text)
-    for pair in found(Search(this, {name: None}, apart=True, patience=_PATIENCE)):
-        if not takes(parsed(that), pair):
-            part = text[spots[0].node.start : spots[0].node.end]
-            value = str(not spots[0].negated).lower() if taken else "UNDEFINED"
-            yield Case(written, part, taken, value, pair)
+    written = _as_written(conditions[0].node, name)
+    other = _inverted_start(text, conditions, written)
+    accepted = conditions[0].outcome == "accepted"
+    this, that = (text, other) if accepted else (other, text)
+    for pair in found(Search(this, {name: None}, apart=True, max_evaluations=_MAX_EVALUATIONS)):
+        if not accepts(parse(that), pair):
+            part = text[conditions[0].node.start : conditions[0].node.end]
+            value = str(not conditions[0].negated).lower() if accepted else "UNDEFINED"
+            yield Case(written, part, accepted, value, pair)
             return
 
 
-def _spots(node: Node, *, negated: bool) -> Iterator[_Spot]:
+def _conditions(node: Node, *, negated: bool) -> Iterator[_Condition]:
     if node.kind == "operation" and node.word in ("&&", "||", "!"):
         for part in node.parts:
-            yield from _spots(part, negated=negated != (node.word == "!"))
+            yield from _conditions(part, negated=negated != (node.word == "!"))
     elif node.kind == "operation" and node.word == "?":
         for part in node.parts[1:]:
-            yield from _spots(part, negated=negated)
+            yield from _conditions(part, negated=negated)
     elif _is_one(node, negated):
-        yield _Spot(node, negated)
+        yield _Condition(node, negated)
 
 
 def _is_one(node: Node, negated: bool) -> bool:
@@ -91,9 +95,9 @@ def _is_one(node: Node, negated: bool) -> bool:
 
 
 def _lacking(node: Node) -> tuple[Variable, ...]:
-    """What it names that some jobs do not have."""
+    """Return the attributes in the condition that some jobs do not have."""
     named = (variable_of(one.scope, one.word) for one in nodes(node) if one.kind == "name")
-    return tuple(dict.fromkeys(one for one in named if one.side == "job" and usual(one) is None))
+    return tuple(dict.fromkeys(one for one in named if one.side == "job" and sample_value(one) is None))
 
 
 def _as_written(node: Node, name: Variable) -> Reference:
@@ -102,15 +106,23 @@ def _as_written(node: Node, name: Variable) -> Reference:
     return Reference(found.scope, found.word)
 
 
-def _otherwise(text: str, spots: Sequence[_Spot], name: Reference) -> str:
-    """The same Start, if a job without the attribute were treated the other way."""
-    for spot in sorted(spots, key=lambda one: -one.node.start):
-        part = text[spot.node.start : spot.node.end]
-        text = text[: spot.node.start] + f"({_turned(spot, part, name)})" + text[spot.node.end :]
+def _inverted_start(text: str, conditions: Sequence[_Condition], name: Reference) -> str:
+    """Return the Start that treats a job without the attribute the opposite way."""
+    for condition in sorted(conditions, key=lambda one: -one.node.start):
+        part = text[condition.node.start : condition.node.end]
+        text = (
+            text[: condition.node.start]
+            + f"({_inverted(condition, part, name)})"
+            + text[condition.node.end :]
+        )
     return text
 
 
-def _turned(spot: _Spot, part: str, name: Reference) -> str:
-    if spot.sort == "taken":
-        return f"{name} =?= undefined || ({part})" if spot.negated else f"{name} =!= undefined && ({part})"
-    return f"({part}) =?= true" if spot.negated else f"({part}) =?= undefined || ({part})"
+def _inverted(condition: _Condition, part: str, name: Reference) -> str:
+    if condition.outcome == "accepted":
+        return (
+            f"{name} =?= undefined || ({part})"
+            if condition.negated
+            else f"{name} =!= undefined && ({part})"
+        )
+    return f"({part}) =?= true" if condition.negated else f"({part}) =?= undefined || ({part})"

@@ -53,7 +53,7 @@ class SampleJobs:
     @property
     def start(self) -> str:
         """The Start expression of the worker's file, as the guest runtime reads it."""
-        return guest.wanted(conf_text(self.conf).encode(), self.conf.kind)
+        return guest.job_requirements(conf_text(self.conf).encode(), self.conf.kind)
 
 
 def worker_kind(root: Path) -> str:

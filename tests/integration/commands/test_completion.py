@@ -79,7 +79,7 @@ CASES: list[tuple[str, set[str]]] = [
     ("worker-bakery userdata --cloud ", set(CLOUDS)),
     ("gen-userdata --cloud ", set(CLOUDS)),
     ("gen-userdata --format ", {"script", "cloud-config", "mime", "conf"}),
-    ("worker-bakery userdata --pool ", set(pools.names(pools.shipped()))),
+    ("worker-bakery userdata --pool ", set(pools.names(pools.built_in()))),
     ("worker-bakery userdata --allow expired", {"expired-token"}),
     ("worker-bakery userdata --on-idle ", {"poweroff", "stop", "none"}),
     ("worker-bakery bake --arch ", {"x86_64", "aarch64"}),

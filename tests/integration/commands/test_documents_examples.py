@@ -18,7 +18,7 @@ from tests.documents import PAGES, Block, name
 from tests.integration.userdata.test_userdata_check import BAD, NOW
 from tools.reference.markdown import texts
 
-POOL = pools.shipped()[0]
+POOL = pools.built_in()[0]
 SCOPES = ("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ")
 MONTH = 30 * 86400
 

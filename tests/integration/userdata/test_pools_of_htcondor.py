@@ -47,7 +47,7 @@ def asked(root: Path, tmp_path: Path, *options: str) -> tuple[list[str], str]:
     token.chmod(0o600)
     made = command("gen-userdata", "--token-file", str(token), "--project", "TG-ABC123", *options)
     assert made.status == 0, made.err
-    (root / "etc/osg-worker.conf").write_text(rendering.carried(made.out))
+    (root / "etc/osg-worker.conf").write_text(rendering.extract_conf(made.out))
     inside = ["unshare", "--uts", "sh", "-ec", 'hostname localhost; exec chroot "$@"', "x", str(root)]
     call([*inside, "python3", "-c", CONFIGURE], seconds=300)
     return call([*inside, "condor_config_val", *NAMES], seconds=120).stdout.splitlines(), made.err

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bakery.userdata import guest
-from bakery.userdata.rendering import WorkerConf, carried, conf_text, render
+from bakery.userdata.rendering import WorkerConf, conf_text, extract_conf, render
 from provisioner.errors import BadInput
 from provisioner.process.run import call
 
@@ -79,6 +79,6 @@ def test_values_arrive_unchanged_or_are_refused(tmp_path: Path) -> None:
 
 def check(conf: WorkerConf, values: tuple[str, ...]) -> None:
     for form in ("script", "cloud-config", "conf"):
-        read = guest.read(carried(render(conf, form)).encode(), "prominence")
+        read = guest.read(extract_conf(render(conf, form)).encode(), "prominence")
         assert (read.problems, read.warnings) == ((), ())
         assert tuple(read.values[name] for name in (*PLACES, "JobId")) == values

@@ -1,4 +1,4 @@
-"""A Start means the same to HTCondor's library alone and with all that its daemons add to it."""
+"""HTCondor's library alone evaluates a Start as with the functions of its daemons."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 
 from bakery.userdata.matchmaking import fitting, samples
 from bakery.userdata.matchmaking.fitting import Search
-from bakery.userdata.matchmaking.matching import PLAIN, Pair, answer, parsed
-from bakery.userdata.matchmaking.suggestions import shown
+from bakery.userdata.matchmaking.matching import SAMPLES, Pair, answer, parse
+from bakery.userdata.matchmaking.suggestions import literal
 from provisioner.process.run import call, sandbox_argv
 
-# Those that say whose each attribute is are judged without htcondor2; those that do not, with it.
+# Expressions with a scope for each attribute are evaluated without htcondor2, the others with it.
 SCOPED = [
     'TARGET.ProjectName == "TG-A"',
     'TARGET.ProjectName != "TG-A" || TARGET.JobPrio >= 0',
@@ -36,44 +36,44 @@ UNSCOPED = [
     'stringListMember("MySite", TARGET.DESIRED_Sites)',
     'Owner == "somebody"',
 ]
-JUDGED = """\
+EVALUATE = """\
 import json, sys
-from bakery.launch.matchmaking.matching import answer, parsed
-answers = [answer(parsed(text)) for text in json.loads(sys.argv[1])]
+from bakery.userdata.matchmaking.matching import answer, parse
+answers = [answer(parse(text)) for text in json.loads(sys.argv[1])]
 print(json.dumps([answers, "htcondor2" in sys.modules]))
 """
 
 
-def judged(texts: list[str], before: str = "") -> tuple[list[str], bool]:
-    """Their answers by a Python of their own, and whether that has loaded what daemons know."""
-    script = call([sys.executable, "-P", "-c", before + JUDGED, json.dumps(texts)]).stdout
+def evaluated(texts: list[str], before: str = "") -> tuple[list[str], bool]:
+    """Evaluate in a new Python. Return the answers, and whether it loaded htcondor2."""
+    script = call([sys.executable, "-P", "-c", before + EVALUATE, json.dumps(texts)]).stdout
     answers, loaded = json.loads(script)
     return answers, loaded
 
 
-def test_the_library_alone_says_what_daemons_say() -> None:
-    alone, loaded = judged(SCOPED)
+def test_the_library_alone_answers_as_daemons_do() -> None:
+    alone, loaded = evaluated(SCOPED)
     assert not loaded
-    assert (alone, True) == judged(SCOPED, "import htcondor2\n")
+    assert (alone, True) == evaluated(SCOPED, "import htcondor2\n")
     assert set(alone) == {"yes", "no", "undefined", "error"}
 
 
 @pytest.mark.parametrize("text", UNSCOPED)
-def test_what_only_daemons_know_is_loaded_by_itself(text: str) -> None:
-    assert judged([text]) == judged([text], "import htcondor2\n")
-    assert judged([text])[1]
+def test_the_functions_of_daemons_are_loaded_when_needed(text: str) -> None:
+    assert evaluated([text]) == evaluated([text], "import htcondor2\n")
+    assert evaluated([text])[1]
 
 
-# Of the image's HTCondor, which is older than the library here; $1 is the image's root, read-only.
-ASKED = """\
+# With the HTCondor of the image, which is older than this library; $1 is the root of the image, read-only.
+SCRIPT = """\
 set -e
 mount -t tmpfs tmpfs "$1/tmp"
 printf %s "$2" >"$1/tmp/worker.ad"
 printf %s "$3" >"$1/tmp/job.ad"
 chroot "$1" classad_eval -my-file /tmp/worker.ad -target-file /tmp/job.ad "$4" | tail -n 1
 """
-SAID = {"true": "yes", "false": "no", "undefined": "undefined", "error": "error"}
-JUDGED_BY_BOTH = [
+ANSWERS = {"true": "yes", "false": "no", "undefined": "undefined", "error": "error"}
+EVALUATED_BY_BOTH = [
     *(text for text in SCOPED if text != "MY.Owner"),
     *UNSCOPED,
     "TARGET.SingularityImage isnt undefined && TARGET.RequestCpus > 3",
@@ -86,21 +86,21 @@ JUDGED_BY_BOTH = [
 
 def ad(values: Mapping[str, Any]) -> str:
     rows = {
-        name: one.text if isinstance(one, samples.Expression) else shown(one)
+        name: one.text if isinstance(one, samples.Expression) else literal(one)
         for name, one in values.items()
         if one is not None
     }
     return "[ " + "; ".join(f"{name} = {text}" for name, text in rows.items()) + " ]"
 
 
-def said_by_the_image(root: Path, text: str, pair: Pair) -> str:
+def answer_of_the_image(root: Path, text: str, pair: Pair) -> str:
     ads = [ad({**samples.WORKER, **pair.worker}), ad({**samples.JOB, **pair.job})]
-    ended = call(sandbox_argv(["sh", "-c", ASKED, "sh", str(root), *ads, text]))
-    return SAID[ended.stdout.strip()]
+    ended = call(sandbox_argv(["sh", "-c", SCRIPT, "sh", str(root), *ads, text]))
+    return ANSWERS[ended.stdout.strip()]
 
 
-@pytest.mark.parametrize("text", JUDGED_BY_BOTH)
-def test_the_htcondor_of_the_image_judges_likewise(text: str, image_root: Path) -> None:
-    assert said_by_the_image(image_root, text, PLAIN) == answer(parsed(text))
+@pytest.mark.parametrize("text", EVALUATED_BY_BOTH)
+def test_the_htcondor_of_the_image_answers_alike(text: str, image_root: Path) -> None:
+    assert answer_of_the_image(image_root, text, SAMPLES) == answer(parse(text))
     if pair := fitting.first(Search(text)):
-        assert said_by_the_image(image_root, text, pair) == "yes"
+        assert answer_of_the_image(image_root, text, pair) == "yes"

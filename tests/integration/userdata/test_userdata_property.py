@@ -44,10 +44,10 @@ FIELDS = (
     "Start",
     "WorkerGroupName",
     "--group-name",
-    "name of a project",
+    "not a valid project name",
     *rendering.setting_keys(),
 )
-OWN = multipart.included("own.yaml", b"#cloud-config\nwrite_files: []\nruncmd: [':']\n")
+OWN = multipart.parse_include("own.yaml", b"#cloud-config\nwrite_files: []\nruncmd: [':']\n")
 
 FRAGMENTS = [
     "'", '"', "`", "$", "\\", "\\\\", '\\"', "$(touch /ran)", "`touch /ran`", "${IFS}",
@@ -266,12 +266,12 @@ def test_no_value_breaks_user_data(worker: Worker) -> None:
 
 
 def delimiter_in_the_text(text: str) -> str:
-    return text.replace("EOF", rendering.carried(text).split("\n")[0])
+    return text.replace("EOF", rendering.extract_conf(text).split("\n")[0])
 
 
 def in_single_quotes(text: str) -> str:
     """YAML in which a line break is written as two, and a quote in a value is not doubled."""
-    lines = rendering.carried(text).splitlines()
+    lines = rendering.extract_conf(text).splitlines()
     content = "\n\n      ".join(lines)
     return re.sub(r"(?s)content: \|\n.*", lambda _: f"content: '{content}'\n", text)
 

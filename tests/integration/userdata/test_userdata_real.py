@@ -1,6 +1,6 @@
-"""What is generated, run by the programs that will run it: bash, cloud-init, the kernel's isofs.
+"""Generated user-data in the programs that read it: bash, cloud-init, the isofs of the kernel.
 
-The file under /etc is written for real, in a mount namespace whose /etc is an empty tmpfs.
+The file under /etc is written in a mount namespace whose /etc is an empty tmpfs.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def run_as_cloud_init_does(script: str, tmp_path: Path, *, before: bool = False) -> Path:
-    """Run the user-data as root; the folder that /etc then was."""
+    """Run the user-data as root. Return a copy of the resulting /etc."""
     program, etc = tmp_path / "part-001", tmp_path / "etc"
     program.write_text(script, "utf-8")
     program.chmod(0o700)
@@ -63,7 +63,7 @@ def run_as_cloud_init_does(script: str, tmp_path: Path, *, before: bool = False)
 
 @pytest.mark.parametrize("before", [False, True])
 @pytest.mark.parametrize("name", NAMES)
-def test_bash_writes_the_file_exactly_and_privately(name: str, before: bool, tmp_path: Path) -> None:
+def test_bash_writes_the_exact_file_with_mode_0600(name: str, before: bool, tmp_path: Path) -> None:
     conf = replace(CONF, group_name=name)
     etc = run_as_cloud_init_does(render(conf, "script"), tmp_path, before=before)
     file = etc / "osg-worker.conf"
@@ -103,7 +103,9 @@ def test_the_guest_reads_the_same_values(name: str) -> None:
         {"token": "!#$%&()*+,-./:;<=>?@[\\]^_`{|}~"},
     ],
 )
-def test_what_we_accept_the_guest_accepts(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_guest_accepts_every_accepted_value(
+    change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(GUEST))
     problem_with = importlib.import_module("worker_runtime.configuration.values").problem_with
     values = parse_conf(conf_text(replace(CONF, **change)))
@@ -114,7 +116,7 @@ def test_what_we_accept_the_guest_accepts(change: dict[str, Any], monkeypatch: p
 
 
 def in_the_worker(root: Path, *argv: str) -> str:
-    """Run one of the worker's own programs in its root; what it said."""
+    """Run a program of the worker in its root. Return its output."""
     proc = 'mount -t proc proc "$0/proc"; exec chroot "$0" "$@"'
     done = call(sandbox_argv(["sh", "-ec", proc, str(root), *argv], private_network=True))
     return done.stdout + done.stderr
@@ -160,13 +162,13 @@ def seed(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_command_starts_without_what_only_rendering_needs() -> None:
+def test_the_command_starts_without_the_modules_of_rendering() -> None:
     heavy = {"yaml", "classad2", "email", "gzip", "difflib", "datetime", "pycdlib", "jwt", "rich"}
     check = f"import sys, bakery.commands.userdata; sys.exit(bool({heavy} & set(sys.modules)))"
     call([sys.executable, "-c", check], cwd=data.ROOT)
 
 
-def test_a_full_disk_and_a_reader_that_goes_away_are_errors(tmp_path: Path) -> None:
+def test_a_full_disk_and_a_closed_pipe_are_errors(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("aaabbb...\n")
     token.chmod(0o600)
@@ -182,10 +184,10 @@ def test_a_full_disk_and_a_reader_that_goes_away_are_errors(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "checked", ["""start.parsed('stringListMember("a", X)')""", 'list(start.findings("TARGET"))']
+    "checked", ["""start.parse('stringListMember("a", X)')""", 'list(start.findings("TARGET"))']
 )
-def test_checking_a_start_leaves_no_setting_for_the_tools_of_an_image(checked: str) -> None:
-    """htcondor2 sets CONDOR_CONFIG=/dev/null as it is imported, and an image has no /dev/null."""
+def test_checking_a_start_does_not_set_condor_config(checked: str) -> None:
+    """htcondor2 sets CONDOR_CONFIG=/dev/null when it is imported, and an image has no /dev/null."""
     script = (
         "import os, sys; from bakery.userdata import start;"
         f"{checked};"

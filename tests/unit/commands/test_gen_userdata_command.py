@@ -1,4 +1,4 @@
-"""gen-userdata from its command line to its exit code."""
+"""The command gen-userdata: its options, its output and its exit codes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
 
 
 def conf_of(text: str) -> dict[str, str]:
-    return rendering.parse_conf(rendering.carried(text))
+    return rendering.parse_conf(rendering.extract_conf(text))
 
 
 SUMMARY = ("start", "settings", "token_expires", "match", "condor_status")
@@ -67,15 +67,15 @@ Captured = pytest.CaptureFixture[str]
 
 def test_the_documented_call(token_file: str, capsys: Captured) -> None:
     assert main(["--token-file", token_file, *PROJECT]) == 0
-    said = capsys.readouterr()
-    assert conf_of(said.out) == {"Token": CANARY, "Start": 'TARGET.ProjectName == "TG-ABC123"'}
-    assert said.out.startswith("#!/bin/bash\n")
-    until = token.moment(EXPIRES or 0)
-    assert said.err.splitlines() == [
+    output = capsys.readouterr()
+    assert conf_of(output.out) == {"Token": CANARY, "Start": 'TARGET.ProjectName == "TG-ABC123"'}
+    assert output.out.startswith("#!/bin/bash\n")
+    until = token.format_time(EXPIRES or 0)
+    assert output.err.splitlines() == [
         "note: The worker runs jobs of project TG-ABC123.",
-        "note:   a job of project TG-ABC123: taken",
-        "note:   a job of project TG-SOMEBODY-ELSE: left alone",
-        "note:   a job of no project: left alone (UNDEFINED)",
+        "note:   a job of project TG-ABC123: would run",
+        "note:   a job of project TG-SOMEBODY-ELSE: would not run",
+        "note:   a job without a project: would not run (UNDEFINED)",
         "note: It can join the OSPool (cm-1.ospool.osg-htc.org and cm-2.ospool.osg-htc.org) until "
         f"{until}, and powers off after 25 min without a job.",
         "Next: condor_status -pool cm-1.ospool.osg-htc.org  # find the worker, once it has started",
@@ -105,9 +105,9 @@ def test_the_token_from_standard_input(
 ) -> None:
     stdin(monkeypatch, CANARY.encode() + b"\r\n")
     assert main([option, "-", "--anyone"]) == 0
-    said = capsys.readouterr()
-    assert conf_of(said.out) == {"Token": CANARY, "Start": "True"}
-    assert "note: The worker runs everybody's jobs.\n" in said.err
+    output = capsys.readouterr()
+    assert conf_of(output.out) == {"Token": CANARY, "Start": "True"}
+    assert "note: The worker runs the jobs of all users.\n" in output.err
 
 
 def test_no_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
@@ -118,9 +118,9 @@ def test_no_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: Captured) ->
 
 def test_a_token_on_the_command_line_is_warned_about(capsys: Captured) -> None:
     assert main(["--token", CANARY, *PROJECT]) == 0
-    said = capsys.readouterr()
-    assert said.err.startswith("warning: --token shows the token to all users")
-    assert CANARY not in said.err
+    output = capsys.readouterr()
+    assert output.err.startswith("warning: --token shows the token to all users")
+    assert CANARY not in output.err
 
 
 def test_a_world_readable_token_file_is_warned_about(token_file: str, capsys: Captured) -> None:
@@ -129,7 +129,7 @@ def test_a_world_readable_token_file_is_warned_about(token_file: str, capsys: Ca
     assert "All users of this machine can read" in capsys.readouterr().err
 
 
-def test_output_is_private_and_whole(token_file: str, tmp_path: Path, capsys: Captured) -> None:
+def test_the_output_file_is_private_and_replaced(token_file: str, tmp_path: Path, capsys: Captured) -> None:
     out = tmp_path / "user-data"
     out.write_text("x" * 10_000)
     out.chmod(0o666)
@@ -138,27 +138,27 @@ def test_output_is_private_and_whole(token_file: str, tmp_path: Path, capsys: Ca
         assert main(["--token-file", token_file, *PROJECT, "-o", str(out)]) == 0
     finally:
         os.umask(before)
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     assert conf_of(out.read_text())["Token"] == CANARY
-    assert said.out == ""
-    assert f"note: {out} contains the token; only its owner can read it.\n" in said.err
+    assert output.out == ""
+    assert f"note: {out} contains the token; only its owner can read it.\n" in output.err
     assert names_in(tmp_path) == ["token", "user-data"]
 
 
-def test_nothing_is_written_when_refused(token_file: str, tmp_path: Path) -> None:
+def test_nothing_is_written_after_an_error(token_file: str, tmp_path: Path) -> None:
     assert main(["--token-file", token_file, "-o", str(tmp_path / "out")]) == 2
     assert names_in(tmp_path) == ["token"]
 
 
 def test_json(token_file: str, tmp_path: Path, capsys: Captured) -> None:
     assert main(["--json", "--token-file", token_file, "--group-name", "é", *PROJECT]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said.keys() == {"format", "bytes", "user_data", "findings", *SUMMARY}
-    assert said["condor_status"].endswith("-const 'WorkerGroupName == \"é\"'")
-    assert (said["token_expires"], said["findings"]) == (EXPIRES, [])
-    assert [match["answer"] for match in said["match"]] == ["yes", "no", "undefined"]
-    assert (said["format"], said["bytes"]) == ("script", len(said["user_data"].encode()))
+    output = json.loads(capsys.readouterr().out)
+    assert output.keys() == {"format", "bytes", "user_data", "findings", *SUMMARY}
+    assert output["condor_status"].endswith("-const 'WorkerGroupName == \"é\"'")
+    assert (output["token_expires"], output["findings"]) == (EXPIRES, [])
+    assert [match["answer"] for match in output["match"]] == ["yes", "no", "undefined"]
+    assert (output["format"], output["bytes"]) == ("script", len(output["user_data"].encode()))
     out = tmp_path / "out"
     assert main(["--json", "--token", CANARY, *PROJECT, "-q", "-o", str(out)]) == 0
     captured = capsys.readouterr()
@@ -178,16 +178,16 @@ def test_verbose_and_quiet(token_file: str, tmp_path: Path, capsys: Captured) ->
 def test_the_token_from_the_environment(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setenv("WORKER_TOKEN", f"{CANARY}\n")
     assert main([*PROJECT]) == 0
-    said = capsys.readouterr()
-    assert conf_of(said.out)["Token"] == CANARY
-    assert "warning" not in said.err
-    assert CANARY not in said.err
+    output = capsys.readouterr()
+    assert conf_of(output.out)["Token"] == CANARY
+    assert "warning" not in output.err
+    assert CANARY not in output.err
     monkeypatch.setenv("WORKER_TOKEN", "")
     assert main([*PROJECT]) == 2
     assert "WORKER_TOKEN is empty" in capsys.readouterr().err
 
 
-def test_an_option_comes_before_the_environment(
+def test_an_option_takes_precedence_over_the_environment(
     token_file: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setenv("WORKER_TOKEN", "another")
@@ -195,7 +195,7 @@ def test_an_option_comes_before_the_environment(
     assert conf_of(capsys.readouterr().out)["Token"] == CANARY
 
 
-def test_a_terminal_is_asked_for_the_token(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+def test_the_token_from_a_prompt(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     asked: list[str] = []
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
 
@@ -205,35 +205,33 @@ def test_a_terminal_is_asked_for_the_token(monkeypatch: pytest.MonkeyPatch, caps
 
     monkeypatch.setattr("getpass.getpass", answer)
     assert main(["--start", "a b"]) == 2
-    assert asked == [], "a mistake is told before the token is asked for"
+    assert asked == [], "other errors are reported before the prompt for the token"
     assert main([*PROJECT]) == 0
     assert conf_of(capsys.readouterr().out)["Token"] == CANARY
     assert len(asked) == 1
 
 
-def test_without_a_token_and_a_terminal_it_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: Captured
-) -> None:
+def test_a_token_is_required_without_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     stdin(monkeypatch, b"")
     assert main([*PROJECT]) == 2
     assert "A token is required. Use --token-file FILE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", ["aaabbb...", "<token>", "xxxxx"])
-def test_the_placeholder_of_an_example_is_refused(word: str, capsys: Captured) -> None:
+def test_a_placeholder_token_is_rejected(word: str, capsys: Captured) -> None:
     assert main(["--token", word, *PROJECT]) == 2
-    said = capsys.readouterr().err
-    assert "The token is the placeholder of an example." in said
-    assert "--allow placeholder-token" in said
+    output = capsys.readouterr().err
+    assert "The token is a placeholder from an example." in output
+    assert "--allow placeholder-token" in output
     assert main(["--token", word, *PROJECT, "--allow", "placeholder-token"]) == 0
     assert conf_of(capsys.readouterr().out)["Token"] == word
 
 
-def test_findings_are_data_when_refused(token_file: str, capsys: Captured) -> None:
+def test_json_has_the_findings_of_a_failure(token_file: str, capsys: Captured) -> None:
     words = ["--json", "--token-file", token_file, "--start", "nosuch(1)", "--project", "abc123456"]
     assert main(words) == 2
-    said = capsys.readouterr()
-    found = json.loads(said.out)["findings"]
+    output = capsys.readouterr()
+    found = json.loads(output.out)["findings"]
     assert [(one["id"], one["severity"]) for one in found] == [
         ("unusual-project", "warning"),
         ("failing-start", "error"),
@@ -241,11 +239,11 @@ def test_findings_are_data_when_refused(token_file: str, capsys: Captured) -> No
     assert found[0].keys() == {"id", "severity", "message", "fix", "where"}
 
 
-def test_what_cannot_be_carried_is_data_too(token_file: str, capsys: Captured) -> None:
+def test_json_has_the_error_of_an_invalid_value(token_file: str, capsys: Captured) -> None:
     assert main(["--json", "--token-file", token_file, *PROJECT, "--group-name", f"{CANARY}\n"]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    event = json.loads(said.err)
+    output = capsys.readouterr()
+    assert output.out == ""
+    event = json.loads(output.err)
     assert (event["event"], event["class"]) == ("error", "BadInput")
     assert event["message"].startswith("WorkerGroupName has a line break")
     assert event["hint"] == "It must be one line of text without control characters."
@@ -253,12 +251,12 @@ def test_what_cannot_be_carried_is_data_too(token_file: str, capsys: Captured) -
     assert CANARY not in capsys.readouterr().err
 
 
-def test_all_about_the_worker_s_life(token_file: str, capsys: Captured) -> None:
+def test_the_options_of_the_worker_s_lifecycle(token_file: str, capsys: Captured) -> None:
     words = ["--max-hours", "48.5", "--join-minutes", "10", "--on-idle", "stop", "--idle-minutes", "0.5"]
     words += ["--set", "ExecuteDisk=no", "--set", "LoginGrace=0"]
     assert main(["--token-file", token_file, *PROJECT, *words]) == 0
-    said = capsys.readouterr()
-    assert list(conf_of(said.out).items())[2:] == [
+    output = capsys.readouterr()
+    assert list(conf_of(output.out).items())[2:] == [
         ("JoinTimeout", "600"),
         ("IdleTimeout", "30"),
         ("MaxLifetime", "174600"),
@@ -266,14 +264,14 @@ def test_all_about_the_worker_s_life(token_file: str, capsys: Captured) -> None:
         ("LoginGrace", "0"),
         ("ExecuteDisk", "no"),
     ]
-    assert "and stops HTCondor, but leaves the machine on, after 0.5 min without a job." in said.err
-    assert "It stops HTCondor 48.5 h after its boot at the latest, and it takes no job that" in said.err
+    assert "and stops HTCondor (the machine stays on) after 0.5 min without a job." in output.err
+    assert "It stops HTCondor at most 48.5 h after boot, and accepts no job that" in output.err
 
 
 @pytest.mark.parametrize("words", [["--idle-minutes", "0"], ["--on-idle", "none"]])
-def test_a_worker_that_stays_is_said(words: list[str], token_file: str, capsys: Captured) -> None:
+def test_a_worker_that_does_not_shut_down(words: list[str], token_file: str, capsys: Captured) -> None:
     assert main(["--token-file", token_file, *PROJECT, *words]) == 0
-    assert "and stays on when it has no job." in capsys.readouterr().err
+    assert "and does not shut down when it has no job." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -282,16 +280,16 @@ def test_a_worker_that_stays_is_said(words: list[str], token_file: str, capsys: 
         (
             ["--worker-token-file", "/run/my token"],
             "TokenFile = /run/my token",
-            "the token in its own file /run/my token",
+            "the token in its file /run/my token",
         ),
         (
             ["--worker-token-command", "/bin/vault read 'a b'"],
             "TokenCommand = /bin/vault read 'a b'",
-            "the token that /bin/vault gives it",
+            "the token that /bin/vault prints",
         ),
     ],
 )
-def test_the_worker_gets_its_token_itself(
+def test_the_worker_fetches_its_token(
     words: list[str],
     line: str,
     source: str,
@@ -302,12 +300,12 @@ def test_the_worker_gets_its_token_itself(
     stdin(monkeypatch, b"")
     out = tmp_path / "out"
     assert main([*words, *PROJECT, "-o", str(out)]) == 0
-    made, said = out.read_text(), capsys.readouterr().err
+    made, output = out.read_text(), capsys.readouterr().err
     assert f"\n{line}\n" in made
     assert "Token =" not in made
-    assert "It holds a token" not in made
-    assert f"with {source}, which nobody has checked, and powers off" in said
-    assert f"{out} contains no token" in said
+    assert "contains a token:" not in made
+    assert f"with {source} (not checked), and powers off" in output
+    assert f"{out} contains no token" in output
     monkeypatch.setenv("WORKER_TOKEN", CANARY)
     assert main([*words, *PROJECT]) == 0
     said_now = capsys.readouterr()
@@ -317,12 +315,12 @@ def test_the_worker_gets_its_token_itself(
     assert json.loads(capsys.readouterr().out)["token_expires"] is None
 
 
-def test_the_worker_s_own_token_is_one(capsys: Captured) -> None:
+def test_a_token_in_the_command_for_the_token_is_rejected(capsys: Captured) -> None:
     words = ["--worker-token-command", f"/bin/echo {CANARY}", *PROJECT]
     assert main(words) == 2
-    said = capsys.readouterr().err
-    assert "--worker-token-command got a token, where others could read it." in said
-    assert CANARY not in said
+    output = capsys.readouterr().err
+    assert "--worker-token-command contains a token, which other users could read." in output
+    assert CANARY not in output
 
 
 def test_gzip_and_base64_are_the_same_each_time(token_file: str, tmp_path: Path) -> None:
@@ -336,7 +334,7 @@ def test_gzip_and_base64_are_the_same_each_time(token_file: str, tmp_path: Path)
     assert base64.b64decode(text) == zipped
 
 
-def test_a_seed_is_written_beside(token_file: str, tmp_path: Path, capsys: Captured) -> None:
+def test_seeds_are_reproducible_and_private(token_file: str, tmp_path: Path, capsys: Captured) -> None:
     words = ["--token-file", token_file, *PROJECT, "--json"]
     for number in ("1", "2"):
         seeds = ["--iso", str(tmp_path / f"iso{number}"), "--seed-dir", str(tmp_path / f"dir{number}")]
@@ -352,7 +350,7 @@ def test_a_seed_is_written_beside(token_file: str, tmp_path: Path, capsys: Captu
     assert conf_of((folder / "user-data").read_text())["Token"] == CANARY
 
 
-def test_include_makes_a_multi_part(token_file: str, tmp_path: Path, capsys: Captured) -> None:
+def test_include_creates_a_multi_part(token_file: str, tmp_path: Path, capsys: Captured) -> None:
     own = tmp_path / "own.sh"
     own.write_text("#!/bin/sh\necho hello\n")
     assert main(["--token-file", token_file, *PROJECT, "--include", str(own)]) == 0
@@ -362,86 +360,95 @@ def test_include_makes_a_multi_part(token_file: str, tmp_path: Path, capsys: Cap
     assert conf_of(made)["Token"] == CANARY
 
 
-def test_too_much_for_a_cloud(token_file: str, tmp_path: Path, capsys: Captured) -> None:
+def test_user_data_that_is_too_large_for_a_cloud(token_file: str, tmp_path: Path, capsys: Captured) -> None:
     own = tmp_path / "own.sh"
     own.write_text("#!/bin/sh\n" + "echo hello\n" * 2000)
     words = ["--token-file", token_file, *PROJECT, "--include", str(own), "--cloud", "ec2"]
     assert main(words) == 2
-    said = capsys.readouterr().err
-    assert "more than the 16384 that EC2 takes. With --gzip it has" in said
+    output = capsys.readouterr().err
+    assert "more than the limit of EC2 (16384). With --gzip it is" in output
     assert main([*words, "--gzip", "-q", "-o", str(tmp_path / "out")]) == 0
 
 
-def test_a_dash_is_standard_output(token_file: str, capsys: Captured) -> None:
+def test_a_dash_selects_standard_output(token_file: str, capsys: Captured) -> None:
     assert main(["--token-file", token_file, *PROJECT, "-o", "-"]) == 0
     assert capsys.readouterr().out.startswith("#!/bin/bash")
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
-        ([], "Whose jobs is the worker to run?"),
-        (["--anyone", *PROJECT], "Anyone's jobs, or only some?"),
-        (["--project", 'A" || "'], "is not the name of a project"),
-        (["--owner", ""], "is not the name of an owner"),
+        ([], "No jobs are selected."),
+        (["--anyone", *PROJECT], "--anyone cannot be combined with --project, --owner or --start."),
+        (["--project", 'A" || "'], "is not a valid project name"),
+        (["--owner", ""], "is not a valid owner name"),
         (["--start", ""], "Start is empty"),
         (["--start", "True\nToken = x"], "Start has a line break at position 5"),
-        (["--start", "A) || (B", *PROJECT], "closes nothing"),
+        (["--start", "A) || (B", *PROJECT], "an unmatched )"),
         ([*PROJECT, "--group-name", ""], "--group-name is empty"),
         ([*PROJECT, "--group-name", "a\nb"], "WorkerGroupName has a line break"),
-        ([*PROJECT, "--group-name", "a "], "begins or ends with a blank"),
+        ([*PROJECT, "--group-name", "a "], "begins or ends with white space"),
         ([*PROJECT, "--pool", ""], "--pool is empty"),
-        ([*PROJECT, "--pool", "cm:0"], "0 is no port"),
+        ([*PROJECT, "--pool", "cm:0"], "0 is not a valid port"),
         ([*PROJECT, "--idle-minutes", "-1"], "--idle-minutes is not a number: '-1'"),
         ([*PROJECT, "--idle-minutes", ""], "--idle-minutes is not a number: ''"),
-        ([*PROJECT, "--idle-minutes", "0.001"], "--idle-minutes must be more than 0.001"),
+        ([*PROJECT, "--idle-minutes", "0.001"], "--idle-minutes must be greater than 0.001"),
         (
             [*PROJECT, "--join-minutes", "99999999"],
             "JoinTimeout is not a whole number of seconds between 0",
         ),
-        ([*PROJECT, "--max-hours", "0"], "--max-hours must be more than 0"),
+        ([*PROJECT, "--max-hours", "0"], "--max-hours must be greater than 0"),
         ([*PROJECT, "--max-hours", "nan"], "--max-hours is not a number: 'nan'"),
         ([*PROJECT, "--max-hours", "1e3"], "--max-hours is not a number: '1e3'"),
-        ([*PROJECT, "--max-hours", "8760"], "If you mean it: --allow outlived-token."),
+        ([*PROJECT, "--max-hours", "8760"], "If this is intended, use --allow outlived-token."),
         ([*PROJECT, "--on-idle", "reboot"], "OnIdle is not one of: poweroff, stop, none"),
-        ([*PROJECT, "--set", "ExecuteDisk"], "--set wants Key=value. The keys are GpuJobsOnly, "),
+        ([*PROJECT, "--set", "ExecuteDisk"], "--set requires Key=value. The keys are GpuJobsOnly, "),
         ([*PROJECT, "--set", "ExecuteDisk="], "--set ExecuteDisk is empty"),
         ([*PROJECT, "--set", "ExecuteDisk=maybe"], "ExecuteDisk is not one of: yes, no"),
         (
             [*PROJECT, "--set", "executedisk=no"],
-            "--set does not take 'executedisk'. Did you mean ExecuteDisk?",
+            "--set does not accept the key 'executedisk'. Did you mean ExecuteDisk?",
         ),
-        ([*PROJECT, "--set", "IdleTime=1"], "--set does not take 'IdleTime'. Use --idle-minutes."),
+        (
+            [*PROJECT, "--set", "IdleTime=1"],
+            "--set does not accept the key 'IdleTime'. Use --idle-minutes.",
+        ),
         ([*PROJECT, "--set", "LoginGrace=1", "--set", "LoginGrace=2"], "--set LoginGrace is given twice"),
-        ([*PROJECT, "--set", f"Token={CANARY}"], "--set does not take 'Token'. Use --token-file."),
-        ([*PROJECT, "--set", f"{CANARY}=1"], "--set does not take '["),
-        ([*PROJECT, "--set", f"LoginGrace={CANARY}"], "--set LoginGrace got a token"),
+        (
+            [*PROJECT, "--set", f"Token={CANARY}"],
+            "--set does not accept the key 'Token'. Use --token-file.",
+        ),
+        ([*PROJECT, "--set", f"{CANARY}=1"], "--set does not accept the key '["),
+        ([*PROJECT, "--set", f"LoginGrace={CANARY}"], "--set LoginGrace contains a token"),
         ([*PROJECT, "--tokn=" + CANARY], "not recognized (--tokn)"),
         ([*PROJECT, CANARY], "not recognized."),
         ([*PROJECT, "--include", "x", "--format", "conf"], "--include requires --format mime"),
         ([*PROJECT, "--include", "/no/such/file"], "Cannot read /no/such/file"),
         ([*PROJECT, "--iso", "x", "--base64"], "Omit --base64"),
-        ([*PROJECT, "--cloud", "jetstream2", "--gzip"], "gzip does not survive. Leave away --gzip."),
-        ([*PROJECT, "--start", "True; x"], "a ; that would cut off the rest"),
-        ([*PROJECT, "--start", "a b"], "Start is no expression to HTCondor"),
-        ([*PROJECT, "--start", "nosuch(1)"], "If you mean it: --allow failing-start."),
-        (["--strict", "--start", "true"], "If you mean it: --allow accepts-everyone."),
-        (["--strict", "--project", "abc123456"], "Perhaps you mean --project TG-ABC123456."),
-        ([*PROJECT, "--trust-domain", "x"], "not by the trust domain x. Give the token of this pool."),
+        (
+            [*PROJECT, "--cloud", "jetstream2", "--gzip"],
+            "accepts text only, which gzip data is not. Omit --gzip.",
+        ),
+        ([*PROJECT, "--start", "True; x"], "a ;, which ends the expression"),
+        ([*PROJECT, "--start", "a b"], "Start is not a valid ClassAd expression"),
+        ([*PROJECT, "--start", "nosuch(1)"], "If this is intended, use --allow failing-start."),
+        (["--strict", "--start", "true"], "If this is intended, use --allow accepts-everyone."),
+        (["--strict", "--project", "abc123456"], "Did you mean --project TG-ABC123456?"),
+        ([*PROJECT, "--trust-domain", "x"], "not by the trust domain x. Use a token of this pool."),
         (["--batch", "x"], "Name a folder: -o DIR."),
         ([*PROJECT, "-o", "/dev/null"], "not a regular file"),
         ([*PROJECT, "-o", "/no/such/folder/x"], "Cannot write /no/such/folder/x"),
     ],
 )
-def test_bad_input_is_2_and_says_what(
-    words: list[str], says: str, token_file: str, capsys: Captured
+def test_invalid_input_exits_with_2_and_an_error(
+    words: list[str], message: str, token_file: str, capsys: Captured
 ) -> None:
     assert main(["--token-file", token_file, *words]) == errors.BadInput.exit_code == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("error: ")
-    assert says in said.err
-    assert CANARY not in said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("error: ")
+    assert message in output.err
+    assert CANARY not in output.err
 
 
 @pytest.mark.parametrize(
@@ -454,13 +461,13 @@ def test_bad_input_is_2_and_says_what(
         ["--token", CANARY, "--anyone=" + CANARY],
     ],
 )
-def test_bad_usage_is_2_and_keeps_the_token(words: list[str], capsys: Captured) -> None:
+def test_a_usage_error_does_not_show_the_token(words: list[str], capsys: Captured) -> None:
     with pytest.raises(SystemExit) as caught:
         main(words)
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     assert caught.value.code == 2
-    assert said.err.startswith("usage: gen-userdata")
-    assert CANARY not in said.err + said.out
+    assert output.err.startswith("usage: gen-userdata")
+    assert CANARY not in output.err + output.out
 
 
 @pytest.mark.parametrize(
@@ -472,22 +479,22 @@ def test_a_bad_token_is_not_shown(token: str, capsys: Captured) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"a b\n", b"a\nb\n", b"\xff\xfe", b"a\x00"])
-def test_a_bad_token_file_is_2(data: bytes, tmp_path: Path) -> None:
+def test_an_invalid_token_file_exits_with_2(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_bytes(data)
     assert main(["--token-file", str(path), *PROJECT]) == 2
 
 
-def test_a_token_instead_of_a_file(tmp_path: Path, capsys: Captured) -> None:
+def test_a_token_as_the_name_of_a_file_is_not_shown(tmp_path: Path, capsys: Captured) -> None:
     assert main(["--token-file", CANARY, *PROJECT]) == 2
     assert main(["--token-file", str(tmp_path / "none"), *PROJECT]) == 2
     assert main(["--token-file", str(tmp_path), *PROJECT]) == 2
     assert main(["--token-file", "/dev/zero", *PROJECT]) == 2
-    said = capsys.readouterr().err
-    assert CANARY not in said
-    assert "takes the name of a file" in said
-    assert "No such file or directory" in said
-    assert "Is a directory" in said
+    output = capsys.readouterr().err
+    assert CANARY not in output
+    assert "takes the name of a file" in output
+    assert "No such file or directory" in output
+    assert "Is a directory" in output
 
 
 def test_version_and_help(capsys: Captured) -> None:
@@ -498,7 +505,7 @@ def test_version_and_help(capsys: Captured) -> None:
         assert "gen-userdata" in capsys.readouterr().out
 
 
-def test_two_files_are_not_checked_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_accepts_one_file_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad, good = tmp_path / "bad", tmp_path / "good"
     bad.write_text("nothing\n")
     good.write_text("#cloud-config\nhostname: x\n")
@@ -508,16 +515,16 @@ def test_two_files_are_not_checked_at_once(tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize("pool", ["ospool,path-dev", "host.example.edu, ospool"])
-def test_a_pool_s_name_is_no_host_of_a_list(
+def test_a_pool_name_in_a_list_of_hosts_is_rejected(
     pool: str, token_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--token-file", token_file, *PROJECT, "--pool", pool]) == errors.BadInput.exit_code
-    said = capsys.readouterr().err
-    assert "ospool is the name of a pool" in said
-    assert "--pool ospool alone" in said
+    output = capsys.readouterr().err
+    assert "ospool is the name of a pool" in output
+    assert "--pool ospool alone" in output
 
 
-def test_two_trust_domains_are_refused(token_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_trust_domains_are_rejected(token_file: str, capsys: pytest.CaptureFixture[str]) -> None:
     both = ("--set", "TrustDomain=a.example", "--trust-domain", "b.example")
     assert main(["--token-file", token_file, *PROJECT, *both]) == errors.BadInput.exit_code
     assert "--trust-domain and --set TrustDomain=" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Many rows: all are right and written, or none is."""
+"""A batch writes the files of all rows, or none."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def test_a_file_for_each_row(token_file: str, tmp_path: Path, capsys: Captured) 
     assert main(["--batch", rows, "--token-file", token_file, "-o", str(out), "--json"]) == 0
     assert names_in(out) == ["C.sh", "Group-A.sh", "b.txt"]
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in out.iterdir())
-    said = json.loads(capsys.readouterr().out)
-    assert said == {"output": str(out), "written": 3, "warnings": {}}
-    read = rendering.parse_conf(rendering.carried((out / "b.txt").read_text()))
+    output = json.loads(capsys.readouterr().out)
+    assert output == {"output": str(out), "written": 3, "warnings": {}}
+    read = rendering.parse_conf(rendering.extract_conf((out / "b.txt").read_text()))
     assert read == {
         "WorkerGroupName": 'B "quoted" é',
         "Token": TOKEN,
@@ -67,13 +67,13 @@ def test_a_file_for_each_row(token_file: str, tmp_path: Path, capsys: Captured) 
     assert "\nStart = True\n" in (out / "C.sh").read_text()
 
 
-def test_rows_may_have_tokens_of_their_own(token_file: str, tmp_path: Path) -> None:
+def test_a_row_may_have_its_own_token(token_file: str, tmp_path: Path) -> None:
     rows = table(tmp_path, "group_name,token_file,token", f"a,{token_file},", f"b,,{TOKEN}")
     assert main(["--batch", rows, "--project", "TG-A", "-o", str(tmp_path / "out"), "-q"]) == 0
     assert names_in(tmp_path / "out") == ["a.sh", "b.sh"]
 
 
-def test_rows_may_say_how_the_worker_lives(token_file: str, tmp_path: Path) -> None:
+def test_a_row_may_set_keys_of_the_worker(token_file: str, tmp_path: Path) -> None:
     rows = table(
         tmp_path,
         "group_name,max_hours,join_minutes,on_idle,ExecuteDisk,worker_token_file,worker_token_command",
@@ -94,7 +94,7 @@ def test_rows_may_say_how_the_worker_lives(token_file: str, tmp_path: Path) -> N
     }
 
 
-def test_a_row_may_have_a_token_where_the_others_have_a_command(token_file: str, tmp_path: Path) -> None:
+def test_a_token_in_a_row_replaces_the_common_command(token_file: str, tmp_path: Path) -> None:
     rows = table(tmp_path, "group_name,token_file", f"a,{token_file}", "b,")
     words = ["--batch", rows, "--project", "TG-A", "--worker-token-command", "/bin/get", "-q"]
     assert main([*words, "-o", str(tmp_path / "out")]) == 0
@@ -104,7 +104,7 @@ def test_a_row_may_have_a_token_where_the_others_have_a_command(token_file: str,
 
 
 @pytest.mark.parametrize(
-    ("lines", "says"),
+    ("lines", "message"),
     [
         (["group_name,on_idle", "a,reboot"], "row 2: OnIdle is not one of: poweroff, stop, none"),
         (["group_name,max_hours", "a,8000"], "row 2: The token expires on"),
@@ -114,45 +114,45 @@ def test_a_row_may_have_a_token_where_the_others_have_a_command(token_file: str,
         ),
         (
             ["group_name,executedisk", "a,no"],
-            "does not know executedisk. Did you mean ExecuteDisk? The columns are",
+            "has unknown columns: executedisk. Did you mean ExecuteDisk? The columns are",
         ),
-        (["group_name", "a", "a"], "row 3: Two rows want the file a.sh."),
-        (["group_name,project", "a,TG-A", 'b,"x y$"'], "row 3: 'y$' is not the name of a project"),
-        (["group_name,start", "a,nosuch(1)"], "row 2: The Start takes no sample job"),
+        (["group_name", "a", "a"], "row 3: An earlier row also writes the file a.sh."),
+        (["group_name,project", "a,TG-A", 'b,"x y$"'], "row 3: 'y$' is not a valid project name"),
+        (["group_name,start", "a,nosuch(1)"], "row 2: The Start accepts no sample job"),
         (["group_name,idle_minutes", "a,soon"], "--idle-minutes is not a number: 'soon'"),
-        (["group_name,anyone", "a,perhaps"], "anyone is yes or no, not 'perhaps'"),
-        (["group_name,project", ",TG-A"], "row 2: The row has no name for its file."),
-        (["file", "../x"], "'../x' is no plain name of a file"),
+        (["group_name,anyone", "a,perhaps"], "The column anyone must be yes or no, not 'perhaps'"),
+        (["group_name,project", ",TG-A"], "row 2: The row has no file name."),
+        (["file", "../x"], "'../x' is not a valid file name"),
         (["group_name,token_file", "a,/no/such/file"], "row 2: Cannot read /no/such/file"),
-        (["group_name,token", "a,aaabbb..."], "row 2: The token is the placeholder of an example."),
+        (["group_name,token", "a,aaabbb..."], "row 2: The token is a placeholder from an example."),
         (
             ["grup_name", "a"],
-            "does not know grup_name. Did you mean group_name? The columns are file, token_file",
+            "has unknown columns: grup_name. Did you mean group_name? The columns are file, token_file",
         ),
-        (["group_name,group_name", "a,b"], "needs each column once"),
-        (["group_name,project", "a"], "line 2: the number of fields is wrong"),
-        (["group_name", '"a'], "is no CSV"),
+        (["group_name,group_name", "a,b"], "must name each column once"),
+        (["group_name,project", "a"], "line 2: the number of fields differs from the number of columns"),
+        (["group_name", '"a'], "is not valid CSV"),
         (["group_name"], "has no rows"),
-        ([], "needs each column once"),
+        ([], "must name each column once"),
     ],
 )
-def test_one_wrong_row_and_nothing_is_written(
-    lines: list[str], says: str, token_file: str, tmp_path: Path, capsys: Captured
+def test_nothing_is_written_if_a_row_is_invalid(
+    lines: list[str], message: str, token_file: str, tmp_path: Path, capsys: Captured
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
     words = ["--token-file", token_file, "--project", "TG-PHY", "-o", str(out)]
     assert main(["--batch", table(tmp_path, *lines), *words]) == 2
-    assert says in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert names_in(out) == []
 
 
-def test_only_the_first_mistakes_are_told(token_file: str, tmp_path: Path, capsys: Captured) -> None:
+def test_only_the_first_errors_are_listed(token_file: str, tmp_path: Path, capsys: Captured) -> None:
     rows = table(tmp_path, "group_name,project", *(f"g{number},a$" for number in range(50)))
     assert main(["--batch", rows, "--token-file", token_file, "-o", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr().err
-    assert said.count("row ") == 20
-    assert "… and 30 more" in said
+    output = capsys.readouterr().err
+    assert output.count("row ") == 20
+    assert "… and 30 more" in output
 
 
 def test_warnings_are_counted(token_file: str, tmp_path: Path, capsys: Captured) -> None:
@@ -163,6 +163,6 @@ def test_warnings_are_counted(token_file: str, tmp_path: Path, capsys: Captured)
     assert main([*words, "--strict"]) == 2
 
 
-def test_no_table(token_file: str, tmp_path: Path, capsys: Captured) -> None:
+def test_a_missing_table(token_file: str, tmp_path: Path, capsys: Captured) -> None:
     assert main(["--batch", "/no/such", "--token-file", token_file, "-o", str(tmp_path / "out")]) == 2
     assert "Cannot read /no/such" in capsys.readouterr().err

@@ -33,18 +33,18 @@ def test_kind_of(start: str, kind: str) -> None:
 
 def test_a_script_behind_empty_lines_is_not_included() -> None:
     with pytest.raises(BadInput, match="white space before its first line"):
-        multipart.included("x.sh", b"\n#!/bin/sh\n")
-    assert multipart.included("x.yaml", b"\n#cloud-config\n")[0].kind == "text/cloud-config"
+        multipart.parse_include("x.sh", b"\n#!/bin/sh\n")
+    assert multipart.parse_include("x.yaml", b"\n#cloud-config\n")[0].kind == "text/cloud-config"
 
 
 def test_a_script_that_names_mime_version_is_one_part() -> None:
-    (part,) = multipart.included("x.sh", b"#!/bin/sh\necho MIME-Version: 1.0\n")
+    (part,) = multipart.parse_include("x.sh", b"#!/bin/sh\necho MIME-Version: 1.0\n")
     assert part.kind == "text/x-shellscript"
 
 
 def test_strictly_a_warning_is_an_error_and_a_note_stays_one() -> None:
     found = [error("a", "x"), warning("b", "x"), note("c", "x")]
-    assert [one.severity for one in findings.judged(found, allowed=(), strict=True)] == [
+    assert [one.severity for one in findings.apply_policy(found, allowed=(), strict=True)] == [
         "error",
         "error",
         "note",

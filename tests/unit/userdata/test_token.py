@@ -1,4 +1,4 @@
-"""A token is read, not believed; and never shown."""
+"""Findings about a token, which never contain it."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def names(text: str, pool: str = POOL, trust_domain: str = "") -> list[tuple[str
     return [(one.id, one.severity) for one in found(text, pool, trust_domain)]
 
 
-def test_a_good_token() -> None:
+def test_a_valid_token() -> None:
     assert found(made()) == []
 
 
-def test_a_token_has_to_outlast_the_worker() -> None:
+def test_a_token_must_outlast_the_worker() -> None:
     for lifetime, ends, name in [
         (0, 3600, "expiring-token"),
         (3600, 3600, "expiring-token"),
@@ -61,7 +61,7 @@ def test_a_token_has_to_outlast_the_worker() -> None:
         assert [one.id for one in got] == ([name] if name else [])
 
 
-def test_a_token_of_our_own_making_is_good() -> None:
+def test_a_minted_token_is_valid() -> None:
     text = idtoken.mint(
         bytes(64), "k", issuer="cm", subject="a@b", scopes=["ADVERTISE_STARTD"], lifetime=10**6, now=NOW
     )
@@ -94,7 +94,7 @@ def test_a_token_of_our_own_making_is_good() -> None:
         ({"header": {"kid": ""}}, "malformed-token", "error"),
     ],
 )
-def test_what_is_wrong_has_its_name(changes: dict[str, Any], name: str, severity: str) -> None:
+def test_the_names_of_the_findings(changes: dict[str, Any], name: str, severity: str) -> None:
     assert names(made(**changes)) == [(name, severity)]
     assert name in token.NAMES
 
@@ -102,7 +102,7 @@ def test_what_is_wrong_has_its_name(changes: dict[str, Any], name: str, severity
 @pytest.mark.parametrize(
     "text", ["abc", "a.b", "a.b.c", "e30.e30", "e30.e30.", "e30.W10.c2ln", "eyJ!.e30.c2ln", "..", "é.é.é"]
 )
-def test_what_is_no_token(text: str) -> None:
+def test_a_malformed_token(text: str) -> None:
     assert names(text) == [("malformed-token", "error")]
     assert token.claims_of(text) is None
 
@@ -116,7 +116,7 @@ def test_a_placeholder(text: str) -> None:
     assert names(text) == [("placeholder-token", "error")]
 
 
-def test_the_issuer_may_be_named() -> None:
+def test_the_expected_issuer() -> None:
     assert names(made(iss="OSPool"), trust_domain="OSPool") == []
     assert names(made(), trust_domain="OSPool") == [("foreign-token", "error")]
     assert names(made(iss="cm.example"), pool="CM.example:9618") == []
@@ -124,7 +124,7 @@ def test_the_issuer_may_be_named() -> None:
 
 
 @pytest.mark.parametrize("claim", ["iss", "sub", "scope", "jti"])
-def test_claims_are_shown_harmless_and_short(claim: str) -> None:
+def test_claims_are_printed_short_and_in_ascii(claim: str) -> None:
     hostile = "condor:/\x1b[31m\n" + "x" * 500
     changes: dict[str, Any] = {claim: hostile}
     for one in found(made(**changes)):
@@ -132,6 +132,6 @@ def test_claims_are_shown_harmless_and_short(claim: str) -> None:
         assert len(str(one)) < 400
 
 
-def test_no_finding_shows_the_token() -> None:
+def test_no_finding_contains_the_token() -> None:
     text = made(exp=1, scope="condor:/READ")
     assert all(part not in str(one) for one in found(text) for part in text.split("."))

@@ -1,4 +1,4 @@
-"""Every value arrives exactly or is refused."""
+"""Every value is rendered exactly as given, or rejected."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SEED = WorkerConf(
     start='TARGET.ProjectName == "TG-NNNNNN"',
     group_name="My Test Workers",
 )
-# A good value for each of the keys that are settings.
+# A valid value for each setting.
 SETTINGS = {
     "TokenFile": "/etc/a token of 'mine'",
     "TokenCommand": "/usr/bin/vault read -field 'my token'",
@@ -88,29 +88,29 @@ ONE_LINE_ONLY = ["a\nb", "a\r", "\x00", "a\tb", "a\x1bb", "a\x85b", "a\u2028b", 
 
 @pytest.mark.parametrize("form", rendering.FORMS)
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_group_name_is_carried_exactly(name: str, form: str) -> None:
+def test_a_group_name_is_rendered_exactly(name: str, form: str) -> None:
     conf = replace(SEED, group_name=name)
-    text = rendering.carried(render(conf, form))
+    text = rendering.extract_conf(render(conf, form))
     assert text == rendering.conf_text(conf)
     assert parse_conf(text) == {"WorkerGroupName": name, "Token": conf.token, "Start": conf.start}
 
 
 @pytest.mark.parametrize("form", rendering.FORMS)
 @pytest.mark.parametrize("text", [t for t in HOSTILE if "\\" not in t])
-def test_a_start_is_carried_exactly(text: str, form: str) -> None:
+def test_a_start_is_rendered_exactly(text: str, form: str) -> None:
     start = 'TARGET.X == "{}" && \'a b\' != "$(Y)"'.format(text.replace('"', '\\"'))
     made = render(replace(SEED, start=start), form)
-    assert parse_conf(rendering.carried(made))["Start"] == start
+    assert parse_conf(rendering.extract_conf(made))["Start"] == start
 
 
 @pytest.mark.parametrize("name", [*ONE_LINE_ONLY, " a", "a ", "\u00a0a", "a\u3000"])
-def test_a_group_name_that_cannot_be_carried_is_refused(name: str) -> None:
+def test_a_group_name_that_the_file_cannot_carry_is_rejected(name: str) -> None:
     with pytest.raises(BadInput, match="WorkerGroupName"):
         replace(SEED, group_name=name)
 
 
 @pytest.mark.parametrize("start", ["", " ", "True\\", *ONE_LINE_ONLY, "True\nToken = x"])
-def test_a_start_that_cannot_be_carried_is_refused(start: str) -> None:
+def test_a_start_that_the_file_cannot_carry_is_rejected(start: str) -> None:
     with pytest.raises(BadInput, match="Start"):
         replace(SEED, start=start)
 
@@ -118,21 +118,21 @@ def test_a_start_that_cannot_be_carried_is_refused(start: str) -> None:
 @pytest.mark.parametrize(
     ("start", "why"),
     [
-        ("A) || (B", r"a \) that closes nothing at position 2"),
-        ("(A || B", r"a \( that is never closed"),
-        ("(A]", r"a \] that closes nothing"),
-        ('A == "b', 'a " that is never closed at position 6'),
-        ('A == "b\\"', 'a " that is never closed'),
-        ("A == 'b", "a ' that is never closed"),
+        ("A) || (B", r"an unmatched \) at position 2"),
+        ("(A || B", r"an unclosed \("),
+        ("(A]", r"an unmatched \]"),
+        ('A == "b', 'an unclosed " at position 6'),
+        ('A == "b\\"', 'an unclosed "'),
+        ("A == 'b", "an unclosed '"),
         ('TARGET.ProjectName = "TG-A"', "a single = .* at position 20"),
         ("A == \u201cb\u201d", "a \u201c outside of quotes"),
         ("A == \\b", "a backslash outside of quotes"),
         ("A == 1 // x", "a comment"),
         ("A == /* x */ 1", "a comment"),
-        ("True; Foo", "a ; that would cut off the rest"),
+        ("True; Foo", "a ;, which ends the expression"),
     ],
 )
-def test_a_start_that_would_not_stay_whole_in_parentheses_is_refused(start: str, why: str) -> None:
+def test_an_unbalanced_start_is_rejected(start: str, why: str) -> None:
     with pytest.raises(BadInput, match=why):
         replace(SEED, start=start)
 
@@ -140,7 +140,7 @@ def test_a_start_that_would_not_stay_whole_in_parentheses_is_refused(start: str,
 @pytest.mark.parametrize(
     "start", ['A == ") // ; \\" ("', "[a = 1; b = 2].a == {1, 2}[0]", "('a)' =?= 1) || (x)"]
 )
-def test_brackets_in_strings_and_records_are_fine(start: str) -> None:
+def test_brackets_in_strings_and_records_are_accepted(start: str) -> None:
     assert replace(SEED, start=start).start == start
 
 
@@ -156,13 +156,13 @@ def test_brackets_in_strings_and_records_are_fine(start: str) -> None:
         f'"{CANARY}"',
     ],
 )
-def test_a_bad_token_is_refused_and_not_shown(token: str) -> None:
+def test_an_invalid_token_is_rejected_and_not_shown(token: str) -> None:
     with pytest.raises(BadInput, match=r"Token has .* at position") as caught:
         replace(SEED, token=token)
     assert CANARY not in str(caught.value)
 
 
-def test_an_empty_token_is_refused() -> None:
+def test_an_empty_token_is_rejected() -> None:
     with pytest.raises(BadInput, match="Token is empty"):
         replace(SEED, token="")
 
@@ -216,7 +216,7 @@ def test_not_a_time(key: str, seconds: str) -> None:
         ("TokenCommand", "/bin/sh\n-c"),
     ],
 )
-def test_a_setting_that_cannot_be_carried_is_refused(key: str, value: str) -> None:
+def test_a_setting_that_the_file_cannot_carry_is_rejected(key: str, value: str) -> None:
     token = "" if key.startswith("Token") else SEED.token
     with pytest.raises(BadInput, match=key):
         replace(SEED, token=token, settings={key: value})
@@ -224,20 +224,20 @@ def test_a_setting_that_cannot_be_carried_is_refused(key: str, value: str) -> No
 
 @pytest.mark.parametrize("form", rendering.FORMS)
 @pytest.mark.parametrize("key", SETTINGS)
-def test_a_setting_is_carried_exactly(key: str, form: str) -> None:
+def test_a_setting_is_rendered_exactly(key: str, form: str) -> None:
     conf = replace(SEED, token="" if key.startswith("Token") else "t", settings={key: SETTINGS[key]})
     made = render(conf, form)
-    assert parse_conf(rendering.carried(made))[key] == SETTINGS[key]
-    assert ("holds a token" in made) == (bool(conf.token) and form != "conf")
+    assert parse_conf(rendering.extract_conf(made))[key] == SETTINGS[key]
+    assert ("contains a token" in made) == (bool(conf.token) and form != "conf")
 
 
 @pytest.mark.parametrize("name", ["Token", "Start", "onidle", "Reboot", "On\nIdle", ""])
-def test_there_is_no_such_setting(name: str) -> None:
+def test_an_unknown_setting_is_rejected(name: str) -> None:
     with pytest.raises(BadInput, match="There is no setting"):
         replace(SEED, settings={name: "1"})
 
 
-def test_one_token_and_no_more() -> None:
+def test_several_tokens_are_rejected() -> None:
     file, command = ({key: SETTINGS[key]} for key in ("TokenFile", "TokenCommand"))
     for settings in (file, command):
         assert replace(SEED, token="", settings=settings).settings == settings
@@ -257,34 +257,34 @@ def test_projects_and_owners_are_alternatives() -> None:
     )
 
 
-def test_conditions_narrow() -> None:
+def test_conditions_are_combined_with_and() -> None:
     assert start_expression(projects=["A"], owners=["b"], conditions=["x || y", "z"]) == (
         '(TARGET.ProjectName == "A" || TARGET.Owner == "b") && (x || y) && (z)'
     )
 
 
-def test_a_condition_alone_stands_as_given() -> None:
+def test_a_single_condition_is_not_changed() -> None:
     assert start_expression(conditions=["x || y"]) == "x || y"
 
 
 def test_a_condition_cannot_break_out_of_its_parentheses() -> None:
-    with pytest.raises(BadInput, match="closes nothing"):
+    with pytest.raises(BadInput, match="an unmatched"):
         start_expression(projects=["A"], conditions=["x) || (True"])
 
 
-def test_anyone_is_said_and_not_guessed() -> None:
+def test_all_users_must_be_selected_explicitly() -> None:
     assert start_expression(anyone=True) == "True"
-    with pytest.raises(BadInput, match="Whose jobs"):
+    with pytest.raises(BadInput, match="No jobs are selected"):
         start_expression()
-    with pytest.raises(BadInput, match="Anyone's jobs, or only some"):
+    with pytest.raises(BadInput, match="--anyone cannot be combined with"):
         start_expression(anyone=True, projects=["A"])
 
 
 @pytest.mark.parametrize("name", ["", 'A" || "', "a b", "a$", "é", "a\n", "a@b", "a'", "\u0661"])
-def test_not_the_name_of_a_project_or_owner(name: str) -> None:
-    with pytest.raises(BadInput, match="name of a project"):
+def test_an_invalid_project_or_owner_name(name: str) -> None:
+    with pytest.raises(BadInput, match="not a valid project name"):
         start_expression(projects=[name])
-    with pytest.raises(BadInput, match="name of an owner"):
+    with pytest.raises(BadInput, match="not a valid owner name"):
         start_expression(owners=[name])
 
 
@@ -300,7 +300,7 @@ def test_golden_beyond_ascii() -> None:
     assert made == (GOLDEN / "beyond-ascii.yaml").read_text("utf-8")
 
 
-def test_only_what_is_set_is_written_in_the_order_of_the_table() -> None:
+def test_the_file_has_the_keys_that_are_set_in_the_order_of_the_table() -> None:
     bare = WorkerConf(token="t", start="True", settings={"IdleTimeout": "60"})
     assert rendering.conf_text(bare) == "Token = t\nStart = True\nIdleTimeout = 60\n"
     table = [key.key for key in rendering.worker_keys() if not key.instead_of]
@@ -308,7 +308,7 @@ def test_only_what_is_set_is_written_in_the_order_of_the_table() -> None:
     assert SETTINGS.keys() == set(rendering.setting_keys())
 
 
-def test_the_script_has_the_shape_that_users_know() -> None:
+def test_the_script_has_the_documented_lines() -> None:
     lines = render(SEED, "script").splitlines()
     assert lines[0] == "#!/bin/bash"
     at = lines.index("cat >/etc/osg-worker.conf.new <<'EOF'")
@@ -321,7 +321,7 @@ def test_the_script_has_the_shape_that_users_know() -> None:
     ]
 
 
-def test_the_cloud_config_is_private_and_roots() -> None:
+def test_the_cloud_config_sets_owner_and_mode() -> None:
     made = render(replace(SEED, group_name="é"), "cloud-config")
     assert made.startswith("#cloud-config\n")
     (file,) = yaml.safe_load(made)["write_files"]
@@ -335,29 +335,29 @@ def test_the_delimiter_is_no_line_of_the_text() -> None:
     assert rendering.delimiter("a\nEOF\nEOF_\n") == "EOF__"
 
 
-def test_what_does_not_survive_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "carried", lambda _made: "something else")
+def test_user_data_that_differs_from_the_values_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "extract_conf", lambda _made: "something else")
     with pytest.raises(BakeryError, match="would not carry") as caught:
         render(replace(SEED, token=CANARY), "script")
     assert CANARY not in str(caught.value)
 
 
-def test_an_unknown_form_is_refused() -> None:
+def test_an_unknown_format_is_rejected() -> None:
     with pytest.raises(BadInput, match="script, cloud-config, mime, conf"):
         render(SEED, "pdf")
 
 
 @pytest.mark.parametrize("name", ["a$$b", "$(DOLLAR)", "a $(dollar) b"])
-def test_what_the_worker_would_refuse_is_refused_here(name: str) -> None:
-    with pytest.raises(BadInput, match=r"WorkerGroupName contains .* The worker would refuse it"):
+def test_a_value_that_the_worker_rejects_is_rejected(name: str) -> None:
+    with pytest.raises(BadInput, match=r"WorkerGroupName contains .* The worker would reject it"):
         replace(SEED, group_name=name)
     with pytest.raises(BadInput, match=r"Start has a [$] outside of a quoted text"):
         replace(SEED, start="TARGET.X == $y")
 
 
-def test_a_multi_part_carries_the_user_s_own_user_data_first() -> None:
-    own = multipart.included("dir/my own.sh", b"#!/bin/sh\necho hello\n")
-    more = multipart.included("x", "#cloud-config\npackages: [é]\n".encode())
+def test_a_multi_part_begins_with_the_included_user_data() -> None:
+    own = multipart.parse_include("dir/my own.sh", b"#!/bin/sh\necho hello\n")
+    more = multipart.parse_include("x", "#cloud-config\npackages: [é]\n".encode())
     made = render(SEED, "mime", [*own, *more])
     parts = multipart.parts_of(made.encode())
     assert [(part.kind, part.name) for part in parts] == [
@@ -372,17 +372,17 @@ def test_a_multi_part_carries_the_user_s_own_user_data_first() -> None:
 
 @pytest.mark.parametrize("data", [b"tok", b"tok\n", b"\xef\xbb\xbftok\r\n", b"# pool\n\n  tok  \n# end\n"])
 def test_a_token_file(data: bytes) -> None:
-    assert rendering.token_of(data) == "tok"
+    assert rendering.parse_token_file(data) == "tok"
 
 
 def test_a_token_file_has_one_token() -> None:
-    assert rendering.token_of(b"# none\n") == ""
+    assert rendering.parse_token_file(b"# none\n") == ""
     with pytest.raises(BadInput, match="2 tokens") as caught:
-        rendering.token_of(f"{CANARY}\n{CANARY}\n".encode())
+        rendering.parse_token_file(f"{CANARY}\n{CANARY}\n".encode())
     assert CANARY not in str(caught.value)
 
 
 @pytest.mark.parametrize("data", ["tok".encode("utf-16"), b"\xff\xfe", "tök".encode()])
-def test_a_token_file_of_another_encoding_is_refused(data: bytes) -> None:
+def test_a_token_file_in_another_encoding_is_rejected(data: bytes) -> None:
     with pytest.raises(BadInput, match="Token has"):
-        replace(SEED, token=rendering.token_of(data))
+        replace(SEED, token=rendering.parse_token_file(data))

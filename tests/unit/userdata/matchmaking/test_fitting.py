@@ -1,4 +1,4 @@
-"""The job made to fit: for every Start that a job fulfils one is found, and HTCondor's library agrees."""
+"""The search finds a job for every Start that a job fulfils, confirmed by HTCondor's library."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from bakery.userdata.matchmaking.suggestions import Variable
 PROJECT = Variable("job", "projectname", "ProjectName")
 
 
-def is_taken(text: str, pair: Pair) -> bool:
-    """By ads made anew, not by those that the search uses."""
+def accepts(text: str, pair: Pair) -> bool:
+    """Evaluate with new ads, not with those of the search."""
     ads = [classad2.ClassAd(_plain({**samples.WORKER, **pair.worker})), classad2.ClassAd()]
     ads[1].update(_plain({**samples.JOB, **pair.job}))
-    found = matching.parsed(text).eval(*ads)
+    found = matching.parse(text).eval(*ads)
     return isinstance(found, bool | int | float) and bool(found)
 
 
@@ -35,10 +35,10 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def fit(text: str) -> Pair:
+def match_of(text: str) -> Pair:
     pair = fitting.first(Search(text))
     assert pair is not None, text
-    assert is_taken(text, pair)
+    assert accepts(text, pair)
     return pair
 
 
@@ -75,12 +75,12 @@ def fit(text: str) -> Pair:
         ("ifThenElse(isUndefined(TARGET.RequestGPUs), JobPrio == 3, false)", {"JobPrio": 3}),
     ],
 )
-def test_a_job_that_fits_is_found(text: str, job: dict[str, Any]) -> None:
-    assert fit(text) == Pair(job=job)
+def test_a_matching_job_is_found(text: str, job: dict[str, Any]) -> None:
+    assert match_of(text) == Pair(job=job)
 
 
-def test_an_image_that_only_has_to_be_there_is_found() -> None:
-    pair = fit("TARGET.SingularityImage isnt undefined && TARGET.RequestCpus > 3")
+def test_any_value_of_a_required_attribute_is_found() -> None:
+    pair = match_of("TARGET.SingularityImage isnt undefined && TARGET.RequestCpus > 3")
     assert pair.job["RequestCpus"] == 4 and pair.job["SingularityImage"]
 
 
@@ -96,8 +96,8 @@ def test_an_image_that_only_has_to_be_there_is_found() -> None:
     ],
 )
 def test_a_name_without_scope_is_the_workers_if_its_ad_has_it(text: str, worker: dict[str, Any]) -> None:
-    assert fit(text).worker.items() >= worker.items()
-    assert not fit("NODE_IS_HEALTHY && TotalCpus > 16").job
+    assert match_of(text).worker.items() >= worker.items()
+    assert not match_of("NODE_IS_HEALTHY && TotalCpus > 16").job
 
 
 @pytest.mark.parametrize(
@@ -113,30 +113,30 @@ def test_a_name_without_scope_is_the_workers_if_its_ad_has_it(text: str, worker:
         'regexp(".", ProjectName) && !regexp(".", ProjectName)',
     ],
 )
-def test_where_there_is_no_such_job_none_is_found(text: str) -> None:
+def test_no_job_is_found_if_there_is_none(text: str) -> None:
     assert fitting.first(Search(text)) is None
 
 
-def test_what_is_settled_stays_so() -> None:
+def test_fixed_attributes_are_not_changed() -> None:
     text = 'TARGET.ProjectName == "a" || TARGET.JobPrio == 7'
     pair = fitting.first(Search(text, {PROJECT: "b"}))
     assert pair == Pair(job={"ProjectName": "b", "JobPrio": 7})
     assert fitting.first(Search('TARGET.ProjectName == "a"', {PROJECT: "b"})) is None
 
 
-def test_what_fits_already_is_left_as_it_is() -> None:
+def test_a_matching_attribute_is_not_changed() -> None:
     text = '(TARGET.ProjectName == "TG-A" || TARGET.Owner == "bob") && TARGET.RequestMemory > 9000'
     owner = Variable("job", "owner", "Owner")
     pair = fitting.first(Search(text, {owner: "bob"}))
     assert pair == Pair(job={"Owner": "bob", "RequestMemory": 9001})
 
 
-def test_long_starts_are_no_worry() -> None:
+def test_long_expressions() -> None:
     either = " || ".join(f'(Owner == "u{n}" && JobPrio > {n})' for n in range(300))
     both = " && ".join(f"(A{n} == 1 || B{n} == 2)" for n in range(40))
     members = ",".join(f"u{n}" for n in range(500))
     for text in (either, both, f'stringListMember(Owner, "{members}") && {both}', "!" * 30 + "True"):
-        fit(text)
+        match_of(text)
     for text in ("!" * 200 + "True", "(" * 60 + "True" + ")" * 60):
         assert fitting.first(Search(text)) in (Pair(), None)
 
@@ -156,7 +156,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Known:
-    """A condition, and what it is for the job that it was made for; always defined."""
+    """A condition and its value for the job that it was generated for; never UNDEFINED."""
 
     text: str
     holds: bool
@@ -164,7 +164,7 @@ class Known:
 
 @st.composite
 def conditions(draw: st.DrawFn, job: Mapping[str, Any]) -> Known:
-    """One comparison, membership, pattern or truth value that holds for the job, or its opposite."""
+    """Draw a condition that is true for the job, or its negation."""
     name = draw(st.sampled_from(sorted(NAMES)))
     written = draw(st.sampled_from(["TARGET." + name, "target." + name.lower(), name]))
     text = draw(_holding(name, written, job.get(name)))
@@ -216,9 +216,9 @@ def _of_text(written: str, value: str, cut: int) -> list[str]:
 
 @st.composite
 def starts(draw: st.DrawFn) -> tuple[Mapping[str, Any], str]:
-    """A job, and a Start that takes it."""
+    """Draw a job and a Start that accepts it."""
     names = draw(st.lists(st.sampled_from(sorted(NAMES)), unique=True))
-    # Those that every job has cannot be missing.
+    # Every job has these attributes.
     job = {name: draw(NAMES[name]) for name in {*names, "Owner", "JobPrio", "RequestMemory"}}
     return job, draw(_true(job, 3)).text
 
@@ -244,9 +244,9 @@ def _join(operator: str, parts: list[Known]) -> str:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(starts())
-def test_whatever_start_a_job_fulfils_a_job_is_found_for_it(made: tuple[Mapping[str, Any], str]) -> None:
+def test_a_job_is_found_for_every_start_that_a_job_fulfils(made: tuple[Mapping[str, Any], str]) -> None:
     job, text = made
-    assert is_taken(text, Pair(job=job)), "the Start is not what this test means it to be"
+    assert accepts(text, Pair(job=job)), "the generated Start does not accept the job"
     pair = fitting.first(Search(text))
     assert pair is not None
-    assert is_taken(text, pair)
+    assert accepts(text, pair)

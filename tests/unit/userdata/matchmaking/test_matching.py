@@ -1,4 +1,4 @@
-"""MY, TARGET and neither, as a startd takes them; what the samples have; texts for patterns."""
+"""Expressions are evaluated as by a startd; the samples; strings for patterns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bakery.userdata.matchmaking import matching, patterns, samples
 from bakery.userdata.matchmaking.attributes import JOB, MACHINE
-from bakery.userdata.matchmaking.matching import PLAIN, Pair
+from bakery.userdata.matchmaking.matching import SAMPLES, Pair
 
 
 @pytest.mark.parametrize(
@@ -34,28 +34,28 @@ from bakery.userdata.matchmaking.matching import PLAIN, Pair
         ("SlotWeight == Cpus", "yes"),
     ],
 )
-def test_a_startd_would_answer(text: str, answer: str) -> None:
-    assert matching.answer(matching.parsed(text), Pair(job={"Memory": 7})) == answer
+def test_evaluation_as_by_a_startd(text: str, answer: str) -> None:
+    assert matching.answer(matching.parse(text), Pair(job={"Memory": 7})) == answer
 
 
-def test_one_pair_leaves_nothing_for_the_next() -> None:
-    seen = matching.parsed("TARGET.ProjectName =?= undefined && Memory == 32000 && TARGET.JobPrio =?= 0")
+def test_the_ads_are_restored_after_each_evaluation() -> None:
+    seen = matching.parse("TARGET.ProjectName =?= undefined && Memory == 32000 && TARGET.JobPrio =?= 0")
     for pair in (
         Pair(job={"ProjectName": "x"}),
         Pair(worker={"Memory": 1}),
         Pair(job={"JobPrio": None}),
         Pair(worker={"Memory": None, "New": [1]}),
     ):
-        assert not matching.takes(seen, pair)
-        assert matching.takes(seen, PLAIN)
+        assert not matching.accepts(seen, pair)
+        assert matching.accepts(seen, SAMPLES)
 
 
-def test_nothing_is_twice_in_the_samples() -> None:
-    for lists in ((samples.WORKER, samples.SOME_WORKERS), (samples.JOB, samples.SOME_JOBS)):
+def test_the_samples_have_no_duplicate_attributes() -> None:
+    for lists in ((samples.WORKER, samples.OPTIONAL_WORKER), (samples.JOB, samples.OPTIONAL_JOB)):
         names = [name.casefold() for one in lists for name in one]
         assert len(names) == len(set(names))
-    assert set(samples.WORKER) >= samples.ALWAYS_SO
-    assert samples.WORKERS <= MACHINE and samples.JOBS <= JOB
+    assert set(samples.WORKER) >= samples.CONSTANT_WORKER
+    assert samples.WORKER_ATTRIBUTES <= MACHINE and samples.JOB_ATTRIBUTES <= JOB
 
 
 @pytest.mark.parametrize(
@@ -66,11 +66,11 @@ def test_nothing_is_twice_in_the_samples() -> None:
         "[\\w.-]+@site\\.example",
     ],
 )  # fmt: skip
-def test_a_pattern_has_examples(pattern: str) -> None:
+def test_examples_match_the_pattern(pattern: str) -> None:
     found = patterns.examples(pattern)
     assert found and all(re.search(pattern, text) for text in found)
 
 
 @given(st.text("ab|()[]{}^$*+?.\\-1,:!<>=Pd"))
-def test_no_pattern_is_too_strange(pattern: str) -> None:
+def test_examples_of_any_pattern_are_short(pattern: str) -> None:
     assert all(len(text) < 5000 for text in patterns.examples(pattern))

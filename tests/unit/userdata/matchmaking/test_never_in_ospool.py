@@ -1,4 +1,4 @@
-"""What the OSPool demands of every job, and a Start that no job there can fulfil."""
+"""The requirements of the OSPool, and a Start that no job there can fulfil."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pytest
 from bakery.userdata import ospool, start
 from bakery.userdata.matchmaking.attributes import JOB, MACHINE
 from bakery.userdata.matchmaking.language import references
-from bakery.userdata.matchmaking.matching import Pair, answer, parsed
+from bakery.userdata.matchmaking.matching import Pair, answer, parse
 
 
-def names(text: str, *, within: bool = True) -> list[str]:
-    return [one.id for one in start.findings(text, conditions=(text,), ospool=within)]
+def names(text: str, *, in_ospool: bool = True) -> list[str]:
+    return [one.id for one in start.findings(text, conditions=(text,), ospool=in_ospool)]
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,11 @@ def names(text: str, *, within: bool = True) -> list[str]:
         ('TARGET.Owner == "alice" && TARGET.ITB_Sites =?= True', "ITB_Sites"),
     ],
 )
-def test_a_start_that_never_matches_there_is_said_and_why(text: str, part: str) -> None:
+def test_a_start_that_no_job_of_the_ospool_fulfils(text: str, part: str) -> None:
     [one] = [one for one in start.findings(text, conditions=(text,), ospool=True) if "ospool" in one.id]
     assert (one.id, one.severity) == ("never-in-ospool", "warning")
     assert part in one.message
-    assert "never-in-ospool" not in names(text, within=False)
+    assert "never-in-ospool" not in names(text, in_ospool=False)
 
 
 @pytest.mark.parametrize(
@@ -44,22 +44,22 @@ def test_a_start_that_never_matches_there_is_said_and_why(text: str, part: str) 
         'HAS_avx512f =?= True && PORT_1094 && Owner == "alice" && CVMFS_sft_cern_ch_REVISION > 7',
     ],
 )
-def test_others_do_and_their_attributes_are_known(text: str) -> None:
+def test_a_start_that_jobs_of_the_ospool_fulfil(text: str) -> None:
     assert {"never-in-ospool", "unknown-attribute", "accepts-nobody"}.isdisjoint(names(text))
 
 
-def test_the_guards_parse_and_name_what_is_known() -> None:
+def test_the_guards_refer_to_known_attributes() -> None:
     assert set(ospool.guards()) == {
         "PROJECT", "DESIRED", "UNDESIRED", "LONG", "MPI", "SIF", "REGISTRY", "ITB"
     }  # fmt: skip
     for guard in ospool.guards().values():
-        parsed(guard)
+        parse(guard)
         for one in references(guard):
             assert one.name in {"my": MACHINE, "target": JOB}[one.scope], one
 
 
 @pytest.mark.parametrize(
-    ("name", "job", "worker", "taken"),
+    ("name", "job", "worker", "accepted"),
     [
         ("PROJECT", {}, {}, False),
         ("PROJECT", {"ProjectName": ""}, {}, False),
@@ -91,15 +91,15 @@ def test_the_guards_parse_and_name_what_is_known() -> None:
         ("ITB", {}, {"Is_ITB_Site": True}, False),
     ],
 )  # fmt: skip
-def test_each_guard_takes_and_leaves(
-    name: str, job: dict[str, object], worker: dict[str, object], taken: bool
+def test_each_guard_accepts_and_rejects(
+    name: str, job: dict[str, object], worker: dict[str, object], accepted: bool
 ) -> None:
-    said = answer(parsed(ospool.guards()[name]), Pair(job=job, worker=worker))
-    assert said == ("yes" if taken else "no")
+    answered = answer(parse(ospool.guards()[name]), Pair(job=job, worker=worker))
+    assert answered == ("yes" if accepted else "no")
 
 
 @pytest.mark.parametrize(
-    ("managers", "is_it"),
+    ("managers", "expected"),
     [
         ("flock.opensciencegrid.org", True),
         ("cm-1.ospool.osg-htc.org,cm-2.ospool.osg-htc.org", True),
@@ -107,5 +107,5 @@ def test_each_guard_takes_and_leaves(
         ("pool.example.org:9618", False),
     ],
 )
-def test_which_pool_it_is(managers: str, is_it: bool) -> None:
-    assert ospool.is_pool(managers) == is_it
+def test_the_production_pool_is_recognized(managers: str, expected: bool) -> None:
+    assert ospool.is_pool(managers) == expected

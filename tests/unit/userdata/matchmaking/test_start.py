@@ -1,4 +1,4 @@
-"""Whose jobs a Start takes, asked of HTCondor's own ClassAd library."""
+"""Findings about a Start, evaluated by HTCondor's ClassAd library."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ def names(text: str) -> list[str]:
 
 
 def answers(text: str, *projects: str) -> list[str]:
-    return [match.answer for match in start.dry_match(text, projects)]
+    return [match.answer for match in start.match_samples(text, projects)]
 
 
 @pytest.mark.parametrize("text", ["", "  "])
-def test_an_empty_one_is_refused(text: str) -> None:
-    with pytest.raises(BadInput, match="an empty Start takes everybody's jobs"):
-        start.parsed(text)
+def test_an_empty_start_is_rejected(text: str) -> None:
+    with pytest.raises(BadInput, match="an empty Start accepts the jobs of all users"):
+        start.parse(text)
 
 
 @pytest.mark.parametrize(
     "text",
     ["A) || (B", "True; Foo=1", "A == 1 ]", "a b", "A == 'b", 'ProjectName = "x"', "A == \u201cx\u201d"],
 )
-def test_what_does_not_parse_whole_is_refused(text: str) -> None:
-    with pytest.raises(BadInput, match="no expression to HTCondor"):
-        start.parsed(text)
+def test_an_invalid_expression_is_rejected(text: str) -> None:
+    with pytest.raises(BadInput, match="not a valid ClassAd expression"):
+        start.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_what_does_not_parse_whole_is_refused(text: str) -> None:
         ('TARGET.MyOwnFlag =?= "x"', ["unknown-attribute"]),
     ],
 )
-def test_what_is_odd_has_its_name(text: str, found: list[str]) -> None:
+def test_the_names_of_the_findings(text: str, found: list[str]) -> None:
     assert names(text) == found
     assert set(found) <= set(start.NAMES)
 
@@ -91,39 +91,39 @@ def test_what_is_odd_has_its_name(text: str, found: list[str]) -> None:
         ("TARGET.Memory > 3", "Did you mean MY.Memory?"),
         ('MY.ProjectName == "x"', "Did you mean TARGET.ProjectName?"),
         ("ProjectName == TG-ABC123", 'Write "TG-ABC123" in double quotes.'),
-        ("ProjectName == 'TG-1'", "Text stands in double quotes"),
-        ("TARGET.Zzyzx =?= 1", "only if the jobs' submitters set it"),
+        ("ProjectName == 'TG-1'", "Use double quotes for a string"),
+        ("TARGET.Zzyzx =?= 1", "unless the submit file sets it"),
     ],
 )
-def test_the_hint_says_what_was_meant(text: str, hint: str) -> None:
+def test_the_fix_suggests_the_intended_text(text: str, hint: str) -> None:
     assert hint in start.findings(text)[0].fix
 
 
 @pytest.mark.parametrize(
     ("text", "case"),
     [
-        ('TARGET.ProjectName != "TG-A"', "A job without ProjectName is not taken: "),
-        ('!(TARGET.ProjectName == "TG-A")', "A job without ProjectName is not taken: "),
-        ('!regexp("^TG-", ProjectName)', "A job without ProjectName is not taken: "),
-        ("!TARGET.WantFlocking", "A job without WantFlocking is not taken: "),
+        ('TARGET.ProjectName != "TG-A"', "A job without ProjectName is not accepted: "),
+        ('!(TARGET.ProjectName == "TG-A")', "A job without ProjectName is not accepted: "),
+        ('!regexp("^TG-", ProjectName)', "A job without ProjectName is not accepted: "),
+        ("!TARGET.WantFlocking", "A job without WantFlocking is not accepted: "),
         (
             'TARGET.Owner == "bob" || TARGET.ProjectName != "TG-A"',
-            "A job without ProjectName is not taken: ",
+            "A job without ProjectName is not accepted: ",
         ),
-        ('TARGET.Owner =?= "bob" || !TARGET.WantGlidein', "A job without WantGlidein is not taken: "),
+        ('TARGET.Owner =?= "bob" || !TARGET.WantGlidein', "A job without WantGlidein is not accepted: "),
         (
             'TARGET.JobPrio > 4 && TARGET.ProjectName != "TG-A"',
-            "A job without ProjectName and with JobPrio 5 is not taken: ",
+            "A job without ProjectName and with JobPrio 5 is not accepted: ",
         ),
-        ('TARGET.ProjectName =!= "TG-A"', "A job without ProjectName is taken too: "),
-        ('!(TARGET.ProjectName =?= "TG-A")', "A job without ProjectName is taken too: "),
+        ('TARGET.ProjectName =!= "TG-A"', "A job without ProjectName is also accepted: "),
+        ('!(TARGET.ProjectName =?= "TG-A")', "A job without ProjectName is also accepted: "),
         (
             'TARGET.Owner == "bob" && TARGET.ProjectName =!= "TG-A"',
-            'A job without ProjectName and with Owner "bob" is taken too: ',
+            'A job without ProjectName and with Owner "bob" is also accepted: ',
         ),
     ],
 )
-def test_undefined_is_told_with_the_case_where_it_changes_who_is_taken(text: str, case: str) -> None:
+def test_a_missing_attribute_is_reported_with_an_example(text: str, case: str) -> None:
     (found,) = [one for one in start.findings(text, conditions=(text,)) if one.id == "undefined-start"]
     assert found.message.startswith(case)
 
@@ -142,31 +142,31 @@ def test_undefined_is_told_with_the_case_where_it_changes_who_is_taken(text: str
         'TARGET.ProjectName == "TG-A" && TARGET.ProjectName != "TG-B"',  # the first part refuses it anyway
     ],
 )
-def test_undefined_is_not_told_where_it_changes_nothing_or_is_meant(text: str) -> None:
+def test_a_missing_attribute_that_is_handled_is_not_reported(text: str) -> None:
     assert names(text) == []
 
 
-def test_where_no_job_is_found_it_is_told_what_was_tried() -> None:
+def test_a_search_without_a_result_lists_the_values_tried() -> None:
     text = 'TARGET.ProjectName == "a" && TARGET.ProjectName == "b"'
     (found,) = start.findings(text, conditions=(text,))
     assert found.message == (
-        "No job was found that the Start takes. "
-        'Tried were ProjectName undefined, "TG-SAMPLE", "a", "b" and 3 more.'
+        "No job that the Start accepts was found. "
+        'Tried: ProjectName undefined, "TG-SAMPLE", "a", "b" and 3 more.'
     )
-    assert found.fix == "One was found for each of its parts alone: see whether a job can fulfil them all."
+    assert found.fix == "A job was found for each part alone: check whether one job can fulfil all parts."
     text = "TARGET.JobPrio > 5 && !NODE_IS_HEALTHY"
     (found,) = start.findings(text, conditions=(text,))
-    assert found.fix == "None was found for this part alone either: !NODE_IS_HEALTHY."
+    assert found.fix == "No job was found for this part alone either: !NODE_IS_HEALTHY."
     (found,) = start.findings("False")
-    assert found.message == "The Start takes no job: it does not depend on the job, and is not true."
+    assert found.message == "The Start accepts no job: it does not depend on the job, and is not true."
 
 
-def test_what_ends_in_an_error_is_named() -> None:
+def test_the_part_that_is_an_error_is_named() -> None:
     (found,) = start.findings('TARGET.Owner == "alice" && nosuch(TARGET.JobPrio)')
-    assert "it ends in an error: nosuch(TARGET.JobPrio)." in found.message
+    assert "a part of it evaluates to ERROR: nosuch(TARGET.JobPrio)." in found.message
 
 
-def test_a_start_that_htcondor_cannot_evaluate_is_told_of() -> None:
+def test_a_start_that_htcondor_cannot_evaluate() -> None:
     owners = [f'TARGET.Owner == "u{n}"' for n in range(1000)]
     assert names(" || ".join(owners[:300])) == []
     (found,) = start.findings(" || ".join(owners))
@@ -174,23 +174,23 @@ def test_a_start_that_htcondor_cannot_evaluate_is_told_of() -> None:
     assert "nested too deeply" in found.message
 
 
-def test_the_job_made_to_fit_says_what_it_needs() -> None:
-    (first, *strangers) = start.dry_match("TARGET.RequestMemory > 9000 && Memory > 64000")
-    assert first.title == "a job made to fit with RequestMemory 9001, on a worker with Memory 64001"
-    assert [first.answer, *(one.answer for one in strangers)] == ["yes", "no", "no"]
+def test_the_title_of_a_generated_job_has_its_attributes() -> None:
+    (first, *others) = start.match_samples("TARGET.RequestMemory > 9000 && Memory > 64000")
+    assert first.title == "a generated job with RequestMemory 9001, on a worker with Memory 64001"
+    assert [first.answer, *(one.answer for one in others)] == ["yes", "no", "no"]
     text = '(TARGET.ProjectName == "TG-A" || TARGET.Owner == "bob") && (TARGET.JobPrio > 3)'
-    titles = [match.title for match in start.dry_match(text, ["TG-A"], ["bob"])]
+    titles = [match.title for match in start.match_samples(text, ["TG-A"], ["bob"])]
     assert titles[:2] == ["a job of project TG-A with JobPrio 4", "a job of owner bob with JobPrio 4"]
-    assert [match.answer for match in start.dry_match("TotalCpus > 16")] == ["yes", "yes", "yes"]
+    assert [match.answer for match in start.match_samples("TotalCpus > 16")] == ["yes", "yes", "yes"]
     both = " && ".join(f"(A{n} != {n} || B{n} != {n})" for n in range(60))
     assert answers(both, "TG-A")[0] == "yes"
 
 
-def test_anyone_may_be_meant() -> None:
+def test_all_users_may_be_intended() -> None:
     assert start.findings("True", anyone=True) == []
 
 
-def test_a_generated_start_is_not_odd() -> None:
+def test_a_generated_start_has_no_findings() -> None:
     text = 'TARGET.ProjectName == "TG-A" || TARGET.Owner == "alice"'
     assert start.findings(text, projects=("TG-A",)) == []
     narrowed = f"({text}) && (TARGET.RequestMemory > 9000)"
@@ -199,21 +199,21 @@ def test_a_generated_start_is_not_odd() -> None:
 
 def test_a_project_without_its_prefix() -> None:
     (one,) = start.findings('TARGET.ProjectName == "abc123456"', projects=("abc123456",))
-    assert (one.id, one.fix) == ("unusual-project", "Perhaps you mean --project TG-ABC123456.")
+    assert (one.id, one.fix) == ("unusual-project", "Did you mean --project TG-ABC123456?")
 
 
 @pytest.mark.parametrize("project", ["TG-NNNNNN", "TG-XXX", "TG-000000"])
-def test_the_project_of_an_example(project: str) -> None:
+def test_a_placeholder_project(project: str) -> None:
     (one,) = start.findings(f'TARGET.ProjectName == "{project}"', projects=(project,))
-    assert (one.id, one.fix) == ("unusual-project", "Put your own in its place.")
+    assert (one.id, one.fix) == ("unusual-project", "Use your own project.")
 
 
-def test_two_mistakes_are_told_at_once() -> None:
+def test_two_errors_are_reported_at_once() -> None:
     hints = [one.fix for one in start.findings("TARGET.ProjectNam == TG-ABC123")]
     assert hints[:2] == ['Write "TG-ABC123" in double quotes.', "Did you mean ProjectName?"]
 
 
-def test_the_dry_match() -> None:
+def test_the_sample_jobs() -> None:
     assert answers('TARGET.ProjectName == "TG-A"', "TG-A") == ["yes", "no", "undefined"]
     assert answers('ProjectName == "TG-A"', "TG-A") == ["yes", "no", "undefined"]
     narrowed = '(TARGET.ProjectName == "TG-A") && (TARGET.RequestMemory > 9000)'
@@ -222,7 +222,7 @@ def test_the_dry_match() -> None:
     assert answers("nosuch()") == ["error", "error", "error"]
 
 
-def test_one_sample_leaves_nothing_for_the_next() -> None:
+def test_the_samples_are_restored() -> None:
     for _ in range(2):
         assert answers('TARGET.requestmemory > 9000 && TARGET.OWNER == "x"') == ["yes", "no", "no"]
         assert answers("TARGET.RequestMemory == 1024 && MY.memory == 32000") == ["yes", "yes", "yes"]
@@ -241,25 +241,25 @@ WORDS = st.sampled_from(_WORDS.split())
 @example("[ a = 1 ] . a == TARGET.Wish")
 @example('eval( "TARGET.Owner" ) == "x"')
 @example("Start && ( Requirements || TARGET )")
-def test_no_start_is_too_strange_to_be_judged(text: str) -> None:
+def test_any_expression_can_be_checked(text: str) -> None:
     try:
         found = start.findings(text, conditions=(text,))
     except BadInput:
         return
     assert {one.id for one in found} <= set(start.NAMES)
-    assert len(start.dry_match(text, ["TG-A"], ["bob"])) == 4
+    assert len(start.match_samples(text, ["TG-A"], ["bob"])) == 4
 
 
 @pytest.mark.parametrize("wanted", ['"in-time"', "strcat(1, undefined)"])
-def test_a_search_that_runs_out_of_time_says_so(wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_that_exceeds_its_time_limit(wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "_SECONDS", 0.0)
     text = f"TARGET.Owner == {wanted}"
     (found,) = start.findings(text, conditions=(text,), ospool=True)
     assert (found.id, found.severity) == ("accepts-nobody", "warning")
-    assert "No job was found in time" in found.message
+    assert "found within the time limit" in found.message
 
 
-def test_a_slow_function_does_not_hold_the_search_up() -> None:
+def test_a_slow_function_does_not_block_the_search() -> None:
     slow = f'regexp("(a+)+$", strcat("{"a" * 36}!", TARGET.Owner, "!"))'
     before = process_time()
     assert "failing-start" not in names(slow)

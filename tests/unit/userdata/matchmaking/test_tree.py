@@ -1,4 +1,4 @@
-"""The tree of a ClassAd expression: it divides as HTCondor's library does, and never fails."""
+"""The tree of a ClassAd expression agrees with HTCondor's library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bakery.userdata.matchmaking.language import Node
 
 
 def bracketed(text: str, node: Node) -> str:
-    """The same with every operation in parentheses, as the tree has it."""
+    """Return the expression with every operation of the tree in parentheses."""
     parts = [bracketed(text, part) for part in node.parts]
     if node.kind != "operation":
         return text[node.start : node.end]
@@ -45,7 +45,7 @@ def expressions(draw: st.DrawFn) -> str:
 
 @settings(max_examples=500, deadline=None)
 @given(expressions())
-def test_operators_bind_as_in_htcondor(text: str) -> None:
+def test_precedences_are_those_of_htcondor(text: str) -> None:
     node = language.tree(text)
     assert node.kind != "other"
     again = bracketed(text, node)
@@ -53,7 +53,7 @@ def test_operators_bind_as_in_htcondor(text: str) -> None:
 
 
 @given(st.text("ab1.\"'\\ ()[]{}!?:&|=<>+-*/,;TARGET\n"))
-def test_no_text_is_too_strange(text: str) -> None:
+def test_any_text_can_be_parsed(text: str) -> None:
     assert language.tree(text).end <= len(text)
     language.references(text)
     language.functions(text)
@@ -70,7 +70,7 @@ def test_no_text_is_too_strange(text: str) -> None:
         ("true && False || UNDEFINED is error", []),
     ],
 )
-def test_which_attributes_are_named(text: str, named: list[str]) -> None:
+def test_references(text: str, named: list[str]) -> None:
     assert [str(one) for one in language.references(text)] == named
 
 
@@ -83,5 +83,5 @@ def test_which_attributes_are_named(text: str, named: list[str]) -> None:
         ("TARGET.A[0] == {1}[0]", True),
     ],
 )
-def test_what_says_whose_everything_is(text: str, scoped: bool) -> None:
+def test_scoped_expressions(text: str, scoped: bool) -> None:
     assert language.is_scoped(text) == scoped
