@@ -54,24 +54,23 @@ def _require_stdout() -> None:
         raise BadInput("Standard output is closed.", "Redirect it to a file or to /dev/null.")
 
 
-def _stdout_is_full() -> bool:
-    """Whether what is still buffered cannot be written; it is then discarded."""
+def _discard_stdout() -> None:
+    """Discard what standard output does not take; the interpreter would try again when it ends."""
     try:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return True
-    return False
 
 
 def _of_the_system(error: OSError) -> BakeryError:
     """The error for a full disk, missing permissions or an impossible path; others are raised again."""
     named = str(error.filename or "")
     if error.errno in _FULL:
-        if not named and _stdout_is_full():
-            return DiskFull("Cannot write standard output: no space left on the device.")
-        place = f" ({named})" if named else ""
-        return DiskFull(f"The disk is full{place}.", "Free some space, or set WORKER_BAKERY_CACHE.")
+        _discard_stdout()
+        if not named:  # as a write has none
+            where = "where the output goes, in WORKER_BAKERY_CACHE or in TMPDIR"
+            return DiskFull("No space is left on a disk.", f"Free some space {where}.")
+        return DiskFull(f"The disk is full ({named}).", "Free some space, or set WORKER_BAKERY_CACHE.")
     if error.errno not in _REFUSED or not named:
         raise error
     return _refused(Path.cwd() / named, error.strerror or "refused")
