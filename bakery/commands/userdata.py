@@ -101,6 +101,7 @@ def _check(options: Options, name: str) -> int:
 
 
 def _generate(options: Options) -> int:
+    _refuse_overwriting(options)
     # Report other mistakes before the user pastes a token.
     request.conf_of(_request(options, "" if _worker_has_it(options) else "unread"))
     delivery = _delivery(options)
@@ -118,6 +119,14 @@ def _generate(options: Options) -> int:
     silent = options.quiet or options.json
     entry.suggest(summary.condor_status(made.conf), "find the worker, once it has started", silent=silent)
     return 0
+
+
+def _refuse_overwriting(options: Options) -> None:
+    """Raise BadInput if a file is to be written that is also read."""
+    read = [Path(name) for name in (options.token_file, *options.include) if name and name != "-"]
+    for output in (options.output, options.iso):
+        if output and output.exists() and any(one.exists() and one.samefile(output) for one in read):
+            raise BadInput(f"{output} is an input file.", "Choose another path for the output.")
 
 
 def _request(options: Options, token: str) -> Request:
@@ -264,9 +273,10 @@ def _token_from_file(options: Options, name: str) -> str:
     if scrub(name) != name:
         raise BadInput("--token-file takes the name of a file, not a token.")
     path = Path(name)
-    if files.is_world_readable(path):
+    token = rendering.parse_token_file(files.read_limited(path, _TOKEN_FILE_LIMIT))
+    if files.is_world_readable(path):  # said of a token only: what is no token was refused above
         _tell(options, "warning", f"All users of this machine can read {path}. Run: chmod 600 {path}")
-    return rendering.parse_token_file(files.read_limited(path, _TOKEN_FILE_LIMIT))
+    return token
 
 
 def _token_not_said() -> str:

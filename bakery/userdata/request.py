@@ -13,6 +13,7 @@ from bakery.userdata.delivery.multipart import Part
 from bakery.userdata.findings import Finding
 from bakery.userdata.rendering import WorkerConf
 from provisioner.errors import BadInput
+from provisioner.process.scrub import scrub
 
 NAMES = tuple(sorted({*token.NAMES, *start.NAMES, *clouds.NAMES}))
 
@@ -79,12 +80,28 @@ def generate(request: Request, delivery: Delivery, policy: Policy) -> UserData:
     return UserData(conf=conf, payload=payload, findings=found)
 
 
+def _refuse_tokens(request: Request) -> None:
+    """Raise BadInput for a token in a value that the pool shows to everybody."""
+    values = {
+        "--project": request.projects,
+        "--owner": request.owners,
+        "--start": request.conditions,
+        "--group-name": (request.group_name or "",),
+    }
+    for name, texts in values.items():
+        if any(scrub(text) != text for text in texts):
+            raise BadInput(
+                f"{name} contains a token, which other users could read.", "Use --token-file FILE."
+            )
+
+
 def conf_of(request: Request) -> WorkerConf:
     """Return the worker's file. Raises BadInput for a value that is missing or invalid."""
     for name, value in (("--group-name", request.group_name), ("--pool", request.pool)):
         if value == "":
             raise BadInput(f"{name} is empty.", "Omit it to keep the setting of the image.")
     _refuse_missing(request)
+    _refuse_tokens(request)
     expression = _start(request)
     for text in (*request.conditions, expression) if request.conditions else ():
         start.parse(text)

@@ -240,7 +240,7 @@ def test_json_has_the_findings_of_a_failure(token_file: str, capsys: Captured) -
 
 
 def test_json_has_the_error_of_an_invalid_value(token_file: str, capsys: Captured) -> None:
-    assert main(["--json", "--token-file", token_file, *PROJECT, "--group-name", f"{CANARY}\n"]) == 2
+    assert main(["--json", "--token-file", token_file, *PROJECT, "--group-name", "two\nlines"]) == 2
     output = capsys.readouterr()
     assert output.out == ""
     event = json.loads(output.err)
@@ -528,3 +528,31 @@ def test_two_trust_domains_are_rejected(token_file: str, capsys: pytest.CaptureF
     both = ("--set", "TrustDomain=a.example", "--trust-domain", "b.example")
     assert main(["--token-file", token_file, *PROJECT, *both]) == errors.BadInput.exit_code
     assert "--trust-domain and --set TrustDomain=" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--project", "--owner", "--start", "--group-name"])
+def test_a_token_in_what_the_pool_shows_is_refused(option: str, token_file: str, capsys: Captured) -> None:
+    more = () if option == "--project" else PROJECT
+    text = f'TARGET.X == "{CANARY}"' if option == "--start" else CANARY
+    assert main(["--token-file", token_file, *more, option, text]) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and CANARY not in output.err
+    assert f"{option} contains a token" in output.err
+
+
+def test_a_readable_file_that_is_no_token_gets_no_advice(tmp_path: Path, capsys: Captured) -> None:
+    """As /etc/passwd would be."""
+    path = tmp_path / "accounts"
+    path.write_text("root:x:0:0\nalice:x:1000:1000\n")
+    path.chmod(0o644)
+    assert main(["--token-file", str(path), *PROJECT]) == 2
+    assert "chmod" not in capsys.readouterr().err
+
+
+def test_the_token_is_not_overwritten(token_file: str, tmp_path: Path, capsys: Captured) -> None:
+    link = tmp_path / "link"
+    link.hardlink_to(token_file)
+    for output in (token_file, str(link)):
+        assert main(["--token-file", token_file, *PROJECT, "-o", output]) == 2
+        assert "is an input file" in capsys.readouterr().err
+    assert Path(token_file).read_text() == CANARY + "\n"
