@@ -95,7 +95,7 @@ def _cells(base: Base) -> tuple[str, ...]:
         base.file_system,
         ", ".join(base.firmware),
         base.htcondor,
-        base.proof if base.tested else "no: declared only",
+        base.proof or "not stated",
     )
 
 

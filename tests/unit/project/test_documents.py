@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bakery.commands import bases as bases_command
+from bakery.image import bases
 from provisioner import errors
 from tests import documents
 from tests.documents import PAGES, ROOT, Block, name
@@ -128,6 +130,16 @@ def test_every_code_block_names_its_language(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_path_of_the_repository_exists(page: Path) -> None:
     assert documents.missing_paths(page.read_text()) == []
+
+
+def test_the_readme_and_the_command_show_the_same_test_state_of_each_base() -> None:
+    section = README.read_text().split("## What is proven\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    (others,) = (row for row in rows if "other bases" in row)
+    for base in bases.known():
+        row = next((row for row in rows if f"`{base.name}`" in row), others)
+        assert base.proof in row
+        assert bases_command._cells(base)[-1] == base.proof
 
 
 def test_the_readme_is_short() -> None:
