@@ -191,13 +191,13 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
     """
     from bakery.engines.packer import build_files
 
+    this = plan_bake(options, store, monitor)
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
         raise BadInput(
             f"Cannot create {folder}: {error.strerror}.", "Specify a folder that does not exist."
         ) from None
-    this = plan_bake(options, store, monitor)
     disk = store.base(this.plan.base_id)
     with work_folder(store) as work, _base(this, work):
         accelerator = probe.choose(options.accelerator, disk, work, monitor)

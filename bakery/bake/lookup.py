@@ -11,11 +11,8 @@ import datetime
 from bakery.bake.options import Options
 from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, output, plan_bake
 from bakery.image import bases, recipe
-from bakery.output import formats
-from bakery.output.formats import FORMATS
 from bakery.store.locks import shared_lock
 from bakery.store.store import Store, is_intact, read_manifest
-from provisioner.errors import BadInput
 from provisioner.events import Monitor, warn
 
 _ADD_SOURCE = "To install, add --with ROLE and --apt-source FILE.sources."
@@ -26,12 +23,6 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
 
     Raises every class of provisioner.errors except Different.
     """
-    form = FORMATS[options.format]
-    if options.level not in form.levels:
-        hint = f"Choose --verify {' or '.join(form.levels)}."
-        raise BadInput(f"The format {form.name} does not support --verify {options.level}.", hint)
-    if options.output:
-        formats.check_output(form, options.output)
     this = plan_bake(options, store, monitor)
     ended = bases.warning(this.base, datetime.date.today())
     if ended:

@@ -60,6 +60,33 @@ class Options:
     replaced: Replaced = NOTHING
 
 
+def check(options: Options) -> None:
+    """Raises BadInput for options that contradict each other, and for files that cannot be used.
+
+    The plan does not depend on these options; make_plan checks those on which it depends.
+    """
+    form = FORMATS[options.format]
+    if options.level not in form.levels:
+        hint = f"Choose --verify {' or '.join(form.levels)}."
+        raise BadInput(f"The format {form.name} does not support --verify {options.level}.", hint)
+    if options.output:
+        formats.check_output(form, options.output)
+    if options.apt_sources and not options.optional:
+        raise BadInput("--apt-source requires an optional role.", "Add --with ROLE.")
+    if options.offline and options.rebuild_base:
+        raise BadInput("--rebuild-base and --offline cannot be used together.", "Omit one of them.")
+    apt_sources(options)
+
+
+def apt_sources(options: Options) -> str:
+    """The APT sources of --apt-source, deb822. Raises BadInput."""
+    if not options.apt_sources:
+        return ""
+    from bakery.image import apt_source
+
+    return apt_source.read(options.apt_sources)
+
+
 def make_plan(options: Options) -> tuple[Base, Plan]:
     """Resolve the base and make the plan. Raises BadInput."""
     base, client, replaced = _base_of(options), options.cvmfs, options.replaced

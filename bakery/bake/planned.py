@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakery.bake.options import Options, make_plan
+from bakery.bake.options import Options, apt_sources, check, make_plan
 from bakery.image.bases import Base
 from bakery.output import formats
 from bakery.output.formats import FORMATS, Format, Level
 from bakery.store.store import Manifest, Store, record_use
-from provisioner.errors import BadInput
 from provisioner.events import Monitor, note
 from provisioner.plan import Plan
 
@@ -49,20 +48,9 @@ def plan_bake(options: Options, store: Store, monitor: Monitor) -> Bake:
 
     Raises BadInput: the options contradict each other, or no plan can be made from them.
     """
+    check(options)
     base, plan = make_plan(options)
-    if options.apt_sources and not options.optional:
-        raise BadInput("--apt-source requires an optional role.", "Add --with ROLE.")
-    if options.offline and options.rebuild_base:
-        raise BadInput("--rebuild-base and --offline cannot be used together.", "Omit one of them.")
-    return Bake(options, base, plan, store, monitor, _more_sources(options))
-
-
-def _more_sources(options: Options) -> str:
-    if not options.apt_sources:
-        return ""
-    from bakery.image import apt_source
-
-    return apt_source.read(options.apt_sources)
+    return Bake(options, base, plan, store, monitor, apt_sources(options))
 
 
 def missing_levels(this: Bake, manifest: Manifest) -> list[Level]:
@@ -72,7 +60,7 @@ def missing_levels(this: Bake, manifest: Manifest) -> list[Level]:
 
 def note_stored(this: Bake) -> None:
     """Tell the user that the image is in the store, and record that it was used."""
-    note(this.monitor, "The image is already in the store.")
+    note(this.monitor, "The image is already in the cache.")
     record_use(this.stored)
 
 

@@ -79,10 +79,8 @@ def _suggest(options: argparse.Namespace, baked: Baked) -> None:
     """Verify an image that has not joined a pool yet; else upload it."""
     from bakery.commands import verify
 
-    path = shlex.quote(str(baked.path))
     if options.format == "oci":
-        load = f"podman load -i {path}" if baked.path.suffix == ".tar" else f"podman pull oci:{path}"
-        entry.suggest(load, "load the container image", silent=False)
+        entry.suggest(verify.load(baked.path), "load the container image", silent=False)
     elif "pool" in baked.manifest["proof"]:
         entry.suggest(verify.upload(baked.path), "upload the image to OpenStack", silent=False)
     else:
@@ -145,11 +143,13 @@ def _dry_run(options: argparse.Namespace, defaults: Settings) -> int:
 
 
 def _planned(options: argparse.Namespace, defaults: Settings) -> Plan:
-    """The plan; warns if the base has reached its end of life."""
-    from bakery.bake.options import make_plan
+    """The plan; warns if the base has reached its end of life. Raises BadInput as a bake does."""
+    from bakery.bake.options import check, make_plan
     from bakery.image import bases
 
-    base, planned = make_plan(bake_options.options(options, defaults))
+    wanted = bake_options.options(options, defaults)
+    check(wanted)
+    base, planned = make_plan(wanted)
     ended = bases.warning(base, datetime.date.today())
     if ended:
         entry.warn(ended, as_json=options.json)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bakery.commands.command_line.parser import Parser, add_general, completed
-from bakery.commands.command_line.settings import NO_SETTINGS, Settings
+from bakery.commands.command_line.parser import Parser, add_general, completed, whole_number
+from bakery.commands.command_line.settings import NO_SETTINGS, Settings, checked
 
 if TYPE_CHECKING:
     from bakery.bake.options import LocalBase, Options
@@ -154,7 +154,7 @@ def _add_roles(made: Parser) -> None:
     group.add_argument("--cvmfs-repositories", metavar="A,B", help="repositories to mount below /cvmfs")
     group.add_argument("--cvmfs-proxy", metavar="URLS", help="value of CVMFS_HTTP_PROXY")
     group.add_argument(
-        "--cvmfs-quota", type=int, metavar="MB", help="size of the CVMFS cache (default: 4000)"
+        "--cvmfs-quota", type=whole_number, metavar="MB", help="size of the CVMFS cache (default: 4000)"
     )
 
 
@@ -226,7 +226,7 @@ def options(found: argparse.Namespace, settings: Settings = NO_SETTINGS) -> Opti
         output=found.output,
         format=found.format,
         level=found.verify or highest_level(found.format),
-        mirror=settings.mirror.value if found.mirror is None else found.mirror,
+        mirror=settings.mirror.value if found.mirror is None else _mirror(found.mirror),
         keep_failed=found.keep_failed,
         rebuild_base=found.rebuild_base,
         accelerator=found.accel,
@@ -245,6 +245,11 @@ def options(found: argparse.Namespace, settings: Settings = NO_SETTINGS) -> Opti
             found.repository_urls, found.repository_keys, keep=found.keep_repository_urls
         ),
     )
+
+
+def _mirror(url: str) -> str:
+    """The value of --mirror; "" for the mirror of this machine. Raises BadInput as for the key `mirror`."""
+    return checked("mirror", url, "--mirror") if url else ""
 
 
 def highest_level(form: str) -> Level:

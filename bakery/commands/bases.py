@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bakery.commands.command_line import entry
+from bakery.commands.command_line import columns, entry
 from bakery.commands.command_line.parser import Parser, add_general, completed
 
 if TYPE_CHECKING:
@@ -78,9 +78,8 @@ def print_bases(names: Sequence[str] = (), *, as_json: bool) -> int:
         print(json.dumps([_row(base) for base in shown]))
         return 0
     rows = [_HEADER, *(_cells(base) for base in shown)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in columns.table(rows, columns.terminal_width()):
+        print(line)
     return 0
 
 

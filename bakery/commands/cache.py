@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakery.commands.command_line import entry, settings
-from bakery.commands.command_line.parser import Parser, add_general, add_help
+from bakery.commands.command_line import columns, entry, settings
+from bakery.commands.command_line.parser import Parser, add_general, add_help, number
 
 if TYPE_CHECKING:
     from bakery.store.retention import Entry, Policy
     from bakery.store.store import Store
+
+_INDENT = 11  # of the lines after the first: the column of the name
+_DIGEST = re.compile("[0-9a-f]{64,}")  # sha256 or sha512
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "worker-bakery cache") -> int:
@@ -40,7 +45,12 @@ def parser(prog: str) -> Parser:
         examples=("%(prog)s list", "%(prog)s prune --older-than 30 --dry-run", "%(prog)s prune --all"),
     )
     verbs = made.add_subparsers(
-        dest="verb", required=True, prog=prog, parser_class=Parser, title="commands"
+        dest="verb",
+        required=True,
+        prog=prog,
+        parser_class=Parser,
+        title="commands",
+        metavar="COMMAND",
     )
     _add_list(
         verbs.add_parser(
@@ -69,21 +79,14 @@ def _add_list(made: Parser) -> None:
 
 def _add_prune(made: Parser) -> None:
     made.add_argument(
-        "--older-than", type=_number, metavar="DAYS", help="remove what was not used for this long"
+        "--older-than", type=number, metavar="DAYS", help="remove what was not used for this long"
     )
     made.add_argument(
-        "--max-size", type=_number, metavar="GIB", help="remove the least recently used beyond this size"
+        "--max-size", type=number, metavar="GIB", help="remove the least recently used beyond this size"
     )
     made.add_argument("--all", action="store_true", help="remove everything that is not in use")
     made.add_argument("--dry-run", action="store_true", help="print what would be removed; change nothing")
     add_general(made)
-
-
-def _number(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < float("inf"):
-        raise ValueError
-    return number
 
 
 # --- list --------------------------------------------------------------------------------------
@@ -103,10 +106,15 @@ def _list(options: argparse.Namespace, kept: Store) -> int:
     print(
         f"{kept.root}: {_gib(_total(found))} GiB, limit of bakes {retention.limit() / retention.GIB:g} GiB"
     )
-    now = time.time()
-    for one in found:
-        print(_line(one, now) + (", DAMAGED" if one.path in damaged else ""))
+    _print_lines(found, damaged)
     return 0
+
+
+def _print_lines(entries: Sequence[Entry], damaged: Collection[Path] = ()) -> None:
+    now, width = time.time(), columns.terminal_width()
+    for one in entries:
+        line = _line(one, now) + (", DAMAGED" if one.path in damaged else "")
+        print(columns.wrapped(line, width, _INDENT))
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -115,7 +123,7 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 def _line(entry: Entry, now: float) -> str:
     """Kind, name, GiB, time since it was made and last used, and what it depends on."""
-    name = entry.name[:12] if entry.kind in ("base", "checkpoint") else entry.name
+    name = _DIGEST.sub(lambda found: found[0][:12], entry.name)
     ages = f"made {_age(now - entry.made)} ago, used {_age(now - entry.used)} ago"
     more = [entry.title] if entry.title else []
     if entry.kind == "checkpoint":
@@ -158,9 +166,7 @@ def _prune(options: argparse.Namespace, kept: Store) -> int:
         rows = [_row(entry) for entry in gone]
         print(json.dumps({"removed": rows, "size": _total(gone), "dry_run": options.dry_run}))
         return 0
-    now = time.time()
-    for one in gone:
-        print(_line(one, now))
+    _print_lines(gone)
     if not options.quiet:
         verb = "would be freed" if options.dry_run else "freed"
         left = _total(found) - _total(gone)

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bakery.commands.command_line import entry, settings
-from bakery.commands.command_line.parser import Parser, add_general, completed
+from bakery.commands.command_line.parser import Parser, add_general, completed, whole_number
 
 LOGIN = "debian"  # the default of --login
+# The options that describe the image and the test, but neither the level nor the machine.
+_REPEATED = ("login", "firmware", "accel", "pool_shape", "boot_seconds", "idle_seconds")
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "worker-bakery verify") -> int:
@@ -84,14 +86,14 @@ def _add_limits(made: Parser) -> None:
     )
     group.add_argument(
         "--boot-seconds",
-        type=int,
+        type=whole_number,
         default=120,
         metavar="N",
         help="time for ssh to answer with KVM; without KVM five times as long (default: %(default)s)",
     )
     group.add_argument(
         "--idle-seconds",
-        type=int,
+        type=whole_number,
         default=20,
         metavar="N",
         help="IdleTimeout of the worker at the end of the test (default: %(default)s)",
@@ -127,14 +129,35 @@ def _main(options: argparse.Namespace, prog: str) -> int:
 
 
 def _suggest(options: argparse.Namespace, prog: str) -> None:
-    """Upload an image that was fully verified; else verify it up to the highest level."""
+    """Load a container image; upload a fully verified disk; verify others up to the highest level."""
+    from bakery.output.oci.root import is_archive
+
     silent = options.json or options.quiet
-    if options.level == "pool" and options.machine == "vm":
+    if is_archive(options.image):
+        entry.suggest(load(options.image), "load the container image", silent=silent)
+    elif options.level == "pool" and options.machine == "vm":
         entry.suggest(upload(options.image), "upload the image to OpenStack", silent=silent)
     else:
-        how = ["--login", options.login, "--firmware", options.firmware]
-        words = [*prog.split(), str(options.image), *how]
+        words = [*prog.split(), str(options.image), *_repeated(options, prog)]
         entry.suggest(shlex.join(words), "boot it and let it join a test pool", silent=silent)
+
+
+def _repeated(options: argparse.Namespace, prog: str) -> list[str]:
+    """The options that the next verification needs, too, as far as they are not the defaults."""
+    defaults = parser(prog)
+    return [
+        word
+        for name in _REPEATED
+        if (value := getattr(options, name)) != defaults.get_default(name)
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+
+
+def load(image: Path) -> str:
+    """The command that loads a container image: an archive, or a folder that is an OCI layout."""
+    is_archive = image.suffix == ".tar" or image.is_file()
+    source = ["load", "-i", str(image)] if is_archive else ["pull", f"oci:{image}"]
+    return shlex.join(["podman", *source])
 
 
 def upload(image: Path) -> str:

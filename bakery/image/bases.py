@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
-from bakery.image import mkosi
+from bakery.image import base_keys, mkosi
 from bakery.image.mkosi import Build
 from bakery.runtime import data, digest
 from bakery.runtime.mirror import Mirror
@@ -126,10 +126,17 @@ def read(path: Path, architecture: str = "") -> Base:
     Raises BadInput.
     """
     try:
-        return _base(tomllib.loads(path.read_text()), architecture or host())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table = tomllib.loads(path.read_text("utf-8"))
+        base_keys.check(table, str(path))
+        return _base(table, architecture or host())
+    except OSError as error:
+        raise BadInput(f"Cannot read {path}: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise BadInput(f"{path} is not UTF-8: line {number}.", "Save the file as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path} is not TOML: {error}.") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(f"{path} does not describe a base: {error}.") from None
 
 

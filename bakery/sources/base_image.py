@@ -161,6 +161,12 @@ def _unreachable_hint(base: Base) -> str:
     )
 
 
+def _partial_hint(part: Path) -> str:
+    """A sentence about the unfinished download, "" if nothing was received."""
+    kept = part.exists() and part.stat().st_size > 0
+    return f"The partial download was kept in {part.parent}." if kept else ""
+
+
 def _download(
     base: Base, image: VendorImage, store: Store, sources: SourceOptions, work: Path, monitor: Monitor
 ) -> Path:
@@ -176,8 +182,8 @@ def _download(
         try:
             download.fetch(pinned, part, monitor)
         except Unreachable as error:
-            hint = f"{error.hint} The partial download is hint in {part.parent}.".strip()
-            raise Unreachable(error.message, f"{hint} {_unreachable_hint(base)}") from None
+            hints = (error.hint, _partial_hint(part), _unreachable_hint(base))
+            raise Unreachable(error.message, " ".join(filter(None, hints))) from None
         disk = _to_base_disk(part, image.url, work, keep=False)
     part.unlink(missing_ok=True)
     part.with_suffix(".json").unlink(missing_ok=True)

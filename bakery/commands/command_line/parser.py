@@ -121,6 +121,28 @@ def completed(action: argparse.Action, values: str) -> argparse.Action:
     return action
 
 
+def number(text: str) -> float:
+    """The value of an option: a number that is not negative."""
+    try:
+        found = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 <= found < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a finite number and not negative")
+    return found
+
+
+def whole_number(text: str) -> int:
+    """The value of an option: a whole number that is not negative."""
+    try:
+        found = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if found < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} must not be negative")
+    return found
+
+
 def flags_of(parser: argparse.ArgumentParser) -> Iterator[str]:
     """The long options of a parser and of its subcommands."""
     for action in parser._actions:

@@ -92,7 +92,7 @@ def merged(from_file: Mapping[str, str], environ: Mapping[str, str], path: str) 
     for key, variable in VARIABLES.items():
         if value := environ.get(variable, ""):
             # A shell expands ~ itself, and a relative path has always been taken from the current folder.
-            found[key] = Setting(value if variable == CACHE else _checked(key, value, variable), variable)
+            found[key] = Setting(value if variable == CACHE else checked(key, value, variable), variable)
     return Settings(**{key.replace("-", "_"): setting for key, setting in found.items()})
 
 
@@ -125,12 +125,17 @@ def _of_file(key: str, value: object, path: str) -> str:
         raise BadInput(f"{path}: there is no key {scrub(key)!r}.", hint)
     if not isinstance(value, str):
         raise BadInput(f"{path}: {key} must be a string.", f'Write {key} = "…".')
-    return _checked(key, value, f"{path}: {key}")
+    return checked(key, value, f"{path}: {key}")
 
 
-def _checked(key: str, value: str, name: str) -> str:
+def checked(key: str, value: str, name: str) -> str:
+    """The value of a key, for a cache with the home folder instead of ~; `name` is for messages.
+
+    Raises BadInput for a value that the key cannot have. The message does not contain the value.
+    """
     if scrub(value) != value:
-        raise BadInput(f"{name} contains a token, which is not supported.", "Use --token-file FILE.")
+        hint = "" if key == "mirror" else "Use --token-file FILE."
+        raise BadInput(f"{name} contains a token, which is not supported.", hint)
     if problem := _CHECKS[key](value):
         raise BadInput(f"{name} {problem}.")
     return os.path.expanduser(value) if key == "cache" else value  # noqa: PTH111  # as above

@@ -6,6 +6,7 @@ import argparse
 import json
 import shlex
 import signal
+import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from bakery.bake.planned import Baked
 from bakery.commands import bake, main, remote, userdata, verify
 from bakery.commands.command_line import entry, manual, program
-from bakery.commands.command_line.parser import Parser
+from bakery.commands.command_line.parser import Parser, number, whole_number
 from bakery.userdata.lint import names as lint_names
 from bakery.userdata.request import NAMES
 from provisioner import errors
@@ -118,6 +119,27 @@ def test_a_command_names_itself_as_it_was_called(capsys: Captured) -> None:
         assert said.startswith(f"usage: {prog}") and f"\n{prog}" in said
 
 
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        ("cache", "the following arguments are required: COMMAND"),
+        ("cache lst", "argument COMMAND: invalid choice: 'lst'"),
+        ("cache prune --older-than much", "argument --older-than: 'much' is not a number"),
+        ("cache prune --max-size=-1", "argument --max-size: '-1' must be a finite number and not negative"),
+        ("verify w.qcow2 --boot-seconds 1.5", "argument --boot-seconds: '1.5' is not a whole number"),
+        ("verify w.qcow2 --idle-seconds=-1", "argument --idle-seconds: '-1' must not be negative"),
+        ("bake --cvmfs-quota 4G", "argument --cvmfs-quota: '4G' is not a whole number"),
+    ],
+)
+def test_a_message_about_an_argument_has_the_words_of_its_help(
+    argv: str, says: str, capsys: Captured
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main.main(argv.split())
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
 # --- --help ------------------------------------------------------------------------------------
 
 
@@ -165,6 +187,14 @@ def test_the_examples_are_understood_by_the_parsers(parser: Parser, tmp_path: Pa
             assert program.module(program.STANDALONE[name]).parser(name).parse_args(words[1:])
         else:
             assert name in ("eval", "echo") or "=" in name, example
+
+
+@pytest.mark.parametrize("parser", parsers(), ids=lambda parser: parser.prog)
+def test_no_message_shows_a_name_of_the_source_code(parser: Parser) -> None:
+    """argparse prints the name of a type function, and that of an argument without a metavar."""
+    for action in parser._actions:
+        assert action.type in (None, Path, number, whole_number), action.dest
+        assert action.option_strings or action.metavar, action.dest
 
 
 def test_every_command_has_a_summary_a_page_and_the_same_options_under_both_names() -> None:
@@ -253,6 +283,27 @@ def test_after_a_verification(capsys: Captured) -> None:
     for silent in ("-q", "--json"):
         verify._suggest(parse(["w.qcow2", silent]), "worker-bakery verify")
         assert capsys.readouterr().err == ""
+
+
+def test_the_next_verification_repeats_only_options_without_their_default(capsys: Captured) -> None:
+    parse = verify.parser("worker-bakery verify").parse_args
+    for more in ([], ["--firmware", "efi"], ["--boot-seconds", "600", "--pool-shape", "ospool"]):
+        verify._suggest(parse(["w.qcow2", "--level", "offline", *more]), "worker-bakery verify")
+        words = suggested(capsys.readouterr().err)
+        assert words[:3] == ["worker-bakery", "verify", "w.qcow2"]
+        assert len(words) == 3 + len(more)
+        assert vars(parse(words[2:])) == vars(parse(["w.qcow2", *more]))
+
+
+@pytest.mark.parametrize("name", ["w.tar", "my image"])
+def test_a_verified_container_image_is_loaded_not_booted(
+    name: str, tmp_path: Path, capsys: Captured
+) -> None:
+    with tarfile.open(tmp_path / name, "w") as archive:
+        archive.addfile(tarfile.TarInfo("oci-layout"))
+    options = verify.parser("worker-bakery verify").parse_args([str(tmp_path / name), "--level", "offline"])
+    verify._suggest(options, "worker-bakery verify")
+    assert suggested(capsys.readouterr().err) == ["podman", "load", "-i", str(tmp_path / name)]
 
 
 def test_after_a_plan_was_applied(capsys: Captured) -> None:

@@ -204,6 +204,32 @@ def test_config_shows_what_is_in_force(
     assert len(rows) == len(settings.KEYS)
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_config_fails_for_a_misspelled_pool_after_showing_the_settings(
+    as_json: bool, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("WORKER_BAKERY_POOL", "osppol")
+    assert config.main(["--json"] if as_json else []) == 2
+    said = capsys.readouterr()
+    assert "There is no pool 'osppol'. Did you mean ospool?" in said.err.replace('", "hint": "', " ")
+    if as_json:
+        assert json.loads(said.out)["settings"]["pool"]["value"] == "osppol"
+    else:
+        assert len(said.out.splitlines()) == 1 + len(settings.KEYS)
+
+
+@pytest.mark.parametrize(
+    ("pool", "warns"), [("nope", True), ("cm.example.edu", False), ("nope:9618", False)]
+)
+def test_config_warns_of_a_pool_that_is_only_a_host_name(
+    pool: str, warns: bool, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("WORKER_BAKERY_POOL", pool)
+    assert config.main([]) == 0
+    warning = "warning: WORKER_BAKERY_POOL: there is no pool 'nope'; it is used as the name of a host."
+    assert (warning in capsys.readouterr().err) == warns
+
+
 def test_user_data_is_written_for_the_pool_that_is_set(nothing_is_set: Path, capsys: Captured) -> None:
     nothing_is_set.write_text('pool = "cm.example.edu"\n')
     argv = ["--anyone", "--worker-token-file", "/run/token", "--format", "conf"]

@@ -55,11 +55,32 @@ def test_unknown_base_is_rejected_with_the_available_names(name: str) -> None:
         (("file:///nowhere", "ftp://host/x"), "'ftp' is not a supported scheme"),
         (("file:///nowhere", "https://me:secret@host/x"), "password"),
         (('name = "mine"', "name = "), "not TOML"),
+        (('family = "debian"\n', ""), r"mine\.toml: the key family is missing\."),
+        (('url = "file:///nowhere"\n', ""), r"\[image\]: the key url is missing"),
+        (("sha256", "sha265"), r"\[image\]: there is no key 'sha265'\. Did you mean sha256\?"),
+        (("login", "logn"), r"there is no key 'logn'\. Did you mean login\?"),
+        (('sha256 = "' + "ab" * 32 + '"', ""), "the key sha256 or sha512 is missing"),
+        (
+            ("[image]", "[image.x86_64]\nurls = 1\n[image.arm64]"),
+            r"\[image\.x86_64\]: there is no key 'urls'",
+        ),
+        (('architecture = "x86_64"\n', ""), "the key architecture is missing"),
+        (("tested = false", 'tested = false\nupdates = "weekly"'), "updates must be a table"),
+        (("[image]", "[updates]\nindx = 1\n[image]"), r"\[updates\]: there is no key 'indx'.*index"),
+        (("[image]", "[build]\n[image]"), r"\[build\]: the key distribution is missing"),
+        (("[image]", "[[image]]"), "image must be a table"),
     ],
 )
 def test_invalid_file_is_rejected(tmp_path: Path, change: tuple[str, str], says: str) -> None:
     with pytest.raises(BadInput, match=says):
         bases.find(write(tmp_path, VENDOR.format(url="file:///nowhere", digest="ab" * 32).replace(*change)))
+
+
+def test_a_byte_that_is_not_utf_8_is_reported_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b'name = "mine"\ntitle = "\xff"\n')
+    with pytest.raises(BadInput) as caught:
+        bases.find(str(tmp_path / "mine.toml"))
+    assert caught.value.message == f"{tmp_path}/mine.toml is not UTF-8: line 2."
 
 
 @pytest.mark.parametrize("spelled", ["x86_64", "x86-64", "amd64"])
@@ -146,14 +167,41 @@ def test_base_url_requires_a_vendor_image() -> None:
         (["--base-image", "disk.qcow2"], "requires --family"),
         (["--arch", "vax"], "--arch"),
         (["--base-url", "ftp://host/x"], "--base-url"),
-        (["--base", "centos7", "--forbid-eol"], "2024-06-30"),
+        (["--base", "centos7", "--arch", "x86_64", "--forbid-eol"], "2024-06-30"),
+        (["-o", "/nonexist/x"], "There is no folder /nonexist."),
+        (["-o", "/"], "/ is a folder."),
+        (["--format", "oci", "--verify", "pool"], "does not support --verify pool"),
+        (["--offline", "--rebuild-base"], "cannot be used together"),
+        (["--apt-source", "x.sources"], "--apt-source requires an optional role"),
+        (["--with", "apptainer", "--apt-source", "/nonexist.sources"], "Cannot read the apt source"),
+        (["--mirror", "mirror.example.edu"], "--mirror must be an http, https or file URL."),
+        (["--mirror", "http://me:secret@host/"], "--mirror must not contain a user name or a password."),
     ],
 )
+@pytest.mark.parametrize("how", ["", "--dry-run", "--explain", "--packer-files"])
 def test_conflicting_options_are_rejected(
-    argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
+    how: str,
+    argv: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert bake_command.main(["--dry-run", *argv]) == 2
+    """Also by what only prints or writes the plan; nothing is created."""
+    monkeypatch.setenv("WORKER_BAKERY_CACHE", str(tmp_path / "cache"))
+    mode = [how, str(tmp_path / "files")] if how == "--packer-files" else [how] if how else []
+    assert bake_command.main([*mode, *argv]) == 2
     assert says in capsys.readouterr().err
+    assert not (tmp_path / "files").exists()
+
+
+def test_a_token_as_mirror_is_refused_and_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
+    for value in (token, f"http://{token}.example.edu/debian", "not-a-url-but-secret"):
+        assert bake_command.main(["--dry-run", "--mirror", value]) == 2
+        said = capsys.readouterr()
+        assert said.err.startswith("error: --mirror ")
+        assert "c2lnbmF0dXJl" not in said.err and "secret" not in said.err
 
 
 @pytest.mark.parametrize("asked", ["--dry-run", "--explain"])

@@ -80,11 +80,13 @@ def test_the_configuration_of_cvmfs_is_part_of_the_id() -> None:
     assert recipe.plan(BASE, "osg", optional=["cvmfs"], client=other).id != planned("cvmfs").id
 
 
-def test_sources_are_no_part_of_a_plan(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sources_are_no_part_of_a_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = tmp_path / "x.sources"
+    sources.write_text("Types: deb\nURIs: http://r.invalid/x\nSuites: sid\nComponents: main\n")
     argv = ["--dry-run", "--json", "--with", "apptainer"]
     assert bake.main(argv) == 0
     first = json.loads(capsys.readouterr().out)
-    assert bake.main([*argv, "--apt-source", "/nowhere.sources"]) == 0
+    assert bake.main([*argv, "--apt-source", str(sources)]) == 0
     assert json.loads(capsys.readouterr().out) == first
     assert first["id"] == planned("apptainer").id
 
