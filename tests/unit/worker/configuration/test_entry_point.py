@@ -92,12 +92,13 @@ def test_a_user_s_folder_is_his_own_and_closed(tmp_path: Path) -> None:
 
 def test_a_user_s_htcondor_writes_in_his_folder_only() -> None:
     rows = dict(
-        row.split(" =", 1) for row in host.config("/h", "/w", Share(4, 8000)).splitlines() if row[0] != "#"
+        row.split(" =", 1) for row in host.config("/h", "/w", Share(4, 8000), "alice").splitlines() if row[0] != "#"
     )
     for name in ("LOG", "SPOOL", "EXECUTE", "LOCK", "RUN", "SEC_TOKEN_DIRECTORY", "LOCAL_DIR"):
         assert rows[name].startswith(" /h"), name
     assert rows["NUM_CPUS"] == " 4"
     assert rows["MEMORY"] == " 8000"
+    assert rows["ALLOW_ADMINISTRATOR"] == " $(ALLOW_ADMINISTRATOR) alice@$(UID_DOMAIN)"
 
 
 def test_a_batch_system_may_grant_less_memory_than_there_is() -> None:
@@ -117,7 +118,7 @@ def test_capabilities_are_read_from_the_kernel() -> None:
 
 
 def test_a_user_s_probes_are_told_both_folders_in_htcondor_s_quotes() -> None:
-    said = host.config("/h", "/w", Share(4, 8000))
+    said = host.config("/h", "/w", Share(4, 8000), "alice")
     assert "STARTD_CRON_HEALTH_ENV = \"'WORKER_EXECUTE=$(EXECUTE)' 'WORKER_BAKERY_HOME=/h'\"" in said
 
 

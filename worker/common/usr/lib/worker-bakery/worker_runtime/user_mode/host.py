@@ -51,14 +51,14 @@ def create_folders(home: str, root_config: str) -> None:
         if "-worker" in name and not os.path.lexists(link):
             os.symlink(os.path.join(IMAGE_CONFIG, name), link)
     share = limit_memory(cgroup.share(), os.environ.get("SLURM_MEM_PER_NODE", ""))
-    text = config(home, os.path.realpath(sys.argv[0]), share)
+    text = config(home, os.path.realpath(sys.argv[0]), share, user_name())
     files.put(CONFIG_FILE, text.encode("utf-8"), 0o600)
 
 
 def prepare(values: Mapping[str, str]) -> Optional[bool]:
     """Publish the settings; there is no metadata guard without root."""
     settings.publish(values)
-    log("jobs run as %s, in %s" % (pwd.getpwuid(os.geteuid()).pw_name, paths.EXECUTE))
+    log("jobs run as %s, in %s" % (user_name(), paths.EXECUTE))
     return False
 
 
@@ -82,13 +82,19 @@ def limit_memory(share: cgroup.Share, memory: str) -> cgroup.Share:
     return share._replace(memory=min(share.memory, int(memory))) if memory.isdigit() else share
 
 
-def config(home: str, program: str, share: cgroup.Share) -> str:
-    """85-worker-user.config."""
+def user_name() -> str:
+    """The name of the user who runs the worker."""
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def config(home: str, program: str, share: cgroup.Share, user: str) -> str:
+    """85-worker-user.config. `user` may give the daemons orders, as root may on a machine."""
     rows: List[str] = ["# Written by `worker run --user` at each of its starts."]
     rows += ["%s = %s" % pair for pair in folders(home).items()]
     # Only root can set up a /tmp for each job, control groups and accounts of slots.
     rows += ["MOUNT_UNDER_SCRATCH =", "BASE_CGROUP =", "NOBODY_SLOT_USER ="]
     rows += ["NUM_CPUS = %d" % share.cpus, "MEMORY = %d" % share.memory]
+    rows += ["ALLOW_ADMINISTRATOR = $(ALLOW_ADMINISTRATOR) %s@$(UID_DOMAIN)" % user]
     for name in ("HEALTH", "RUNTIMES"):
         rows.append("STARTD_CRON_%s_EXECUTABLE = %s" % (name, program))
         # In HTCondor's quotes; without them, the blank would belong to the first value.
