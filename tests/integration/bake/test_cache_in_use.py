@@ -91,7 +91,7 @@ def test_concurrent_bakes_share_results_and_prune_removes_nothing_in_use(own: St
         if event["event"] == "begin" and event["name"] == "condor: install condor":
             break
     second, third = start(own), start(own, changed)
-    assert "waiting to share" in next(events(second))["text"]
+    assert "Waiting for its result" in next(events(second))["text"]
     pruned = {entry["kind"] for entry in cache(own, "prune", "--all")["removed"]}
     assert pruned <= {"checkpoint"}
     (one, did_one), (two, did_two), (three, did_three) = map(ended, (first, second, third))

@@ -173,12 +173,12 @@ FAULTS = {
     "no space for the step": Fault(
         6, ("The disk that stores the image is full", "WORKER_BAKERY_CACHE", STEP), full_for_the_step
     ),
-    "a corrupt package": Fault(7, ("apptainer.deb", "try again later", STEP), corrupt_package),
+    "a corrupt package": Fault(7, ("apptainer.deb", "Retry in a few minutes", STEP), corrupt_package),
     "a corrupt index": Fault(
         7, ("manipulated", "Where: apptainer: refresh the package lists"), corrupt_index
     ),
     "a silent repository": Fault(5, ("127.0.0.1", "--apt-source"), silent_source),
-    "a silent mirror": Fault(5, ("127.0.0.1", "--mirror", "Where: apptainer: read"), silent_mirror),
+    "a silent mirror": Fault(5, ("127.0.0.1", "--mirror", "Where: apptainer: refresh the package lists"), silent_mirror),
     "a truncated base": Fault(5, ("127.0.0.1", "renamed to", "Where: build the base"), truncated_base),
     "a truncated download": Fault(7, ("sha256", "pinned", "half.qcow2"), truncated_download),
 }

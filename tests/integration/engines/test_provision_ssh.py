@@ -476,7 +476,7 @@ def test_the_plan_of_an_image_makes_a_worker(site: Site) -> None:
         site.says("systemctl", "is-enabled", "osg-worker.path", "worker-life.service") == "enabled\nenabled"
     )
     status = site.machine.run(["worker-image", "status"], expect=(3,))
-    assert "has not run since this machine's start" in status.stdout + status.stderr
+    assert "has not run since boot" in status.stdout + status.stderr
     assert "DAEMON_LIST" in site.says("condor_config_val", "-dump", "DAEMON_LIST")
     # Its identity and users are unchanged.
     assert [site.has(path) for path in (HOST_KEY, "/home/maintainer/.ssh", POLICY)] == [True, True, False]
