@@ -21,7 +21,8 @@ SHARE = {
 CHECKOUT = Path(__file__).parent.parent.parent.parent
 SHOW = """
 import json
-from bakery import bases, data, recipe
+from bakery.image import bases, recipe
+from bakery.runtime import data
 print(json.dumps([str(data.ROOT), recipe.plan(bases.find("debian13"), "osg").id,
                   data.CLOUD_INIT.is_dir(), (data.IMAGE_TESTS / "pytest.ini").is_file()]))
 """
