@@ -113,7 +113,7 @@ def test_a_dirty_image_is_refused_and_kept_only_when_asked(
     options = Options(output=tmp_path / "out.qcow2", level="offline", keep_failed=True)
     with pytest.raises(NotProven) as caught:
         lookup.bake(options, store, Silent())
-    for complaint in ("a worker's token and Start left", "ssh host keys left", "JSON web token is in"):
+    for complaint in ("a worker's token and Start in", "ssh host keys in", "JSON web token is in"):
         assert complaint in caught.value.message
     assert "c2lnbmF0dXJl" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["out.failed.qcow2"]

@@ -178,7 +178,9 @@ FAULTS = {
         7, ("manipulated", "Where: apptainer: refresh the package lists"), corrupt_index
     ),
     "a silent repository": Fault(5, ("127.0.0.1", "--apt-source"), silent_source),
-    "a silent mirror": Fault(5, ("127.0.0.1", "--mirror", "Where: apptainer: refresh the package lists"), silent_mirror),
+    "a silent mirror": Fault(
+        5, ("127.0.0.1", "--mirror", "Where: apptainer: refresh the package lists"), silent_mirror
+    ),
     "a truncated base": Fault(5, ("127.0.0.1", "renamed to", "Where: build the base"), truncated_base),
     "a truncated download": Fault(7, ("sha256", "expected", "half.qcow2"), truncated_download),
 }
