@@ -1,3 +1,3 @@
 """The commands and what they do: bases, engines, store, verification, user-data."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

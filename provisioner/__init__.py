@@ -1,1 +1,1 @@
-"""A plan of steps, applied to a machine. Knows nothing of images, packer or clouds."""
+"""Plans of steps, and how they are applied to a machine. Independent of images, packer and clouds."""

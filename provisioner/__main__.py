@@ -1,9 +1,9 @@
-"""`python -m provisioner apply --disk RAW --from N --to M < plan.json`, in a room of its own.
+"""`python -m provisioner apply --disk RAW --from N --to M < plan.json`, run in a sandbox of its own.
 
-The chroot engine runs this. It ends before M, after a role, where the disk as it is then is worth keeping.
-Events go to stdout as JSON lines, as the last of them one of
+The chroot engine runs this program. It stops before M, at the end of a role, if a checkpoint is worth
+writing there. Events are printed to stdout as JSON lines; the last one is either of
 
-    {"event": "result", "steps": 12, "keep": true}      so many of the plan's are done; keep the disk?
+    {"event": "result", "steps": 12, "keep": true}      12 steps are applied; write a checkpoint
     {"event": "error", "class": "CommandFailed", "message": "…", "hint": "…", …}
 """
 
@@ -17,16 +17,18 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from provisioner import errors, plan, repository_files, run
+from provisioner import errors, plan
 from provisioner.apply import apply
-from provisioner.checkpoints import WANTED, is_worth_keeping
-from provisioner.disk import finish, mount_root
+from provisioner.checkpoints import POLICIES, is_worth_keeping
+from provisioner.disk.file_systems import finish, mount_root
+from provisioner.disk.space import full_disk
 from provisioner.errors import BakeryError
-from provisioner.monitor import JsonLines
+from provisioner.events import JsonLines
+from provisioner.packages import repository_files
 from provisioner.plan import Plan
-from provisioner.space import full_disk
+from provisioner.process import run
 from provisioner.targets import Target
-from provisioner.targets.chroot import Chroot, Loan, definitions
+from provisioner.targets.chroot import Chroot, TemporaryRepositories, definitions
 
 
 def main() -> int:
@@ -35,7 +37,7 @@ def main() -> int:
     try:
         _apply(options, monitor)
     except errors.BakeryError as error:
-        monitor.tell(errors.to_event(error))
+        monitor.emit(errors.to_event(error))
         return error.exit_code
     return 0
 
@@ -46,8 +48,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--disk", type=Path, required=True)
     parser.add_argument("--from", dest="first", type=int, default=0)
     parser.add_argument("--to", dest="last", type=int, required=True)
-    parser.add_argument("--checkpoints", choices=WANTED, required=True)
-    parser.add_argument("--writing", type=float, required=True, help="seconds that one takes to write")
+    parser.add_argument("--checkpoints", choices=POLICIES, required=True)
+    parser.add_argument("--writing", type=float, required=True, help="seconds to write a checkpoint")
     parser.add_argument("--sources", type=Path, required=True)
     parser.add_argument("--more-sources", type=Path, required=True)
     parser.add_argument("--preferences", type=Path, required=True)
@@ -60,36 +62,38 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     planned = plan.from_json(json.load(sys.stdin))
     root = Path(tempfile.mkdtemp(prefix="root-", dir=options.disk.parent))
     mounted = mount_root(options.disk, root)
-    lent = options.sources.read_text(), options.preferences.read_text()
+    texts = options.sources.read_text(), options.preferences.read_text()
     urls = dict(entry.split("=", 1) for entry in options.repository_url)
     repository_files.check(urls, planned, definitions(root))
-    loan = Loan(*lent, options.package_cache, urls, options.more_sources.read_text())
+    repositories = TemporaryRepositories(
+        *texts, options.package_cache, urls, options.more_sources.read_text()
+    )
     try:
-        target = Chroot(root, loan)
+        target = Chroot(root, repositories)
         done, keep = _steps(planned, target, options, monitor)
-        # Raises what a full disk below would otherwise have nobody notice.
+        # Raises errors of a full disk, which would otherwise go unnoticed.
         finish(mounted)
         target.close()
     except OSError as error:
-        raise full_disk(BakeryError(f"The image cannot be written: {error}."), options.disk, root) from None
+        raise full_disk(BakeryError(f"Cannot write to the image: {error}."), options.disk, root) from None
     except BakeryError as error:
         raise full_disk(error, options.disk, root) from None
     run.call(["umount", "--recursive", str(root)])
     root.rmdir()
-    monitor.tell({"event": "result", "steps": done, "keep": keep})
+    monitor.emit({"event": "result", "steps": done, "keep": keep})
 
 
 def _steps(
     planned: Plan, target: Target, options: argparse.Namespace, monitor: JsonLines
 ) -> tuple[int, bool]:
-    """How many steps are done in the end, and whether the disk is worth keeping as it is then."""
+    """Apply steps; return how many are applied in total, and whether to write a checkpoint now."""
     started = time.monotonic()
     ends = (end for end in planned.role_ends() if options.first < end <= options.last)
     for first, last in pairwise([options.first, *ends]):
         apply(planned.steps[first:last], target, monitor)
         passed = time.monotonic() - started
-        wanted = is_worth_keeping(options.checkpoints, passed, options.writing)
-        if wanted and last < len(planned.steps):
+        keep = is_worth_keeping(options.checkpoints, passed, options.writing)
+        if keep and last < len(planned.steps):
             return last, True
     return options.last, False
 

@@ -1,4 +1,4 @@
-"""The two things a plan does to a machine. Every step lowers to these; a target knows only these."""
+"""The two actions of plans, Run and Put. Every step lowers to these; a target supports only these."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Run:
-    """Run a program as root; a status other than 0 fails the plan."""
+    """Run a program as root; an exit status other than 0 fails the plan."""
 
     argv: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Put:
-    """Write a file, owned by root, its folders made as needed."""
+    """Write a file owned by root, creating its parent folders as needed."""
 
     path: str
     data: bytes
@@ -27,6 +27,7 @@ Action = Run | Put
 
 
 def to_json(action: Action) -> dict[str, Any]:
+    """`{"run": argv}` or `{"put": path, "mode": octal, "text" or "base64": content}`."""
     match action:
         case Run(argv):
             return {"run": list(argv)}
@@ -39,6 +40,7 @@ def to_json(action: Action) -> dict[str, Any]:
 
 
 def from_json(data: dict[str, Any]) -> Action:
+    """The inverse of `to_json`."""
     if "run" in data:
         return Run(tuple(data["run"]))
     encoded = data.get("base64")

@@ -1,18 +1,19 @@
-"""After which roles the disk is kept as it is then: the policy of both engines."""
+"""The checkpoint policy of both engines: after which roles a checkpoint is written."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
-Wanted = Literal["auto", "all", "none"]  # after which roles; auto: where one pays
-WANTED: tuple[Wanted, ...] = get_args(Wanted)
-_LEAST = 6.0  # seconds
+Policy = Literal["auto", "all", "none"]  # auto: where it saves time
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+_MINIMUM = 6.0  # seconds
 
 
-def is_worth_keeping(wanted: Wanted, steps: float, writing: float) -> bool:
-    """Whether a checkpoint pays. Seconds: the steps since the last one took, writing one takes.
+def is_worth_keeping(policy: Policy, steps: float, writing: float) -> bool:
+    """Whether to write a checkpoint here.
 
-    Each bake pays for the writing, and only one after a change has the steps for nothing. What takes
-    a few seconds is not worth most of a GiB.
+    `steps`: seconds spent on steps since the last checkpoint; `writing`: seconds to write one. Every bake
+    spends the time to write, and only the next bake after a change saves the time of the steps. Steps of a
+    few seconds are not worth most of a GiB.
     """
-    return wanted == "all" or (wanted == "auto" and steps > max(_LEAST, 3 * writing))
+    return policy == "all" or (policy == "auto" and steps > max(_MINIMUM, 3 * writing))

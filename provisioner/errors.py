@@ -1,28 +1,28 @@
-"""One class and one exit code per cause; a message says what happened, a hint what to do.
+"""One exception class and one exit code per cause; `message` says what happened, `hint` what to do.
 
-    BakeryError                1  the work failed
-    ├── CommandFailed          1  a program ended with an error
-    ├── BadInput               2  an option, a file or a value that cannot be used
-    ├── MissingHere            3  this machine lacks a tool, a right or a device
+    BakeryError                1  the operation failed
+    ├── CommandFailed          1  a program failed
+    ├── BadInput               2  an option, a file or a value is invalid
+    ├── MissingHere            3  this machine lacks a tool, a privilege or a device
     ├── NotProven              4  the image was built, but its verification failed
-    ├── Unreachable            5  a mirror, a base, a pool or a machine did not answer
-    ├── DiskFull               6  no space left where the work is done
-    ├── WrongChecksum          7  a base, or a package, is not what its digest, or signature, says
-    ├── Different              8  two images do not hold the same
+    ├── Unreachable            5  a mirror, a base, a pool or a machine did not respond
+    ├── DiskFull               6  no space is left on a disk
+    ├── WrongChecksum          7  a download does not match its digest or signature
+    ├── Different              8  two images differ
     └── Interrupted          130  SIGINT (143: SIGTERM)
 
-The commands turn an error into one paragraph on stderr and its code; the table in the
-README is tested against this file.
+The commands print an error as one paragraph on stderr and exit with its code. The reference of exit codes
+shows the docstrings of these classes.
 """
 
 from __future__ import annotations
 
 
 class BakeryError(Exception):
-    """Base of everything a user may see; a traceback of anything else is our bug.
+    """The operation failed for a reason that has no exit code of its own.
 
-    `where` is the step or phase it happened in and `log` the folder of the kept logs; whoever knows
-    them adds them on the error's way up.
+    This is the base class of all errors that a user may see: a traceback is always a bug. `where` is the
+    step or phase, `log` the folder of the logs; callers that know them set them while the error propagates.
     """
 
     exit_code = 1
@@ -36,51 +36,70 @@ class BakeryError(Exception):
 
     def __str__(self) -> str:
         between = "" if self.message.endswith("\n") else " "
-        said = f"{self.message}{between}{self.hint}".strip()
+        text = f"{self.message}{between}{self.hint}".strip()
         where = [f"Where: {self.where}"] if self.where else []
         log = [f"Logs: {self.log}"] if self.log else []
-        return "\n".join([said, *where, *log])
+        return "\n".join([text, *where, *log])
 
 
 class BadInput(BakeryError):
+    """An option, a file or a value is invalid, or does not apply to the other options."""
+
     exit_code = 2
 
 
 class MissingHere(BakeryError):
+    """This machine lacks a program, a privilege or a device that the operation requires."""
+
     exit_code = 3
 
 
 class NotProven(BakeryError):
+    """The image exists, but it failed a check of the requested verification level."""
+
     exit_code = 4
 
 
 class Unreachable(BakeryError):
+    """A mirror, a download server, a pool or a machine did not respond, or refused the connection."""
+
     exit_code = 5
 
 
 class DiskFull(BakeryError):
+    """No space is left on a disk of this machine, of the image or of the remote machine."""
+
     exit_code = 6
 
 
 class WrongChecksum(BakeryError):
+    """A downloaded base or package does not match its digest, or its signature is not trusted."""
+
     exit_code = 7
 
 
 class Different(BakeryError):
+    """The two compared images have different contents."""
+
     exit_code = 8
 
 
 class Interrupted(BakeryError):
+    """The command received SIGINT (exit code 130) or SIGTERM (exit code 143)."""
+
     def __init__(self, signal_number: int) -> None:
         super().__init__("Interrupted.")
         self.exit_code = 128 + signal_number
 
 
 class CommandFailed(BakeryError):
-    """A program ended with a non-zero status; `tail` holds its last lines, scrubbed."""
+    """A program that the command ran exited with an error; the message shows its last lines of output.
+
+    `tail` holds these lines, with secrets removed; a negative `status` is the number of a signal.
+    """
 
     def __init__(self, command: str, status: int, tail: str, hint: str = "") -> None:
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         last = f" Its last lines:\n{tail}\n" if tail else ""
         super().__init__(f"`{command}` {how}.{last}", hint)
         self.command = command
@@ -89,7 +108,7 @@ class CommandFailed(BakeryError):
 
 
 def to_event(error: BakeryError) -> dict[str, str]:
-    """The error as an event, to cross a process boundary."""
+    """Encode an error as an event, to pass it to another process."""
     return {
         "event": "error",
         "class": type(error).__name__,
@@ -101,7 +120,7 @@ def to_event(error: BakeryError) -> dict[str, str]:
 
 
 def from_event(event: dict[str, str]) -> BakeryError:
-    """The same cause again on the other side; a CommandFailed as its base, its text is whole already."""
+    """Decode an error from an event. A CommandFailed becomes a BakeryError: its message is complete."""
     error = _KINDS.get(event["class"], BakeryError)(event["message"], event["hint"])
     error.where, error.log = event["where"], event["log"]
     return error

@@ -1,8 +1,8 @@
-"""A plan: a base and the steps that make a worker of it. Only data; `plan.json` is its one file form.
+"""Plans: a base and the steps that turn it into a worker. A plan is data; its file format is JSON.
 
-Each step has an id, `sha256(id before + its name-free actions)`, the first chained on the base's.
-So the last id names the image, any prefix names a checkpoint, and a change in one step changes
-the ids from there on and no others. What is hashed is what will be executed, never the intent.
+Each step has an id, `sha256(previous id + actions)`; the first is chained to the id of the base. The last
+id identifies the image, and the id of each prefix identifies a checkpoint. A change of one step changes its
+id and all later ones. Ids depend on the actions to execute, not on roles or titles.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from provisioner.actions import Action
 from provisioner.errors import BadInput
 
 FORMAT = 1
-# The last step of a plan for an image may write the image's own name, which holds the plan's id.
+# The title of the step that writes the name of the image, which contains the id of the plan, to the image.
 STAMP = "stamp the image with its name"
 
 
 @dataclass(frozen=True)
 class PlannedStep:
+    """A step lowered to actions; `id` is chained to the previous step."""
+
     role: str
     title: str
     actions: tuple[Action, ...]
@@ -31,7 +33,7 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Plan:
-    """`base` is the name people use, `base_id` the sha256 (hex) of what it is built from."""
+    """`base` is the name of the base, `base_id` the SHA-256 (hex) of what it is built from."""
 
     base: str
     base_id: str
@@ -40,30 +42,33 @@ class Plan:
 
     @property
     def id(self) -> str:
-        """Of all steps but the stamp: what that writes is made of this id."""
+        """The id of the last step except the stamp, whose content depends on this id."""
         kept = [step for step in self.steps if step.title != STAMP]
         return kept[-1].id if kept else self.base_id
 
     @property
     def image(self) -> str:
-        """The name of the image that comes of it."""
+        """The name of the resulting image."""
         return f"{self.kind}-{self.base}-{self.id[:12]}"
 
     def role_ends(self) -> tuple[int, ...]:
-        """How many steps are done at the end of each role: where checkpoints may stand."""
+        """The number of steps at the end of each role, where a checkpoint is possible."""
         roles = [step.role for step in self.steps]
         return tuple(n for n in range(1, len(roles) + 1) if n == len(roles) or roles[n] != roles[n - 1])
 
     def id_after(self, steps: int) -> str:
+        """The id of the state after this number of steps."""
         return self.steps[steps - 1].id if steps else self.base_id
 
 
 def chained_id(before: str, step_actions: tuple[Action, ...]) -> str:
+    """The id of a step after the step with the id `before`."""
     text = json.dumps([actions.to_json(a) for a in step_actions], sort_keys=True)
     return hashlib.sha256(f"{before}\n{text}".encode()).hexdigest()
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
+    """The content of a plan file."""
     return {
         "format": FORMAT,
         "base": plan.base,
@@ -83,17 +88,19 @@ def to_json(plan: Plan) -> dict[str, Any]:
 
 
 def from_json(data: dict[str, Any]) -> Plan:
-    """Raises BadInput for another format or ids that do not fit the actions."""
+    """Read the content of a plan file. Raises BadInput: unknown format, or ids do not match the actions."""
     if data.get("format") != FORMAT:
         raise BadInput(
-            f"The plan has format {data.get('format')!r}, this version reads {FORMAT}.",
-            "Make it anew with bake-image --dry-run --json.",
+            f"The plan has format {data.get('format')!r}; this version supports format {FORMAT} only.",
+            "Create it again with bake-image --dry-run --json.",
         )
     steps = tuple(_step(entry) for entry in data["steps"])
     before = data["base_id"]
     for step in steps:
         if chained_id(before, step.actions) != step.id:
-            raise BadInput(f"The plan was changed by hand: the id of {step.title!r} does not fit.")
+            raise BadInput(
+                f"The plan was changed by hand: the id of {step.title!r} does not match its actions."
+            )
         before = step.id
     return Plan(data["base"], data["base_id"], data["kind"], steps)
 

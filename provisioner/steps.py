@@ -1,4 +1,4 @@
-"""The vocabulary of roles: frozen data, each lowering to actions. Prefer a new kind to `Command`."""
+"""The kinds of steps that roles consist of. Each lowers to actions. Prefer a new kind to `Command`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Literal, Protocol
 
 from provisioner.actions import Action, Put, Run
 
-# yum is EL7's, dnf that of EL8 and later. (EL8's `yum` is dnf by another name, and called by its own.)
+# yum on EL7, dnf on EL8 and later, where `yum` is only an alias of dnf.
 Manager = Literal["apt", "yum", "dnf"]
 _APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y")
 _YUM = ("yum", "-y")
-# A repository that does not answer is an error, whatever the vendor's settings say.
+# An unreachable repository is an error, regardless of the vendor's settings.
 _DNF = ("dnf", "-y", "--setopt=skip_if_unavailable=False", "--setopt=install_weak_deps=False")
 
 
 class Step(Protocol):
+    """A step of a role; `title` is shown as progress."""
+
     @property
     def title(self) -> str: ...
     def actions(self) -> tuple[Action, ...]: ...
@@ -24,16 +26,16 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class Refresh:
-    """Read the package lists anew and bring what is installed up to date."""
+    """Refresh the package lists and upgrade the installed packages."""
 
     manager: Manager
 
-    title = "bring packages up to date"
+    title = "upgrade packages"
 
     def actions(self) -> tuple[Action, ...]:
         match self.manager:
             case "apt":
-                # `upgrade` never installs a new package, so never a kernel the boot loader does not know.
+                # `upgrade` installs no new packages, so no kernel that the boot loader does not know.
                 return Run((*_APT, "update")), Run((*_APT, "upgrade"))
             case "yum":
                 return Run((*_YUM, "makecache")), Run((*_YUM, "update"))
@@ -43,11 +45,11 @@ class Refresh:
 
 @dataclass(frozen=True)
 class PackageLists:
-    """Read the package lists anew: sources may have come since they were read."""
+    """Refresh the package lists, because package sources may have been added."""
 
     manager: Manager
 
-    title = "read the package lists"
+    title = "refresh the package lists"
 
     def actions(self) -> tuple[Action, ...]:
         match self.manager:
@@ -76,7 +78,7 @@ class Packages:
             case "apt":
                 return (Run((*_APT, "--no-install-recommends", "install", *names)),)
             case "yum":
-                # yum is content when it knows one of several names; rpm says which are not there.
+                # yum succeeds if it finds one of several packages; rpm reports the missing ones.
                 return Run((*_YUM, "install", *names)), Run(("rpm", "-q", *names))
             case "dnf":
                 return (Run((*_DNF, "install", *names)),)
@@ -101,7 +103,7 @@ rm -rf "$GNUPGHOME"
 
 @dataclass(frozen=True)
 class FetchKey:
-    """Download an armored OpenPGP key, and refuse any but the one with this fingerprint (40 digits)."""
+    """Download an armored OpenPGP key; fail unless it has this fingerprint (40 hexadecimal digits)."""
 
     url: str
     path: str
@@ -118,7 +120,7 @@ class FetchKey:
 
 @dataclass(frozen=True)
 class TrustKeys:
-    """Let rpm take packages signed with these keys: paths of armored files on the machine."""
+    """Import these keys into rpm: paths of armored files on the machine."""
 
     paths: tuple[str, ...]
 
@@ -132,6 +134,8 @@ class TrustKeys:
 
 @dataclass(frozen=True)
 class File:
+    """Write a file owned by root."""
+
     path: str
     data: bytes
     mode: int = 0o644
@@ -146,7 +150,7 @@ class File:
 
 @dataclass(frozen=True)
 class Files:
-    """Several files that belong together, as one step."""
+    """Write several related files in one step."""
 
     title: str
     files: tuple[File, ...]
@@ -157,7 +161,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Service:
-    """A systemd unit's state at the next boot; nothing is started or stopped now."""
+    """Enable, disable or mask a systemd unit for the next boot; it is not started or stopped now."""
 
     unit: str
     state: Literal["enable", "disable", "mask"]
@@ -172,13 +176,15 @@ class Service:
 
 @dataclass(frozen=True)
 class Directory:
+    """Create a directory with this mode and owner (USER:GROUP)."""
+
     path: str
     mode: int
     owner: str = "root:root"
 
     @property
     def title(self) -> str:
-        return f"make {self.path}"
+        return f"create {self.path}"
 
     def actions(self) -> tuple[Action, ...]:
         user, group = self.owner.split(":")
@@ -188,7 +194,7 @@ class Directory:
 
 @dataclass(frozen=True)
 class Command:
-    """What no other kind says. It must be safe to run twice."""
+    """Run a program for which there is no other kind of step. It must be safe to run twice."""
 
     title: str
     argv: tuple[str, ...]
@@ -198,4 +204,5 @@ class Command:
 
 
 def lower(steps: Iterable[Step]) -> list[tuple[str, tuple[Action, ...]]]:
+    """The title and the actions of each step."""
     return [(step.title, step.actions()) for step in steps]

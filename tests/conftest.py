@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
@@ -15,11 +16,13 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from bakery import bases, qemu
+from bakery.commands.command_line.settings import VARIABLES
+from bakery.image import bases
 from bakery.machines.layer import layer
-from bakery.store import Store, default_root
-from provisioner import run
-from provisioner.disk import mount_root
+from bakery.runtime import qemu_img
+from bakery.store.store import Store, default_root
+from provisioner.disk.file_systems import mount_root
+from provisioner.process import run
 from tests import quick
 from tests.integration import el_standin
 from tests.integration.el_standin import Standin
@@ -59,6 +62,22 @@ class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
 
     def _split_scope(self, nodeid: str) -> str:
         return VIRTUAL if nodeid.startswith(VIRTUAL) else nodeid.split("::")[0]
+
+
+_CLONE_NEWNS, _MS_PRIVATE_RECURSIVE = 0x20000, 0x44000  # linux/sched.h, linux/mount.h
+
+
+def pytest_configure() -> None:
+    """A mount namespace for each lane: what it mounts no sandbox of another lane keeps mounted.
+
+    Such a copy keeps the file system in use after umount(8), and what was written is not all on the disk
+    when the next step reads it. When the lane ends, the kernel unmounts what tests have left.
+    """
+    if os.geteuid() != 0:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNS) or libc.mount(b"none", b"/", None, _MS_PRIVATE_RECURSIVE, None):
+        raise OSError(ctypes.get_errno(), "cannot get a mount namespace for the tests")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -102,6 +121,17 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if left := config.stash.get(_left, 0):
         terminalreporter.write_line(f"Tests left for scripts/test full: {left}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The commands under test read no configuration file and no variable of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("no-settings")))
+        for key, variable in VARIABLES.items():
+            if key != "cache":  # which is that of this machine
+                patch.delenv(variable, raising=False)
+        yield
 
 
 @dataclass(frozen=True)
@@ -179,7 +209,7 @@ def prominence_root(
 def mounted(image: Path, folder: Path) -> Iterator[Path]:
     disk, root = folder / "disk.raw", folder / "root"
     root.mkdir()
-    qemu.to_raw(image, disk)
+    qemu_img.to_raw(image, disk)
     mount_root(disk, root, read_only=True)
     yield root
     run.call(["umount", str(root)])

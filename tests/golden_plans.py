@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from bakery import bases, data, recipe
-from bakery.bases import Base
+from bakery.image import bases, recipe
+from bakery.image.bases import Base
+from bakery.runtime import data
 from provisioner.actions import Action, Put, Run
 from provisioner.plan import STAMP, Plan
 from provisioner.roles import CvmfsClient, Family

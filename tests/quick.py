@@ -21,296 +21,375 @@ LANES = 2  # of scripts/test
 
 # Tests of files that take longer than all of it may.
 _LAYER = (
-    "tests/integration/test_container.py::"
-    "test_a_layer_is_the_same_whenever_it_is_written_and_keeps_owners_and_capabilities"
+    "test_container.py::test_a_layer_is_the_same_whenever_it_is_written_and_keeps_owners_and_capabilities"
 )
-_STARTED = "tests/integration/test_container.py::test_buildah_starts_it_and_it_says_all_that_is_missing"
-_MATCH = "tests/boot/test_ospool_guides.py::test_the_two_ads_match_as_they_should"
-_BECOMES = "tests/integration/test_provision_ssh.py::test_it_becomes_a_worker"
+_STARTED = "test_container.py::test_buildah_starts_it_and_it_says_all_that_is_missing"
+_MATCH = "test_ospool_guides.py::test_the_two_ads_match_as_they_should"
+_BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
 # How long each file takes by itself, and some tests of a long one: seconds, on a machine with two cores
 # where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
-SECONDS: Mapping[str, int] = {
-    "tests/integration/test_bake.py": 40,
-    "tests/integration/test_baked_roles.py": 65,
-    "tests/integration/test_cache_in_use.py": 90,
-    "tests/integration/test_container.py": 200,
+_SECONDS: Mapping[str, int] = {
+    "test_bake.py": 40,
+    "test_baked_roles.py": 65,
+    "test_cache_in_use.py": 90,
+    "test_completion.py": 15,
+    "test_ends_of_commands.py": 20,
+    "test_container.py": 200,
     _LAYER: 5,
     _STARTED: 50,
-    "tests/integration/test_disk.py": 20,
-    "tests/integration/test_el_repositories.py": 65,
-    "tests/integration/test_execute_disk.py": 25,
-    "tests/integration/test_faults.py": 160,
-    "tests/integration/test_fetch.py": 25,
-    "tests/integration/test_fetch_key.py": 3,
-    "tests/integration/test_image_diff.py": 65,
-    "tests/integration/test_kill.py": 190,
-    "tests/integration/test_metadata_guard.py": 50,
-    "tests/integration/test_ospool_jobs.py": 350,
-    "tests/integration/test_packer_engine.py": 80,
-    "tests/integration/test_pins.py": 3,
-    "tests/integration/test_pools_of_htcondor.py": 15,
-    "tests/integration/test_prominence_values.py": 3,
-    "tests/integration/test_provision_ssh.py": 190,
+    "test_disk.py": 20,
+    "test_el_repositories.py": 65,
+    "test_documents_examples.py": 15,
+    "test_documents_site.py": 40,
+    "test_execute_disk.py": 25,
+    "test_faults.py": 160,
+    "test_download.py": 25,
+    "test_fetch_key.py": 3,
+    "test_image_diff.py": 65,
+    "test_kill.py": 190,
+    "test_metadata_guard.py": 50,
+    "test_ospool_jobs.py": 350,
+    "test_packer_engine.py": 80,
+    "test_pins.py": 3,
+    "test_pools_of_htcondor.py": 15,
+    "test_prominence_values.py": 3,
+    "test_provision_ssh.py": 190,
     _BECOMES: 65,
-    "tests/integration/test_qemu_monitor.py": 3,
-    "tests/integration/test_quick_commands.py": 3,
-    "tests/integration/test_run.py": 3,
-    "tests/integration/test_seal_script.py": 1,
-    "tests/integration/test_start_matching.py": 25,
-    "tests/integration/test_status_live.py": 20,
-    "tests/integration/test_userdata_check.py": 25,
-    "tests/integration/test_userdata_effect.py": 60,
-    "tests/integration/test_userdata_shell.py": 40,
-    "tests/integration/test_userdata_property.py": 60,
-    "tests/integration/test_userdata_real.py": 12,
-    "tests/integration/test_wheel.py": 3,
-    "tests/integration/test_worker_health.py": 95,
-    "tests/integration/test_worker_jobs.py": 60,
-    "tests/boot/test_broken_images.py": 220,
-    "tests/boot/test_el_standin.py": 300,
-    "tests/boot/test_guest_life.py": 300,
-    "tests/boot/test_life_configuration.py": 100,
-    "tests/boot/test_life_ends.py": 300,
-    "tests/boot/test_life_jobs.py": 120,
-    "tests/boot/test_network.py": 10,
-    "tests/boot/test_pool_shape.py": 110,
-    "tests/boot/test_ospool_attributes.py": 150,
-    "tests/boot/test_ospool_guides.py": 235,
+    "test_qemu_monitor.py": 3,
+    "test_quick_commands.py": 3,
+    "test_run.py": 3,
+    "test_seal_script.py": 1,
+    "test_start_matching.py": 25,
+    "test_status_live.py": 20,
+    "test_userdata_check.py": 25,
+    "test_userdata_effect.py": 60,
+    "test_userdata_shell.py": 40,
+    "test_userdata_property.py": 60,
+    "test_userdata_real.py": 12,
+    "test_wheel.py": 6,
+    "test_worker_health.py": 95,
+    "test_worker_jobs.py": 60,
+    "test_broken_images.py": 220,
+    "test_el_standin.py": 300,
+    "test_guest_life.py": 300,
+    "test_life_configuration.py": 100,
+    "test_life_ends.py": 300,
+    "test_life_jobs.py": 120,
+    "test_network.py": 10,
+    "test_pool_shape.py": 110,
+    "test_ospool_attributes.py": 150,
+    "test_ospool_guides.py": 235,
     _MATCH: 130,
-    "tests/boot/test_ospool_shape_proof.py": 75,
-    "tests/boot/test_prominence_life.py": 200,
-    "tests/boot/vm/test_disk_shapes.py": 300,
-    "tests/boot/vm/test_job_memory.py": 300,
-    "tests/boot/vm/test_life_vm.py": 400,
-    "tests/boot/vm/test_machine_faults.py": 300,
-    "tests/boot/vm/test_packer.py": 600,
-    "tests/boot/vm/test_proof.py": 700,
+    "test_ospool_shape_proof.py": 75,
+    "test_prominence_life.py": 200,
+    "test_disk_shapes.py": 300,
+    "test_job_memory.py": 300,
+    "test_life_vm.py": 400,
+    "test_machine_faults.py": 300,
+    "test_packer.py": 600,
+    "test_proof.py": 700,
 }
 
 # Of a folder or a file of the sources, the tests beside the unit tests that tell most about it, the most
 # telling first. What has a line of its own is not asked of its folder's.
-CONCERN: Mapping[str, tuple[str, ...]] = {
-    "bakery/": ("tests/integration/test_quick_commands.py", "tests/integration/test_bake.py"),
-    "bakery/bases.py": (
-        "tests/integration/test_pins.py",
-        "tests/integration/test_quick_commands.py",
-        "tests/integration/test_bake.py",
+_CONCERN: Mapping[str, tuple[str, ...]] = {
+    "bakery/": ("test_quick_commands.py", "test_bake.py"),
+    "bakery/bake/": (
+        "test_quick_commands.py",
+        "test_bake.py",
     ),
-    "bakery/base_image.py": (
-        "tests/integration/test_fetch.py",
-        "tests/integration/test_bake.py",
-        "tests/integration/test_cache_in_use.py",
+    "bakery/image/": (
+        "test_quick_commands.py",
+        "test_wheel.py",
+        "test_bake.py",
     ),
-    "bakery/cache.py": ("tests/integration/test_cache_in_use.py",),
-    "bakery/explain.py": ("tests/integration/test_quick_commands.py",),
-    "bakery/failed.py": ("tests/integration/test_faults.py", "tests/integration/test_bake.py"),
-    "bakery/fetch.py": ("tests/integration/test_fetch.py", "tests/integration/test_fetch_key.py"),
-    "bakery/locks.py": ("tests/integration/test_bake.py", "tests/integration/test_cache_in_use.py"),
-    "bakery/logs.py": ("tests/integration/test_bake.py", "tests/integration/test_faults.py"),
-    "bakery/mkosi.py": ("tests/integration/test_bake.py",),
-    "bakery/nocloud.py": ("tests/integration/test_userdata_real.py",),
-    "bakery/pins.py": ("tests/integration/test_pins.py",),
-    "bakery/qemu.py": (
-        "tests/integration/test_qemu_monitor.py",
-        "tests/integration/test_disk.py",
-        "tests/integration/test_bake.py",
+    "bakery/sources/": (
+        "test_download.py",
+        "test_bake.py",
     ),
-    "bakery/recipe.py": (
-        "tests/integration/test_wheel.py",
-        "tests/integration/test_bake.py",
-        "tests/integration/test_baked_roles.py",
+    "bakery/store/": (
+        "test_quick_commands.py",
+        "test_cache_in_use.py",
     ),
-    "bakery/repositories.py": (
-        "tests/integration/test_el_repositories.py",
-        "tests/integration/test_baked_roles.py",
+    "bakery/output/": ("test_bake.py", _LAYER),
+    "bakery/runtime/": ("test_run.py", "test_bake.py"),
+    "bakery/engines/chroot/": ("test_bake.py",),
+    "bakery/engines/packer/": (
+        "test_packer_engine.py",
+        "test_qemu_monitor.py",
     ),
-    "bakery/rooms.py": (
-        "tests/integration/test_run.py",
-        "tests/integration/test_bake.py",
-        "tests/integration/test_kill.py",
+    "bakery/userdata/delivery/": (
+        "test_userdata_real.py",
+        "test_userdata_check.py",
     ),
-    "bakery/store.py": (
-        "tests/integration/test_quick_commands.py",
-        "tests/integration/test_bake.py",
-        "tests/integration/test_cache_in_use.py",
+    "bakery/verify/pool/": ("test_bake.py", "test_pool_shape.py"),
+    "provisioner/disk/": ("test_disk.py", "test_bake.py"),
+    "provisioner/packages/": (
+        "test_el_repositories.py",
+        "test_baked_roles.py",
     ),
-    "bakery/udocker.py": ("tests/integration/test_wheel.py", "tests/integration/test_container.py"),
-    "bakery/userdata.py": (
-        "tests/integration/test_userdata_real.py",
-        "tests/integration/test_prominence_values.py",
-        "tests/integration/test_userdata_property.py",
+    "provisioner/process/": ("test_run.py", "test_kill.py"),
+    "provisioner/remote/": (_BECOMES, "test_provision_ssh.py"),
+    "provisioner/roles/workers/": (
+        "test_bake.py",
+        "test_baked_roles.py",
     ),
-    "bakery/commands/": ("tests/integration/test_quick_commands.py", "tests/integration/test_bake.py"),
-    "bakery/commands/gen_userdata.py": (
-        "tests/integration/test_userdata_real.py",
-        "tests/integration/test_userdata_check.py",
+    "bakery/image/bases.py": (
+        "test_pins.py",
+        "test_quick_commands.py",
+        "test_bake.py",
     ),
-    "bakery/commands/provision.py": (
+    "bakery/sources/base_image.py": (
+        "test_download.py",
+        "test_bake.py",
+        "test_cache_in_use.py",
+    ),
+    "bakery/store/retention.py": ("test_cache_in_use.py",),
+    "bakery/store/explain.py": ("test_quick_commands.py",),
+    "bakery/bake/failed.py": (
+        "test_faults.py",
+        "test_bake.py",
+    ),
+    "bakery/sources/download.py": (
+        "test_download.py",
+        "test_fetch_key.py",
+    ),
+    "bakery/store/locks.py": (
+        "test_bake.py",
+        "test_cache_in_use.py",
+    ),
+    "bakery/store/logs.py": (
+        "test_bake.py",
+        "test_faults.py",
+    ),
+    "bakery/image/mkosi.py": ("test_bake.py",),
+    "bakery/userdata/delivery/nocloud.py": ("test_userdata_real.py",),
+    "bakery/sources/pins.py": ("test_pins.py",),
+    "bakery/runtime/qemu_img.py": (
+        "test_qemu_monitor.py",
+        "test_disk.py",
+        "test_bake.py",
+    ),
+    "bakery/image/recipe.py": (
+        "test_wheel.py",
+        "test_bake.py",
+        "test_baked_roles.py",
+    ),
+    "bakery/image/repositories.py": (
+        "test_el_repositories.py",
+        "test_baked_roles.py",
+    ),
+    "bakery/runtime/sandbox.py": (
+        "test_run.py",
+        "test_bake.py",
+        "test_kill.py",
+    ),
+    "bakery/store/store.py": (
+        "test_quick_commands.py",
+        "test_bake.py",
+        "test_cache_in_use.py",
+    ),
+    "bakery/image/udocker.py": (
+        "test_wheel.py",
+        "test_container.py",
+    ),
+    "bakery/userdata/rendering.py": (
+        "test_userdata_real.py",
+        "test_prominence_values.py",
+        "test_userdata_property.py",
+    ),
+    "bakery/commands/": (
+        "test_quick_commands.py",
+        "test_ends_of_commands.py",
+        "test_bake.py",
+    ),
+    "bakery/commands/command_line/": (
+        "test_quick_commands.py",
+        "test_ends_of_commands.py",
+        "test_completion.py",
+        "test_wheel.py",
+    ),
+    "bakery/commands/userdata.py": (
+        "test_userdata_real.py",
+        "test_userdata_check.py",
+    ),
+    "bakery/commands/remote.py": (
         _BECOMES,
-        "tests/integration/test_provision_ssh.py",
+        "test_provision_ssh.py",
     ),
-    "bakery/commands/image_diff.py": ("tests/integration/test_image_diff.py",),
+    "bakery/commands/diff.py": ("test_image_diff.py",),
     "bakery/engines/": (
-        "tests/integration/test_qemu_monitor.py",
-        "tests/integration/test_bake.py",
-        "tests/integration/test_packer_engine.py",
+        "test_qemu_monitor.py",
+        "test_bake.py",
+        "test_packer_engine.py",
     ),
-    "bakery/engines/packer.py": (
-        "tests/integration/test_packer_engine.py",
-        "tests/integration/test_qemu_monitor.py",
+    "bakery/imagediff/": ("test_image_diff.py",),
+    "bakery/userdata/": (
+        "test_userdata_real.py",
+        "test_prominence_values.py",
+        "test_userdata_property.py",
     ),
-    "bakery/engines/packer_files.py": (
-        "tests/integration/test_packer_engine.py",
-        "tests/integration/test_qemu_monitor.py",
+    "bakery/userdata/matchmaking/": (
+        "test_start_matching.py",
+        "test_userdata_real.py",
+        "test_userdata_property.py",
     ),
-    "bakery/engines/packer_program.py": ("tests/integration/test_packer_engine.py",),
-    "bakery/engines/packer_stream.py": ("tests/integration/test_packer_engine.py",),
-    "bakery/imagediff/": ("tests/integration/test_image_diff.py",),
-    "bakery/launch/": (
-        "tests/integration/test_userdata_real.py",
-        "tests/integration/test_prominence_values.py",
-        "tests/integration/test_userdata_property.py",
-    ),
-    "bakery/launch/matchmaking/": (
-        "tests/integration/test_start_matching.py",
-        "tests/integration/test_userdata_real.py",
-        "tests/integration/test_userdata_property.py",
-    ),
-    "bakery/launch/lint/": ("tests/integration/test_userdata_check.py",),
+    "bakery/userdata/lint/": ("test_userdata_check.py",),
+    "bakery/userdata/lint/shell/": ("test_userdata_shell.py", "test_userdata_check.py"),
     "bakery/machines/": (
-        "tests/boot/test_network.py",
-        "tests/integration/test_worker_jobs.py",
-        "tests/integration/test_metadata_guard.py",
+        "test_network.py",
+        "test_worker_jobs.py",
+        "test_metadata_guard.py",
     ),
-    "bakery/oci/": (_LAYER, _STARTED, "tests/integration/test_container.py"),
-    "bakery/verify/access_point.py": (_MATCH, "tests/boot/test_ospool_guides.py"),
-    "bakery/verify/manager_dies.py": ("tests/boot/test_ospool_shape_proof.py",),
-    "bakery/verify/": ("tests/integration/test_bake.py", "tests/integration/test_faults.py"),
+    "bakery/output/oci/": (_LAYER, _STARTED, "test_container.py"),
+    "bakery/verify/pool/access_point.py": (_MATCH, "test_ospool_guides.py"),
+    "bakery/verify/pool/failover.py": ("test_ospool_shape_proof.py",),
+    "bakery/verify/": ("test_bake.py", "test_faults.py"),
     "cloud-init/": (
-        "tests/integration/test_userdata_real.py",
-        "tests/integration/test_wheel.py",
-        "tests/integration/test_userdata_property.py",
+        "test_userdata_real.py",
+        "test_wheel.py",
+        "test_userdata_property.py",
     ),
-    "packer/": ("tests/integration/test_wheel.py", "tests/integration/test_packer_engine.py"),
-    "packer/bases/": ("tests/integration/test_pins.py", "tests/integration/test_wheel.py"),
+    "packer/": ("test_wheel.py", "test_packer_engine.py"),
+    "packer/bases/": ("test_pins.py", "test_wheel.py"),
     "packer/repositories.toml": (
-        "tests/integration/test_wheel.py",
-        "tests/integration/test_el_repositories.py",
+        "test_wheel.py",
+        "test_el_repositories.py",
     ),
     "provisioner/": (
-        "tests/integration/test_run.py",
-        "tests/integration/test_bake.py",
-        "tests/integration/test_kill.py",
+        "test_run.py",
+        "test_bake.py",
+        "test_kill.py",
     ),
-    "provisioner/disk.py": ("tests/integration/test_disk.py", "tests/integration/test_bake.py"),
-    "provisioner/existing.py": (
-        _BECOMES,
-        "tests/integration/test_provision_ssh.py",
+    "bakery/engines/packer/guest.py": ("test_packer_engine.py",),
+    "bakery/engines/packer/disk_layers.py": ("test_qemu_monitor.py",),
+    "bakery/engines/packer/temporary_repositories.py": ("test_packer_engine.py",),
+    "provisioner/did_you_mean.py": ("test_quick_commands.py",),
+    "bakery/engines/packer/qmp.py": ("test_qemu_monitor.py",),
+    "provisioner/packages/repository_files.py": ("test_el_repositories.py",),
+    "provisioner/process/run.py": (
+        "test_run.py",
+        "test_bake.py",
+        "test_kill.py",
     ),
-    "provisioner/guest.py": ("tests/integration/test_packer_engine.py",),
-    "provisioner/inventory.py": (
-        _BECOMES,
-        "tests/integration/test_provision_ssh.py",
+    "provisioner/steps.py": (
+        "test_fetch_key.py",
+        "test_bake.py",
     ),
-    "provisioner/layers.py": ("tests/integration/test_qemu_monitor.py",),
-    "provisioner/lending.py": ("tests/integration/test_packer_engine.py",),
-    "provisioner/near.py": ("tests/integration/test_quick_commands.py",),
-    "provisioner/qmp.py": ("tests/integration/test_qemu_monitor.py",),
-    "provisioner/record.py": (
-        _BECOMES,
-        "tests/integration/test_provision_ssh.py",
-    ),
-    "provisioner/repository_files.py": ("tests/integration/test_el_repositories.py",),
-    "provisioner/run.py": (
-        "tests/integration/test_run.py",
-        "tests/integration/test_bake.py",
-        "tests/integration/test_kill.py",
-    ),
-    "provisioner/steps.py": ("tests/integration/test_fetch_key.py", "tests/integration/test_bake.py"),
     "provisioner/roles/": (
-        "tests/integration/test_seal_script.py",
-        "tests/integration/test_bake.py",
-        "tests/integration/test_baked_roles.py",
+        "test_seal_script.py",
+        "test_bake.py",
+        "test_baked_roles.py",
     ),
     "provisioner/roles/seal.py": (
-        "tests/integration/test_seal_script.py",
-        "tests/integration/test_bake.py",
+        "test_seal_script.py",
+        "test_bake.py",
     ),
-    "provisioner/roles/ospool_data.py": (
-        "tests/integration/test_ospool_jobs.py",
-        "tests/integration/test_seal_script.py",
+    "provisioner/roles/workers/ospool_data.py": (
+        "test_ospool_jobs.py",
+        "test_seal_script.py",
     ),
-    "bakery/pelican.py": (
-        "tests/integration/test_quick_commands.py",
-        "tests/integration/test_ospool_jobs.py",
+    "bakery/image/pelican.py": (
+        "test_quick_commands.py",
+        "test_ospool_jobs.py",
     ),
     "provisioner/roles/udocker.py": (
-        "tests/integration/test_wheel.py",
+        "test_wheel.py",
         _STARTED,
-        "tests/integration/test_container.py",
+        "test_container.py",
     ),
-    "provisioner/targets/": ("tests/integration/test_bake.py", "tests/integration/test_el_repositories.py"),
+    "provisioner/targets/": (
+        "test_bake.py",
+        "test_el_repositories.py",
+    ),
     "provisioner/targets/ssh.py": (
         _BECOMES,
-        "tests/integration/test_provision_ssh.py",
+        "test_provision_ssh.py",
     ),
     "provisioner/targets/host_keys.py": (
         _BECOMES,
-        "tests/integration/test_provision_ssh.py",
+        "test_provision_ssh.py",
     ),
-    "scripts/": ("tests/integration/test_wheel.py", "tests/integration/test_quick_commands.py"),
-    "tests/": ("tests/integration/test_quick_commands.py",),
-    "tests/image/": ("tests/integration/test_bake.py",),
-    "tests/ospool/": (_MATCH, "tests/boot/test_ospool_guides.py"),
-    "tests/boot/": ("tests/boot/test_network.py",),
-    "worker/": ("tests/integration/test_wheel.py", "tests/integration/test_worker_jobs.py"),
+    "mkdocs.yml": ("test_documents_site.py",),
+    "scripts/docs": ("test_documents_site.py",),
+    "tools/": (
+        "test_documents_site.py",
+        "test_documents_examples.py",
+    ),
+    "scripts/": (
+        "test_wheel.py",
+        "test_quick_commands.py",
+    ),
+    "tests/": ("test_quick_commands.py",),
+    "tests/image/": ("test_bake.py",),
+    "tests/ospool/": (_MATCH, "test_ospool_guides.py"),
+    "tests/boot/": ("test_network.py",),
+    "worker/": ("test_wheel.py", "test_worker_jobs.py"),
     "worker/common/": (
-        "tests/integration/test_prominence_values.py",
-        "tests/integration/test_worker_jobs.py",
-        "tests/integration/test_worker_health.py",
-        "tests/boot/test_life_configuration.py",
+        "test_prominence_values.py",
+        "test_worker_jobs.py",
+        "test_worker_health.py",
+        "test_life_configuration.py",
     ),
-    "worker/common/etc/": ("tests/integration/test_worker_jobs.py", "tests/boot/test_life_jobs.py"),
-    "worker/common/usr/lib/worker-bakery/worker_runtime/guard.py": (
-        "tests/integration/test_metadata_guard.py",
+    "worker/common/etc/": ("test_worker_jobs.py", "test_life_jobs.py"),
+    "worker/common/usr/lib/worker-bakery/worker_runtime/jobs/metadata_guard.py": (
+        "test_metadata_guard.py",
     ),
     "worker/common/usr/lib/worker-bakery/pools.json": (
-        "tests/integration/test_pools_of_htcondor.py",
-        "tests/boot/test_pool_shape.py",
+        "test_pools_of_htcondor.py",
+        "test_pool_shape.py",
     ),
-    "worker/common/usr/lib/worker-bakery/worker_runtime/servers.py": (
-        "tests/integration/test_pools_of_htcondor.py",
-        "tests/boot/test_pool_shape.py",
+    "worker/common/usr/lib/worker-bakery/worker_runtime/configuration/servers.py": (
+        "test_pools_of_htcondor.py",
+        "test_pool_shape.py",
     ),
-    "worker/common/usr/lib/worker-bakery/worker_runtime/join.py": (
-        "tests/boot/test_pool_shape.py",
-        "tests/boot/test_life_ends.py",
+    "worker/common/usr/lib/worker-bakery/worker_runtime/lifecycle/join.py": (
+        "test_pool_shape.py",
+        "test_life_ends.py",
     ),
-    "worker/common/usr/lib/worker-bakery/worker_runtime/storage.py": (
-        "tests/integration/test_execute_disk.py",
-    ),
-    "worker/common/usr/lib/worker-bakery/worker_runtime/health.py": (
-        "tests/integration/test_worker_health.py",
-    ),
-    "worker/common/usr/lib/worker-bakery/worker_runtime/container.py": (
+    "worker/common/usr/lib/worker-bakery/worker_runtime/jobs/storage.py": ("test_execute_disk.py",),
+    "worker/common/usr/lib/worker-bakery/worker_runtime/jobs/health.py": ("test_worker_health.py",),
+    "worker/common/usr/lib/worker-bakery/worker_runtime/container/": (
         _STARTED,
-        "tests/integration/test_container.py",
+        "test_container.py",
     ),
     "worker/ospool/usr/libexec/": (
-        "tests/integration/test_ospool_jobs.py",
-        "tests/integration/test_wheel.py",
+        "test_ospool_jobs.py",
+        "test_wheel.py",
     ),
     "worker/ospool/etc/condor/config.d/55-worker-ospool-jobs.config": (
-        "tests/integration/test_ospool_jobs.py",
-        "tests/integration/test_wheel.py",
+        "test_ospool_jobs.py",
+        "test_wheel.py",
     ),
-    "worker/ospool/": ("tests/boot/test_ospool_attributes.py", "tests/integration/test_wheel.py"),
-    "worker/osg/": ("tests/integration/test_worker_jobs.py", "tests/boot/test_life_configuration.py"),
+    "worker/ospool/": ("test_ospool_attributes.py", "test_wheel.py"),
+    "worker/osg/": (
+        "test_worker_jobs.py",
+        "test_life_configuration.py",
+    ),
     "worker/prominence/": (
-        "tests/integration/test_prominence_values.py",
-        "tests/integration/test_worker_jobs.py",
-        "tests/boot/test_prominence_life.py",
+        "test_prominence_values.py",
+        "test_worker_jobs.py",
+        "test_prominence_life.py",
     ),
+}
+
+
+_PATHS = {
+    path.name: str(path.relative_to(ROOT))
+    for tier in ("integration", "boot")
+    for path in (ROOT / "tests" / tier).rglob("test_*.py")
+}
+
+
+def _path(test: str) -> str:
+    """The test as pytest is given it: names of files are unique (tests/unit/project/test_layers.py)."""
+    name, mark, function = test.partition("::")
+    return f"{_PATHS[name]}{mark}{function}"
+
+
+SECONDS: Mapping[str, int] = {_path(test): seconds for test, seconds in _SECONDS.items()}
+CONCERN: Mapping[str, tuple[str, ...]] = {
+    place: tuple(_path(test) for test in tests) for place, tests in _CONCERN.items()
 }
 
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner.disk.file_systems import wait_unmounted
+
 MIB = 1 << 20
 Fill = Callable[[Path], None]
 ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
@@ -63,6 +65,7 @@ def _write(disk: Path, start: int, part: Part) -> None:
     if part.fill:
         with mounted("-o", "loop", image, where=disk.parent / "filling") as where:
             part.fill(where)
+        wait_unmounted(image)
     call("dd", f"if={image}", f"of={disk}", "bs=1M", f"seek={start}", "conv=notrunc,sparse", "status=none")
     image.unlink()
 

@@ -1,81 +1,120 @@
-"""bake-image cache: what is kept between bakes, and how to have less of it."""
+"""worker-bakery cache: list or remove what bakes keep."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
+import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakery.commands import shell
+from bakery.commands.command_line import columns, entry, settings
+from bakery.commands.command_line.parser import Parser, add_general, add_help, number
 
 if TYPE_CHECKING:
-    from bakery.cache import Entry, Policy
-    from bakery.store import Store
+    from bakery.store.retention import Entry, Policy
+    from bakery.store.store import Store
+
+_INDENT = 11  # of the lines after the first: the column of the name
+_DIGEST = re.compile("[0-9a-f]{64,}")  # sha256 or sha512
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    return shell.run(lambda: _main(_parser().parse_args(argv)), argv)
+def main(argv: Sequence[str] | None = None, prog: str = "worker-bakery cache") -> int:
+    return entry.run(lambda: _main(parser(prog).parse_args(argv)), argv)
 
 
 def _main(options: argparse.Namespace) -> int:
-    from bakery import store
+    from bakery.store import store
 
+    settings.load()
     kept = store.Store(store.default_root())
     return _list(options, kept) if options.verb == "list" else _prune(options, kept)
 
 
-def _parser() -> argparse.ArgumentParser:
-    made = shell.Parser(prog="bake-image cache", description=__doc__, allow_abbrev=False)
-    verbs = made.add_subparsers(dest="verb", required=True, parser_class=shell.Parser)
-    listing = verbs.add_parser("list", help="print what is kept", allow_abbrev=False)
-    listing.add_argument("--verify", action="store_true", help="read all of it and compare the digests")
-    pruning = verbs.add_parser(
-        "prune",
-        help="remove some of it",
-        description="Remove what no bake can use any more and, with options, what was not used lately.",
-        allow_abbrev=False,
+def parser(prog: str) -> Parser:
+    made = Parser(
+        prog,
+        "List or remove what bakes keep: base images, checkpoints, images, downloads and logs. "
+        "WORKER_BAKERY_CACHE sets the folder (default: ~/.cache/worker-bakery), WORKER_BAKERY_CACHE_LIMIT "
+        "the size in GiB within which bakes keep it (default: 50).",
+        usage="COMMAND [options]",
+        examples=("%(prog)s list", "%(prog)s prune --older-than 30 --dry-run", "%(prog)s prune --all"),
     )
-    pruning.add_argument("--older-than", type=_number, metavar="DAYS", help="what was not used for so long")
-    pruning.add_argument(
-        "--max-size", type=_number, metavar="GIB", help="what is over it, least used first"
+    verbs = made.add_subparsers(
+        dest="verb",
+        required=True,
+        prog=prog,
+        parser_class=Parser,
+        title="commands",
+        metavar="COMMAND",
     )
-    pruning.add_argument("--all", action="store_true", help="everything that no process is using")
-    pruning.add_argument("--dry-run", action="store_true", help="say what would go and touch nothing")
-    for parser in (listing, pruning):
-        shell.common(parser)
+    _add_list(
+        verbs.add_parser(
+            "list",
+            help="list the contents",
+            description="List the contents.",
+            examples=("%(prog)s", "%(prog)s --verify --json"),
+        )
+    )
+    _add_prune(
+        verbs.add_parser(
+            "prune",
+            help="remove some of the contents",
+            description="Remove what no bake can use any more and, with options, what was not used lately.",
+            examples=("%(prog)s --dry-run", "%(prog)s --older-than 30 --max-size 20", "%(prog)s --all"),
+        )
+    )
+    add_help(made.add_argument_group("general options"), prog)
     return made
 
 
-def _number(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < float("inf"):
-        raise ValueError
-    return number
+def _add_list(made: Parser) -> None:
+    made.add_argument("--verify", action="store_true", help="read all files and compare their digests")
+    add_general(made)
+
+
+def _add_prune(made: Parser) -> None:
+    made.add_argument(
+        "--older-than", type=number, metavar="DAYS", help="remove what was not used for this long"
+    )
+    made.add_argument(
+        "--max-size", type=number, metavar="GIB", help="remove the least recently used beyond this size"
+    )
+    made.add_argument("--all", action="store_true", help="remove everything that is not in use")
+    made.add_argument("--dry-run", action="store_true", help="print what would be removed; change nothing")
+    add_general(made)
 
 
 # --- list --------------------------------------------------------------------------------------
 
 
 def _list(options: argparse.Namespace, kept: Store) -> int:
-    from bakery import cache
+    from bakery.store import retention
 
-    found = cache.entries(kept)
-    damaged = {entry.path for entry in found if options.verify and cache.damage(entry)}
+    found = retention.entries(kept)
+    damaged = {entry.path for entry in found if options.verify and retention.is_damaged(entry)}
     if options.json:
         rows = [
             _row(entry) | ({"damaged": entry.path in damaged} if options.verify else {}) for entry in found
         ]
         print(json.dumps({"path": str(kept.root), "size": _total(found), "entries": rows}))
         return 0
-    print(f"{kept.root}: {_gib(_total(found))} GiB, limit of bakes {cache.limit() / cache.GIB:g} GiB")
-    now = time.time()
-    for entry in found:
-        print(_line(entry, now) + (", DAMAGED" if entry.path in damaged else ""))
+    print(
+        f"{kept.root}: {_gib(_total(found))} GiB, limit of bakes {retention.limit() / retention.GIB:g} GiB"
+    )
+    _print_lines(found, damaged)
     return 0
+
+
+def _print_lines(entries: Sequence[Entry], damaged: Collection[Path] = ()) -> None:
+    now, width = time.time(), columns.terminal_width()
+    for one in entries:
+        line = _line(one, now) + (", DAMAGED" if one.path in damaged else "")
+        print(columns.wrapped(line, width, _INDENT))
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -83,8 +122,8 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 
 def _line(entry: Entry, now: float) -> str:
-    """kind, name, GiB, days since it was made and used, and what it depends on."""
-    name = entry.name[:12] if entry.kind in ("base", "checkpoint") else entry.name
+    """Kind, name, GiB, time since it was made and last used, and what it depends on."""
+    name = _DIGEST.sub(lambda found: found[0][:12], entry.name)
     ages = f"made {_age(now - entry.made)} ago, used {_age(now - entry.used)} ago"
     more = [entry.title] if entry.title else []
     if entry.kind == "checkpoint":
@@ -92,7 +131,7 @@ def _line(entry: Entry, now: float) -> str:
     if entry.in_use:
         more.append("in use")
     if entry.useless:
-        more.append("of no use any more")
+        more.append("no longer usable")
     return f"{entry.kind:<10} {name:<26} {_gib(entry.size):>6} GiB, {ages}" + "".join(
         f", {text}" for text in more
     )
@@ -117,19 +156,17 @@ def _total(entries: Sequence[Entry]) -> int:
 
 
 def _prune(options: argparse.Namespace, kept: Store) -> int:
-    from bakery import cache
+    from bakery.store import retention
 
-    found = cache.entries(kept)
-    gone = cache.chosen(found, _policy(options), time.time())
+    found = retention.entries(kept)
+    gone = retention.select(found, _policy(options), time.time())
     if not options.dry_run:
-        gone = [entry for entry in gone if cache.remove(entry)]
+        gone = [entry for entry in gone if retention.remove(entry)]
     if options.json:
         rows = [_row(entry) for entry in gone]
         print(json.dumps({"removed": rows, "size": _total(gone), "dry_run": options.dry_run}))
         return 0
-    now = time.time()
-    for entry in gone:
-        print(_line(entry, now))
+    _print_lines(gone)
     if not options.quiet:
         verb = "would be freed" if options.dry_run else "freed"
         left = _total(found) - _total(gone)
@@ -138,7 +175,7 @@ def _prune(options: argparse.Namespace, kept: Store) -> int:
 
 
 def _policy(options: argparse.Namespace) -> Policy:
-    from bakery.cache import DAY, GIB, Policy
+    from bakery.store.retention import DAY, GIB, Policy
 
     days, size = options.older_than, options.max_size
     return Policy(
@@ -146,3 +183,7 @@ def _policy(options: argparse.Namespace) -> Policy:
         max_size=None if size is None else size * GIB,
         everything=options.all,
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

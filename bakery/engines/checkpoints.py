@@ -1,7 +1,7 @@
-"""Disks of plans' prefixes in the store: the nearest is found, another one kept, whichever engine asks.
+"""Find and write checkpoints in the store, for both engines.
 
-Each is a whole disk without compression: to write a thin layer takes three times as long, as all of the
-disk is compared with its base for that, and so does the way back.
+A checkpoint is the disk after a prefix of a plan's steps. It is a complete, uncompressed disk: writing an
+overlay takes three times as long, because the whole disk is compared with its base, and so does reading it.
 """
 
 from __future__ import annotations
@@ -11,41 +11,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bakery import qemu
-from bakery.locks import in_use
-from bakery.store import Store, commit, is_whole, set_aside, used
+from bakery.runtime import qemu_img
+from bakery.store.locks import shared_lock
+from bakery.store.store import Store, commit, is_intact, record_use, rename_damaged
 from provisioner import plan as plans
-from provisioner.monitor import Monitor, note, phase
+from provisioner.events import Monitor, note, phase
 from provisioner.plan import Plan
 
 
 @contextmanager
 def nearest(plan: Plan, store: Store, monitor: Monitor) -> Iterator[tuple[int, Path]]:
-    """How many steps the latest checkpoint that is whole saves, and its disk; else 0 and the base's.
+    """The latest intact checkpoint: the number of steps it contains, and its disk; else 0 and the base.
 
-    Nobody removes it while the block runs.
+    The disk is protected from removal while the block runs. Damaged checkpoints are set aside.
     """
     for _, path in store.checkpoints_of(plan):
-        if path.exists() and not is_whole(path):
-            set_aside(path, "checkpoint", monitor)
+        if path.exists() and not is_intact(path):
+            rename_damaged(path, "checkpoint", monitor)
     while True:
-        done, disk = store.nearest_checkpoint(plan)
-        with in_use(disk) as there:  # not there: it was removed in between
+        done, disk = store.latest_checkpoint(plan)
+        with shared_lock(disk) as there:  # false if another process has removed it since
             if there or not done:
                 if done:
-                    note(monitor, f"Starting from the checkpoint after {plan.steps[done - 1].role}.")
-                used(disk)
+                    note(monitor, f"Resuming from the checkpoint after {plan.steps[done - 1].role}.")
+                record_use(disk)
                 yield done, disk
                 return
 
 
 def keep(
-    disk: Path, plan: Plan, done: int, store: Store, work: Path, monitor: Monitor, form: qemu.Form = "raw"
+    disk: Path,
+    plan: Plan,
+    done: int,
+    store: Store,
+    work: Path,
+    monitor: Monitor,
+    form: qemu_img.Form = "raw",
 ) -> None:
-    """A disk that nobody writes to and that has so many of the plan's steps behind it."""
+    """Commit `disk`, which no process writes to, as the checkpoint after `done` steps of the plan."""
     kept = work / "checkpoint.qcow2"
-    with phase(monitor, f"keep a checkpoint after {plan.steps[done - 1].role}"):
-        qemu.to_qcow2(disk, kept, form)
+    with phase(monitor, f"write a checkpoint after {plan.steps[done - 1].role}"):
+        qemu_img.to_qcow2(disk, kept, form)
         manifest = {
             "base_id": plan.base_id,
             "size": kept.stat().st_size,

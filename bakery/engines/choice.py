@@ -1,4 +1,4 @@
-"""Which engine bakes: `auto` takes chroot where it can, as it is many times quicker, else packer."""
+"""Choose an engine: `auto` prefers chroot, which is many times faster, and falls back to packer."""
 
 from __future__ import annotations
 
@@ -6,52 +6,60 @@ import os
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bakery.engines import chroot, packer_program
-from provisioner import run
+from bakery.engines.chroot import engine as chroot
+from bakery.engines.packer import program as packer_program
 from provisioner.errors import MissingHere
+from provisioner.process import run
 
 Engine = Literal["chroot", "packer"]
-Wanted = Literal["auto", "chroot", "packer"]
-ENGINES: tuple[Wanted, ...] = get_args(Wanted)
+Option = Literal["auto", "chroot", "packer"]
+ENGINES: tuple[Option, ...] = get_args(Option)
 
 
 @dataclass(frozen=True)
 class Obstacles:
-    """Why an engine cannot work here, in words; "" if it can."""
+    """Why each engine cannot run on this machine, as a sentence; "" if it can."""
 
     chroot: str
     packer: str
 
 
 def choose(wanted: str, found: Obstacles) -> tuple[Engine, str]:
-    """The engine, and a sentence that says why if it was not asked for by name. Raises MissingHere."""
+    """The engine to use, and the reason as a sentence ("" if `wanted` names the engine).
+
+    Raises MissingHere: the requested engine, or every engine, has an obstacle.
+    """
     if wanted == "chroot" or (wanted == "auto" and not found.chroot):
         if found.chroot:
-            raise MissingHere(f"The engine chroot cannot work here: {found.chroot}", "Try --engine packer.")
-        return "chroot", "" if wanted == "chroot" else "Engine chroot: it boots nothing."
+            raise MissingHere(f"The engine chroot is not usable: {found.chroot}", "Try --engine packer.")
+        return "chroot", "" if wanted == "chroot" else "Using engine chroot (no virtual machine needed)."
     if found.packer and wanted == "packer":
-        raise MissingHere(f"The engine packer cannot work here: {found.packer}")
+        raise MissingHere(f"The engine packer is not usable: {found.packer}")
     if found.packer:
         raise MissingHere(
-            f"No engine can work here. chroot: {found.chroot} packer: {found.packer}",
-            "Run the same command as root, or install packer.",
+            f"No engine is usable. chroot: {found.chroot} packer: {found.packer}",
+            "Run the command as root, or install packer.",
         )
-    return "packer", "" if wanted == "packer" else f"Engine packer, as chroot cannot work: {found.chroot}"
+    return (
+        "packer",
+        "" if wanted == "packer" else f"Using engine packer, because chroot is not usable: {found.chroot}",
+    )
 
 
 def obstacles(wanted: str) -> Obstacles:
-    """What is missing on this machine of the engines that may have to bake; of packer only then."""
-    chroot = _of_chroot()
-    return Obstacles(chroot, of_packer() if chroot or wanted == "packer" else "")
+    """The obstacles of the engines that `wanted` allows; packer is checked only if it may be used."""
+    chroot = _chroot_obstacle()
+    return Obstacles(chroot, packer_obstacle() if chroot or wanted == "packer" else "")
 
 
-def _of_chroot() -> str:
+def _chroot_obstacle() -> str:
     if os.geteuid() != 0:
-        return "only root can mount disks."
+        return "mounting a disk requires root."
     return _missing(chroot.TOOLS)
 
 
-def of_packer() -> str:
+def packer_obstacle() -> str:
+    """Why packer cannot be used on this machine, as a sentence; "" if it can."""
     try:
         packer_program.find()
     except MissingHere as error:

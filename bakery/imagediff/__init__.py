@@ -1,13 +1,13 @@
-"""Two worker images side by side: what differs, and what may differ.
+"""Compare two worker images: what differs, and which differences are expected.
 
-    tree      a root file system as data, read without following a link out of it
-    files     both trees walked once, in step; contents read only where all else agrees
-    records   what files mean: packages, systemd's units, users and groups, as name -> fields
-    rpmdb     rpm's packages among them
-    volatile  the one table of what may differ, each row with its reason
-    differ    the parts put together; report tells people of the result
-    rooms     images mounted, in a room of their own
+    tree       a root file system as data, read without following a link out of it
+    files      walks both trees together; reads contents only if all metadata agree
+    records    the meaning of files: packages, systemd's units, users and groups, as name -> fields
+    rpmdb      the packages in rpm's database
+    volatile   the table of expected differences, each with its reason
+    differ     combines these modules; report prints the result
+    sandboxed  mounts images in a sandbox
 
-Not compared, because they never agree: times, inode numbers, sizes of folders, and how a file
-system lies on its disk. Partitions other than the root (the boot loader's) are not looked at.
+Not compared, because they always differ: times, inode numbers, sizes of folders, and the layout of the file
+system on the disk. Other partitions than the root (for example the boot loader's) are not compared.
 """

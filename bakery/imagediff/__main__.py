@@ -1,4 +1,4 @@
-"""`python -m bakery.imagediff WORK < '["A", "B"]'`, in a room."""
+"""`python -m bakery.imagediff WORK < '["A", "B"]'`, in a sandbox."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import json
 import sys
 from pathlib import Path
 
-from bakery.imagediff.rooms import in_room
+from bakery.imagediff.sandboxed import in_sandbox
 from provisioner import errors
-from provisioner.monitor import JsonLines
+from provisioner.events import JsonLines
 
 
 def main() -> int:
     monitor = JsonLines(sys.stdout)
     try:
         a, b = map(Path, json.load(sys.stdin))
-        result = in_room(a, b, Path(sys.argv[1]), monitor)
+        result = in_sandbox(a, b, Path(sys.argv[1]), monitor)
     except errors.BakeryError as error:
-        monitor.tell(errors.to_event(error))
+        monitor.emit(errors.to_event(error))
         return error.exit_code
-    monitor.tell({"event": "result", "result": result.to_json()})
+    monitor.emit({"event": "result", "result": result.to_json()})
     return 0
 
 

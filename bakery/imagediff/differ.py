@@ -1,4 +1,4 @@
-"""Two trees in, one result out."""
+"""Compare two trees."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bakery.imagediff import files, records
 from bakery.imagediff.files import Change, Difference, FirstDifference
 from bakery.imagediff.records import Records
 from bakery.imagediff.tree import Tree
-from bakery.imagediff.volatile import judged
+from bakery.imagediff.volatile import classify
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was compared, by section, and what differs: in a stable order, explained or not."""
+    """The number of compared names by section, and all differences in a stable order."""
 
     compared: dict[str, int]
     differences: tuple[Difference, ...]
@@ -48,7 +48,7 @@ def _difference(data: dict[str, Any]) -> Difference:
 
 
 def differ(a: Tree, b: Tree, first_difference: FirstDifference) -> Result:
-    """Raises what reading the trees does."""
+    """Compare two trees. Raises the errors of reading them."""
     compared: dict[str, int] = {}
     found: list[Difference] = []
     for section, read in records.SECTIONS.items():
@@ -58,9 +58,9 @@ def differ(a: Tree, b: Tree, first_difference: FirstDifference) -> Result:
     count = 0
     for pair in files.pairs(a, b):
         count += 1
-        difference = files.compared(pair, first_difference)
+        difference = files.compare_pair(pair, first_difference)
         if difference:
-            found += judged(difference, pair[0], a.read, b.read)
+            found += classify(difference, pair[0], a.read, b.read)
     return Result({**compared, "files": count}, tuple(sorted(found, key=_order)))
 
 

@@ -1,4 +1,4 @@
-"""Two trees walked once, in step. What agrees in all but content is read, nothing else."""
+"""Walk two trees together. Contents are read only if all metadata agree."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bakery.imagediff.tree import Node, Tree, shown
+from bakery.imagediff.tree import Node, Tree, printable
 
 FirstDifference = Callable[[bytes], int | None]
 Pair = tuple[bytes, Node | None, Node | None]
@@ -14,7 +14,10 @@ Pair = tuple[bytes, Node | None, Node | None]
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that is `a` on one side and `b` on the other; of contents, the byte `at` is told."""
+    """A field with the value `a` in one tree and `b` in the other.
+
+    For contents, `at` is the offset of the first differing byte.
+    """
 
     field: str
     a: str = ""
@@ -32,7 +35,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """`reason` says why it may be; without one nothing explains it."""
+    """A difference. `reason` explains an expected one; it is empty for others."""
 
     section: str
     name: str
@@ -51,7 +54,7 @@ class Difference:
 
 
 def pairs(a: Tree, b: Tree) -> Iterator[Pair]:
-    """Each name that is in either, with what it is in both."""
+    """Yield each path that exists in either tree, with its nodes in both."""
     folders = [(b"", True, True)]
     while folders:
         folder, in_a, in_b = folders.pop()
@@ -59,45 +62,47 @@ def pairs(a: Tree, b: Tree) -> Iterator[Pair]:
         right = b.children(folder) if in_b else {}
         for name in sorted(left.keys() | right.keys()):
             path = folder + b"/" + name
-            mine, theirs = left.get(name), right.get(name)
-            yield path, mine, theirs
-            if _is_folder(mine) or _is_folder(theirs):
-                folders.append((path, _is_folder(mine), _is_folder(theirs)))
+            left_node, right_node = left.get(name), right.get(name)
+            yield path, left_node, right_node
+            if _is_folder(left_node) or _is_folder(right_node):
+                folders.append((path, _is_folder(left_node), _is_folder(right_node)))
 
 
 def _is_folder(node: Node | None) -> bool:
     return node is not None and node.kind == "folder"
 
 
-def compared(pair: Pair, first_difference: FirstDifference) -> Difference | None:
-    path, mine, theirs = pair
-    if mine is None:
-        return Difference("files", shown(path), "added")
-    if theirs is None:
-        return Difference("files", shown(path), "removed")
-    found = _changes(mine, theirs) if mine != theirs else ()
-    found += _content(path, mine, theirs, first_difference)
-    return Difference("files", shown(path), "changed", found) if found else None
+def compare_pair(pair: Pair, first_difference: FirstDifference) -> Difference | None:
+    """Compare the two nodes of a path; None if they are equal."""
+    path, left_node, right_node = pair
+    if left_node is None:
+        return Difference("files", printable(path), "added")
+    if right_node is None:
+        return Difference("files", printable(path), "removed")
+    found = _changes(left_node, right_node) if left_node != right_node else ()
+    found += _content(path, left_node, right_node, first_difference)
+    return Difference("files", printable(path), "changed", found) if found else None
 
 
 def _content(
-    path: bytes, mine: Node, theirs: Node, first_difference: FirstDifference
+    path: bytes, left_node: Node, right_node: Node, first_difference: FirstDifference
 ) -> tuple[Change, ...]:
-    """Of files of one size; where sizes differ, so do contents."""
-    if not (mine.kind == theirs.kind == "file" and mine.size == theirs.size):
+    """Compare files of equal size; contents of different size always differ."""
+    if not (left_node.kind == right_node.kind == "file" and left_node.size == right_node.size):
         return ()
     at = first_difference(path)
     return () if at is None else (Change("content", at=at),)
 
 
-def _changes(mine: Node, theirs: Node) -> tuple[Change, ...]:
-    """Another type, and no more is said."""
-    if mine.kind != theirs.kind:
-        return (Change("type", mine.kind, theirs.kind),)
-    return changes(_fields(mine), _fields(theirs))
+def _changes(left_node: Node, right_node: Node) -> tuple[Change, ...]:
+    """Compare the fields; if the types differ, report only the types."""
+    if left_node.kind != right_node.kind:
+        return (Change("type", left_node.kind, right_node.kind),)
+    return changes(_fields(left_node), _fields(right_node))
 
 
 def changes(a: dict[str, str], b: dict[str, str]) -> tuple[Change, ...]:
+    """Return the fields that differ, sorted by name."""
     names = sorted(a.keys() | b.keys())
     return tuple(
         Change(name, a.get(name, ""), b.get(name, "")) for name in names if a.get(name) != b.get(name)
@@ -109,7 +114,7 @@ def _fields(node: Node) -> dict[str, str]:
         "mode": f"{node.mode:04o}",
         "owner": f"{node.uid}:{node.gid}",
         "size": str(node.size),
-        "target": shown(node.target),
+        "target": printable(node.target),
         "device": node.device,
         **{f"xattr {name}": value.hex() for name, value in node.xattrs},
     }

@@ -1,4 +1,4 @@
-"""What files of an image mean, as records: a name and its fields, of what a tree reads."""
+"""The meaning of an image's files as records: names with fields."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from bakery.imagediff import rpmdb
-from bakery.imagediff.tree import Node, Tree, shown
+from bakery.imagediff.tree import Node, Tree, printable
 
 Records = dict[str, dict[str, str]]
 
 DPKG_STATUS = b"/var/lib/dpkg/status"
-# systemd.unit(5), "Unit File Load Path"; what an administrator wrote comes first.
-_OURS = b"/etc/systemd/system"
-_LOAD_PATH = (_OURS, b"/usr/lib/systemd/system", b"/lib/systemd/system")
+# systemd.unit(5), "Unit File Load Path"; the administrator's folder comes first.
+_ADMIN = b"/etc/systemd/system"
+_LOAD_PATH = (_ADMIN, b"/usr/lib/systemd/system", b"/lib/systemd/system")
 _UNIT = re.compile(rb".+\.(service|socket|target|timer|path|mount|automount|swap|slice|scope)")
 _INSTANCE = re.compile(rb"@.*(\.\w+)$")
 _INSTALL = re.compile(rb"^\s*\[Install\]\s*$", re.MULTILINE)
@@ -21,12 +21,12 @@ _NULL = b"/dev/null"
 
 
 def packages(tree: Tree) -> Records:
-    """dpkg's and rpm's; raises MissingHere, BadInput where those of rpm cannot be read."""
-    return _dpkg_s(tree) | rpmdb.packages(tree)
+    """Return the packages of dpkg and rpm. Raises MissingHere, BadInput if rpm's cannot be read."""
+    return _dpkg_packages(tree) | rpmdb.packages(tree)
 
 
-def _dpkg_s(tree: Tree) -> Records:
-    """By name and architecture; deb-control(5) says what a paragraph is."""
+def _dpkg_packages(tree: Tree) -> Records:
+    """Return dpkg's packages by name and architecture; see deb-control(5) for paragraphs."""
     found = map(_paragraph, (tree.read(DPKG_STATUS) or b"").split(b"\n\n"))
     return {
         f"{fields['Package']}:{fields.get('Architecture', '')}": {
@@ -39,39 +39,39 @@ def _dpkg_s(tree: Tree) -> Records:
 
 
 def _paragraph(text: bytes) -> dict[str, str]:
-    """Fields of one line; of longer ones, the first."""
+    """Return the fields with the first line of their values."""
     rows = (row.partition(b":") for row in text.split(b"\n") if not row.startswith((b" ", b"\t")))
-    return {shown(name): shown(value.strip()) for name, _, value in rows}
+    return {printable(name): printable(value.strip()) for name, _, value in rows}
 
 
 def units(tree: Tree) -> Records:
-    """systemctl's words for a unit file's state, from files and links, and who asks for it."""
+    """Return the state of each unit file, in systemctl's terms, and the units that want it."""
     folders = {folder: tree.children(folder) for folder in _LOAD_PATH}
     wanted: dict[bytes, set[bytes]] = {}
     for by, name in _links(tree):
-        # An instance, getty@tty1.service, is of its template, getty@.service.
+        # An instance such as getty@tty1.service belongs to its template getty@.service.
         wanted.setdefault(_INSTANCE.sub(rb"@\1", name), set()).add(by)
     return {
-        shown(name): {
+        printable(name): {
             "state": _state(tree, name, folders, name in wanted),
-            "wanted by": " ".join(sorted(map(shown, wanted.get(name, ())))),
+            "wanted by": " ".join(sorted(map(printable, wanted.get(name, ())))),
         }
         for name in {name for folder in folders.values() for name in _units_in(folder)}
     }
 
 
 def _units_in(folder: Mapping[bytes, Node]) -> Iterator[bytes]:
-    """Another name of a unit is not a unit, but a mask is one."""
+    """Yield unit files and masks, but not aliases."""
     for name, node in folder.items():
         if _UNIT.fullmatch(name) and (node.kind == "file" or node.target == _NULL):
             yield name
 
 
 def _links(tree: Tree) -> Iterator[tuple[bytes, bytes]]:
-    """What the administrator enabled: who asks, for which unit; other names as "alias"."""
-    for name, node in tree.children(_OURS).items():
+    """Yield what the administrator enabled: the wanting unit and the unit; for aliases "alias NAME"."""
+    for name, node in tree.children(_ADMIN).items():
         if node.kind == "folder" and name.endswith((b".wants", b".requires", b".upholds")):
-            for unit, link in tree.children(_OURS + b"/" + name).items():
+            for unit, link in tree.children(_ADMIN + b"/" + name).items():
                 if link.kind == "link":
                     yield name, unit
         elif node.kind == "link" and node.target != _NULL:
@@ -79,7 +79,7 @@ def _links(tree: Tree) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _state(tree: Tree, name: bytes, folders: Mapping[bytes, Mapping[bytes, Node]], enabled: bool) -> str:
-    """Of the first folder that has the unit; an empty file masks as /dev/null does."""
+    """Return the state from the first folder with the unit. An empty file masks, like /dev/null."""
     for path, folder in folders.items():
         node = folder.get(name)
         if node is not None and node.kind == "file":
@@ -97,7 +97,7 @@ def _installed(text: bytes, enabled: bool) -> str:
 
 
 def accounts(tree: Tree) -> Records:
-    """Users and groups; of a password only whether there is one."""
+    """Return users and groups; of a password only whether it is set."""
     passwords = {row[0]: row[1] for row in _rows(tree, b"/etc/shadow", 2)}
     users = {
         f"user {name}": {
@@ -118,9 +118,9 @@ def accounts(tree: Tree) -> Records:
 
 
 def _rows(tree: Tree, path: bytes, least: int) -> Iterator[list[str]]:
-    """Lines of at least so many fields, cut there; others are no accounts."""
+    """Yield lines with at least `least` fields, cut to that number; other lines are not accounts."""
     for row in (tree.read(path) or b"").split(b"\n"):
-        fields = [shown(field) for field in row.split(b":")]
+        fields = [printable(field) for field in row.split(b":")]
         if len(fields) >= least:
             yield fields[:least]
 

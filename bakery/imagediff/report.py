@@ -1,4 +1,4 @@
-"""A result for people, on stdout. Names in it are an image's, and are never taken for markup."""
+"""Print a result on stdout. Names come from an image and are not interpreted as markup."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from bakery.imagediff.files import Difference
 if TYPE_CHECKING:
     from rich.console import Console
 
-LIMIT = 20  # differences shown of one section, unless all are asked for
+LIMIT = 20  # differences printed for one section without --all
 _WHATS = ("added", "removed", "changed")
 
 
 def print_result(result: Result, *, everything: bool) -> None:
+    """Print counts and differences; without `everything` at most LIMIT of each section."""
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
@@ -54,13 +55,13 @@ def _print_differences(console: Console, title: str, found: list[Difference], ev
 
 
 def _print_reasons(console: Console, result: Result) -> None:
-    console.print("\nvolatile, not counted as different; --all names them", style="bold")
+    console.print("\nvolatile, not counted as different; --all lists them", style="bold")
     for reason, count in sorted(Counter(one.reason for one in result.volatile).items()):
         console.print(f"  {count:>5}  {reason}")
 
 
 def line(found: Difference) -> str:
-    """One line: what happened to whom, and how; with the reason, where there is one."""
+    """Describe a difference in one line."""
     how = "; ".join(map(str, found.changes))
     reason = f" ({found.reason})" if found.reason else ""
     return f"{found.what:<8} {found.name}{': ' + how if how else ''}{reason}"

@@ -1,4 +1,4 @@
-"""rpm's packages, as rpm itself reads them: of a copy, as it would lock and mend what it opens."""
+"""Read rpm's database with rpm, from a copy: rpm locks and repairs the databases that it opens."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bakery.imagediff.tree import Tree
-from provisioner import run
 from provisioner.errors import BadInput, CommandFailed
+from provisioner.process import run
 
 FOLDERS = (b"/usr/lib/sysimage/rpm", b"/var/lib/rpm")
-# Berkeley DB of EL7 and EL8, ndb, sqlite of later ones.
+# Berkeley DB (EL7, EL8), ndb, sqlite (later).
 _DATABASES = (b"Packages", b"Packages.db", b"rpmdb.sqlite")
 _FORMAT = "%{NAME} %{ARCH} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n"
 
 
 def packages(tree: Tree) -> dict[str, dict[str, str]]:
-    """By name and architecture; of those there may be several of, all versions.
+    """Return packages by name and architecture, with all installed versions.
 
-    Raises MissingHere without rpm, BadInput for what it cannot read.
+    Raises MissingHere without rpm, BadInput for a database that rpm cannot read.
     """
     found: dict[str, list[str]] = {}
     for folder in FOLDERS:

@@ -1,4 +1,4 @@
-"""A root file system, read by file descriptors: no link in it leads out, no name is too long."""
+"""Read a root file system through file descriptors: no link leads out of it, no path is too long."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Protocol
 
 from provisioner.errors import BadInput, MissingHere
 
-# Of the files that are read whole; dpkg's status has a few MiB, rpm's database a hundred.
+# Bytes of a file that is read at once; dpkg's status has a few MiB, rpm's database a hundred.
 READ_LIMIT = 512 << 20
 _CHUNK = 1 << 20
 _END = 1 << 63  # beyond the end of any file
@@ -31,7 +31,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What an image keeps of one name. `size` is a regular file's, in bytes; `target` a link's."""
+    """The metadata of a name; `size` in bytes is set for regular files, `target` for links."""
 
     kind: str
     mode: int
@@ -44,46 +44,49 @@ class Node:
 
 
 class Tree(Protocol):
-    """Paths are bytes and begin with a slash; b"" is the root."""
+    """A root file system. Paths are bytes that begin with a slash; b"" is the root."""
 
     def children(self, folder: bytes) -> Mapping[bytes, Node]:
-        """By name; none where there is no folder. A mount point seems empty."""
+        """Return the nodes in a folder by name; {} if it does not exist. Mount points appear empty."""
 
     def read(self, path: bytes) -> bytes | None:
-        """None where there is no regular file, or one of more than READ_LIMIT."""
+        """Return the content of a regular file; None for other names and above READ_LIMIT."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A tree on this machine. Raises BadInput, MissingHere where it cannot be read."""
+    """A tree in a folder of this machine.
+
+    Its methods raise BadInput, and MissingHere without permission.
+    """
 
     root: Path
 
     def children(self, folder: bytes) -> dict[bytes, Node]:
-        with _reading(self.root, folder), _none_there(), self._opened(folder, os.O_DIRECTORY) as opened:
+        with _reading(self.root, folder), _skipping_missing(), self._open(folder, os.O_DIRECTORY) as opened:
             if os.fstat(opened).st_dev == self.root.stat().st_dev:
                 return _nodes(opened)
         return {}
 
     def read(self, path: bytes) -> bytes | None:
-        with _reading(self.root, path), _none_there(), self._opened(path) as opened:
-            return _whole(opened)
+        with _reading(self.root, path), _skipping_missing(), self._open(path) as opened:
+            return _content(opened)
         return None
 
     def first_difference(self, other: Folder, path: bytes) -> int | None:
-        """The byte from which two files of one size differ; None if they do not."""
-        mine, theirs = self._opened(path), other._opened(path)
+        """Return the offset of the first differing byte of two files of equal size, or None."""
+        mine, theirs = self._open(path), other._open(path)
         with _reading(self.root, path), mine as left, theirs as right:
             return _first_difference(left, right)
 
     @contextmanager
-    def _opened(self, path: bytes, flags: int = os.O_NONBLOCK) -> Iterator[int]:
-        """To read. Not to wait: a FIFO may have taken the place of a file."""
+    def _open(self, path: bytes, flags: int = os.O_NONBLOCK) -> Iterator[int]:
+        """Open for reading, without waiting: a FIFO may have replaced a file."""
         *folders, name = [b".", *filter(None, path.split(b"/"))]
         at = os.open(self.root, _FOLDER)
         try:
             for folder in folders:
-                at = _stepped(at, folder)
+                at = _open_subfolder(at, folder)
             opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, dir_fd=at)
         finally:
             os.close(at)
@@ -93,16 +96,16 @@ class Folder:
             os.close(opened)
 
 
-def _stepped(at: int, folder: bytes) -> int:
-    """The folder's descriptor instead of that of the one it is in, which is closed."""
+def _open_subfolder(at: int, folder: bytes) -> int:
+    """Open a subfolder and close the descriptor of its parent."""
     below = os.open(folder, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
     os.close(at)
     return below
 
 
 @contextmanager
-def _none_there() -> Iterator[None]:
-    """The block ends early where a name is missing, is a link, or is below one."""
+def _skipping_missing() -> Iterator[None]:
+    """End the block early if a name does not exist, is a link, or is below one."""
     try:
         yield
     except OSError as error:
@@ -115,10 +118,10 @@ def _reading(root: Path, path: bytes) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what = f"Cannot read {root}{shown(path)}: {error.strerror}."
+        what = f"Cannot read {root}{printable(path)}: {error.strerror}."
         if error.errno in (errno.EACCES, errno.EPERM):
             raise MissingHere(what, "Run the same command as root.") from None
-        raise BadInput(what, "Is the image damaged, or in use?") from None
+        raise BadInput(what, "Check whether the image is damaged or in use.") from None
 
 
 def _nodes(folder: int) -> dict[bytes, Node]:
@@ -127,7 +130,7 @@ def _nodes(folder: int) -> dict[bytes, Node]:
 
 
 def _node(entry: os.DirEntry[str], folder: int) -> Node:
-    """Its type is not the entry's, which some file systems do not keep."""
+    """Read a node. The type comes from stat: some file systems do not store it in directory entries."""
     status = entry.stat(follow_symlinks=False)
     kind = _KINDS[stat.S_IFMT(status.st_mode)]
     return Node(
@@ -143,7 +146,7 @@ def _node(entry: os.DirEntry[str], folder: int) -> Node:
 
 
 def _xattrs(path: str) -> tuple[tuple[str, bytes], ...]:
-    """Capabilities, ACLs and labels among them; a file system without any has none."""
+    """Return all extended attributes, with capabilities, ACLs and labels; () without support for them."""
     try:
         names = os.listxattr(path, follow_symlinks=False)
         return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in sorted(names))
@@ -153,7 +156,7 @@ def _xattrs(path: str) -> tuple[tuple[str, bytes], ...]:
         raise
 
 
-def _whole(opened: int) -> bytes | None:
+def _content(opened: int) -> bytes | None:
     status = os.fstat(opened)
     if not stat.S_ISREG(status.st_mode) or status.st_size > READ_LIMIT:
         return None
@@ -162,7 +165,7 @@ def _whole(opened: int) -> bytes | None:
 
 
 def _first_difference(mine: int, theirs: int) -> int | None:
-    """Both are of one size. What is a hole in both is not read."""
+    """Compare two files of equal size, skipping ranges that are holes in both."""
     at = 0
     while (at := min(_data_from(mine, at), _data_from(theirs, at))) < _END:
         left, right = os.pread(mine, _CHUNK, at), os.pread(theirs, _CHUNK, at)
@@ -175,7 +178,7 @@ def _first_difference(mine: int, theirs: int) -> int | None:
 
 
 def _data_from(file: int, at: int) -> int:
-    """Where the next data are, from `at`; _END if there are no more."""
+    """Return the offset of the next data at or after `at`; _END if there are none."""
     try:
         return os.lseek(file, at, os.SEEK_DATA)
     except OSError as error:
@@ -185,18 +188,18 @@ def _data_from(file: int, at: int) -> int:
 
 
 def _common(left: bytes, right: bytes) -> int:
-    """How many bytes agree before the first that does not."""
+    """Count the equal bytes at the start."""
     differ = (at for at, (mine, theirs) in enumerate(zip(left, right, strict=False)) if mine != theirs)
     return next(differ, min(len(left), len(right)))
 
 
-def shown(name: bytes) -> str:
-    """As one line of printable text, one to one: what is not is escaped, as is a backslash."""
+def printable(name: bytes) -> str:
+    """Return a name as one line of printable text, reversibly: other bytes and backslashes are escaped."""
     text = name.decode("utf-8", "surrogateescape")
-    return "".join(map(_shown, text))
+    return "".join(map(_escape, text))
 
 
-def _shown(character: str) -> str:
+def _escape(character: str) -> str:
     if character == "\\":
         return "\\\\"
     if character.isprintable():

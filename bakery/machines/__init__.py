@@ -1,1 +1,1 @@
-"""Something booted from an image, to be looked at while it lives."""
+"""Boot machines from images: systemd in namespaces, or QEMU, behind one interface."""

@@ -1,4 +1,4 @@
-"""What a virtual machine can really run on here. A device that opens proves nothing."""
+"""Choose QEMU's accelerator by booting the guest's kernel; access to /dev/kvm alone proves nothing."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakery.files import write_private
-from bakery.store import default_root
-from provisioner import run
+from bakery.runtime.files import write_private
+from bakery.store.store import default_root
 from provisioner.errors import BakeryError, MissingHere, NotProven
-from provisioner.monitor import Monitor, warn
+from provisioner.events import Monitor, warn
+from provisioner.process import run
 
 DEVICE = Path("/dev/kvm")
 _PROBE_SECONDS = 30
-# A failed trial takes half a minute, and what failed once on a boot of this machine fails again.
-_REMEMBERED = 86400  # seconds
-# A kernel without a root file system has come all the way up when it says this.
-_ALIVE = "Unable to mount root fs"
+# A failed test takes 30 s, and fails again until this machine is rebooted.
+_CACHE_SECONDS = 86400
+# The last message of a kernel that has booted without a root file system.
+_BOOTED = "Unable to mount root fs"
 
 
 @dataclass(frozen=True)
 class Accelerator:
-    """QEMU's options, and how many times slower than KVM to expect things."""
+    """QEMU's options, and the factor by which to multiply time limits (1 with KVM)."""
 
     name: str
     options: tuple[str, ...]
-    slower: float
+    slowdown: float
 
 
 KVM = Accelerator("kvm", ("-accel", "kvm", "-cpu", "host"), 1.0)
@@ -36,22 +36,26 @@ TCG = Accelerator("tcg", ("-accel", "tcg,thread=multi", "-cpu", "max"), 5.0)
 
 
 def choose(wanted: str, kernel: Path, work: Path, monitor: Monitor) -> Accelerator:
-    """`wanted` is auto, kvm or tcg; `kernel` a vmlinuz of the guest. Raises MissingHere for kvm."""
+    """Choose an accelerator: `wanted` is auto, kvm or tcg, `kernel` a vmlinuz of the guest.
+
+    Raises MissingHere: kvm is wanted, but does not work.
+    """
     if wanted == "tcg":
         return TCG
-    problem = _remembered(kernel) or _tried(kernel, work)
+    problem = _cached_failure(kernel) or _test_and_cache(kernel, work)
     if not problem:
         return KVM
     if wanted == "kvm":
-        raise MissingHere(
-            f"KVM was asked for, but {problem}.", "Use --accel tcg (slow) or another machine."
-        )
-    warn(monitor, f"No KVM: {problem}. Booting by software emulation, about {TCG.slower:.0f} times slower.")
+        raise MissingHere(f"KVM does not work: {problem}.", "Use --accel tcg (slow) or another machine.")
+    warn(
+        monitor,
+        f"KVM does not work: {problem}. Using software emulation, about {TCG.slowdown:.0f} times slower.",
+    )
     return TCG
 
 
-def kernel(root: Path) -> Path:
-    """The newest vmlinuz of a root directory. Raises NotProven."""
+def find_kernel(root: Path) -> Path:
+    """Return the newest vmlinuz of a root directory. Raises NotProven: it has none."""
     for pattern in ("usr/lib/modules/*/vmlinuz", "boot/vmlinuz-*"):
         found = sorted(root.glob(pattern))
         if found:
@@ -59,42 +63,42 @@ def kernel(root: Path) -> Path:
     raise NotProven("The image has no kernel.")
 
 
-def memory() -> Path:
-    """Where it is kept that KVM did not work."""
+def failure_file() -> Path:
+    """Return the file of the cache that records why KVM failed."""
     return default_root() / "no-kvm.json"
 
 
-def _remembered(kernel: Path) -> str:
-    """Why KVM did not work, if the same was tried within a day; "" otherwise."""
+def _cached_failure(kernel: Path) -> str:
+    """Return why KVM failed in the same test within a day; "" otherwise."""
     try:
-        kept = json.loads(memory().read_text())
+        kept = json.loads(failure_file().read_text())
         age = time.time() - kept["at"]
-        if kept["tried"] != _what(kernel) or not 0 <= age < _REMEMBERED:
+        if kept["tried"] != _cache_key(kernel) or not 0 <= age < _CACHE_SECONDS:
             return ""
-        return f"{kept['problem']}, tried {age / 60:.0f} min ago and remembered in {memory()}"
+        return f"{kept['problem']}, tested {age / 60:.0f} min ago; cached in {failure_file()}"
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
-def _tried(kernel: Path, work: Path) -> str:
+def _test_and_cache(kernel: Path, work: Path) -> str:
     if not DEVICE.exists():
-        return "there is no /dev/kvm"
-    problem = _problem(kernel, work)
+        return "/dev/kvm does not exist"
+    problem = _test_kvm(kernel, work)
     if problem:
-        memory().parent.mkdir(parents=True, exist_ok=True)
-        kept = {"at": int(time.time()), "tried": _what(kernel), "problem": problem}
-        write_private(memory(), json.dumps(kept).encode())
+        failure_file().parent.mkdir(parents=True, exist_ok=True)
+        kept = {"at": int(time.time()), "tried": _cache_key(kernel), "problem": problem}
+        write_private(failure_file(), json.dumps(kept).encode())
     return problem
 
 
-def _what(kernel: Path) -> list[str]:
-    """This boot of this machine, its QEMU, and the guest's kernel."""
+def _cache_key(kernel: Path) -> list[str]:
+    """Identify this boot of this machine, its QEMU, and the guest's kernel."""
     qemu = Path(shutil.which("qemu-system-x86_64") or "").stat()
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return [boot, f"{qemu.st_mtime_ns}", kernel.name, f"{kernel.stat().st_size}"]
 
 
-def _problem(kernel: Path, work: Path) -> str:
+def _test_kvm(kernel: Path, work: Path) -> str:
     log = work / "kvm-probe.log"
     machine = ["-M", "q35", "-m", "512", "-nodefaults", "-display", "none", "-no-reboot"]
     boot = ["-kernel", str(kernel), "-append", "console=ttyS0 panic=-1", "-serial", f"file:{log}"]
@@ -105,6 +109,6 @@ def _problem(kernel: Path, work: Path) -> str:
         return f"the guest's kernel did not start on /dev/kvm ({last})"
     return (
         ""
-        if log.exists() and _ALIVE in log.read_text("utf-8", "replace")
-        else "the guest's kernel fell over"
+        if log.exists() and _BOOTED in log.read_text("utf-8", "replace")
+        else "the guest's kernel crashed"
     )

@@ -1,7 +1,7 @@
-"""Waiting for a condition: a question that is asked again until its answer is as wanted.
+"""Wait for a condition: repeat a query until its answer meets the condition, or a time limit is over.
 
-Nothing that a machine is still bringing about is read once, and no pause stands for a condition.
-A question that cannot be put for a moment (no way in yet, a tool that fails) is put again.
+Every wait in this project is one; none sleeps for a fixed time. A query that fails (a machine that is not
+reachable yet, a tool that fails) is repeated as well.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from provisioner.errors import CommandFailed, NotProven
 
 T = TypeVar("T")
 
-# However late it is: a machine that was stopped in between is still asked so many times.
-_AT_LEAST = 3
+# Even after the time limit, for a process that was suspended in between.
+_MIN_QUERIES = 3
 _WIDTH = 500  # characters of an answer in a message
 
 
 @dataclass(frozen=True)
 class Condition(Generic[T]):
-    """`holds` is true of the answer to `ask`, within so many seconds of waiting.
+    """A query, a predicate of its answer, and the time limit in seconds.
 
-    `holds` raises NotProven of an answer after which there is no use in waiting.
+    `is_met` raises NotProven for an answer after which waiting is useless.
     """
 
-    what: str
-    ask: Callable[[], T]
+    description: str
+    query: Callable[[], T]
     seconds: float
-    holds: Callable[[T], bool] = bool
+    is_met: Callable[[T], bool] = bool
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Seconds since some moment, and a pause of so many."""
+    """The current time and a pause, both in seconds; tests replace them."""
 
     now: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
@@ -47,41 +47,46 @@ CLOCK = Clock()
 def wait(
     condition: Condition[T],
     *,
-    ended: Callable[[], str] = lambda: "",
-    pause: float = 0.5,
+    end_reason: Callable[[], str] = lambda: "",
+    interval: float = 0.5,
     clock: Clock = CLOCK,
 ) -> T:
-    """The answer with which the condition holds.
+    """Query every `interval` seconds until the condition is met; return the answer that met it.
 
-    `ended` tells why nothing can come any more ("" if it can): the wait is then over at once, after
-    one last question. Raises NotProven with the limit and the last answer.
+    `end_reason` returns why the condition cannot be met any more ("" if it can): the wait then ends
+    after one last query. Raises NotProven: the wait ended, or the limit is over; its message has the last
+    answer.
     """
-    begun, asked = clock.now(), 0
+    started, queries = clock.now(), 0
     while True:
-        why_over = ended()
-        answer, said = _asked(condition)
-        asked += 1
+        reason = end_reason()
+        answer, last = _query(condition)
+        queries += 1
         if answer:
             return answer[0]
-        if why_over:
-            raise NotProven(f"{why_over} Still awaited: {condition.what}. {said}")
-        if clock.now() - begun > condition.seconds and asked >= _AT_LEAST:
-            raise NotProven(f"Not within {condition.seconds:g} s: {condition.what}. {said}")
-        clock.pause(pause)
+        if reason:
+            raise NotProven(f"{reason} Still waiting for: {condition.description}. {last}")
+        if clock.now() - started > condition.seconds and queries >= _MIN_QUERIES:
+            raise NotProven(
+                f"Timed out after {condition.seconds:g} s waiting for: {condition.description}. {last}"
+            )
+        clock.pause(interval)
 
 
-def until(what: str, ask: Callable[[], T], holds: Callable[[T], bool] = bool, seconds: float = 120) -> T:
-    """`wait` for who has no Condition at hand; asks every second."""
-    return wait(Condition(what, ask, seconds, holds), pause=1)
+def wait_until(
+    description: str, query: Callable[[], T], is_met: Callable[[T], bool] = bool, seconds: float = 120
+) -> T:
+    """Call `wait` with a Condition of these parts, and query every second."""
+    return wait(Condition(description, query, seconds, is_met), interval=1)
 
 
-def _asked(condition: Condition[T]) -> tuple[tuple[T] | None, str]:
-    """The answer, if it holds; and in words, whatever it is."""
+def _query(condition: Condition[T]) -> tuple[tuple[T] | None, str]:
+    """Return the answer, if it meets the condition, and a sentence about it."""
     try:
-        answer = condition.ask()
-    except (CommandFailed, NotProven, ValueError) as error:  # ValueError: half an answer
-        return None, f"The last question failed: {_short(str(error))}"
-    return (answer,) if condition.holds(answer) else None, f"The last answer: {_short(repr(answer))}."
+        answer = condition.query()
+    except (CommandFailed, NotProven, ValueError) as error:  # ValueError: an incomplete answer
+        return None, f"The last query failed: {_short(str(error))}"
+    return (answer,) if condition.is_met(answer) else None, f"Last answer: {_short(repr(answer))}."
 
 
 def _short(text: str) -> str:

@@ -1,4 +1,4 @@
-"""A writable layer in memory over a root directory that is only read."""
+"""Mount a writable layer in memory over a read-only root directory."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from provisioner import run
+from provisioner.process import run
 
-# What may be written. Less than the memory of any machine that builds images, so that a job which
-# fills its worker's disk does not fill the build machine.
+# The size of the layer: less than the memory of any build machine, so that a job that fills its worker's
+# disk does not exhaust it.
 SIZE = "2g"
 
 
 def mount_layer(lower: Path, memory: Path, root: Path) -> None:
-    """`root` is `lower`, and what is written to it goes to `memory`; both folders are made.
+    """Mount `lower` at `root` as an overlay whose upper layer is a tmpfs at `memory`; create both folders.
 
-    The mounts are for the life of the caller's room; `layer` takes them back.
+    Nothing unmounts them but the end of the caller's sandbox; `layer` unmounts its own.
     """
     for folder in (memory, root):
         folder.mkdir()
@@ -30,12 +30,12 @@ def mount_layer(lower: Path, memory: Path, root: Path) -> None:
 
 @contextmanager
 def layer(lower: Path, work: Path) -> Iterator[Path]:
-    """A root directory under the folder `work` while the block runs."""
+    """Yield a writable view of `lower` in the folder `work`; unmount it after the block."""
     memory, root = work / "layer", work / "root"
     mount_layer(lower, memory, root)
     try:
         yield root
     finally:
-        for where in (root, memory):
-            run.call(["umount", str(where)])
-            where.rmdir()
+        for mount_point in (root, memory):
+            run.call(["umount", str(mount_point)])
+            mount_point.rmdir()

@@ -1,4 +1,4 @@
-"""What every kind of machine can be asked and told, so that a test need not know which one it has."""
+"""The interface of every kind of machine: run programs, write files, wait for states."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ from typing import ClassVar, TypeVar
 from bakery.machines import conditions
 from bakery.machines.conditions import Condition
 from provisioner.errors import NotProven
-from provisioner.run import Completed
+from provisioner.process.run import Completed
 
 T = TypeVar("T")
-ANY_STATUS = range(-64, 255)  # 255 is what ssh(1) ends with when it could not run the program
-# What programs inside are run with, whoever asks and whatever his own environment is.
+ANY_STATUS = range(-64, 255)  # not 255, with which ssh(1) ends when it cannot run the program
+# The environment of programs in the machine, for every kind of machine.
 ENVIRONMENT = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LC_ALL=C.UTF-8")
-# Whole from the moment it has its name; the content is in no argument.
+# The file appears complete, by a rename; its content is in no argument.
 _PUT = 'umask 077; cat >"$1.new"; chmod "$2" "$1.new"; mv "$1.new" "$1"'
 
 
 @dataclass(frozen=True)
 class Machine(ABC):
-    """A machine that was started; whoever started it ends it. Time limits are those of a fast one."""
+    """A started machine; the context manager that started it also ends it.
+
+    Time limits are seconds on a machine with KVM, unless the method says otherwise.
+    """
 
     console: Path
     process: Popen[bytes]
 
-    # How the process ends whose machine powers itself off, and what other ends mean.
-    powered_off: ClassVar[int]
-    other_ends: ClassVar[dict[int, str]] = {}
-    pause: ClassVar[float]  # seconds between two looks
+    # The status of `process` after the machine powered off, and the meanings of other statuses.
+    power_off_status: ClassVar[int]
+    status_meanings: ClassVar[dict[int, str]] = {}
+    interval: ClassVar[float]  # seconds between two queries
 
     @property
-    def slower(self) -> float:
-        """How many times longer than a fast machine this one takes for everything."""
+    def slowdown(self) -> float:
+        """The factor by which time limits are multiplied."""
         return 1.0
 
     @abstractmethod
@@ -49,77 +52,78 @@ class Machine(ABC):
         expect: Sequence[int] = (0,),
         seconds: float = 60,
     ) -> Completed:
-        """Run a program inside, as root. Raises CommandFailed, like provisioner.run.call."""
+        """Run a program in the machine as root. Raises CommandFailed, like provisioner.process.run.call."""
 
     def succeeds(self, *argv: str) -> bool:
-        """Does this program end with status 0?"""
+        """Return whether a program ends with status 0."""
         return self.run(argv, expect=ANY_STATUS).status == 0
 
     def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
-        """A file of root's, in a folder that exists; it appears or changes at once."""
+        """Write a file of root in an existing folder; it appears or changes by one rename."""
         self.run(["sh", "-ec", _PUT, "put", path, f"{mode:o}"], stdin=content)
 
     def console_text(self) -> str:
+        """Return the console log without carriage returns."""
         return self.console.read_text("utf-8", "replace").replace("\r", "")
 
     def is_on(self) -> bool:
+        """Return whether the machine's process runs."""
         return self.process.poll() is None
 
-    def over(self) -> str:
-        """Why nothing can be expected of the machine any more; "" while it is on."""
-        return "" if self.is_on() else "The machine ended."
+    def end_reason(self) -> str:
+        """Return why waiting for the machine is useless; "" while it runs."""
+        return "" if self.is_on() else "The machine has ended."
 
     def wait(self, condition: Condition[T]) -> T:
-        """The answer with which the condition holds; its seconds are as they are. Raises NotProven."""
-        return conditions.wait(condition, ended=self.over, pause=self.pause)
+        """Wait for a condition, whose limit is not multiplied. Raises NotProven."""
+        return conditions.wait(condition, end_reason=self.end_reason, interval=self.interval)
 
     def wait_until(
-        self, what: str, ask: Callable[[], T], seconds: float, holds: Callable[[T], bool] = bool
+        self, description: str, query: Callable[[], T], seconds: float, is_met: Callable[[T], bool] = bool
     ) -> T:
-        """`wait` with the seconds of a fast machine; a failure shows the console's last lines."""
+        """Wait for a condition. Raises NotProven; its hint has the last lines of the console."""
         try:
-            return self.wait(Condition(what, ask, seconds * self.slower, holds))
+            return self.wait(Condition(description, query, seconds * self.slowdown, is_met))
         except NotProven as error:
-            raise NotProven(error.message, f"{error.hint} {self._last_words()}".strip()) from None
+            raise NotProven(error.message, f"{error.hint} {self._console_tail()}".strip()) from None
 
-    def answer(self, *argv: str) -> str:
-        """What a program prints, whatever its exit status: a question that may be asked again."""
+    def output(self, *argv: str) -> str:
+        """Return the standard output of a program, whatever its exit status."""
         return self.run(argv, expect=ANY_STATUS).stdout.strip()
 
-    def wait_answer(
+    def wait_for_output(
         self, argv: Sequence[str], wanted: str | Callable[[str], bool], seconds: float = 120
     ) -> str:
-        """Until the program prints what is wanted, or what `wanted` is true of."""
-        holds = wanted if callable(wanted) else lambda said: said == wanted
+        """Run a program until it prints `wanted`, or a text that `wanted` accepts; return the text."""
+        is_met = wanted if callable(wanted) else lambda output: output == wanted
         return self.wait_until(
-            f"the right answer to {' '.join(argv)}", lambda: self.answer(*argv), seconds, holds
+            f"the expected output of {' '.join(argv)}", lambda: self.output(*argv), seconds, is_met
         )
 
-    def wait_said(self, text: str, seconds: float = 120) -> None:
-        """Until the text is on the console."""
-        what = f"{text!r} on the console"
-        self.wait_until(what, lambda: text in self.console_text(), seconds)
+    def wait_for_console_text(self, text: str, seconds: float = 120) -> None:
+        """Wait until the console log has this text."""
+        self.wait_until(f"{text!r} on the console", lambda: text in self.console_text(), seconds)
 
-    def wait_up(self, seconds: float = 60) -> str:
-        """Until systemd has done all it was to do at boot; `running`, or `degraded` if not well."""
+    def wait_booted(self, seconds: float = 60) -> str:
+        """Wait until systemd has finished booting; return `running`, or `degraded` if a unit failed."""
         argv = ["systemctl", "is-system-running"]
-        return self.wait_answer(argv, lambda state: state in ("running", "degraded"), seconds)
+        return self.wait_for_output(argv, lambda state: state in ("running", "degraded"), seconds)
 
-    def goes_off(self, seconds: float) -> bool:
-        """Whether the machine powered itself off in time. These seconds are as they are."""
+    def powers_off_within(self, seconds: float) -> bool:
+        """Wait for the machine to power off; return whether it did. The limit is not multiplied."""
         deadline = time.monotonic() + seconds
         while self.is_on() and time.monotonic() < deadline:
             time.sleep(0.1)
-        return self.process.poll() == self.powered_off
+        return self.process.poll() == self.power_off_status
 
-    def wait_off(self, seconds: float) -> None:
-        """Until the machine has powered itself off. Raises NotProven if it does not, or reboots."""
-        if not self.goes_off(seconds * self.slower):
+    def wait_powered_off(self, seconds: float) -> None:
+        """Wait until the machine has powered off. Raises NotProven: it did not, or it rebooted."""
+        if not self.powers_off_within(seconds * self.slowdown):
             status = self.process.poll()
-            said = f"is still on after {seconds * self.slower:g} s"
+            state = f"still runs after {seconds * self.slowdown:g} s"
             if status is not None:
-                said = self.other_ends.get(status, f"ended with status {status}")
-            raise NotProven(f"The machine did not power off: it {said}.", self._last_words())
+                state = self.status_meanings.get(status, f"ended with status {status}")
+            raise NotProven(f"The machine did not power off: it {state}.", self._console_tail())
 
-    def _last_words(self) -> str:
-        return "Its console's last lines:\n" + "\n".join(self.console_text().splitlines()[-15:])
+    def _console_tail(self) -> str:
+        return "The last lines of its console:\n" + "\n".join(self.console_text().splitlines()[-15:])

@@ -1,11 +1,11 @@
-"""A namespace machine: a root directory with systemd as PID 1, in namespaces of its own.
+"""Boot a root directory with systemd as PID 1 in its own namespaces: a namespace machine.
 
-It is up in a second and needs root, but no kernel and no disk of its own. It shows a worker's
-life: units, user-data, HTCondor, power-off. What it cannot show are the boot loader, the
-kernel, the disk and the network card; a VM does.
+It boots in a second and requires root, but no kernel and no disk of its own. It runs units, cloud-init,
+HTCondor and the power-off of a worker, but not the boot loader, the kernel, the disk and the network
+card; a virtual machine runs those, too.
 
-Nothing outside the root directory is written, and what the machine keeps only while it runs
-(/run, /tmp, /dev) is in memory. Its end, however it comes, ends every process of it.
+It writes nothing outside its root directory; /run, /tmp and /dev are in memory. When it ends, the kernel
+ends all its processes.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from typing import ClassVar
 from bakery.machines.machine import ENVIRONMENT, Machine
 from bakery.machines.network import Network
 from provisioner.errors import BadInput, MissingHere, NotProven
-from provisioner.run import Completed, background, call, require
+from provisioner.process.run import Completed, background, call, require
 
-# What a namespace lacks the hardware, or a login the reason, for; masked in memory only.
+# Units that need hardware or a login; masked in /run, which is in memory.
 MASKED = (
     "systemd-modules-load.service",
     "systemd-udevd.service",
@@ -45,25 +45,25 @@ MASKED = (
     "ssh.service",
     "ssh.socket",
 )
-# The kernel lets reboot(2) in a PID namespace look like a signal's doing; unshare follows suit.
+# After reboot(2) in a PID namespace its init seems killed by a signal; unshare ends in the same way.
 _POWERED_OFF = -signal.SIGINT
 _REBOOTED = -signal.SIGHUP
 _CGROUPS = "worker-bakery."
 CONSOLE = "console"  # in the machine's work folder
 
-# $1 cgroup, $2 root, $3 terminal, $4 hostname, $5… for systemd.
-_OUTSIDE = r"""
+# $1 cgroup, $2 root, $3 terminal, $4 hostname, $5… arguments of systemd.
+_CREATE_NAMESPACES = r"""
 set -eu
 echo $$ >"$1/cgroup.procs"
 exec unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child --propagation private \
-    bash -c "$INSIDE" machine "$@"
+    bash -c "$SET_UP" machine "$@"
 """
-# The kernel is the host's: its settings (/proc/sys, /sys) can be read, not changed.
-_INSIDE = r"""
+# /proc/sys and /sys are read-only, because they belong to the host's kernel.
+_SET_UP = r"""
 set -eu
 root=$2; terminal=$3; name=$4; masked=$MASKED; shift 4
 ip link set lo up
-sh -euc "$LAY_CABLE"
+sh -euc "$CONNECT_NETWORK"
 mount --rbind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --bind "$root/proc/sys" "$root/proc/sys"
@@ -83,8 +83,8 @@ mkdir "$root/dev/shm" "$root/dev/pts"
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
-# As udev and the machine's own resolver, which are not here, would have them; apptainer asks for both.
-mknod -m 666 "$root/dev/fuse" c 10 229 || echo "no /dev/fuse: containers of files do not run" >&2
+# As udev and systemd-resolved, which are masked, would create them; apptainer requires both.
+mknod -m 666 "$root/dev/fuse" c 10 229 || echo "no /dev/fuse: containers from image files cannot run" >&2
 mkdir -p "$root/run/systemd/resolve"
 : >"$root/run/systemd/resolve/stub-resolv.conf"
 ln -s /proc/self/fd "$root/dev/fd"
@@ -106,11 +106,11 @@ exec env -i container=worker-bakery PATH=/usr/sbin:/usr/bin TERM=dumb \
 
 @dataclass(frozen=True)
 class NamespaceMachine(Machine):
-    """A machine that was started; `boot` makes one, and ends it with its block."""
+    """A started namespace machine; `boot` starts it, and ends it after its block."""
 
-    powered_off = _POWERED_OFF
-    other_ends: ClassVar = {_REBOOTED: "rebooted"}
-    pause = 0.1
+    power_off_status = _POWERED_OFF
+    status_meanings: ClassVar = {_REBOOTED: "rebooted"}
+    interval = 0.1
 
     def run(
         self,
@@ -120,27 +120,27 @@ class NamespaceMachine(Machine):
         expect: Sequence[int] = (0,),
         seconds: float = 60,
     ) -> Completed:
-        return call(inside(self.first(), argv), stdin=stdin, expect=expect, seconds=seconds)
+        return call(nsenter_argv(self.init_pid(), argv), stdin=stdin, expect=expect, seconds=seconds)
 
-    def first(self) -> int:
-        """The machine's PID 1 as we see it, once it is systemd and no longer our script.
+    def init_pid(self) -> int:
+        """Return the PID, in our PID namespace, of the machine's systemd.
 
-        Raises NotProven before, and when the machine is off.
+        Raises NotProven: systemd has not been started yet, or the machine has ended.
         """
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         with suppress(OSError):
             for child in children.read_text().split():
                 if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
                     return int(child)
-        raise NotProven("The machine is not on.", self._last_words())
+        raise NotProven("The machine does not run.", self._console_tail())
 
 
-def inside(first: int, argv: Sequence[str]) -> list[str]:
-    """The command line that runs `argv` in the machine whose PID 1 is `first`, as root."""
-    spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
-    # --root: the machine's own, which is not its mount namespace's where we are in a chroot.
-    where = (f"--target={first}", "--root", "--wd")
-    return ["nsenter", *where, *spaces, "--", *ENVIRONMENT, *argv]
+def nsenter_argv(init_pid: int, argv: Sequence[str]) -> list[str]:
+    """Return the command line that runs `argv` as root in the machine whose PID 1 is `init_pid`."""
+    namespaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
+    # --root: the root of the process, which differs from its mount namespace's when we run in a chroot.
+    target = (f"--target={init_pid}", "--root", "--wd")
+    return ["nsenter", *target, *namespaces, "--", *ENVIRONMENT, *argv]
 
 
 @contextmanager
@@ -153,52 +153,55 @@ def boot(
     masked: Sequence[str] = MASKED,
     arguments: Sequence[str] = (),
 ) -> Iterator[NamespaceMachine]:
-    """Boot `root`, which is written to; its console goes to the file `console` as it comes.
+    """Boot the root directory `root`, which is written to; write the console log to the file `console`.
 
-    It is on a cable to `network`, if that is given, and on a loopback of its own. `arguments` are
-    the machine's kernel command line, as systemd and cloud-init understand one in a container.
+    The machine has a loopback interface, and one on `network`, if given. `arguments` stand for the kernel
+    command line: systemd and cloud-init read PID 1's arguments in a container. Raises MissingHere: not
+    root, or a tool or cgroup2 is missing; BadInput: the root has no systemd.
     """
     _check(root)
     with _cgroup() as cgroup, _terminal(console) as terminal:
-        script = ("bash", "-c", _OUTSIDE, "machine", cgroup, root, terminal, hostname)
-        own = {
-            "INSIDE": _INSIDE,
+        script = ("bash", "-c", _CREATE_NAMESPACES, "machine", cgroup, root, terminal, hostname)
+        variables = {
+            "SET_UP": _SET_UP,
             "MASKED": " ".join(masked),
-            "LAY_CABLE": network.cable() if network else "",
+            "CONNECT_NETWORK": network.veth_commands() if network else "",
         }
-        # A name in /etc/hostname would win over the one that the script sets.
+        # /etc/hostname would otherwise replace the name that the script sets.
         argv = [*map(str, script), f"systemd.hostname={hostname}", *arguments]
-        with background(argv, log=console, env={**os.environ, **own}) as process:
+        with background(argv, log=console, env={**os.environ, **variables}) as process:
             yield NamespaceMachine(console, process)
 
 
 def _check(root: Path) -> None:
     require("unshare", "nsenter", "ip", "pivot_root", "setpriv")
     if os.geteuid() != 0:
-        raise MissingHere("A namespace machine needs root.", "Run it with sudo, or use a VM.")
+        raise MissingHere(
+            "A namespace machine requires root.", "Run the command with sudo, or use a virtual machine."
+        )
     if not (root / "lib/systemd/systemd").exists():
-        raise BadInput(f"{root} is no root directory of a machine with systemd.")
+        raise BadInput(f"{root} is not the root directory of a system with systemd.")
 
 
 @contextmanager
 def _terminal(console: Path) -> Iterator[str]:
-    """The name of a terminal; whatever is written to it is appended to the file."""
-    ours, theirs = os.openpty()
-    writer = threading.Thread(target=_copy, args=(ours, console), daemon=True)
+    """Yield the name of a new terminal; append its output to the file `console`."""
+    master, terminal = os.openpty()
+    writer = threading.Thread(target=_copy, args=(master, console), daemon=True)
     try:
         os.close(os.open(console, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         writer.start()
-        yield os.ttyname(theirs)
+        yield os.ttyname(terminal)
     finally:
-        # The last one who has the terminal open goes, and the copying meets its end.
-        os.close(theirs)
+        # Nobody has the terminal open any more, so `_copy` reads the end.
+        os.close(terminal)
         if writer.ident is not None:
             writer.join()
-        os.close(ours)
+        os.close(master)
 
 
 def _copy(terminal: int, console: Path) -> None:
-    # Looks like its end whenever nobody but us has the other side open, so we hold that too.
+    # A read fails whenever nobody has the other side open, so `_terminal` keeps it open.
     with suppress(OSError), console.open("ab", buffering=0) as file:
         while chunk := os.read(terminal, 65536):
             file.write(chunk)
@@ -206,36 +209,38 @@ def _copy(terminal: int, console: Path) -> None:
 
 @contextmanager
 def _cgroup() -> Iterator[Path]:
-    """A control group for the machine; those that killed runs left are swept out first."""
-    above = _cgroup2()
-    for left in above.glob(f"{_CGROUPS}*"):
-        with suppress(FileNotFoundError):  # another run may sweep as well
-            if _is_left(left):
-                _remove_cgroup(left)
-    mine = Path(tempfile.mkdtemp(prefix=_CGROUPS, dir=above))
+    """Create a control group for the machine; remove those that killed processes left first."""
+    parent = _cgroup2()
+    for group in parent.glob(f"{_CGROUPS}*"):
+        with suppress(FileNotFoundError):  # another process may remove it, too
+            if _is_leftover(group):
+                _remove_cgroup(group)
+    own = Path(tempfile.mkdtemp(prefix=_CGROUPS, dir=parent))
     try:
-        yield mine
+        yield own
     finally:
-        _remove_cgroup(mine)
+        _remove_cgroup(own)
 
 
-def _is_left(group: Path) -> bool:
-    """Without a process, and not because its machine is about to start."""
+def _is_leftover(group: Path) -> bool:
+    """Return whether a group has no process, and is too old to belong to a machine that is starting."""
     old = time.time() - group.stat().st_mtime > 60
     return old and "populated 0" in (group / "cgroup.events").read_text().splitlines()
 
 
 def _cgroup2() -> Path:
-    """Where version 2 is mounted: alone, or beside version 1."""
+    """Return where version 2 is mounted: alone, or beside version 1. Raises MissingHere: nowhere."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, place, kind, *_ = line.split()
+        _, mount_point, kind, *_ = line.split()
         if kind == "cgroup2":
-            return Path(place)
-    raise MissingHere("No cgroup2 is mounted here.", "A namespace machine needs one; or use a VM.")
+            return Path(mount_point)
+    raise MissingHere(
+        "No cgroup2 file system is mounted.", "Mount one for a namespace machine, or use a virtual machine."
+    )
 
 
 def _remove_cgroup(group: Path) -> None:
-    """Remove it and all within. The kernel lets go of a dead process a moment after its end."""
+    """Remove a group and its subgroups; the kernel releases an ended process a moment later."""
     for _ in range(50):
         with suppress(FileNotFoundError):
             for folder, _, _ in os.walk(group, topdown=False):

@@ -1,4 +1,4 @@
-"""What is wanted of a machine, and a machine that has it. One way to ask for both kinds."""
+"""Boot a machine of either kind from an image, as its requirements say."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bakery import nocloud
-from bakery.files import write_private
 from bakery.machines import namespace, vm
 from bakery.machines.accelerator import TCG, Accelerator
 from bakery.machines.layer import layer
 from bakery.machines.machine import Machine
 from bakery.machines.network import Network
 from bakery.machines.vm import VirtualMachine
+from bakery.runtime.files import write_private
+from bakery.userdata.delivery import nocloud
 from provisioner.errors import BadInput
 
 Kind = Literal["namespace", "vm"]
@@ -29,64 +29,64 @@ class Image:
 
     path: Path
     root: Path
-    login: str  # who may log in, by the base
+    login: str  # the user whom the base's cloud-init creates
 
 
 @dataclass(frozen=True)
 class Needs:
-    """Of what kind a machine is to be, and what it is told and given."""
+    """The requirements of a machine: its kind, its user-data and its devices."""
 
     kind: Kind = "namespace"
-    user_data: str | None = None  # None: nothing, not even that it is in a cloud, where that can be
+    user_data: str | None = None  # None: none; in namespaces cloud-init is disabled, too
     hostname: str = "worker"
     network: Network | None = None
     disks: tuple[Path, ...] = ()  # raw files
-    accelerator: Accelerator = TCG  # of a virtual machine, like firmware
+    accelerator: Accelerator = TCG  # virtual machines only, like firmware
     firmware: Literal["bios", "efi"] = "bios"
 
 
 def boot(needs: Needs, image: Image, work: Path) -> AbstractContextManager[Machine]:
-    """Such a machine, fresh, while the block runs; what it needs for itself is in the folder `work`.
+    """Start a machine on a copy of the image while the block runs; its files are in the folder `work`.
 
-    It is switched on, and no more: `wait_up` waits until it has booted.
+    `Machine.wait_booted` waits until it has booted. Raises what the function of its kind raises.
     """
-    start = virtual if needs.kind == "vm" else in_namespaces
+    start = boot_virtual_machine if needs.kind == "vm" else boot_in_namespaces
     return start(needs, image, work)
 
 
 @contextmanager
-def in_namespaces(needs: Needs, image: Image, work: Path) -> Iterator[Machine]:
-    """Raises BadInput if it needs what namespaces do not have."""
+def boot_in_namespaces(needs: Needs, image: Image, work: Path) -> Iterator[Machine]:
+    """Start a namespace machine on a writable layer. Raises BadInput: it requires disks."""
     if needs.disks:
-        raise BadInput("A namespace machine has no disks.", "Ask for a virtual machine.")
+        raise BadInput("A namespace machine has no disks.", "Use a virtual machine.")
     with layer(image.root, work) as root:
-        told = ["cloud-init=disabled"]
+        arguments = ["cloud-init=disabled"]
         if needs.user_data is not None:
-            told = ["ds=nocloud"]
-            _first_boot(root, _seed_files(needs, []))
+            arguments = ["ds=nocloud"]
+            _prepare_first_boot(root, _seed_files(needs, []))
         with namespace.boot(
             root,
             console=work / namespace.CONSOLE,
             hostname=needs.hostname,
             network=needs.network,
-            arguments=told,
+            arguments=arguments,
         ) as machine:
             yield machine
 
 
-def _first_boot(root: Path, seed: dict[str, bytes]) -> None:
-    """A root directory as a cloud's machine finds its own at its very first boot."""
+def _prepare_first_boot(root: Path, seed: dict[str, bytes]) -> None:
+    """Write the NoCloud seed, and make systemd take the next boot for the first."""
     folder = root / _SEED
-    folder.mkdir(parents=True)  # as open as clouds' images have it: to close it is the worker's work
+    folder.mkdir(parents=True)  # world-readable, as in a cloud: the worker must restrict it
     for name, content in seed.items():
         (folder / name).write_bytes(content)
-    # At which systemd enables whatever no preset forbids.
+    # At its first boot, systemd enables every unit that no preset disables.
     (root / "etc/machine-id").write_text("uninitialized\n")
 
 
 @contextmanager
-def virtual(needs: Needs, image: Image, work: Path) -> Iterator[VirtualMachine]:
-    """Without user-data it still hears its name and its key: there is no other way in."""
+def boot_virtual_machine(needs: Needs, image: Image, work: Path) -> Iterator[VirtualMachine]:
+    """Start a virtual machine on an overlay; its seed always has a host name and an ssh key."""
     key, seed = vm.new_key(work), work / "seed.iso"
     files = _seed_files(needs, [key.with_suffix(".pub").read_text().strip()])
     write_private(seed, nocloud.iso(files))

@@ -1,6 +1,6 @@
-"""`python -m bakery.machines.probe WORK < '{"disk": …, "wanted": …}'`, in a room: a disk is tried.
+"""Run as `python -m bakery.machines.probe WORK < '{"disk": …, "wanted": …}'` in a sandbox: probe a disk.
 
-Asked of a disk that nobody has mounted yet: whether that can be done, and what its kernel runs on.
+Find out whether the root of a disk can be mounted here, and which accelerator its kernel boots with.
 """
 
 from __future__ import annotations
@@ -12,49 +12,55 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bakery import qemu, rooms
 from bakery.machines import accelerator as accelerators
 from bakery.machines.accelerator import KVM, TCG, Accelerator
-from provisioner import errors, run
-from provisioner.disk import mount_root
+from bakery.runtime import qemu_img, sandbox
+from provisioner import errors
+from provisioner.disk.file_systems import mount_root
 from provisioner.errors import BakeryError
-from provisioner.monitor import JsonLines, Monitor, warn
+from provisioner.events import JsonLines, Monitor, warn
+from provisioner.process import run
 
 
 def choose(wanted: str, disk: Path, work: Path, monitor: Monitor) -> Accelerator:
-    """`wanted` is auto, kvm or tcg; `disk` a qcow2. Raises MissingHere for kvm."""
+    """Choose an accelerator: `wanted` is auto, kvm or tcg, `disk` a qcow2 with the guest's kernel.
+
+    Raises MissingHere: kvm is wanted, but does not work.
+    """
     if wanted == "tcg":
         return TCG
     if os.geteuid() != 0:
-        return _untried(wanted, monitor)
-    told = _ask({"disk": str(disk), "wanted": wanted}, work, monitor)
-    return KVM if told["accelerator"] == KVM.name else TCG
+        return _choose_unprobed(wanted, monitor)
+    result = _run_probe({"disk": str(disk), "wanted": wanted}, work, monitor)
+    return KVM if result["accelerator"] == KVM.name else TCG
 
 
 def mount_problem(disk: Path, work: Path, monitor: Monitor) -> str:
-    """Why the root of a disk (qcow2) cannot be mounted here; "" if it can."""
+    """Return why the root of a disk (qcow2) cannot be mounted here; "" if it can."""
     try:
-        _ask({"disk": str(disk), "wanted": ""}, work, monitor)
+        _run_probe({"disk": str(disk), "wanted": ""}, work, monitor)
     except BakeryError as error:
         return str(error)
     return ""
 
 
-def _ask(question: dict[str, str], work: Path, monitor: Monitor) -> dict[str, Any]:
+def _run_probe(question: dict[str, str], work: Path, monitor: Monitor) -> dict[str, Any]:
     command = [sys.executable, "-P", "-m", "bakery.machines.probe", str(work)]
-    return rooms.relay(command, json.dumps(question).encode(), monitor)
+    return sandbox.run_module(command, json.dumps(question).encode(), monitor)
 
 
-def _untried(wanted: str, monitor: Monitor) -> Accelerator:
-    """Only root can take the guest's kernel out of its disk and try it."""
+def _choose_unprobed(wanted: str, monitor: Monitor) -> Accelerator:
+    """Choose by the access to /dev/kvm: only root can read the guest's kernel from its disk."""
     if wanted == "kvm" or os.access("/dev/kvm", os.R_OK | os.W_OK):
         warn(
             monitor,
-            "KVM is used untried, as only root can try it with the guest's kernel (else --accel tcg).",
+            "KVM is used without a test, which requires root. If the machine fails, use --accel tcg.",
         )
         return KVM
     warn(
-        monitor, f"No KVM: /dev/kvm is not for us. Software emulation, about {TCG.slower:.0f} times slower."
+        monitor,
+        "KVM does not work: this user may not open /dev/kvm."
+        f" Using software emulation, about {TCG.slowdown:.0f} times slower.",
     )
     return TCG
 
@@ -62,25 +68,27 @@ def _untried(wanted: str, monitor: Monitor) -> Accelerator:
 def main() -> int:
     work, monitor = Path(sys.argv[1]), JsonLines(sys.stdout)
     try:
-        asked = json.load(sys.stdin)
+        request = json.load(sys.stdin)
         with tempfile.TemporaryDirectory(dir=work) as folder:
-            name = _in_room(Path(asked["disk"]), asked["wanted"], Path(folder), monitor)
+            name = _probe(Path(request["disk"]), request["wanted"], Path(folder), monitor)
     except BakeryError as error:
-        monitor.tell(errors.to_event(error))
+        monitor.emit(errors.to_event(error))
         return error.exit_code
-    monitor.tell({"event": "result", "accelerator": name})
+    monitor.emit({"event": "result", "accelerator": name})
     return 0
 
 
-def _in_room(disk: Path, wanted: str, folder: Path, monitor: Monitor) -> str:
-    """The name of the accelerator, if one is wanted; that the root can be mounted is an answer, too."""
+def _probe(disk: Path, wanted: str, folder: Path, monitor: Monitor) -> str:
+    """Mount the root of a disk; return the name of its accelerator, "" if none is wanted."""
     root, raw = folder / "root", folder / "disk.raw"
     root.mkdir()
-    qemu.to_raw(disk, raw)
+    qemu_img.to_raw(disk, raw)
     mount_root(raw, root, read_only=True)
     try:
         return (
-            accelerators.choose(wanted, accelerators.kernel(root), folder, monitor).name if wanted else ""
+            accelerators.choose(wanted, accelerators.find_kernel(root), folder, monitor).name
+            if wanted
+            else ""
         )
     finally:
         run.call(["umount", "--recursive", str(root)])

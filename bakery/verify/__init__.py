@@ -1,1 +1,1 @@
-"""The ladder of proof: offline, boot, pool. What is claimed of an image was seen to happen."""
+"""Verify an image: the levels offline, boot and pool, each a list of checks recorded in its proof."""

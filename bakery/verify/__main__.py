@@ -1,4 +1,4 @@
-"""`python -m bakery.verify WORK < request.json`, in a room with a private network."""
+"""Run as `python -m bakery.verify WORK < request.json` in a sandbox with a private network."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import json
 import sys
 from pathlib import Path
 
-from bakery.verify import climb, ladder
+from bakery.verify import run_levels, verification
 from provisioner import errors
-from provisioner.monitor import JsonLines
+from provisioner.events import JsonLines
 
 
 def main() -> int:
     monitor = JsonLines(sys.stdout)
     try:
-        request = ladder.from_json(json.load(sys.stdin))
-        proof = climb.climb(request, Path(sys.argv[1]), monitor)
+        request = verification.from_json(json.load(sys.stdin))
+        proof = run_levels.verify_image(request, Path(sys.argv[1]), monitor)
     except errors.BakeryError as error:
-        monitor.tell(errors.to_event(error))
+        monitor.emit(errors.to_event(error))
         return error.exit_code
-    monitor.tell({"event": "result", "proof": proof})
+    monitor.emit({"event": "result", "proof": proof})
     return 0
 
 

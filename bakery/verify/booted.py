@@ -1,6 +1,6 @@
-"""The rungs boot and pool: one machine and one throw-away pool, and what is to be seen of both.
+"""Run the verification levels boot and pool with one machine and one throw-away pool.
 
-`pool_rung` and `manager_dies` are what is seen of the pool.
+`pool.level` has the checks of the level pool, `pool.failover` those of a pool of the shape `ospool`.
 """
 
 from __future__ import annotations
@@ -9,35 +9,56 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from bakery import qemu, userdata
 from bakery.machines import accelerator as accelerators
 from bakery.machines import namespace, network, serial, vm
 from bakery.machines.accelerator import TCG, Accelerator
 from bakery.machines.machine import Machine
 from bakery.machines.namespace import NamespaceMachine
-from bakery.machines.needs import Image, Needs, in_namespaces, virtual
+from bakery.machines.needs import Image, Needs, boot_in_namespaces, boot_virtual_machine
 from bakery.machines.vm import VirtualMachine
-from bakery.verify import manager_dies, pool_rung, suite
-from bakery.verify import pool as pools
-from bakery.verify.ladder import Level, Proof
-from bakery.verify.pool import Pool
+from bakery.runtime import qemu_img
+from bakery.userdata import rendering
+from bakery.verify import image_tests
+from bakery.verify.level import (
+    BOOT_LIMIT,
+    HOSTNAME,
+    LOGIN_LIMIT,
+    LONG_IDLE_TIMEOUT,
+    SETTLE_LIMIT,
+    LevelContext,
+    RunningWorker,
+)
+from bakery.verify.pool import failover
+from bakery.verify.pool import level as pool_level
+from bakery.verify.pool import throwaway_pool as pools
+from bakery.verify.pool.sample_jobs import (
+    OSPOOL_TABLE,
+    SampleJobs,
+    adapt_to_ospool,
+    make_sample_jobs,
+    worker_kind,
+)
+from bakery.verify.pool.throwaway_pool import Pool
 from bakery.verify.record import Record
-from bakery.verify.rung import HOSTNAME, LOGIN_LIMIT, LONG, SETTLE_LIMIT, UP_LIMIT, Rung, Setting
-from bakery.verify.trial import OSPOOL_TABLE, Trial, kind_of, like_ospool, trial
-from provisioner.disk import mount_root
+from bakery.verify.verification import Level, Proof
+from provisioner.disk.file_systems import mount_root
 from provisioner.errors import BakeryError, NotProven
-from provisioner.monitor import keep_log
-from provisioner.scrub import hide
+from provisioner.events import keep_log
+from provisioner.process.scrub import hide
 
 
-def climb(setting: Setting) -> Proof:
-    """Raises NotProven with what the machine and the pool said last."""
-    request = setting.request
-    accelerator = TCG if request.machine == "namespace" else _accelerator(setting)
+def verify(context: LevelContext) -> Proof:
+    """Verify the requested levels of boot and pool, and return a proof for each.
+
+    Raises NotProven: a check failed; its message ends with the last lines of the machine's console and
+    of the pool's logs.
+    """
+    request = context.request
+    accelerator = TCG if request.machine == "namespace" else _accelerator(context)
     try:
-        records = _run(setting, accelerator)
+        records = _run(context, accelerator)
     except NotProven as error:
-        raise _explained(error, setting) from None
+        raise _with_logs(error, context) from None
     name = "" if request.machine == "namespace" else accelerator.name
     return {
         level: record.proof(accelerator=name, machine=request.machine, pool_shape=request.pool_shape)
@@ -46,123 +67,125 @@ def climb(setting: Setting) -> Proof:
     }
 
 
-def _accelerator(setting: Setting) -> Accelerator:
-    request = setting.request
-    kernel = accelerators.kernel(setting.root)
-    return accelerators.choose(request.accelerator, kernel, setting.work, setting.monitor)
+def _accelerator(context: LevelContext) -> Accelerator:
+    request = context.request
+    kernel = accelerators.find_kernel(context.root)
+    return accelerators.choose(request.accelerator, kernel, context.work, context.monitor)
 
 
-def _run(setting: Setting, accelerator: Accelerator) -> dict[Level, Record]:
-    """One machine and one pool for both rungs; both are gone when this returns."""
-    request, boot, joined = setting.request, Record(setting.monitor), Record(setting.monitor)
+def _run(context: LevelContext, accelerator: Accelerator) -> dict[Level, Record]:
+    """Verify both levels with one machine and one pool; both have ended when this returns."""
+    request, boot, pool_record = context.request, Record(context.monitor), Record(context.monitor)
     with ExitStack() as stack:
-        here = network.here()
-        pool = stack.enter_context(pools.start(setting.root, setting.work, shape=request.pool_shape))
-        tried = _trial(setting, pool)
-        early = "pool" in request.levels and request.pool_shape == "plain"
-        jobs = pool_rung.submit_both(pool, tried) if early else None
+        sandbox_network = network.from_sandbox()
+        pool = stack.enter_context(pools.start(context.root, context.work, shape=request.pool_shape))
+        samples = _sample_jobs(context, pool)
+        submit_early = "pool" in request.levels and request.pool_shape == "plain"
+        jobs = pool_level.submit_both(pool, samples) if submit_early else None
         needs = Needs(
-            user_data=userdata.render(tried.conf, "script"),
+            user_data=rendering.render(samples.conf, "script"),
             hostname=HOSTNAME,
-            network=here,
+            network=sandbox_network,
             accelerator=accelerator,
             firmware=request.firmware,
         )
-        machine = stack.enter_context(_machine(setting, needs))
-        rung = Rung(setting, machine, pool, tried)
+        machine = stack.enter_context(_machine(context, needs))
+        worker = RunningWorker(context, machine, pool, samples)
         if "boot" in request.levels:
-            _boot_rung(rung, boot)
+            _verify_boot_level(worker, boot)
         if jobs:
-            pool_rung.climb(rung, jobs, joined)
+            pool_level.verify(worker, jobs, pool_record)
         elif "pool" in request.levels:
-            manager_dies.climb(rung, joined)
-    return {"boot": boot, "pool": joined}
+            failover.verify(worker, pool_record)
+    return {"boot": boot, "pool": pool_record}
 
 
 @contextmanager
-def _machine(setting: Setting, needs: Needs) -> Iterator[Machine]:
-    image = Image(setting.request.image, setting.root, setting.request.login)
-    start = in_namespaces if setting.request.machine == "namespace" else virtual
-    with start(needs, image, setting.work) as machine:
+def _machine(context: LevelContext, needs: Needs) -> Iterator[Machine]:
+    image = Image(context.request.image, context.root, context.request.login)
+    boot = boot_in_namespaces if context.request.machine == "namespace" else boot_virtual_machine
+    with boot(needs, image, context.work) as machine:
         yield machine
 
 
-def _trial(setting: Setting, pool: Pool) -> Trial:
+def _sample_jobs(context: LevelContext, pool: Pool) -> SampleJobs:
     token = pool.worker_token()
     hide(token)
-    settings = {"IdleTimeout": str(LONG)}
-    tried = trial(kind_of(setting.root), setting.request.group_name, token, settings)
-    if setting.request.pool_shape == "plain":
-        return tried
-    return like_ospool(tried, pool.shape, has_role=(setting.root / OSPOOL_TABLE).exists())
+    settings = {"IdleTimeout": str(LONG_IDLE_TIMEOUT)}
+    samples = make_sample_jobs(worker_kind(context.root), context.request.group_name, token, settings)
+    if context.request.pool_shape == "plain":
+        return samples
+    return adapt_to_ospool(samples, pool.shape, has_role=(context.root / OSPOOL_TABLE).exists())
 
 
-def _boot_rung(rung: Rung, record: Record) -> None:
-    setting, machine, tried = rung.setting, rung.machine, rung.tried
-    _wait_way_in(rung, record)
+def _verify_boot_level(worker: RunningWorker, record: Record) -> None:
+    context, machine, samples = worker.context, worker.machine, worker.samples
+    _wait_reachable(worker, record)
     expected = {
-        "token": tried.conf.token,
-        "advertised": dict(tried.advertised),
-        "start": tried.wanted,
-        "central_manager": tried.condor_host,
+        "token": samples.conf.token,
+        "advertised": dict(samples.advertised),
+        "start": samples.start,
+        "central_manager": samples.condor_host,
         "hostname": HOSTNAME,
-        "settle_seconds": SETTLE_LIMIT * machine.slower,
+        "settle_seconds": SETTLE_LIMIT * machine.slowdown,
     }
-    way = "in namespaces" if setting.request.machine == "namespace" else "over ssh"
-    with record.check(f"image tests {way}"):
-        result = suite.on_machine(_host(machine), expected, setting.work, setting.monitor)
-    record.count(result)
+    transport = "in namespaces" if context.request.machine == "namespace" else "over ssh"
+    with record.check(f"image tests {transport}"):
+        result = image_tests.run_booted(_host(machine), expected, context.work, context.monitor)
+    record.add_test_counts(result)
 
 
-def _wait_way_in(rung: Rung, record: Record) -> None:
-    machine, request = rung.machine, rung.setting.request
+def _wait_reachable(worker: RunningWorker, record: Record) -> None:
+    machine, request = worker.machine, worker.context.request
     if isinstance(machine, VirtualMachine):
         with record.check(f"booted ({request.firmware}), ssh answered", machine.started):
-            machine.wait_ssh(request.boot_seconds * machine.slower)
-            machine.wait_login(LOGIN_LIMIT * machine.slower)
+            machine.wait_ssh(request.boot_seconds * machine.slowdown)
+            machine.wait_login(LOGIN_LIMIT * machine.slowdown)
     else:
         with record.check("booted in namespaces"):
-            machine.wait_up(UP_LIMIT)
+            machine.wait_booted(BOOT_LIMIT)
 
 
-def _host(machine: Machine) -> suite.Host:
+def _host(machine: Machine) -> image_tests.Host:
     if isinstance(machine, VirtualMachine):
         login = machine.settings.login
-        return suite.by_ssh(login.user, machine.ssh_port, login.key)
+        return image_tests.ssh_host(login.user, machine.ssh_port, login.key)
     assert isinstance(machine, NamespaceMachine)
-    return suite.in_namespaces(machine.first())
+    return image_tests.namespace_host(machine.init_pid())
 
 
-def _explained(error: NotProven, setting: Setting) -> NotProven:
-    """The failure, what it comes from, and what was said last; the machine is off by now."""
-    virtual_machine = setting.request.machine == "vm"
-    console = _text(setting.work / (vm.SERIAL if virtual_machine else namespace.CONSOLE))
-    found = serial.diagnose(console) if virtual_machine else None
+def _with_logs(error: NotProven, context: LevelContext) -> NotProven:
+    """Add to a failure its diagnosis and the last log lines; the machine has ended by now."""
+    virtual_machine = context.request.machine == "vm"
+    console = _text(context.work / (vm.SERIAL if virtual_machine else namespace.CONSOLE))
+    diagnosis = serial.diagnose(console) if virtual_machine else None
     for name in (vm.SERIAL, vm.QEMU_LOG, namespace.CONSOLE):
-        if (setting.work / name).exists():
-            keep_log(setting.monitor, setting.work / name)
+        if (context.work / name).exists():
+            keep_log(context.monitor, context.work / name)
     parts = [
-        f"{error.message} {found}" if found and str(found) not in error.message else error.message,
+        f"{error.message} {diagnosis}"
+        if diagnosis and str(diagnosis) not in error.message
+        else error.message,
         "The last lines of its console:",
         serial.last_lines(console),
-        *(["The worker's logs:", _worker_logs(setting)] if virtual_machine else []),
+        *(["The worker's logs:", _worker_logs(context)] if virtual_machine else []),
         "The pool's logs:",
-        pools.condor_logs(setting.work / "pool", ("CollectorLog", "SchedLog")),
+        pools.condor_logs(context.work / "pool", ("CollectorLog", "SchedLog")),
         "",
     ]
-    return NotProven("\n".join(parts), found.hint if found else error.hint)
+    return NotProven("\n".join(parts), diagnosis.hint if diagnosis else error.hint)
 
 
 def _text(file: Path) -> str:
     return file.read_text("utf-8", "replace") if file.exists() else ""
 
 
-def _worker_logs(setting: Setting) -> str:
-    root = setting.work / "failed-root"
+def _worker_logs(context: LevelContext) -> str:
+    root = context.work / "failed-root"
     try:
         root.mkdir()
-        qemu.to_raw(setting.work / vm.DISK, setting.work / "failed.raw")
-        mount_root(setting.work / "failed.raw", root, read_only=True)
+        qemu_img.to_raw(context.work / vm.DISK, context.work / "failed.raw")
+        mount_root(context.work / "failed.raw", root, read_only=True)
     except BakeryError as problem:
-        return f"(its disk cannot be read: {problem})"
+        return f"(cannot read its disk: {problem})"
     return pools.condor_logs(root, ("MasterLog", "StartLog"))

@@ -1,4 +1,4 @@
-"""What was seen for one rung, and how long each took."""
+"""Record the checks of a verification level and how long each took."""
 
 from __future__ import annotations
 
@@ -9,32 +9,39 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from bakery.verify.suite import Result
-from provisioner.monitor import Monitor, phase, warn
+from bakery.verify.image_tests import Result
+from provisioner.events import Monitor, phase, warn
 
 
 @dataclass
 class Record:
-    """The checks of one rung, in their order."""
+    """The checks of one verification level, in order."""
 
     monitor: Monitor
     checks: list[dict[str, Any]] = field(default_factory=list)
 
     @contextmanager
     def check(self, what: str, since: float | None = None) -> Iterator[None]:
-        """See `what` happen in the block; timed from the block's begin, or `since` (monotonic)."""
+        """Record the check `what` when its block succeeds.
+
+        It is timed from the start of the block, or from `since` (time.monotonic()).
+        """
         started = time.monotonic() if since is None else since
         with phase(self.monitor, what):
             yield
         self.checks.append({"what": what, "seconds": round(time.monotonic() - started, 1)})
 
-    def count(self, result: Result) -> None:
-        """The last check was one of tests: how many there were; skipped ones are told of."""
+    def add_test_counts(self, result: Result) -> None:
+        """Add the number of passed tests to the last check, and warn of each skipped test."""
         for skipped in result.skipped:
-            warn(self.monitor, f"A test of the image was skipped: {skipped}")
+            warn(self.monitor, f"Image test skipped: {skipped}")
         self.checks[-1]["what"] += f": {result.passed} passed"
 
-    def proof(self, **more: str) -> dict[str, Any]:
-        """As it is kept in the manifest; `more` are names and values, those without a value left out."""
+    def proof(self, **attributes: str) -> dict[str, Any]:
+        """Return the level's entry in the manifest; attributes with an empty value are left out."""
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        return {"at": at, "checks": self.checks, **{name: value for name, value in more.items() if value}}
+        return {
+            "at": at,
+            "checks": self.checks,
+            **{name: value for name, value in attributes.items() if value},
+        }

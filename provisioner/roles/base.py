@@ -1,16 +1,17 @@
-"""The machine before it is a worker: quiet while being built, current, and with what all workers need."""
+"""Prepare the base: no service starts during the build, packages are current, common packages exist."""
 
 from __future__ import annotations
 
-from provisioner.roles import Context, repositories
+from provisioner.packages import repositories
+from provisioner.roles import Context
 from provisioner.steps import Command, File, Packages, Refresh, Service, Step
 
-# Asked by Debian's maintainer scripts before they start a service; the seal removes it.
+# Debian's maintainer scripts run it before they start a service; the seal removes it.
 POLICY = "/usr/sbin/policy-rc.d"
 
-# dracut would leave out what the machine that builds the image does not need.
+# By default, dracut omits drivers that the build machine does not need.
 _ANY_MACHINE = b'# This image boots on machines other than the one it was made on.\nhostonly="no"\n'
-# A new kernel's arguments are taken from this file, or else from /proc/cmdline, which is the builder's.
+# Without this file, a new kernel gets the arguments in /proc/cmdline, which are those of the build machine.
 _KEEP_ARGUMENTS = """\
 test -s /etc/kernel/cmdline && exit 0
 told=$(grubby --info=DEFAULT)
@@ -20,7 +21,7 @@ test -n "$root"
 mkdir -p /etc/kernel
 printf 'root=%s %s\\n' "$root" "$arguments" >/etc/kernel/cmdline
 """
-# The rescue kernel is the oldest that was ever installed.
+# The rescue kernel is the first one that was installed.
 NEWEST_KERNEL = "newest=$(ls -v /boot/vmlinuz-* | grep -v rescue | tail -n 1)"
 _BOOT_NEWEST = f"""\
 {NEWEST_KERNEL}
@@ -31,6 +32,7 @@ test "$(grubby --default-kernel)" = "$newest"
 
 
 def base(context: Context) -> tuple[Step, ...]:
+    """The steps for the family of the base."""
     return _el(context) if context.is_el else _debian()
 
 
@@ -42,26 +44,26 @@ def _debian() -> tuple[Step, ...]:
             0o755,
         ),
         Refresh("apt"),
-        # libnss-myhostname: a host name nobody can resolve delays HTCondor's start by minutes.
-        # libpam-systemd: without it nobody knows who is logged in, and could be cut off.
+        # libnss-myhostname: an unresolvable host name delays HTCondor's start by minutes.
+        # libpam-systemd: registers logins, so that their sessions can be found and ended.
         Packages(
             "apt",
             frozenset({"libnss-myhostname", "libpam-systemd", "nftables", "procps", "python3"}),
         ),
-        # A worker lives for hours and is replaced, not upgraded: no job shares it with apt.
+        # Workers run for hours and are replaced, not upgraded: apt must not run beside jobs.
         Service("apt-daily.timer", "mask"),
         Service("apt-daily-upgrade.timer", "mask"),
     )
 
 
 def _el(context: Context) -> tuple[Step, ...]:
-    """No rpm starts a service, so nothing is kept quiet; systemd's libraries resolve the host name."""
+    """The steps for EL, where rpm scripts start no services and systemd resolves the host name."""
     old = context.family == "el7"
     return (
         *repositories.add(context.repositories, "base", context.manager),
         File("/etc/dracut.conf.d/90-worker.conf", _ANY_MACHINE),
         *(() if old else (Command("keep the kernel's arguments", ("sh", "-ec", _KEEP_ARGUMENTS)),)),
-        # Before all else, as drivers are built for a kernel, and firmware is read by it.
+        # First, because drivers are built for a kernel.
         Refresh(context.manager),
         Command("boot the newest kernel", ("sh", "-ec", _BOOT_NEWEST)),
         Packages(context.manager, _EL_PACKAGES | (_OLD if old else _NEW)),
@@ -70,8 +72,8 @@ def _el(context: Context) -> tuple[Step, ...]:
     )
 
 
-# For the guest runtime: disks, metadata guard, clock; and SELinux's tools.
+# Required by the guest runtime (disks, metadata guard, clock) and for SELinux.
 _EL_PACKAGES = frozenset({"chrony", "e2fsprogs", "policycoreutils", "procps-ng", "python3", "util-linux"})
-# nftables of EL7 is a preview that its kernel knows half of.
+# nftables in EL7 is a technology preview that its kernel does not fully support.
 _OLD = frozenset({"iptables", "policycoreutils-python"})
 _NEW = frozenset({"nftables", "policycoreutils-python-utils"})

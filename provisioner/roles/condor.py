@@ -1,23 +1,25 @@
-"""HTCondor as an execute node, installed and configured but with no secret and not started at boot."""
+"""Install and configure HTCondor as an execute node, without secrets, and not started at boot."""
 
 from __future__ import annotations
 
-from provisioner.roles import Context, repositories
+from provisioner.packages import repositories
+from provisioner.roles import Context
 from provisioner.steps import Command, Directory, Files, Packages, Service, Step
 
-# Libraries that EPEL's packages depend on, in a repository that is defined and switched off. Enabled
-# in its file without dnf's plugins, which not every image has.
+# A repository with libraries that EPEL's packages depend on; it is defined, but disabled. It is enabled by
+# editing its file, because not every image has dnf's config-manager plugin.
 _ENABLE = """\
 file=$(grep -l '^\\[{id}\\]' /etc/yum.repos.d/*.repo)
 sed -i '/^\\[{id}\\]/,/^\\[/ s/^enabled *=.*/enabled=1/' "$file"
 """
-BUILDERS = {"el8": "powertools", "el9": "crb", "el10": "crb"}
+CODEREADY_BUILDER = {"el8": "powertools", "el9": "crb", "el10": "crb"}
 
 
 def condor(context: Context) -> tuple[Step, ...]:
+    """The steps: repositories, package, directories, configuration of worker/."""
     return (
-        *_builders(context),
-        # Debian 13 carries HTCondor 23.9 itself, so no further repository has to be trusted there.
+        *_codeready_builder(context),
+        # Debian 13 has HTCondor 23.9 itself and needs no other repository.
         *repositories.add(context.repositories, "condor", context.manager),
         Packages(context.manager, frozenset({"condor"})),
         Service("condor.service", "disable"),
@@ -27,8 +29,8 @@ def condor(context: Context) -> tuple[Step, ...]:
     )
 
 
-def _builders(context: Context) -> tuple[Step, ...]:
-    name = BUILDERS.get(context.family)
+def _codeready_builder(context: Context) -> tuple[Step, ...]:
+    name = CODEREADY_BUILDER.get(context.family)
     if name is None:
         return ()
     return (Command(f"enable the repository {name}", ("sh", "-ec", _ENABLE.format(id=name))),)

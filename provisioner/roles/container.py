@@ -1,17 +1,29 @@
-"""A root file system for containers: what only a machine that boots needs goes.
+"""Turn a root file system into one for containers: remove what only a booting machine needs.
 
-The same steps as for a machine come before it, so both share their checkpoints. The kernel is the host's,
-and the entry point does what systemd and cloud-init would.
+The steps before this role are those of a machine image, so both share checkpoints. Containers use the
+kernel of the host, and the entry point replaces systemd and cloud-init.
 """
 
 from __future__ import annotations
 
 from provisioner.roles import Context
-from provisioner.rpm import UNNEEDED
 from provisioner.steps import Command, Step
 
-# Patterns of dpkg-query; what a base does not have is not missed.
-# libnss-myhostname stays: a host name nobody can resolve delays each of HTCondor's programs by a minute.
+# `unneeded NAME.ARCH …` sets $names to those packages that no other package needs. rpm reports the missing
+# capability (for example a library); `rpm -q --whatprovides` finds its package.
+UNNEEDED = r"""unneeded() {
+    names=$(printf '%s\n' "$@" | sort -u)
+    while missed=$(LC_ALL=C rpm -e --test --allmatches $names 2>&1 |
+        sed -n 's/^\t\(.*\) is needed by .*/\1/p' | sed 's/ [<=>].*//' | sort -u |
+        while read -r what; do rpm -q --whatprovides --qf '%{NAME}.%{ARCH}\n' "$what" || true; done) &&
+        needed=$(printf '%s\n' "$missed" | grep -xF -e "$names"); do
+        names=$(printf '%s\n' "$names" | grep -vxF -e "$needed") || break
+    done
+}
+"""
+
+# Patterns for dpkg-query; packages that a base does not have are ignored.
+# libnss-myhostname stays: an unresolvable host name delays each program of HTCondor by a minute.
 BOOT = (
     *("linux-image-*", "linux-base", "grub-*", "shim-signed", "initramfs-tools", "udev", "kmod", "dmsetup"),
     *(
@@ -37,8 +49,8 @@ rm -rf {" ".join(_LEFT)}
 """
 
 
-# The same of EL, as patterns of rpm -qa. What packages beside these need stays: systemd, as a rule, which
-# HTCondor's package asks for; nothing starts it.
+# The same for EL, as patterns for rpm -qa. Packages that others need stay, usually systemd, which
+# HTCondor's package requires; it is not started.
 BOOT_EL = (
     *("kernel", "kernel-core", "kernel-modules*", "kernel-tools*", "*-firmware", "microcode_ctl", "kmod"),
     *("grub2-*", "grubby", "shim-*", "mokutil", "efibootmgr", "dracut*", "kexec-tools", "plymouth*"),
@@ -46,7 +58,7 @@ BOOT_EL = (
     *("cloud-init", "cloud-utils-growpart", "openssh-server", "qemu-guest-agent"),
 )
 _LEFT_EL = ("/boot/*", "/efi/*", "/usr/lib/modules/*", "/etc/cloud")
-# By rpm itself: yum and dnf would protect some, and take what was here before for somebody's wish.
+# With rpm: yum and dnf protect some packages, and treat those of the base as installed by the user.
 _REMOVE_RPM = f"""{UNNEEDED}\
 unneeded $(rpm -qa --qf '%{{NAME}}.%{{ARCH}}\\n' "$@")
 [ -z "$names" ] || rpm -e --allmatches $names
@@ -55,5 +67,6 @@ rm -rf {" ".join(_LEFT_EL)}
 
 
 def container(context: Context) -> tuple[Step, ...]:
+    """The step for the package manager of the base."""
     script, patterns = (_REMOVE_RPM, BOOT_EL) if context.is_el else (_REMOVE_DEB, BOOT)
-    return (Command("remove what only a machine that boots needs", ("sh", "-ec", script, "sh", *patterns)),)
+    return (Command("remove packages that containers do not need", ("sh", "-ec", script, "sh", *patterns)),)

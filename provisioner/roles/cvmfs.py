@@ -1,12 +1,13 @@
-"""CVMFS's client, mounted by autofs; the health probe asks for each of its repositories."""
+"""Install the CVMFS client, mounted by autofs. The health probe checks each of its repositories."""
 
 from __future__ import annotations
 
-from provisioner.roles import Context, CvmfsClient, repositories
+from provisioner.packages import repositories
+from provisioner.roles import Context, CvmfsClient
 from provisioner.steps import File, PackageLists, Packages, Service, Step
 
 SETTINGS = "/etc/cvmfs/default.local"
-# A repository is mounted by who looks for it, which the health probe does first.
+# autofs mounts a repository at its first access, which is by the health probe.
 AFTER_AUTOFS = b"""\
 [Unit]
 Wants=autofs.service
@@ -15,13 +16,14 @@ After=autofs.service
 
 
 def cvmfs(context: Context) -> tuple[Step, ...]:
+    """The steps: repository, packages, configuration."""
     return (
-        # Where the plan knows of no repository that has it, --apt-source lends one.
+        # For bases without such a repository in the plan, users add a temporary one with --apt-source.
         *(
             repositories.add(context.repositories, "cvmfs", context.manager)
             or (PackageLists(context.manager),)
         ),
-        # The package of the settings for servers and keys (cvmfs-config) is a dependency of cvmfs.
+        # cvmfs depends on cvmfs-config, which has the settings for servers and keys.
         Packages(context.manager, frozenset({"autofs", "cvmfs"})),
         File(SETTINGS, settings(context.cvmfs).encode()),
         File("/etc/auto.master.d/cvmfs.autofs", b"/cvmfs /etc/auto.cvmfs\n"),
@@ -31,11 +33,11 @@ def cvmfs(context: Context) -> tuple[Step, ...]:
 
 
 def settings(client: CvmfsClient) -> str:
-    """For /bin/sh, which reads this file; the words are checked where they are given."""
+    """The text of default.local, which /bin/sh reads. The values are validated by bakery/image/cvmfs.py."""
     rows = [
         f"CVMFS_REPOSITORIES='{','.join(client.repositories)}'",
         f"CVMFS_QUOTA_LIMIT='{client.quota}'",
-        # The profile of a client for itself finds a proxy, or a content delivery network.
+        # The profile `single` discovers a proxy, or uses a content delivery network.
         f"CVMFS_HTTP_PROXY='{client.proxy}'" if client.proxy else "CVMFS_CLIENT_PROFILE='single'",
     ]
     return "".join(f"{row}\n" for row in rows)

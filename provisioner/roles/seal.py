@@ -1,7 +1,7 @@
-"""The last role makes the image nobody's. What it removes and what the checker looks for is one list.
+"""The last role removes everything specific to one machine or to the build: identities, secrets, logs.
 
-The list joins virt-sysprep's default operations, systemd's "Building Images Safely", cloud-init
-clean and HTCondor's own state; tests/image/test_hygiene.py reads the same TRACES.
+TRACES combines the default operations of virt-sysprep, systemd's "Building Images Safely", `cloud-init
+clean` and the state of HTCondor. tests/image/test_hygiene.py checks images for the same list.
 """
 
 from __future__ import annotations
@@ -9,24 +9,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from provisioner.roles import Context, Family, repositories, selinux
+from provisioner.packages import repositories
+from provisioner.roles import Context, Family, selinux
 from provisioner.roles.base import POLICY
 from provisioner.steps import Command, File, Step
 
-# What /etc/machine-id says, so that systemd sets a new one. EL7's (219) and EL8's (239) know only of
-# an empty file; later ones take that for no first boot, and this for one.
+# The content of /etc/machine-id that makes systemd set a new one and treat the boot as the first, see
+# machine-id(5). systemd in EL7 (219) and EL8 (239) supports an empty file only.
 UNINITIALIZED = "uninitialized\n"
 
 
 def machine_id(family: Family) -> str:
+    """The content of /etc/machine-id in images of this family."""
     return "" if family in ("el7", "el8") else UNINITIALIZED
 
 
 @dataclass(frozen=True)
 class Trace:
-    """`pattern` is a shell glob. Matches are deleted: all, or (`files`) regular files at any depth.
+    """Files to remove. `pattern` is a shell glob; matches are removed recursively.
 
-    Of these, what matches the glob `spared` stays.
+    With `what` "files", only regular files below the matches are removed. Matches of the glob `spared`
+    stay.
     """
 
     pattern: str
@@ -36,7 +39,7 @@ class Trace:
 
 
 TRACES: tuple[Trace, ...] = (
-    # identity: two machines of one image must differ
+    # identity: must differ between two machines of the same image
     Trace("/etc/ssh/ssh_host_*", "ssh host keys"),
     Trace("/var/lib/dbus/machine-id", "a copy of the machine-id"),
     Trace("/etc/hostname", "host name"),
@@ -56,11 +59,11 @@ TRACES: tuple[Trace, ...] = (
     Trace("/etc/condor/passwords.d/*", "HTCondor signing keys and pool passwords"),
     Trace("/root/.condor", "a user's HTCondor tokens"),
     Trace("/root/.ssh", "root's keys"),
-    Trace("/home/*", "people's homes"),
+    Trace("/home/*", "home directories"),
     Trace("/root/.netrc", "passwords"),
     Trace("/root/.aws", "cloud credentials"),
-    Trace("/root/.config", "a person's settings"),
-    Trace("/root/.cache", "leftovers of pip and others"),
+    Trace("/root/.config", "a user's settings"),
+    Trace("/root/.cache", "caches of pip and others"),
     Trace("/root/.*_history", "shell history"),
     Trace("/etc/ssl/private/ssl-cert-snakeoil.key", "a private key made at installation"),
     Trace("/etc/pki/consumer/*", "a machine's identity at Red Hat's subscription service"),
@@ -69,13 +72,13 @@ TRACES: tuple[Trace, ...] = (
     Trace("/etc/sysconfig/rhn/systemid", "a machine's identity at Satellite"),
     Trace("/etc/yum.repos.d/redhat.repo", "repositories of a subscription"),
     Trace("/etc/NetworkManager/system-connections/*", "networks and their passwords"),
-    # first boot must happen again
-    Trace("/var/lib/cloud/*", "cloud-init's memory of an instance"),
+    # state that must be created at the first boot
+    Trace("/var/lib/cloud/*", "cloud-init's state of an instance"),
     Trace("/var/lib/condor/execute/*", "job scratch"),
     Trace("/var/lib/condor/spool/*", "job queue"),
     Trace("/var/lib/private/systemd/*", "state of systemd's services"),
-    # the build itself: its mirror, its network, its packages, its logs
-    Trace(POLICY, "the ban on starting services while baking"),
+    # the build: mirrors, proxies, packages, logs
+    Trace(POLICY, "the policy against starting services during the build"),
     Trace("/etc/apt/sources.list", "the build machine's mirror"),
     Trace("/etc/apt/sources.list.d/*", "the build machine's mirror", spared=f"{repositories.APT}*"),
     Trace("/etc/apt/apt.conf.d/*proxy*", "the build machine's proxy"),
@@ -84,15 +87,15 @@ TRACES: tuple[Trace, ...] = (
     Trace("/var/cache/apt/*.bin", "package lists"),
     Trace("/var/cache/apt/archives/*.deb", "downloaded packages"),
     Trace("/var/cache/debconf/*-old", "backups"),
-    Trace("/var/cache/ldconfig/aux-cache", "a cache that differs each time"),
+    Trace("/var/cache/ldconfig/aux-cache", "a cache that is not reproducible"),
     Trace("/var/lib/dpkg/*-old", "backups"),
     Trace("/var/cache/yum/*", "package lists and downloaded packages"),
     Trace("/var/cache/dnf/*", "package lists and downloaded packages"),
-    Trace("/var/lib/dnf/repos/*", "when a machine was counted by its repositories"),
-    Trace("/var/lib/yum/uuid", "by which its repositories know a machine"),
+    Trace("/var/lib/dnf/repos/*", "countme state of dnf"),
+    Trace("/var/lib/yum/uuid", "an id that yum sends to repositories"),
     Trace("/var/lib/rpm/__db*", "locks of rpm's database"),
-    Trace("/root/anaconda-ks.cfg", "how the vendor installed it"),
-    Trace("/root/original-ks.cfg", "how the vendor installed it"),
+    Trace("/root/anaconda-ks.cfg", "the vendor's installation settings"),
+    Trace("/root/original-ks.cfg", "the vendor's installation settings"),
     Trace("/etc/*-", "backups of the user database"),
     Trace("/etc/.pwd.lock", "lock"),
     Trace("/var/log", "logs", "files"),
@@ -100,14 +103,15 @@ TRACES: tuple[Trace, ...] = (
     Trace("/tmp/.[!.]*", "temporary files"),
     Trace("/var/tmp/*", "temporary files"),
     Trace("/var/crash/*", "crash dumps"),
-    Trace("/var/spool/cron/crontabs/*", "a person's cron jobs"),
+    Trace("/var/spool/cron/crontabs/*", "a user's cron jobs"),
     Trace("/var/mail/*", "mail"),
 )
 
 
 def seal(context: Context) -> tuple[Step, ...]:
+    """The steps: remove TRACES, reset the machine-id, label files for SELinux."""
     return (
-        # cloud-init writes the sources of the distribution or the cloud at first boot.
+        # apt sources are removed: cloud-init writes those of the distribution or cloud at the first boot.
         Command("remove traces", ("sh", "-c", removal_script())),
         File("/etc/machine-id", machine_id(context.family).encode(), 0o444),
         *selinux.labels(context),
@@ -115,7 +119,7 @@ def seal(context: Context) -> tuple[Step, ...]:
 
 
 def removal_script() -> str:
-    """The globs are ours, not a user's; each is expanded by the shell on the machine itself."""
+    """A shell script that removes TRACES. The machine's shell expands the globs, which are constants."""
     return "\n".join(["set -e", *map(_removal, TRACES)])
 
 

@@ -1,7 +1,7 @@
-"""SELinux stays enforcing on EL. What the worker needs for that is told to the policy, in a chroot too.
+"""Configure the SELinux policy for the worker on EL, where SELinux stays enforcing; also in a chroot.
 
-HTCondor's packages bring a module of policy and load it where SELinux runs; in a chroot it does not, so
-this does the same. Source: %post of HTCondor's condor.spec. Not seen under a kernel with SELinux.
+HTCondor's packages load their policy module only if SELinux is running. In a chroot it is not, so these
+steps load it. Source: %post in HTCondor's condor.spec. Not tested with a kernel that has SELinux.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from provisioner.roles import Context
 from provisioner.steps import Command, File, Step
 
 _WORKER = "/usr/lib/worker-bakery/worker"
-# systemd starts what is bin_t in a domain of its own; files under /usr/lib are lib_t, which it may not run.
+# systemd runs programs of type bin_t in their own domain. Files in /usr/lib have type lib_t, which it may
+# not execute.
 _POLICY = f"""\
 later=--noreload
 if selinuxenabled; then later=; fi
@@ -20,20 +21,20 @@ semanage boolean $later -m --on daemons_enable_cluster_mode
     semanage fcontext $later -m -t bin_t {_WORKER}
 if selinuxenabled; then restorecon -R /usr/lib/worker-bakery /etc/condor; fi
 """
-_NETWORK = "semanage boolean $later -m --on condor_domain_can_network_connect\n"  # gone in EL9's policy
-# Of a kernel that knows nothing of SELinux, files get no labels; a first boot without them fails.
+_NETWORK = "semanage boolean $later -m --on condor_domain_can_network_connect\n"  # not in the policy of EL9
+# A kernel without SELinux does not label new files, and the first boot fails without labels.
 _LABEL = """\
 . /etc/selinux/config
 contexts=/etc/selinux/$SELINUXTYPE/contexts/files/file_contexts
 setfiles -F -e /dev -e /proc -e /run -e /sys -e /tmp "$contexts" /
 """
-# Written after all labels, as it names them all.
+# image.json is written after the files are labeled, because it is the last step.
 _STAMP_LABEL = (
     b"# It has no SELinux label when the image is finished.\nz /usr/lib/worker-bakery/image.json - - - -\n"
 )
 
 
-# For giving a machine back, the same undone. Of booleans that the site has set itself, the values stay.
+# Save and undo these changes on a remote machine. Booleans that the site has set keep its values.
 KEEP = """\
     semanage export >"$folder/selinux" 2>/dev/null || true
     semodule -l >"$folder/policy" 2>/dev/null || true
@@ -56,17 +57,18 @@ UNDO = f"""\
 
 
 def policy(context: Context) -> tuple[Step, ...]:
-    """A container has the labels, and the policy, of the machine that runs it."""
+    """The steps that configure the policy; none for containers, which use that of their host."""
     if not (context.is_el and context.boots):
         return ()
     script = _POLICY.format(network=_NETWORK if context.family in ("el7", "el8") else "")
     return (
         File("/usr/lib/tmpfiles.d/worker-image-label.conf", _STAMP_LABEL),
-        Command("tell SELinux of the worker", ("sh", "-ec", script)),
+        Command("configure SELinux for the worker", ("sh", "-ec", script)),
     )
 
 
 def labels(context: Context) -> tuple[Step, ...]:
+    """The step that labels all files; none for containers."""
     if not (context.is_el and context.boots):
         return ()
     return (Command("label all files for SELinux", ("sh", "-ec", _LABEL)),)

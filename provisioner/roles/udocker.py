@@ -1,7 +1,7 @@
-"""Containers for jobs without any privilege: udocker, with Debian's proot as its engine.
+"""Install udocker for containers in jobs without privileges, with Debian's proot as its engine.
 
-udocker's own engines are a tarball that it would fetch at its first use, by each account and from each
-worker. It is told to use proot instead, and to fetch none.
+By default udocker downloads a tarball with its engines at its first use, once per account and worker. It is
+configured to use proot and to download nothing.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ tarball =
 
 
 def udocker(context: Context) -> tuple[Step, ...]:
+    """The steps: packages, program, configuration."""
     return (
         PackageLists(context.manager),
-        # What it fetches images with: EL9 and later may have curl-minimal, which curl would conflict with.
+        # udocker downloads images with curl. EL9 and later may have curl-minimal, which conflicts with
+        # curl.
         Packages(
             context.manager, frozenset({"/usr/bin/curl" if context.manager == "dnf" else "curl", "proot"})
         ),

@@ -1,7 +1,7 @@
-"""A target that is a root directory. It must be called in a room: its mounts are for life.
+"""A target that is a root directory. It must run in a sandbox, whose end removes its mounts.
 
-Everything the build machine lends to the guest (mirror, resolver, package cache) lies on tmpfs
-or bind mounts, so nothing of it can stay in the image.
+Temporary files for the build (repositories, resolver, package cache) are on a tmpfs or bind mounts, so they
+cannot remain in the image.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from provisioner import repository_files, run
-from provisioner.roles.repositories import APT, YUM
+from provisioner.packages import repository_files
+from provisioner.packages.repositories import APT, YUM
+from provisioner.process import run
 from provisioner.targets import OnLine
 
-LENT = "run/worker-bakery"
+FOLDER = "run/worker-bakery"  # of the temporary files, relative to the root
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
     "HOME": "/root",
 }
-# unsafe-io: dpkg need not flush each file, as a disk that was not written to its end is thrown away.
+# unsafe-io: dpkg need not flush each file, because an incomplete disk is discarded.
 APT_CONF = f"""\
-Dir::Etc::SourceList "/{LENT}/bake.sources.list";
-Dir::Etc::SourceParts "/{LENT}/sources.list.d";
-Dir::Etc::Preferences "/{LENT}/preferences";
-Dir::Cache::Archives "/{LENT}/archives";
-Dir::State::Lists "/{LENT}/lists";
-Dir::Cache::pkgcache "/{LENT}/pkgcache.bin";
-Dir::Cache::srcpkgcache "/{LENT}/srcpkgcache.bin";
+Dir::Etc::SourceList "/{FOLDER}/bake.sources.list";
+Dir::Etc::SourceParts "/{FOLDER}/sources.list.d";
+Dir::Etc::Preferences "/{FOLDER}/preferences";
+Dir::Cache::Archives "/{FOLDER}/archives";
+Dir::State::Lists "/{FOLDER}/lists";
+Dir::Cache::pkgcache "/{FOLDER}/pkgcache.bin";
+Dir::Cache::srcpkgcache "/{FOLDER}/srcpkgcache.bin";
 Acquire::Retries "3";
 Acquire::Languages "none";
 APT::Sandbox::User "root";
@@ -42,17 +43,18 @@ DPkg::Options:: "--force-unsafe-io";
 _MIRROR, _MORE = "bake.sources", "more.sources"
 _APT_SOURCES = str(PurePosixPath(APT).parent)
 _RPM_SETTINGS = {
-    "reposdir": f"/{LENT}/yum.repos.d",
-    "cachedir": f"/{LENT}/rpm",
+    "reposdir": f"/{FOLDER}/yum.repos.d",
+    "cachedir": f"/{FOLDER}/rpm",
     "keepcache": "1",
 }
 
 
 @dataclass(frozen=True)
-class Loan:
-    """What the guest may use while it is built: texts for apt, a folder for packages, URLs by repository.
+class TemporaryRepositories:
+    """The repositories and the package cache to use during the build.
 
-    Without `apt_sources` apt reads the guest's own; `more_sources` it reads in any case.
+    `apt_sources` replaces the guest's own apt sources unless empty; `more_sources` is added to them.
+    `repository_urls` maps repository ids to mirrors.
     """
 
     apt_sources: str  # deb822
@@ -63,17 +65,19 @@ class Loan:
 
 
 class Chroot:
-    def __init__(self, root: Path, loan: Loan) -> None:
-        self._root, self._urls = root, loan.repository_urls
+    """Mounts kernel file systems and temporary files below `root`, and runs programs in it with chroot."""
+
+    def __init__(self, root: Path, repositories: TemporaryRepositories) -> None:
+        self._root, self._urls = root, repositories.repository_urls
         mount_kernel_file_systems(root)
-        _lend(root, loan)
+        _add_temporary_files(root, repositories)
 
     def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
-        _lend_repositories(self._root, self._urls)  # a step or a package may have defined another
+        _write_definitions(self._root, self._urls)  # a previous step may have added one
         run.stream(
             ["chroot", str(self._root), *argv],
             on_line,
-            env={**ENVIRONMENT, "APT_CONFIG": f"/{LENT}/apt.conf"},
+            env={**ENVIRONMENT, "APT_CONFIG": f"/{FOLDER}/apt.conf"},
         )
 
     def put(self, path: str, data: bytes, mode: int) -> None:
@@ -86,14 +90,17 @@ class Chroot:
         temporary.rename(target)
 
     def close(self) -> None:
-        """Take back the loan, so that the root's own file system can be unmounted."""
+        """Unmount everything below the root, so that the root itself can be unmounted."""
         mounts = Path("/proc/self/mounts").read_text().splitlines()
         ours = [entry.split()[1] for entry in mounts if entry.split()[1].startswith(f"{self._root}/")]
         run.call(["umount", *reversed(ours)])
 
 
 def inside(root: Path, path: str) -> Path:
-    """The host's path of the guest's `path`; symbolic links mean what they mean in the guest."""
+    """The path on the host of the guest's `path`; symbolic links are resolved relative to `root`.
+
+    The last component is not resolved. The result never leaves `root`.
+    """
     resolved = root
     for part in PurePosixPath(path).parent.parts[1:]:
         step = resolved / part
@@ -106,6 +113,7 @@ def inside(root: Path, path: str) -> Path:
 
 
 def mount_kernel_file_systems(root: Path) -> None:
+    """Mount /proc, /sys (read-only), /dev, /run and /tmp below `root`. The caller is in a sandbox."""
     for kind, where, options in (
         ("proc", "proc", "nosuid,nodev,noexec"),
         ("sysfs", "sys", "ro,nosuid,nodev,noexec"),
@@ -136,53 +144,55 @@ def mount_kernel_file_systems(root: Path) -> None:
     (root / "dev/fd").symlink_to("/proc/self/fd")
 
 
-def _lend(root: Path, loan: Loan) -> None:
-    lent = root / LENT
+def _add_temporary_files(root: Path, repositories: TemporaryRepositories) -> None:
+    folder = root / FOLDER
     for name in ("archives", "lists"):
-        (loan.package_cache / name / "partial").mkdir(parents=True, exist_ok=True)
-        (lent / name).mkdir(parents=True)
-        _bind(loan.package_cache / name, lent / name)
-    (lent / "sources.list.d").mkdir()
+        (repositories.package_cache / name / "partial").mkdir(parents=True, exist_ok=True)
+        (folder / name).mkdir(parents=True)
+        _bind(repositories.package_cache / name, folder / name)
+    (folder / "sources.list.d").mkdir()
     own = inside(root, "/etc/apt/sources.list")
-    if loan.apt_sources:
-        (lent / "sources.list.d" / _MIRROR).write_text(loan.apt_sources)
+    if repositories.apt_sources:
+        (folder / "sources.list.d" / _MIRROR).write_text(repositories.apt_sources)
     elif own.is_file():
-        shutil.copyfile(own, lent / "bake.sources.list")
-    if loan.more_sources:
-        (lent / "sources.list.d" / _MORE).write_text(loan.more_sources)
-    (lent / "preferences").write_text(loan.apt_preferences)
-    (lent / "apt.conf").write_text(APT_CONF)
-    _lend_rpm_settings(root, loan.package_cache)
-    _lend_resolver(root)
+        shutil.copyfile(own, folder / "bake.sources.list")
+    if repositories.more_sources:
+        (folder / "sources.list.d" / _MORE).write_text(repositories.more_sources)
+    (folder / "preferences").write_text(repositories.apt_preferences)
+    (folder / "apt.conf").write_text(APT_CONF)
+    _redirect_rpm_settings(root, repositories.package_cache)
+    _add_resolver(root)
 
 
-def _lend_rpm_settings(root: Path, package_cache: Path) -> None:
-    """yum and dnf read and cache elsewhere, by settings that are in their files only for now."""
-    lent = root / LENT
-    (lent / "yum.repos.d").mkdir()
+def _redirect_rpm_settings(root: Path, package_cache: Path) -> None:
+    """Bind-mount yum and dnf configurations that use the temporary repositories and package cache."""
+    folder = root / FOLDER
+    (folder / "yum.repos.d").mkdir()
     (package_cache / "rpm").mkdir(exist_ok=True)
-    (lent / "rpm").mkdir()
-    _bind(package_cache / "rpm", lent / "rpm")
+    (folder / "rpm").mkdir()
+    _bind(package_cache / "rpm", folder / "rpm")
     for name in ("/etc/yum.conf", "/etc/dnf/dnf.conf"):
         file = inside(root, name)
         if file.is_file() and not file.is_symlink():
-            (lent / file.name).write_text(repository_files.with_main(file.read_text(), _RPM_SETTINGS))
-            _bind(lent / file.name, file)
+            (folder / file.name).write_text(repository_files.with_main(file.read_text(), _RPM_SETTINGS))
+            _bind(folder / file.name, file)
 
 
-def _lend_repositories(root: Path, urls: Mapping[str, str]) -> None:
-    """What the guest defines, by the URLs that are lent. Its own files stay as they are."""
-    mirror = (root / LENT / "sources.list.d" / _MIRROR).exists()
+def _write_definitions(root: Path, urls: Mapping[str, str]) -> None:
+    """Write the guest's repository definitions with temporary URLs; its own files do not change."""
+    mirror = (root / FOLDER / "sources.list.d" / _MIRROR).exists()
     for folder in ("sources.list.d", "yum.repos.d"):
-        for old in (root / LENT / folder).iterdir():
+        for old in (root / FOLDER / folder).iterdir():
             if old.name not in (_MIRROR, _MORE):
                 old.unlink()
-    for name, text in repository_files.lent(definitions(root), urls, mirror=mirror).items():
-        (root / LENT / name).write_text(text)
+    for name, text in repository_files.temporary_definitions(
+        definitions(root), urls, mirror=mirror
+    ).items():
+        (root / FOLDER / name).write_text(text)
 
 
 def definitions(root: Path) -> dict[str, str]:
-    """The files in which the guest defines repositories: their texts, by path."""
+    """The guest's files that define repositories: texts by path."""
     found: dict[str, str] = {}
     for folder in (_APT_SOURCES, YUM):
         for path in filter(Path.is_file, inside(root, f"{folder}/x").parent.glob("*")):
@@ -190,9 +200,9 @@ def definitions(root: Path) -> dict[str, str]:
     return found
 
 
-def _lend_resolver(root: Path) -> None:
+def _add_resolver(root: Path) -> None:
     name = inside(root, "/etc/resolv.conf")
-    if name.is_symlink():  # of systemd-resolved, into /run
+    if name.is_symlink():  # systemd-resolved: a link into /run
         target = inside(root, os.path.normpath(PurePosixPath("/etc", name.readlink())))
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile("/etc/resolv.conf", target)

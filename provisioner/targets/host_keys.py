@@ -1,7 +1,7 @@
-"""Whether the machine that answers is the one that is meant: known_hosts, or a file with its keys.
+"""Check ssh host keys against known_hosts, or against a file with the machine's keys.
 
-A key that differs from a known one is refused always; an unknown one unless the user said that the
-first key seen is to be believed (OpenSSH's StrictHostKeyChecking=accept-new), and then it is told.
+A changed key is always refused. An unknown key is refused unless the user accepts new keys, as with
+OpenSSH's StrictHostKeyChecking=accept-new; then the user is notified.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ SYSTEM = Path("/etc/ssh/ssh_known_hosts")
 
 @dataclass(frozen=True)
 class Trust:
-    """`file`: the machine's keys, as a .pub file or in the form of known_hosts; it alone counts then."""
+    """Which host keys to trust. `file` (.pub or known_hosts format) replaces the known_hosts files."""
 
     file: Path | None = None
     accept_new: bool = False
 
 
-def known(trust: Trust, name: str) -> HostKeys:
-    """The keys on file for `name`, `host` or `[host]:port`. Raises BadInput for an unusable file."""
+def known_keys(trust: Trust, name: str) -> HostKeys:
+    """The known keys of `name` (`host` or `[host]:port`). Raises BadInput: `trust.file` is not usable."""
     if trust.file is None:
         return _all(_text(path.expanduser()) for path in (USER, SYSTEM) if path.expanduser().exists())
     found = parse(_text(trust.file), name)
     if found.lookup(name) is None:
-        raise BadInput(f"{trust.file} has no key of {name}.", "Give the machine's ssh_host_….pub.")
+        raise BadInput(f"{trust.file} has no key for {name}.", "Use the machine's ssh_host_*.pub file.")
     return found
 
 
 def parse(text: str, name: str) -> HostKeys:
-    """Lines of known_hosts, or of .pub files, whose keys then are those of `name`."""
+    """Parse lines of known_hosts; lines of .pub files are keys of `name`."""
     rows = [row.strip() for row in text.splitlines()]
     named = [f"{name} {row}" if _is_public_key(row) else row for row in rows]
     return _all(["\n".join(named)])
@@ -60,7 +60,7 @@ def _all(texts: Iterator[str] | list[str]) -> HostKeys:
 
 
 def _entry(row: str) -> HostKeyEntry | None:
-    """None for what ssh passes over too: a comment, a marker, a kind of key nobody here knows."""
+    """Parse a line; None for lines that ssh ignores, too: comments, markers, unknown key types."""
     if not row or row.startswith(("#", "@")):
         return None
     try:
@@ -74,35 +74,35 @@ def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8", "replace")
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
+        raise BadInput(f"Cannot read {path}: {error.strerror}.") from None
 
 
 class Refuse(paramiko.MissingHostKeyPolicy):
-    """Raises Unreachable, with the fingerprint to compare."""
+    """Refuses unknown keys: raises Unreachable with the fingerprint."""
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
         raise Unreachable(
-            f"The host key of {hostname} is not known: {shown(key)}.",
-            "Compare it with what the machine's console or owner says; then give its public key with "
-            "--host-key FILE, or believe it with --accept-new.",
+            f"The host key of {hostname} is not known: {fingerprint(key)}.",
+            "Verify the fingerprint on the machine's console or with its owner. Then pass the public key "
+            "with --host-key FILE, or accept it with --accept-new.",
         )
 
 
 class AcceptNew(paramiko.MissingHostKeyPolicy):
-    """Believes an unknown key, and keeps it where ssh does; `news` says so afterwards."""
+    """Accepts unknown keys and adds them to a known_hosts file; `notice` is then a sentence about it."""
 
     def __init__(self, keep_in: Path) -> None:
         self._keep_in = keep_in
-        self.news = ""
+        self.notice = ""
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        remember(self._keep_in, hostname, key)
-        self.news = f"The host key of {hostname} was not known and is believed: {shown(key)}. "
-        self.news += f"It is in {self._keep_in} now."
+        add_known_host(self._keep_in, hostname, key)
+        self.notice = f"Accepted the unknown host key of {hostname}: {fingerprint(key)}. "
+        self.notice += f"It was added to {self._keep_in}."
 
 
-def remember(file: Path, name: str, key: paramiko.PKey) -> None:
-    """Append to a known_hosts file; what is in it stays as it is."""
+def add_known_host(file: Path, name: str, key: paramiko.PKey) -> None:
+    """Append a key to a known_hosts file, creating the file if necessary."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with file.open("ab+") as out:
         if out.tell():
@@ -112,6 +112,6 @@ def remember(file: Path, name: str, key: paramiko.PKey) -> None:
         out.write(f"{name} {key.get_name()} {key.get_base64()}\n".encode())
 
 
-def shown(key: paramiko.PKey) -> str:
-    """As `ssh-keygen -l` has it."""
+def fingerprint(key: paramiko.PKey) -> str:
+    """Type and fingerprint of a key, in the format of `ssh-keygen -l`."""
     return f"{key.get_name()} {key.fingerprint}"

@@ -1,4 +1,4 @@
-"""A target that only remembers: what a plan would do, for tests."""
+"""A target that only records actions, for tests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from provisioner.targets import OnLine
 
 
 class Recorder:
+    """Records actions in `actions`."""
+
     def __init__(self) -> None:
         self.actions: list[Action] = []
 

@@ -1,12 +1,12 @@
-"""A target that is a running machine, over ssh. The login user is root, or has sudo without a password.
+"""A target that is a running machine, over ssh. The login user is root, or can use sudo without a password.
 
-What runs on the machine goes through one lock there, and its output through a relay that outlives the
-connection. So a command whose connection broke goes on to its end instead of dying of a broken pipe
-(apt would leave packages half installed), and whoever comes next, with the same step again or with
-another plan, waits for that end: no two commands of plans ever run at once on a machine.
+Commands on the machine hold a lock, and a relay that outlives the connection reads their output. If the
+connection breaks, the command continues instead of dying of SIGPIPE (which would leave packages half
+installed), and the next command, of this or another plan, waits for its end. Two commands of plans never
+run at the same time on a machine.
 
-Which outcome a command had whose connection broke, nobody knows: ConnectionLost is raised, and the
-caller decides. File content goes by standard input and is never in an argument.
+The result of a command is unknown if its connection broke: ConnectionLost is raised, and the caller
+decides. File content is sent on standard input, never as an argument.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from typing import Self
 import paramiko
 from paramiko.pkey import UnknownKeyType
 
-from provisioner import run
 from provisioner.errors import (
     BadInput,
     BakeryError,
@@ -35,20 +34,21 @@ from provisioner.errors import (
     Unreachable,
     WrongChecksum,
 )
-from provisioner.lines import Lines
-from provisioner.scrub import shown
+from provisioner.process import run
+from provisioner.process.line_splitter import LineSplitter
+from provisioner.process.scrub import shown
 from provisioner.targets import OnLine, host_keys
 from provisioner.targets.host_keys import Trust
 
-# In memory there: whatever held it ended when the machine did.
+# On a tmpfs: after a reboot, nothing holds the lock.
 LOCK = "/run/worker-bakery.lock"
 PORT = 22
-_ANSWER = 20  # seconds for each of: connection, banner, login, a new session
-_ALIVE = 15  # seconds between two signs of life
-_DEAD = 60  # seconds after which data that nobody acknowledged means a lost connection
+_TIMEOUT = 20  # seconds for each of: connection, banner, login, a new session
+_KEEPALIVE = 15  # seconds between keepalive messages
+_USER_TIMEOUT = 60  # seconds; unacknowledged data means a lost connection (TCP_USER_TIMEOUT)
 _CHUNK = 1 << 16  # bytes
 
-# The last wait is longer than TCP takes to notice that a connection is gone (15 min).
+# The wait is longer than TCP takes to detect a lost connection (15 min).
 _LOCKED = f"""\
 umask 022
 exec 9>>{LOCK} || exit 75
@@ -57,7 +57,7 @@ if ! flock -n 9; then
     flock -w 1800 9 || {{ echo 'it did not end in 30 minutes'; exit 75; }}
 fi
 """
-# "$@" is the command. Its output goes to 3 (ours) as long as somebody reads it, its status to 4.
+# "$@" is the command. Its output is copied to fd 3 (ours) as long as that is open, its status to fd 4.
 _RUN = (
     _LOCKED
     + """\
@@ -71,7 +71,7 @@ status=$({
 exit "$status"
 """
 )
-# $1 path, $2 mode, $3 bytes. What breaks off in the middle is shorter, and never gets the name.
+# $1 path, $2 mode, $3 size in bytes. An incomplete file is never renamed to the path.
 _PUT = (
     _LOCKED
     + """\
@@ -89,18 +89,20 @@ mv -fT -- "$new" "$1"
 
 
 class ConnectionLost(Unreachable):
-    """A connection that was up is not any more; what was under way may or may not have been done."""
+    """An established connection was lost; it is unknown whether the current command has completed."""
 
 
 @dataclass(frozen=True)
 class Address:
+    """USER@HOST:PORT."""
+
     user: str
     host: str
     port: int = PORT
 
     @property
-    def known_as(self) -> str:
-        """The machine's name in known_hosts."""
+    def known_hosts_name(self) -> str:
+        """The name of the machine in known_hosts files."""
         return self.host if self.port == PORT else f"[{self.host}]:{self.port}"
 
     def __str__(self) -> str:
@@ -113,13 +115,13 @@ def address(text: str) -> Address:
     found = re.fullmatch(r"([^@\s]+)@(?:\[([^]\s]+)]|([^\s:@[\]]+))(?::(\d{1,5}))?", text)
     port = int(found[4] or PORT) if found else 0
     if not found or not 0 < port < 65536:
-        raise BadInput(f"{text!r} is no address.", "Write --ssh USER@HOST or USER@HOST:PORT.")
+        raise BadInput(f"{text!r} is not a valid address.", "Use --ssh USER@HOST or --ssh USER@HOST:PORT.")
     return Address(found[1], found[2] or found[3], port)
 
 
 @dataclass(frozen=True)
 class Login:
-    """Without a key, those of the agent and ~/.ssh are tried, as ssh does."""
+    """How to log in. Without `key`, the keys of ssh-agent and ~/.ssh are tried, as ssh does."""
 
     address: Address
     key: Path | None = None
@@ -127,15 +129,15 @@ class Login:
 
 
 class Ssh:
-    """Connects when it first has to, and again whenever the connection is found lost."""
+    """Connects when first used, and reconnects whenever the connection was lost."""
 
-    def __init__(self, login: Login, say: OnLine) -> None:
-        # It prints tracebacks of what we tell in words.
+    def __init__(self, login: Login, on_notice: OnLine) -> None:
+        # It prints tracebacks of errors that we report as messages.
         logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
         self._login = login
-        self._say = say
+        self._on_notice = on_notice
         self._client: paramiko.SSHClient | None = None
-        self._become: tuple[str, ...] | None = None
+        self._prefix: tuple[str, ...] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -149,9 +151,9 @@ class Ssh:
         self._script(_RUN, argv, b"", on_line, shown=argv)
 
     def put(self, path: str, data: bytes, mode: int) -> None:
-        """At once: under its name there is the old file or the new one, never a part."""
-        told = (path, f"{mode:04o}", str(len(data)))
-        self._script(_PUT, told, data, lambda _: None, shown=("write", path))
+        """Write a file atomically: readers see the old file or the new one."""
+        arguments = (path, f"{mode:04o}", str(len(data)))
+        self._script(_PUT, arguments, data, lambda _: None, shown=("write", path))
 
     def close(self) -> None:
         if self._client:
@@ -161,17 +163,17 @@ class Ssh:
     def _script(
         self, script: str, argv: tuple[str, ...], stdin: bytes, on_line: OnLine, shown: tuple[str, ...]
     ) -> None:
-        """Run a shell script of ours as root. Raises CommandFailed, DiskFull, ConnectionLost."""
+        """Run one of our shell scripts as root. Raises CommandFailed, DiskFull, ConnectionLost."""
         last: deque[str] = deque(maxlen=run.TAIL_LINES)
 
-        def heard(text: str) -> None:
+        def on_output(text: str) -> None:
             last.append(text)
             on_line(text)
 
         client = self._connected()
-        assert self._become is not None
+        assert self._prefix is not None
         status = self._execute(
-            client, (*self._become, "sh", "-c", script, "provision", *argv), stdin, heard
+            client, (*self._prefix, "sh", "-c", script, "provision", *argv), stdin, on_output
         )
         if status != 0:
             raise self._cause(shown, status, "\n".join(last))
@@ -181,41 +183,41 @@ class Ssh:
         if self._client and transport and transport.is_active():
             return self._client
         self.close()
-        self._client = client = connect(self._login, self._say, again=self._become is not None)
-        if self._become is None:
-            self._become = self._way_to_root(client)
+        self._client = client = connect(self._login, self._on_notice, again=self._prefix is not None)
+        if self._prefix is None:
+            self._prefix = self._sudo_prefix(client)
         return client
 
     def _execute(
         self, client: paramiko.SSHClient, argv: tuple[str, ...], stdin: bytes, on_line: OnLine
     ) -> int:
-        """The status a command ended with; its output is read from both pipes as it comes."""
+        """Run a command and return its exit status. Raises ConnectionLost."""
         try:
             transport = client.get_transport()
             assert transport
-            channel = transport.open_session(timeout=_ANSWER)
+            channel = transport.open_session(timeout=_TIMEOUT)
             channel.exec_command(shlex.join(argv))
             _send(channel, stdin)
             status = _read(channel, on_line)
         except (paramiko.SSHException, OSError, EOFError):
             status = -1
-        if status == -1:  # it ended, but how was not told
+        if status == -1:  # the channel closed without an exit status
             self.close()
             raise ConnectionLost(f"The connection to {self._login.address} was lost.")
         return status
 
-    def _way_to_root(self, client: paramiko.SSHClient) -> tuple[str, ...]:
-        """What to write before a command. Raises MissingHere if the user cannot become root."""
-        said: list[str] = []
-        if self._execute(client, ("sh", "-c", 'test "$(id -u)" -eq 0'), b"", said.append) == 0:
+    def _sudo_prefix(self, client: paramiko.SSHClient) -> tuple[str, ...]:
+        """The argv prefix to run a command as root. Raises MissingHere: the user cannot become root."""
+        output: list[str] = []
+        if self._execute(client, ("sh", "-c", 'test "$(id -u)" -eq 0'), b"", output.append) == 0:
             return ()
-        status = self._execute(client, ("sudo", "-n", "--", "true"), b"", said.append)
+        status = self._execute(client, ("sudo", "-n", "--", "true"), b"", output.append)
         if status == 0:
             return ("sudo", "-n", "--")
-        user, why = self._login.address.user, said[-1] if said else f"status {status}"
+        user, why = self._login.address.user, output[-1] if output else f"status {status}"
         raise MissingHere(
-            f"{user} is not root on {self._login.address.host}, and sudo does not let it be: {why}",
-            f"Log in as root, or let {user} use sudo without a password (NOPASSWD: ALL in /etc/sudoers.d).",
+            f"{user} cannot become root on {self._login.address.host} with sudo: {why}",
+            f"Log in as root, or allow {user} sudo without a password (NOPASSWD: ALL in /etc/sudoers.d).",
         )
 
     def _cause(self, argv: tuple[str, ...], status: int, tail: str) -> BakeryError:
@@ -224,57 +226,57 @@ class Ssh:
             case DiskFull():
                 return DiskFull(
                     f"The disk of {self._login.address.host} is full: {tail.splitlines()[-1]}",
-                    "Free some space there.",
+                    "Free some space on the machine.",
                 )
             case Unreachable():
-                return Unreachable(error.message, "The machine's own package sources are used: check them.")
+                return Unreachable(error.message, "The machine uses its own package sources. Check them.")
             case WrongChecksum():
                 return error
             case _:
                 return CommandFailed(shown(argv), status, tail)
 
 
-def connect(login: Login, say: OnLine, *, again: bool = False) -> paramiko.SSHClient:
-    """A connection that is logged in. Raises Unreachable, BadInput; ConnectionLost if it was up before."""
+def connect(login: Login, on_notice: OnLine, *, again: bool = False) -> paramiko.SSHClient:
+    """Connect and log in. Raises BadInput, and Unreachable; with `again`, ConnectionLost instead."""
     key = _private_key(login.key) if login.key else None
     client = paramiko.SSHClient()
     accept = host_keys.AcceptNew(host_keys.USER.expanduser())
     client.set_missing_host_key_policy(accept if login.trust.accept_new else host_keys.Refuse())
-    name = login.address.known_as
-    for kind, host_key in (host_keys.known(login.trust, name).lookup(name) or {}).items():
+    name = login.address.known_hosts_name
+    for kind, host_key in (host_keys.known_keys(login.trust, name).lookup(name) or {}).items():
         client.get_host_keys().add(name, kind, host_key)
     try:
         _log_in(client, login.address, key, _dial(login.address))
     except (OSError, EOFError, paramiko.SSHException) as error:
         client.close()
-        raise _why_not(login, error, again=again) from None
+        raise _connection_error(login, error, again=again) from None
     except BaseException:
         client.close()
         raise
-    if accept.news:
-        say(accept.news)
+    if accept.notice:
+        on_notice(accept.notice)
     return client
 
 
 def _dial(where: Address) -> socket.socket:
-    made = socket.create_connection((where.host, where.port), _ANSWER)
-    # Signs of life that nobody acknowledges end the connection; ssh itself would wait for ever.
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD * 1000)
+    made = socket.create_connection((where.host, where.port), _TIMEOUT)
+    # Close the connection if keepalives are not acknowledged; ssh itself would wait forever.
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT * 1000)
     return made
 
 
 def _private_key(path: Path) -> paramiko.PKey:
-    hint = "--key names the private half of a key pair, as ssh-keygen writes it."
+    hint = "--key requires a private key file as written by ssh-keygen."
     try:
         return paramiko.PKey.from_path(path)
     except OSError as error:
-        raise BadInput(f"The key {path} cannot be read: {error.strerror}.", hint) from None
-    except (TypeError, paramiko.PasswordRequiredException):  # how its library says that it wants one
+        raise BadInput(f"Cannot read the key {path}: {error.strerror}.", hint) from None
+    except (TypeError, paramiko.PasswordRequiredException):  # TypeError: cryptography requires a passphrase
         raise BadInput(
-            f"The key {path} is locked with a passphrase.", "Add it to ssh-agent and leave out --key."
+            f"The key {path} is protected by a passphrase.", "Add it to ssh-agent and omit --key."
         ) from None
     except (ValueError, paramiko.SSHException, UnknownKeyType):
-        raise BadInput(f"{path} is no private key.", hint) from None
+        raise BadInput(f"{path} is not a private key.", hint) from None
 
 
 def _log_in(
@@ -288,46 +290,47 @@ def _log_in(
         pkey=key,
         allow_agent=key is None,
         look_for_keys=key is None,
-        timeout=_ANSWER,
-        banner_timeout=_ANSWER,
-        auth_timeout=_ANSWER,
+        timeout=_TIMEOUT,
+        banner_timeout=_TIMEOUT,
+        auth_timeout=_TIMEOUT,
     )
     transport = client.get_transport()
     assert transport
-    transport.set_keepalive(_ALIVE)
+    transport.set_keepalive(_KEEPALIVE)
 
 
-def _why_not(login: Login, error: Exception, *, again: bool) -> BakeryError:
-    """The cause in words, and what to do."""
+def _connection_error(login: Login, error: Exception, *, again: bool) -> BakeryError:
+    """The error to raise for a failed connection or login."""
     where, key = login.address, login.key or "any key of the agent or ~/.ssh"
+    name = where.known_hosts_name
     match error:
         case paramiko.PasswordRequiredException():
-            return BadInput("The keys in ~/.ssh are locked with a passphrase.", "Add one to ssh-agent.")
+            return BadInput("The keys in ~/.ssh are protected by a passphrase.", "Add one to ssh-agent.")
         case paramiko.BadHostKeyException():
             return Unreachable(
-                f"The host key of {where.known_as} has CHANGED: it is {host_keys.shown(error.key)}, "
-                f"known is {host_keys.shown(error.expected_key)}. Nothing was sent to it.",
-                "Either somebody is in between, or the machine was made anew; in that case remove the "
-                f"old key with ssh-keygen -R '{where.known_as}', or give the new one with --host-key.",
+                f"The host key of {name} has CHANGED: received {host_keys.fingerprint(error.key)}, "
+                f"expected {host_keys.fingerprint(error.expected_key)}. Nothing was sent to the machine.",
+                "This may be a man-in-the-middle attack. If the machine was reinstalled, remove the "
+                f"old key with ssh-keygen -R '{name}', or pass the new one with --host-key.",
             )
         case paramiko.AuthenticationException():
             return Unreachable(
-                f"{where.host} does not let {where.user} in with {key}.",
-                f"Its public half belongs into ~{where.user}/.ssh/authorized_keys there.",
+                f"{where.host} refused to log in {where.user} with {key}.",
+                f"Add the public key to ~{where.user}/.ssh/authorized_keys on the machine.",
             )
         case socket.gaierror():
-            why, hint = "no such name", "Is it spelled right?"
+            why, hint = "the host name cannot be resolved", "Check its spelling."
         case TimeoutError():
             why, hint = (
-                f"no answer within {_ANSWER} s",
-                "Is the machine up? Does a firewall drop this port?",
+                f"no response within {_TIMEOUT} s",
+                "Check that the machine is running and that no firewall blocks this port.",
             )
         case ConnectionRefusedError():
-            why, hint = "nobody listens at this port", "Is sshd running there, and at this port?"
+            why, hint = "connection refused", "Check that sshd is running and listens on this port."
         case _:
-            why, hint = str(error) or type(error).__name__, "Is it an ssh server that listens there?"
+            why, hint = str(error) or type(error).__name__, "Check that an ssh server listens on this port."
     kind = ConnectionLost if again else Unreachable
-    return kind(f"No connection to {where}: {why}.", hint)
+    return kind(f"Cannot connect to {where}: {why}.", hint)
 
 
 def _send(channel: paramiko.Channel, data: bytes) -> None:
@@ -336,17 +339,20 @@ def _send(channel: paramiko.Channel, data: bytes) -> None:
         channel.shutdown_write()
     except OSError:
         if not channel.closed:
-            raise  # else it ended without reading all, and will say how
+            raise  # otherwise the command exited without reading everything; its status follows
 
 
 def _read(channel: paramiko.Channel, on_line: OnLine) -> int:
-    """Both pipes at once, as neither goes on while the other is full; -1 if no status came."""
+    """Read both pipes until the command exits, and return its status; -1 if none was received.
+
+    Both are read in turn, because the command blocks when either is full.
+    """
     pipes = (
-        (channel.recv_ready, channel.recv, Lines(on_line)),
-        (channel.recv_stderr_ready, channel.recv_stderr, Lines(on_line)),
+        (channel.recv_ready, channel.recv, LineSplitter(on_line)),
+        (channel.recv_stderr_ready, channel.recv_stderr, LineSplitter(on_line)),
     )
     while True:
-        ended = channel.eof_received or channel.closed  # before the look: nothing comes after it
+        ended = channel.eof_received or channel.closed  # checked before reading: nothing follows
         ready = [(receive, lines) for is_ready, receive, lines in pipes if is_ready()]
         for receive, lines in ready:
             lines.feed(receive(_CHUNK))

@@ -21,17 +21,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bakery import bases, data, mkosi, nocloud, qemu, recipe
+from bakery.image import bases, mkosi, recipe
+from bakery.image.mkosi import Build
 from bakery.machines import accelerator as accelerators
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.vm import new_key
-from bakery.mirror import find as find_mirror
-from bakery.mkosi import Build
-from bakery.store import Store, default_root, manifest_path
-from provisioner import run as processes
+from bakery.runtime import data, qemu_img
+from bakery.runtime.mirror import find as find_mirror
+from bakery.store.store import Store, default_root, manifest_path
+from bakery.userdata.delivery import nocloud
 from provisioner.actions import Run
-from provisioner.disk import mount_root
-from provisioner.monitor import Silent
+from provisioner.disk.file_systems import mount_root
+from provisioner.events import Silent
+from provisioner.process import run as processes
 
 BASE = bases.find(bases.DEFAULT)
 CHANGED = "worker/osg/etc/motd.d/changed"
@@ -98,9 +100,7 @@ def run(argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
 
 def bake(env: Mapping[str, str], *argv: str) -> Path:
     """The image in the store."""
-    return Path(
-        run([sys.executable, "-P", "-m", "bakery.commands.bake_image", "--verify", "none", *argv], env)
-    )
+    return Path(run([sys.executable, "-P", "-m", "bakery.commands.bake", "--verify", "none", *argv], env))
 
 
 def store_with_base(root: Path) -> Store:
@@ -146,8 +146,8 @@ def mkosi_alone(folder: Path) -> Took:
         (where / name).write_text(text)
 
     def work() -> Path:
-        run(processes.room_argv(["mkosi", "--directory", str(where), "--force", "build"]))
-        qemu.to_zstd(where / "out" / "base.raw", image)
+        run(processes.sandbox_argv(["mkosi", "--directory", str(where), "--force", "build"]))
+        qemu_img.to_zstd(where / "out" / "base.raw", image)
         return image
 
     return timed("mkosi, the same packages", work)
@@ -158,14 +158,14 @@ def mkosi_alone(folder: Path) -> Took:
 
 def best(folder: Path) -> Accelerator:
     with mounted(folder) as root:
-        return accelerators.choose("auto", accelerators.kernel(root), folder, Silent())
+        return accelerators.choose("auto", accelerators.find_kernel(root), folder, Silent())
 
 
 @contextmanager
 def mounted(folder: Path) -> Iterator[Path]:
     disk, root = folder / "base.raw", folder / "root"
     root.mkdir()
-    qemu.to_raw(Store(default_root()).base(BASE.id), disk)
+    qemu_img.to_raw(Store(default_root()).base(BASE.id), disk)
     mount_root(disk, root, read_only=True)
     try:
         yield root

@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bakery.options import Options, make_plan
-from bakery.store import Store, commit
+from bakery.bake.options import Options, make_plan
+from bakery.store.store import Store, commit
 from provisioner import plan as plans
 from tests.bench import userdata
 from tests.bench.userdata import Took
@@ -61,6 +61,7 @@ def commands_in(folder: Path, cloud_init: str) -> dict[str, list[str]]:
     put_image(store_in(folder), folder)
     commands = {
         "python, nothing imported": [sys.executable, "-c", "pass"],
+        "worker-bakery --help": [str(BIN / "worker-bakery"), "--help"],
         "bake-image --help": [bake, "--help"],
         "bake-image --dry-run": [bake, "--dry-run"],
         "bake-image, unchanged": [bake, "--verify", "offline"],

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bakery import bases, recipe
-from bakery.mirror import find as find_mirror
-from bakery.mkosi import Build
-from bakery.store import Store, default_root, manifest_path
+from bakery.image import bases, recipe
+from bakery.image.mkosi import Build
+from bakery.runtime.mirror import find as find_mirror
+from bakery.store.store import Store, default_root, manifest_path
 from provisioner.actions import Run
-from provisioner.disk import candidates, partitions
+from provisioner.disk.file_systems import partitions, root_candidates
 
 BASE = bases.find(bases.DEFAULT)
 # $1 base, $2 folder, $3 and $4 start and size of the root, $5 options of mount, $6 of dpkg; apt's
@@ -159,7 +159,7 @@ def root_of(base: Path, folder: Path) -> tuple[int, int]:
     """Where the root begins on the disk, and how large it is, in bytes."""
     table = folder / "table.raw"
     run(["qemu-img", "convert", "-O", "raw", str(base), str(table)])
-    [root, *_] = candidates(partitions(table))
+    [root, *_] = root_candidates(partitions(table))
     table.unlink()
     return root.start, root.size
 

@@ -1,11 +1,11 @@
-"""The proof again and again: is it ever wrong?
+"""Repeat the verification of images, and count wrong results.
 
     scripts/soak [N] [--machine namespace|vm] [--worker osg|prominence] [--speed NAME] [--broken N]
 
-N proofs (by default 20) of each kind of worker, at three speeds of the machine: alone, beside two busy
-loops, and with half a processor. A good image has to pass each of them. --broken N: each broken image of
-tests/broken.py has to fail each of its N proofs in the right words. Needs root. Ends with 1 if one proof
-was wrong; its output is kept in a folder that is named.
+Each kind of worker is verified N times (default: 20) at three speeds of the machine: alone, beside two
+busy loops, and with half a CPU. A good image must pass each time. --broken N: each broken image of
+tests/broken.py must fail N times with the right message. Requires root. The exit status is 1 if a result
+was wrong; the output of that verification is kept in a folder whose path is printed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from provisioner.run import background
+from provisioner.process.run import background
 from tests import broken
 from tests.conftest import BIN
 
@@ -36,21 +36,21 @@ _PERIOD = 100_000  # microseconds of the CPU quota
 class Proof:
     good: bool
     seconds: float
-    steps: tuple[tuple[str, float], ...]  # what was shown, seconds
-    said: str
+    steps: tuple[tuple[str, float], ...]  # check, seconds
+    output: str
 
 
 def main() -> int:
     options = _parser().parse_args()
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    print(f"{os.cpu_count()} cores; what failed is kept in {folder}", flush=True)
+    print(f"{os.cpu_count()} cores; output of wrong results is kept in {folder}", flush=True)
     wrong = 0
     for kind in [options.worker] if options.worker else KINDS:
         image = _image(kind)
         for speed in options.speed or SPEEDS:
             wrong += _row(kind, speed, image, options, folder)
-    for way in broken.WAYS if options.broken else ():
-        wrong += _broken_row(way, _image("osg"), options, folder)
+    for defect in broken.DEFECTS if options.broken else ():
+        wrong += _broken_row(defect, _image("osg"), options, folder)
     print(f"{wrong} wrong", flush=True)
     return 1 if wrong else 0
 
@@ -73,27 +73,27 @@ def _image(kind: str) -> Path:
 
 
 def _row(kind: str, speed: str, image: Path, options: argparse.Namespace, folder: Path) -> int:
-    """N proofs at this speed, a line of the table, and how many were wrong."""
+    """Verify N times at this speed, print a line of the table, and return the number of failures."""
     proofs: list[Proof] = []
     with at_speed(speed) as prefix:
         for number in range(options.proofs):
             proofs.append(prove(image, options.machine, prefix))
             if not proofs[-1].good:
-                (folder / f"{kind}-{speed}-{number}.log".replace(" ", "-")).write_text(proofs[-1].said)
+                (folder / f"{kind}-{speed}-{number}.log".replace(" ", "-")).write_text(proofs[-1].output)
                 print(f"  {kind}, {speed}, {number}: failed", flush=True)
     _show(f"{kind}, {speed}", proofs)
     return sum(not proof.good for proof in proofs)
 
 
-def _broken_row(way: str, image: Path, options: argparse.Namespace, folder: Path) -> int:
+def _broken_row(defect: str, image: Path, options: argparse.Namespace, folder: Path) -> int:
     proofs = []
-    with tempfile.TemporaryDirectory() as name, broken.broken(image, way, Path(name)) as bad:
+    with tempfile.TemporaryDirectory() as name, broken.broken(image, defect, Path(name)) as bad:
         for number in range(options.broken):
             proofs.append(prove(bad, options.machine, ()))
-            if proofs[-1].good or broken.WAYS[way].said not in proofs[-1].said:
-                (folder / f"broken-{way}-{number}.log".replace(" ", "-")).write_text(proofs[-1].said)
-    seen = sum(broken.WAYS[way].said in proof.said and not proof.good for proof in proofs)
-    print(f"broken, {way}: failed in the right words {seen} of {len(proofs)} times", flush=True)
+            if proofs[-1].good or broken.DEFECTS[defect].message not in proofs[-1].output:
+                (folder / f"broken-{defect}-{number}.log".replace(" ", "-")).write_text(proofs[-1].output)
+    seen = sum(broken.DEFECTS[defect].message in proof.output and not proof.good for proof in proofs)
+    print(f"broken, {defect}: failed with the right message {seen} of {len(proofs)} times", flush=True)
     return len(proofs) - seen
 
 
@@ -107,20 +107,20 @@ def _show(name: str, proofs: Sequence[Proof]) -> None:
 
 
 def prove(image: Path, machine: str, prefix: Sequence[str]) -> Proof:
-    argv = [*prefix, str(BIN / "verify-image"), str(image), "--machine", machine, "--json"]
+    argv = [*prefix, str(BIN / "worker-bakery"), "verify", str(image), "--machine", machine, "--json"]
     begun = time.monotonic()
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - begun
     if done.returncode != 0:
         return Proof(False, seconds, (), done.stderr)
-    told = json.loads(done.stdout)["proof"].values()
-    steps = tuple((check["what"], check["seconds"]) for level in told for check in level["checks"])
+    levels = json.loads(done.stdout)["proof"].values()
+    steps = tuple((check["what"], check["seconds"]) for level in levels for check in level["checks"])
     return Proof(True, seconds, steps, "")
 
 
 @contextmanager
 def at_speed(speed: str) -> Iterator[tuple[str, ...]]:
-    """What a command is to be started with to run at this speed."""
+    """Yield the prefix of a command that must run at this speed."""
     if speed == "two loops":
         loop = ["sh", "-c", "while :; do :; done"]
         with background(loop, log=Path(os.devnull)), background(loop, log=Path(os.devnull)):
@@ -134,11 +134,11 @@ def at_speed(speed: str) -> Iterator[tuple[str, ...]]:
 
 @contextmanager
 def _quota(cpus: float) -> Iterator[tuple[str, ...]]:
-    """A control group of version 1, which the machine's own groups, of version 2, do not leave."""
-    above = Path("/sys/fs/cgroup/cpu")
-    if not above.is_dir():
-        sys.exit('soak: "half a CPU" needs control groups of version 1 (/sys/fs/cgroup/cpu) here')
-    group = Path(tempfile.mkdtemp(prefix="worker-bakery-soak.", dir=above))
+    """Create a control group of version 1: the groups of machines, of version 2, stay inside it."""
+    parent = Path("/sys/fs/cgroup/cpu")
+    if not parent.is_dir():
+        sys.exit('soak: "half a CPU" requires control groups of version 1 (/sys/fs/cgroup/cpu)')
+    group = Path(tempfile.mkdtemp(prefix="worker-bakery-soak.", dir=parent))
     try:
         (group / "cpu.cfs_period_us").write_text(str(_PERIOD))
         (group / "cpu.cfs_quota_us").write_text(str(int(cpus * _PERIOD)))
@@ -148,7 +148,7 @@ def _quota(cpus: float) -> Iterator[tuple[str, ...]]:
 
 
 def _remove(group: Path) -> None:
-    """The kernel lets go of a dead process a moment after its end."""
+    """Remove a group; the kernel releases an ended process a moment later."""
     for _ in range(600):
         try:
             group.rmdir()

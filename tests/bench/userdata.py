@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bakery import idtoken
+from bakery.verify.pool import idtoken
 
 RUNS = 9
 ROWS = (1_000, 10_000)

@@ -18,11 +18,11 @@ from bakery.machines import accelerator as accelerators
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.needs import Image
 from bakery.machines.network import Network, isolated
-from bakery.store import Store, manifest_path
-from bakery.verify import pool as pools
-from bakery.verify.pool import Pool
-from provisioner import run
-from provisioner.monitor import Silent
+from bakery.store.store import Store, manifest_path
+from bakery.verify.pool import throwaway_pool as pools
+from bakery.verify.pool.throwaway_pool import Pool
+from provisioner.events import Silent
+from provisioner.process import run
 from tests.conftest import BASE, BIN
 
 
@@ -39,7 +39,7 @@ def prominence_image(baked_prominence: dict[str, Any], prominence_root: Path) ->
 @pytest.fixture(scope="session")
 def accelerator(worker_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Accelerator:
     """The best that a virtual machine has here."""
-    kernel = accelerators.kernel(worker_image.root)
+    kernel = accelerators.find_kernel(worker_image.root)
     return accelerators.choose("auto", kernel, tmp_path_factory.mktemp("accelerator"), Silent())
 
 
@@ -55,7 +55,7 @@ def pool(network: Network, worker_image: Image, tmp_path_factory: pytest.TempPat
 
     A worker whose machine was ended stays in the collector for a while, and would be matched.
     """
-    with pools.beside(worker_image.root, tmp_path_factory.mktemp("pool"), network) as up:
+    with pools.start_in_sandbox(worker_image.root, tmp_path_factory.mktemp("pool"), network) as up:
         yield up
 
 

@@ -11,8 +11,8 @@ from threading import Lock
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
-from bakery.userdata import WorkerConf, conf_text, start_expression
-from bakery.verify.pool import ADDRESS, COMPLETED, Pool
+from bakery.userdata.rendering import WorkerConf, conf_text, start_expression
+from bakery.verify.pool.throwaway_pool import ADDRESS, COMPLETED, Pool
 from provisioner.errors import NotProven
 
 CONF = "/etc/osg-worker.conf"
@@ -58,20 +58,23 @@ def wait_job(
 
     with explained(pool, job):
         return machine.wait_until(
-            f"job {job} ends", lambda: pool.about(job, "JobStatus")[0], seconds, lambda now: now in ends
+            f"job {job} ends",
+            lambda: pool.job_attributes(job, "JobStatus")[0],
+            seconds,
+            lambda now: now in ends,
         )
 
 
 def wait_refused(machine: Machine, pool: Pool, job: str, since: int) -> None:
     """Until the pool has found no match for a job after that moment (seconds since 1970)."""
     machine.wait_until(
-        f"job {job} is refused", lambda: pool.seen(job), JOB, lambda seen: seen.is_refused(since)
+        f"job {job} is refused", lambda: pool.job_state(job), JOB, lambda seen: seen.is_rejected(since)
     )
 
 
 def started_at(pool: Pool, job: str) -> int:
     """Seconds since 1970."""
-    return int(pool.about(job, "JobStartDate")[0])
+    return int(pool.job_attributes(job, "JobStartDate")[0])
 
 
 @contextlib.contextmanager
@@ -122,5 +125,5 @@ def explained(pool: Pool, job: str) -> Iterator[None]:
     try:
         yield
     except NotProven as error:
-        about = pool.about(job, "JobStatus", "HoldReason", "LastRejMatchReason")
+        about = pool.job_attributes(job, "JobStatus", "HoldReason", "LastRejMatchReason")
         raise NotProven(f"{error.message} Status, HoldReason, rejected: {about}", error.hint) from None

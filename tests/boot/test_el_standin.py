@@ -17,31 +17,31 @@ from pathlib import Path
 
 import pytest
 
-from bakery import base_image, qemu, rooms
 from bakery.machines import namespace
 from bakery.machines.layer import layer
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import GATEWAY, isolated
-from bakery.store import Store, commit
-from bakery.userdata import conf_text
-from bakery.verify import pool as pools
-from bakery.verify import suite
+from bakery.runtime import digest, qemu_img, sandbox
+from bakery.store.store import Store, commit
+from bakery.userdata.rendering import conf_text
+from bakery.verify import image_tests
+from bakery.verify.pool import throwaway_pool as pools
 from provisioner import plan as plans
-from provisioner import run
 from provisioner.apply import apply
-from provisioner.disk import mount_root
-from provisioner.monitor import Silent
+from provisioner.disk.file_systems import mount_root
+from provisioner.events import Silent
 from provisioner.plan import Plan
+from provisioner.process import run
 from provisioner.roles.seal import machine_id
-from provisioner.targets.chroot import Chroot, Loan
+from provisioner.targets.chroot import Chroot, TemporaryRepositories
 from tests.boot.life import conf, configure, submitted, wait_job, wait_joined
 from tests.conftest import VENDOR, Ended, command
 from tests.integration import el_standin
 from tests.integration.containers import DockerRun, started
 from tests.integration.el_standin import NOTES, RELEASES, Release, Standin
+from tests.integration.engines.test_provision_ssh import LISTS, Site, listed, made_ready, new_key
 from tests.integration.repository import listening, served
-from tests.integration.test_provision_ssh import LISTS, Site, listed, made_ready, new_key
 
 BY_COMMAND = "7"
 NAMES: dict[Release, str] = {"7": "centos7", "9": "almalinux9"}
@@ -94,11 +94,11 @@ def vendor(
 def keep(disk: Path, store: Store) -> str:
     """Have it in the store as a base that was fetched already; its digest."""
     kept = disk.with_suffix(".qcow2")
-    qemu.to_qcow2(disk, kept)
-    digest = base_image.sha256(kept)
+    qemu_img.to_qcow2(disk, kept)
+    of_it = digest.of(kept)
     made = "2026-01-01T00:00:00+00:00"
-    commit(kept, store.base(digest), {"sha256": digest, "size": kept.stat().st_size, "made": made})
-    return digest
+    commit(kept, store.base(of_it), {"sha256": of_it, "size": kept.stat().st_size, "made": made})
+    return of_it
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def baked_el(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         made_id = made(vendor, lent, disk)
     mount_root(disk, root, read_only=True)
     if vendor.release != BY_COMMAND:
-        assert suite.on_root(root, folder, Silent()).passed > 50
+        assert image_tests.run_offline(root, folder, Silent()).passed > 50
     yield Baked(vendor, Image(disk, root, "cloud"), made_id)
     run.call(["umount", str(root)])
     disk.unlink()
@@ -134,7 +134,7 @@ def by_command(vendor: Vendor, lent: list[str], disk: Path) -> str:
     done = command("bake-image", "--verify", "offline", "--json", *vendor.options(), *lent, env=env)
     assert done.status == 0, done.err[-4000:]
     told = json.loads(done.out)
-    qemu.to_raw(Path(told["path"]), disk)
+    qemu_img.to_raw(Path(told["path"]), disk)
     return str(told["id"])
 
 
@@ -147,7 +147,7 @@ def by_engine(vendor: Vendor, lent: list[str], disk: Path) -> str:
     (disk.parent / "packages").mkdir()
     whole = ["--to", str(len(plan.steps)), "--checkpoints", "none", "--writing", "0"]
     argv = [*module, *texts, *whole, "--package-cache", str(disk.parent / "packages"), *lent]
-    rooms.relay(argv, json.dumps(plans.to_json(plan)).encode(), Silent())
+    sandbox.run_module(argv, json.dumps(plans.to_json(plan)).encode(), Silent())
     return plan.id
 
 
@@ -214,11 +214,11 @@ def test_it_boots_joins_the_pool_and_runs_a_job(baked_el: Baked, tmp_path: Path)
     # A network of its own, as the other tests' pool has its address on theirs.
     with (
         isolated(tmp_path / "network") as network,
-        pools.beside(root, tmp_path / "pool", network) as pool,
+        pools.start_in_sandbox(root, tmp_path / "pool", network) as pool,
     ):
         needs = Needs(network=network, hostname=f"el{baked_el.vendor.release}")
         with boot(needs, baked_el.image, tmp_path / "machine") as machine:
-            machine.wait_up()
+            machine.wait_booted()
             assert complaints(machine) == []
             configure(machine, conf(pool, group, project))
             wait_joined(machine, pool, group)
@@ -258,7 +258,7 @@ def site(
             root, console=work / "console", network=network, arguments=["cloud-init=disabled"]
         ) as machine,
     ):
-        machine.wait_up()
+        machine.wait_booted()
         address = machine.run(["hostname", "-I"]).stdout.split()[0]
         yield made_ready(Site(machine, network, home, address)), f"http://{GATEWAY}:{port}"
 
@@ -274,7 +274,7 @@ def test_image_diff_names_a_package_that_one_has_more(
         run.call(["chroot", str(b), "rpm", "-U", "--nodeps", "/root/e2fsprogs-2.rpm"])
         run.call(["chroot", str(b), "rpm", "-e", "grubby", "--nodeps"])
         (b / "root/e2fsprogs-2.rpm").unlink()
-        done = command("image-diff", "--json", str(a), str(b))
+        done = command("worker-bakery", "diff", "--json", str(a), str(b))
     assert done.status == 8, done.err
     told = json.loads(done.out)
     found = {one["name"]: one.get("changes", one["what"]) for one in told["differences"]}
@@ -297,10 +297,10 @@ def test_a_container_of_it_joins_the_pool_and_runs_a_job(
     with (
         layer(vendor_root, tmp_path / "layer") as root,
         isolated(tmp_path / "network") as network,
-        pools.beside(baked_el.image.root, tmp_path / "pool", network) as pool,
+        pools.start_in_sandbox(baked_el.image.root, tmp_path / "pool", network) as pool,
     ):
         become_container(root, vendor, tmp_path / "packages")
-        assert suite.on_root(root, tmp_path, Silent(), container=True).passed > 50
+        assert image_tests.run_offline(root, tmp_path, Silent(), container=True).passed > 50
         assert rpm(root, "systemd") == ["systemd-1-1.x86_64"]  # HTCondor's package asks for it
         told = tmp_path / "worker.conf"
         told.write_text(conf_text(conf(pool, group, project)))
@@ -308,11 +308,13 @@ def test_a_container_of_it_joins_the_pool_and_runs_a_job(
         options = DockerRun(volumes=((told, "/etc/osg-worker.conf"),))
         with started(root, [ENTRY, "run"], options, tmp_path / "container", network) as container:
             container.wait_until("it joined", lambda: bool(pool.status(group)), 300)
-            assert pool.ads(group, "HasUdocker") == ["undefined"]
+            assert pool.slot_attributes(group, "HasUdocker") == ["undefined"]
             with submitted(
                 pool, "says", project, "#!/bin/sh\n. /etc/os-release; echo $ID $(id -un)\n"
             ) as job:
-                container.wait_until("its job ended", lambda: pool.about(job, "JobStatus") == ["4"], 300)
+                container.wait_until(
+                    "its job ended", lambda: pool.job_attributes(job, "JobStatus") == ["4"], 300
+                )
             assert pool.output("says").split() == ["centos", "slot1"]
             container.kill(signal.SIGTERM)
             assert container.wait(180) == 0
@@ -325,7 +327,7 @@ def become_container(root: Path, vendor: Vendor, packages: Path) -> None:
     """By the plan of `--format oci`. How a root becomes an archive is not the base's business."""
     plan = vendor.plan("--format", "oci")
     with served(vendor.standin.repositories) as server:
-        target = Chroot(root, Loan("", "", packages, vendor.urls(server)))
+        target = Chroot(root, TemporaryRepositories("", "", packages, vendor.urls(server)))
         try:
             apply(plan.steps, target, Silent())
         finally:
@@ -365,7 +367,7 @@ RPM = {"packages": "rpm -qa --qf '%{NAME}.%{ARCH}: %{SUMMARY}\\n'"}
 def test_the_same_plan_over_ssh(provisioned: Provisioned) -> None:
     machine, first = provisioned.site, provisioned.first
     assert first.status == 0, first.err[-4000:]
-    assert "Left out, as they are for images only (--seal): seal: remove traces" in first.err
+    assert "Skipped, because they are for images only (--seal): seal: remove traces" in first.err
     assert machine.says("rpm", "-q", "condor", "e2fsprogs").split() == [
         "condor-1-1.x86_64",
         "e2fsprogs-2-1.x86_64",
@@ -384,8 +386,8 @@ def test_and_is_given_back(provisioned: Provisioned) -> None:
     # What somebody installs later is not the plan's.
     site.machine.run(["yum" if site.has("/usr/bin/yum") else "dnf", "-y", "install", "stand-in-extra"])
     done = site.run("remove")
-    assert (done.status, done.out) == (0, "the machine is given back\n"), done.err[-4000:]
-    assert "stays what other packages need: stand-in-libs.x86_64." in done.err
+    assert (done.status, done.out) == (0, "removed\n"), done.err[-4000:]
+    assert "Kept, because other packages depend on them: stand-in-libs.x86_64." in done.err
     after = listed(site, LISTS | RPM)
     gone = {name: before[name] - after[name] for name in before}
     come = {name: after[name] - before[name] for name in before}

@@ -15,7 +15,7 @@ import pytest
 from bakery.machines import namespace
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
-from bakery.userdata import WorkerConf, render
+from bakery.userdata.rendering import WorkerConf, render
 from tests.boot.life import CONF
 
 TOKEN_FILE = "/etc/condor/tokens.d/osg-worker.token"
@@ -42,7 +42,7 @@ def booted(root: Path, console: Path) -> Iterator[namespace.NamespaceMachine]:
 
 
 def wait_well(machine: Machine) -> None:
-    assert machine.wait_up() == "running", machine.run(["systemctl", "--failed"]).stdout
+    assert machine.wait_booted() == "running", machine.run(["systemctl", "--failed"]).stdout
 
 
 def conf(group: str = "Test", start: str = "True", idle: int = 600, token: str = TOKEN) -> str:
@@ -100,7 +100,7 @@ def files_with(machine: Machine, text: str) -> set[str]:
 def test_a_late_configuration_starts_htcondor_and_a_change_is_followed(
     machine: Machine,
 ) -> None:
-    machine.wait_said("osg-worker: waiting for /etc/osg-worker.conf")
+    machine.wait_for_console_text("osg-worker: waiting for /etc/osg-worker.conf")
     assert state(machine, "osg-worker.path") == "active"
     assert state(machine, "condor.service") == "inactive"
 
@@ -131,7 +131,7 @@ def test_a_late_configuration_starts_htcondor_and_a_change_is_followed(
     # The same once more changes nothing: there may be jobs.
     running = master(machine)
     write(machine, conf(name, start))
-    machine.wait_said("nothing has changed")
+    machine.wait_for_console_text("nothing has changed")
     assert master(machine) == running
 
     write(machine, conf("Other", token=TOKEN.replace("n0tt0besEEn-0", "n0tt0besEEn-1")))
@@ -158,7 +158,7 @@ def test_a_bad_configuration_is_explained_starts_nothing_and_can_be_corrected(
 
     # Closed, but only HTCondor's own parser can tell that it is no expression.
     write(machine, conf(start="TARGET.Owner == == 1"))
-    machine.wait_said("Start is not a ClassAd")
+    machine.wait_for_console_text("Start is not a ClassAd")
     assert state(machine, "condor.service") == "inactive"
     assert not machine.succeeds("ls", TOKEN_FILE) and not machine.succeeds("ls", CONFIG_FILE)
     assert "n0tt0besEEn" not in machine.console_text()
@@ -191,7 +191,7 @@ def test_a_script_in_the_user_data_may_write_the_configuration(worker_image: Ima
         token=TOKEN, start="True", group_name="Cloudy", central_manager="127.0.0.1", settings=settings
     )
     with boot(Needs(user_data=render(told, "script")), worker_image, tmp_path) as machine:
-        machine.wait_up()
+        machine.wait_booted()
         assert shell(machine, "systemctl is-enabled condor.service") == "disabled"
         wait_for_group(machine, "Cloudy")
         assert mode(machine, CONF) == "600 0:0"
@@ -224,8 +224,8 @@ def test_an_idle_worker_powers_itself_off_and_a_rebooted_one_goes_on(
 ) -> None:
     with booted(worker_root, tmp_path / "first") as machine:
         write(machine, conf(idle=10))
-        machine.wait_off(240)
-    said = "HTCondor was idle for long enough; it was never seen in the pool: port 9618 of 127.0.0.1"
+        machine.wait_powered_off(240)
+    said = "HTCondor exited after IdleTimeout; the pool never showed the worker: port 9618 of 127.0.0.1"
     assert f"osg-worker: stopping: {said} cannot be reached: Connection refused" in machine.console_text()
 
     # The same machine again, as after a reset: its configuration is there before systemd is.
@@ -233,5 +233,5 @@ def test_an_idle_worker_powers_itself_off_and_a_rebooted_one_goes_on(
         wait_for_startd(machine)
         assert "waiting for" not in machine.console_text()
         machine.run(["systemctl", "--no-block", "poweroff"])
-        machine.wait_off(120)
+        machine.wait_powered_off(120)
     assert "idle for long enough" not in machine.console_text()

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bakery.launch.matchmaking import samples
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
-from bakery.userdata import conf_text, render
-from bakery.verify.pool import COMPLETED, GROUP, Pool
+from bakery.userdata.matchmaking import samples
+from bakery.userdata.rendering import conf_text, render
+from bakery.verify.pool.throwaway_pool import COMPLETED, GROUP, Pool
 from tests.boot.life import CONF, conf, configure, started_at, wait_job, wait_joined, wait_refused
 
 LATE, CHANGED = 'Late "comer\'s" $(group)', "Changed"
@@ -33,9 +33,9 @@ def test_user_data_configures_a_worker(
     needs = Needs(user_data=told, hostname=f"by-{form}", network=network)
     with boot(needs, worker_image, tmp_path) as machine:
         wait_joined(machine, pool, group)
-        assert machine.wait_up() == "running", machine.run(["systemctl", "--failed"]).stdout
+        assert machine.wait_booted() == "running", machine.run(["systemctl", "--failed"]).stdout
         assert machine.run(["stat", "-c", "%a %U:%G", CONF]).stdout.strip() == "600 root:root"
-        assert pool.ads(group, "Machine") == [f'"by-{form}"']
+        assert pool.slot_attributes(group, "Machine") == [f'"by-{form}"']
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +45,12 @@ def machine(
     """One that nobody has told anything; the tests below are its life, in their order."""
     work = tmp_path_factory.mktemp("late")
     with boot(Needs(hostname="late", network=network), worker_image, work) as up:
-        assert up.wait_up() == "running", up.run(["systemctl", "--failed"]).stdout
+        assert up.wait_booted() == "running", up.run(["systemctl", "--failed"]).stdout
         yield up
 
 
 def test_a_file_that_appears_long_after_boot_configures_a_worker(machine: Machine, pool: Pool) -> None:
-    machine.wait_said(f"waiting for {CONF}")
+    machine.wait_for_console_text(f"waiting for {CONF}")
     assert not machine.succeeds("systemctl", "is-active", "condor.service")
     configure(machine, conf(pool, LATE, MINE))
     wait_joined(machine, pool, LATE)
@@ -61,12 +61,12 @@ def test_a_start_is_judged_by_ads_like_the_real_ones(machine: Machine, pool: Poo
     address = "$(head -n 1 /var/log/condor/.startd_address)"
     told = machine.run(["sh", "-c", f'condor_status -direct "{address}" -long']).stdout
     own = {row.partition(" = ")[0] for row in told.splitlines() if " = " in row}
-    assert not own - samples.WORKERS, "attributes of a real worker that samples.py does not know"
+    assert not own - samples.WORKER_ATTRIBUTES, "attributes of a real worker that samples.py does not know"
     assert not set(samples.WORKER) - own, "attributes in samples.py that a real worker does not have"
 
     job = pool.submit("waiting", FOREIGN, "#!/bin/sh\ntrue\n")
     names = [name for name in samples.JOB if name != "Requirements"]  # which is undefined without a worker
-    has = dict(zip(names, pool.about(job, *names), strict=True))
+    has = dict(zip(names, pool.job_attributes(job, *names), strict=True))
     pool.remove(job)
     assert "undefined" not in has.values(), has
 
@@ -117,12 +117,12 @@ def test_the_status_is_of_the_file_as_it_is_and_the_pool_hears_at_once(
             said
         )
         wait_for(unasked, "idle")
-        assert pool.ads("late", GROUP, found_by="Machine") == [as_shown(name)]
+        assert pool.slot_attributes("late", GROUP, name_attribute="Machine") == [as_shown(name)]
 
 
 def test_the_pool_hears_of_the_health_at_once(unasked: Machine, pool: Pool) -> None:
     def shown() -> list[str]:
-        return pool.ads(CHANGED, "NODE_IS_HEALTHY")
+        return pool.slot_attributes(CHANGED, "NODE_IS_HEALTHY")
 
     unasked.wait_until("it is well", lambda: shown() == ["true"], 120)
     unasked.run(["mv", LOOKED_AT, f"{LOOKED_AT}.gone"])
@@ -168,7 +168,10 @@ def test_a_watch_that_does_not_run_is_said_and_nothing_passes_for_of_now(machine
     assert "\nCaution: " in done.stdout
     assert " ago: worker-life.service does not run (inactive)\n" in done.stdout
     argv = ["worker-image", "wait", "--for", "idle", "--timeout", "1"]
-    assert "of an earlier look; worker-life.service does not run" in machine.run(argv, expect=(1,)).stderr
+    assert (
+        "of an earlier inspection; worker-life.service does not run"
+        in machine.run(argv, expect=(1,)).stderr
+    )
     machine.run(["systemctl", "start", "worker-life.service"])
     wait_for(machine, "idle")
     # Who waits while it is started again does not notice.
@@ -189,7 +192,7 @@ def test_a_job_of_the_project_runs_and_a_foreign_one_does_not(machine: Machine, 
 
 def test_a_killed_htcondor_comes_back_into_the_pool(machine: Machine, pool: Pool) -> None:
     def started() -> list[str]:
-        return pool.ads(CHANGED, "DaemonStartTime")
+        return pool.slot_attributes(CHANGED, "DaemonStartTime")
 
     before = started()
     machine.run(["systemctl", "kill", "--kill-who=main", "--signal=SIGKILL", "condor.service"])

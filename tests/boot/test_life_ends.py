@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from bakery import idtoken
 from bakery.machines.machine import ANY_STATUS, Machine
 from bakery.machines.needs import Image
 from bakery.machines.network import Network
-from bakery.verify.pool import ADDRESS, IDENTITY, TRUST_DOMAIN, Pool
+from bakery.verify.pool import idtoken
+from bakery.verify.pool.throwaway_pool import ADDRESS, IDENTITY, TRUST_DOMAIN, Pool
 from tests.boot.life import CONF, machines, started_at, wait_job, wait_refused
 
 Boot = Callable[[str], Machine]
@@ -43,7 +43,7 @@ def told(pool: Pool, **more: object) -> str:
 
 
 def configure(machine: Machine, text: str) -> None:
-    machine.wait_up()
+    machine.wait_booted()
     machine.put(CONF, text.encode(), 0o600)
 
 
@@ -82,25 +82,25 @@ def who_does_not_join_says_why_and_goes(start: Boot, pool: Pool) -> None:
     for name, (change, _) in obstacles.items():
         configure(machines[name], told(pool, JoinTimeout=15, **change))
     for name, (_, said) in obstacles.items():
-        machines[name].wait_off(OFF)
+        machines[name].wait_powered_off(OFF)
         console = machines[name].console_text()
         assert f"osg-worker: joining: {said}" in console
-        assert f"stopping: JoinTimeout is over, and it is not in the pool: {said}" in console
+        assert f"stopping: JoinTimeout expired, not in the pool: {said}" in console
         assert "eyJ" not in console
 
 
 def who_is_never_configured_or_badly_goes(start: Boot, pool: Pool) -> None:
     never, badly = start("never"), start("badly")
     soon = ("/etc/worker-defaults.conf", b"ConfigurationTimeout = 25\n")
-    never.wait_up()
+    never.wait_booted()
     never.put(*soon)
     configure(badly, told(pool, Start="Owner ==", Colour="red"))
-    badly.wait_said("Start is not a ClassAd")
+    badly.wait_for_console_text("Start is not a ClassAd")
     wait_state(badly, "waiting")
     badly.put(*soon)
     for machine in (never, badly):
-        machine.wait_off(OFF)
-        said = "stopping: ConfigurationTimeout is over, and there is no good configuration yet"
+        machine.wait_powered_off(OFF)
+        said = "stopping: ConfigurationTimeout expired: there is no valid configuration yet"
         assert said in machine.console_text()
     assert "unknown key, ignored: Colour" in badly.console_text()
 
@@ -112,8 +112,8 @@ def a_wedged_htcondor_is_noticed(start: Boot, pool: Pool) -> None:
     configure(machine, told(pool, WatchdogTimeout=30))
     wait_configured(machine)
     machine.run(["systemctl", "kill", "--kill-who=all", "--signal=SIGSTOP", "condor.service"])
-    machine.wait_off(OFF)
-    said = "stopping: WatchdogTimeout is over, and HTCondor does not answer"
+    machine.wait_powered_off(OFF)
+    said = "stopping: WatchdogTimeout expired: HTCondor does not answer"
     assert said in machine.console_text()
 
 
@@ -123,13 +123,13 @@ def an_idle_one_that_may_only_stop_stays(start: Boot, pool: Pool) -> None:
     wait_state(machine, "stopped")
     assert not machine.succeeds("systemctl", "is-active", "condor.service")
     said = machine.run(["setpriv", "--reuid=65534", "--clear-groups", "worker-image", "status"]).stdout
-    assert "State:   stopped\nWhy:     HTCondor was idle for long enough\n" in said
+    assert "State:   stopped\nWhy:     HTCondor exited after IdleTimeout\n" in said
     assert said.splitlines()[10].startswith("As of:   ")
     assert len(said.splitlines()) == 11
     waits = ["worker-image", "wait", "--timeout", "2m", "--for"]
-    assert machine.run([*waits, "stopped"]).stdout == "stopped: HTCondor was idle for long enough\n"
+    assert machine.run([*waits, "stopped"]).stdout == "stopped: HTCondor exited after IdleTimeout\n"
     vain = machine.run([*waits, "idle"], expect=(1,)).stderr
-    assert vain == "not idle and will not be: stopped: HTCondor was idle for long enough\n"
+    assert vain == "not idle and will not be: stopped: HTCondor exited after IdleTimeout\n"
     # Told once more, it goes on.
     machine.put(CONF, told(pool, WorkerGroupName="Again").encode(), 0o600)
     wait_state(machine, "idle")
@@ -137,17 +137,17 @@ def an_idle_one_that_may_only_stop_stays(start: Boot, pool: Pool) -> None:
 
 def nobody_is_cut_off_for_a_while(start: Boot, pool: Pool) -> None:
     machine = start("visited")
-    machine.wait_up()
+    machine.wait_booted()
     machine.run(["useradd", "--create-home", "alice"])
     # With a terminal: without one, it is a background job to systemd, not a login.
     login = ["script", "--quiet", "--command", "su -l alice -c 'sleep 300'", "/dev/null"]
     machine.run(["systemd-run", "--quiet", "--no-block", *login])
     machine.wait_until("alice is logged in", lambda: sessions(machine), 120, lambda said: "alice" in said)
     configure(machine, told(pool, IdleTimeout=15, LoginGrace=20))
-    machine.wait_said("alice is logged in", 240)
-    assert not machine.goes_off(5)
-    machine.wait_off(OFF)
-    assert "HTCondor was idle for long enough: powering off" in machine.console_text()
+    machine.wait_for_console_text("alice is logged in", 240)
+    assert not machine.powers_off_within(5)
+    machine.wait_powered_off(OFF)
+    assert "HTCondor exited after IdleTimeout: powering off" in machine.console_text()
 
 
 def sessions(machine: Machine) -> str:
@@ -163,16 +163,16 @@ def a_job_longer_than_idle_timeout_ends(start: Boot, pool: Pool) -> None:
     wait_state(machine, "running")
     configure(machine, told(pool, IdleTimeout=20, **wanted))
     wait_configured(machine)
-    begun = int(machine.answer("date", "+%s"))
+    begun = int(machine.output("date", "+%s"))
     machine.wait_until(
-        "three times its IdleTimeout is over", lambda: int(machine.answer("date", "+%s")) - begun, 300,
+        "three times its IdleTimeout is over", lambda: int(machine.output("date", "+%s")) - begun, 300,
         lambda seconds: seconds > 60,
     )  # fmt: skip
     machine.put("/home/end", b"")
     wait_job(machine, pool, job)
-    assert pool.about(job, "NumShadowStarts") == ["1"]
+    assert pool.job_attributes(job, "NumShadowStarts") == ["1"]
     assert pool.output("longer-than-idle") == "done\n"
-    machine.wait_off(OFF)
+    machine.wait_powered_off(OFF)
 
 
 def nothing_is_taken_that_cannot_end_in_time(start: Boot, pool: Pool) -> None:
@@ -192,13 +192,13 @@ def nothing_is_taken_that_cannot_end_in_time(start: Boot, pool: Pool) -> None:
     machine.wait_until("it says when it ends", lambda: bool(status(machine)["ends"]), 120)
     age = LIFETIME - (int(str(status(machine)["ends"])) - int(time.time()))
     configure(machine, told(pool, MaxLifetime=age + 60, **wanted))
-    machine.wait_off(600)
-    assert "stopping: its MaxLifetime is near and no job runs" in machine.console_text()
+    machine.wait_powered_off(600)
+    assert "stopping: MaxLifetime is near and no job runs" in machine.console_text()
 
 
 def a_token_from_a_program(start: Boot, pool: Pool) -> None:
     machine = start("fetched")
-    machine.wait_up()
+    machine.wait_booted()
     machine.put("/root/secret", pool.worker_token().encode(), 0o600)
     configure(machine, told(pool, Token="", TokenCommand="/usr/bin/cat /root/secret"))
     wait_state(machine, "idle")
@@ -207,10 +207,10 @@ def a_token_from_a_program(start: Boot, pool: Pool) -> None:
 
 def a_token_from_a_file_that_changes(start: Boot, pool: Pool) -> None:
     machine = start("filed")
-    machine.wait_up()
+    machine.wait_booted()
     machine.put("/root/token", forged().encode(), 0o600)
     configure(machine, told(pool, Token="", TokenFile="/root/token"))
-    machine.wait_said("rejected the token", 240)
+    machine.wait_for_console_text("rejected the token", 240)
     # The file changes, and nothing else: that is noticed.
     machine.put("/root/token", pool.worker_token().encode(), 0o600)
     wait_state(machine, "idle")

@@ -11,8 +11,8 @@ import pytest
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
-from bakery.userdata import render
-from bakery.verify.pool import COMPLETED, HELD, Pool
+from bakery.userdata.rendering import render
+from bakery.verify.pool.throwaway_pool import COMPLETED, HELD, Pool
 from tests.boot import metadata
 from tests.boot.life import conf, submitted, wait_job, wait_joined
 
@@ -46,7 +46,7 @@ def worker(
         boot(needs, worker_image, tmp_path_factory.mktemp(HOSTNAME)) as machine,
     ):
         wait_joined(machine, pool, GROUP)
-        machine.wait_up()
+        machine.wait_booted()
         machine.put("/etc/condor/config.d/85-sooner.config", SOONER)
         machine.run(["condor_reconfig"])
         yield Worker(machine, told.token, asked)
@@ -85,7 +85,7 @@ def test_a_job_that_takes_more_than_it_asked_for_is_held_and_told_why(
 ) -> None:
     with submitted(pool, name, PROJECT, source(name)) as job:
         assert wait_job(worker.machine, pool, job, (HELD, COMPLETED), STOP) == HELD
-        starts, reason = pool.about(job, "NumShadowStarts", "HoldReason")
+        starts, reason = pool.job_attributes(job, "NumShadowStarts", "HoldReason")
         assert (starts, "memory" in reason or "disk" in reason) == ("1", True), reason
         takes_the_next_job(worker, pool, f"after-{name}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
-from bakery.machines.network import GATEWAY, METADATA, SILENT, Network, isolated
+from bakery.machines.network import BLACKHOLE, GATEWAY, METADATA, Network, isolated
 
 _LOOK = """
 import json, socket, sys, time
@@ -36,10 +36,10 @@ def test_what_answers_what_refuses_and_what_is_silent(
     network: Network, worker_image: Image, tmp_path: Path
 ) -> None:
     with boot(Needs(network=network), worker_image, tmp_path) as machine:
-        machine.wait_up()
+        machine.wait_booted()
         with network.listen(GATEWAY, 8081):
             assert seen(machine, (GATEWAY, 8081)) == ["open"]
-        places = ((GATEWAY, 8081), (METADATA, 80), (SILENT, 9618), ("198.51.100.1", 9618))
+        places = ((GATEWAY, 8081), (METADATA, 80), (BLACKHOLE, 9618), ("198.51.100.1", 9618))
         refused, silent, unreachable = "ConnectionRefusedError", "TimeoutError", "OSError"
         assert seen(machine, *places) == [refused, refused, silent, unreachable]
         assert seen(machine, ("pool.nowhere.invalid", 9618)) == ["gaierror"]
@@ -55,12 +55,12 @@ def test_two_machines_and_their_network_come_and_go(worker_image: Image, tmp_pat
             boot(needs, worker_image, tmp_path / "two") as two,
         ):
             for machine in (one, two):
-                machine.wait_up()
+                machine.wait_booted()
                 assert seen(machine, (GATEWAY, 8081)) == ["open"]
             assert [address(one), address(two)] == ["10.0.2.15", "10.0.2.16"]
             two.run(["systemctl", "--no-block", "poweroff"])
-            two.wait_off(120)
+            two.wait_powered_off(120)
         with boot(needs, worker_image, tmp_path / "two") as third:
-            third.wait_up()
+            third.wait_booted()
             assert (address(third), seen(third, (GATEWAY, 8081))) == ("10.0.2.17", ["open"])
     assert not network.namespace.exists()

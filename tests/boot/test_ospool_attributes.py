@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from bakery import data
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
-from bakery.mirror import find as find_mirror
-from bakery.userdata import WorkerConf
-from bakery.verify.pool import COMPLETED, Pool
+from bakery.runtime import data
+from bakery.runtime.mirror import find as find_mirror
+from bakery.userdata.rendering import WorkerConf
+from bakery.verify.pool.throwaway_pool import COMPLETED, Pool
 from tests.boot.life import JOB, conf, configure, started_at, wait_job, wait_joined, wait_refused
 from tests.boot.test_guest_life import macros, shell, slot
 from tests.conftest import BASE, command, mounted
@@ -29,7 +29,7 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 FACTS = json.loads((data.WORKER / "ospool/usr/lib/worker-bakery/ospool.json").read_text())
 OPEN, SILENT = 8000, 2880  # a port that answers, and one that takes a connection and says nothing
 LISTEN = f'import socket, time; s = socket.create_server(("127.0.0.1", {SILENT})); time.sleep(1e6)'
-DOCUMENT = data.ROOT / "docs" / "ospool.md"
+DOCUMENT = data.ROOT / "docs" / "reference" / "ospool.md"
 REMEMBERED = "/run/worker-bakery/health/ospool.json"
 SITE = "/etc/condor/config.d/60-site.config"
 GROUP_NAME, MINE = "For the OSPool", "TG-OSPOOL"
@@ -122,7 +122,7 @@ def machine(
     """A worker that is in the pool and has been looked at."""
     work = tmp_path_factory.mktemp("worker")
     with boot(Needs(hostname="ospool", network=network), image, work) as up:
-        assert up.wait_up() == "running", up.run(["systemctl", "--failed"]).stdout
+        assert up.wait_booted() == "running", up.run(["systemctl", "--failed"]).stdout
         up.run(["sh", "-ec", PREPARE])
         configure(up, told(pool))
         wait_joined(up, pool, GROUP_NAME)
@@ -211,7 +211,7 @@ def test_jobs_find_it_as_they_find_pilots_and_it_leaves_those_that_pilots_leave(
         assert wait_job(machine, pool, refused.pop(name)) == COMPLETED
     machine.wait_until(
         "it was started",
-        lambda: pool.about(unfetched, "NumShadowStarts")[0],
+        lambda: pool.job_attributes(unfetched, "NumShadowStarts")[0],
         JOB,
         lambda starts: starts != "undefined",
     )

@@ -2,8 +2,8 @@
 
 A real access point with the OSPool's transforms makes each job's ad, a real startd the worker's. HTCondor's
 library matches the two; then the jobs are released, and the negotiator has to give the same answers. What
-matches runs, containers included. Stand-ins are those of tests/integration/test_ospool_jobs.py, whose image
-it is: CVMFS's package, Pelican's plugin, a registry.
+matches runs, containers included. The stand-ins (CVMFS's package, Pelican's plugin, a registry) and the
+image are those of tests/integration/worker/test_ospool_jobs.py.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from bakery.machines.machine import Machine
 from bakery.machines.namespace import NamespaceMachine
 from bakery.machines.needs import Image
 from bakery.machines.network import Network, isolated
-from bakery.userdata import WorkerConf
-from bakery.verify import pool as pools
-from bakery.verify.pool import SUBMITTER, Pool
+from bakery.userdata.rendering import WorkerConf
+from bakery.verify.pool import throwaway_pool as pools
+from bakery.verify.pool.throwaway_pool import SUBMITTER, Pool
 from tests.boot.life import conf, configure, explained, machines
 from tests.conftest import BASE, command
-from tests.integration.test_ospool_jobs import ospool_image, ospool_root
-from tests.integration.test_worker_jobs import JOBS
+from tests.integration.worker.test_ospool_jobs import ospool_image, ospool_root
+from tests.integration.worker.test_worker_jobs import JOBS
 
 __all__ = ["ospool_image", "ospool_root"]  # fixtures
 
@@ -79,7 +79,7 @@ def apart(root_only: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def access_point(
     ospool_root: Path, apart: Network, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pool]:
-    with pools.beside(ospool_root, tmp_path_factory.mktemp("pool"), apart, "ospool") as up:
+    with pools.start_in_sandbox(ospool_root, tmp_path_factory.mktemp("pool"), apart, "ospool") as up:
         yield up
 
 
@@ -95,7 +95,7 @@ def machine(
     with machines(image, apart, tmp_path_factory.mktemp("machines")) as start:
         up = start("guides")
         assert isinstance(up, NamespaceMachine)
-        up.wait_up()
+        up.wait_booted()
         up.put("/etc/condor/config.d/96-test.config", GPU.encode())
         for name in ("make-image.sh", "registry-stand-in.py"):
             up.put(f"/run/{name}", (JOBS / name).read_bytes(), 0o755)
@@ -128,7 +128,7 @@ def asked(access_point: Pool, machine: NamespaceMachine) -> Iterator[Asked]:
     for path in GUIDES.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
         (folder / path.name).chmod(0o755)
-    image = Path(f"/proc/{machine.first()}/root{OSDF}/small.sif")
+    image = Path(f"/proc/{machine.init_pid()}/root{OSDF}/small.sif")
     (folder / "small.sif").write_bytes(image.read_bytes())
     access_point._tool("chown", "-R", SUBMITTER, HOME)
     ids = {name: submitted(access_point, name) for name in ANSWERS}
@@ -196,14 +196,14 @@ def test_what_matches_runs(asked: Asked, released: int, name: str) -> None:
     ends = (pools.COMPLETED, pools.HELD)
     with explained(pool, job):
         status = asked.machine.wait_until(
-            f"{name} ends", lambda: pool.about(job, "JobStatus")[0], WAIT, lambda now: now in ends
+            f"{name} ends", lambda: pool.job_attributes(job, "JobStatus")[0], WAIT, lambda now: now in ends
         )
-    assert status == pools.COMPLETED, pool.about(job, "HoldReason")
+    assert status == pools.COMPLETED, pool.job_attributes(job, "HoldReason")
     cluster = job.split(".")[0]
     out, err = ((pool.root / HOME[1:] / f"job.{cluster}.{end}").read_text() for end in ("out", "err"))
     assert (sorted(out.splitlines()), err) == (sorted(ANSWERS[name]["prints"]), "")
     if name == "osdf-output":
-        assert asked.machine.answer("cat", f"{OSDF}/made.{cluster}.txt") == "made"
+        assert asked.machine.output("cat", f"{OSDF}/made.{cluster}.txt") == "made"
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -211,14 +211,14 @@ def test_the_negotiator_refuses_the_others(asked: Asked, released: int, name: st
     job = asked.ids[name]
     asked.machine.wait_until(
         f"{name} is refused",
-        lambda: asked.pool.seen(job),
+        lambda: asked.pool.job_state(job),
         WAIT,
-        lambda seen: seen.is_refused(released),
+        lambda seen: seen.is_rejected(released),
     )
 
 
 def test_such_an_image_passes_its_proof_in_the_ospool_s_shape(ospool_image: Path) -> None:
     """Its jobs ask for what only a worker with this role says."""
     like = ("--machine", "namespace", "--pool-shape", "ospool")
-    done = command("verify-image", str(ospool_image), *like)
+    done = command("worker-bakery", "verify", str(ospool_image), *like)
     assert done.status == 0, done.err[-6000:]

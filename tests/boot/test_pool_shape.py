@@ -14,9 +14,9 @@ import pytest
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image
 from bakery.machines.network import isolated
-from bakery.userdata import WorkerConf
-from bakery.verify import pool as pools
-from bakery.verify.pool import ADDRESS, BROKERS, SECOND, Pool
+from bakery.userdata.rendering import WorkerConf
+from bakery.verify.pool import throwaway_pool as pools
+from bakery.verify.pool.throwaway_pool import ADDRESS, BROKERS, SECOND, Pool
 from tests.boot.life import conf, configure, machines, submitted, wait_job
 
 GROUP, PROJECT = "Two managers", "TG-TWO"
@@ -33,7 +33,7 @@ def like_ospool(
     """On a network of its own: one pool has one address."""
     with isolated(tmp_path_factory.mktemp("network")) as network:
         work = tmp_path_factory.mktemp("pool")
-        with pools.beside(worker_image.root, work, network, "ospool") as up:
+        with pools.start_in_sandbox(worker_image.root, work, network, "ospool") as up:
             yield up
 
 
@@ -67,7 +67,7 @@ def test_a_manager_and_a_broker_die(like_ospool: Pool, worker_image: Image, tmp_
     assert pool.network
     with machines(worker_image, pool.network, tmp_path) as start:
         machine = start("two-managers")
-        machine.wait_up()
+        machine.wait_booted()
         configure(machine, told(pool))
         for one in (pool, second):
             machine.wait_until(f"{one.manager} knows it", partial(one.status, GROUP), WAIT)
@@ -81,7 +81,9 @@ def test_a_manager_and_a_broker_die(like_ospool: Pool, worker_image: Image, tmp_
         assert troubles(machine) == []
         assert [connected(pool, broker) for broker in BROKERS] == ["1", "1"]
         with submitted(pool, "before", PROJECT, UNTIL_TOLD) as before:
-            machine.wait_until("the job runs", lambda: pool.about(before, "JobStatus"), WAIT, ["2"].__eq__)
+            machine.wait_until(
+                "the job runs", lambda: pool.job_attributes(before, "JobStatus"), WAIT, ["2"].__eq__
+            )
             pool.switch("COLLECTOR", on=False)
             a_manager_is_gone(machine)
             machine.put("/home/end", b"")

@@ -16,9 +16,9 @@ import pytest
 from bakery.machines.machine import ANY_STATUS, Machine
 from bakery.machines.needs import Image
 from bakery.machines.network import Network, isolated
-from bakery.userdata import quoted
-from bakery.verify import pool as pools
-from bakery.verify.pool import ADDRESS, COMPLETED, TRUST_DOMAIN, Pool, classad_string
+from bakery.userdata.rendering import quoted
+from bakery.verify.pool import throwaway_pool as pools
+from bakery.verify.pool.throwaway_pool import ADDRESS, COMPLETED, TRUST_DOMAIN, Pool, classad_string
 from tests.boot.life import JOB, JOIN, machines, real_rounds, started_at, wait_job, wait_refused
 
 Boot = Callable[[str], Machine]
@@ -49,14 +49,14 @@ def apart(prominence_image: Image, tmp_path: Path) -> Iterator[Apart]:
         (tmp_path / name).mkdir()
     with (
         isolated(tmp_path / "network") as network,
-        pools.beside(prominence_image.root, tmp_path / "pool", network) as pool,
+        pools.start_in_sandbox(prominence_image.root, tmp_path / "pool", network) as pool,
         machines(prominence_image, network, tmp_path) as plain,
     ):
         yield Apart(pool, lambda name: guarded(plain(name), name))
 
 
 def guarded(machine: Machine, name: str) -> Machine:
-    machine.wait_up()
+    machine.wait_booted()
     guard = f'WORKER_GUARDS = TARGET.ProjectName == "{project(name)}"\n'
     machine.put("/etc/condor/config.d/50-site.config", guard.encode())
     return machine
@@ -81,7 +81,7 @@ def configure(machine: Machine, text: str) -> None:
 
 
 def says(machine: Machine, text: str, seconds: float = 120) -> None:
-    machine.wait_said(text, seconds)
+    machine.wait_for_console_text(text, seconds)
 
 
 def wait_joined(machine: Machine, pool: Pool, cloud: str) -> None:
@@ -113,7 +113,7 @@ def a_life_from_mistakes_to_the_idle_end(start: Boot, pool: Pool) -> None:
     # Others could read it.
     assert machine.run(["stat", "--format=%U %a", TOKEN]).stdout == "root 600\n"
     names = ("ProminenceCloud", "ProminenceRegion", "ProminenceNodeGroup")
-    [advertised, *_] = pool.ads("bakers", *names, found_by=names[2])
+    [advertised, *_] = pool.slot_attributes("bakers", *names, name_attribute=names[2])
     # A backslash stands for itself.
     assert advertised == " ".join([classad_string(HOSTILE), f'"{BACKSLASH}"', '"bakers"'])
     job = pool.submit("whole", project("whole"), "#!/bin/sh\npwd; id -un; ls -d /home/prominence/images\n")
@@ -125,8 +125,8 @@ def a_life_from_mistakes_to_the_idle_end(start: Boot, pool: Pool) -> None:
         machine,
         told(pool, HOSTILE, NODE_GROUP="bakers", REGION=BACKSLASH, WORKER_TOKEN="", IDLE_TIMEOUT=20),
     )
-    machine.wait_off(OFF)
-    assert "stopping: HTCondor was idle for long enough" in machine.console_text()
+    machine.wait_powered_off(OFF)
+    assert "stopping: HTCondor exited after IdleTimeout" in machine.console_text()
     assert "eyJ" not in machine.console_text()
 
 
@@ -153,10 +153,8 @@ def an_expired_token_is_told_of(start: Boot, pool: Pool) -> None:
     machine = start("expired")
     late = pool.worker_token(lifetime=-60)
     configure(machine, told(pool, "expired", WORKER_TOKEN=late, JOIN_TIMEOUT=15))
-    machine.wait_off(OFF)
-    said = (
-        "prominence-worker: stopping: JoinTimeout is over, and it is not in the pool: the token expired on"
-    )
+    machine.wait_powered_off(OFF)
+    said = "prominence-worker: stopping: JoinTimeout expired, not in the pool: the token expired on"
     assert said in machine.console_text()
     assert not pool.status("expired", "ProminenceCloud")
 
@@ -171,7 +169,9 @@ def test_more_slots_than_the_original_had_accounts(apart: Apart) -> None:
     pool.submit("wide", project("wide"), waiting, {"request_disk": "1024"}, count=SLOTS)
 
     def claimed() -> int:
-        return pool.ads("wide", "State", found_by="ProminenceCloud").count('"Claimed"') - 1
+        return (
+            pool.slot_attributes("wide", "State", name_attribute="ProminenceCloud").count('"Claimed"') - 1
+        )
 
     machine.wait_until(f"{SLOTS} slots are claimed", claimed, 600, lambda count: count >= SLOTS - 1)
     users = machine.wait_until(
@@ -227,7 +227,9 @@ def runs_parallel_and_ordinary_jobs(nodes: list[Machine], pool: Pool) -> None:
         assert wait_job(nodes[0], pool, job, seconds=2 * JOB) == COMPLETED
     folder = pool.root / "home/submitter/parallel"
     assert sorted(path.read_text() for path in folder.glob("job.out.*")) == ["node0\n", "node1\n"]
-    [advertised, *_] = pool.ads("parallel", "DedicatedScheduler", found_by="ParallelSchedulingGroup")
+    [advertised, *_] = pool.slot_attributes(
+        "parallel", "DedicatedScheduler", name_attribute="ParallelSchedulingGroup"
+    )
     assert advertised == f'"DedicatedScheduler@{TRUST_DOMAIN}"'
     # Nobody told them to go.
     assert all(machine.is_on() for machine in nodes)

@@ -1,4 +1,4 @@
-"""What every worker image must be. `host` is testinfra's: a mounted root, or a machine over ssh."""
+"""Fixtures of the image tests. `host` is testinfra's: a mounted root, or a booted machine."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 import pytest
 import testinfra.backend
 
-from bakery.verify import backends
+from bakery.verify import testinfra_backends
 from provisioner.roles import Family
 
-testinfra.backend.BACKENDS.update(backends.NAMES)
+testinfra.backend.BACKENDS.update(testinfra_backends.NAMES)
 
 
 @dataclass(frozen=True)
 class System:
-    """What is called differently from one distribution to the next."""
+    """Names that differ between distributions."""
 
     family: Family
     packages: tuple[str, ...]
     ssh_unit: str
-    sources: str  # a regular expression of grep -E, of rows in the files that say where packages come from
+    sources: str  # for grep -E: lines of configuration files that name a package source
     tools: tuple[str, ...] = ("nft",)
-    machine: tuple[str, ...] = ("cloud-init",)  # packages that a container does not have
+    machine: tuple[str, ...] = ("cloud-init",)  # packages that a container image lacks
 
     @property
     def is_el(self) -> bool:
@@ -48,27 +48,27 @@ SYSTEMS: dict[Family, System] = {
 
 @pytest.fixture(scope="module")
 def system(host: Any) -> System:
-    """By what the image says of itself, see os-release(5)."""
+    """The names of the image's distribution, by its os-release(5)."""
     rows = host.file("/etc/os-release").content_string.splitlines()
-    told = {name: value.strip('"') for name, _, value in (row.partition("=") for row in rows)}
-    if told["ID"] in ("debian", "ubuntu"):
-        return SYSTEMS[told["ID"]]
-    [family] = [family for family in SYSTEMS if family == f"el{told['VERSION_ID'].split('.')[0]}"]
+    os_release = {name: value.strip('"') for name, _, value in (row.partition("=") for row in rows)}
+    if os_release["ID"] in ("debian", "ubuntu"):
+        return SYSTEMS[os_release["ID"]]
+    [family] = [family for family in SYSTEMS if family == f"el{os_release['VERSION_ID'].split('.')[0]}"]
     return SYSTEMS[family]
 
 
 @pytest.fixture(scope="module")
 def kind(host: Any) -> dict[str, Any]:
-    """What kind of worker it is: `name` of its units and files, `file` that its user writes."""
+    """The kind of worker: `name` of its units and files, `file` that has the user's settings."""
     folder = "/usr/lib/worker-bakery"
-    told, table = (
+    description, table = (
         json.loads(host.file(f"{folder}/{file}.json").content_string) for file in ("kind", "keys")
     )
-    return {**told, "file": table["file"]}
+    return {**description, "file": table["file"]}
 
 
 @pytest.fixture(scope="session")
 def expected() -> dict[str, Any]:
-    """What the booted machine was told in its user-data; from a 0600 file, for it holds the token."""
-    told: dict[str, Any] = json.loads(Path(os.environ["WORKER_EXPECTED"]).read_text())
-    return told
+    """The values in the machine's user-data, from a file of mode 0600, because they include the token."""
+    values: dict[str, Any] = json.loads(Path(os.environ["WORKER_EXPECTED"]).read_text())
+    return values

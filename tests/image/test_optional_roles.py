@@ -1,4 +1,4 @@
-"""What an optional role promises, where the image has it; and that nothing is half there."""
+"""Each optional role is complete in the image or absent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.offline
 
 
-def test_htcondor_finds_apptainer_if_there_is_one(host: Any) -> None:
+def test_htcondor_is_configured_for_apptainer_if_installed(host: Any) -> None:
     program = host.check_output("condor_config_val SINGULARITY")
     assert host.file(program).exists == host.package("apptainer").is_installed
 
@@ -17,27 +17,29 @@ def test_htcondor_finds_apptainer_if_there_is_one(host: Any) -> None:
 @pytest.mark.parametrize(
     "path", ["/usr/bin/squashfuse", "/usr/bin/unsquashfs", "/usr/libexec/condor/exit_37.sif"]
 )
-def test_apptainer_comes_with_what_image_files_need(host: Any, path: str) -> None:
+def test_apptainer_has_the_tools_for_image_files_if_installed(host: Any, path: str) -> None:
     assert host.file(path).exists or not host.package("apptainer").is_installed
 
 
 @pytest.mark.parametrize("path", ["/etc/cvmfs/default.local", "/etc/auto.master.d/cvmfs.autofs"])
-def test_cvmfs_is_configured_if_there_is_one(host: Any, path: str) -> None:
+def test_cvmfs_is_configured_if_and_only_if_installed(host: Any, path: str) -> None:
     assert host.file(path).exists == host.package("cvmfs").is_installed
 
 
 @pytest.mark.machine
-def test_autofs_starts_at_boot_if_there_is_cvmfs(host: Any) -> None:
+def test_autofs_starts_at_boot_if_and_only_if_cvmfs_is_installed(host: Any) -> None:
     state = host.run("systemctl is-enabled autofs.service").stdout.strip()
     assert (state == "enabled") == host.package("cvmfs").is_installed
 
 
-def test_what_the_ospool_asks_for_is_tried_where_it_is_known(host: Any) -> None:
-    there = host.file("/usr/lib/worker-bakery/ospool.json").exists
-    assert ("OSPOOL" in host.check_output("condor_config_val STARTD_CRON_JOBLIST").split()) == there
-    assert host.run("condor_config_val WORKER_POOL_GUARDS").succeeded == there
+def test_ospool_checks_are_configured_if_and_only_if_the_role_is_present(host: Any) -> None:
+    present = host.file("/usr/lib/worker-bakery/ospool.json").exists
+    assert ("OSPOOL" in host.check_output("condor_config_val STARTD_CRON_JOBLIST").split()) == present
+    assert host.run("condor_config_val WORKER_POOL_GUARDS").succeeded == present
 
 
-def test_udocker_comes_with_its_engine(host: Any) -> None:
-    there = [host.file(path).exists for path in ("/usr/bin/udocker", "/usr/bin/proot", "/etc/udocker.conf")]
-    assert there in ([True] * 3, [False] * 3)
+def test_udocker_proot_and_their_configuration_are_all_present_or_all_absent(host: Any) -> None:
+    present = [
+        host.file(path).exists for path in ("/usr/bin/udocker", "/usr/bin/proot", "/etc/udocker.conf")
+    ]
+    assert present in ([True] * 3, [False] * 3)

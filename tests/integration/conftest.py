@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bakery import data
-from bakery.store import Store, manifest_path
+from bakery.runtime import data
+from bakery.store.store import Store, manifest_path
 from tests.conftest import BASE
 
 # The guest runtime, from where it lies. What lies there is copied into images: nothing compiled.

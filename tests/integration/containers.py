@@ -24,8 +24,8 @@ from pathlib import Path
 from bakery.machines.conditions import Condition, wait
 from bakery.machines.layer import layer
 from bakery.machines.network import Network
-from provisioner import run
 from provisioner.errors import NotProven
+from provisioner.process import run
 
 # What a container may without --privileged. (Moby's profile, oci/caps/defaults.go.)
 _DEFAULT = (
@@ -38,7 +38,7 @@ _START = r"""
 set -eu
 root=$1; shift
 if [ -n "$HOST" ]; then hostname "$HOST"; ip link set lo up; fi
-sh -euc "$LAY_CABLE"
+sh -euc "$CONNECT_NETWORK"
 for group in $GROUPS_OF_IT; do echo 0 >"$group/cgroup.procs"; done
 mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
 mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$root/sys"
@@ -154,7 +154,7 @@ class Container:
 
     def wait_until(self, what: str, seen: Callable[[], bool], seconds: float) -> None:
         try:
-            wait(Condition(what, seen, seconds), ended=self._over)
+            wait(Condition(what, seen, seconds), end_reason=self._over)
         except NotProven as error:
             raise NotProven(f"{error.message}\n{self.said()}") from None
 
@@ -179,7 +179,7 @@ def started(
         argv = [*room, *apart, *script]
         own_env = run.environment(
             HOST=options.hostname,
-            LAY_CABLE=network.cable() if options.hostname else "",
+            CONNECT_NETWORK=network.veth_commands() if options.hostname else "",
             GROUPS_OF_IT=" ".join(map(str, options.groups)),
         )
         log = work / "log"

@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bakery import bases, mirror, qemu
-from bakery.locks import alone
-from bakery.store import Store
-from provisioner import run
-from provisioner.disk import mount_root
-from provisioner.targets.chroot import Chroot, Loan
+from bakery.image import bases
+from bakery.runtime import mirror, qemu_img
+from bakery.store.locks import exclusive_lock
+from bakery.store.store import Store
+from provisioner.disk.file_systems import mount_root, wait_unmounted
+from provisioner.process import run
+from provisioner.targets.chroot import Chroot, TemporaryRepositories
 
 BASE = bases.find(bases.DEFAULT)
 Release = Literal["7", "9"]
@@ -105,7 +106,7 @@ _FOLDERS = {"baseos": "base", "appstream": "updates", "crb": "extras"}
 def build(store: Store, work: Path) -> Standin:
     """Some forty seconds; what is downloaded is kept among the store's packages."""
     made = Standin(work / "standin.raw", work / "repositories", work / "keys")
-    qemu.to_raw(store.base(BASE.id), made.disk)
+    qemu_img.to_raw(store.base(BASE.id), made.disk)
     with mounted(made.disk, work / "building") as root:
         with _workshop(root, store) as workshop:
             workshop.install(*_TOOLS, *_OF_SYSTEMD)
@@ -174,6 +175,7 @@ def mounted(disk: Path, where: Path) -> Iterator[Path]:
         yield where
     finally:
         run.call(["umount", str(where)])
+        wait_unmounted(disk)
         where.rmdir()
 
 
@@ -206,10 +208,12 @@ class _Workshop:
 @contextmanager
 def _workshop(root: Path, store: Store) -> Iterator[_Workshop]:
     packages = store.packages("trixie")
-    with alone(packages):  # apt allows one writer
-        loan = Loan(mirror.find().sources("trixie"), mirror.preferences("trixie"), packages)
+    with exclusive_lock(packages):  # apt allows one writer
+        repositories = TemporaryRepositories(
+            mirror.find().sources("trixie"), mirror.preferences("trixie"), packages
+        )
         (root / OURS[1:]).mkdir(mode=0o755)
-        target = Chroot(root, loan)
+        target = Chroot(root, repositories)
         try:
             yield _Workshop(root, target)
         finally:

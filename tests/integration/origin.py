@@ -1,4 +1,4 @@
-"""A server on loopback that serves one file, as badly as a test says."""
+"""An HTTP server on loopback that serves one file and misbehaves as a test defines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ NAME = "image.qcow2"
 
 @dataclass
 class Origin:
-    """What it does to each request in turn; the last is for all that follow. `seen` are their headers."""
+    """The served file. `plan` lists the behaviour for each request; the last one repeats.
+
+    `seen` are the headers of all requests, `lines` their request lines.
+    """
 
     content: bytes
     plan: list[Behaviour]
@@ -28,7 +31,7 @@ class Origin:
     over: threading.Event = field(default_factory=threading.Event)
 
     def ranges(self) -> list[str]:
-        """The bytes that were asked for, "" for all."""
+        """Return the requested ranges, "" for the whole file."""
         return [headers.get("range", "") for headers in self.seen]
 
 
@@ -48,7 +51,7 @@ class Request(BaseHTTPRequestHandler):
         return
 
     def start(self) -> int:
-        """From where on the rest is wanted, of this very file."""
+        """Return the offset of the requested range, 0 if If-Range names another file."""
         found = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         same = self.headers.get("If-Range", self.origin.tag) == self.origin.tag
         return int(found[1]) if found and same else 0
@@ -68,7 +71,10 @@ def whole(request: Request) -> None:
 
 
 def send(request: Request, content: bytes, *, at: int | None = None, length: int | None = None) -> None:
-    """The rest that is wanted; `at` is where it says that begins, `length` how much it says follows."""
+    """Send the requested range.
+
+    `at` replaces the start in Content-Range, `length` the value of Content-Length.
+    """
     start = request.start()
     if start >= len(content):
         return request.head(416, {"Content-Range": f"bytes */{len(content)}", "Content-Length": 0})
@@ -77,15 +83,15 @@ def send(request: Request, content: bytes, *, at: int | None = None, length: int
     if request.origin.tag:
         headers["ETag"] = request.origin.tag
     if start:
-        said = start if at is None else at
-        headers["Content-Range"] = f"bytes {said}-{len(content) - 1}/{len(content)}"
+        stated = start if at is None else at
+        headers["Content-Range"] = f"bytes {stated}-{len(content) - 1}/{len(content)}"
     request.head(206 if start else 200, headers)
     request.wfile.write(body)
     return None
 
 
 def cut_after(count: int) -> Behaviour:
-    """Promise all that is wanted, and hang up after so many bytes."""
+    """Announce the whole length and close the connection after `count` bytes."""
 
     def behave(request: Request) -> None:
         _some(request, count)
@@ -94,6 +100,8 @@ def cut_after(count: int) -> Behaviour:
 
 
 def stall_after(count: int) -> Behaviour:
+    """Send `count` bytes, then nothing until the test ends."""
+
     def behave(request: Request) -> None:
         _some(request, count)
         request.wfile.flush()
@@ -127,7 +135,7 @@ def says(status: int, **headers: object) -> Behaviour:
 
 @contextmanager
 def serving(origin: Origin, certificate: Path | None = None) -> Iterator[Origin]:
-    """While the block runs; by https if there is a certificate with its key."""
+    """Run the server for the block; over https with a certificate and its key."""
     handler = type("Handler", (Request,), {"origin": origin})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     if certificate:

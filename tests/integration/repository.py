@@ -12,7 +12,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from provisioner import run
+from provisioner.process import run
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from bakery import mirror, qemu
-from bakery.locks import alone
-from bakery.store import Store
-from provisioner.disk import finish, mount_root
-from provisioner.targets.chroot import Chroot, Loan
+from bakery.runtime import mirror, qemu_img
+from bakery.store.locks import exclusive_lock
+from bakery.store.store import Store
+from provisioner.disk.file_systems import finish, mount_root, wait_unmounted
+from provisioner.targets.chroot import Chroot, TemporaryRepositories
 from tests.conftest import BASE, VENDOR, Ended, command
 from tests.shapes import ESP, LINUX, Part, call, make
 
@@ -57,7 +57,7 @@ def base(folder: Path, baked: dict[str, Any], store: Store) -> Path:
     )
     make(disk, parts)
     make_bootable(disk, folder, store)
-    qemu.to_qcow2(disk, image)
+    qemu_img.to_qcow2(disk, image)
     disk.unlink()
     text = VENDOR.format(url=f"file://{image}", digest=hashlib.sha256(image.read_bytes()).hexdigest())
     text = text.replace('["bios"]', '["efi"]').replace("[image]", 'release = "trixie"\n[image]')
@@ -67,7 +67,7 @@ def base(folder: Path, baked: dict[str, Any], store: Store) -> Path:
 
 def copy_base(store: Store, folder: Path, root: Path) -> None:
     raw, source = folder / "base.raw", folder / "base"
-    qemu.to_raw(store.base(BASE.id), raw)
+    qemu_img.to_raw(store.base(BASE.id), raw)
     source.mkdir()
     mount_root(raw, source, read_only=True)
     call("cp", "-a", f"{source}/.", root)
@@ -82,16 +82,18 @@ def make_bootable(disk: Path, folder: Path, store: Store) -> None:
     root.mkdir()
     filled = mount_root(disk, root)
     release = "trixie"
-    loan = Loan(mirror.find().sources(release), mirror.preferences(release), store.packages(release))
-    target = Chroot(root, loan)
+    sources, preferences = mirror.find().sources(release), mirror.preferences(release)
+    packages = store.packages(release)
+    target = Chroot(root, TemporaryRepositories(sources, preferences, packages))
     try:
-        with alone(loan.package_cache):  # apt allows one writer
+        with exclusive_lock(packages):  # apt allows one writer
             install(target, root)
         grub(root / "boot", folder)
         finish(filled)
     finally:
         target.close()
         call("umount", root)
+        wait_unmounted(disk)
 
 
 def install(target: Chroot, root: Path) -> None:
@@ -135,7 +137,7 @@ def test_it_is_baked_in_place_with_its_boot_and_efi_partitions(
     image = base.with_suffix(".qcow2")
     before = hashlib.sha256(image.read_bytes()).hexdigest()
     assert before in base.read_text()
-    qemu.to_raw(Path(result["path"]), folder / "baked.raw")
+    qemu_img.to_raw(Path(result["path"]), folder / "baked.raw")
     where = folder / "baked"
     where.mkdir()
     try:

@@ -16,9 +16,9 @@ from bakery.machines.accelerator import Accelerator
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network, isolated
-from bakery.userdata import render
-from bakery.verify import pool as pools
-from bakery.verify.pool import COMPLETED, HELD, Pool
+from bakery.userdata.rendering import render
+from bakery.verify.pool import throwaway_pool as pools
+from bakery.verify.pool.throwaway_pool import COMPLETED, HELD, Pool
 from tests import newer_htcondor
 from tests.boot.life import JOB, JOIN, conf, submitted, wait_job
 from tests.boot.test_life_jobs import source
@@ -53,7 +53,7 @@ def holds_who_takes_and_not_who_reads(machine: Machine, pool: Pool, name: str) -
     project = PROJECT + name.upper()
     with submitted(pool, f"eat-{name}", project, source("eat-memory.py")) as eat:
         assert wait_job(machine, pool, eat, (HELD, COMPLETED), 2 * JOB) == HELD
-        assert "memory" in pool.about(eat, "HoldReason")[0]
+        assert "memory" in pool.job_attributes(eat, "HoldReason")[0]
     reads_large_files(machine, pool, f"read-{name}", project)
 
 
@@ -77,7 +77,7 @@ def test_with_the_newest_htcondor(worker_image: Image, accelerator: Accelerator,
         newer_htcondor.upgraded(worker_image.path, tmp_path) as path,
         mounted(path, tmp_path / "root") as root,
         isolated(tmp_path / "network") as network,
-        pools.beside(root, tmp_path / "pool", network) as pool,
+        pools.start_in_sandbox(root, tmp_path / "pool", network) as pool,
         joined(
             "newest",
             Image(path, root, worker_image.login),

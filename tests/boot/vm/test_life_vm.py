@@ -16,8 +16,8 @@ from bakery.machines.accelerator import Accelerator
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
-from bakery.userdata import WorkerConf, render
-from bakery.verify.pool import COMPLETED, HELD, Pool
+from bakery.userdata.rendering import WorkerConf, render
+from bakery.verify.pool.throwaway_pool import COMPLETED, HELD, Pool
 from tests.boot import metadata
 from tests.boot.life import JOB, JOIN, conf, reconfigure, submitted, wait_job
 from tests.boot.test_life_jobs import attempts, source
@@ -72,14 +72,14 @@ def machine(
 
 def test_it_boots_and_joins_as_its_user_data_says(machine: Machine, pool: Pool) -> None:
     machine.wait_until("the collector knows it", lambda: bool(pool.status(GROUP)), 3 * JOIN)
-    assert machine.wait_up() == "running", machine.run(["systemctl", "--failed"]).stdout
+    assert machine.wait_booted() == "running", machine.run(["systemctl", "--failed"]).stdout
     said = machine.wait_until(
-        "it is healthy", lambda: json.loads(machine.answer("worker-image", "status", "--json")), 240,
+        "it is healthy", lambda: json.loads(machine.output("worker-image", "status", "--json")), 240,
         lambda said: said["health"] == "OK",
     )  # fmt: skip
     assert said["group"] == GROUP
     assert said["image"]["WorkerImage"].startswith("osg-debian13-")
-    [advertised] = pool.ads(GROUP, "CloudInstanceID", "CloudPlatform", "WorkerImage", "OSPool")
+    [advertised] = pool.slot_attributes(GROUP, "CloudInstanceID", "CloudPlatform", "WorkerImage", "OSPool")
     assert advertised.split()[1:] == ['"nocloud"', f'"{said["image"]["WorkerImage"]}"', "false"]
 
 
@@ -104,7 +104,7 @@ def test_a_job_gets_at_nothing_and_one_that_eats_memory_is_held(
         assert set(attempts(output).values()) == {"refused"}, output
         assert told.token.rpartition(".")[2] not in output
         assert wait_job(machine, pool, eat, (HELD, COMPLETED)) == HELD
-        [reason] = pool.about(eat, "HoldReason")
+        [reason] = pool.job_attributes(eat, "HoldReason")
         assert "memory" in reason
 
 
@@ -119,7 +119,7 @@ def reads_large_files(machine: Machine, pool: Pool, name: str, project: str) -> 
     job = pool.submit(name, project, source("read-files.py"), asked)
     try:
         ended = wait_job(machine, pool, job, (HELD, COMPLETED), 4 * JOB)
-        usage, reason = pool.about(job, "MemoryUsage", "HoldReason")
+        usage, reason = pool.job_attributes(job, "MemoryUsage", "HoldReason")
         assert ended == COMPLETED, reason
         assert pool.output(name) == f"{6 << 30}\n"
         assert int(usage) < 256, f"MemoryUsage is {usage} MiB"
@@ -130,5 +130,5 @@ def reads_large_files(machine: Machine, pool: Pool, name: str, project: str) -> 
 def test_idle_it_powers_itself_off(machine: Machine, told: WorkerConf) -> None:
     """So told in its file, as it was told of hours before: a slow machine is not to go beside the tests."""
     reconfigure(machine, told, IdleTimeout=str(IDLE))
-    assert machine.goes_off(IDLE + 240 * machine.slower)
-    assert "stopping: HTCondor was idle for long enough" in machine.console_text()
+    assert machine.powers_off_within(IDLE + 240 * machine.slowdown)
+    assert "stopping: HTCondor exited after IdleTimeout" in machine.console_text()

@@ -14,14 +14,14 @@ import pytest
 from bakery.machines import vm
 from bakery.machines.accelerator import KVM
 from bakery.machines.needs import Image
-from bakery.store import Store
-from bakery.verify import ladder
-from provisioner import run
+from bakery.store.store import Store
+from bakery.verify import verification
 from provisioner.errors import NotProven
-from provisioner.monitor import Event
+from provisioner.events import Event
+from provisioner.process import run
 from tests.boot.vm.kernel_words import booted_with
 from tests.conftest import BASE
-from tests.integration.test_kill import ends_in_order, nothing_stays, processes_of, start_until
+from tests.integration.bake.test_kill import ends_in_order, nothing_stays, processes_of, start_until
 
 BOOTED = "booted (bios), ssh answered"
 
@@ -34,7 +34,7 @@ class Onlooker:
     kills: bool = False
     told: list[Event] = field(default_factory=list)
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         self.told.append(event)
         if self.kills and event == {"event": "begin", "name": BOOTED}:
             for pid in processes_of(self.store.root):
@@ -44,9 +44,9 @@ class Onlooker:
 
 def refused(image: Path, store: Store, *, seconds: int = 120, kills: bool = False) -> NotProven:
     """What the verification says of an image that it boots by software emulation."""
-    request = ladder.Request(image, ("boot",), BASE.login, accelerator="tcg", boot_seconds=seconds)
+    request = verification.Request(image, ("boot",), BASE.login, accelerator="tcg", boot_seconds=seconds)
     with pytest.raises(NotProven) as caught:
-        ladder.verify(request, store, Onlooker(store, kills))
+        verification.verify(request, store, Onlooker(store, kills))
     nothing_stays(store.root)
     assert list((store.root / "work").iterdir()) == []
     assert caught.value.where == BOOTED
@@ -72,29 +72,29 @@ def own(tmp_path: Path) -> Store:
 
 def test_a_panic_is_named_and_not_waited_for(panics: Path, own: Store) -> None:
     error = refused(panics, own)
-    assert "The machine will not come up: The guest's kernel panicked: [" in error.message
-    assert "Still awaited: an answer on ssh." in error.message
+    assert "The machine cannot boot: The guest's kernel panicked: [" in error.message
+    assert "Still waiting for: an answer on ssh." in error.message
     assert "Attempted to kill init" in error.message
     assert "Kernel panic - not syncing" in log(error, "serial.log")
 
 
 def test_qemu_s_death_is_noticed_and_told(worker_image: Image, own: Store) -> None:
     error = refused(worker_image.path, own, kills=True)
-    assert "The machine ended: QEMU was killed by signal 9." in error.message
-    assert "Still awaited: an answer on ssh." in error.message
+    assert "The machine has ended: QEMU was killed by signal 9." in error.message
+    assert "Still waiting for: an answer on ssh." in error.message
 
 
 def test_a_machine_that_does_not_answer_in_time_is_told_with_its_console(
     worker_image: Image, own: Store
 ) -> None:
     error = refused(worker_image.path, own, seconds=2)
-    assert "Not within 10 s: an answer on ssh. The last answer: False." in error.message
+    assert "Timed out after 10 s waiting for: an answer on ssh. Last answer: False." in error.message
     assert "The last lines of its console:" in error.message
     assert {path.name for path in Path(error.log).iterdir()} == {"events.log", "serial.log", "qemu.log"}
-    assert "error: Not within 10 s" in log(error, "events.log")
+    assert "error: Timed out after 10 s" in log(error, "events.log")
 
 
-# The image's own ssh server, with what it needs; in a room, so that all of it goes again.
+# The image's own ssh server, with what it needs; in a sandbox, so that all of it goes again.
 SSHD = (
     'mount -t tmpfs none "$0/run"; mkdir "$0/run/sshd"; mount -t tmpfs none "$0/dev"; '
     'for node in null urandom; do touch "$0/dev/$node"; mount --bind "/dev/$node" "$0/dev/$node"; done; '
@@ -108,7 +108,7 @@ def test_a_refused_key_is_named(worker_root: Path, tmp_path: Path) -> None:
     port = vm.free_port()
     console = tmp_path / vm.SERIAL
     console.write_text("ci-info: no authorized SSH keys fingerprints found for user debian.\n")
-    argv = run.room_argv(["sh", "-ec", SSHD, str(worker_root), str(port)])
+    argv = run.sandbox_argv(["sh", "-ec", SSHD, str(worker_root), str(port)])
     with run.background(argv, log=tmp_path / vm.QEMU_LOG) as process:
         login = vm.Login(BASE.login, vm.new_key(tmp_path))
         settings = vm.Settings(tmp_path / "none", tmp_path / "none", login, KVM)
@@ -116,12 +116,21 @@ def test_a_refused_key_is_named(worker_root: Path, tmp_path: Path) -> None:
         machine.wait_ssh(60)
         with pytest.raises(NotProven) as caught:
             machine.wait_login(2)
-    assert "Not within 2 s: debian can log in. The last answer: " in caught.value.message
+    assert "Timed out after 2 s waiting for: debian can log in. Last answer: " in caught.value.message
     assert "Permission denied (publickey" in caught.value.message
 
 
 def test_stopped_while_the_machine_boots(worker_image: Image, own: Store) -> None:
-    argv = ("verify-image", "--json", "--level", "boot", "--accel", "tcg", str(worker_image.path))
+    argv = (
+        "worker-bakery",
+        "verify",
+        "--json",
+        "--level",
+        "boot",
+        "--accel",
+        "tcg",
+        str(worker_image.path),
+    )
     killed = start_until(BOOTED, own.root, *argv)
     killed.kill()
     killed.communicate()

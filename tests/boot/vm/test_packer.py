@@ -12,21 +12,22 @@ from typing import Any
 
 import pytest
 
-from bakery import qemu, recipe
+from bakery.image import recipe
 from bakery.machines.accelerator import Accelerator
-from bakery.store import Store, is_whole
+from bakery.runtime import qemu_img
+from bakery.store.store import Store, is_intact
 from tests.boot.conftest import Seen
 from tests.conftest import BASE, BIN, command
-from tests.integration.test_packer_engine import QEMU_VERSION, stand_in
+from tests.integration.engines.test_packer_engine import QEMU_VERSION, stand_in
 
 _KEY = re.compile(rb"-----BEGIN OPENSSH PRIVATE KEY-----\n(.+?)-----END", re.DOTALL)
 
 
 def test_the_image_is_the_same(packer_baked: Seen, baked: dict[str, Any]) -> None:
-    """The plan's id, and by image-diff everything in it; it is no larger to speak of."""
+    """The plan's id, and by worker-bakery diff everything in it; it is no larger to speak of."""
     assert packer_baked.result["id"] == baked["id"]
     assert packer_baked.result["from_store"] is False
-    done = command("image-diff", "--json", baked["path"], packer_baked.result["path"])
+    done = command("worker-bakery", "diff", "--json", baked["path"], packer_baked.result["path"])
     found = json.loads(done.out)
     assert (done.status, found["differences"]) == (0, []), done.err
     assert found["compared"]["files"] > 10_000
@@ -40,7 +41,7 @@ def test_its_manifest_says_how_it_was_made(packer_baked: Seen) -> None:
 
 def test_the_steps_are_told_like_the_other_engine_s(packer_baked: Seen) -> None:
     ended = [event["name"] for event in packer_baked.events if event["event"] == "end"]
-    assert "boot the machine, until ssh lets us in" in ended
+    assert "boot the machine and wait for ssh" in ended
     assert {name.partition(":")[0] for name in ended} >= {"base", "condor", "osg_worker", "seal"}
 
 
@@ -88,8 +89,8 @@ def test_a_checkpoint_is_kept_at_the_end_of_each_role_but_the_last(packer_baked:
     assert kept == {PLAN.id_after(end) for end in ENDS}
     for end in ENDS:
         disk = packer_baked.store.checkpoint(PLAN.id_after(end))
-        assert is_whole(disk)
-        assert qemu.other_files(disk) == []
+        assert is_intact(disk)
+        assert qemu_img.other_files(disk) == []
 
 
 def test_no_disk_that_is_kept_holds_a_key(packer_baked: Seen, tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_no_disk_that_is_kept_holds_a_key(packer_baked: Seen, tmp_path: Path) ->
     names = ("login/ssh-key", "host/ssh-key")
     keys = [_secret(packer_baked.files[name]) for name in names]
     keys += [packer_baked.files[f"{name}.pub"].split()[1] for name in names]
-    qemu.to_qcow2(Path(packer_baked.result["path"]), tmp_path / "image", "qcow2")  # without compression
+    qemu_img.to_qcow2(Path(packer_baked.result["path"]), tmp_path / "image", "qcow2")  # without compression
     layers = [packer_baked.store.checkpoint(PLAN.id_after(end)) for end in ENDS]
     assert [disk for disk in (*layers, tmp_path / "image") if _holds(disk, keys)] == []
 
@@ -117,9 +118,9 @@ def test_a_checkpoint_holds_what_the_chroot_engine_s_does(packer_baked: Seen, st
     """The last one, after all roles that install something. The base's own host keys, which the seal
     removes, went when the machine was booted."""
     name = PLAN.id_after(ENDS[-1])
-    assert is_whole(store.checkpoint(name)), "the fixture `baked` keeps all of them"
+    assert is_intact(store.checkpoint(name)), "the fixture `baked` keeps all of them"
     ours = packer_baked.store.checkpoint(name)
-    done = command("image-diff", "--json", str(store.checkpoint(name)), str(ours))
+    done = command("worker-bakery", "diff", "--json", str(store.checkpoint(name)), str(ours))
     found = json.loads(done.out)
     assert found["compared"]["files"] > 10_000, done.err
     different = {(each["what"], re.sub(r"_key.*", "", each["name"])) for each in found["differences"]}
@@ -134,7 +135,7 @@ def test_a_changed_late_role_starts_from_its_checkpoint(packer_baked: Seen, tmp_
     argv = ("--with", "apptainer", "--engine", "packer", "--accel", "tcg", "--verify", "none")
     done = command("bake-image", *argv, env=env)
     assert done.status == 1
-    assert "Starting from the checkpoint after condor." in done.err
+    assert "Resuming from the checkpoint after condor." in done.err
 
 
 # --- by hand -----------------------------------------------------------------------------------
@@ -164,6 +165,6 @@ def test_by_hand_from_a_checkpoint_of_packer_s_comes_the_same_image(
     said = typed(printed)
     assert "osg_worker:" not in said and "seal: remove traces" in said
     typed("qemu-img convert -O qcow2 -c build/output/disk.qcow2 worker.qcow2")
-    typed("verify-image worker.qcow2 --level offline")
-    done = command("image-diff", "--json", baked["path"], str(tmp_path / "worker.qcow2"))
+    typed("worker-bakery verify worker.qcow2 --level offline")
+    done = command("worker-bakery", "diff", "--json", baked["path"], str(tmp_path / "worker.qcow2"))
     assert (done.status, json.loads(done.out)["differences"]) == (0, []), done.out[-3000:]

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from bakery import qemu
-from bakery.store import Store, read_manifest, write_manifest
+from bakery.runtime import qemu_img
+from bakery.store.store import Store, read_manifest, write_manifest
 from tests.boot.conftest import Seen
 from tests.conftest import Ended, command
 
@@ -100,7 +100,9 @@ def test_a_worker_joins_runs_only_its_jobs_and_leaves_and_its_token_is_seen_nowh
     image = Path(packer_baked.result["path"])
     before = hashlib.sha256(image.read_bytes()).hexdigest()
     with watched(store) as watch:
-        done = command("verify-image", str(image), "--level", "pool", "--firmware", "efi", "--json", "-v")
+        done = command(
+            "worker-bakery", "verify", str(image), "--level", "pool", "--firmware", "efi", "--json", "-v"
+        )
     assert done.status == 0, done.err[-5000:]
     proof = json.loads(done.out)["proof"]
     assert shown(proof, "boot")[0] == "booted (efi), ssh answered"
@@ -108,7 +110,7 @@ def test_a_worker_joins_runs_only_its_jobs_and_leaves_and_its_token_is_seen_nowh
         f"seen in the collector, power-on to {GROUP}",
         "a job of TG-PROOF01 ran on it, its output came back",
         "a job of TG-SOMEBODY-ELSE was refused by the worker",
-        "powered itself off, told of an IdleTimeout of 20 s",
+        "powered itself off after an IdleTimeout of 20 s",
     ]
 
     assert watch.token, "the watch never saw the seed, so it proves nothing"
@@ -116,7 +118,7 @@ def test_a_worker_joins_runs_only_its_jobs_and_leaves_and_its_token_is_seen_nowh
     signature = watch.token.rsplit(".", 1)[1]
     assert signature not in done.out + done.err
     assert hashlib.sha256(image.read_bytes()).hexdigest() == before
-    qemu.to_raw(image, tmp_path / "disk.raw")
+    qemu_img.to_raw(image, tmp_path / "disk.raw")
     assert files_with(signature.encode(), tmp_path) == []
     for folder in ("images", "work", "logs"):
         assert files_with(signature.encode(), store.root / folder) == []
@@ -139,7 +141,7 @@ def test_bake_image_proves_a_prominence_worker_and_only_what_is_missing(image: P
     assert [re.sub("the job .* (ran|was refused)", r"a job \1", text) for text in rest] == [
         "a job ran on it, its output came back",
         "a job was refused by the worker",
-        "powered itself off, told of an IdleTimeout of 20 s",
+        "powered itself off after an IdleTimeout of 20 s",
     ]
     again = command("bake-image", *wanted)
     assert json.loads(again.out)["from_store"]

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Says whose jobs this worker runs. It holds a token: whoever reads it can join the pool.
+# Writes the settings of this worker. This file contains a token: anyone who reads it can join the pool.
 set -e
 umask 077
 rm -f /etc/osg-worker.conf.new

@@ -1,7 +1,7 @@
-"""Runs inside a worker's root, as Debian's cloud-init does its work there.
+"""Apply user-data with Debian's cloud-init in the root of a worker image.
 
-Each line on stdin names a file of user-data. cloud-init's own code unpacks it, takes its parts
-apart, merges the cloud-configs, and writes the files. The answer is one line.
+Each line on stdin names a file of user-data. cloud-init's own code decompresses it, splits it into parts,
+merges the cloud-configs, and writes the files. The result is one line.
 """
 
 # mypy: ignore-errors

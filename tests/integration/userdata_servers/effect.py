@@ -1,14 +1,14 @@
-"""Runs inside a worker's root: what Debian's cloud-init makes of user-data, and what is on the disk then.
+"""Run user-data with Debian's cloud-init in the root of a worker image, and return the files it writes.
 
-Each line on stdin is a JSON object: the user-data as base64, and the paths to look at. cloud-init's own
-code unpacks it, hands its parts to its own handlers, and runs its own modules in the order of its stages:
-bootcmd, write_files, runcmd, write_files_deferred, scripts. A module that fails is logged and the next one
-begins, as in a boot. Scripts run for real. The answer is one line of JSON: each path's content as base64
-and its mode (null: nothing there), the types of the parts, and what cloud-init logged as warnings.
+Each line on stdin is a request in JSON: the user-data as base64 ("data"), and the paths of files ("paths").
+cloud-init's own code decompresses it, passes its parts to its own handlers, and runs its own modules in the
+order of its stages: bootcmd, write_files, runcmd, write_files_deferred, scripts. A module that fails is
+logged and the next one starts, as in a boot. Scripts are executed. The result is one line of JSON: the
+content of each path as base64 and its mode (null: no file), the types of the parts, and the warnings that
+cloud-init logged.
 
-A line with the key "script" asks what a shell does with it: the same answer. One with "kinds" asks only for
-the types of the parts, and nothing is run; one with "schema" what cloud-init's schema has against a
-cloud-config.
+A request with the key "script" runs a script with a shell; the result is the same. One with "kinds" returns
+only the types of the parts and runs nothing; one with "schema" returns the error of cloud-init's schema.
 """
 
 # mypy: ignore-errors
@@ -43,14 +43,14 @@ MODULES = (cc_bootcmd, cc_write_files, cc_runcmd, cc_write_files_deferred, *SCRI
 
 
 class Kept(logging.Handler):
-    """What was logged."""
+    """Keep the logged messages."""
 
     def __init__(self):
         super().__init__(logging.WARNING)
-        self.said = []
+        self.messages = []
 
     def emit(self, record):
-        self.said.append(record.getMessage())
+        self.messages.append(record.getMessage())
 
 
 KEPT = Kept()
@@ -59,7 +59,7 @@ logging.getLogger("cloudinit").propagate = False
 
 
 class Cloud:
-    """What the modules ask of a cloud."""
+    """The part of a Cloud object that the modules use."""
 
     paths = PATHS
     distro = SimpleNamespace(default_owner="root:root")
@@ -72,7 +72,7 @@ class Cloud:
         return "i-1"
 
 
-def prepared():
+def prepare():
     for folder in (CLOUD_DIR, RUN_DIR):
         shutil.rmtree(folder, ignore_errors=True)
     for path in ("/etc/osg-worker.conf", "/etc/other"):
@@ -86,8 +86,8 @@ def prepared():
     PATHS.datasource = SimpleNamespace(get_instance_id=lambda: "i-1")
 
 
-def consumed(data):
-    """The parts and the merged cloud-config, as `Init._do_handlers` does it."""
+def process(data):
+    """The types of the parts and the merged cloud-config, as in `Init._do_handlers`."""
     message = user_data.UserDataProcessor(PATHS).process(data)
     kinds = [
         part.get_content_type() for part in message.walk() if part.get_content_maintype() != "multipart"
@@ -98,7 +98,7 @@ def consumed(data):
         known.register(handler, overwrite=False)
     for handler in own:
         handlers.call_begin(handler, None, PER_INSTANCE)
-    walked = {
+    data_of_walk = {
         "handlers": known,
         "handlerdir": str(CLOUD_DIR),
         "data": None,
@@ -107,27 +107,27 @@ def consumed(data):
         "excluded": [],
     }
     config = {}
-    handlers.walk(message, handlers.walker_callback, data=walked)
+    handlers.walk(message, handlers.walker_callback, data=data_of_walk)
     for handler in own:
         config = getattr(handler, "cloud_buf", None) or config
     return kinds, dict(config)
 
 
-def happened(data):
+def run_modules(data):
     try:
-        kinds, config = consumed(data)
-    except Exception as problem:  # whatever cloud-init dies of is what is asked for
-        KEPT.said.append(f"failed: {problem}")
+        kinds, config = process(data)
+    except Exception as problem:  # any failure of cloud-init is a result
+        KEPT.messages.append(f"failed: {problem}")
         return []
     for module in MODULES:
         try:
             module.handle(module.__name__, config, Cloud, [])
-        except Exception as problem:  # cloud-init catches all, too, and goes on with the next module
-            KEPT.said.append(f"{module.__name__} failed: {problem}")
+        except Exception as problem:  # cloud-init also catches everything and runs the next module
+            KEPT.messages.append(f"{module.__name__} failed: {problem}")
     return kinds
 
 
-def seen(path):
+def file_at(path):
     file = Path(path)
     if not file.is_file():
         return None
@@ -144,32 +144,36 @@ def kinds_of(data):
     ]
 
 
-def complaints(text):
+def schema_error(text):
     try:
         config = util.load_yaml(text)
         schema.validate_cloudconfig_schema(config, schema.get_schema(), strict=True)
-    except Exception as problem:  # a complaint, or what the schema's check dies of
+    except Exception as problem:  # an error of the schema, or any failure of its check
         return str(problem)
     return ""
 
 
-def answered(asked):
-    if "kinds" in asked:
-        return kinds_of(base64.b64decode(asked["kinds"]))
-    if "schema" in asked:
-        return complaints(base64.b64decode(asked["schema"]).decode())
-    KEPT.said.clear()
-    prepared()
-    if "script" in asked:
-        text = base64.b64decode(asked["script"])
-        subprocess.run([asked["shell"], "/dev/stdin"], input=text, cwd="/", check=False)
-        return {"files": {path: seen(path) for path in asked["paths"]}}
-    kinds = happened(base64.b64decode(asked["data"]))
-    return {"files": {path: seen(path) for path in asked["paths"]}, "kinds": kinds, "said": KEPT.said}
+def result_of(request):
+    if "kinds" in request:
+        return kinds_of(base64.b64decode(request["kinds"]))
+    if "schema" in request:
+        return schema_error(base64.b64decode(request["schema"]).decode())
+    KEPT.messages.clear()
+    prepare()
+    if "script" in request:
+        text = base64.b64decode(request["script"])
+        subprocess.run([request["shell"], "/dev/stdin"], input=text, cwd="/", check=False)
+        return {"files": {path: file_at(path) for path in request["paths"]}}
+    kinds = run_modules(base64.b64decode(request["data"]))
+    return {
+        "files": {path: file_at(path) for path in request["paths"]},
+        "kinds": kinds,
+        "messages": KEPT.messages,
+    }
 
 
-prepared()
-answers = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)  # what scripts print is no answer
+prepare()
+results = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # the output of scripts is not a result
 for line in sys.stdin:
-    print(json.dumps(answered(json.loads(line))), file=answers, flush=True)
+    print(json.dumps(result_of(json.loads(line))), file=results, flush=True)

@@ -1,0 +1,236 @@
+"""Build, prove and commit an image that the store does not have, or add proof that it lacks.
+
+bakery/bake/lookup.py imports this module only when there is something to build or prove.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from bakery.bake import failed
+from bakery.bake.options import Options
+from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, output, plan_bake
+from bakery.engines import checkpoints, choice
+from bakery.engines.choice import Engine, Obstacles
+from bakery.engines.chroot import engine as chroot
+from bakery.image import bases
+from bakery.image.bases import Base
+from bakery.image.mkosi import Build
+from bakery.machines import probe
+from bakery.output import formats
+from bakery.output.formats import Level
+from bakery.runtime import digest, mirror
+from bakery.runtime.privileges import require_root
+from bakery.sources import base_image
+from bakery.store import logs, retention
+from bakery.store.locks import lock_file, shared_lock
+from bakery.store.store import (
+    Manifest,
+    Store,
+    commit,
+    is_intact,
+    read_manifest,
+    rename_damaged,
+    work_folder,
+    write_manifest,
+)
+from bakery.verify import verification
+from provisioner import plan as plans
+from provisioner.errors import BadInput, MissingHere
+from provisioner.events import Monitor, note
+from provisioner.plan import Plan
+
+
+def make(this: Bake) -> Baked:
+    """Return the image, built or completed.
+
+    Raises every class of provisioner.errors except Different.
+    """
+    limit = retention.limit()
+    with logs.record(this.store, f"bake-{this.plan.image}", this.monitor) as log:
+        _check_privileges(this)
+        _require_architecture(this.base)
+        baked = _make_locked(replace(this, monitor=log))
+        if not baked.from_store:
+            retention.enforce_limit(limit, this.store, log)
+        return baked
+
+
+def _repositories(this: Bake) -> chroot.Repositories:
+    release = this.base.release
+    # Only Debian gets a mirror: elsewhere the package manager reads the base's own definitions.
+    sources = mirror.find(this.options.mirror).sources(release) if this.base.family == "debian" else ""
+    return chroot.Repositories(release, sources, this.more_sources, this.options.replaced.temporary_urls)
+
+
+def _check_privileges(this: Bake) -> None:
+    """Raises MissingHere: root is required for the chroot engine and for every verification level."""
+    if this.options.engine == "chroot" or this.options.level != "none":
+        require_root()
+
+
+def _require_architecture(base: Base) -> None:
+    """Raises MissingHere: the programs of the image must run on this machine's processor."""
+    if base.architecture != bases.host():
+        raise MissingHere(
+            f"The base {base.name} is for {base.architecture}, but this machine is {bases.host()}.",
+            f"Bake it on an {base.architecture} machine. --dry-run shows the plan on any machine.",
+        )
+
+
+def _make_locked(this: Bake) -> Baked:
+    """Build the image while holding the lock of its id; other processes wait here and share the result."""
+    waiting = "Another process is baking this image. Waiting for its result."
+    with lock_file(this.store.lock(this.plan.image), lambda: note(this.monitor, waiting)):
+        known = None if this.options.rebuild_base else _stored_manifest(this)
+        manifest = _complete(this, known) if known else _build(this)
+        return Baked(output(this), manifest, from_store=known is not None)
+
+
+def _stored_manifest(this: Bake) -> Manifest | None:
+    """The manifest of the intact image in the store, or None.
+
+    An image that needs more proof is hashed first. A damaged image is set aside.
+    """
+    stored = this.stored
+    manifest = read_manifest(stored)
+    sound = manifest is not None and is_intact(stored)
+    if manifest and sound and missing_levels(this, manifest):
+        sound = digest.of(stored) == manifest["sha256"]
+    if sound:
+        return manifest
+    if stored.exists():
+        rename_damaged(stored, "image", this.monitor)
+    return None
+
+
+def _complete(this: Bake, manifest: Manifest) -> Manifest:
+    """Add the missing verification levels to the proof of an image in the store."""
+    note_stored(this)
+    levels = missing_levels(this, manifest)
+    if levels:
+        with (
+            shared_lock(this.stored),
+            work_folder(this.store) as work,
+            _keep_disk_on_failure(this, lambda: this.stored),
+        ):
+            manifest = _prove(this, this.stored, levels, manifest, work)
+            write_manifest(this.stored, manifest)
+    return manifest
+
+
+def _build(this: Bake) -> Manifest:
+    found = choice.obstacles(this.options.engine)
+    choice.choose(this.options.engine, found)  # fails before time is spent on the base
+    with work_folder(this.store) as work, _keep_disk_on_failure(this, lambda: failed.disk_in(work)):
+        image, engine = _make_image(this, found, work)
+        manifest = {**_manifest(this.plan, image), "engine": engine}
+        manifest = _prove(this, image, this.form.up_to(this.options.level), manifest, work)
+        commit(image, this.stored, manifest)
+    return manifest
+
+
+def _keep_disk_on_failure(this: Bake, find: Callable[[], Path | None]) -> AbstractContextManager[None]:
+    name = f"{this.plan.kind}-{this.plan.base}{this.form.suffix}"
+    image = this.options.output or Path.cwd() / name
+    return failed.keep_disk_on_failure(find, image, wanted=this.options.keep_failed)
+
+
+def _make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
+    """Build the image in its format; return its path and the engine used."""
+    with _base(this, work):
+        disk = this.store.base(this.plan.base_id)
+        engine, why = choice.choose(this.options.engine, _with_mount_obstacle(this, found, disk, work))
+        if why:
+            note(this.monitor, why)
+        made = _raw_disk(this, engine, disk, work)
+        image = formats.write(this.form, made, this.plan, this.base, work, this.monitor)
+        made.unlink()
+        return image, engine
+
+
+def _raw_disk(this: Bake, engine: Engine, base: Path, work: Path) -> Path:
+    plan, store, monitor, keep = this.plan, this.store, this.monitor, this.options.checkpoints
+    if engine == "chroot":
+        return chroot.bake(plan, store, _repositories(this), work, monitor, keep)
+    from bakery.engines.packer import engine as packer
+
+    accelerator = probe.choose(this.options.accelerator, base, work, monitor)
+    return packer.bake(plan, store, _repositories(this), accelerator, work, monitor, keep)
+
+
+def _with_mount_obstacle(this: Bake, found: Obstacles, disk: Path, work: Path) -> Obstacles:
+    """Add to the obstacles that this kernel cannot mount the base.
+
+    A base that was built on this machine can always be mounted.
+    """
+    if this.options.engine != "auto" or found.chroot or isinstance(this.base.source, Build):
+        return found
+    problem = probe.mount_problem(disk, work, this.monitor)
+    return Obstacles(problem, choice.packer_obstacle() if problem else "")
+
+
+def _base(this: Bake, work: Path) -> AbstractContextManager[None]:
+    """Get the base into the store and keep it there while the block runs."""
+    options, is_built = this.options, isinstance(this.base.source, Build)
+    packages_from = mirror.find(options.mirror) if is_built else mirror.Mirror("", "")
+    sources = base_image.SourceOptions(packages_from, options.base_urls, options.offline)
+    return base_image.provide(
+        this.base, this.store, sources, work, this.monitor, rebuild=options.rebuild_base
+    )
+
+
+def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> Path:
+    """Write everything that a separate `packer build` needs into a new folder.
+
+    Returns the path of the variables file. Raises BadInput, and the errors of obtaining a base.
+    """
+    from bakery.engines.packer import build_files
+
+    this = plan_bake(options, store, monitor)
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise BadInput(
+            f"Cannot create {folder}: {error.strerror}.", "Specify a folder that does not exist."
+        ) from None
+    disk = store.base(this.plan.base_id)
+    with work_folder(store) as work, _base(this, work):
+        accelerator = probe.choose(options.accelerator, disk, work, monitor)
+        with checkpoints.nearest(this.plan, store, monitor) as (done, start):
+            from_there, repositories = build_files.Start(start, done), _repositories(this)
+            files = build_files.write(folder.resolve(), this.plan, from_there, repositories, accelerator)
+    return files.variables
+
+
+def _prove(this: Bake, image: Path, levels: Sequence[Level], manifest: Manifest, work: Path) -> Manifest:
+    """Verify the image to these levels; return the manifest with the proof added. Raises NotProven."""
+    if not levels:
+        return manifest
+    request = verification.Request(
+        image,
+        tuple(levels),
+        this.base.login,
+        accelerator=this.options.accelerator,
+        firmware=this.base.firmware[0],
+    )
+    proof = verification.prove(request, work, this.monitor)
+    return {**manifest, "proof": {**manifest["proof"], **proof}}
+
+
+def _manifest(plan: Plan, image: Path) -> Manifest:
+    return {
+        "format": 1,
+        "id": plan.id,
+        "base": plan.base,
+        "kind": plan.kind,
+        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "size": image.stat().st_size,
+        "sha256": digest.of(image),
+        "proof": {},
+        "plan": plans.to_json(plan),
+    }

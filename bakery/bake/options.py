@@ -1,0 +1,144 @@
+"""The options of a bake, and the plan made from them."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bakery.image import bases, recipe
+from bakery.image.bases import Base, VendorImage
+from bakery.image.repositories import NOTHING, Replaced
+from bakery.output import formats
+from bakery.output.formats import FORMATS
+from provisioner.actions import Action, Put, Run
+from provisioner.checkpoints import Policy
+from provisioner.errors import BadInput
+from provisioner.plan import Plan
+from provisioner.process.scrub import scrub
+from provisioner.roles import NO_CVMFS, CvmfsClient, Pelican
+
+if TYPE_CHECKING:
+    from bakery.engines import choice
+
+
+@dataclass(frozen=True)
+class LocalBase:
+    """A disk image supplied by the user. Empty fields have defaults, see bakery.image.bases.local."""
+
+    path: Path
+    family: str
+    sha256: str = ""
+    login: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of `bake`, with their defaults; docs/reference/commands/bake.md describes them."""
+
+    base: str = bases.DEFAULT
+    kind: str = "osg"
+    format: formats.Name = "qcow2"
+    output: Path | None = None
+    level: formats.Level = "boot"
+    mirror: str = ""
+    keep_failed: bool = False
+    rebuild_base: bool = False
+    accelerator: str = "auto"
+    engine: choice.Option = "auto"
+    checkpoints: Policy = "auto"
+    optional: tuple[str, ...] = ()  # roles, by name
+    cvmfs: CvmfsClient = NO_CVMFS
+    apt_sources: tuple[Path, ...] = ()
+    pelican: Path | None = None  # for the role ospool
+    architecture: str = ""  # of the base; this machine's by default
+    base_image: LocalBase | None = None  # used instead of `base`
+    base_urls: tuple[str, ...] = ()
+    offline: bool = False
+    forbid_eol: bool = False
+    replaced: Replaced = NOTHING
+
+
+def check(options: Options) -> None:
+    """Raises BadInput for options that contradict each other, and for files that cannot be used.
+
+    The plan does not depend on these options; make_plan checks those on which it depends.
+    """
+    form = FORMATS[options.format]
+    if options.level not in form.levels:
+        hint = f"Choose --verify {' or '.join(form.levels)}."
+        raise BadInput(f"The format {form.name} does not support --verify {options.level}.", hint)
+    if options.output:
+        formats.check_output(form, options.output)
+    if options.apt_sources and not options.optional:
+        raise BadInput("--apt-source requires an optional role.", "Add --with ROLE.")
+    if options.offline and options.rebuild_base:
+        raise BadInput("--rebuild-base and --offline cannot be used together.", "Omit one of them.")
+    apt_sources(options)
+
+
+def apt_sources(options: Options) -> str:
+    """The APT sources of --apt-source, deb822. Raises BadInput."""
+    if not options.apt_sources:
+        return ""
+    from bakery.image import apt_source
+
+    return apt_source.read(options.apt_sources)
+
+
+def make_plan(options: Options) -> tuple[Base, Plan]:
+    """Resolve the base and make the plan. Raises BadInput."""
+    base, client, replaced = _base_of(options), options.cvmfs, options.replaced
+    boots, roles = FORMATS[options.format].boots, options.optional
+    pelican = _pelican(options, base)
+    plan = recipe.plan(
+        base, options.kind, optional=roles, client=client, replaced=replaced, boots=boots, pelican=pelican
+    )
+    refuse_tokens(plan)
+    return base, plan
+
+
+def _pelican(options: Options, base: Base) -> Pelican | None:
+    if options.pelican is None:
+        return None
+    if "ospool" not in options.optional:
+        raise BadInput("--pelican requires the role ospool.", "Add --with ospool.")
+    from bakery.image import pelican
+
+    return pelican.read(options.pelican, base.family)
+
+
+def refuse_tokens(plan: Plan) -> None:
+    """Raises BadInput if an action of the plan contains a token: images must not contain secrets."""
+    for step in plan.steps:
+        for action in step.actions:
+            what, text = _description_and_text(action)
+            if scrub(text) != text:
+                raise BadInput(
+                    f"{what} contains a token, and images must not contain secrets.",
+                    "Pass the token to the worker in its user-data instead.",
+                )
+
+
+def _description_and_text(action: Action) -> tuple[str, str]:
+    """A description of the action for messages, and its complete text."""
+    match action:
+        case Run(argv):
+            return f"A command of {argv[0]}", "\n".join(argv)
+        case Put(path, data):
+            return path, data.decode("utf-8", "replace")
+
+
+def _base_of(options: Options) -> Base:
+    own = options.base_image
+    if own is None:
+        base = bases.find(options.base, options.architecture)
+    else:
+        base = bases.local(own.path, own.family, own.sha256, own.login, options.architecture)
+    if options.base_urls and not isinstance(base.source, VendorImage):
+        raise BadInput(f"--base-url applies to vendor images only; {base.name} is not one.")
+    ended = bases.warning(base, datetime.date.today())
+    if ended and options.forbid_eol:
+        raise BadInput(ended, "Choose another base, or omit --forbid-eol.")
+    return base

@@ -1,0 +1,72 @@
+"""A planned bake: options resolved to base, plan and store; used by both lookup.py and build.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakery.bake.options import Options, apt_sources, check, make_plan
+from bakery.image.bases import Base
+from bakery.output import formats
+from bakery.output.formats import FORMATS, Format, Level
+from bakery.store.store import Manifest, Store, record_use
+from provisioner.events import Monitor, note
+from provisioner.plan import Plan
+
+
+@dataclass(frozen=True)
+class Baked:
+    """The result: `path` is the image for the user, `manifest` holds its proof."""
+
+    path: Path
+    manifest: Manifest
+    from_store: bool
+
+
+@dataclass(frozen=True)
+class Bake:
+    """One bake: its options, and the base and plan resolved from them."""
+
+    options: Options
+    base: Base
+    plan: Plan
+    store: Store
+    monitor: Monitor
+    more_sources: str  # deb822, for the optional roles
+
+    @property
+    def stored(self) -> Path:
+        return self.store.image(self.plan, self.form.suffix)
+
+    @property
+    def form(self) -> Format:
+        return FORMATS[self.options.format]
+
+
+def plan_bake(options: Options, store: Store, monitor: Monitor) -> Bake:
+    """Resolve options to a bake.
+
+    Raises BadInput: the options contradict each other, or no plan can be made from them.
+    """
+    check(options)
+    base, plan = make_plan(options)
+    return Bake(options, base, plan, store, monitor, apt_sources(options))
+
+
+def missing_levels(this: Bake, manifest: Manifest) -> list[Level]:
+    """The requested verification levels that the manifest does not have, in ascending order."""
+    return [level for level in this.form.up_to(this.options.level) if level not in manifest["proof"]]
+
+
+def note_stored(this: Bake) -> None:
+    """Tell the user that the image is in the store, and record that it was used."""
+    note(this.monitor, "The image is already in the cache.")
+    record_use(this.stored)
+
+
+def output(this: Bake) -> Path:
+    """The path of the image for the user: in the store, or a copy at --output."""
+    if this.options.output is None:
+        return this.stored
+    formats.write_output(this.form, this.stored, this.options.output)
+    return this.options.output

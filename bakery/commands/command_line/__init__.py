@@ -1,0 +1,1 @@
+"""What all commands share: parsers, settings, errors and exit codes, completion, manual pages."""

@@ -1,0 +1,170 @@
+"""worker-bakery verify: verify an existing worker image, up to a level."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bakery.commands.command_line import entry, settings
+from bakery.commands.command_line.parser import Parser, add_general, completed, whole_number
+
+LOGIN = "debian"  # the default of --login
+# The options that describe the image and the test, but neither the level nor the machine.
+_REPEATED = ("login", "firmware", "accel", "pool_shape", "boot_seconds", "idle_seconds")
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "worker-bakery verify") -> int:
+    return entry.run(lambda: _main(parser(prog).parse_args(argv), prog), argv)
+
+
+def parser(prog: str) -> Parser:
+    made = Parser(
+        prog,
+        "Verify a worker image: test its files (offline), boot it (boot), and let it join a test pool, "
+        "run jobs and leave again (pool). A level includes the levels below it.",
+        usage="[options] IMAGE",
+        examples=(
+            "%(prog)s worker.qcow2",
+            "%(prog)s worker.qcow2 --level boot --login rocky --firmware efi",
+            "%(prog)s worker.qcow2 --machine namespace",
+        ),
+    )
+    image = made.add_argument("image", type=Path, metavar="IMAGE", help="disk image to verify")
+    completed(image, "file")
+    _add_main(made)
+    _add_limits(made)
+    add_general(made)
+    return made
+
+
+def _add_main(made: Parser) -> None:
+    made.add_argument(
+        "--level",
+        default="pool",
+        choices=["offline", "boot", "pool"],
+        help="highest verification level (default: %(default)s)",
+    )
+    made.add_argument(
+        "--machine",
+        default="vm",
+        choices=["vm", "namespace"],
+        help="vm: boot a virtual machine; namespace: faster, but tests neither boot loader, kernel, disk "
+        "nor network card (default: %(default)s)",
+    )
+    made.add_argument(
+        "--firmware",
+        default="bios",
+        choices=["bios", "efi"],
+        help="firmware of the machine (default: %(default)s)",
+    )
+    made.add_argument(
+        "--login",
+        default=LOGIN,
+        metavar="USER",
+        help="user that cloud-init creates in the image (default: %(default)s)",
+    )
+    made.add_argument(
+        "--accel",
+        default="auto",
+        choices=["auto", "kvm", "tcg"],
+        help="accelerator of the virtual machine (default: %(default)s)",
+    )
+
+
+def _add_limits(made: Parser) -> None:
+    group = made.add_argument_group("test pool and time limits")
+    group.add_argument(
+        "--pool-shape",
+        default="plain",
+        choices=["plain", "ospool"],
+        help="plain: one central manager; ospool: two, of which the first stops while a job runs "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--boot-seconds",
+        type=whole_number,
+        default=120,
+        metavar="N",
+        help="time for ssh to answer with KVM; without KVM five times as long (default: %(default)s)",
+    )
+    group.add_argument(
+        "--idle-seconds",
+        type=whole_number,
+        default=20,
+        metavar="N",
+        help="IdleTimeout of the worker at the end of the test (default: %(default)s)",
+    )
+
+
+def _main(options: argparse.Namespace, prog: str) -> int:
+    from bakery.commands.proof_table import print_proof
+    from bakery.runtime import progress
+    from bakery.store import store
+    from bakery.verify.verification import Request, up_to, verify
+
+    settings.load()
+    request = Request(
+        options.image.resolve(),
+        up_to(options.level),
+        options.login,
+        accelerator=options.accel,
+        firmware=options.firmware,
+        boot_seconds=options.boot_seconds,
+        idle_seconds=options.idle_seconds,
+        machine=options.machine,
+        pool_shape=options.pool_shape,
+    )
+    with progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
+        proof = verify(request, store.Store(store.default_root()), monitor)
+    if options.json:
+        print(json.dumps({"image": str(options.image), "proof": proof}))
+    elif not options.quiet:
+        print_proof(proof)
+    _suggest(options, prog)
+    return 0
+
+
+def _suggest(options: argparse.Namespace, prog: str) -> None:
+    """Load a container image; upload a fully verified disk; verify others up to the highest level."""
+    from bakery.output.oci.root import is_archive
+
+    silent = options.json or options.quiet
+    if is_archive(options.image):
+        entry.suggest(load(options.image), "load the container image", silent=silent)
+    elif options.level == "pool" and options.machine == "vm":
+        entry.suggest(upload(options.image), "upload the image to OpenStack", silent=silent)
+    else:
+        words = [*prog.split(), str(options.image), *_repeated(options, prog)]
+        entry.suggest(shlex.join(words), "boot it and let it join a test pool", silent=silent)
+
+
+def _repeated(options: argparse.Namespace, prog: str) -> list[str]:
+    """The options that the next verification needs, too, as far as they are not the defaults."""
+    defaults = parser(prog)
+    return [
+        word
+        for name in _REPEATED
+        if (value := getattr(options, name)) != defaults.get_default(name)
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+
+
+def load(image: Path) -> str:
+    """The command that loads a container image: an archive, or a folder that is an OCI layout."""
+    is_archive = image.suffix == ".tar" or image.is_file()
+    source = ["load", "-i", str(image)] if is_archive else ["pull", f"oci:{image}"]
+    return shlex.join(["podman", *source])
+
+
+def upload(image: Path) -> str:
+    """The command that uploads a disk image to OpenStack under the name of its file."""
+    form = ["--disk-format", "qcow2", "--container-format", "bare"]
+    return shlex.join(["openstack", "image", "create", *form, "--file", str(image), image.stem])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

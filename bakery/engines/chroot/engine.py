@@ -1,0 +1,145 @@
+"""The chroot engine: mount a copy of the base and change it in place, without a virtual machine.
+
+Requires root.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bakery.engines import checkpoints
+from bakery.image.recipe import OPTIONAL
+from bakery.runtime import mirror, qemu_img, sandbox
+from bakery.store.locks import exclusive_lock
+from bakery.store.store import Store
+from provisioner import plan as plans
+from provisioner.checkpoints import Policy
+from provisioner.events import Monitor, note, phase
+from provisioner.plan import Plan
+
+TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk", "fstrim", "blkid")
+
+
+@dataclass(frozen=True)
+class Repositories:
+    """Package sources of one bake; they are not part of any id.
+
+    `distribution` and `more` are deb822 texts as in sources.list.d; `urls` maps repository ids to mirrors.
+    """
+
+    release: str
+    distribution: str
+    more: str = ""  # for optional roles only: other images share the checkpoints before these roles
+    urls: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, role: str) -> str:
+        """The sources of this role in addition to those that the image itself defines."""
+        return "\n".join(filter(None, (self.distribution, self.more_of(role))))
+
+    def more_of(self, role: str) -> str:
+        return self.more if role in OPTIONAL else ""
+
+
+@dataclass(frozen=True)
+class _Bake:
+    """What all sandboxes of one bake share. The disk is `work`/disk.raw."""
+
+    plan: Plan
+    store: Store
+    repositories: Repositories
+    work: Path
+    monitor: Monitor
+
+    @property
+    def disk(self) -> Path:
+        return self.work / "disk.raw"
+
+    @property
+    def packages(self) -> Path:
+        return self.store.packages(self.repositories.release)
+
+    def more_at(self, step: int) -> str:
+        """The sources for the role of this step only."""
+        return self.repositories.more_of(self.plan.steps[step].role)
+
+
+def bake(
+    plan: Plan,
+    store: Store,
+    repositories: Repositories,
+    work: Path,
+    monitor: Monitor,
+    keep: Policy = "auto",
+) -> Path:
+    """Return the finished, sealed raw disk in `work`.
+
+    The base must be in the store, protected from removal by the caller.
+    """
+    this, release = _Bake(plan, store, repositories, work, monitor), repositories.release
+    (work / "apt.sources").write_text(repositories.distribution)
+    (work / "apt.preferences").write_text(mirror.preferences(release))
+    this.packages.mkdir(parents=True, exist_ok=True)
+    # apt allows one writer. A bake that waited can use the checkpoints that the other has written.
+    with exclusive_lock(
+        this.packages, lambda: note(monitor, f"Another bake is installing packages for {release}. Waiting.")
+    ):
+        os.utime(this.packages)
+        started = time.monotonic()
+        done = _copy_nearest(this)
+        _apply_from(done, time.monotonic() - started, keep, this)
+    return this.disk
+
+
+def _copy_nearest(this: _Bake) -> int:
+    """Create the working disk; return the number of steps already applied to it."""
+    with checkpoints.nearest(this.plan, this.store, this.monitor) as (done, start):
+        with phase(this.monitor, "copy the base" if not done else "copy the checkpoint"):
+            qemu_img.to_raw(start, this.disk)
+        return done
+
+
+def _apply_from(done: int, copying: float, keep: Policy, this: _Bake) -> None:
+    """Apply the remaining steps, writing checkpoints where they save time.
+
+    The time to write one is first estimated from `copying` (seconds to copy a disk), then measured.
+    """
+    writing = copying
+    while done < len(this.plan.steps):
+        done, is_worth_keeping = _apply(done, _sandbox_end(done, this), keep, writing, this)
+        if is_worth_keeping:
+            started = time.monotonic()
+            checkpoints.keep(this.disk, this.plan, done, this.store, this.work, this.monitor)
+            writing = time.monotonic() - started
+
+
+def _sandbox_end(done: int, this: _Bake) -> int:
+    """The step at which a sandbox must end: where the additional sources of the roles change."""
+    total = len(this.plan.steps)
+    return next((end for end in range(done, total) if this.more_at(end) != this.more_at(done)), total)
+
+
+def _apply(first: int, last: int, keep: Policy, writing: float, this: _Bake) -> tuple[int, bool]:
+    """Apply steps in a sandbox, up to `last` or to the end of a role after which a checkpoint saves time.
+
+    Returns the next step, and whether to write a checkpoint now that the disk is unmounted.
+    """
+    work = this.work
+    (work / "more.sources").write_text(this.more_at(first))
+    command = [
+        # -P: import nothing from the current folder, above all not as root.
+        *(sys.executable, "-P", "-m", "provisioner", "apply"),
+        *("--disk", str(this.disk)),
+        *("--from", str(first), "--to", str(last)),
+        *("--checkpoints", keep, "--writing", str(writing)),
+        *("--sources", str(work / "apt.sources"), "--more-sources", str(work / "more.sources")),
+        *("--preferences", str(work / "apt.preferences"), "--package-cache", str(this.packages)),
+        *(f"--repository-url={name}={url}" for name, url in this.repositories.urls.items()),
+    ]
+    result = sandbox.run_module(command, json.dumps(plans.to_json(this.plan)).encode(), this.monitor)
+    return result["steps"], result["keep"]

@@ -1,0 +1,1 @@
+"""The engine `packer`: a virtual machine of the base, changed over ssh."""

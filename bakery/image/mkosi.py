@@ -1,0 +1,86 @@
+"""The configuration of mkosi for a base that is built from the distribution's packages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakery.runtime.mirror import Mirror
+
+TOOLS = (
+    "mkosi",
+    "bwrap",
+    "mcopy",
+    "mkfs.vfat",
+    "mkfs.ext4",
+    "grub-mkimage",
+    "cpio",
+    "depmod",
+    "zstd",
+)
+
+
+WORKSPACE = "mkosi-workspace"  # beside the configuration: mkosi 25 requires a path outside it
+
+
+@dataclass(frozen=True)
+class Build:
+    """A recipe for mkosi; `root_size` is a size for systemd-repart (4G)."""
+
+    distribution: str
+    release: str
+    root_size: str
+    kernel_command_line: tuple[str, ...]
+    packages: tuple[str, ...]
+
+
+def files(build: Build, mirror: Mirror, package_cache: Path) -> dict[str, str]:
+    """Return mkosi's configuration files by path.
+
+    The disk has an ESP, a BIOS boot partition for grub, and last the root, which grows at first boot.
+    """
+    sources = mirror.sources(build.release)
+    return {
+        "mkosi.conf": _main_conf(build, mirror, package_cache),
+        # mkosi's default list includes the debug archive, which most mirrors do not carry.
+        "mkosi.pkgmngr/etc/apt/sources.list.d/mkosi.sources": sources,  # mkosi 24
+        "mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources": sources,  # mkosi 25 renamed the folder
+        "mkosi.repart/00-esp.conf": _partition(
+            "esp", "256M", "Format=vfat", "CopyFiles=/boot:/", "CopyFiles=/efi:/"
+        ),
+        "mkosi.repart/05-bios.conf": _partition("21686148-6449-6e6f-744e-656564454649", "1M"),
+        "mkosi.repart/10-root.conf": _partition("root", build.root_size, "Format=ext4", "CopyFiles=/"),
+    }
+
+
+def _main_conf(build: Build, mirror: Mirror, package_cache: Path) -> str:
+    packages = "".join(f"  {name}\n" for name in sorted(build.packages))
+    return f"""\
+[Distribution]
+Distribution={build.distribution}
+Release={build.release}
+Mirror={mirror.main}
+
+[Output]
+Format=disk
+ImageId=base
+OutputDirectory=out
+
+[Content]
+Bootable=yes
+Bootloader=grub
+BiosBootloader=grub
+WithDocs=no
+Locale=C.UTF-8
+KernelCommandLine={" ".join(build.kernel_command_line)}
+Packages=
+{packages}
+[Build]
+WorkspaceDirectory=../{WORKSPACE}
+PackageCacheDirectory={package_cache}
+"""
+
+
+def _partition(kind: str, size: str, *more: str) -> str:
+    rows = [f"Type={kind}", *more, f"SizeMinBytes={size}", f"SizeMaxBytes={size}"]
+    return "\n".join(["[Partition]", *rows, ""])

@@ -1,0 +1,172 @@
+"""What a worker image consists of: base and kind determine the roles, roles the steps, steps the plan."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from bakery import __version__
+from bakery.image import repositories
+from bakery.image.bases import Base
+from bakery.image.repositories import Replaced
+from bakery.runtime import data
+from provisioner import did_you_mean
+from provisioner.errors import BadInput
+from provisioner.packages.repositories import Repository
+from provisioner.plan import STAMP, Plan, PlannedStep, chained_id
+from provisioner.roles import NO_CVMFS, Context, CvmfsClient, Family, Pelican
+from provisioner.roles.apptainer import apptainer
+from provisioner.roles.base import base as base_role
+from provisioner.roles.condor import condor
+from provisioner.roles.container import container
+from provisioner.roles.cvmfs import cvmfs
+from provisioner.roles.nvidia import nvidia
+from provisioner.roles.seal import seal
+from provisioner.roles.udocker import udocker as udocker_role
+from provisioner.roles.workers.osg import osg_worker
+from provisioner.roles.workers.ospool import ospool
+from provisioner.roles.workers.prominence import prominence_worker
+from provisioner.steps import File, Service, Step, lower
+
+# worker_runtime/configuration/instance.py reads it there.
+IMAGE = "/usr/lib/worker-bakery/image.json"
+
+Role = Callable[[Context], tuple[Step, ...]]
+
+# Files of worker/ for systemd and cloud-init, which containers do not have.
+_FOR_SYSTEMD = ("/usr/lib/systemd/", "/usr/lib/tmpfiles.d/", "/etc/cloud/")
+
+# In the order of their application: roles that change often come late, the seal last.
+_BEFORE: tuple[tuple[str, Role], ...] = (("base", base_role), ("condor", condor))
+_AFTER: tuple[tuple[str, Role], ...] = (("seal", seal),)
+ROLES: dict[str, tuple[tuple[str, Role], ...]] = {
+    "osg": (*_BEFORE, ("osg_worker", osg_worker), *_AFTER),
+    "prominence": (*_BEFORE, ("prominence_worker", prominence_worker), *_AFTER),
+}
+# Optional roles, applied after condor in this order.
+OPTIONAL: dict[str, Role] = {
+    "nvidia": nvidia,
+    "apptainer": apptainer,
+    "cvmfs": cvmfs,
+    "udocker": udocker_role,
+    "ospool": ospool,
+}
+
+
+def plan(
+    base: Base,
+    kind: str,
+    worker: Path = data.WORKER,
+    optional: Collection[str] = (),
+    client: CvmfsClient = NO_CVMFS,
+    replaced: Replaced = repositories.NOTHING,
+    *,
+    boots: bool = True,
+    pelican: Pelican | None = None,
+) -> Plan:
+    """Return the plan of an image. Without `boots` it is for a container, without service manager.
+
+    Raises BadInput.
+    """
+    unknown = sorted(set(optional) - set(OPTIONAL))
+    if unknown:
+        hint = did_you_mean.hint(unknown, OPTIONAL, "See bake-image --list-roles.")
+        raise BadInput(f"There is no optional role {', '.join(unknown)}.", hint)
+    if not boots and "cvmfs" in optional:
+        raise BadInput(
+            "A container cannot mount CVMFS.", "Bind-mount /cvmfs of the host: -v /cvmfs:/cvmfs:shared."
+        )
+    if kind != "osg" and "ospool" in optional:
+        raise BadInput("The role ospool requires a worker of the kind osg.", "Remove --with ospool.")
+    files = tuple(file for file in worker_files(worker, kind) if boots or not _is_for_systemd(file))
+    found = repositories.of_base(base.family, base.release, replaced)
+    selected = set(optional) | (default_container_roles(base.family) if not boots else frozenset())
+    if "ospool" in selected:
+        selected |= default_ospool_roles(base.family, found, boots=boots)
+    program = _udocker_files() if "udocker" in selected else ()
+    own = tuple(files_below(worker / "ospool")) if "ospool" in selected else ()
+    context = Context(base.family, files, client, found, program, own, pelican, boots)
+    steps: list[PlannedStep] = []
+    before = base.id
+    for role, make in roles(kind, selected, boots=boots):
+        without_systemd = any(step.role == "container" for step in steps)
+        for title, actions in lower(_without_units(make(context), without_systemd)):
+            before = chained_id(before, actions)
+            steps.append(PlannedStep(role, title, actions, before))
+    return with_stamp(Plan(base.name, base.id, kind, tuple(steps)), base)
+
+
+def default_container_roles(family: Family) -> frozenset[str]:
+    """Return the roles that containers get by default: udocker, which needs neither mounts nor root.
+
+    For EL no repository with its engine proot is known; there udocker requires --with udocker.
+    """
+    return frozenset({"udocker"}) if family in ("debian", "ubuntu") else frozenset()
+
+
+def default_ospool_roles(family: Family, known: Collection[Repository], *, boots: bool) -> frozenset[str]:
+    """Return the roles that ospool adds: apptainer and CVMFS, if the plan's repositories have them.
+
+    EPEL has apptainer for every EL; other bases require --with and --apt-source.
+    """
+    apptainer = {"apptainer"} if family.startswith("el") else set()
+    client = {"cvmfs"} if boots and any(one.role == "cvmfs" for one in known) else set()
+    return frozenset(apptainer | client)
+
+
+def missing_ospool_roles(optional: Collection[str], plan: Plan) -> list[str]:
+    """Return the roles that a worker of the OSPool should have and this plan does not."""
+    there = {step.role for step in plan.steps}
+    needed = ("apptainer",) if "container" in there else ("apptainer", "cvmfs")
+    return [role for role in needed if role not in there] if "ospool" in optional else []
+
+
+def _udocker_files() -> tuple[File, ...]:
+    from bakery.image import udocker
+
+    return udocker.files()
+
+
+def _without_units(steps: tuple[Step, ...], without_systemd: bool) -> tuple[Step, ...]:
+    """Remove units for a container, whose entry point starts the services."""
+    return tuple(step for step in steps if not (without_systemd and isinstance(step, Service)))
+
+
+def _is_for_systemd(file: File) -> bool:
+    return file.path.startswith(_FOR_SYSTEMD)
+
+
+def roles(kind: str, optional: Collection[str], *, boots: bool = True) -> Iterator[tuple[str, Role]]:
+    """Yield all roles of an image in their order."""
+    for name, make in ROLES[kind]:
+        yield name, make
+        if name == "condor":
+            yield from ((name, make) for name, make in OPTIONAL.items() if name in optional)
+            if not boots:
+                yield "container", container
+
+
+def with_stamp(plan: Plan, base: Base) -> Plan:
+    """Return the plan with a last step that writes the image's name into it; workers advertise it."""
+    name = {"image": plan.image, "base": f"{base.name} {base.id[:12]}", "version": __version__}
+    content = (json.dumps(name, indent=1) + "\n").encode()
+    [(_, actions)] = lower((File(IMAGE, content, 0o644),))
+    last = PlannedStep("seal", STAMP, actions, chained_id(plan.id, actions))
+    return replace(plan, steps=(*plan.steps, last))
+
+
+def worker_files(worker: Path, kind: str) -> Iterator[File]:
+    """Yield the files of worker/common and worker/<kind> with their paths in the image."""
+    for root in (worker / "common", worker / kind):
+        yield from files_below(root)
+
+
+def files_below(root: Path) -> Iterator[File]:
+    """Yield all files below a folder, with their paths relative to it as absolute paths."""
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            mode = 0o755 if os.access(path, os.X_OK) else 0o644
+            yield File(f"/{path.relative_to(root)}", path.read_bytes(), mode)

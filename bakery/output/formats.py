@@ -1,0 +1,93 @@
+"""The formats of an image. They share all roles but one; the output file differs.
+
+qcow2   a disk that boots
+oci     a container image: an archive that is an OCI layout and a docker-archive
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from provisioner import plan as plans
+from provisioner.errors import BadInput
+from provisioner.events import Monitor, phase
+from provisioner.plan import Plan
+
+if TYPE_CHECKING:
+    from bakery.image.bases import Base
+
+Name = Literal["qcow2", "oci"]
+Level = Literal["none", "offline", "boot", "pool"]
+LEVELS: tuple[Level, ...] = get_args(Level)  # the lowest first
+
+
+@dataclass(frozen=True)
+class Format:
+    """An image format.
+
+    `boots`: a machine boots it, with kernel, systemd and cloud-init; a container has none of these.
+    """
+
+    name: Name
+    suffix: str
+    boots: bool
+    levels: tuple[Level, ...]  # the supported verification levels, the lowest first
+
+    def up_to(self, level: Level) -> tuple[Level, ...]:
+        """Return the levels to verify for `level`, the lowest first; none for "none"."""
+        return self.levels[1 : self.levels.index(level) + 1]
+
+
+FORMATS: dict[Name, Format] = {
+    "qcow2": Format("qcow2", ".qcow2", boots=True, levels=LEVELS),
+    "oci": Format("oci", ".tar", boots=False, levels=("none", "offline")),
+}
+SUFFIXES = tuple(form.suffix for form in FORMATS.values())
+
+
+def write(form: Format, disk: Path, plan: Plan, base: Base, work: Path, monitor: Monitor) -> Path:
+    """Write the finished image of a raw disk to a file in `work` and return its path."""
+    from bakery.runtime import qemu_img, sandbox
+
+    image = work / f"image{form.suffix}"
+    if form.boots:
+        with phase(monitor, "compress the image"):
+            qemu_img.to_zstd(disk, image)
+    else:
+        command = [sys.executable, "-P", "-m", "bakery.output.oci", *map(str, (disk, image, work))]
+        inputs = {"plan": plans.to_json(plan), "architecture": base.architecture}
+        sandbox.run_module(command, json.dumps(inputs).encode(), monitor)
+    return image
+
+
+def check_output(form: Format, target: Path) -> None:
+    """Raise BadInput when the image cannot be written to `target`; called before the work starts."""
+    from bakery.output.commit import check_target
+
+    if _is_layout(form, target) and target.exists():
+        raise BadInput(
+            f"{target} already exists.", "Give the path of a new folder, or a name that ends in .tar."
+        )
+    check_target(target)
+
+
+def write_output(form: Format, image: Path, target: Path) -> None:
+    """Copy the image to `target`: for oci as a folder (an OCI layout), unless the name ends in .tar."""
+    from bakery.output.commit import copy_into_place
+
+    if not _is_layout(form, target):
+        copy_into_place(image, target)
+        return
+    from bakery.output.oci import layout
+
+    part = target.with_name(f".{target.name}.part")
+    layout.unpack(image, part)
+    part.rename(target)
+
+
+def _is_layout(form: Format, target: Path) -> bool:
+    return form.name == "oci" and target.suffix != ".tar"

@@ -1,0 +1,1 @@
+"""Infrastructure for all other folders: sandboxes, progress, privileges, files, packaged data."""

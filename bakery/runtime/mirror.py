@@ -1,0 +1,100 @@
+"""Find the Debian mirror: from an option, or from the apt configuration of this machine.
+
+The mirror is used during the build only; neither the image nor its id depends on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.errors import BadInput
+
+_APT = Path("/etc/apt")
+_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """URLs of the Debian archive and of the security archive ("" if unknown)."""
+
+    main: str
+    security: str
+
+    def sources(self, release: str) -> str:
+        """Return the deb822 sources of a release, as in /etc/apt/sources.list.d/."""
+        entries = [_entry(self.main, f"{release} {release}-updates")]
+        if self.security:
+            entries.append(_entry(self.security, f"{release}-security"))
+        return "\n".join(entries)
+
+
+def preferences(release: str) -> str:
+    """Return apt_preferences(5) that prefer this release over all others."""
+    suites = (release, f"{release}-updates", f"{release}-security")
+    return "\n".join(f"Package: *\nPin: release n={suite}\nPin-Priority: 990\n" for suite in suites)
+
+
+@dataclass(frozen=True)
+class Source:
+    """An entry of an apt configuration."""
+
+    url: str
+    suites: tuple[str, ...]
+    components: tuple[str, ...]
+
+
+def find(option: str = "", apt: Path = _APT) -> Mirror:
+    """Return the mirror of the option, else that of this machine's apt configuration.
+
+    Raises BadInput when neither names a mirror.
+    """
+    if option:
+        return Mirror(option.rstrip("/"), "")
+    sources = [source for source in read_sources(apt) if "main" in source.components]
+    security = [s.url for s in sources if any(suite.endswith("-security") for suite in s.suites)]
+    main = [s.url for s in sources if any(re.fullmatch(r"[a-z]+", suite) for suite in s.suites)]
+    if not main:
+        raise BadInput(
+            f"The apt configuration in {apt} does not contain a Debian mirror.",
+            "Use --mirror http://MIRROR/debian.",
+        )
+    return Mirror(main[0], security[0] if security else "")
+
+
+def read_sources(apt: Path) -> Iterator[Source]:
+    """Yield all enabled binary sources of an apt configuration folder, such as /etc/apt."""
+    for path in [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]:
+        if path.is_file() and path.suffix == ".sources":
+            yield from _deb822(path.read_text())
+        elif path.is_file() and path.suffix == ".list":
+            yield from _one_line(path.read_text())
+
+
+def _deb822(text: str) -> Iterator[Source]:
+    lines = [row for row in text.splitlines() if not row.startswith("#")]
+    for stanza in re.split(r"\n\s*\n", "\n".join(lines)):
+        fields = {
+            key.strip().lower(): value.split()
+            for key, _, value in (row.partition(":") for row in stanza.splitlines())
+        }
+        if "deb" in fields.get("types", []) and fields.get("enabled", ["yes"]) != ["no"]:
+            for url in fields.get("uris", []):
+                yield _source(url, fields.get("suites", []), fields.get("components", []))
+
+
+def _one_line(text: str) -> Iterator[Source]:
+    for row in text.splitlines():
+        found = re.match(r"deb\s+(?:\[[^]]*]\s+)?(\S+)\s+(\S+)\s+(.*)", row)
+        if found:
+            yield _source(found[1], [found[2]], found[3].split("#")[0].split())
+
+
+def _source(url: str, suites: list[str], components: list[str]) -> Source:
+    return Source(url.rstrip("/"), tuple(suites), tuple(components))
+
+
+def _entry(url: str, suites: str) -> str:
+    return f"Types: deb\nURIs: {url}\nSuites: {suites}\nComponents: main\nSigned-By: {_KEYRING}\n"

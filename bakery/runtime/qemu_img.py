@@ -1,0 +1,57 @@
+"""Copy, layer and compress disk images with qemu-img."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from provisioner.process import run
+
+Form = Literal["raw", "qcow2"]
+
+
+def to_raw(source: Path, target: Path) -> None:
+    """Write a sparse, writable raw copy with the content of all layers. Raises CommandFailed, DiskFull."""
+    run.call(["qemu-img", "convert", "-O", "raw", str(source), str(target)])
+
+
+def to_qcow2(source: Path, target: Path, form: Form = "raw") -> None:
+    """Write an uncompressed qcow2 with the content of all layers, which is fast to read.
+
+    The data are not flushed: after a power failure the file may be truncated.
+    """
+    run.call(["qemu-img", "convert", "-f", form, "-O", "qcow2", str(source), str(target)])
+
+
+def to_zstd(source: Path, target: Path) -> None:
+    """Write the published form: a qcow2 compressed with zstd, readable with QEMU >= 5.1.
+
+    Compared with zlib, zstd takes a tenth of the time and yields slightly smaller files.
+    """
+    options = ["-c", "-m", "4", "-o", "compression_type=zstd"]
+    run.call(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options, str(source), str(target)])
+
+
+def overlay(base: Path, target: Path, size: str = "") -> None:
+    """Create an empty qcow2 layer over `base`, which is not modified."""
+    backing = ["-b", str(base.resolve()), "-F", "qcow2"]
+    run.call(["qemu-img", "create", "-q", "-f", "qcow2", *backing, str(target), *([size] if size else [])])
+
+
+def virtual_size(image: Path) -> int:
+    """Return the size of the disk in bytes as the guest sees it. Raises CommandFailed for other files."""
+    done = run.call(["qemu-img", "info", "--output=json", str(image)])
+    info: dict[str, Any] = json.loads(done.stdout)
+    return int(info["virtual-size"])
+
+
+def other_files(image: Path) -> list[str]:
+    """Return the names of the backing file and the external data file of a qcow2.
+
+    Raises CommandFailed when `image` is not a qcow2.
+    """
+    done = run.call(["qemu-img", "info", "-f", "qcow2", "--output=json", str(image)])
+    info: dict[str, Any] = json.loads(done.stdout)
+    data = info.get("format-specific", {}).get("data", {}).get("data-file")
+    return [str(name) for name in (info.get("backing-filename"), data) if name]

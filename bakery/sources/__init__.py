@@ -1,0 +1,1 @@
+"""Obtain base images: download them, build them with mkosi, use mirrors, update their pins."""

@@ -1,0 +1,1 @@
+"""Generate and check the user-data of a worker."""

@@ -1,0 +1,1 @@
+"""Deliver user-data to an instance: encodings, MIME multi-parts, NoCloud seeds, limits of clouds."""

@@ -1,0 +1,1 @@
+"""Check user-data of any origin before an instance is started with it."""

@@ -1,0 +1,1 @@
+"""Find out what a shell script writes to files, without running it."""

@@ -1,0 +1,1 @@
+"""Find out with HTCondor's ClassAd library which jobs a Start accepts."""

@@ -1,0 +1,170 @@
+"""Evaluate a Start with HTCondor's own ClassAd library, as a startd does for a job.
+
+MY is the ad of the worker and TARGET that of the job. A name without a scope is looked up in the ad of the
+worker, then in that of the job (HTCondor's manual, "Evaluation Semantics" of ClassAds).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from bakery.userdata.matchmaking import language
+from bakery.userdata.matchmaking.samples import JOB, WORKER, Expression
+from bakery.userdata.matchmaking.suggestions import TIME
+from provisioner.errors import BadInput
+
+if TYPE_CHECKING:
+    import classad2  # type: ignore[import-untyped]  # the wheel has no types
+
+Answer = Literal["yes", "no", "undefined", "error"]
+NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
+
+_CONFIG = "CONDOR_CONFIG"
+# Only daemons define these; eval() evaluates names that are not visible in the text.
+_OF_DAEMONS = (
+    "stringlist", "split", "user", "env", "mergeenv", "listtoargs", "argstolist", "eval", "countmatches"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A job and a worker: the attributes that differ from the samples. None is a missing attribute."""
+
+    job: Mapping[str, Any] = field(default_factory=dict)
+    worker: Mapping[str, Any] = field(default_factory=dict)
+
+
+SAMPLES = Pair()
+
+
+@lru_cache(maxsize=512)  # the library never frees some memory of each text
+def parse(text: str) -> classad2.ExprTree:
+    """Parse an expression. Raises BadInput unless it is valid both bare and in parentheses.
+
+    The parser silently drops some tails: `True; x` is valid bare, and `A) || (B` in parentheses.
+    """
+    if not text.strip():
+        raise BadInput(
+            "Start is empty, and an empty Start accepts the jobs of all users.",
+            "Select jobs, for example with --project TG-ABC123.",
+        )
+    import classad2
+
+    if _needs_daemons(text):
+        with _KeepEnvironment():
+            import htcondor2  # type: ignore[import-untyped]  # noqa: F401  # no types; for its effect
+    try:
+        classad2.ExprTree(text)
+        return classad2.ExprTree(f"({text})")
+    except classad2.ClassAdException:
+        raise BadInput(
+            f"Start is not a valid ClassAd expression: {text}",
+            'Compare as in TARGET.ProjectName == "TG-ABC123"; combine conditions with && and ||.',
+        ) from None
+
+
+def _needs_daemons(text: str) -> bool:
+    """Return whether a daemon evaluates the expression differently from the library alone.
+
+    Daemons add the lookup of a name in two ads, and some functions. Loading htcondor2, which adds both,
+    takes 20 ms, so a Start such as TARGET.ProjectName == "x" does without.
+    """
+    if any(name.startswith(_OF_DAEMONS) for name in language.functions(text)):
+        return True
+    return not language.is_scoped(text) or any(
+        one.name.casefold() == TIME for one in language.references(text)
+    )
+
+
+class _KeepEnvironment:
+    """Remove the CONDOR_CONFIG that htcondor2 sets when it is imported, and that child processes inherit.
+
+    This module imports htcondor2 for the functions of daemons; classad2 imports it if a value is an ad.
+    """
+
+    def __enter__(self) -> None:
+        self._before = _CONFIG in os.environ
+
+    def __exit__(self, *_: object) -> None:
+        if not self._before:
+            os.environ.pop(_CONFIG, None)
+
+
+def value(expression: classad2.ExprTree, pair: Pair = SAMPLES) -> Any:
+    """Evaluate to a Python value, or to classad2.Value.Undefined or .Error."""
+    import classad2
+
+    worker, job = _ads()
+    _put(worker, pair.worker)
+    _put(job, pair.job)
+    try:
+        return _evaluated(expression, worker, job)
+    except classad2.ClassAdException:
+        return classad2.Value.Error
+    finally:
+        _put(worker, {name: WORKER.get(name) for name in pair.worker})
+        _put(job, {name: JOB.get(name) for name in pair.job})
+
+
+def is_too_deep(expression: classad2.ExprTree) -> bool:
+    """Return whether the library fails: 25.14.1 evaluates 396 nested operators, 23.9.6 a thousand."""
+    import classad2
+
+    try:
+        _evaluated(expression, *_ads())
+    except classad2.ClassAdException:
+        return True
+    return False
+
+
+def _evaluated(expression: classad2.ExprTree, worker: classad2.ClassAd, job: classad2.ClassAd) -> Any:
+    with _KeepEnvironment():
+        return expression.eval(worker, job)
+
+
+def answer(expression: classad2.ExprTree, pair: Pair = SAMPLES) -> Answer:
+    """Evaluate as a startd does: only true, or a number other than 0, accepts the job."""
+    import classad2
+
+    found = value(expression, pair)
+    if found is classad2.Value.Undefined:
+        return "undefined"
+    if found is classad2.Value.Error or not isinstance(found, bool | int | float):
+        return "error"
+    return "yes" if found else "no"
+
+
+def accepts(expression: classad2.ExprTree, pair: Pair = SAMPLES) -> bool:
+    """Return whether the expression accepts the job."""
+    return answer(expression, pair) == "yes"
+
+
+@cache  # made once: the library never frees some memory of each ad
+def _ads() -> tuple[classad2.ClassAd, classad2.ClassAd]:
+    import classad2
+
+    worker, job = classad2.ClassAd(), classad2.ClassAd()
+    _put(worker, WORKER)
+    _put(job, JOB)
+    return worker, job
+
+
+def _put(ad: classad2.ClassAd, values: Mapping[str, Any]) -> None:
+    for name, one in values.items():
+        if one is not None:
+            ad[name] = parsed_part(one.text) if isinstance(one, Expression) else one
+        elif name in ad:
+            del ad[name]
+
+
+@lru_cache(maxsize=4096)
+def parsed_part(text: str) -> classad2.ExprTree:
+    """Parse a part of an expression that `parse` has accepted."""
+    import classad2
+
+    return classad2.ExprTree(text)

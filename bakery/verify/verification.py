@@ -1,0 +1,106 @@
+"""Verify an image to a verification level in a sandbox, and return its proof.
+
+A proof is plain data, kept in the image's manifest:
+
+    {"boot": {"at": "2026-11-22T…", "accelerator": "tcg", "machine": "vm", "pool_shape": "plain",
+      "checks": [{"what": "booted, ssh answered", "seconds": 93.2}, …]}}
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from bakery.runtime import sandbox
+from bakery.runtime.privileges import require_root
+from bakery.store import logs
+from bakery.store.locks import shared_lock
+from bakery.store.store import Store, work_folder
+from provisioner.events import Monitor
+from provisioner.process import run
+
+Level = Literal["none", "offline", "boot", "pool"]
+PoolShape = Literal["plain", "ospool"]
+Proof = dict[str, dict[str, Any]]
+
+LEVELS: tuple[Level, ...] = get_args(Level)
+POOL_SHAPES: tuple[PoolShape, ...] = get_args(PoolShape)
+TOOLS = (
+    "qemu-img",
+    "qemu-system-x86_64",
+    "unshare",
+    "setpriv",
+    "mount",
+    "chroot",
+    "sfdisk",
+    "blkid",
+    "ip",
+    "ssh-keygen",
+)
+
+
+def up_to(level: Level) -> tuple[Level, ...]:
+    """Return a level and those below it, lowest first; none for "none"."""
+    return LEVELS[1 : LEVELS.index(level) + 1]
+
+
+@dataclass(frozen=True)
+class Request:
+    """An image and the levels to verify.
+
+    `boot_seconds` limits the time until ssh answers on a machine with KVM. `idle_seconds` is the
+    IdleTimeout after which the level pool expects the worker to power off. A `namespace` machine boots in
+    a second, but does not verify the boot loader, the kernel, the disk and the network card. In a pool of
+    the shape `ospool` the first of two central managers is stopped while the worker runs a job.
+    """
+
+    image: Path
+    levels: Sequence[Level]
+    login: str
+    accelerator: str = "auto"
+    firmware: Literal["bios", "efi"] = "bios"
+    boot_seconds: int = 120
+    group_name: str = 'Bakery\'s "proof" $(run)'
+    idle_seconds: int = 20
+    machine: Literal["vm", "namespace"] = "vm"
+    pool_shape: PoolShape = "plain"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields with the image's path as text."""
+        return {**asdict(self), "image": str(self.image)}
+
+
+def from_json(data: dict[str, Any]) -> Request:
+    """Read what `Request.to_json` returned."""
+    return Request(**{**data, "image": Path(data["image"])})
+
+
+def verify(request: Request, store: Store, monitor: Monitor) -> Proof:
+    """Call `prove` with a work folder and a kept log; the image cannot be pruned meanwhile.
+
+    Raises MissingHere: not root; otherwise as `prove`.
+    """
+    require_root()
+    log_name = f"verify-{request.image.stem}"
+    with (
+        logs.record(store, log_name, monitor) as log,
+        shared_lock(request.image),
+        work_folder(store) as work,
+    ):
+        return prove(request, work, log)
+
+
+def prove(request: Request, work: Path, monitor: Monitor) -> Proof:
+    """Verify an image in a sandbox whose network has only a loopback interface.
+
+    Raises NotProven: a check failed; MissingHere: a tool is missing; CommandFailed: a program failed.
+    """
+    run.require(*TOOLS)
+    command = [sys.executable, "-P", "-m", "bakery.verify", str(work)]
+    stdin = json.dumps(request.to_json()).encode()
+    proof: Proof = sandbox.run_module(command, stdin, monitor, private_network=True)["proof"]
+    return proof

@@ -1,0 +1,1 @@
+"""Package repositories of apt, yum and dnf, as data and as files."""

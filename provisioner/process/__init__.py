@@ -1,0 +1,1 @@
+"""Child processes: start them, limit their lifetime, remove secrets from their output."""

@@ -1,0 +1,1 @@
+"""The roles of the kinds of workers, and the role ospool."""

@@ -1,0 +1,27 @@
+"""The guest runtime is imported from where it lies in the image's tree, not as an installed one."""
+
+import json
+import sys
+
+from bakery.runtime import data
+
+RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"
+
+# What lies there is copied into images as it is; no compiled files among it.
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(RUNTIME))
+
+from worker_runtime.configuration import kind  # noqa: E402
+from worker_runtime.system import paths  # noqa: E402
+
+
+def kind_of(name: str) -> kind.Kind:
+    """As the worker itself would read it."""
+    folder = data.WORKER / name / "usr/lib/worker-bakery"
+    files = (folder / "kind.json", folder / "keys.json", RUNTIME / "pools.json")
+    return kind.from_tables(*(json.loads(file.read_text()) for file in files))
+
+
+OSG, PROMINENCE = kind_of("osg"), kind_of("prominence")
+KEYS = OSG.keys
+paths.DATA = str(data.WORKER / "osg/usr/lib/worker-bakery")

@@ -1,0 +1,1 @@
+"""Programs for the developers of worker-bakery; no part of the wheel."""

@@ -1,0 +1,1 @@
+"""The configuration of a worker: reads it, checks it, and writes it for HTCondor."""

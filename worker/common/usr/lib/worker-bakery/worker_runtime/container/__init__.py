@@ -1,0 +1,1 @@
+"""The command `worker run`: a worker in a container, without systemd."""

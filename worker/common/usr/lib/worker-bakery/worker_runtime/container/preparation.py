@@ -1,0 +1,88 @@
+"""Prepares a container for HTCondor: directories, accounts, the metadata guard, the configuration."""
+
+import os
+import pwd
+import shutil
+import time
+from typing import Mapping, Optional
+
+from worker_runtime.configuration import condor_config, settings
+from worker_runtime.configuration.kind import Kind
+from worker_runtime.configuration.worker_file import WorkerConfig
+from worker_runtime.container import cgroup, token_files
+from worker_runtime.jobs import metadata_guard, resources, storage
+from worker_runtime.lifecycle import observe
+from worker_runtime.system import files, paths
+from worker_runtime.system.boot_time import BOOT_TIME_FILE
+from worker_runtime.system.console import log
+
+CONFIG_FILE = paths.CONFIG_DIR + "/85-worker-container.config"
+# Sorts before all other files, so that each may override it.
+SIZE_FILE = paths.CONFIG_DIR + "/00-worker-container.config"
+HEAD = "# Written by `worker run` at the container's start.\n"
+_SYS_ADMIN, _NET_ADMIN = 21, 12  # <linux/capability.h>
+_FOLDERS = ("/run/condor", "/run/lock/condor", "/var/lib/condor/execute", "/var/spool/condor")
+
+
+def reset_run_folder() -> None:
+    """As after a boot: a restarted container still has the files of its previous run."""
+    shutil.rmtree(paths.RUN, ignore_errors=True)
+    os.makedirs(paths.RUN, 0o755)
+    files.put(BOOT_TIME_FILE, b"%d" % time.time(), 0o644)
+    if os.path.exists(observe.STARTD_ADDRESS):
+        os.unlink(observe.STARTD_ADDRESS)
+
+
+def prepare(values: Mapping[str, str]) -> Optional[bool]:
+    """Prepare the container; whether the metadata guard is active, or None if HTCondor must not start."""
+    settings.publish(values)
+    for path in (*_FOLDERS, paths.LOG, paths.RUN + "/health"):
+        create_condor_folder(path)
+    os.chmod(paths.LOG, 0o750)
+    share = cgroup.share()
+    log("this container has CPUs: %d, memory: %d MiB" % share)
+    files.put(SIZE_FILE, size_config(share).encode("ascii"), 0o644)
+    files.put(CONFIG_FILE, config(has_capability(_SYS_ADMIN)).encode("ascii"), 0o644)
+    if not has_capability(_SYS_ADMIN):
+        log("this container is not privileged: jobs share one /tmp, and apptainer needs user namespaces")
+    if resources.prepare(*share) or storage.main():
+        return None
+    if values["MetadataGuard"] == "yes" and not has_capability(_NET_ADMIN):
+        log("warning: without --cap-add NET_ADMIN jobs are not kept from the cloud's metadata service")
+        return False
+    return None if metadata_guard.main() else values["MetadataGuard"] == "yes"
+
+
+def create_condor_folder(path: str) -> None:
+    """Create a directory that HTCondor owns; a new volume belongs to root."""
+    os.makedirs(path, 0o755, exist_ok=True)
+    owner = pwd.getpwnam("condor")
+    os.chown(path, owner.pw_uid, owner.pw_gid)
+
+
+def has_capability(capability: int) -> bool:
+    """Whether this process has the capability."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        rows = dict(line.split(":", 1) for line in file)
+    return bool(int(rows["CapEff"].strip(), 16) >> capability & 1)
+
+
+def config(mounts: bool) -> str:
+    """85-worker-container.config; `mounts`: whether mounting is permitted."""
+    head = HEAD + "SEC_TOKEN_SYSTEM_DIRECTORY = %s\n" % paths.CONTAINER_TOKENS
+    return head if mounts else head + "MOUNT_UNDER_SCRATCH =\n"
+
+
+def size_config(share: cgroup.Share) -> str:
+    """00-worker-container.config."""
+    return HEAD + "NUM_CPUS = %d\nMEMORY = %d\n" % share
+
+
+def install(kind: Kind, conf: WorkerConfig, machine: condor_config.Machine) -> bool:
+    """Write the tokens and the configuration. Return False if they were up to date."""
+    path = os.path.join(paths.CONFIG_DIR, kind.config_name)
+    tokens_are_new = token_files.copy_tokens(kind, conf.values)
+    config_is_new = files.put(path, condor_config.render(kind, conf.values, machine).encode("utf-8"), 0o644)
+    if tokens_are_new or config_is_new:
+        settings.publish(conf.values)
+    return tokens_are_new or config_is_new

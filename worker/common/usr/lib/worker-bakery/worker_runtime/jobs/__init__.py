@@ -1,0 +1,1 @@
+"""Prepares the machine for jobs: metadata guard, storage, accounts, health."""

@@ -1,0 +1,1 @@
+"""The lifecycle of a worker: inspects it, evaluates its state, acts on it."""

@@ -1,0 +1,1 @@
+"""The shared base: files, paths, programs with time limits, systemd, the console."""

@@ -1,0 +1,22 @@
+"""The paths of the runtime: on a machine, in a container, or in the directory of `worker run --user`.
+
+In user mode, HOME is in the environment of every program that the worker starts, HTCondor's probes
+included.
+"""
+
+import os
+
+# Where kind.json and the other tables are: /usr/lib/worker-bakery, three directories up.
+DATA = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HOME = os.environ.get("WORKER_BAKERY_HOME", "")  # "": not in user mode
+RUN = HOME + "/run" if HOME else "/run/worker-bakery"
+STATUS = RUN + "/status.json"  # the state of the worker as of the last inspection
+HEALTH = RUN + "/health/health.json"  # the last report of `worker health`
+CONDOR = HOME + "/condor" if HOME else "/etc/condor"
+LOG = HOME + "/log" if HOME else "/var/log/condor"
+EXECUTE = HOME + "/execute"  # in user mode; otherwise `worker storage` chooses
+CONFIG_DIR = CONDOR + "/config.d"
+ROOT_CONFIG = CONDOR + "/condor_config"
+TOKENS = CONDOR + "/tokens.d"
+# In a container, TOKENS belongs to the user, and HTCondor has a directory of its own.
+CONTAINER_TOKENS = RUN + "/tokens.d"

@@ -1,0 +1,1 @@
+"""The command `worker run --user`: a worker of an unprivileged user."""
