@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Any, NoReturn
@@ -92,6 +91,8 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         """Unlike argparse, do not break a line within --an-option."""
+        import textwrap  # for --help alone
+
         return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
