@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
@@ -71,11 +72,22 @@ class Parser(argparse.ArgumentParser):
                 yield did_you_mean.did_you_mean(flag, flags)
 
 
+def _columns() -> int:
+    """As shutil.get_terminal_size() has it. argparse asks for each option, and shutil is slow to import."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    except (AttributeError, OSError, ValueError):
+        return 80
+
+
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the lines of examples, and prints `-o, --output PATH` instead of `-o PATH, --output PATH`."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=_COLUMN)
+        super().__init__(prog, max_help_position=_COLUMN, width=_columns() - 2)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         if not action.option_strings or action.nargs == 0:
