@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bakery.commands.command_line import columns, entry
+from bakery.commands.command_line import columns, entry, terminal
 from bakery.commands.command_line.parser import Parser, add_general, completed
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def print_bases(names: Sequence[str] = (), *, as_json: bool) -> int:
         print(json.dumps([_row(base) for base in shown]))
         return 0
     rows = [_HEADER, *(_cells(base) for base in shown)]
-    for line in columns.table(rows, columns.terminal_width()):
+    for line in columns.table(rows, terminal.width(terminal.STDOUT)):
         print(line)
     return 0
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bakery.commands.command_line import columns, entry, settings
+from bakery.commands.command_line import columns, entry, settings, terminal
 from bakery.commands.command_line.parser import Parser, add_general, add_help, number
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _list(options: argparse.Namespace, kept: Store) -> int:
 
 
 def _print_lines(entries: Sequence[Entry], damaged: Collection[Path] = ()) -> None:
-    now, width = time.time(), columns.terminal_width()
+    now, width = time.time(), terminal.width(terminal.STDOUT)
     for one in entries:
         line = _line(one, now) + (", DAMAGED" if one.path in damaged else "")
         print(columns.wrapped(line, width, _INDENT))

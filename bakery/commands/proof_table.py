@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bakery.commands.command_line import terminal
 from bakery.output.formats import LEVELS
 
 _HEADER = ("level", "what was shown", "seconds")
@@ -18,15 +18,7 @@ _LEAST = 20  # columns for what was shown, even on a narrow terminal
 def print_proof(proof: Mapping[str, Mapping[str, Any]]) -> None:
     """Print on stderr what was shown, and the seconds that each check took."""
     if proof:
-        print("\n".join(lines(proof, _columns())), file=sys.stderr)
-
-
-def _columns() -> int:
-    """The width of the terminal; 80 if stderr is none."""
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL
-    except (OSError, ValueError):
-        return _USUAL
+        print("\n".join(lines(proof, terminal.width(terminal.STDERR) or _USUAL)), file=sys.stderr)
 
 
 def lines(proof: Mapping[str, Mapping[str, Any]], width: int) -> Iterator[str]:

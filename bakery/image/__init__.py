@@ -1,1 +1,1 @@
-"""What an image consists of: bases, repositories, and the recipe that makes a plan. Pure."""
+"""What an image consists of: bases, repositories, and the recipe that makes a plan of them."""

@@ -56,6 +56,20 @@ OPTIONAL: dict[str, Role] = {
 }
 
 
+def _refuse_impossible(kind: str, optional: Collection[str], boots: bool) -> None:
+    """Raise BadInput for optional roles that are unknown, or that this kind of image cannot have."""
+    unknown = sorted(set(optional) - set(OPTIONAL))
+    if unknown:
+        hint = did_you_mean.hint(unknown, OPTIONAL, "See bake-image --list-roles.")
+        raise BadInput(f"There is no optional role {', '.join(unknown)}.", hint)
+    if not boots and "cvmfs" in optional:
+        raise BadInput(
+            "A container cannot mount CVMFS.", "Bind-mount /cvmfs of the host: -v /cvmfs:/cvmfs:shared."
+        )
+    if kind != "osg" and "ospool" in optional:
+        raise BadInput("The role ospool requires a worker of the kind osg.", "Remove --with ospool.")
+
+
 def plan(
     base: Base,
     kind: str,
@@ -71,16 +85,7 @@ def plan(
 
     Raises BadInput.
     """
-    unknown = sorted(set(optional) - set(OPTIONAL))
-    if unknown:
-        hint = did_you_mean.hint(unknown, OPTIONAL, "See bake-image --list-roles.")
-        raise BadInput(f"There is no optional role {', '.join(unknown)}.", hint)
-    if not boots and "cvmfs" in optional:
-        raise BadInput(
-            "A container cannot mount CVMFS.", "Bind-mount /cvmfs of the host: -v /cvmfs:/cvmfs:shared."
-        )
-    if kind != "osg" and "ospool" in optional:
-        raise BadInput("The role ospool requires a worker of the kind osg.", "Remove --with ospool.")
+    _refuse_impossible(kind, optional, boots)
     files = tuple(file for file in worker_files(worker, kind) if boots or not _is_for_systemd(file))
     found = repositories.of_base(base.family, base.release, replaced)
     selected = set(optional) | (default_container_roles(base.family) if not boots else frozenset())

@@ -69,7 +69,10 @@ def make_private_folder(path: Path) -> None:
 
 
 def write_stdout(data: bytes) -> None:
-    """Write bytes to standard output, whatever the encoding of the terminal. Raises BakeryError."""
+    """Write bytes to standard output, whatever the encoding of the terminal.
+
+    Raises BadInput, DiskFull, BrokenPipeError.
+    """
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
@@ -127,6 +130,4 @@ def _cannot(verb: str, name: str, error: OSError) -> BakeryError:
     reason = error.strerror or "unknown system error"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"Cannot {verb} {name}: {reason}.", "Free some disk space.")
-    if error.errno == errno.EPIPE:
-        return BakeryError("The program that reads the output exited before the end of the output.")
     return BadInput(f"Cannot {verb} {name}: {reason}.")

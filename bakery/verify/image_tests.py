@@ -92,9 +92,9 @@ def read_report(report: Path) -> Result:
     suite = ElementTree.parse(report).getroot().find("testsuite")
     assert suite is not None
     skipped = [
-        f"{case.get('name')}: {case.find('skipped').get('message')}"  # type: ignore[union-attr]
+        f"{case.get('name')}: {found.get('message')}"
         for case in suite.iter("testcase")
-        if case.find("skipped") is not None
+        if (found := case.find("skipped")) is not None
     ]
     total = int(suite.get("tests", "0"))
     if total == len(skipped):

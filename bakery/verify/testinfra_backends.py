@@ -26,7 +26,7 @@ NAMES = {
 _LOGIN_LIMIT = 300
 
 
-class SshBackend(ParamikoBackend):  # type: ignore[misc]  # testinfra is not typed for subclassing
+class SshBackend(ParamikoBackend):  # type: ignore[misc]  # testinfra has no types
     """testinfra's ssh backend; it reconnects when the connection is lost or the server answers late."""
 
     NAME = "worker-ssh"
@@ -50,7 +50,7 @@ class SshBackend(ParamikoBackend):  # type: ignore[misc]  # testinfra is not typ
             return super().run(command, *args, **kwargs)
 
 
-class NamespaceBackend(base.BaseBackend):  # type: ignore[misc]  # as above
+class NamespaceBackend(base.BaseBackend):  # type: ignore[misc]  # testinfra has no types
     """`worker-namespace://PID`, where PID is the machine's PID 1 in our PID namespace."""
 
     NAME = "worker-namespace"

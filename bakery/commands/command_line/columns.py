@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
 _GAP = "  "
-
-
-def terminal_width() -> int:
-    """The columns of the terminal; 0, which wraps nothing, if stdout is none."""
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns
-    except (OSError, ValueError):
-        return 0
 
 
 def table(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:

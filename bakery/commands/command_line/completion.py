@@ -38,7 +38,7 @@ def _mark(parser: argparse.ArgumentParser) -> None:
                 _mark(verb)
         elif values := getattr(action, "completed_by", ""):
             if values in paths:
-                action.complete = paths[values]  # type: ignore[attr-defined]  # shtab reads it
+                action.complete = paths[values]  # type: ignore[attr-defined]  # shtab's own attribute, of no type
             else:
                 action.choices = _names(values)
 

@@ -38,10 +38,10 @@ def run(body: Callable[[], int], argv: Sequence[str] | None = None) -> int:
         code = body()
         sys.stdout.flush()
         return code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush when the interpreter ends
-        return _BROKEN_PIPE
     except (BakeryError, OSError) as problem:
+        if isinstance(problem, BrokenPipeError) and _reader_is_gone():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush when the interpreter ends
+            return _BROKEN_PIPE
         error = _of_the_system(problem) if isinstance(problem, OSError) else problem
         # The error may have happened before the options were parsed.
         _report(error, as_json="--json" in (sys.argv[1:] if argv is None else argv))
@@ -52,6 +52,15 @@ def _require_stdout() -> None:
     """Raise BadInput if standard output is closed (`>&-`): the result would be lost."""
     if sys.stdout is None:
         raise BadInput("Standard output is closed.", "Redirect it to a file or to /dev/null.")
+
+
+def _reader_is_gone() -> bool:
+    """Whether standard output is a pipe that nobody reads; another pipe or socket may have broken."""
+    import select
+
+    waiting = select.poll()
+    waiting.register(1, 0)
+    return bool(waiting.poll(0))
 
 
 def _discard_stdout() -> None:

@@ -10,6 +10,7 @@ from itertools import takewhile
 from typing import Any, NoReturn
 
 from bakery import __version__
+from bakery.commands.command_line import terminal
 from provisioner import did_you_mean
 from provisioner.process.scrub import scrub
 
@@ -77,10 +78,7 @@ def _columns() -> int:
     given = os.environ.get("COLUMNS", "")
     if given.isdecimal() and int(given) > 0:
         return int(given)
-    try:
-        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
-    except (AttributeError, OSError, ValueError):
-        return 80
+    return terminal.width(terminal.STDOUT) or 80
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -130,7 +128,8 @@ def completed(action: argparse.Action, values: str) -> argparse.Action:
     `values` is "file", "directory", "bases", "clouds", "families", "pools", or words with | between them.
     An option with `choices` needs no such mark. command_line/completion.py reads the marks.
     """
-    action.completed_by = values  # type: ignore[attr-defined]  # argparse ignores it, as with shtab's own
+    # As shtab's own `complete`, an attribute that argparse does not know; so parsers do not import shtab.
+    action.completed_by = values  # type: ignore[attr-defined]  # set here, read by _mark() alone
     return action
 
 

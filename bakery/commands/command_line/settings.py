@@ -81,7 +81,7 @@ def exists(path: Path) -> bool:
 def location(environ: Mapping[str, str]) -> Path:
     """The path of the configuration file, which need not exist (XDG Base Directory Specification)."""
     # Path.home() raises RuntimeError for a user without a home directory.
-    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111
+    home = environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  # Path's raises where there is no home
     folder = environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
     return Path(folder) / "worker-bakery" / "config.toml"
 
@@ -138,7 +138,7 @@ def checked(key: str, value: str, name: str) -> str:
         raise BadInput(f"{name} contains a token, which is not supported.", hint)
     if problem := _CHECKS[key](value):
         raise BadInput(f"{name} {problem}.")
-    return os.path.expanduser(value) if key == "cache" else value  # noqa: PTH111  # as above
+    return os.path.expanduser(value) if key == "cache" else value  # noqa: PTH111  # Path's raises
 
 
 def _word(value: str) -> str:

@@ -92,6 +92,16 @@ def test_a_bug_shows_no_token(tmp_path: Path) -> None:
     assert TOKEN[-20:] not in done.stderr
 
 
+def test_another_broken_pipe_is_not_taken_for_the_reader_of_the_output(tmp_path: Path) -> None:
+    script = (
+        "from bakery.commands.command_line import entry\n"
+        "def body(): raise BrokenPipeError(32, 'of a connection')\n"
+        "entry.run(body, [])"
+    )
+    done = subprocess.run([BIN / "python", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "BrokenPipeError: [Errno 32] of a connection" in done.stderr
+
+
 @pytest.mark.parametrize(
     "command", ["bake-image --base rocky9 --verify none", "worker-bakery cache prune --all", "bake-image"]
 )

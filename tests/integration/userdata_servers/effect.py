@@ -137,7 +137,7 @@ def file_at(path):
 def kinds_of(data):
     try:
         message = user_data.UserDataProcessor(PATHS).process(data)
-    except Exception:  # as above
+    except Exception:  # whatever it is that cloud-init cannot read
         return ["failed"]
     return [
         part.get_content_type() for part in message.walk() if part.get_content_maintype() != "multipart"

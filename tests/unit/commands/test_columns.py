@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bakery.commands import bases, cache
-from bakery.commands.command_line import columns
+from bakery.commands.command_line import columns, terminal
 from bakery.image import bases as known_bases
 from bakery.store.store import Store
 
@@ -26,8 +26,8 @@ def signals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signal, "signal", lambda *_: None)
 
 
-def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    monkeypatch.setattr(columns, "terminal_width", lambda: width)
+def as_wide(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setattr(terminal, "width", lambda _: width)
 
 
 @pytest.mark.parametrize("width", [0, 52, 200])
@@ -67,7 +67,7 @@ def test_the_list_of_bases_fits_the_terminal(
     assert bases.main([]) == 0
     piped = capsys.readouterr().out
     assert max(map(len, piped.splitlines())) > 120
-    terminal(monkeypatch, width)
+    as_wide(monkeypatch, width)
     assert bases.main([]) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= width
@@ -89,7 +89,7 @@ def test_the_list_of_the_cache_fits_the_terminal_and_shortens_digests(
     _, *piped = capsys.readouterr().out.splitlines()
     assert len(piped) == 2 and min(map(len, piped)) > 60
     assert digest not in str(piped) and "0123456789ab.damaged" in str(piped)
-    terminal(monkeypatch, 60)
+    as_wide(monkeypatch, 60)
     assert cache.main(["list"]) == 0
     _, *shown = capsys.readouterr().out.splitlines()
     assert max(map(len, shown)) <= 60

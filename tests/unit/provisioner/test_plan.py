@@ -10,15 +10,15 @@ from provisioner.apply import apply
 from provisioner.errors import BadInput
 from provisioner.events import Silent
 from provisioner.plan import Plan, PlannedStep, chained_id
-from provisioner.steps import File, Packages, Service, lower
+from provisioner.steps import File, Packages, Service, Step, lower
 from provisioner.targets.recorder import Recorder
 
 BASE_ID = "0" * 64
 
 
-def make(*steps: object, base_id: str = BASE_ID) -> Plan:
+def make(*steps: Step, base_id: str = BASE_ID) -> Plan:
     planned, before = [], base_id
-    for number, (title, actions) in enumerate(lower(steps)):  # type: ignore[arg-type]
+    for number, (title, actions) in enumerate(lower(steps)):
         before = chained_id(before, actions)
         planned.append(PlannedStep("first" if number < 2 else "second", title, actions, before))
     return Plan("debian13", base_id, "osg", tuple(planned))

@@ -76,9 +76,12 @@ class TextMonitor:
         self.texts.append(str(event.get("text", "")))
 
 
-def apply(machine: Machine, plan: Plan = PLAN, **how: bool) -> tuple[int, list[str]]:
+_USUAL = Options()
+
+
+def apply(machine: Machine, plan: Plan = PLAN, options: Options = _USUAL) -> tuple[int, list[str]]:
     monitor = TextMonitor()
-    outcome = apply_plan(plan, machine, monitor, Options(**how), sleep=lambda _: None)  # type: ignore[arg-type]  # a table's
+    outcome = apply_plan(plan, machine, monitor, options, sleep=lambda _: None)
     return outcome.before, monitor.texts
 
 
@@ -101,7 +104,7 @@ def test_applying_a_plan_again_changes_nothing() -> None:
     files = dict(machine.files)
     assert apply(machine)[0] == 3
     assert (machine.ran, machine.files, POLICY in files) == (["one", "three"], files, False)
-    assert apply(machine, seal=True)[0] == 3
+    assert apply(machine, options=Options(seal=True))[0] == 3
     assert machine.ran[2:] == ["wipe"]
 
 
@@ -147,7 +150,7 @@ def test_the_policy_of_the_machine_is_kept() -> None:
     assert machine.files[POLICY] == b"theirs\n"
     assert any("its own" in text or "own /usr" in text for text in texts)
     machine.files[POLICY] = POLICY_SCRIPT  # left by a run that was killed
-    apply(machine, from_scratch=True)
+    apply(machine, options=Options(from_scratch=True))
     assert POLICY not in machine.files
 
 
