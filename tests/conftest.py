@@ -67,14 +67,12 @@ class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
 _CLONE_NEWNS, _MS_PRIVATE_RECURSIVE = 0x20000, 0x44000  # linux/sched.h, linux/mount.h
 
 
-def pytest_configure() -> None:
-    """A mount namespace for each lane: what it mounts no sandbox of another lane keeps mounted.
+def own_mounts() -> None:
+    """Give this lane of tests a mount namespace: no sandbox of another lane keeps mounted what it mounts.
 
     Such a copy keeps the file system in use after umount(8), and what was written is not all on the disk
-    when the next step reads it. When the lane ends, the kernel unmounts what tests have left.
+    when the next step reads it. When the lane ends, the kernel unmounts what tests have left. Raises OSError.
     """
-    if os.geteuid() != 0:
-        return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS) or libc.mount(b"none", b"/", None, _MS_PRIVATE_RECURSIVE, None):
         raise OSError(ctypes.get_errno(), "cannot get a mount namespace for the tests")
@@ -166,6 +164,7 @@ def store() -> Store:
 def root_only() -> None:
     if os.geteuid() != 0:
         pytest.fail("these tests mount disks and make namespaces: run them as root")
+    own_mounts()
 
 
 @pytest.fixture(scope="session")
