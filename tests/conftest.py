@@ -71,7 +71,9 @@ def own_mounts() -> None:
     """Give this lane of tests a mount namespace: no sandbox of another lane keeps mounted what it mounts.
 
     Such a copy keeps the file system in use after umount(8), and what was written is not all on the disk
-    when the next step reads it. When the lane ends, the kernel unmounts what tests have left. Raises OSError.
+    when the next step reads it. When the lane ends, the kernel unmounts what tests have left.
+
+    Raises OSError.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS) or libc.mount(b"none", b"/", None, _MS_PRIVATE_RECURSIVE, None):
