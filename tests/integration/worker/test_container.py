@@ -493,7 +493,8 @@ def test_an_ordinary_user_runs_a_worker_of_his_own(
         container.wait_until("the pool shows it", lambda: waited(container, "joined", *asks), 180)
         # By which the watch has the pool shown a change; whether it had to, depends on who was first.
         config = "CONDOR_CONFIG=/scratch/worker-bakery-65534/condor/condor_config"
-        container.exec(["env", config, *as_alice, "condor_reconfig", "-daemon", "startd"])
+        send = ["env", config, *as_alice, "condor_reconfig", "-daemon", "startd"]
+        container.wait_until("it may", lambda: container.exec(send, expect=(0, 1)).status == 0, 120)
         assert "the pool will show the change after" not in container.said()
         assert pool.output("of-alice").splitlines()[-3:] == IN_THE_IMAGE
         container.kill(signal.SIGTERM)
