@@ -18,6 +18,7 @@ from provisioner.errors import BadInput
 from provisioner.plan import Plan
 from provisioner.process.scrub import scrub
 from provisioner.roles import NO_CVMFS, CvmfsClient, Pelican
+from provisioner.roles.customization import NO_CUSTOMIZATION, Customization
 
 if TYPE_CHECKING:
     from bakery.engines import choice
@@ -58,6 +59,8 @@ class Options:
     offline: bool = False
     forbid_eol: bool = False
     replaced: Replaced = NOTHING
+    customization: Customization = NO_CUSTOMIZATION  # of a definition file
+    tests: tuple[Path, ...] = ()  # testinfra files of the site, run at each verification level
 
 
 def check(options: Options) -> None:
@@ -93,7 +96,14 @@ def make_plan(options: Options) -> tuple[Base, Plan]:
     boots, roles = FORMATS[options.format].boots, options.optional
     pelican = _pelican(options, base)
     plan = recipe.plan(
-        base, options.kind, optional=roles, client=client, replaced=replaced, boots=boots, pelican=pelican
+        base,
+        options.kind,
+        optional=roles,
+        client=client,
+        replaced=replaced,
+        boots=boots,
+        pelican=pelican,
+        customization=options.customization,
     )
     refuse_tokens(plan)
     return base, plan

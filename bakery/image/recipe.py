@@ -22,6 +22,7 @@ from provisioner.roles.apptainer import apptainer
 from provisioner.roles.base import base as base_role
 from provisioner.roles.condor import condor
 from provisioner.roles.container import container
+from provisioner.roles.customization import NO_CUSTOMIZATION, Customization
 from provisioner.roles.cvmfs import cvmfs
 from provisioner.roles.nvidia import nvidia
 from provisioner.roles.seal import seal
@@ -80,6 +81,7 @@ def plan(
     *,
     boots: bool = True,
     pelican: Pelican | None = None,
+    customization: Customization = NO_CUSTOMIZATION,
 ) -> Plan:
     """Return the plan of an image. Without `boots` it is for a container, without service manager.
 
@@ -93,7 +95,7 @@ def plan(
         selected |= default_ospool_roles(base.family, found, boots=boots)
     program = _udocker_files() if "udocker" in selected else ()
     own = tuple(files_below(worker / "ospool")) if "ospool" in selected else ()
-    context = Context(base.family, files, client, found, program, own, pelican, boots)
+    context = Context(base.family, files, client, found, program, own, pelican, boots, customization)
     steps: list[PlannedStep] = []
     before = base.id
     for role, make in roles(kind, selected, boots=boots):

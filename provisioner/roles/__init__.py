@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 from provisioner.packages.repositories import Repository
+from provisioner.roles.customization import NO_CUSTOMIZATION, Customization
 from provisioner.steps import File, Manager
 
 # Distributions for which roles need different steps; EL by major release.
@@ -44,6 +45,7 @@ class Context:
     ospool: tuple[File, ...] = ()  # of worker/ospool
     pelican: Pelican | None = None
     boots: bool = True  # False: the image is a container
+    customization: Customization = NO_CUSTOMIZATION
 
     @property
     def manager(self) -> Manager:
