@@ -31,7 +31,7 @@ _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
 _SECONDS: Mapping[str, int] = {
     "test_bake.py": 40,
     "test_baked_roles.py": 65,
-    "test_baked_site.py": 60,
+    "test_baked_site.py": 130,
     "test_cache_in_use.py": 90,
     "test_completion.py": 15,
     "test_ends_of_commands.py": 20,
@@ -47,6 +47,7 @@ _SECONDS: Mapping[str, int] = {
     "test_download.py": 25,
     "test_fetch_key.py": 3,
     "test_image_diff.py": 65,
+    "test_kernel_arguments.py": 20,
     "test_kill.py": 190,
     "test_metadata_guard.py": 50,
     "test_ospool_jobs.py": 350,
@@ -283,6 +284,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_baked_roles.py",
     ),
     "provisioner/roles/site/": (
+        "test_kernel_arguments.py",
         "test_baked_site.py",
         "test_seal_script.py",
         "test_bake.py",

@@ -92,10 +92,8 @@ def test_in_a_container_there_are_no_units_and_no_homes_at_boot() -> None:
 def test_a_flat_repository_of_apt_has_no_components() -> None:
     flat = Repository("x", "site", "", "", "http://x.example/", (Key("x"),), "./")
     assert "Components" not in apt_entry(flat)
-    suite = replace(flat, suite="stable", components="main contrib")
-    assert "Suites: stable\nComponents: main contrib\nSigned-By: /etc/apt/keyrings/x.asc\n" in apt_entry(
-        suite
-    )
+    entry = apt_entry(replace(flat, suite="stable", components="main contrib"))
+    assert "Suites: stable\nComponents: main contrib\nSigned-By: /etc/apt/keyrings/x.asc\n" in entry
 
 
 def test_a_bundle_of_certificates_becomes_one_file_each() -> None:
