@@ -61,6 +61,7 @@ _SECONDS: Mapping[str, int] = {
     "test_quick_commands.py": 3,
     "test_run.py": 3,
     "test_seal_script.py": 1,
+    "test_site_on_el.py": 110,
     "test_start_matching.py": 25,
     "test_status_live.py": 20,
     "test_userdata_check.py": 25,
@@ -286,6 +287,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "provisioner/roles/site/": (
         "test_kernel_arguments.py",
         "test_baked_site.py",
+        "test_site_on_el.py",
         "test_seal_script.py",
         "test_bake.py",
     ),
