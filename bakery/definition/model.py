@@ -53,7 +53,7 @@ Unit = Annotated[
     ),
 ]
 KernelArgument = Annotated[
-    str, _meta("", "one kernel argument without blanks or quotes", r"[A-Za-z0-9_.,:;=/@+~%!*\[\]-]+")
+    str, _meta("", "one kernel argument without blanks or quotes", r"[A-Za-z0-9][A-Za-z0-9_.,:=/+@%-]*")
 ]
 CvmfsName = Annotated[
     str,
@@ -74,7 +74,7 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_
     """A table of the file: unknown keys are errors."""
 
 
-class LocalBase(Table):
+class LocalBase(Table, frozen=True, kw_only=True):
     """A disk image of your own that is used as the base."""
 
     path: Annotated[str, _meta("The disk image.", "the path of a file", r"[^\x00-\x1f]+")]
@@ -85,15 +85,15 @@ class LocalBase(Table):
     login: Annotated[str, _meta("The user who can log in over ssh.", "the name of a user", _USER)] = ""
 
 
-class Nvidia(Table):
+class Nvidia(Table, frozen=True, kw_only=True):
     """The NVIDIA driver."""
 
 
-class Apptainer(Table):
+class Apptainer(Table, frozen=True, kw_only=True):
     """Containers for jobs, without set-user-ID programs."""
 
 
-class Udocker(Table):
+class Udocker(Table, frozen=True, kw_only=True):
     """Containers for jobs, without privileges."""
 
 
@@ -106,7 +106,7 @@ _QUOTA = Meta(
 )
 
 
-class Cvmfs(Table):
+class Cvmfs(Table, frozen=True, kw_only=True):
     """The CVMFS client."""
 
     repositories: Annotated[
@@ -116,7 +116,7 @@ class Cvmfs(Table):
     quota: Annotated[int, _QUOTA] = 4000
 
 
-class Ospool(Table):
+class Ospool(Table, frozen=True, kw_only=True):
     """What OSPool jobs require; includes apptainer and CVMFS where the base has them."""
 
     pelican: Annotated[
@@ -134,7 +134,7 @@ class Ospool(Table):
     cvmfs_quota: Annotated[int, _QUOTA] = 4000
 
 
-class Roles(Table):
+class Roles(Table, frozen=True, kw_only=True):
     """Optional roles. An empty table such as [roles.apptainer] adds a role without options."""
 
     nvidia: Annotated[Nvidia | UnsetType, _meta("NVIDIA driver.")] = UNSET
@@ -144,7 +144,7 @@ class Roles(Table):
     ospool: Annotated[Ospool | UnsetType, _meta("What OSPool jobs require.")] = UNSET
 
 
-class Repository(Table):
+class Repository(Table, frozen=True, kw_only=True):
     """A package repository that the image contains. It must have a key: packages are always verified."""
 
     id: Annotated[
@@ -162,6 +162,14 @@ class Repository(Table):
             r"[A-Za-z0-9./_~-]+",
         ),
     ] = ""
+    components: Annotated[
+        str,
+        _meta(
+            "Components of an APT repository; none with a suite that ends in /.",
+            "names with blanks between",
+            r"[A-Za-z0-9._/-]+(?: [A-Za-z0-9._/-]+)*",
+        ),
+    ] = "main"
     key: Annotated[
         str,
         _meta("Armored public key that signs the repository.", "the path of a file", r"[^\x00-\x1f]+"),
@@ -187,7 +195,7 @@ class Repository(Table):
     ] = ""
 
 
-class SiteFile(Table):
+class SiteFile(Table, frozen=True, kw_only=True):
     """A file of the image. Exactly one of text and source is required."""
 
     path: Annotated[str, _meta("Absolute path in the image.", "an absolute path", _ABSOLUTE)]
@@ -214,7 +222,7 @@ class SiteFile(Table):
     ] = "root:root"
 
 
-class User(Table):
+class User(Table, frozen=True, kw_only=True):
     """A user account without a password."""
 
     name: Annotated[
@@ -256,7 +264,7 @@ class User(Table):
 _UNITS = 'a list of units such as ["chrony.service"]'
 
 
-class Services(Table):
+class Services(Table, frozen=True, kw_only=True):
     """States of systemd units at the next boot. `.service` may be omitted."""
 
     enable: Annotated[tuple[Unit, ...], _meta("Units that are started at boot.", _UNITS)] = ()
@@ -264,7 +272,7 @@ class Services(Table):
     mask: Annotated[tuple[Unit, ...], _meta("Units that cannot be started.", _UNITS)] = ()
 
 
-class Command(Table):
+class Command(Table, frozen=True, kw_only=True):
     """A command that is run as root during the bake. Exactly one of argv, script and text is required.
 
     It must be safe to run twice: an interrupted bake may run it again.
@@ -288,7 +296,7 @@ class Command(Table):
     ] = "final"
 
 
-class Matrix(Table):
+class Matrix(Table, frozen=True, kw_only=True):
     """One image for each combination of these values. Their names get the values as suffixes."""
 
     base: Annotated[tuple[str, ...], _meta("Values of base.", 'a list such as ["debian13"]')] = ()
@@ -297,7 +305,7 @@ class Matrix(Table):
     format: Annotated[tuple[formats.Name, ...], _meta("Values of format.", 'a list such as ["qcow2"]')] = ()
 
 
-class Image(Table):
+class Image(Table, frozen=True, kw_only=True):
     """The keys of an image."""
 
     name: Annotated[
@@ -381,7 +389,8 @@ class Image(Table):
         Services, _meta("States of systemd units.", "a table with enable, disable, mask")
     ] = Services()
     sysctl: Annotated[
-        dict[str, Any], _meta("Kernel parameters, see sysctl.d(5).", "a table of parameters and values")
+        dict[str, str | int | dict[str, Any]],
+        _meta("Kernel parameters, see sysctl.d(5).", "a table of parameters and values"),
     ] = {}
     kernel_arguments: Annotated[
         tuple[KernelArgument, ...],
@@ -400,7 +409,7 @@ class Image(Table):
     matrix: Annotated[Matrix, _meta("Several images from one table.", "a table of lists")] = Matrix()
 
 
-class Definition(Image):
+class Definition(Image, frozen=True, kw_only=True):
     """A definition file. Its keys apply to all images of the file; without [[image]] it is one image."""
 
     image: Annotated[tuple[Image, ...], _meta("Images that share the keys above.", "[[image]] tables")] = ()
