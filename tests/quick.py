@@ -31,6 +31,7 @@ _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
 _SECONDS: Mapping[str, int] = {
     "test_bake.py": 40,
     "test_baked_roles.py": 65,
+    "test_baked_site.py": 60,
     "test_cache_in_use.py": 90,
     "test_completion.py": 15,
     "test_ends_of_commands.py": 20,
@@ -281,6 +282,13 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_bake.py",
         "test_baked_roles.py",
     ),
+    "provisioner/roles/site/": (
+        "test_baked_site.py",
+        "test_seal_script.py",
+        "test_bake.py",
+    ),
+    "provisioner/disk/growth.py": ("test_disk.py", "test_baked_site.py"),
+    "bakery/image/customization_checks.py": ("test_baked_site.py",),
     "provisioner/roles/seal.py": (
         "test_seal_script.py",
         "test_bake.py",

@@ -190,6 +190,7 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
     Returns the path of the variables file. Raises BadInput, and the errors of obtaining a base.
     """
     from bakery.engines.packer import build_files
+    from bakery.engines.packer import engine as packer
 
     this = plan_bake(options, store, monitor)
     try:
@@ -201,7 +202,8 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
     disk = store.base(this.plan.base_id)
     with work_folder(store) as work, _base(this, work):
         accelerator = probe.choose(options.accelerator, disk, work, monitor)
-        with checkpoints.nearest(this.plan, store, monitor) as (done, start):
+        with checkpoints.nearest(this.plan, store, monitor) as (done, found):
+            start = found if done else packer.enlarged(found, this.plan, folder.resolve(), monitor)
             from_there, repositories = build_files.Start(start, done), _repositories(this)
             files = build_files.write(folder.resolve(), this.plan, from_there, repositories, accelerator)
     return files.variables

@@ -112,6 +112,8 @@ def apply_plan(
     recorded = applied_steps.parse(machine.text_of(applied_steps.PATH)) if not options.from_scratch else ()
     before = applied_steps.done(steps, recorded)
     _report_start(monitor, steps, before, left_out)
+    if plan.root_size:
+        note(monitor, "The root file system is not enlarged: that is for images only.")
     if before < len(steps):
         with _services_not_started(plan, machine):
             _apply_remaining(steps, before, machine)

@@ -20,6 +20,7 @@ from bakery.store.locks import exclusive_lock
 from bakery.store.store import Store
 from provisioner import plan as plans
 from provisioner.checkpoints import Policy
+from provisioner.disk import growth
 from provisioner.events import Monitor, note, phase
 from provisioner.plan import Plan
 
@@ -101,6 +102,9 @@ def _copy_nearest(this: _Bake) -> int:
     with checkpoints.nearest(this.plan, this.store, this.monitor) as (done, start):
         with phase(this.monitor, "copy the base" if not done else "copy the checkpoint"):
             qemu_img.to_raw(start, this.disk)
+        if not done and this.plan.root_size:
+            # Its file system follows where it is mounted (provisioner/__main__.py).
+            growth.enlarge_partition(this.disk, this.plan.root_size)
         return done
 
 

@@ -28,6 +28,7 @@ from bakery.runtime import qemu_img
 from bakery.store.store import Store
 from provisioner import errors
 from provisioner.checkpoints import Policy
+from provisioner.disk import growth
 from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
 from provisioner.events import Event, Monitor, keep_log, line, phase, warn
 from provisioner.plan import Plan
@@ -58,11 +59,28 @@ def bake(
     """
     run.require(*packer_program.TOOLS)
     packer_program.find()
-    with checkpoints.nearest(plan, store, monitor) as (done, start):
+    with checkpoints.nearest(plan, store, monitor) as (done, found):
+        start = Start(enlarged(found, plan, work, monitor) if not done else found, done)
         folder = work / build_files.FOLDER
-        files = build_files.write(folder, plan, Start(start, done), repositories, accelerator, keep)
+        files = build_files.write(folder, plan, start, repositories, accelerator, keep)
         build(files, _CheckpointWriter(plan, store, work, monitor))
         return _copy_disk(files, work, monitor)
+
+
+def enlarged(base: Path, plan: Plan, folder: Path, monitor: Monitor) -> Path:
+    """The disk to start from: the base, or a copy of it in `folder` with the root size of the plan.
+
+    The machine enlarges the file system (bakery/engines/packer/guest.py). Raises BadInput.
+    """
+    if not plan.root_size:
+        return base
+    raw, disk = folder / "enlarged.raw", folder / "enlarged.qcow2"
+    with phase(monitor, "copy the base and enlarge its disk"):
+        qemu_img.to_raw(base, raw)
+        growth.enlarge_partition(raw, plan.root_size)
+        qemu_img.to_qcow2(raw, disk)
+        raw.unlink()
+    return disk
 
 
 def _copy_disk(files: Files, work: Path, monitor: Monitor) -> Path:

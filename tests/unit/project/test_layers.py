@@ -31,7 +31,7 @@ BAKERY: Mapping[str, set[str]] = {
     "output": {"runtime"},
     "userdata": {"runtime"},
     "store": {"runtime"},
-    "image": {"runtime"},
+    "image": {"runtime", "userdata"},
     "runtime": set(),
 }  # fmt: skip
 PROVISIONER: Mapping[str, set[str]] = {
@@ -44,6 +44,7 @@ PROVISIONER: Mapping[str, set[str]] = {
         "disk",
         "packages",
         "process",
+        "roles",
         "targets",
     },
     "remote": {"actions", "apply", "errors", "events", "plan", "roles", "steps", "targets"},
