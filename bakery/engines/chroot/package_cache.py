@@ -119,7 +119,7 @@ def _is_metadata(path: Path, folder: str) -> bool:
 
 
 def _replace_metadata(own: Path, shared: Path, folder: str) -> None:
-    """Make the metadata of the shared cache that of `own`: files of two bakes would not match each other."""
+    """Make the metadata of the shared cache that of `own`: files of two bakes need not match."""
     new = [path for path in files(own) if _is_metadata(path, folder)]
     for path in [path for path in files(shared) if _is_metadata(path, folder)]:
         (shared / path).unlink()
