@@ -7,7 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bakery.commands.command_line.parser import Parser, add_general, completed, whole_number
+from bakery.commands.command_line.parser import (
+    Parser,
+    add_general,
+    completed,
+    positive_number,
+    whole_number,
+)
 from bakery.commands.command_line.settings import NO_SETTINGS, Settings, checked
 
 if TYPE_CHECKING:
@@ -204,6 +210,13 @@ def _add_work(made: Parser) -> None:
         default="auto",
         choices=["auto", "all", "none"],
         help="roles after which the disk is saved; auto: where it saves time (default: %(default)s)",
+    )
+    group.add_argument(
+        "--jobs",
+        type=positive_number,
+        default=1,
+        metavar="N",
+        help="bake up to N images at once, if there are several (default: %(default)s)",
     )
     group.add_argument("--keep-failed", action="store_true", help="keep the disk of a failed bake")
     group.add_argument("--rebuild-base", action="store_true", help="rebuild the base and the image")

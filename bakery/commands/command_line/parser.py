@@ -155,6 +155,14 @@ def whole_number(text: str) -> int:
     return found
 
 
+def positive_number(text: str) -> int:
+    """The value of an option: a whole number from 1."""
+    found = whole_number(text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} must be at least 1")
+    return found
+
+
 def flags_of(parser: argparse.ArgumentParser) -> Iterator[str]:
     """The long options of a parser and of its subcommands."""
     for action in parser._actions:
