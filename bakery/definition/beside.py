@@ -29,7 +29,7 @@ class Folder:
             with found.open("rb"):
                 return found
         except FileNotFoundError:
-            raise Wrong(place, f"{name(place)}: there is no file {found}.", _similar(found)) from None
+            raise Wrong(place, f"{name(place)}: there is no file {found}.", similar(found)) from None
         except IsADirectoryError:
             raise Wrong(place, f"{name(place)}: {found} is a folder.", "Give the path of a file.") from None
         except OSError as error:
@@ -59,7 +59,8 @@ class Folder:
             raise Wrong(place, message, "Give that path instead.")
 
 
-def _similar(path: Path) -> str:
+def similar(path: Path) -> str:
+    """A hint for the path of a file that does not exist."""
     try:
         names = [one.name for one in path.parent.iterdir()]
     except OSError:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from bakery.bake.options import Options
 from bakery.output.formats import FORMATS
@@ -19,7 +18,7 @@ Value = str | int | bool | Sequence[str]
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def text(options: Options, key_files: Mapping[str, Path]) -> str:
+def text(options: Options, key_files: Mapping[str, str]) -> str:
     """The definition; paths are relative to the folder of the caller.
 
     `key_files` are the files of `options.replaced.keys`, by repository.
@@ -47,16 +46,16 @@ def _top(options: Options) -> Iterator[tuple[str, Value]]:
         yield "keep-repository-urls", True
 
 
-def _tables(options: Options, key_files: Mapping[str, Path]) -> Iterator[tuple[str, dict[str, Value]]]:
+def _tables(options: Options, key_files: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Value]]]:
     local = options.base_image
     if local:
-        rows = {"path": str(local.path), "family": local.family}
+        rows: dict[str, Value] = {"path": str(local.path), "family": local.family}
         more = {"sha256": local.sha256, "login": local.login}
         yield "base", rows | {key: value for key, value in more.items() if value}
     if options.replaced.urls:
         yield "repository-urls", dict(options.replaced.urls)
     if options.replaced.keys:
-        yield "repository-keys", {name: str(key_files[name]) for name in options.replaced.keys}
+        yield "repository-keys", {name: key_files[name] for name in options.replaced.keys}
     for role in options.optional:
         yield f"roles.{role}", dict(_role(role, options))
 

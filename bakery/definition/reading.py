@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from bakery.bake.options import Options
-from bakery.definition import image_options, layers, model, texts
+from bakery.definition import beside, image_options, layers, model, texts
 from bakery.definition.beside import Folder
 from bakery.definition.layers import Layered
 from bakery.definition.problems import Source, Wrong, at
@@ -62,6 +62,8 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
         text = data.decode()
+    except FileNotFoundError:
+        raise BadInput(f"There is no file {path}.", beside.similar(path)) from None
     except IsADirectoryError:
         raise BadInput(f"{path} is a folder.", "Give the path of a definition file.") from None
     except OSError as error:

@@ -30,7 +30,7 @@ def worker(values: Mapping[str, str | int | bool], kind: str) -> Pairs:
         place = ("worker-defaults", setting)
         if setting not in known:
             settings = [key.setting for key in known.values() if key.setting not in _SECRET]
-            raise unknown(place, f"{name(place)}: a {kind} worker has no such key.", settings)
+            raise unknown(place, f"{name(place)}: a worker of the kind {kind} has no such key.", settings)
         key, text = known[setting], _yes_or_no(value)
         if key.setting in _SECRET:
             hint = "Pass the token to the worker in its user-data."

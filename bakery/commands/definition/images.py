@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from bakery.commands import bake_options
 from bakery.commands.bake_options import ROLES
 from bakery.commands.command_line.settings import Settings
 from provisioner import did_you_mean
-from provisioner.errors import BadInput, BakeryError
+from provisioner.errors import BadInput
 
 if TYPE_CHECKING:
     from bakery.bake.options import Options
@@ -102,14 +101,3 @@ def _on_host(
     if found.verify:
         wanted = replace(wanted, level=found.verify)
     return bake_options.on_build_host(wanted, found, settings)
-
-
-@contextmanager
-def naming(label: str) -> Iterator[None]:
-    """Name the image in an error; "" for the only one, made from options."""
-    try:
-        yield
-    except BakeryError as error:
-        if label and not error.where:
-            error.where = f"the image {label}"
-        raise
