@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from bakery.bake.options import Options
 from bakery.bake.planned import Baked
-from bakery.commands import bake, main, remote, userdata, verify
+from bakery.commands import bake, bake_options, main, remote, userdata, verify
 from bakery.commands.command_line import entry, manual, program
 from bakery.commands.command_line.parser import Parser, number, whole_number
 from bakery.userdata.lint import names as lint_names
@@ -258,7 +259,7 @@ def suggested(err: str) -> list[str]:
 )
 def test_after_a_bake(argv: list[str], levels: list[str], expected: list[str], capsys: Captured) -> None:
     baked = Baked(Path("/x/my image.qcow2"), {"proof": {level: {} for level in levels}}, from_store=True)
-    bake._suggest(bake.parser().parse_args(argv), baked)
+    bake._suggest(bake_options.options(bake.parser().parse_args(argv)), baked)
     assert suggested(capsys.readouterr().err) == expected
     if expected[1] == "verify":
         assert verify.parser("worker-bakery verify").parse_args(expected[2:]).level == "pool"
@@ -269,7 +270,7 @@ def test_after_a_bake(argv: list[str], levels: list[str], expected: list[str], c
 )
 def test_after_a_bake_of_a_container_image(path: str, expected: str, capsys: Captured) -> None:
     baked = Baked(Path(path), {"proof": {"offline": {}}}, from_store=True)
-    bake._suggest(bake.parser().parse_args(["--format", "oci"]), baked)
+    bake._suggest(Options(format="oci"), baked)
     assert suggested(capsys.readouterr().err) == expected.split()
 
 

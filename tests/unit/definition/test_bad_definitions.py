@@ -136,7 +136,8 @@ MISTAKES = {
         f"{'0' * 40}. Verify the key with its owner."
     ),
     f'{REPOSITORY}key = "site.asc"\nfingerprint = "1234"\n': (
-        "site.toml:6: repositories[0].fingerprint must be 40 or 64 hexadecimal digits, in groups if you like."
+        "site.toml:6: repositories[0].fingerprint must be 40 or 64 hexadecimal digits, "
+        "in groups if you like."
     ),
     f'{REPOSITORY}key = "motd"\n': (
         "site.toml:5: repositories[0].key: motd is not an armored public key. Use gpg --armor --export."
@@ -216,7 +217,8 @@ MISTAKES = {
     ),
     # Settings
     "[worker-defaults]\nIdleTimout = 600\n": (
-        "site.toml:2: worker-defaults.IdleTimout: a worker of the kind osg has no such key. Did you mean IdleTimeout?"
+        "site.toml:2: worker-defaults.IdleTimout: a worker of the kind osg has no such key. "
+        "Did you mean IdleTimeout?"
     ),
     '[worker-defaults]\nIdleTimeout = "soon"\n': (
         "site.toml:2: worker-defaults.IdleTimeout: IdleTimeout is not a whole number of seconds between 0 "
@@ -276,7 +278,8 @@ MISTAKES = {
     'output = "a\\u0007"\n': "site.toml:1: output must not contain control characters.",
     # Users, commands, certificates, tests
     '[[users]]\nname = "Alice"\n': (
-        "site.toml:2: users[0].name must be lower-case letters, digits, _ and -, beginning with a letter or _."
+        "site.toml:2: users[0].name must be lower-case letters, digits, _ and -, "
+        "beginning with a letter or _."
     ),
     '[[users]]\nname = "root"\n': (
         "site.toml:2: users[0].name: root exists in every image. Choose another name."
@@ -296,12 +299,16 @@ MISTAKES = {
         'site.toml:3: commands[0].argv must be a list such as ["update-ca-trust"], not a string. '
         'Write argv = ["a b"].'
     ),
-    f'{COMMAND}argv = ["a\\u0000"]\n': "site.toml:3: commands[0].argv[0] must not contain control characters.",
+    f'{COMMAND}argv = ["a\\u0000"]\n': (
+        "site.toml:3: commands[0].argv[0] must not contain control characters."
+    ),
     f'{COMMAND}text = "echo"\n': (
         "site.toml:3: commands[0].text: the first line of a script must name its interpreter. "
         "Begin it with #!/bin/sh."
     ),
-    f'{COMMAND}argv = ["a"]\nphase = "last"\n': "site.toml:4: commands[0].phase must be base, final or packages.",
+    f'{COMMAND}argv = ["a"]\nphase = "last"\n': (
+        "site.toml:4: commands[0].phase must be base, final or packages."
+    ),
     'ca-certificates = ["motd"]\n': (
         "site.toml:1: ca-certificates[0]: motd is not a certificate in PEM format. "
         "Convert a DER file with openssl x509 -inform DER -in FILE -out FILE.pem."
@@ -367,8 +374,8 @@ MISTAKES = {
         "Pass the token to the worker in its user-data instead."
     ),
     f'{COMMAND}script = "token"\n': (
-        "site.toml:3: commands[0].script: FOLDER/token contains a token, and images must not contain secrets. "
-        "Pass the token to the worker in its user-data instead."
+        "site.toml:3: commands[0].script: FOLDER/token contains a token, and images must not contain "
+        "secrets. Pass the token to the worker in its user-data instead."
     ),
     f'{FILE}text = "{TEMPLATE}"\ntemplate = true\n[variables]\ne = "ey"\n': (
         "site.toml:3: files[0].text contains a token, and images must not contain secrets. "
