@@ -63,11 +63,14 @@ def _options() -> argparse.Namespace:
 def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     planned = plan.from_json(json.load(sys.stdin))
     root = Path(tempfile.mkdtemp(prefix="root-", dir=options.disk.parent))
+    grows = bool(planned.root_size) and not options.first
+    if grows:
+        with phase(monitor, "enlarge the root file system"):
+            growth.grow_unmounted(options.disk)
     actions = [each for step in planned.steps[options.first : options.last] for each in step.actions]
     mounted = mount_root(options.disk, root, boot_loader=edits_boot_loader(actions))
-    if planned.root_size and not options.first:
-        with phase(monitor, "enlarge the root file system"):
-            growth.grow_file_system(options.disk, root)
+    if grows:
+        growth.grow_mounted(options.disk, root)
     texts = options.sources.read_text(), options.preferences.read_text()
     urls = dict(entry.split("=", 1) for entry in options.repository_url)
     repository_files.check(urls, planned, definitions(root))

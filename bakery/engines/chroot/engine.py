@@ -96,7 +96,7 @@ def _copy_nearest(this: _Bake) -> int:
             qemu_img.to_raw(start, this.disk)
         if not done and this.plan.root_size:
             # Its file system follows where it is mounted (provisioner/__main__.py).
-            growth.enlarge_partition(this.disk, this.plan.root_size)
+            growth.enlarge(this.disk, this.plan.root_size)
         return done
 
 

@@ -77,7 +77,7 @@ def enlarged(base: Path, plan: Plan, folder: Path, monitor: Monitor) -> Path:
     raw, disk = folder / "enlarged.raw", folder / "enlarged.qcow2"
     with phase(monitor, "copy the base and enlarge its disk"):
         qemu_img.to_raw(base, raw)
-        growth.enlarge_partition(raw, plan.root_size)
+        growth.enlarge(raw, plan.root_size)
         qemu_img.to_qcow2(raw, disk)
         raw.unlink()
     return disk

@@ -106,5 +106,6 @@ def steps(context: Context) -> Iterator[Step]:
 
 
 def edits_boot_loader(actions: Iterable[Action]) -> bool:
-    """Whether one of these actions edits a configuration that may be on the EFI system partition."""
-    return any(isinstance(action, Run) and action.argv[2:3] == (EDIT_GRUB,) for action in actions)
+    """Whether one of these actions sets kernel arguments."""
+    scripts = {action.argv[2] for action in actions if isinstance(action, Run) and len(action.argv) > 2}
+    return not scripts.isdisjoint({EDIT_GRUB, EDIT_ENTRIES})
