@@ -10,10 +10,11 @@ from collections.abc import Mapping
 
 from msgspec import UNSET
 
-from bakery.definition import model, openpgp, texts
+from bakery.definition import model, texts
 from bakery.definition.beside import Folder
 from bakery.definition.positions import Path
 from bakery.definition.problems import Wrong, name
+from bakery.image import openpgp
 from provisioner import did_you_mean
 from provisioner.packages.repositories import Key
 from provisioner.process.scrub import scrub

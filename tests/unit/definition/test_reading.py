@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from bakery.bake.options import LocalBase, Options, check, make_plan
-from bakery.definition import model, openpgp, reading
+from bakery.definition import model, reading
+from bakery.image import openpgp
 from bakery.runtime import data
 from provisioner.roles import CvmfsClient
 from provisioner.roles.customization import Customization, SiteCommand, SiteFile, User
