@@ -32,6 +32,7 @@ _SECONDS: Mapping[str, int] = {
     "test_bake.py": 40,
     "test_baked_roles.py": 65,
     "test_baked_site.py": 60,
+    "test_baked_definition.py": 150,
     "test_cache_in_use.py": 90,
     "test_completion.py": 15,
     "test_ends_of_commands.py": 20,
@@ -199,6 +200,15 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_prominence_values.py",
         "test_userdata_property.py",
     ),
+    "bakery/definition/": (
+        "test_quick_commands.py",
+        "test_baked_definition.py",
+    ),
+    "bakery/commands/definition/": (
+        "test_quick_commands.py",
+        "test_baked_definition.py",
+    ),
+    "examples/": ("test_baked_definition.py",),
     "bakery/commands/": (
         "test_quick_commands.py",
         "test_ends_of_commands.py",

@@ -16,6 +16,7 @@ from provisioner.errors import BadInput
 
 if TYPE_CHECKING:
     from bakery.bake.options import Options
+    from bakery.image.repositories import Replaced
 
 Item = tuple[str, "Options"]
 
@@ -35,7 +36,6 @@ KEYS: Mapping[str, str] = {
     "--cvmfs-repositories": "roles.cvmfs.repositories",
     "--cvmfs-proxy": "roles.cvmfs.proxy",
     "--cvmfs-quota": "roles.cvmfs.quota",
-    "--repository-url": "repository-urls",
     "--repository-key": "repository-keys",
     "--keep-repository-urls": "keep-repository-urls",
 }
@@ -100,4 +100,17 @@ def _on_host(
             wanted = replace(wanted, output=reading.in_folder(wanted, label))
     if found.verify:
         wanted = replace(wanted, level=found.verify)
+    if found.repository_urls:
+        wanted = replace(wanted, replaced=_with_mirrors(wanted.replaced, found.repository_urls))
     return bake_options.on_build_host(wanted, found, settings)
+
+
+def _with_mirrors(replaced: Replaced, given: Sequence[str]) -> Replaced:
+    """With the mirrors of this build host, which the image does not contain. Raises BadInput."""
+    from bakery.image import repositories
+
+    if replaced.keep:
+        message = "--repository-url cannot be used with keep-repository-urls."
+        raise BadInput(message, "Set repository-urls in the definition file.")
+    mirrors = repositories.parse_options(given, (), keep=False).urls
+    return replace(replaced, urls={**replaced.urls, **mirrors})

@@ -13,6 +13,7 @@ from bakery.commands import bake, bake_options
 from bakery.commands.command_line.settings import NO_SETTINGS
 from bakery.commands.definition import images
 from bakery.definition import schema
+from bakery.image.repositories import Replaced
 from bakery.store.store import Store, commit
 
 Captured = pytest.CaptureFixture[str]
@@ -49,6 +50,19 @@ def test_options_of_the_build_host_apply_on_top() -> None:
     assert found == {"one": wanted}
 
 
+def test_mirrors_of_the_build_host(folder: Path, capsys: Captured) -> None:
+    (folder / "m.toml").write_text(
+        'base = "rocky9"\n[repository-urls]\nepel = "http://a.example"\nhtcondor = "http://b.example"\n'
+    )
+    found = options("m.toml", "--repository-url", "epel=http://c.example")["m"].replaced
+    assert found == Replaced({"epel": "http://c.example", "htcondor": "http://b.example"})
+    (folder / "k.toml").write_text(f"keep-repository-urls = true\n{(folder / 'm.toml').read_text()}")
+    assert error(capsys, "k.toml", "--repository-url", "epel=http://c.example") == (
+        "--repository-url cannot be used with keep-repository-urls. "
+        "Set repository-urls in the definition file."
+    )
+
+
 def test_images_of_several_files() -> None:
     assert list(options("one.toml", "matrix.toml", "two.toml")) == [
         "one",
@@ -75,7 +89,7 @@ def test_every_option_is_of_the_image_or_of_the_build_host() -> None:
     host = {
         *("--output", "--verify", "--mirror", "--dry-run", "--explain", "--base-url", "--offline"),
         *("--forbid-eol", "--engine", "--accel", "--checkpoints", "--jobs", "--keep-failed"),
-        *("--rebuild-base", "--packer-files", "--print-definition", "--print-schema"),
+        *("--rebuild-base", "--repository-url", "--packer-files", "--print-definition", "--print-schema"),
         *("--list-bases", "--list-roles", "--json", "--verbose", "--quiet", "--version", "--help"),
     }
     known = {flag for action in bake.parser()._actions for flag in action.option_strings if flag[1] == "-"}
