@@ -31,7 +31,7 @@ def _meta(description: str, form: str = "", pattern: str = "", examples: Sequenc
 
 # --- texts with a format -----------------------------------------------------------------------
 
-# os-release(5), IMAGE_ID: lower-case letters, digits, and . _ -
+# As IMAGE_ID of os-release(5): lower-case letters, digits, and . _ -
 _WORD = r"[a-z0-9][a-z0-9._-]{0,62}"
 _WORD_FORM = "lower-case letters, digits and . _ -, at most 63"
 _ABSOLUTE = r"/(?:[^/\x00-\x1f]+/)*[^/\x00-\x1f]+"
@@ -310,9 +310,13 @@ class Image(Table, frozen=True, kw_only=True):
 
     name: Annotated[
         str,
-        _meta("Name of the image: IMAGE_ID in os-release(5), and its name in results.", _WORD_FORM, _WORD),
+        _meta(
+            "Name of the image in results and in its own records; the name of the file by default.",
+            _WORD_FORM,
+            _WORD,
+        ),
     ] = ""
-    version: Annotated[str, _meta("IMAGE_VERSION in os-release(5).", _WORD_FORM, _WORD)] = ""
+    version: Annotated[str, _meta("Version of the image, for its records.", _WORD_FORM, _WORD)] = ""
     base: Annotated[
         str | LocalBase,
         _meta(

@@ -16,6 +16,7 @@ import pytest
 from bakery.runtime import qemu_img
 from bakery.runtime.mirror import find as find_mirror
 from bakery.store.store import Store
+from provisioner.roles.site import settings
 from tests.conftest import BIN, Ended, command, mounted
 from tests.integration import repository
 from tests.integration.bake.test_baked_site import site_store
@@ -99,8 +100,8 @@ def test_the_image_has_what_the_definition_says(root: Path) -> None:
     assert (root / "etc/site-monitor.version").read_text() == "site-monitor 1\n"
     assert (root / "etc/site-base").read_text() == (root / "etc/debian_version").read_text()
     assert "\ntmux" in (root / "usr/share/site-packages").read_text()
-    os_release = (root / "etc/os-release").read_text()
-    assert "IMAGE_ID=site-worker" in os_release.replace('"', "")
+    recorded = json.loads((root / settings.DEFINITION.lstrip("/")).read_text())
+    assert (recorded["name"], recorded["version"]) == ("site-worker", "2026.11")
     defaults = (root / "etc/worker-defaults.conf").read_text()
     assert "CentralManager = cm.site.example.edu" in defaults
     assert "IdleTimeout = 600" in defaults
