@@ -64,7 +64,7 @@ def _add_definitions(made: Parser) -> None:
         metavar="FILE.toml",
         help="definition files, which replace the options about the image",
     )
-    completed(files, "file")
+    completed(files, "toml")
 
 
 def _add_main(made: Parser) -> None:

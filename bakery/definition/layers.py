@@ -40,6 +40,8 @@ def images(document: Mapping[str, Any]) -> Iterator[Layered]:
     if tables is None:
         yield from _combinations(Layered(shared))
         return
+    if not tables:
+        raise Wrong(("image",), "image is empty.", "Write [[image]] tables, or remove it.")
     if "name" in shared:
         raise Wrong(("name",), "name applies to one image.", "Set it in each [[image]] table.")
     for number, table in enumerate(tables):

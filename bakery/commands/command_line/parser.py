@@ -125,7 +125,8 @@ def add_help(group: argparse._ActionsContainer, prog: str) -> None:
 def completed(action: argparse.Action, values: str) -> argparse.Action:
     """Say what a shell completes for this option or argument.
 
-    `values` is "file", "directory", "bases", "clouds", "families", "pools", or words with | between them.
+    `values` is "file", "directory", "toml" (files of that suffix), "bases", "clouds", "families", "pools",
+    or words with | between them.
     An option with `choices` needs no such mark. command_line/completion.py reads the marks.
     """
     # As shtab's own `complete`, an attribute that argparse does not know; so parsers do not import shtab.

@@ -327,6 +327,7 @@ MISTAKES = {
     'name = "a"\n[[image]]\nname = "b"\n': (
         "site.toml:1: name applies to one image. Set it in each [[image]] table."
     ),
+    "image = []\n": "site.toml:1: image is empty. Write [[image]] tables, or remove it.",
     '[[image]]\nname = "a"\n[[image]]\nbase = "debian12"\n': (
         'site.toml:3: image[1] has no name. Write name = "NAME".'
     ),
