@@ -2,9 +2,9 @@
 
 Before the first step, the packages, users and enabled units are listed. Before a step writes a file, the
 existing file is saved, or that there is none. After the last step, the added packages and units are noted,
-because others may be installed later. `remove` restores the saved state, and removes accounts that steps
-of the role site have added; their homes and the effects of its commands stay. Upgrades are not undone: packages
-that were installed before stay at their new version, with the dependencies of that version.
+because others may be installed later. `remove` restores the saved state, and removes the accounts that
+steps of the role site have added; their homes and the effects of its commands stay. Upgrades are not
+undone: packages that were there before stay at their new version, with the dependencies of that version.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Apply a plan to a remote machine that already runs and may be in use.
 
 The steps for images only are skipped: the seal would remove the machine's host keys, homes and logs, and
-kernel arguments could not be removed again from a boot loader that others change. The machine uses its own package sources. While a plan is applied, policy-rc.d prevents package scripts from
-starting services; it is removed afterwards, and removes itself if this process was interrupted.
+kernel arguments could not be removed again from a boot loader that others change. The machine uses its own
+package sources. While a plan is applied, policy-rc.d prevents package scripts from starting services; it is
+removed afterwards, and removes itself if this process was interrupted.
 
 The machine records the applied steps, so an interrupted plan continues where it stopped, and applying it
 twice changes nothing. Failed commands are not retried. After a lost connection the step is repeated from

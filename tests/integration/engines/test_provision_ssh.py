@@ -555,6 +555,7 @@ def test_the_additions_of_a_site_are_removed_except_effects_of_its_commands(
 ) -> None:
     on, folder = fresh_site, tmp_path / "tools"
     key = tools(folder)
+    on.machine.run(["mkdir", "/srv/tools"])
     for path in (folder / name for name in ("InRelease", "Packages", "site-agent.deb")):
         on.machine.put(f"/srv/tools/{path.name}", path.read_bytes())
     before = listed(on)
