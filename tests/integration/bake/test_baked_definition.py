@@ -102,9 +102,12 @@ def test_the_image_has_what_the_definition_says(root: Path) -> None:
     assert "\ntmux" in (root / "usr/share/site-packages").read_text()
     recorded = json.loads((root / settings.DEFINITION.lstrip("/")).read_text())
     assert (recorded["name"], recorded["version"]) == ("site-worker", "2026.11")
-    defaults = (root / "etc/worker-defaults.conf").read_text()
-    assert "CentralManager = cm.site.example.edu" in defaults
-    assert "IdleTimeout = 600" in defaults
+    keys = json.loads((root / settings.KEYS.lstrip("/")).read_text())["keys"]
+    defaults = {key["key"]: key["default"] for key in keys}
+    assert (defaults["CentralManager"], defaults["IdleTimeout"]) == ("cm.site.example.edu", "600")
+    assert (
+        "WORKER_GUARDS = TARGET.RequestMemory < 64000" in (root / settings.CONDOR.lstrip("/")).read_text()
+    )
 
 
 def test_the_second_bake_finds_it(baked_example: Baked) -> None:
