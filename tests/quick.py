@@ -210,7 +210,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_quick_commands.py",
         "test_baked_definition.py",
     ),
-    "examples/": ("test_baked_definition.py",),
+    "examples/": ("test_quick_commands.py", "test_baked_definition.py"),
     "bakery/commands/": (
         "test_quick_commands.py",
         "test_ends_of_commands.py",
