@@ -13,7 +13,7 @@ from provisioner.packages.repositories import Repository
 from provisioner.roles.customization import Customization, SiteCommand, SiteFile, User
 
 State = Literal["enable", "disable", "mask"]
-_UNITS = {"G": 2**30, "M": 2**20, "T": 2**40}
+UNITS = {"G": 2**30, "M": 2**20, "T": 2**40}
 
 
 def customization(image: model.Image, label: str, folder: Folder) -> Customization:
@@ -38,7 +38,7 @@ def customization(image: model.Image, label: str, folder: Folder) -> Customizati
 
 def size(text: str) -> int:
     """A size in bytes: the units are powers of 1024, as those of qemu-img."""
-    return int(text[:-1]) * _UNITS[text[-1]] if text else 0
+    return int(text[:-1]) * UNITS[text[-1]] if text else 0
 
 
 def _repositories(found: Sequence[model.Repository], folder: Folder) -> Iterator[Repository]:

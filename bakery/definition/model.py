@@ -64,7 +64,7 @@ Url = Annotated[
     _meta(
         "",
         "a URL with http:// or https://, without a password, blanks or quotes",
-        r"https?://[A-Za-z0-9\[][^\s@'\"\\<>]*",
+        r"""https?://[A-Za-z0-9\[][^\s@'"\\<>]*""",
     ),
 ]
 Scalar = str | int | bool

@@ -1,7 +1,7 @@
 """Options of a bake as the text of a definition file; reading it returns equal options.
 
-The options of the build host and the customization are not written: the first belong to no definition, and
-the command line cannot give the second.
+The options of the build host are not written: they belong to no definition. bundle.py adds the
+customization, which the command line cannot give.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ Value = str | int | bool | Sequence[str]
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def text(options: Options, key_files: Mapping[str, str]) -> str:
+Rows = Mapping[str, Value]
+Titled = tuple[str, Rows]  # a table and its title; of an entry in an array of tables "[title]"
+
+
+def text(
+    options: Options, key_files: Mapping[str, str], top: Rows | None = None, tables: Sequence[Titled] = ()
+) -> str:
     """The definition; paths are relative to the folder of the caller.
 
-    `key_files` are the files of `options.replaced.keys`, by repository.
+    `key_files` are the files of `options.replaced.keys`, by repository. `top` and `tables` are added.
     """
-    tables = {"": dict(_top(options)), **dict(_tables(options, key_files))}
-    parts = ["".join(_lines(title, rows)) for title, rows in tables.items() if title or rows]
-    return "\n".join(parts)
+    rows = {**(top or {}), **dict(_top(options))}
+    everything = [("", rows), *_tables(options, key_files), *tables]
+    return "\n".join("".join(_lines(title, rows)) for title, rows in everything)
 
 
 def _top(options: Options) -> Iterator[tuple[str, Value]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import msgspec
 import pytest
+import regress
 
 from bakery.definition import model, schema
 from tests.unit.definition.test_bad_definitions import MISTAKES
@@ -47,6 +49,24 @@ def test_it_refuses_what_msgspec_refuses() -> None:
         else:
             assert validator.is_valid(document), text
     assert refused > 40
+
+
+def patterns(schema: object) -> Iterator[str]:
+    if isinstance(schema, dict):
+        yield from (value for key, value in schema.items() if key == "pattern" and isinstance(value, str))
+        yield from (found for value in schema.values() for found in patterns(value))
+    elif isinstance(schema, list):
+        yield from (found for value in schema for found in patterns(value))
+
+
+def test_patterns_are_valid_for_ecmascript() -> None:
+    """With the flag u, as validators compile them; it has fewer escapes than Python."""
+    found = set(patterns(SCHEMA))
+    assert len(found) > 15
+    for pattern in found:
+        regress.Regex(pattern, "u")
+    with pytest.raises(regress.RegressError):
+        regress.Regex(r"\"", "u")
 
 
 def test_every_key_has_a_description() -> None:
