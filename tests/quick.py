@@ -32,7 +32,7 @@ _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
 _SECONDS: Mapping[str, int] = {
     "test_bake.py": 40,
     "test_baked_roles.py": 65,
-    "test_baked_site.py": 130,
+    "test_baked_site.py": 210,
     "test_baked_definition.py": 180,
     "test_cache_in_use.py": 90,
     "test_completion.py": 15,
