@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def options(image: model.Image, keys: Mapping[str, Any], label: str, folder: Fol
         base_image=base.local,
         replaced=replaced,
         customization=added,
-        tests=tuple(_test(("tests", number), text, folder) for number, text in enumerate(image.tests)),
+        tests=_tests(image, folder),
     )
 
 
@@ -180,9 +181,15 @@ def _pelican(roles: model.Roles, folder: Folder) -> Path | None:
     return folder.find(("roles", "ospool", "pelican"), roles.ospool.pelican)
 
 
-def _test(place: Place, text: str, folder: Folder) -> Path:
-    if not text.endswith(".py"):
-        raise Wrong(
-            place, f"{name(place)}: {text} is not a Python file.", "Give the path of a testinfra file."
-        )
-    return folder.find(place, text)
+def _tests(image: model.Image, folder: Folder) -> tuple[Path, ...]:
+    """The testinfra files, and files that they need; all are copied to one folder."""
+    found = tuple(folder.find(("tests", number), text) for number, text in enumerate(image.tests))
+    names = [path.name for path in found]
+    for number, file in enumerate(names):
+        if file in names[:number]:
+            message = f"tests contains two files with the name {file}."
+            raise Wrong(("tests", number), message, "Rename one of them.")
+    if names and not any(re.fullmatch(r"test_.*\.py|.*_test\.py", file) for file in names):
+        message = "tests has no file that pytest collects."
+        raise Wrong(("tests",), message, "Rename one to test_NAME.py.")
+    return found

@@ -408,7 +408,10 @@ class Image(Table, frozen=True, kw_only=True):
     ] = ()
     tests: Annotated[
         tuple[File, ...],
-        _meta("Testinfra files that are run at each verification level.", "a list of paths"),
+        _meta(
+            "Testinfra files that are run at each verification level, and files they need.",
+            "a list of paths",
+        ),
     ] = ()
     matrix: Annotated[Matrix, _meta("Several images from one table.", "a table of lists")] = Matrix()
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from bakery.store.locks import exclusive_lock
+from bakery.store.locks import exclusive_lock, try_exclusive_lock
 from provisioner.events import Monitor, note, warn
 
 _PRIVATE = ("lock", "partial")  # names that are not taken from the shared cache, at the top of a folder
@@ -33,16 +33,13 @@ Taken = Mapping[Path, tuple[int, int, int]]
 def private(shared: Path, work: Path, monitor: Monitor) -> Iterator[Path]:
     """Yield a package cache with the content of `shared`, for this bake alone; then merge it back.
 
-    Files are also merged if the block fails: they are complete. If `work` is on another file system, or the
-    file system has no hard links, the shared cache itself is yielded, locked for the whole block.
+    Files are also merged if the block fails, for they are complete; but then this does not wait for the
+    lock. If `work` is on another file system, or the file system has no hard links, the shared cache itself
+    is yielded, locked for the whole block.
     """
     shared.mkdir(parents=True, exist_ok=True)
     own = work / "packages"
-
-    def on_wait() -> None:
-        note(monitor, f"Waiting for the package cache of {shared.name}: another bake uses it.")
-
-    with exclusive_lock(shared, on_wait):
+    with _locked(shared, monitor):
         os.utime(shared)  # for cache prune
         if not _can_link(shared, own):
             yield shared
@@ -50,12 +47,28 @@ def private(shared: Path, work: Path, monitor: Monitor) -> Iterator[Path]:
         taken = take(shared, own)
     try:
         yield own
-    finally:
-        try:
-            with exclusive_lock(shared, on_wait):
-                merge(own, shared, taken)
-        except OSError as error:
-            warn(monitor, f"Cannot keep the downloaded packages in {shared}: {error.strerror}.")
+    except BaseException:
+        lock = try_exclusive_lock(shared)
+        if lock is not None:
+            _merge_or_warn(own, shared, taken, monitor)
+            os.close(lock)
+        raise
+    shared.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
+    with _locked(shared, monitor):
+        _merge_or_warn(own, shared, taken, monitor)
+
+
+def _locked(shared: Path, monitor: Monitor) -> AbstractContextManager[None]:
+    waiting = f"Waiting for the package cache of {shared.name}, which another process uses."
+    return exclusive_lock(shared, lambda: note(monitor, waiting))
+
+
+def _merge_or_warn(own: Path, shared: Path, taken: Taken, monitor: Monitor) -> None:
+    """Merge; downloads that cannot be kept are no reason to fail."""
+    try:
+        merge(own, shared, taken)
+    except OSError as error:
+        warn(monitor, f"Cannot keep the downloaded packages in {shared}: {error.strerror}.")
 
 
 def _can_link(shared: Path, own: Path) -> bool:

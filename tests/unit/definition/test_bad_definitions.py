@@ -321,7 +321,11 @@ MISTAKES = {
         "site.toml:1: ca-certificates contains two files with the name ca. Rename one of them."
     ),
     'tests = ["motd"]\n': (
-        "site.toml:1: tests[0]: motd is not a Python file. Give the path of a testinfra file."
+        "site.toml:1: tests has no file that pytest collects. Rename one to test_NAME.py."
+    ),
+    'tests = [\n"gone.py"]\n': "site.toml:2: tests[0]: there is no file FOLDER/gone.py.",
+    'tests = [\n"ca.pem",\n"folder/../ca.pem"]\n': (
+        "site.toml:3: tests contains two files with the name ca.pem. Rename one of them."
     ),
     # Several images
     'name = "a"\n[[image]]\nname = "b"\n': (

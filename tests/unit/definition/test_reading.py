@@ -114,11 +114,11 @@ def test_values_of_a_customization(tmp_path: Path) -> None:
 def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "definitions"
     folder.mkdir()
-    for name in ("a", "t.py", "pelican", "disk"):
+    for name in ("a", "test_t.py", "pelican", "disk"):
         (folder / name).write_text(name)
     (tmp_path / "b").write_text("b")
     text = f"""
-        tests = ["t.py"]
+        tests = ["test_t.py"]
         output = "w.qcow2"
         [base]
         path = "disk"
@@ -137,7 +137,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     """
     monkeypatch.chdir(tmp_path)
     options = one(Path("definitions"), text)
-    assert options.tests == (Path("definitions/t.py"),)
+    assert options.tests == (Path("definitions/test_t.py"),)
     assert options.output == Path("definitions/w.qcow2")
     assert options.pelican == Path("definitions/pelican")
     assert options.base_image == LocalBase(Path("definitions/disk"), "debian")

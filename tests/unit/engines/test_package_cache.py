@@ -11,7 +11,7 @@ import pytest
 
 from bakery.engines.chroot import package_cache
 from bakery.engines.chroot.package_cache import private
-from bakery.store.locks import try_exclusive_lock
+from bakery.store.locks import exclusive_lock, try_exclusive_lock
 from provisioner.events import Event, Silent
 
 SHARED = {
@@ -134,6 +134,18 @@ def test_files_are_kept_when_the_bake_fails(shared: Path, tmp_path: Path) -> Non
     assert read(shared)["archives/b_1_all.deb"] == "b"
 
 
+def test_a_failed_bake_does_not_wait_for_the_lock(shared: Path, tmp_path: Path) -> None:
+    with (
+        ExitStack() as other,
+        pytest.raises(RuntimeError),
+        private(shared, work(tmp_path, "one"), Silent()) as own,
+    ):
+        write(own, {"archives/b_1_all.deb": "b"})
+        other.enter_context(exclusive_lock(shared))
+        raise RuntimeError
+    assert read(shared) == SHARED
+
+
 def test_the_shared_cache_may_be_pruned_during_a_bake(shared: Path, tmp_path: Path) -> None:
     with private(shared, work(tmp_path, "one"), Silent()) as own:
         for name in SHARED:
@@ -143,11 +155,18 @@ def test_the_shared_cache_may_be_pruned_during_a_bake(shared: Path, tmp_path: Pa
     assert read(shared) == {"archives/b_1_all.deb": "b"}
 
 
-def test_a_cache_that_was_removed_causes_a_warning(shared: Path, tmp_path: Path) -> None:
+def test_a_cache_that_was_removed_is_created_again(shared: Path, tmp_path: Path) -> None:
+    with private(shared, work(tmp_path, "one"), Silent()) as own:
+        write(own, {"archives/b_1_all.deb": "b"})
+        shared.rename(tmp_path / "elsewhere")
+    assert read(shared) == {"archives/b_1_all.deb": "b"}
+
+
+def test_downloads_that_cannot_be_kept_cause_a_warning(shared: Path, tmp_path: Path) -> None:
     kept = Kept()
     with private(shared, work(tmp_path, "one"), kept) as own:
         write(own, {"archives/b_1_all.deb": "b"})
-        shared.rename(tmp_path / "elsewhere")
+        (shared / "archives/b_1_all.deb").mkdir()  # in the way
     assert [event["event"] for event in kept] == ["warning"]
 
 
