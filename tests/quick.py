@@ -27,12 +27,16 @@ _STARTED = "test_container.py::test_buildah_starts_it_and_it_says_all_that_is_mi
 _MATCH = "test_ospool_guides.py::test_the_two_ads_match_as_they_should"
 _SITE = "test_broken_images.py::test_a_test_of_a_site_can_fail_verification"
 _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
+_SEVERAL = "test_several_images.py::test_a_shared_checkpoint_that_fails_is_the_error_of_its_images"
 # How long each file takes by itself, and some tests of a long one: seconds, on a machine with two cores
 # where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
 _SECONDS: Mapping[str, int] = {
     "test_bake.py": 40,
     "test_baked_roles.py": 65,
     "test_baked_site.py": 210,
+    "test_baked_definition.py": 180,
+    "test_several_images.py": 170,
+    _SEVERAL: 20,
     "test_cache_in_use.py": 90,
     "test_completion.py": 15,
     "test_ends_of_commands.py": 20,
@@ -103,6 +107,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_quick_commands.py",
         "test_bake.py",
     ),
+    "bakery/batch/": (_SEVERAL, "test_bake.py", "test_several_images.py"),
     "bakery/image/": (
         "test_quick_commands.py",
         "test_wheel.py",
@@ -118,7 +123,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     ),
     "bakery/output/": ("test_bake.py", _LAYER),
     "bakery/runtime/": ("test_run.py", "test_bake.py"),
-    "bakery/engines/chroot/": ("test_bake.py",),
+    "bakery/engines/chroot/": ("test_bake.py", "test_cache_in_use.py"),
     "bakery/engines/packer/": (
         "test_packer_engine.py",
         "test_qemu_monitor.py",
@@ -203,6 +208,15 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_prominence_values.py",
         "test_userdata_property.py",
     ),
+    "bakery/definition/": (
+        "test_quick_commands.py",
+        "test_baked_definition.py",
+    ),
+    "bakery/commands/definition/": (
+        "test_quick_commands.py",
+        "test_baked_definition.py",
+    ),
+    "examples/": ("test_quick_commands.py", "test_baked_definition.py"),
     "bakery/commands/": (
         "test_quick_commands.py",
         "test_ends_of_commands.py",

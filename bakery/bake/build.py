@@ -60,6 +60,31 @@ def make(this: Bake) -> Baked:
         return baked
 
 
+def make_checkpoint(options: Options, steps: int, store: Store, monitor: Monitor) -> None:
+    """Make the checkpoint after `steps` steps of the plan, unless it exists; 0: provide the base only.
+
+    Raises every class of provisioner.errors except Different and NotProven.
+    """
+    this = plan_bake(options, store, monitor)
+    target = store.checkpoint(this.plan.id_after(steps))
+    with logs.record(store, f"checkpoint-{this.plan.id_after(steps)[:12]}", monitor) as log:
+        this = replace(this, monitor=log)
+        _check_privileges(this)
+        _require_architecture(this.base)
+        found = choice.obstacles(options.engine)
+        choice.choose(options.engine, found)
+        with (
+            lock_file(store.lock(target.stem)),
+            work_folder(store) as work,
+            _keep_disk_on_failure(this, lambda: failed.disk_in(work)),
+            _base(this, work),
+        ):
+            if steps and not is_intact(target):
+                prefix = replace(this, plan=replace(this.plan, steps=this.plan.steps[:steps]))
+                made, _ = _make_disk(prefix, found, work)
+                checkpoints.keep(made, this.plan, steps, store, work, log)
+
+
 def _repositories(this: Bake) -> chroot.Repositories:
     release = this.base.release
     # Only Debian gets a mirror: elsewhere the package manager reads the base's own definitions.
@@ -86,7 +111,7 @@ def _make_locked(this: Bake) -> Baked:
     """Build the image while holding the lock of its id; other processes wait here and share the result."""
     waiting = "Another process is baking this image. Waiting for its result."
     with lock_file(this.store.lock(this.plan.image), lambda: note(this.monitor, waiting)):
-        known = None if this.options.rebuild_base else _stored_manifest(this)
+        known = None if this.rebuilds else _stored_manifest(this)
         manifest = _complete(this, known) if known else _build(this)
         return Baked(output(this), manifest, from_store=known is not None)
 
@@ -143,14 +168,19 @@ def _keep_disk_on_failure(this: Bake, find: Callable[[], Path | None]) -> Abstra
 def _make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
     """Build the image in its format; return its path and the engine used."""
     with _base(this, work):
-        disk = this.store.base(this.plan.base_id)
-        engine, why = choice.choose(this.options.engine, _with_mount_obstacle(this, found, disk, work))
-        if why:
-            note(this.monitor, why)
-        made = _raw_disk(this, engine, disk, work)
+        made, engine = _make_disk(this, found, work)
         image = formats.write(this.form, made, this.plan, this.base, work, this.monitor)
         made.unlink()
         return image, engine
+
+
+def _make_disk(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
+    """Apply the plan; return the raw disk and the engine used. The base is in the store."""
+    disk = this.store.base(this.plan.base_id)
+    engine, why = choice.choose(this.options.engine, _with_mount_obstacle(this, found, disk, work))
+    if why:
+        note(this.monitor, why)
+    return _raw_disk(this, engine, disk, work), engine
 
 
 def _raw_disk(this: Bake, engine: Engine, base: Path, work: Path) -> Path:

@@ -45,7 +45,8 @@ class Options:
     level: formats.Level = "boot"
     mirror: str = ""
     keep_failed: bool = False
-    rebuild_base: bool = False
+    rebuild_base: bool = False  # and the image
+    rebuild_image: bool = False  # bake it even if the store has it
     accelerator: str = "auto"
     engine: choice.Option = "auto"
     checkpoints: Policy = "auto"
@@ -96,7 +97,7 @@ def apt_sources(options: Options) -> str:
 
 def make_plan(options: Options) -> tuple[Base, Plan]:
     """Resolve the base and make the plan. Raises BadInput."""
-    base, client, replaced = _base_of(options), options.cvmfs, options.replaced
+    base, client, replaced = base_of(options), options.cvmfs, options.replaced
     boots, roles = FORMATS[options.format].boots, options.optional
     pelican = _pelican(options, base)
     plan = recipe.plan(
@@ -144,7 +145,8 @@ def _description_and_text(action: Action) -> tuple[str, str]:
             return path, data.decode("utf-8", "replace")
 
 
-def _base_of(options: Options) -> Base:
+def base_of(options: Options) -> Base:
+    """Resolve the base. Raises BadInput."""
     own = options.base_image
     if own is None:
         base = bases.find(options.base, options.architecture)

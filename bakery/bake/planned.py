@@ -42,6 +42,11 @@ class Bake:
     def form(self) -> Format:
         return FORMATS[self.options.format]
 
+    @property
+    def rebuilds(self) -> bool:
+        """Whether to bake the image even if the store has it."""
+        return self.options.rebuild_base or self.options.rebuild_image
+
 
 def plan_bake(options: Options, store: Store, monitor: Monitor) -> Bake:
     """Resolve options to a bake.

@@ -20,8 +20,10 @@ LARGEST = 15  # modules in one folder
 
 # Each folder, and the folders it may import besides itself and `provisioner`. From the entry points down.
 BAKERY: Mapping[str, set[str]] = {
-    "commands": {"bake", "engines", "image", "imagediff", "output", "runtime", "sources", "store",
-                 "userdata", "verify"},
+    "commands": {"bake", "batch", "definition", "engines", "image", "imagediff", "output", "runtime",
+                 "sources", "store", "userdata", "verify"},
+    "definition": {"bake", "image", "output", "userdata"},
+    "batch": {"bake", "runtime", "store"},
     "bake": {"engines", "image", "machines", "output", "runtime", "sources", "store", "verify"},
     "imagediff": {"runtime", "store"},
     "verify": {"machines", "output", "runtime", "store", "userdata"},

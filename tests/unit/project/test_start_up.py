@@ -79,6 +79,7 @@ def packages(names: frozenset[str]) -> set[str]:
     [
         *(f"bakery.commands.{name}" for name in ("main", "bake", "remote", "diff", "verify")),
         *(f"bakery.commands.{name}" for name in ("bases", "cache", "completion", "config", "shell")),
+        "bakery.commands.definition.images",
         "bakery.commands.command_line.completion",
         "bakery.commands.command_line.manual",
         "bakery.bake.options",
