@@ -33,8 +33,12 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
             f"The image will not have {' or '.join(lacking)}: the repositories of {this.base.name} "
             f"do not offer it. {_ADD_SOURCE}",
         )
+    if options.refresh != "never" and not options.offline and not options.rebuild_base:
+        from bakery.bake import fresh  # asks over the network
+
+        this = fresh.judged(this)
     with shared_lock(this.stored):
-        stored = _from_store(this)
+        stored = None if this.stale else _from_store(this)
     if stored:
         return stored
     from bakery.bake import build
@@ -49,5 +53,5 @@ def _from_store(this: Bake) -> Baked | None:
         return None
     if missing_levels(this, manifest):
         return None
-    note_stored(this)
+    note_stored(this, manifest)
     return Baked(output(this), manifest, from_store=True)

@@ -22,6 +22,7 @@ from provisioner.roles.customization import NO_CUSTOMIZATION, Customization
 
 if TYPE_CHECKING:
     from bakery.engines import choice
+    from bakery.freshness import refresh
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Options:
     forbid_eol: bool = False
     replaced: Replaced = NOTHING
     customization: Customization = NO_CUSTOMIZATION  # of a definition file
+    refresh: refresh.Policy = "auto"  # whether repositories are asked for updates of what the store has
     tests: tuple[Path, ...] = ()  # testinfra files of the site, run at each verification level
 
 

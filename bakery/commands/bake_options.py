@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakery.commands.command_line.parser import Parser, add_general, completed, whole_number
-from bakery.commands.command_line.settings import NO_SETTINGS, Settings, checked
+from bakery.commands.command_line.settings import NO_SETTINGS, REFRESH, Settings, checked
 
 if TYPE_CHECKING:
     from bakery.bake.options import LocalBase, Options
@@ -43,6 +43,7 @@ def parser(prog: str = "bake-image", settings: Settings = NO_SETTINGS) -> Parser
     _add_base(made)
     _add_roles(made)
     _add_repositories(made)
+    _add_updates(made, settings)
     _add_work(made)
     add_general(made)
     return made
@@ -172,6 +173,17 @@ def _add_repositories(made: Parser) -> None:
     )
 
 
+def _add_updates(made: Parser, settings: Settings) -> None:
+    group = made.add_argument_group("updates of packages")
+    group.add_argument(
+        "--refresh",
+        choices=list(REFRESH),
+        default=settings.refresh.value or "auto",
+        help="whether an image of the cache is baked again: auto asks its package repositories for updates "
+        f"({settings.refresh.shown('auto')})",
+    )
+
+
 def _add_work(made: Parser) -> None:
     group = made.add_argument_group("building and testing")
     group.add_argument(
@@ -244,6 +256,7 @@ def options(found: argparse.Namespace, settings: Settings = NO_SETTINGS) -> Opti
         replaced=repositories.parse_options(
             found.repository_urls, found.repository_keys, keep=found.keep_repository_urls
         ),
+        refresh=found.refresh,
     )
 
 

@@ -37,6 +37,7 @@ class Repositories:
     distribution: str
     more: str = ""  # for optional roles only: other images share the checkpoints before these roles
     urls: Mapping[str, str] = field(default_factory=dict)
+    refresh: bool = False  # read the package lists again when a bake resumes
 
     def of(self, role: str) -> str:
         """The sources of this role in addition to those that the image itself defines."""
@@ -139,6 +140,7 @@ def _apply(first: int, last: int, keep: Policy, writing: float, this: _Bake) -> 
         *("--checkpoints", keep, "--writing", str(writing)),
         *("--sources", str(work / "apt.sources"), "--more-sources", str(work / "more.sources")),
         *("--preferences", str(work / "apt.preferences"), "--package-cache", str(this.packages)),
+        *(["--refresh"] if this.repositories.refresh else []),
         *(f"--repository-url={name}={url}" for name, url in this.repositories.urls.items()),
     ]
     result = sandbox.run_module(command, json.dumps(plans.to_json(this.plan)).encode(), this.monitor)

@@ -20,9 +20,10 @@ LARGEST = 15  # modules in one folder
 
 # Each folder, and the folders it may import besides itself and `provisioner`. From the entry points down.
 BAKERY: Mapping[str, set[str]] = {
-    "commands": {"bake", "engines", "image", "imagediff", "output", "runtime", "sources", "store",
+    "commands": {"bake", "engines", "freshness", "image", "imagediff", "output", "runtime", "sources", "store",
                  "userdata", "verify"},
-    "bake": {"engines", "image", "machines", "output", "runtime", "sources", "store", "verify"},
+    "bake": {"engines", "freshness", "image", "machines", "output", "runtime", "sources", "store", "verify"},
+    "freshness": {"image", "imagediff", "runtime", "sources", "store"},
     "imagediff": {"runtime", "store"},
     "verify": {"machines", "output", "runtime", "store", "userdata"},
     "engines": {"image", "machines", "runtime", "store", "userdata"},
@@ -42,12 +43,14 @@ PROVISIONER: Mapping[str, set[str]] = {
         "errors",
         "events",
         "disk",
+        "installed",
         "packages",
         "process",
         "targets",
     },
     "remote": {"actions", "apply", "errors", "events", "plan", "roles", "steps", "targets"},
     "apply": {"actions", "events", "plan", "targets"},
+    "installed": {"actions", "events", "targets"},
     "checkpoints": set(),
     "disk": {"errors", "process", "targets"},
     "targets": {"actions", "errors", "packages", "process"},
