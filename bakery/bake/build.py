@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bakery.bake import failed, fresh
-from bakery.bake.options import Options
+from bakery.bake.options import Options, package_mirror
 from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, output, plan_bake
 from bakery.engines import checkpoints, choice
 from bakery.engines.choice import Engine, Obstacles
@@ -64,7 +64,7 @@ def make(this: Bake) -> Baked:
 def _repositories(this: Bake) -> chroot.Repositories:
     release = this.base.release
     # Only Debian gets a mirror: elsewhere the package manager reads the base's own definitions.
-    sources = mirror.find(this.options.mirror).sources(release) if this.base.family == "debian" else ""
+    sources = package_mirror(this.options).sources(release) if this.base.family == "debian" else ""
     return chroot.Repositories(
         release, sources, this.more_sources, this.options.replaced.temporary_urls, refresh=fresh.asks(this)
     )
@@ -194,7 +194,7 @@ def _with_mount_obstacle(this: Bake, found: Obstacles, disk: Path, work: Path) -
 def _base(this: Bake, work: Path) -> AbstractContextManager[None]:
     """Get the base into the store and keep it there while the block runs."""
     options, is_built = this.options, isinstance(this.base.source, Build)
-    packages_from = mirror.find(options.mirror) if is_built else mirror.Mirror("", "")
+    packages_from = package_mirror(options) if is_built else mirror.Mirror("", "")
     sources = base_image.SourceOptions(packages_from, options.base_urls, options.offline)
     return base_image.provide(
         this.base, this.store, sources, work, this.monitor, rebuild=options.rebuild_base

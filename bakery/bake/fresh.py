@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from bakery.bake.options import package_mirror, replays
 from bakery.bake.planned import Bake
 from bakery.freshness import inventory, lock, record, refresh
 from bakery.freshness.metadata.addresses import Addresses
 from bakery.freshness.metadata.definitions import Sources
 from bakery.freshness.record import Installed
 from bakery.freshness.refresh import Verdict
-from bakery.runtime import mirror
 from bakery.store.locks import try_exclusive_lock
 from bakery.store.store import (
     Manifest,
@@ -29,12 +29,13 @@ from provisioner.events import note, phase, warn
 
 def asks(this: Bake) -> bool:
     """Whether this bake asks repositories for updates."""
-    return this.options.refresh != "never" and not this.options.offline
+    exact = replays(this.options) or this.options.snapshot is not None
+    return this.options.refresh != "never" and not this.options.offline and not exact
 
 
 def judged(this: Bake) -> Bake:
     """The bake with what the repositories say about the image of the store, if it has one."""
-    manifest = read_manifest(this.stored)
+    manifest = read_manifest(this.stored) if asks(this) else None
     if manifest is None or not is_intact(this.stored):
         return this
     verdict: Verdict = refresh.judge(
@@ -50,8 +51,9 @@ def _addresses(this: Bake) -> Addresses:
 
 def _sources(this: Bake) -> Sources:
     base, options = this.base, this.options
-    found = mirror.find(options.mirror).sources(base.release) if base.family == "debian" else ""
-    return Sources(found, this.more_sources, base.release, options.mirror, options.replaced.temporary_urls)
+    found = package_mirror(options).sources(base.release) if base.family == "debian" else ""
+    named = bool(options.mirror or options.snapshot)
+    return Sources(found, this.more_sources, base.release, named, options.replaced.temporary_urls)
 
 
 # --- checkpoints -------------------------------------------------------------------------------

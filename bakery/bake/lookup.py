@@ -23,7 +23,16 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
 
     Raises every class of provisioner.errors except Different.
     """
-    this = plan_bake(options, store, monitor)
+    baked = _bake(plan_bake(options, store, monitor))
+    if options.lock and not options.lock.exists():
+        from bakery.freshness import replay
+
+        replay.write(options.lock, baked.manifest)
+    return baked
+
+
+def _bake(this: Bake) -> Baked:
+    options, monitor = this.options, this.monitor
     ended = bases.warning(this.base, datetime.date.today())
     if ended:
         warn(monitor, ended)

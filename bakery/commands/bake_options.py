@@ -13,6 +13,7 @@ from bakery.commands.command_line.settings import NO_SETTINGS, REFRESH, Settings
 if TYPE_CHECKING:
     from bakery.bake.options import LocalBase, Options
     from bakery.output.formats import Level
+    from bakery.runtime.mirror import Snapshot
     from provisioner.roles import CvmfsClient
 
 # The names of recipe.ROLES and recipe.OPTIONAL; importing recipe would slow down --help.
@@ -182,6 +183,22 @@ def _add_updates(made: Parser, settings: Settings) -> None:
         help="whether an image of the cache is baked again: auto asks its package repositories for updates "
         f"({settings.refresh.shown('auto')})",
     )
+    lock = group.add_argument(
+        "--lock",
+        type=Path,
+        metavar="FILE",
+        help="install exactly the package versions in FILE; if it does not exist, write those of the bake",
+    )
+    completed(lock, "file")
+    group.add_argument(
+        "--snapshot", metavar="DATE", help="install Debian's packages as they were at DATE (2025-11-01)"
+    )
+    group.add_argument(
+        "--snapshot-mirror",
+        metavar="URL",
+        help="mirror for --snapshot, with {archive} and {timestamp} in its path "
+        f"({settings.snapshot_mirror.shown('none')})",
+    )
 
 
 def _add_work(made: Parser) -> None:
@@ -257,12 +274,27 @@ def options(found: argparse.Namespace, settings: Settings = NO_SETTINGS) -> Opti
             found.repository_urls, found.repository_keys, keep=found.keep_repository_urls
         ),
         refresh=found.refresh,
+        lock=found.lock,
+        snapshot=_snapshot(found, settings),
     )
 
 
 def _mirror(url: str) -> str:
     """The value of --mirror; "" for the mirror of this machine. Raises BadInput as for the key `mirror`."""
     return checked("mirror", url, "--mirror") if url else ""
+
+
+def _snapshot(found: argparse.Namespace, settings: Settings) -> Snapshot | None:
+    from bakery.runtime import mirror
+    from provisioner.errors import BadInput
+
+    if found.snapshot is None:
+        if found.snapshot_mirror:
+            raise BadInput("--snapshot-mirror requires --snapshot.", "Add --snapshot DATE.")
+        return None
+    given = found.snapshot_mirror
+    template = checked("snapshot-mirror", given, "--snapshot-mirror") if given else ""
+    return mirror.snapshot(found.snapshot, template or settings.snapshot_mirror.value)
 
 
 def highest_level(form: str) -> Level:

@@ -42,7 +42,10 @@ def read(disk: Path, manifest: Mapping[str, Any]) -> Checked | None:
 def write(
     disk: Path, manifest: Mapping[str, Any], seen: Mapping[str, Seen], updates: tuple[Update, ...]
 ) -> None:
-    """Write the answer atomically. Does nothing without write permission, or on a full disk."""
+    """Write the answer for a disk of the store atomically.
+
+    Does nothing without write permission, or on a full disk.
+    """
     data = {
         "made": manifest.get("made"),
         "at": time.time(),

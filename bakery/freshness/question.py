@@ -42,15 +42,20 @@ def ask_about(lock: Lock, disk: Path, manifest: Mapping[str, Any], store: Store,
     found = ask.heads(lock, seen, addresses, get)
     if found.failed:
         return Answer(known, found.failed)
+    note = checked.write if disk.is_relative_to(store.root) else _do_not_write
     if not found.changed:
-        checked.write(disk, manifest, found.seen, known)
+        note(disk, manifest, found.seen, known)
         return Answer(known)
     try:
         updates = updates_of(lock, found, store, addresses, get)
     except BakeryError as error:
         return Answer(known, {"": error})
-    checked.write(disk, manifest, found.seen, updates)
+    note(disk, manifest, found.seen, updates)
     return Answer(updates, compared=True)
+
+
+def _do_not_write(*_: Any) -> None:
+    """For an image in a folder of the user."""
 
 
 def updates_of(

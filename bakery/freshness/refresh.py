@@ -48,7 +48,7 @@ def judge(
             f"The image in the cache, {baked}, has no lock: an earlier version baked it. Whether its "
             "packages have updates is unknown. --refresh always bakes it again.",
         )
-        return Verdict(stale=False, text=baked)
+        return Verdict(stale=False)
     started = time.monotonic()
     answer = question.ask_about(lock, disk, manifest, store, addresses)
     if answer.failed:
@@ -57,7 +57,7 @@ def judge(
             f"{_failures(answer.failed)} Whether the image has updates is unknown; the one in the cache, "
             f"{baked}, is used.",
         )
-        return Verdict(stale=False, text=baked)
+        return Verdict(stale=False)
     wanted = question.worth_baking(answer.updates, lock)
     if not wanted:
         return Verdict(stale=False, text=f"{baked}; {_none(answer.updates, time.monotonic() - started)}")

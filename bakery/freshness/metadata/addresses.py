@@ -27,8 +27,10 @@ class Addresses:
         return self._mirror(repository)
 
     def _mirror(self, repository: Repository) -> str:
+        if repository.url and not (self.distribution and repository.expires):
+            return repository.url.rstrip("/")
         try:
-            found = mirror.find(self.distribution or repository.url)
+            found = mirror.find(self.distribution)
         except BadInput as error:
             raise Unreachable(f"{error.message} {error.hint}") from None
         url = found.security if repository.security else found.main

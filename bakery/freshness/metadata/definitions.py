@@ -155,13 +155,13 @@ def yum_variables(found: Inventory, release: str) -> dict[str, str]:
 class Sources:
     """What a bake adds to the image's own definitions: deb822 texts, and URLs by repository id.
 
-    `mirror` is the URL that an option named, "" if the bake used that of this machine.
+    `named` is whether an option named the mirror of the distribution; else it was that of this machine.
     """
 
     distribution: str = ""
     more: str = ""
     release: str = ""
-    mirror: str = ""
+    named: bool = False
     urls: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -182,7 +182,9 @@ def _apt_of_image(found: Inventory, sources: Sources) -> Defined:
     keys, defined = found.keys, Defined()
     if sources.distribution:
         from_mirror = of_apt("bake.sources", sources.distribution, keys, "debian", priority=990)
-        public = tuple(replace(one, uri="", url=sources.mirror) for one in from_mirror.repositories)
+        public = tuple(
+            replace(one, uri="", url=one.uri if sources.named else "") for one in from_mirror.repositories
+        )
         defined += Defined(public, from_mirror.keys)
     if sources.more:
         defined += of_apt("more.sources", sources.more, keys, "apt-source")

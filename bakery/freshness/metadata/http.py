@@ -9,17 +9,12 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-import urllib3
-from urllib3.exceptions import HTTPError
-
 from bakery import __version__
-from bakery.sources import download
 from provisioner.errors import Unreachable
 
 # Seconds until a connection exists, and between two pieces of an answer.
-LIMITS = download.Limits(connect=5.0, silence=20.0)
+_CONNECT, _SILENCE = 5.0, 20.0
 LARGEST = 512 << 20  # bytes
-_RETRIES = urllib3.Retry(total=None, connect=1, read=0, status=0, other=0, redirect=5, backoff_factor=0.5)
 _PASSWORD = re.compile(r"//[^/@\s]*@")
 
 
@@ -41,14 +36,23 @@ class Get(Protocol):
 
 def get(url: str, etag: str = "", modified: str = "") -> Answer:
     """Make one request. Raises Unreachable: no answer, or another status than 200, 304 and 404."""
+    import urllib3  # a fifth of a second, which a bake without questions does not need
+    from urllib3.exceptions import HTTPError
+
+    from bakery.sources import download
+
+    limits = download.Limits(connect=_CONNECT, silence=_SILENCE)
+    retries = urllib3.Retry(
+        total=None, connect=1, read=0, status=0, other=0, redirect=5, backoff_factor=0.5
+    )
     headers = {"User-Agent": f"worker-bakery/{__version__}", "Cache-Control": "no-cache"}
     if etag:
         headers["If-None-Match"] = etag
     if modified:
         headers["If-Modified-Since"] = modified
     try:
-        pool = download.connection_pool(url, LIMITS)
-        answer = pool.request("GET", url, headers=headers, retries=_RETRIES, preload_content=False)
+        pool = download.connection_pool(url, limits)
+        answer = pool.request("GET", url, headers=headers, retries=retries, preload_content=False)
         body = answer.read(LARGEST, decode_content=False) if answer.status == 200 else b""
         answer.release_conn()
     except HTTPError as error:
