@@ -38,7 +38,7 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The Debian archive as it was at `timestamp`, 20251101T000000Z, on a mirror such as snapshot.debian.org.
+    """The Debian archive at a time (20251101T000000Z), on a mirror such as snapshot.debian.org.
 
     `template` is a URL with {timestamp}; with {archive} it has the security archive as well.
     """
@@ -61,8 +61,8 @@ def snapshot(date: str, template: str) -> Snapshot:
     if not template:
         raise BadInput(
             "--snapshot requires a snapshot mirror.",
-            "Add --snapshot-mirror 'http://MIRROR/archive/{archive}/{timestamp}', or set snapshot-mirror in "
-            "the configuration file.",
+            "Add --snapshot-mirror 'http://MIRROR/archive/{archive}/{timestamp}', or set snapshot-mirror "
+            "in the configuration file.",
         )
     try:
         found = datetime.datetime.fromisoformat(date)
