@@ -123,7 +123,7 @@ def _result(baked: Baked) -> dict[str, object]:
 
 
 def _show_proof(baked: Baked) -> None:
-    from bakery.commands.proof_table import print_proof
+    from bakery.commands.command_line.proof_table import print_proof
 
     source = "from the cache" if baked.from_store else "baked"
     size = baked.manifest["size"] / 2**20

@@ -101,7 +101,7 @@ def _add_limits(made: Parser) -> None:
 
 
 def _main(options: argparse.Namespace, prog: str) -> int:
-    from bakery.commands.proof_table import print_proof
+    from bakery.commands.command_line.proof_table import print_proof
     from bakery.runtime import progress
     from bakery.store import store
     from bakery.verify.verification import Request, up_to, verify

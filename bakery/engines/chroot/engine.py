@@ -131,7 +131,8 @@ def _apply(
 ) -> tuple[int, bool]:
     """Apply steps in a sandbox, up to `last` or to the end of a role after which a checkpoint saves time.
 
-    With `refresh`, the package lists are read again before. Returns the next step, and whether to write a checkpoint now that the disk is unmounted.
+    With `refresh`, the package lists are read again before. Returns the next step, and whether to write a
+    checkpoint now that the disk is unmounted.
     """
     work = this.work
     (work / "more.sources").write_text(this.more_at(first))

@@ -54,9 +54,11 @@ PRIMARY = b"""\
 UPDATEINFO = b"""\
 <updates>
 <update type="security"><id>RLSA-1</id><pkglist><collection>
-<package name="openssl" version="3.0.7" release="28.el9" epoch="1" arch="x86_64"/></collection></pkglist></update>
+<package name="openssl" version="3.0.7" release="28.el9" epoch="1" arch="x86_64"/>
+</collection></pkglist></update>
 <update type="bugfix"><id>RLBA-2</id><pkglist><collection>
-<package name="condor" version="23.0" release="1.el9" epoch="0" arch="x86_64"/></collection></pkglist></update>
+<package name="condor" version="23.0" release="1.el9" epoch="0" arch="x86_64"/>
+</collection></pkglist></update>
 </updates>
 """
 REPOMD = b"""\
@@ -132,7 +134,8 @@ def test_a_changed_inrelease_without_a_key_is_refused() -> None:
 
 
 def test_an_armored_key_becomes_binary() -> None:
-    armored = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\nVersion: 1\n\nAAEC\nAwQF\n=abcd\n-----END PGP PUBLIC KEY BLOCK-----\n"
+    begin, end = (f"-----{word} PGP PUBLIC KEY BLOCK-----\n" for word in ("BEGIN", "END"))
+    armored = f"{begin}Version: 1\n\nAAEC\nAwQF\n=abcd\n{end}".encode()
     assert apt.binary(armored) == bytes(range(6))
     assert apt.binary(b"\x99\x01") == b"\x99\x01"
 

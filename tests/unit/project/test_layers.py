@@ -20,9 +20,10 @@ LARGEST = 15  # modules in one folder
 
 # Each folder, and the folders it may import besides itself and `provisioner`. From the entry points down.
 BAKERY: Mapping[str, set[str]] = {
-    "commands": {"bake", "engines", "freshness", "image", "imagediff", "output", "runtime", "sources", "store",
-                 "userdata", "verify"},
-    "bake": {"engines", "freshness", "image", "machines", "output", "runtime", "sources", "store", "verify"},
+    "commands": {"bake", "engines", "freshness", "image", "imagediff", "output", "runtime", "sources",
+                 "store", "userdata", "verify"},
+    "bake": {"engines", "freshness", "image", "machines", "output", "runtime", "sources", "store",
+             "verify"},
     "freshness": {"image", "imagediff", "runtime", "sources", "store"},
     "imagediff": {"runtime", "store"},
     "verify": {"machines", "output", "runtime", "store", "userdata"},
