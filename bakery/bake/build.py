@@ -102,7 +102,7 @@ def _stored_manifest(this: Bake) -> Manifest | None:
     stored = this.stored
     manifest = read_manifest(stored)
     sound = manifest is not None and is_intact(stored)
-    if manifest and sound and this.stale == manifest["sha256"]:
+    if manifest and sound and this.stale == manifest.get("sha256"):
         return None  # it is replaced when the new one is finished
     if manifest and sound and missing_levels(this, manifest):
         sound = digest.of(stored) == manifest["sha256"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from bakery.bake.options import package_mirror, replays
 from bakery.bake.planned import Bake
 from bakery.freshness import inventory, lock, record, refresh
+from bakery.freshness.ask import Heads
 from bakery.freshness.metadata.addresses import Addresses
 from bakery.freshness.metadata.definitions import Sources
 from bakery.freshness.record import Installed
@@ -109,10 +110,17 @@ def recorded(this: Bake, installed: Installed) -> Manifest:
         return {}
     with phase(this.monitor, "record the versions of the packages"):
         plain = record.of_rows(found, _sources(this))
-        metadata = record.read(plain, this.store, _addresses(this), this.monitor)
+        metadata = _metadata(this, plain)
         for steps in installed.steps():
             _record_checkpoint(this, installed, steps, metadata)
         return {"lock": lock.to_json(record.completed(plain, found, metadata))}
+
+
+def _metadata(this: Bake, plain: lock.Lock) -> record.Metadata:
+    """What the repositories say; with --offline nothing, so the lock has no origins."""
+    if this.options.offline:
+        return record.Metadata(Heads(), None)
+    return record.read(plain, this.store, _addresses(this), this.monitor)
 
 
 def _record_checkpoint(this: Bake, installed: Installed, steps: int, metadata: record.Metadata) -> None:

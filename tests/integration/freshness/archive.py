@@ -52,7 +52,7 @@ class Archive:
     broken: bool = False
     seen: list[tuple[str, int]] = field(default_factory=list)
 
-    def publish(self, *versions: str, label: str = "test") -> None:
+    def publish(self, *versions: str) -> None:
         """Offer exactly these versions of the package."""
         for old in self.folder.glob("*.deb"):
             old.unlink()
@@ -61,11 +61,11 @@ class Archive:
             repository.package(
                 self.folder, NAME, "Depends: autofs\n", files, version, file=f"{NAME}_{version}"
             )
-        self.sign(label)
+        self.sign()
 
-    def sign(self, label: str) -> None:
-        """Make the metadata of the packages that it has."""
-        self.key = repository.index(self.folder, label)
+    def sign(self) -> None:
+        """Make the metadata of the packages that it has, with a new signature."""
+        self.key = repository.index(self.folder, "Test-Security")
 
     def forget(self) -> None:
         self.seen.clear()

@@ -108,7 +108,7 @@ def test_never_asks_nobody(site: Site) -> None:
 
 def test_metadata_without_a_change_of_our_packages_is_noted(site: Site) -> None:
     """New metadata is read once; the next question is one request again."""
-    site.archive.sign("other")
+    site.archive.sign()
     assert result(site.bake())["from_store"] is True
     assert site.archive.asked() == [("InRelease", 200)]
     assert result(site.bake())["from_store"] is True
@@ -143,7 +143,7 @@ def test_a_repository_that_does_not_answer_is_a_warning(site: Site) -> None:
 
 
 def test_outdated_lists_a_security_update(site: Site) -> None:
-    site.archive.publish("1", "2", label="Test-Security")
+    site.archive.publish("1", "2")
     done = site.outdated()
     assert done.status == 10
     header, row = (line.split() for line in done.out.splitlines()[1:])

@@ -112,6 +112,11 @@ def test_updates_and_security_updates(standin: Standin, vendor: Path, tmp_path: 
             (f"/{folder}/repodata/repomd.xml", 304) for folder in ("base", "extras", "updates")
         )
 
+        nobody = Addresses("", {**where.urls, "extras": "http://127.0.0.1:9/"})
+        refused = ask.heads(lock, lock.seen, nobody)
+        assert list(refused.failed) == ["extras"]
+        assert "Connection refused" in str(refused.failed["extras"])
+
         later = addresses(served, "newer")
         answer = question.ask_about(lock, tmp_path / "image.qcow2", {}, store, later)
         assert not answer.failed
