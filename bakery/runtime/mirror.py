@@ -38,7 +38,7 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The Debian archive at a time (20251101T000000Z), on a mirror such as snapshot.debian.org.
+    """The Debian archive at a time (20251101T000000Z), on a mirror of its snapshots.
 
     `template` is a URL with {timestamp}; with {archive} it has the security archive as well.
     """

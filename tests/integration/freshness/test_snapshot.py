@@ -1,4 +1,4 @@
-"""--snapshot: a real bake from a mirror on loopback with the layout of snapshot.debian.org.
+"""--snapshot: a real bake from a mirror on loopback with the layout of Debian's snapshot archive.
 
 The mirror redirects to this machine's mirror: it has today's packages under the URL of a date.
 """
