@@ -14,6 +14,7 @@ from bakery.commands.command_line.parser import Parser, add_general, completed
 if TYPE_CHECKING:
     from bakery.freshness.images import Image
     from bakery.freshness.metadata.addresses import Addresses
+    from bakery.freshness.metadata.http import Get
     from bakery.freshness.question import Answer
     from bakery.store.store import Store
     from provisioner.events import Monitor
@@ -55,6 +56,7 @@ def parser(prog: str) -> Parser:
 
 def _main(options: argparse.Namespace) -> int:
     from bakery.freshness import images
+    from bakery.freshness.metadata import http
     from bakery.runtime import progress
     from bakery.store import store
 
@@ -63,7 +65,8 @@ def _main(options: argparse.Namespace) -> int:
     with progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
         found = [images.named(name, cache, addresses, monitor) for name in options.images]
         found = found if options.images else images.of_store(cache)
-        answers = [(image, _ask(image, cache, addresses, monitor)) for image in found]
+        get = http.remembering()
+        answers = [(image, _ask(image, cache, addresses, monitor, get)) for image in found]
     if options.json:
         print(json.dumps([_row(image, answer) for image, answer in answers]))
     elif not options.quiet:
@@ -83,7 +86,7 @@ def _addresses(options: argparse.Namespace, defaults: settings.Settings) -> Addr
     return Addresses(mirror, repositories.parse_options(options.urls, [], keep=False).urls)
 
 
-def _ask(image: Image, cache: Store, addresses: Addresses, monitor: Monitor) -> Answer | None:
+def _ask(image: Image, cache: Store, addresses: Addresses, monitor: Monitor, get: Get) -> Answer | None:
     """Ask the repositories of an image; None if its packages are unknown. Each failure is a warning."""
     from bakery.freshness import question
     from provisioner.events import warn
@@ -91,7 +94,7 @@ def _ask(image: Image, cache: Store, addresses: Addresses, monitor: Monitor) -> 
     if image.lock is None:
         warn(monitor, f"Whether {image.disk.stem} has updates is unknown: it has no lock. Bake it again.")
         return None
-    answer = question.ask_about(image.lock, image.disk, image.manifest, cache, addresses)
+    answer = question.ask_about(image.lock, image.disk, image.manifest, cache, addresses, get)
     for name, error in sorted((answer.failed or {}).items()):
         warn(monitor, f"Cannot ask the repository {name} of {image.disk.stem}. {error}")
     return answer

@@ -64,5 +64,18 @@ def get(url: str, etag: str = "", modified: str = "") -> Answer:
     )
 
 
+def remembering(inner: Get = get) -> Get:
+    """Make each request once: images of one store have the same repositories."""
+    known: dict[tuple[str, str, str], Answer] = {}
+
+    def ask(url: str, etag: str = "", modified: str = "") -> Answer:
+        key = url, etag, modified
+        if key not in known:
+            known[key] = inner(*key)
+        return known[key]
+
+    return ask
+
+
 def _shown(url: str) -> str:
     return _PASSWORD.sub("//", url)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from bakery.freshness.lock import Index, Repository, Seen
-from bakery.freshness.metadata import apt, rpm
+from bakery.freshness.metadata import apt, http, rpm
 from bakery.freshness.metadata.addresses import Addresses
 from bakery.freshness.metadata.http import Answer
 from bakery.freshness.metadata.offers import Offer, decompressed
@@ -178,6 +178,13 @@ def test_the_first_mirror_of_a_list_is_kept(text: bytes) -> None:
     assert head.seen.base == "https://m.example.org/9"
     assert not rpm.ask(repository, url, head.seen, server).changed
     assert server.asked.count("https://list/?x=1") == 1
+
+
+def test_a_request_is_made_once_for_several_images() -> None:
+    server = Server({"http://x/a": b"a"})
+    get = http.remembering(server)
+    assert [get("http://x/a").body, get("http://x/a").body, get("http://x/b").status] == [b"a", b"a", 404]
+    assert server.asked == ["http://x/a", "http://x/b"]
 
 
 def test_a_damaged_index_is_reported() -> None:
