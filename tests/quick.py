@@ -45,7 +45,7 @@ _SECONDS: Mapping[str, int] = {
     "test_faults.py": 160,
     "test_download.py": 25,
     "test_fetch_key.py": 3,
-    "test_freshness.py": 200,
+    "test_freshness.py": 250,
     "test_order_of_programs.py": 10,
     "test_outdated_paths.py": 30,
     "test_rpm_updates.py": 75,

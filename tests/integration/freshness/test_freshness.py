@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from bakery.store.store import Store, manifest_path
-from tests.conftest import BASE, Ended, command
+from provisioner.roles import locked
+from tests.conftest import BASE, Ended, command, mounted
 from tests.integration.freshness import archive
 from tests.integration.freshness.archive import Archive
 
@@ -199,5 +200,9 @@ def test_a_lock_replays_the_old_versions(site: Site) -> None:
     assert lock_of(path)["packages"] == json.loads(lock.read_text())["packages"]
     assert result(site.bake("--lock", str(lock)))["from_store"] is True
     assert site.archive.asked() == []  # exact versions are wanted, not the newest
-    # Nothing of the lock is left in the image; without the lock the newest version is baked.
+    (site.folder / "mount").mkdir()
+    with mounted(Path(path), site.folder / "mount") as root:
+        for left in (locked.PINS, locked.SETTINGS, locked.LIST):
+            assert not (root / left[1:]).exists()
+    # Without the lock the newest version is baked.
     assert version_of(result(site.bake())["path"]) == "3"
