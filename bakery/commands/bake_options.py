@@ -36,7 +36,8 @@ def parser(prog: str = "bake-image", settings: Settings = NO_SETTINGS) -> Parser
     made = Parser(
         prog,
         "Bake an HTCondor worker image from a base image, verify it, and print its path. "
-        "An image that is already in the cache and verified is baked again only if its packages have updates.",
+        "An image that is already in the cache and verified is baked again only if its packages have "
+        "updates.",
         examples=_EXAMPLES,
     )
     _add_main(made)

@@ -88,9 +88,9 @@ def offers(
 
 def _place(repository: Repository, head: Head, addresses: Addresses) -> str:
     """The URL below which the indexes are: the mirror may be another than when the metadata was read."""
-    if repository.mirror_list and head.seen.base:
-        return head.seen.base
     url = addresses.of(repository)
+    if url == repository.mirror_list:
+        return head.seen.base
     return url if repository.system == "rpm" else apt.folder(repository, url)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 from xml.etree import ElementTree
@@ -28,14 +30,20 @@ def ask(repository: Repository, url: str, seen: Seen | None, get: Get) -> Head:
 
     Raises Unreachable, WrongChecksum.
     """
-    base = seen.base if seen and seen.base and repository.mirror_list else _base(repository, url, get)
+    if seen and seen.base and url == repository.mirror_list:
+        with suppress(Unreachable):  # the mirror that was used last may be gone; the list names others
+            return _ask(seen.base, seen, get)
+    return _ask(_base(repository, url, get), seen, get)
+
+
+def _ask(base: str, seen: Seen | None, get: Get) -> Head:
     known = seen or Seen("")
     answer = get(f"{base}/repodata/repomd.xml", known.etag, known.modified)
     if answer.status == 404:
         raise Unreachable(f"{base} has no repodata/repomd.xml.")
     digest = hashlib.sha256(answer.body).hexdigest()
     if seen and (answer.status == 304 or digest == seen.digest):
-        return Head(seen, changed=False)
+        return Head(replace(seen, base=base), changed=False)
     found = Seen(digest, answer.etag, answer.modified, tuple(indexes(answer.body, base)), base)
     return Head(found, changed=seen is None or seen.indexes != found.indexes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -178,6 +179,10 @@ def test_the_first_mirror_of_a_list_is_kept(text: bytes) -> None:
     assert head.seen.base == "https://m.example.org/9"
     assert not rpm.ask(repository, url, head.seen, server).changed
     assert server.asked.count("https://list/?x=1") == 1
+    gone = replace(head.seen, base="https://gone.example.org/9")
+    assert rpm.ask(repository, url, gone, server).seen.base == "https://m.example.org/9"
+    with pytest.raises(Unreachable, match="http://mine has no repodata"):
+        rpm.ask(repository, "http://mine", head.seen, server)
 
 
 def test_a_request_is_made_once_for_several_images() -> None:
