@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bakery.bake.options import Options, apt_sources, check, make_plan
+from bakery.freshness import age
 from bakery.image.bases import Base
 from bakery.output import formats
 from bakery.output.formats import FORMATS, Format, Level
@@ -33,6 +34,8 @@ class Bake:
     store: Store
     monitor: Monitor
     more_sources: str  # deb822, for the optional roles
+    stale: str = ""  # the SHA-256 of an image of the store that must be baked again
+    age: str = ""  # of the image of the store, in words, with what its repositories say
 
     @property
     def stored(self) -> Path:
@@ -79,9 +82,10 @@ def _digests(tests: tuple[Path, ...]) -> dict[str, str]:
     return site_tests.digests(tests)
 
 
-def note_stored(this: Bake) -> None:
+def note_stored(this: Bake, manifest: Manifest) -> None:
     """Tell the user that the image is in the store, and record that it was used."""
-    note(this.monitor, "The image is already in the cache.")
+    known = this.age or (f"baked {age.age(manifest)}" if "made" in manifest else "")
+    note(this.monitor, f"The image is already in the cache{f': {known}' if known else ''}.")
     record_use(this.stored)
 
 

@@ -14,11 +14,12 @@ from bakery.commands.command_line.parser import (
     positive_number,
     whole_number,
 )
-from bakery.commands.command_line.settings import NO_SETTINGS, Settings, checked
+from bakery.commands.command_line.settings import NO_SETTINGS, REFRESH, Settings, checked
 
 if TYPE_CHECKING:
     from bakery.bake.options import LocalBase, Options
     from bakery.output.formats import Level
+    from bakery.runtime.mirror import Snapshot
     from provisioner.roles import CvmfsClient
 
 # The names of recipe.ROLES and recipe.OPTIONAL; importing recipe would slow down --help.
@@ -41,7 +42,8 @@ def parser(prog: str = "bake-image", settings: Settings = NO_SETTINGS) -> Parser
     made = Parser(
         prog,
         "Bake an HTCondor worker image from a base image, verify it, and print its path. "
-        "An image that is already in the cache and verified is not baked again.",
+        "An image that is already in the cache and verified is baked again only if its packages have "
+        "updates.",
         usage="[FILE.toml ...] [options]",
         examples=_EXAMPLES,
     )
@@ -51,6 +53,7 @@ def parser(prog: str = "bake-image", settings: Settings = NO_SETTINGS) -> Parser
     _add_base(made)
     _add_roles(made)
     _add_repositories(made)
+    _add_updates(made, settings)
     _add_work(made)
     add_general(made)
     return made
@@ -191,6 +194,33 @@ def _add_repositories(made: Parser) -> None:
     )
 
 
+def _add_updates(made: Parser, settings: Settings) -> None:
+    group = made.add_argument_group("updates of packages")
+    group.add_argument(
+        "--refresh",
+        choices=list(REFRESH),
+        default=settings.refresh.value or "auto",
+        help="whether an image of the cache is baked again: auto asks its package repositories for updates "
+        f"({settings.refresh.shown('auto')})",
+    )
+    lock = group.add_argument(
+        "--lock",
+        type=Path,
+        metavar="FILE",
+        help="install exactly the package versions in FILE; if it does not exist, write those of the bake",
+    )
+    completed(lock, "file")
+    group.add_argument(
+        "--snapshot", metavar="DATE", help="install Debian's packages as they were at DATE (2025-11-01)"
+    )
+    group.add_argument(
+        "--snapshot-mirror",
+        metavar="URL",
+        help="mirror for --snapshot, with {archive} and {timestamp} in its path "
+        f"({settings.snapshot_mirror.shown('none')})",
+    )
+
+
 def _add_work(made: Parser) -> None:
     group = made.add_argument_group("building and testing")
     group.add_argument(
@@ -290,12 +320,28 @@ def on_build_host(wanted: Options, found: argparse.Namespace, settings: Settings
         base_urls=tuple(_checked("--base-url", bases.checked_url, url) for url in found.base_urls),
         offline=found.offline,
         forbid_eol=found.forbid_eol,
+        refresh=found.refresh,
+        lock=found.lock,
+        snapshot=_snapshot(found, settings),
     )
 
 
 def _mirror(url: str) -> str:
     """The value of --mirror; "" for the mirror of this machine. Raises BadInput as for the key `mirror`."""
     return checked("mirror", url, "--mirror") if url else ""
+
+
+def _snapshot(found: argparse.Namespace, settings: Settings) -> Snapshot | None:
+    from bakery.runtime import mirror
+    from provisioner.errors import BadInput
+
+    if found.snapshot is None:
+        if found.snapshot_mirror:
+            raise BadInput("--snapshot-mirror requires --snapshot.", "Add --snapshot DATE.")
+        return None
+    given = found.snapshot_mirror
+    template = checked("snapshot-mirror", given, "--snapshot-mirror") if given else ""
+    return mirror.snapshot(found.snapshot, template or settings.snapshot_mirror.value)
 
 
 def highest_level(form: str) -> Level:

@@ -83,7 +83,8 @@ class Base:
             # The configuration of mkosi without the mirror; mkosi spells x86_64 x86-64.
             recipe = json.dumps(mkosi.files(self.source, Mirror("", ""), Path()), sort_keys=True)
             spelled = ARCHITECTURES[self.architecture][0]
-            return hashlib.sha256(f"{spelled}\n{recipe}".encode()).hexdigest()
+            dated = f"\n{self.source.snapshot}" if self.source.snapshot else ""
+            return hashlib.sha256(f"{spelled}\n{recipe}{dated}".encode()).hexdigest()
         return self.source.digest
 
     def has_ended(self, today: datetime.date) -> bool:

@@ -32,6 +32,7 @@ class Build:
     root_size: str
     kernel_command_line: tuple[str, ...]
     packages: tuple[str, ...]
+    snapshot: str = ""  # the timestamp of the archive to build from; "": the current one
 
 
 def files(build: Build, mirror: Mirror, package_cache: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from bakery.runtime import digest
 from bakery.store.locks import exclusive_lock, try_exclusive_lock
-from bakery.store.store import DISKS, Store, is_intact, manifest_path, read_manifest
+from bakery.store.store import DISKS, Store, checked_path, is_intact, manifest_path, read_manifest
 from provisioner.errors import BadInput, MissingHere
 from provisioner.events import Monitor, note
 
@@ -254,6 +254,7 @@ def _remove_unlocked(path: Path) -> bool:
             path.unlink()  # before its manifest: a disk without one counts as damaged
             if path.suffix in (*DISKS, ".part"):
                 manifest_path(path).unlink(missing_ok=True)
+                checked_path(path).unlink(missing_ok=True)
         if path.parent.name == "work":
             path.rmdir()
     finally:

@@ -37,6 +37,7 @@ class Repositories:
     distribution: str
     more: str = ""  # for optional roles only: other images share the checkpoints before these roles
     urls: Mapping[str, str] = field(default_factory=dict)
+    refresh: bool = False  # read the package lists again when a bake resumes
 
     def of(self, role: str) -> str:
         """The sources of this role in addition to those that the image itself defines."""
@@ -105,9 +106,10 @@ def _apply_from(done: int, copying: float, keep: Policy, this: _Bake) -> None:
 
     The time to write one is first estimated from `copying` (seconds to copy a disk), then measured.
     """
-    writing = copying
+    writing, refresh = copying, this.repositories.refresh
     while done < len(this.plan.steps):
-        done, is_worth_keeping = _apply(done, _sandbox_end(done, this), keep, writing, this)
+        done, is_worth_keeping = _apply(done, _sandbox_end(done, this), keep, writing, this, refresh)
+        refresh = False
         if is_worth_keeping:
             started = time.monotonic()
             checkpoints.keep(this.disk, this.plan, done, this.store, this.work, this.monitor)
@@ -120,10 +122,13 @@ def _sandbox_end(done: int, this: _Bake) -> int:
     return next((end for end in range(done, total) if this.more_at(end) != this.more_at(done)), total)
 
 
-def _apply(first: int, last: int, keep: Policy, writing: float, this: _Bake) -> tuple[int, bool]:
+def _apply(
+    first: int, last: int, keep: Policy, writing: float, this: _Bake, refresh: bool
+) -> tuple[int, bool]:
     """Apply steps in a sandbox, up to `last` or to the end of a role after which a checkpoint saves time.
 
-    Returns the next step, and whether to write a checkpoint now that the disk is unmounted.
+    With `refresh`, the package lists are read again before. Returns the next step, and whether to write a
+    checkpoint now that the disk is unmounted.
     """
     work = this.work
     (work / "more.sources").write_text(this.more_at(first))
@@ -135,6 +140,7 @@ def _apply(first: int, last: int, keep: Policy, writing: float, this: _Bake) -> 
         *("--checkpoints", keep, "--writing", str(writing)),
         *("--sources", str(work / "apt.sources"), "--more-sources", str(work / "more.sources")),
         *("--preferences", str(work / "apt.preferences"), "--package-cache", str(this.packages)),
+        *(["--refresh"] if refresh else []),
         *(f"--repository-url={name}={url}" for name, url in this.repositories.urls.items()),
     ]
     result = sandbox.run_module(command, json.dumps(plans.to_json(this.plan)).encode(), this.monitor)

@@ -20,11 +20,13 @@ LARGEST = 15  # modules in one folder
 
 # Each folder, and the folders it may import besides itself and `provisioner`. From the entry points down.
 BAKERY: Mapping[str, set[str]] = {
-    "commands": {"bake", "batch", "definition", "engines", "image", "imagediff", "output", "runtime",
-                 "sources", "store", "userdata", "verify"},
+    "commands": {"bake", "batch", "definition", "engines", "freshness", "image", "imagediff", "output",
+                 "runtime", "sources", "store", "userdata", "verify"},
     "definition": {"bake", "image", "output", "userdata"},
     "batch": {"bake", "runtime", "store"},
-    "bake": {"engines", "image", "machines", "output", "runtime", "sources", "store", "verify"},
+    "bake": {"engines", "freshness", "image", "machines", "output", "runtime", "sources", "store",
+             "verify"},
+    "freshness": {"image", "imagediff", "runtime", "sources", "store"},
     "imagediff": {"runtime", "store"},
     "verify": {"machines", "output", "runtime", "store", "userdata"},
     "engines": {"image", "machines", "runtime", "store", "userdata"},
@@ -44,6 +46,7 @@ PROVISIONER: Mapping[str, set[str]] = {
         "errors",
         "events",
         "disk",
+        "installed",
         "packages",
         "process",
         "roles",
@@ -51,6 +54,7 @@ PROVISIONER: Mapping[str, set[str]] = {
     },
     "remote": {"actions", "apply", "errors", "events", "plan", "roles", "steps", "targets"},
     "apply": {"actions", "events", "plan", "targets"},
+    "installed": {"actions", "events", "targets"},
     "checkpoints": set(),
     "disk": {"errors", "process", "targets"},
     "targets": {"actions", "errors", "packages", "process"},
