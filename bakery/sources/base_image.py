@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from bakery.image import mkosi
 from bakery.image.bases import Base, LocalImage, VendorImage
 from bakery.image.mkosi import Build
-from bakery.runtime import digest, qemu_img
+from bakery.runtime import digest, host_paths, qemu_img
 from bakery.runtime.mirror import Mirror
 from bakery.store.locks import exclusive_lock, lock_file, shared_lock
 from bakery.store.store import Store, commit, is_intact, read_manifest, record_use, rename_damaged
@@ -128,7 +128,8 @@ def _now() -> str:
 
 
 def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Monitor) -> Path:
-    run.require(*mkosi.TOOLS)
+    run.require(*host_paths.programs(mkosi.TOOLS))
+    mkosi.check_version(run.call(["mkosi", "--version"]).stdout)
     folder = work / "mkosi"
     packages = store.packages(build.release) / "mkosi"
     packages.mkdir(parents=True, exist_ok=True)
