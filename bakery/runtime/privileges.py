@@ -14,7 +14,7 @@ _STATUS = Path("/proc/self/status")
 _LOOP = Path("/dev/loop-control")
 _SYS_ADMIN = 21  # linux/capability.h
 _WHAT = "Baking, verifying and comparing images"
-_PRIVILEGED = "Start the container with --privileged"
+_PRIVILEGED = "Start the container with --privileged; without it, only the engine packer is usable"
 _UNPRIVILEGED = "gen-userdata, bake-image --list-bases, --dry-run and --explain do not require root."
 
 
@@ -31,7 +31,7 @@ def require_root() -> None:
         )
     raise MissingHere(
         f"{_WHAT} mount disks and create namespaces: {problem}",
-        f"{_PRIVILEGED}; or bake without verification: --engine packer --verify none.",
+        f"{_PRIVILEGED}, without verification: --engine packer --verify none.",
     )
 
 
