@@ -31,6 +31,7 @@ _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
 _SECONDS: Mapping[str, int] = {
     "test_bake.py": 40,
     "test_baked_roles.py": 65,
+    "test_builder_image.py": 900,
     "test_cache_in_use.py": 90,
     "test_completion.py": 15,
     "test_ends_of_commands.py": 20,
@@ -59,6 +60,7 @@ _SECONDS: Mapping[str, int] = {
     "test_quick_commands.py": 3,
     "test_run.py": 3,
     "test_seal_script.py": 1,
+    "test_setup.py": 60,
     "test_start_matching.py": 25,
     "test_status_live.py": 20,
     "test_userdata_check.py": 25,
@@ -165,6 +167,8 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/image/mkosi.py": ("test_bake.py",),
     "bakery/userdata/delivery/nocloud.py": ("test_userdata_real.py",),
     "bakery/sources/pins.py": ("test_pins.py",),
+    "scripts/setup": ("test_setup.py",),
+    "scripts/hosts/": ("test_setup.py",),
     "bakery/runtime/qemu_img.py": (
         "test_qemu_monitor.py",
         "test_disk.py",
