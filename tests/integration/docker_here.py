@@ -20,7 +20,7 @@ from pathlib import Path
 import platformdirs
 
 from bakery.machines.conditions import Condition, wait
-from bakery.runtime import mirror
+from bakery.runtime import digest, mirror
 from provisioner.process import run
 
 CACHE = platformdirs.user_cache_path("worker-bakery-tests-docker")
@@ -104,8 +104,8 @@ def debian_root() -> Path:
 
 
 def wheels() -> Path:
-    """The wheels that the builder image needs: containers do not have this machine's certificates for PyPI."""
-    folder = CACHE / f"wheels-{_PROJECT.stat().st_mtime_ns}"
+    """The wheels that the builder image needs: a container may lack this machine's certificates for PyPI."""
+    folder = CACHE / f"wheels-{digest.of(_PROJECT)[:12]}"
     if not folder.exists():
         new = CACHE / f"wheels-{os.getpid()}"
         pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]

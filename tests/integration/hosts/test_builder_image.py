@@ -177,17 +177,24 @@ def test_docker_stop_ends_a_bake_and_leaves_nothing(built: Docker, folders: Fold
     words = ("bake", "--worker", "prominence", "--verify", "none", "--engine", "chroot")
     started = built.call("run", "--net=host", *options, IMAGE, *words)
     assert started.returncode == 0, started.stderr
-    wait(Condition("a mounted disk", lambda: b"disk.raw" in _loops(), 300))
+    disk = wait(Condition("a mounted disk", lambda: _mounted_disk(folders.cache / "work"), 300))
     built.call("stop", "--time", "60", "stopped")
     state = built.call("inspect", "--format", "{{.State.ExitCode}}", "stopped").stdout.strip()
     log = built.call("logs", "stopped").stderr
     built.call("rm", "stopped")
     assert state == "143", log
     assert set(folders.images.iterdir()) == before
-    wait(Condition("no loop device", lambda: str(folders.cache).encode() not in _loops(), 60))
+    wait(Condition("that the disk is unmounted", lambda: disk not in _disks_of_loops(), 60))
     assert not list((folders.cache / "work").iterdir())
 
 
-def _loops() -> bytes:
-    """The files behind loop devices, as the kernel names them."""
-    return b"".join(path.read_bytes() for path in Path("/sys/block").glob("loop*/loop/backing_file"))
+def _mounted_disk(work: Path) -> int | None:
+    """The inode of a bake's disk, once it is behind a loop device."""
+    inodes = {path.stat().st_ino for path in work.glob("*/disk.raw")}
+    return next(iter(inodes & _disks_of_loops()), None)
+
+
+def _disks_of_loops() -> set[int]:
+    """The inodes of the files behind loop devices; their paths are those of other mount namespaces."""
+    found = json.loads(run.call(["losetup", "--json", "--list", "--output", "BACK-INO"]).stdout or "{}")
+    return {int(device["back-ino"]) for device in found.get("loopdevices", [])}
