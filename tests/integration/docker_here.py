@@ -104,7 +104,7 @@ def debian_root() -> Path:
 
 
 def wheels() -> Path:
-    """The wheels that the builder image needs: a container may lack this machine's certificates for PyPI."""
+    """The wheels that the builder image needs: a container has no certificate for PyPI here."""
     folder = CACHE / f"wheels-{digest.of(_PROJECT)[:12]}"
     if not folder.exists():
         new = CACHE / f"wheels-{os.getpid()}"
