@@ -58,6 +58,7 @@ _SECONDS: Mapping[str, int] = {
     _BECOMES: 65,
     "test_qemu_monitor.py": 3,
     "test_quick_commands.py": 3,
+    "test_root_without_capabilities.py": 10,
     "test_run.py": 3,
     "test_seal_script.py": 1,
     "test_setup.py": 60,
@@ -169,6 +170,8 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/sources/pins.py": ("test_pins.py",),
     "scripts/setup": ("test_setup.py",),
     "scripts/hosts/": ("test_setup.py",),
+    "bakery/runtime/privileges.py": ("test_root_without_capabilities.py", "test_bake.py"),
+    "bakery/engines/choice.py": ("test_root_without_capabilities.py", "test_bake.py"),
     "bakery/runtime/qemu_img.py": (
         "test_qemu_monitor.py",
         "test_disk.py",
