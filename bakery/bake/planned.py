@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,8 +91,15 @@ def note_stored(this: Bake, manifest: Manifest) -> None:
 
 
 def output(this: Bake) -> Path:
-    """The path of the image for the user: in the store, or a copy at --output."""
-    if this.options.output is None:
+    """The path of the image for the user: in the store, or a copy at --output or in the output folder."""
+    target = this.options.output or _in_folder(this)
+    if target is None:
         return this.stored
-    formats.write_output(this.form, this.stored, this.options.output)
-    return this.options.output
+    formats.write_output(this.form, this.stored, target)
+    return target
+
+
+def _in_folder(this: Bake) -> Path | None:
+    """The image in the folder WORKER_BAKERY_OUTPUT, which the builder image sets to its volume."""
+    folder = os.environ.get("WORKER_BAKERY_OUTPUT")
+    return Path(folder) / this.stored.name if folder else None

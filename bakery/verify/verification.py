@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bakery.runtime import sandbox
+from bakery.runtime import host_paths, sandbox
 from bakery.runtime.privileges import require_root
 from bakery.store import logs
 from bakery.store.locks import shared_lock
@@ -102,7 +102,7 @@ def prove(request: Request, work: Path, monitor: Monitor) -> Proof:
 
     Raises NotProven: a check failed; MissingHere: a tool is missing; CommandFailed: a program failed.
     """
-    run.require(*TOOLS)
+    run.require(*host_paths.programs(TOOLS))
     command = [sys.executable, "-P", "-m", "bakery.verify", str(work)]
     stdin = json.dumps(request.to_json()).encode()
     proof: Proof = sandbox.run_module(command, stdin, monitor, private_network=True)["proof"]

@@ -210,7 +210,7 @@ def require(*tools: str) -> None:
     if missing:
         raise MissingHere(
             f"Missing on this machine: {', '.join(missing)}.",
-            "On Debian, scripts/setup of a checkout installs all dependencies.",
+            "scripts/setup of a checkout installs all dependencies.",
         )
 
 

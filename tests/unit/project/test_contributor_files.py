@@ -65,7 +65,7 @@ def sources() -> list[Path]:
 
 def test_the_hooks_need_nothing_but_what_setup_installs() -> None:
     tools = re.search(
-        r"^TOOLS=\((.*?)\)", (ROOT / "scripts" / "setup").read_text(), re.MULTILINE | re.DOTALL
+        r"^DEVELOPMENT_TOOLS=\((.*?)\)", (ROOT / "scripts" / "setup").read_text(), re.MULTILINE | re.DOTALL
     )
     assert tools
     developer = {
