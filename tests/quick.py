@@ -30,6 +30,7 @@ _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
 # where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
 _SECONDS: Mapping[str, int] = {
     "test_bake.py": 40,
+    "test_base_proofs.py": 45,
     "test_baked_roles.py": 65,
     "test_cache_in_use.py": 90,
     "test_completion.py": 15,
@@ -94,6 +95,7 @@ _SECONDS: Mapping[str, int] = {
 # telling first. What has a line of its own is not asked of its folder's.
 _CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/": ("test_quick_commands.py", "test_bake.py"),
+    "bakery/base_proofs/": ("test_base_proofs.py",),
     "bakery/bake/": (
         "test_quick_commands.py",
         "test_bake.py",
