@@ -77,6 +77,7 @@ _SECONDS: Mapping[str, int] = {
     "test_life_ends.py": 300,
     "test_life_jobs.py": 120,
     "test_network.py": 10,
+    "test_nightly.py": 90,
     "test_pool_shape.py": 110,
     "test_ospool_attributes.py": 150,
     "test_ospool_guides.py": 235,
@@ -312,6 +313,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         _BECOMES,
         "test_provision_ssh.py",
     ),
+    "examples/nightly/": ("test_nightly.py",),
     "mkdocs.yml": ("test_documents_site.py",),
     "scripts/docs": ("test_documents_site.py",),
     "tools/": (

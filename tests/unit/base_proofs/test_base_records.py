@@ -119,7 +119,7 @@ def test_a_record_survives_the_file_and_others_are_left_alone(tmp_path: Path) ->
         '{"format": 2, "bases": {}}',
         '{"format": 1}',
         '{"format": 1, "bases": {"rocky9": {"proof": {"at": "2026"}}}}',
-        '{"format": 1, "bases": {"x": {"proof": {"at": "", "architecture": "", "image": "", "level": "x"}}}}',
+        '{"format": 1, "bases": {"x": {"proof": {"at": "", "architecture": "", "image": "", "level": 1}}}}',
         '{"format": 1, "bases": {"rocky9": {"not_tried": {"at": "", "reason": "x", "text": ""}}}}',
     ],
 )
