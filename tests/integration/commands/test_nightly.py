@@ -120,7 +120,8 @@ def test_the_script_reports_a_definition_that_is_not_there(tmp_path: Path) -> No
 
 
 def test_the_script_needs_a_definition_file(tmp_path: Path) -> None:
-    for folders in ((), (tmp_path,)):
+    without: tuple[list[Path], ...] = ([], [tmp_path])
+    for folders in without:
         done = run([SCRIPT, *folders], RESULTS=str(tmp_path / "results"))
         assert (done.status, "usage: bake-outdated.sh FILE.toml|FOLDER" in done.err) == (2, True)
     assert not (tmp_path / "results").exists()
