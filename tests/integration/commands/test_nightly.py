@@ -43,7 +43,7 @@ contracts = pytest.mark.xfail(
 )
 
 
-def run(argv: Sequence[str | Path], **env: str) -> Ended:
+def run(argv: Sequence[object], **env: str) -> Ended:
     done = subprocess.run(
         [str(word) for word in argv], capture_output=True, text=True, check=False, env={**os.environ, **env}
     )
