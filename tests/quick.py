@@ -77,7 +77,7 @@ _SECONDS: Mapping[str, int] = {
     "test_life_ends.py": 300,
     "test_life_jobs.py": 120,
     "test_network.py": 10,
-    "test_nightly.py": 90,
+    "test_nightly.py": 110,
     "test_pool_shape.py": 110,
     "test_ospool_attributes.py": 150,
     "test_ospool_guides.py": 235,

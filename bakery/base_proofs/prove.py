@@ -23,6 +23,8 @@ from provisioner.errors import BakeryError, DiskFull, Interrupted, MissingHere, 
 from provisioner.events import Monitor, note, warn
 from provisioner.process.scrub import scrub
 
+# Exit codes, the worst first: findings about a base come before what another attempt or machine may solve.
+SEVERITY = (1, 7, 4, 2, 3, 6, 5)
 _LONGEST = 300  # characters of a reason; the log folder has all
 # Of a failed boot: what follows these words is for the log, not for a table.
 _CONSOLE = "The last lines of its console:"
@@ -72,9 +74,9 @@ def prove(base: Base, options: Options, store: Store, monitor: Monitor) -> Attem
 
 
 def worst(codes: Sequence[int]) -> int:
-    """Return the exit code for several attempts: of those that found a failure, else of those not tried."""
-    not_tried = {Unreachable.exit_code, MissingHere.exit_code, DiskFull.exit_code, 0}
-    return max((code for code in codes if code not in not_tried), default=max(codes, default=0))
+    """Return the exit code for several attempts: the first of SEVERITY; 0 if all reached their level."""
+    failed = [code for code in codes if code]
+    return min(failed, key=lambda code: SEVERITY.index(code) if code in SEVERITY else -1, default=0)
 
 
 # --- what an attempt has shown -----------------------------------------------------------------------

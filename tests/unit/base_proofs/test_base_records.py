@@ -207,7 +207,8 @@ def test_the_level_is_not_repeated_and_the_console_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("codes", "code"), [([], 0), ([0, 0], 0), ([0, 5], 5), ([5, 4, 0], 4), ([3, 5], 5), ([4, 7, 5], 7)]
+    ("codes", "code"),
+    [([], 0), ([0, 0], 0), ([0, 5], 5), ([5, 4, 0], 4), ([3, 5], 3), ([4, 7, 5], 7), ([4, 1], 1)],
 )
 def test_the_exit_code_of_the_worst(codes: list[int], code: int) -> None:
     assert prove.worst(codes) == code
