@@ -33,7 +33,6 @@ def parser(prog: str) -> Parser:
         "series, and what was tested.",
         usage="[options] [NAME ...]",
         examples=(
-            "%(prog)s",
             "%(prog)s --json rocky9",
             "%(prog)s --prove --level offline rocky9",
             "worker-bakery bake --base rocky9 --dry-run",
@@ -61,9 +60,8 @@ def _add_prove(made: Parser) -> None:
     group = made.add_argument_group("proving (--prove)")
     group.add_argument(
         "--level",
-        default="pool",
         choices=["offline", "boot", "pool"],
-        help="verification level (default: %(default)s)",
+        help="verification level (default: pool)",
     )
     result = group.add_argument(
         "--result",
@@ -74,18 +72,26 @@ def _add_prove(made: Parser) -> None:
     completed(result, "file")
     group.add_argument(
         "--accel",
-        default="auto",
         choices=["auto", "kvm", "tcg"],
-        help="accelerator of virtual machines (default: %(default)s)",
+        help="accelerator of virtual machines (default: auto)",
     )
 
 
 def _main(options: argparse.Namespace) -> int:
+    _require_prove(options)
     if options.update:
         return _update(options)
     if options.prove:
         return _prove(options)
     return print_bases(options.names, as_json=options.json, result=options.result)
+
+
+def _require_prove(options: argparse.Namespace) -> None:
+    from provisioner.errors import BadInput
+
+    for name in ("level", "accel"):
+        if getattr(options, name) and not options.prove:
+            raise BadInput(f"--{name} requires --prove.", f"Add --prove, or omit --{name}.")
 
 
 # --- update --------------------------------------------------------------------------------------
@@ -148,7 +154,9 @@ def _prove(options: argparse.Namespace) -> int:
 def _bake_options(name: str, mirror: str, options: argparse.Namespace) -> Options:
     from bakery.bake.options import Options
 
-    return Options(base=name, level=options.level, accelerator=options.accel, mirror=mirror)
+    return Options(
+        base=name, level=options.level or "pool", accelerator=options.accel or "auto", mirror=mirror
+    )
 
 
 def _result_file(given: Path | None) -> Path:

@@ -52,7 +52,7 @@ def run(argv: Sequence[object], **env: str) -> Ended:
 
 # --- the script --------------------------------------------------------------------------------------
 
-# An image test fails, and the log has a token. It is put together by the bake: no definition may contain one.
+# An image test fails, and the log has a token, which the bake puts together.
 FAILS = f"""
 [services]
 mask = ["condor.service"]
