@@ -25,6 +25,7 @@ _LAYER = (
 )
 _STARTED = "test_container.py::test_buildah_starts_it_and_it_says_all_that_is_missing"
 _MATCH = "test_ospool_guides.py::test_the_two_ads_match_as_they_should"
+_SITE = "test_broken_images.py::test_a_test_of_a_site_can_fail_verification"
 _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
 # How long each file takes by itself, and some tests of a long one: seconds, on a machine with two cores
 # where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
@@ -56,6 +57,7 @@ _SECONDS: Mapping[str, int] = {
     "test_prominence_values.py": 3,
     "test_provision_ssh.py": 190,
     _BECOMES: 65,
+    _SITE: 20,
     "test_qemu_monitor.py": 3,
     "test_quick_commands.py": 3,
     "test_run.py": 3,
@@ -70,7 +72,7 @@ _SECONDS: Mapping[str, int] = {
     "test_wheel.py": 6,
     "test_worker_health.py": 95,
     "test_worker_jobs.py": 60,
-    "test_broken_images.py": 220,
+    "test_broken_images.py": 240,
     "test_el_standin.py": 300,
     "test_guest_life.py": 300,
     "test_life_configuration.py": 100,
@@ -247,6 +249,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/output/oci/": (_LAYER, _STARTED, "test_container.py"),
     "bakery/verify/pool/access_point.py": (_MATCH, "test_ospool_guides.py"),
     "bakery/verify/pool/failover.py": ("test_ospool_shape_proof.py",),
+    "bakery/verify/site_tests.py": (_SITE,),
     "bakery/verify/": ("test_bake.py", "test_faults.py"),
     "cloud-init/": (
         "test_userdata_real.py",

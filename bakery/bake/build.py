@@ -217,6 +217,7 @@ def _prove(this: Bake, image: Path, levels: Sequence[Level], manifest: Manifest,
         this.base.login,
         accelerator=this.options.accelerator,
         firmware=this.base.firmware[0],
+        tests=this.options.tests,
     )
     proof = verification.prove(request, work, this.monitor)
     return {**manifest, "proof": {**manifest["proof"], **proof}}

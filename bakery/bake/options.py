@@ -79,6 +79,10 @@ def check(options: Options) -> None:
     if options.offline and options.rebuild_base:
         raise BadInput("--rebuild-base and --offline cannot be used together.", "Omit one of them.")
     apt_sources(options)
+    if options.tests:
+        from bakery.verify import site_tests
+
+        site_tests.check(options.tests)
 
 
 def apt_sources(options: Options) -> str:

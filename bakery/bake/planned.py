@@ -54,8 +54,24 @@ def plan_bake(options: Options, store: Store, monitor: Monitor) -> Bake:
 
 
 def missing_levels(this: Bake, manifest: Manifest) -> list[Level]:
-    """The requested verification levels that the manifest does not have, in ascending order."""
-    return [level for level in this.form.up_to(this.options.level) if level not in manifest["proof"]]
+    """The requested verification levels that the manifest does not have, in ascending order.
+
+    A level must have been verified with the tests of the site, if there are any.
+    """
+    proof, tests = manifest["proof"], _digests(this.options.tests)
+    return [
+        level
+        for level in this.form.up_to(this.options.level)
+        if level not in proof or (tests and proof[level].get("tests") != tests)
+    ]
+
+
+def _digests(tests: tuple[Path, ...]) -> dict[str, str]:
+    if not tests:
+        return {}
+    from bakery.verify import site_tests
+
+    return site_tests.digests(tests)
 
 
 def note_stored(this: Bake) -> None:

@@ -13,7 +13,6 @@ from bakery.machines import accelerator as accelerators
 from bakery.machines import namespace, network, serial, vm
 from bakery.machines.accelerator import TCG, Accelerator
 from bakery.machines.machine import Machine
-from bakery.machines.namespace import NamespaceMachine
 from bakery.machines.needs import Image, Needs, boot_in_namespaces, boot_virtual_machine
 from bakery.machines.vm import VirtualMachine
 from bakery.runtime import qemu_img
@@ -27,6 +26,8 @@ from bakery.verify.level import (
     SETTLE_LIMIT,
     LevelContext,
     RunningWorker,
+    run_site_tests,
+    test_host,
 )
 from bakery.verify.pool import failover
 from bakery.verify.pool import level as pool_level
@@ -132,8 +133,9 @@ def _verify_boot_level(worker: RunningWorker, record: Record) -> None:
     }
     transport = "in namespaces" if context.request.machine == "namespace" else "over ssh"
     with record.check(f"image tests {transport}"):
-        result = image_tests.run_booted(_host(machine), expected, context.work, context.monitor)
+        result = image_tests.run_booted(test_host(machine), expected, context.work, context.monitor)
     record.add_test_counts(result)
+    run_site_tests(context, "boot", test_host(machine), record)
 
 
 def _wait_reachable(worker: RunningWorker, record: Record) -> None:
@@ -145,14 +147,6 @@ def _wait_reachable(worker: RunningWorker, record: Record) -> None:
     else:
         with record.check("booted in namespaces"):
             machine.wait_booted(BOOT_LIMIT)
-
-
-def _host(machine: Machine) -> image_tests.Host:
-    if isinstance(machine, VirtualMachine):
-        login = machine.settings.login
-        return image_tests.ssh_host(login.user, machine.ssh_port, login.key)
-    assert isinstance(machine, NamespaceMachine)
-    return image_tests.namespace_host(machine.init_pid())
 
 
 def _with_logs(error: NotProven, context: LevelContext) -> NotProven:
