@@ -32,6 +32,7 @@ _SEVERAL = "test_several_images.py::test_a_shared_checkpoint_that_fails_is_the_e
 # where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
 _SECONDS: Mapping[str, int] = {
     "test_bake.py": 40,
+    "test_base_proofs.py": 45,
     "test_baked_roles.py": 65,
     "test_baked_site.py": 210,
     "test_baked_definition.py": 180,
@@ -93,6 +94,7 @@ _SECONDS: Mapping[str, int] = {
     "test_life_ends.py": 300,
     "test_life_jobs.py": 120,
     "test_network.py": 10,
+    "test_nightly.py": 110,
     "test_pool_shape.py": 110,
     "test_ospool_attributes.py": 150,
     "test_ospool_guides.py": 235,
@@ -111,6 +113,7 @@ _SECONDS: Mapping[str, int] = {
 # telling first. What has a line of its own is not asked of its folder's.
 _CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/": ("test_quick_commands.py", "test_bake.py"),
+    "bakery/base_proofs/": ("test_base_proofs.py",),
     "bakery/bake/": (
         "test_quick_commands.py",
         "test_bake.py",
@@ -362,6 +365,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         _BECOMES,
         "test_provision_ssh.py",
     ),
+    "examples/nightly/": ("test_nightly.py",),
     "mkdocs.yml": ("test_documents_site.py",),
     "scripts/docs": ("test_documents_site.py",),
     "tools/": (

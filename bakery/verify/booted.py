@@ -76,7 +76,8 @@ def _accelerator(context: LevelContext) -> Accelerator:
 
 def _run(context: LevelContext, accelerator: Accelerator) -> dict[Level, Record]:
     """Verify both levels with one machine and one pool; both have ended when this returns."""
-    request, boot, pool_record = context.request, Record(context.monitor), Record(context.monitor)
+    request, monitor = context.request, context.monitor
+    boot, pool_record = Record("boot", monitor), Record("pool", monitor)
     with ExitStack() as stack:
         sandbox_network = network.from_sandbox()
         pool = stack.enter_context(pools.start(context.root, context.work, shape=request.pool_shape))
@@ -167,7 +168,9 @@ def _with_logs(error: NotProven, context: LevelContext) -> NotProven:
         pools.condor_logs(context.work / "pool", ("CollectorLog", "SchedLog")),
         "",
     ]
-    return NotProven("\n".join(parts), diagnosis.hint if diagnosis else error.hint)
+    with_logs = NotProven("\n".join(parts), diagnosis.hint if diagnosis else error.hint)
+    with_logs.where = error.where
+    return with_logs
 
 
 def _text(file: Path) -> str:

@@ -53,7 +53,7 @@ def _open(image: Path, work: Path) -> Path:
 
 
 def _verify_offline_level(context: LevelContext) -> dict[str, Any]:
-    record = Record(context.monitor)
+    record = Record("offline", context.monitor)
     with record.check("image tests on the mounted root"):
         container = is_archive(context.request.image)
         result = image_tests.run_offline(context.root, context.work, context.monitor, container=container)
