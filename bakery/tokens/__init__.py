@@ -1,1 +1,1 @@
-"""HTCondor IDTOKENs: their claims and problems, signing, obtaining and trying them. No file holds a token."""
+"""HTCondor IDTOKENs: their claims and problems; how to sign, obtain and try one."""

@@ -1,4 +1,4 @@
-"""Ask a collector what a token may do there. Run as a process: JSON on stdin, JSON on stdout, log on stderr.
+"""Ask a collector what a token may do there: a program with JSON on stdin and stdout, its log on stderr.
 
 HTCondor's library holds the interpreter's lock, keeps sessions and reads the configuration of the machine:
 none of that belongs into the process of a command. Its exceptions have no reason; its log on stderr does.

@@ -30,8 +30,8 @@ _CLOSED = "Connection closed during command authorization"
 class Reply:
     """The reply of a daemon to a token, and the log of HTCondor's library.
 
-    `collector` is None if the daemon does not tell what it is; `time` is when the collector last updated its
-    ClassAd, by its clock, in seconds since 1970, or None.
+    `collector` is None if the daemon does not tell what it is; `time` is when the collector last updated
+    its ClassAd, by its clock, in seconds since 1970, or None.
     """
 
     authorized: bool
@@ -151,7 +151,7 @@ def _denied(found: re.Match[str], claims: Claims, level: str) -> tuple[str, str]
     named = shown(found[1])
     if claims.scopes and level not in claims.scopes:
         return (
-            f"The collector authenticates the token as {named}, but the token's scope does not include {level}.",
+            f"The collector authenticates the token as {named}, but its scope does not include {level}.",
             f"Use a token with the scope {level}.",
         )
     return (

@@ -56,7 +56,7 @@ def wait_for_token(wanted: Request, folder: Path, on_id: Callable[[str], None]) 
     except MissingHere:
         raise MissingHere(
             f"HTCondor's {TOOL} is not installed here.",
-            "Install HTCondor's tools (Debian: condor), or run this command on the image or an access point.",
+            "Install HTCondor's tools (Debian: condor), or run this command on an access point.",
         ) from None
     with _private_folder(folder) as private:
         output = private / "token"

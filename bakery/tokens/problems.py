@@ -83,8 +83,8 @@ def problems_of(
     """Return the problems of a token.
 
     `pool` is HOST or HOST:PORT, or several separated by commas; with neither `pool` nor `trust_domain` the
-    issuer is not judged. `now` is in seconds since 1970; `lifetime` is the maximum lifetime of the worker in
-    seconds, 0 if it has none.
+    issuer is not judged. `now` is in seconds since 1970; `lifetime` is the maximum lifetime of the worker
+    in seconds, 0 if it has none.
     """
     claims = claims_of(token)
     if claims is None:
@@ -125,7 +125,12 @@ def _signed(header: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _named(payload: Mapping[str, Any]) -> Iterator[Problem]:
-    user, at, domain = str(payload.get("sub", "")).partition("@")
+    # HTCondor reads them as texts; a claim of another type breaks the connection.
+    for name in ("jti", "project"):
+        if name in payload and not isinstance(payload[name], str):
+            yield error("malformed-token", f"The claim {name} of the token is not a text.", _NEW)
+    subject = payload.get("sub")
+    user, at, domain = subject.partition("@") if isinstance(subject, str) else ("", "", "")
     if not (user and at and domain):
         yield error(
             "nameless-token",

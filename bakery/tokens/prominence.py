@@ -94,8 +94,8 @@ def endpoint_of(url: str) -> str:
         raise BadInput("The URL of PROMINENCE must not contain a user name, a query or a fragment.")
     if parts.scheme != "https":
         raise BadInput(
-            f"The URL of PROMINENCE must begin with https://, not {scrub(parts.scheme)}://: the user's token"
-            " would be sent in clear text."
+            f"The URL of PROMINENCE must begin with https://, not {scrub(parts.scheme)}://: the user's"
+            " token would be sent in clear text."
         )
     return f"{url.rstrip('/')}/token"
 
@@ -270,7 +270,7 @@ def _failed(url: str, error: Exception) -> Unreachable:
         reason = re.search(r"certificate verify failed: ([a-zA-Z ,'-]+)", str(error))
         return Unreachable(
             f"Cannot trust {url}: {reason[1].strip() if reason else 'the TLS connection failed'}.",
-            "Check --url. If an authority of your own signed the certificate, set SSL_CERT_FILE to its file.",
+            "Check --url. If your own authority signed the certificate, set SSL_CERT_FILE to its file.",
         )
     if isinstance(error, NameResolutionError):
         return Unreachable(f"There is no host {urlsplit(url).hostname}.", "Check --url.")

@@ -60,7 +60,8 @@ def facts_of(path: Path) -> FileFacts | None:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         return None
-    folder = path.resolve().parent
+    # The folder by its name, as HTCondor opens it: the file may be a symbolic link.
+    folder = path.absolute().parent
     reader = folder.stat().st_uid if folder.name == FOLDER else None
     return FileFacts(path, stat.S_IMODE(found.st_mode), found.st_uid, reader)
 
@@ -78,14 +79,14 @@ def problems_of_file(facts: FileFacts | None, data: bytes = b"") -> Iterator[Pro
     if facts.mode & 0o077:
         yield error(
             "open-token-file",
-            f"Other users have access to {facts.path} (mode {facts.mode:04o}); HTCondor ignores such a file.",
+            f"Other users have access to {facts.path} (mode {facts.mode:04o}); HTCondor ignores it.",
             f"Run: chmod 600 {facts.path}",
         )
     if facts.reader is not None and facts.owner != facts.reader:
         yield error(
             "foreign-token-file",
-            f"{facts.path} belongs to user {facts.owner}, its folder to user {facts.reader}; HTCondor ignores"
-            " a token file that is not its own.",
+            f"{facts.path} belongs to user {facts.owner}, its folder to user {facts.reader};"
+            " HTCondor ignores a token file that is not its own.",
             f"Run: chown {facts.reader} {facts.path}",
         )
     yield from _name(facts)

@@ -49,7 +49,10 @@ def add_options(made: Parser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
-    """Return 0 if the collector authorizes the token for all levels, else 2. Raises BadInput, Unreachable."""
+    """Return 0 if the collector authorizes the token for all levels, else 2.
+
+    Raises BadInput, Unreachable.
+    """
     from bakery.tokens import creation
 
     now = time.time()

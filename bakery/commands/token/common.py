@@ -85,7 +85,7 @@ def output_path(options: argparse.Namespace) -> Path:
 
 
 def hosts_of(pool: str) -> tuple[tuple[str, ...], str]:
-    """Return the central managers of a pool and its trust domain, "" if that is unknown. Raises BadInput."""
+    """Return the central managers of a pool and its trust domain ("": unknown). Raises BadInput."""
     from bakery.userdata import pools
 
     if found := pools.find(pool):

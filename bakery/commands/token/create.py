@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 SUMMARY = "issue tokens for workers, with the signing key of a pool"
 USAGE = "--identity USER@DOMAIN --issuer NAME -o FILE [options]"
 DESCRIPTION = (
-    "Sign tokens with the key of a pool, as condor_token_create does; HTCondor is not required. By default a "
-    "token allows only what a worker needs (ADVERTISE_STARTD, ADVERTISE_MASTER, READ), for 7 days."
+    "Sign tokens with the key of a pool, as condor_token_create does; HTCondor is not required. By default "
+    "a token allows only what a worker needs (ADVERTISE_STARTD, ADVERTISE_MASTER, READ), for 7 days."
 )
 EXAMPLES = (
     "%(prog)s --identity worker@cloud --issuer cm.example.edu -o token",

@@ -19,8 +19,9 @@ URL_VARIABLE = "PROMINENCE_URL"
 USER_VARIABLE = "PROMINENCE_TOKEN"
 PROMPT = "Your token of PROMINENCE (it is not shown): "
 DESCRIPTION = (
-    "Send your user token to the API of PROMINENCE, and save the worker token of the answer. The user token "
-    f"comes from --user-token-file, from the variable {USER_VARIABLE}, or from a prompt. TLS is required."
+    "Send your user token to the API of PROMINENCE, and save the worker token of the answer. The user "
+    "token comes from --user-token-file, from the variable PROMINENCE_TOKEN, or from a prompt. TLS is "
+    "required."
 )
 EXAMPLES = (
     "%(prog)s --url https://prominence.example.org/api -o token",

@@ -16,8 +16,8 @@ from provisioner.process.scrub import hide
 SUMMARY = "ask a pool for a token, which its administrator approves"
 USAGE = "--pool HOST --identity USER@DOMAIN -o FILE [options]"
 DESCRIPTION = (
-    "Ask the collector of a pool for a token, print the ID that its administrator must approve, wait for the "
-    "approval, and save the token. HTCondor's condor_token_request is required."
+    "Ask the collector of a pool for a token, print the ID that its administrator must approve, wait for "
+    "the approval, and save the token. HTCondor's condor_token_request is required."
 )
 EXAMPLES = (
     "%(prog)s --pool cm.example.edu --identity worker@cloud -o token",
