@@ -15,17 +15,20 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bakery.machines.network import GATEWAY, Network
-from bakery.verify.pool.throwaway_pool import IDENTITY, TRUST_DOMAIN
+from bakery.tokens import authorization
+from bakery.tokens.claims import claims_of
+from bakery.tokens.problems import is_rejected, problems_of
+from bakery.verify.pool.throwaway_pool import IDENTITY, TRUST_DOMAIN, Pool
 from provisioner.process import run
 from provisioner.process.run import Completed
 
 DAY = 86400
-KEY_NAMES = {"POOL", "named"}  # of the collector
 
 
 def rfc5869(material: bytes) -> bytes:
@@ -110,7 +113,8 @@ ROWS = (
     Row("iat in the future", True, {"iat": lambda now: now + DAY}),
     Row("nbf in the future", True, {"nbf": lambda now: now + DAY}),
     Row("expired", False, {"exp": lambda now: now - 10}, why="The token expired on"),
-    Row("exp is no whole number", False, {"exp": lambda now: now + DAY + 0.5}),
+    Row("exp is no whole number", False, {"exp": lambda now: now + DAY + 0.5}, newer=True),
+    Row("exp is a text", False, {"exp": "tomorrow"}),
     Row("iat is a text", False, {"iat": "today"}),
     Row("no jti", True, {"jti": None}, newer=False),
     Row("no sub", None, {"sub": None}, why="has no valid subject"),
@@ -198,6 +202,50 @@ class Client:
         """Return whether condor_ping may ADVERTISE_STARTD with a token of this folder."""
         done = self.run(tokens, "condor_ping", "-quiet", "-addr", f"<{GATEWAY}:9618>", "ADVERTISE_STARTD")
         return done.status == 0
+
+
+def compare(row: Row, pool: Pool, client: Client, version: tuple[int, int], name: str) -> None:
+    """Assert that HTCondor's condor_ping, the answer of `check` and the verdict of `inspect` are the row's.
+
+    `version` is that of the pool's HTCondor, `name` that of a new folder.
+    """
+    text = row.token(pool.signing_key)
+    accepted = row.newer if version >= (25,) and row.newer is not None else row.accepted
+    claims = claims_of(text)
+    assert claims
+    if accepted is not None:  # else the collector would abort
+        reply = inside(client.network, partial(authorization.ask, GATEWAY, text, "ADVERTISE_STARTD"))
+        verdict = authorization.judge(claims, "ADVERTISE_STARTD", reply, time.time())
+        assert verdict.authorized is accepted, str(verdict)
+        assert row.why in verdict.reason
+        assert reply.version.startswith(f"{version[0]}.{version[1]}.")
+        assert reply.collector
+        folder, there = folder_of(pool, name)
+        secret_file(folder / "token", text.encode())
+        assert client.may_advertise(there) is accepted
+    if row.judged:
+        found = problems_of(text, trust_domain=TRUST_DOMAIN, now=time.time())
+        assert is_rejected(found, version) is not (accepted is True), found
+
+
+def folder_of(pool: Pool, name: str) -> tuple[Path, str]:
+    """A new folder tokens.d in the pool's root directory, and its path there."""
+    there = f"/root/{name}/tokens.d"
+    folder = pool.root / there[1:]
+    folder.mkdir(parents=True, mode=0o700)
+    return folder, there
+
+
+def secret_file(path: Path, content: bytes) -> Path:
+    path.touch(mode=0o600)
+    path.write_bytes(content)
+    return path
+
+
+def add_named_key(pool: Pool) -> None:
+    """Give the pool a second signing key, with the name `named` and the content of POOL."""
+    secret_file(pool.root / "etc/condor/passwords.d/named", pool.signing_key)
+    pool.reconfigure()
 
 
 _ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}

@@ -180,8 +180,8 @@ def _add_token(made: Parser, token_file: Action, settings: Settings) -> None:
         nargs="?",
         const="",
         metavar="URL",
-        help="with --worker prominence: get the token from the API at URL (default: PROMINENCE_URL) with your "
-        "user token, of PROMINENCE_TOKEN or a prompt",
+        help="with --worker prominence: get the token from the API at URL (default: PROMINENCE_URL) with "
+        "your user token, of PROMINENCE_TOKEN or a prompt",
     )
     others = [fetch, *(_add(group, option) for option in keys.TOKEN_OPTIONS)]
     # One of them; --token-file stands in another group of --help.

@@ -50,7 +50,8 @@ Severity = Literal["error", "warning"]
 class Problem:
     """One problem: an error if a worker with this token cannot join, or must not be given it.
 
-    `since` is the first HTCondor version that rejects the token, () for all versions.
+    `since` is the first HTCondor version that rejects the token, () for all; `until` the first that accepts
+    it again, () for none.
     """
 
     name: str
@@ -58,13 +59,16 @@ class Problem:
     message: str
     fix: str = ""
     since: tuple[int, ...] = ()
+    until: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.message} {self.fix}".strip()
 
 
-def error(name: str, message: str, fix: str = "", since: tuple[int, ...] = ()) -> Problem:
-    return Problem(name, "error", message, fix, since)
+def error(
+    name: str, message: str, fix: str = "", since: tuple[int, ...] = (), until: tuple[int, ...] = ()
+) -> Problem:
+    return Problem(name, "error", message, fix, since, until)
 
 
 def warning(name: str, message: str, fix: str = "") -> Problem:
@@ -74,7 +78,7 @@ def warning(name: str, message: str, fix: str = "") -> Problem:
 def is_rejected(problems: Iterable[Problem], version: tuple[int, ...]) -> bool:
     """Return whether a collector of this HTCondor version rejects a token with these problems."""
     rejecting = (one for one in problems if one.severity == "error" and one.name not in _POLICY)
-    return any(one.since <= version for one in rejecting)
+    return any(one.since <= version and not (one.until and version >= one.until) for one in rejecting)
 
 
 def problems_of(
@@ -161,6 +165,11 @@ def _times(claims: Claims, now: float, lifetime: int) -> Iterator[Problem]:
             "The token never expires: anyone who obtains it can join the pool at any time.",
             "Ask the administrators of the pool for a token with a limited lifetime.",
         )
+    elif ends is None and isinstance(claims.payload["exp"], float):
+        text = (
+            "The expiry time (exp) is not a whole number; a collector of HTCondor 23.9 rejects the token."
+        )
+        yield error("malformed-token", text, _NEW, until=(25,))
     elif ends is None:
         yield error("malformed-token", "The token has no valid expiry time (exp).", _NEW)
     else:

@@ -72,7 +72,7 @@ def refuse_token(text: str, what: str) -> None:
 
 def output_path(options: argparse.Namespace) -> Path:
     """Return the path of -o. Raises BadInput: there is none, or it cannot be written."""
-    if not options.output:
+    if options.output in (None, "", "-"):
         raise BadInput("-o FILE is required: a token is not written to standard output.")
     refuse_token(options.output, "-o")
     path = Path(options.output)

@@ -11,10 +11,8 @@ import re
 import stat
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +20,11 @@ import pytest
 
 from bakery.commands.token.command import main
 from bakery.machines.network import GATEWAY, Network, isolated
-from bakery.tokens import authorization
-from bakery.tokens.claims import claims_of
-from bakery.tokens.problems import is_rejected, problems_of
 from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import IDENTITY, TRUST_DOMAIN, Pool
 from provisioner.process import run
-from tests.acceptance import FILES, ROWS, Client, FileRow, Row, inside
+from tests import acceptance
+from tests.acceptance import FILES, ROWS, Client, FileRow, Row, folder_of, secret_file
 from tests.conftest import BIN, Ended, command
 
 VERSION = (23, 9)
@@ -45,10 +41,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 def pool(network: Network, image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     """A pool with two signing keys of the same content: POOL, and one named `named`."""
     with throwaway_pool.start_in_sandbox(image_root, tmp_path_factory.mktemp("pool"), network) as up:
-        key = up.root / "etc/condor/passwords.d/named"
-        key.touch(mode=0o600)
-        key.write_bytes(up.signing_key)
-        up.reconfigure()
+        acceptance.add_named_key(up)
         yield up
 
 
@@ -62,12 +55,6 @@ def key(pool: Pool, tmp_path: Path) -> Path:
     return secret_file(tmp_path / "POOL", pool.signing_key)
 
 
-def secret_file(path: Path, content: bytes) -> Path:
-    path.touch(mode=0o600)
-    path.write_bytes(content)
-    return path
-
-
 def token(network: Network, *argv: str, stdin: str = "") -> Ended:
     return command("worker-bakery", "token", *argv, prefix=network.argv([]), stdin=stdin)
 
@@ -79,34 +66,9 @@ def check(network: Network, text: str, *more: str) -> tuple[int, dict[str, Any]]
     return done.status, json.loads(done.out)
 
 
-def folder_of(pool: Pool, name: str) -> tuple[Path, str]:
-    """A new folder tokens.d in the pool's root directory, and its path there."""
-    there = f"/root/{name}/tokens.d"
-    folder = pool.root / there[1:]
-    folder.mkdir(parents=True, mode=0o700)
-    return folder, there
-
-
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_the_table_of_accepted_tokens(
-    row: Row, pool: Pool, network: Network, client: Client, tmp_path: Path
-) -> None:
-    """HTCondor's condor_ping, the answer of `check`, and the verdict of `inspect` agree with the table."""
-    text = row.token(pool.signing_key)
-    claims = claims_of(text)
-    assert claims
-    if row.accepted is not None:  # else the collector would abort
-        reply = inside(network, partial(authorization.ask, GATEWAY, text, "ADVERTISE_STARTD"))
-        verdict = authorization.judge(claims, "ADVERTISE_STARTD", reply, time.time())
-        assert verdict.authorized is row.accepted, str(verdict)
-        assert row.why in verdict.reason
-        assert reply.version.startswith("23.9.") and reply.collector
-        folder, there = folder_of(pool, tmp_path.name)
-        secret_file(folder / "token", text.encode())
-        assert client.may_advertise(there) is row.accepted
-    if row.judged:
-        found = problems_of(text, trust_domain=TRUST_DOMAIN, now=time.time())
-        assert is_rejected(found, VERSION) is not (row.accepted is True), found
+def test_the_table_of_accepted_tokens(row: Row, pool: Pool, client: Client, tmp_path: Path) -> None:
+    acceptance.compare(row, pool, client, VERSION, tmp_path.name)
 
 
 @pytest.mark.parametrize("name", ["no sub", "sub without a domain", "expired"])
