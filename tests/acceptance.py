@@ -228,6 +228,28 @@ def compare(row: Row, pool: Pool, client: Client, version: tuple[int, int], name
         assert is_rejected(found, version) is not (accepted is True), found
 
 
+def join(pool: Pool, client: Client, token: str, name: str) -> list[str]:
+    """Advertise a slot by HTCondor's condor_advertise; return whose it is, by the collector's own statement.
+
+    `name` is that of a new folder, and of the slot's machine.
+    """
+    folder, there = folder_of(pool, name)
+    secret_file(folder / "token", token.encode())
+    attributes = {
+        "MyType": "Machine",
+        "Name": f"slot1@{name}",
+        "Machine": name,
+        "MyAddress": f"<{GATEWAY}:1>",
+    }
+    ad = "".join(f'{key} = "{value}"\n' for key, value in attributes.items())
+    (folder.parent / "ad").write_text(ad)
+    sent = client.run(
+        there, "condor_advertise", "-pool", GATEWAY, "UPDATE_STARTD_AD", there.replace("tokens.d", "ad")
+    )
+    assert sent.status == 0, sent.stdout + sent.stderr
+    return pool.slot_attributes(name, "AuthenticatedIdentity", name_attribute="Machine")
+
+
 def folder_of(pool: Pool, name: str) -> tuple[Path, str]:
     """A new folder tokens.d in the pool's root directory, and its path there."""
     there = f"/root/{name}/tokens.d"

@@ -38,7 +38,9 @@ _NOT_SENT = frozenset({"nameless-token", "malformed-token", "placeholder-token"}
 
 def add_options(made: Parser) -> None:
     common.add_file(made)
-    pool = made.add_argument("--pool", required=True, metavar="NAME|HOST", help="pool to ask")
+    pool = made.add_argument(
+        "--pool", metavar="NAME|HOST", help="pool to ask (default: that of the configuration file)"
+    )
     completed(pool, "pools")
     made.add_argument(
         "--authz",
@@ -57,7 +59,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
     now = time.time()
     levels = creation.check_scopes(options.authz or _LEVELS)
-    hosts, trust_domain = common.hosts_of(options.pool)
+    hosts, trust_domain = common.hosts_of(common.pool_of(options, settings))
     found = common.read(options.file)
     judged = token_file.judge(found.lines, trust_domain=trust_domain, now=now)[0]
     for problem in found.problems:

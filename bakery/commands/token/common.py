@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bakery.commands.command_line.parser import Parser, completed
+from bakery.commands.command_line.settings import Settings
 from bakery.runtime import files
 from bakery.tokens import token_file
 from bakery.tokens.claims import Claims, format_relative, format_time
@@ -132,7 +133,7 @@ def as_data(problems: Iterable[Problem]) -> list[dict[str, str]]:
 def secret(option: str | None, variable: str, prompt: str) -> str:
     """Return a secret of a file (- is standard input), an environment variable, or a prompt.
 
-    Raises BadInput: there is none.
+    Raises BadInput: there is none, or other users can read the file.
     """
     if option is not None:
         refuse_token(option, "The option")
@@ -155,5 +156,13 @@ def secret(option: str | None, variable: str, prompt: str) -> str:
 def _of_file(path: Path) -> bytes:
     data = files.read_limited(path, token_file.LIMIT)
     if files.is_world_readable(path):
-        print(f"warning: All users of this machine can read {path}. Run: chmod 600 {path}", file=sys.stderr)
+        raise BadInput(f"All users of this machine can read {path}.", f"Run: chmod 600 {path}")
     return data
+
+
+def pool_of(options: argparse.Namespace, settings: Settings) -> str:
+    """Return the pool of --pool, or of the user's settings. Raises BadInput: there is none."""
+    found = str(options.pool or settings.pool.value)
+    if not found:
+        raise BadInput("--pool is required.", "Use --pool HOST, or the name of a pool.")
+    return found

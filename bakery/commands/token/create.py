@@ -148,8 +148,7 @@ def _warn(options: argparse.Namespace, token: str, path: Path) -> None:
     """Warn about rights that a worker does not need, and a file that HTCondor ignores."""
     from bakery.tokens import token_file
 
-    names = [] if options.json is None else list(_named(token))
-    for text in names:
+    for text in _named(token):
         common.tell(options, "warning", text)
     if token_file.is_ignored(path.name):
         common.tell(options, "warning", f"HTCondor ignores a token file with the name {path.name}.")

@@ -47,15 +47,11 @@ def add_options(made: Parser) -> None:
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Return 0 if all tokens that a worker might use are usable, else 2. Raises BadInput."""
     now = time.time()
-    trust_domain, pool = options.trust_domain, ""
-    if options.pool:
-        hosts, known = common.hosts_of(options.pool)
-        trust_domain, pool = trust_domain or known, ",".join(hosts)
+    pool, trust_domain = _expected(options)
     needed = _needed(options.valid_for)
     found = common.read(options.file)
     judged = token_file.judge(found.lines, pool=pool, trust_domain=trust_domain, now=now)
-    more = [_outlasts(claims_of(one.line.token), options.valid_for, needed, now) for one in judged]
-    rows = [(one, (*one.problems, *extra)) for one, extra in zip(judged, more, strict=True)]
+    rows = [(one, (*one.problems, *_outlasts(one, options.valid_for, needed, now))) for one in judged]
     usable = not any(
         _fails(problems, options.strict) for problems in (found.problems, *(p for _, p in rows))
     )
@@ -67,13 +63,22 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     return 0 if usable else BadInput.exit_code
 
 
+def _expected(options: argparse.Namespace) -> tuple[str, str]:
+    """Return the pool and the trust domain that must have issued the token; "" if neither is given."""
+    if not options.pool:
+        return "", options.trust_domain
+    hosts, known = common.hosts_of(options.pool)
+    return ",".join(hosts), options.trust_domain or known
+
+
 def _needed(text: str | None) -> int:
     from bakery.tokens.creation import parse_lifetime
 
     return parse_lifetime(text) if text else 0
 
 
-def _outlasts(claims: Claims | None, text: str | None, needed: int, now: float) -> tuple[Problem, ...]:
+def _outlasts(judged: Judged, text: str | None, needed: int, now: float) -> tuple[Problem, ...]:
+    claims = claims_of(judged.line.token)
     ends = claims.expires if claims else None
     if ends is None or ends <= now or ends - now >= needed:
         return ()

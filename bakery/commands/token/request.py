@@ -26,7 +26,9 @@ EXAMPLES = (
 
 
 def add_options(made: Parser) -> None:
-    pool = made.add_argument("--pool", required=True, metavar="NAME|HOST", help="pool to ask")
+    pool = made.add_argument(
+        "--pool", metavar="NAME|HOST", help="pool to ask (default: that of the configuration file)"
+    )
     completed(pool, "pools")
     made.add_argument(
         "--identity", required=True, metavar="USER@DOMAIN", help="identity of the worker in the pool"
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     from bakery.tokens import condor_request, creation
 
     path = common.output_path(options)
-    hosts, _ = common.hosts_of(options.pool)
+    hosts, _ = common.hosts_of(common.pool_of(options, settings))
     wanted = condor_request.Request(
         pool=hosts[0],
         identity=creation.check_identity(options.identity),

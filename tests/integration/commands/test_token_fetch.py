@@ -98,6 +98,15 @@ def test_the_user_token_of_a_file(setting: Setting, tmp_path: Path) -> None:
     assert server.seen[0][1]["authorization"] == f"Token {USER}"
 
 
+def test_a_user_token_that_others_can_read(setting: Setting, tmp_path: Path) -> None:
+    user = tmp_path / "user"
+    user.write_text(USER)
+    user.chmod(0o644)
+    done = setting.fetch("https://127.0.0.1:1", "--user-token-file", str(user))
+    assert done.status == 2
+    assert f"All users of this machine can read {user}. Run: chmod 600 {user}" in done.err
+
+
 def test_without_a_user_token(setting: Setting) -> None:
     done = setting.fetch("https://127.0.0.1:1", PROMINENCE_TOKEN="")
     assert done.status == 2

@@ -100,22 +100,7 @@ def test_a_created_token_joins(pool: Pool, network: Network, client: Client, key
     made = token(network, *CREATE, "--identity", IDENTITY, "--key", str(key), "-o", str(output))
     assert made.status == 0, made.err
     assert stat.S_IMODE(output.stat().st_mode) == 0o600
-    folder, there = folder_of(pool, "created")
-    secret_file(folder / "token", output.read_bytes())
-    ad = f'MyType = "Machine"\nName = "slot1@created"\nMachine = "created"\nMyAddress = "<{GATEWAY}:1>"\n'
-    (pool.root / "root/created/ad").write_text(ad)
-    sent = client.run(
-        there,
-        "condor_advertise",
-        "-pool",
-        GATEWAY,
-        "UPDATE_STARTD_AD",
-        "/root/created/ad",
-    )
-    assert sent.status == 0, sent.stdout + sent.stderr
-    assert pool.slot_attributes("created", "AuthenticatedIdentity", name_attribute="Machine") == [
-        f'"{IDENTITY}"'
-    ]
+    assert acceptance.join(pool, client, output.read_text(), "created") == [f'"{IDENTITY}"']
     for level, may in (("ADVERTISE_MASTER", True), ("READ", True), ("WRITE", False), ("DAEMON", False)):
         status, answer = check(network, output.read_text(), "--authz", level)
         assert answer["authorized"] is may, (level, answer)
@@ -222,6 +207,41 @@ def test_a_server_of_another_protocol(pool: Pool, network: Network) -> None:
     assert "is not HTCondor" in done.err or "closes the connection" in done.err
 
 
+def command_lines() -> Iterator[bytes]:
+    """The arguments of all processes."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            yield path.read_bytes()
+
+
+def test_the_token_is_in_no_command_line(pool: Pool, network: Network) -> None:
+    """Not in those of child processes either."""
+    text = Row("good", True).token(pool.signing_key)
+    with network.listen(GATEWAY, 0) as server:
+        argv = [
+            str(BIN / "worker-bakery"),
+            "token",
+            "check",
+            "--pool",
+            f"{GATEWAY}:{server.getsockname()[1]}",
+        ]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(network.argv(argv), text=True, **pipes) as checking:  # type: ignore[call-overload]  # of a dict
+            checking.stdin.write(text)
+            checking.stdin.close()
+            first, _ = server.accept()  # of the command itself
+            second, _ = server.accept()  # of its child, which has the token by now
+            seen = b"".join(command_lines())
+            assert b"bakery.tokens.ask_collector" in seen
+            assert text.split(".")[2].encode() not in seen
+            for connection in (first, second):
+                connection.close()
+            server.close()
+            said = checking.stderr.read()
+    assert checking.returncode == 2
+    assert "closes the connection" in said
+
+
 # --- token requests -----------------------------------------------------------------------------
 
 
@@ -287,6 +307,13 @@ def test_a_request_that_nobody_approves(network: Network, tool: dict[str, str], 
     assert asking.returncode == 5
     assert "Nobody approved the request" in said
     assert not (tmp_path / "token").exists()
+
+
+def test_a_request_to_no_collector(network: Network, tool: dict[str, str], tmp_path: Path) -> None:
+    with request(network, tool, "-o", str(tmp_path / "token"), "--pool", f"{GATEWAY}:1") as asking:
+        _, said = asking.communicate()
+    assert asking.returncode == 5
+    assert f"Cannot reach the collector {GATEWAY}:1" in said
 
 
 def test_a_request_without_htcondor(network: Network, tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from bakery.machines.network import isolated
 from bakery.verify.pool import throwaway_pool
-from bakery.verify.pool.throwaway_pool import Pool
+from bakery.verify.pool.throwaway_pool import IDENTITY, TRUST_DOMAIN, Pool
 from tests import acceptance, newer_htcondor
 from tests.acceptance import ROWS, Client, Row
-from tests.conftest import mounted
+from tests.conftest import command, mounted
 
 pytestmark = pytest.mark.full
 
@@ -39,3 +39,14 @@ def pool_and_client(
 def test_the_newer_htcondor(row: Row, pool_and_client: tuple[Pool, Client], tmp_path: Path) -> None:
     pool, client = pool_and_client
     acceptance.compare(row, pool, client, (25, 14), tmp_path.name)
+
+
+def test_a_created_token_joins_the_newer_htcondor(
+    pool_and_client: tuple[Pool, Client], tmp_path: Path
+) -> None:
+    pool, client = pool_and_client
+    key, output = acceptance.secret_file(tmp_path / "POOL", pool.signing_key), tmp_path / "token"
+    words = ("create", "--identity", IDENTITY, "--issuer", TRUST_DOMAIN, "--key", str(key))
+    made = command("worker-bakery", "token", *words, "-o", str(output))
+    assert made.status == 0, made.err
+    assert acceptance.join(pool, client, output.read_text(), "created") == [f'"{IDENTITY}"']
