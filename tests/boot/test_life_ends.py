@@ -17,7 +17,7 @@ import pytest
 from bakery.machines.machine import ANY_STATUS, Machine
 from bakery.machines.needs import Image
 from bakery.machines.network import Network
-from bakery.verify.pool import idtoken
+from bakery.tokens import signing
 from bakery.verify.pool.throwaway_pool import ADDRESS, IDENTITY, TRUST_DOMAIN, Pool
 from tests.boot.life import CONF, machines, started_at, wait_job, wait_refused
 
@@ -68,7 +68,7 @@ def wait_configured(machine: Machine) -> None:
 def forged() -> str:
     """As the pool's own, but signed with another key."""
     key = secrets.token_bytes(64)
-    return idtoken.mint(key, "POOL", issuer=TRUST_DOMAIN, subject=IDENTITY, lifetime=3600)
+    return signing.mint(key, "POOL", issuer=TRUST_DOMAIN, subject=IDENTITY, lifetime=3600)
 
 
 def who_does_not_join_says_why_and_goes(start: Boot, pool: Pool) -> None:

@@ -86,6 +86,7 @@ def packages(names: frozenset[str]) -> set[str]:
         "bakery.bake.lookup",
         "bakery.runtime.progress",
         "bakery.commands.userdata",
+        "bakery.commands.token.command",
     ],
 )
 def test_no_package_of_others_is_imported_before_it_is_wanted(name: str) -> None:
