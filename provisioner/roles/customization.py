@@ -49,8 +49,8 @@ class User:
 class SiteCommand:
     """A command, run as root; it must be safe to run twice. `title` is shown as progress.
 
-    The working directory is /. `script` is the content of an executable file to run ("": run `argv`, which is
-    found in PATH).
+    The working directory is /. `script` is the content of an executable file to run ("": run `argv`, which
+    is found in PATH).
     """
 
     title: str
