@@ -17,14 +17,14 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from provisioner import errors, plan
+from provisioner import errors, installed, plan
 from provisioner.apply import apply
 from provisioner.checkpoints import POLICIES, is_worth_keeping
 from provisioner.disk import growth
 from provisioner.disk.file_systems import finish, mount_root
 from provisioner.disk.space import full_disk
 from provisioner.errors import BakeryError
-from provisioner.events import JsonLines, phase
+from provisioner.events import JsonLines, line, phase
 from provisioner.packages import repository_files
 from provisioner.plan import Plan
 from provisioner.process import run
@@ -56,6 +56,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--more-sources", type=Path, required=True)
     parser.add_argument("--preferences", type=Path, required=True)
     parser.add_argument("--package-cache", type=Path, required=True)
+    parser.add_argument("--refresh", action="store_true", help="read the package lists again")
     parser.add_argument("--repository-url", action="append", default=[], metavar="ID=URL")
     return parser.parse_args()
 
@@ -79,7 +80,11 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     )
     try:
         target = Chroot(root, repositories)
+        if options.refresh:
+            target.run(installed.refresh(resumed=options.first > 0), lambda text: line(monitor, text))
         done, keep = _steps(planned, target, options, monitor)
+        if keep or done == len(planned.steps):
+            installed.report(target, monitor, done)
         # Raises errors of a full disk, which would otherwise go unnoticed.
         finish(mounted)
         target.close()

@@ -19,12 +19,14 @@ from provisioner.errors import BadInput
 from provisioner.packages.repositories import Repository
 from provisioner.plan import STAMP, Plan, PlannedStep, chained_id, start_id
 from provisioner.roles import NO_CVMFS, Context, CvmfsClient, Family, Pelican
+from provisioner.roles import locked as lock_role
 from provisioner.roles.apptainer import apptainer
 from provisioner.roles.base import base as base_role
 from provisioner.roles.condor import condor
 from provisioner.roles.container import container
 from provisioner.roles.customization import NO_CUSTOMIZATION, Customization
 from provisioner.roles.cvmfs import cvmfs
+from provisioner.roles.locked import Locked
 from provisioner.roles.nvidia import nvidia
 from provisioner.roles.seal import seal
 from provisioner.roles.site import checks as site_checks
@@ -37,6 +39,8 @@ from provisioner.steps import File, Service, Step, lower
 
 # worker_runtime/configuration/instance.py reads it there.
 IMAGE = "/usr/lib/worker-bakery/image.json"
+# The time of the Debian archive from which the packages of the image are, if --snapshot gave one.
+SNAPSHOT = "/usr/lib/worker-bakery/snapshot"
 
 Role = Callable[[Context], tuple[Step, ...]]
 
@@ -86,6 +90,8 @@ def plan(
     boots: bool = True,
     pelican: Pelican | None = None,
     customization: Customization = NO_CUSTOMIZATION,
+    locked: Locked | None = None,
+    snapshot: str = "",
 ) -> Plan:
     """Return the plan of an image. Without `boots` it is for a container, without service manager.
 
@@ -109,7 +115,12 @@ def plan(
     before = start_id(base.id, customization.root_size)
     for role, make in roles(kind, selected, boots=boots):
         without_systemd = any(step.role == "container" for step in steps)
-        for title, actions in lower(_without_units(make(context), without_systemd)):
+        made = _without_units(make(context), without_systemd)
+        if locked:
+            made = tuple(lock_role.steps(role, made, context.manager, locked))
+        if snapshot and not steps:
+            made = (File(SNAPSHOT, f"{snapshot}\n".encode()), *made)
+        for title, actions in lower(made):
             before = chained_id(before, actions)
             steps.append(PlannedStep(role, title, actions, before))
     planned = Plan(base.name, base.id, kind, tuple(steps), customization.root_size)

@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "HOME": "/root",
 }
+# List-Cleanup: the roles of one bake have different sources, and share the lists.
 # unsafe-io: dpkg need not flush each file, because an incomplete disk is discarded.
 APT_CONF = f"""\
 Dir::Etc::SourceList "/{FOLDER}/bake.sources.list";
@@ -39,6 +40,7 @@ Acquire::Languages "none";
 APT::Sandbox::User "root";
 APT::Update::Error-Mode "any";
 APT::Keep-Downloaded-Packages "true";
+APT::Get::List-Cleanup "false";
 DPkg::Options:: "--force-unsafe-io";
 """
 _MIRROR, _MORE = "bake.sources", "more.sources"

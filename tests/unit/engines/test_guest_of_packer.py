@@ -19,6 +19,7 @@ from bakery.engines.packer.temporary_repositories import TemporaryRepositories
 from bakery.image import recipe
 from bakery.machines.accelerator import KVM, TCG, Accelerator
 from bakery.runtime import data, mirror
+from provisioner import installed
 from provisioner.actions import Put, Run
 from provisioner.checkpoints import Policy
 from provisioner.disk.growth import GROW_ROOT
@@ -108,6 +109,38 @@ def test_the_root_is_enlarged_before_the_first_step_only(task: Task) -> None:
     plain = Recorder()
     guest.apply_task(task, plain, Silent())
     assert Run(("sh", "-c", GROW_ROOT)) not in plain.actions
+
+
+class Installed(Recorder):
+    """A machine with one package; as a monitor, it keeps the reports."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reports: list[Event] = []
+
+    def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
+        super().run(argv, on_line)
+        if argv == installed.command().argv:
+            on_line("P\tbash\tamd64\t5.2")
+
+    def emit(self, event: Event) -> None:
+        if event["event"] == "installed":
+            self.reports.append(event)
+
+
+def test_the_packages_are_reported_after_the_last_step(task: Task) -> None:
+    target = Installed()
+    guest.apply_task(task, target, target)
+    last = len(PLAN.steps)
+    assert target.reports == [{"event": "installed", "steps": last, "rows": ["P\tbash\tamd64\t5.2"]}]
+
+
+def test_a_resumed_bake_reads_the_package_lists_before_its_first_step(task: Task) -> None:
+    for first in (0, 5):
+        target = Recorder()
+        guest.apply_task(replace(task, first=first), target, Silent())
+        texts = [str(action.argv) if isinstance(action, Run) else "" for action in target.actions]
+        assert len([text for text in texts if "'refresh', 'resumed'" in text]) == (1 if first else 0)
 
 
 # --- snapshots ---------------------------------------------------------------------------------
