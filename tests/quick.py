@@ -235,6 +235,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_quick_commands.py",
         "test_baked_definition.py",
     ),
+    "bakery/definition/mistakes/": ("test_quick_commands.py",),
     "bakery/commands/definition/": (
         "test_quick_commands.py",
         "test_baked_definition.py",
