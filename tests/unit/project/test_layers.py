@@ -24,7 +24,7 @@ BAKERY: Mapping[str, set[str]] = {
                  "store", "userdata", "verify"},
     "bake": {"engines", "freshness", "image", "machines", "output", "runtime", "sources", "store",
              "verify"},
-    "freshness": {"image", "imagediff", "runtime", "sources", "store"},
+    "freshness": {"imagediff", "runtime", "sources", "store"},
     "imagediff": {"runtime", "store"},
     "verify": {"machines", "output", "runtime", "store", "userdata"},
     "engines": {"image", "machines", "runtime", "store", "userdata"},
