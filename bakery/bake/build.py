@@ -61,6 +61,39 @@ def make(this: Bake) -> Baked:
         return baked
 
 
+def make_checkpoint(options: Options, steps: int, store: Store, monitor: Monitor) -> None:
+    """Make the checkpoint after `steps` steps of the plan, unless it exists; 0: provide the base only.
+
+    Raises every class of provisioner.errors except Different and NotProven.
+    """
+    this = plan_bake(options, store, monitor)
+    target = store.checkpoint(this.plan.id_after(steps))
+    with logs.record(store, f"checkpoint-{this.plan.id_after(steps)[:12]}", monitor) as log:
+        this = replace(this, monitor=log)
+        _check_privileges(this)
+        _require_architecture(this.base)
+        found = choice.obstacles(options.engine)
+        choice.choose(options.engine, found)
+        with (
+            lock_file(store.lock(target.stem)),
+            work_folder(store) as work,
+            _keep_disk_on_failure(this, lambda: failed.disk_in(work)),
+            _base(this, work),
+        ):
+            usable = fresh.usable(this) if fresh.asks(this) else store
+            if usable.latest_checkpoint(this.plan)[0] < steps:
+                _make_prefix(this, steps, found, work)
+
+
+def _make_prefix(this: Bake, steps: int, found: Obstacles, work: Path) -> None:
+    """Apply the first steps of the plan and commit the disk as a checkpoint."""
+    installed = Installed(this.monitor)
+    prefix = replace(this, plan=replace(this.plan, steps=this.plan.steps[:steps]), monitor=installed)
+    made, _ = _make_disk(prefix, found, work)
+    checkpoints.keep(made, this.plan, steps, this.store, work, this.monitor)
+    fresh.record_checkpoints(this, installed, steps)
+
+
 def _repositories(this: Bake) -> chroot.Repositories:
     release = this.base.release
     # Only Debian gets a mirror: elsewhere the package manager reads the base's own definitions.
@@ -89,7 +122,7 @@ def _make_locked(this: Bake) -> Baked:
     """Build the image while holding the lock of its id; other processes wait here and share the result."""
     waiting = "Another process is baking this image. Waiting for its result."
     with lock_file(this.store.lock(this.plan.image), lambda: note(this.monitor, waiting)):
-        known = None if this.options.rebuild_base else _stored_manifest(this)
+        known = None if this.rebuilds else _stored_manifest(this)
         manifest = _complete(this, known) if known else _build(this)
         return Baked(output(this), manifest, from_store=known is not None)
 
@@ -157,16 +190,21 @@ def _keep_disk_on_failure(this: Bake, find: Callable[[], Path | None]) -> Abstra
 def _make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine, Manifest]:
     """Build the image in its format; return its path, the engine used, and its lock for the manifest."""
     with _base(this, work):
-        disk = this.store.base(this.plan.base_id)
-        engine, why = choice.choose(this.options.engine, _with_mount_obstacle(this, found, disk, work))
-        if why:
-            note(this.monitor, why)
         installed = Installed(this.monitor)
-        made = _raw_disk(replace(this, monitor=installed), engine, disk, work)
+        made, engine = _make_disk(replace(this, monitor=installed), found, work)
         lock = fresh.recorded(this, installed)
         image = formats.write(this.form, made, this.plan, this.base, work, this.monitor)
         made.unlink()
         return image, engine, lock
+
+
+def _make_disk(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
+    """Apply the plan; return the raw disk and the engine used. The base is in the store."""
+    disk = this.store.base(this.plan.base_id)
+    engine, why = choice.choose(this.options.engine, _with_mount_obstacle(this, found, disk, work))
+    if why:
+        note(this.monitor, why)
+    return _raw_disk(this, engine, disk, work), engine
 
 
 def _raw_disk(this: Bake, engine: Engine, base: Path, work: Path) -> Path:
@@ -207,6 +245,7 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
     Returns the path of the variables file. Raises BadInput, and the errors of obtaining a base.
     """
     from bakery.engines.packer import build_files
+    from bakery.engines.packer import engine as packer
 
     this = plan_bake(options, store, monitor)
     try:
@@ -218,7 +257,8 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
     disk = store.base(this.plan.base_id)
     with work_folder(store) as work, _base(this, work):
         accelerator = probe.choose(options.accelerator, disk, work, monitor)
-        with checkpoints.nearest(this.plan, store, monitor) as (done, start):
+        with checkpoints.nearest(this.plan, store, monitor) as (done, found):
+            start = found if done else packer.enlarged(found, this.plan, folder.resolve(), monitor)
             from_there, repositories = build_files.Start(start, done), _repositories(this)
             files = build_files.write(folder.resolve(), this.plan, from_there, repositories, accelerator)
     return files.variables
@@ -234,6 +274,7 @@ def _prove(this: Bake, image: Path, levels: Sequence[Level], manifest: Manifest,
         this.base.login,
         accelerator=this.options.accelerator,
         firmware=this.base.firmware[0],
+        tests=this.options.tests,
     )
     proof = verification.prove(request, work, this.monitor)
     return {**manifest, "proof": {**manifest["proof"], **proof}}

@@ -116,6 +116,15 @@ def recorded(this: Bake, installed: Installed) -> Manifest:
         return {"lock": lock.to_json(record.completed(plain, found, metadata))}
 
 
+def record_checkpoints(this: Bake, installed: Installed, steps: int) -> None:
+    """Record the lock of the checkpoint after `steps` steps, and those of the checkpoints before it."""
+    found = inventory.parse(installed.rows(steps))
+    if found:
+        metadata = _metadata(this, record.of_rows(found, _sources(this)))
+        for done in installed.steps():
+            _record_checkpoint(this, installed, done, metadata)
+
+
 def _metadata(this: Bake, plain: lock.Lock) -> record.Metadata:
     """What the repositories say; with --offline nothing, so the lock has no origins."""
     if this.options.offline:

@@ -58,7 +58,7 @@ def _bake(this: Bake) -> Baked:
 def _from_store(this: Bake) -> Baked | None:
     """The image of the store, if it is complete and has every requested verification level."""
     manifest = read_manifest(this.stored)
-    if this.options.rebuild_base or manifest is None or not is_intact(this.stored):
+    if this.rebuilds or manifest is None or not is_intact(this.stored):
         return None
     if missing_levels(this, manifest):
         return None

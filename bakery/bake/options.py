@@ -50,7 +50,8 @@ class Options:
     level: formats.Level = "boot"
     mirror: str = ""
     keep_failed: bool = False
-    rebuild_base: bool = False
+    rebuild_base: bool = False  # and the image
+    rebuild_image: bool = False  # bake it even if the store has it
     accelerator: str = "auto"
     engine: choice.Option = "auto"
     checkpoints: Policy = "auto"
@@ -87,6 +88,10 @@ def check(options: Options) -> None:
     if options.offline and options.rebuild_base:
         raise BadInput("--rebuild-base and --offline cannot be used together.", "Omit one of them.")
     apt_sources(options)
+    if options.tests:
+        from bakery.verify import site_tests
+
+        site_tests.check(options.tests)
 
 
 def replays(options: Options) -> bool:
@@ -118,7 +123,7 @@ def apt_sources(options: Options) -> str:
 
 def make_plan(options: Options) -> tuple[Base, Plan]:
     """Resolve the base and make the plan. Raises BadInput."""
-    base, client, replaced = _base_of(options), options.cvmfs, options.replaced
+    base, client, replaced = base_of(options), options.cvmfs, options.replaced
     boots, roles = FORMATS[options.format].boots, options.optional
     pelican = _pelican(options, base)
     plan = recipe.plan(
@@ -177,7 +182,8 @@ def _of_snapshot(base: Base, snapshot: Snapshot) -> Base:
     return base
 
 
-def _base_of(options: Options) -> Base:
+def base_of(options: Options) -> Base:
+    """Resolve the base. Raises BadInput."""
     own = options.base_image
     if own is None:
         base = bases.find(options.base, options.architecture)

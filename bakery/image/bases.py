@@ -57,7 +57,8 @@ class LocalImage:
 class Base:
     """A stock image.
 
-    `proof` describes how it was tested, `htcondor` is a series, `successor` the name of another base.
+    `htcondor` is a series, `successor` the name of another base. `proof` says how a base of the user's own
+    was tested; what was shown of ours is in packer/proofs.json (bakery/base_proofs).
     """
 
     name: str

@@ -15,6 +15,10 @@ from provisioner.errors import BadInput
 
 _APT = Path("/etc/apt")
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+# Of Debian's archive: the mirrors of derivatives (Ubuntu's noble) and of others have suites of other names.
+_CODENAMES = ("bullseye", "bookworm", "trixie", "forky", "duke", "sid")
+_SUITES = frozenset((*_CODENAMES, "oldoldstable", "oldstable", "stable", "testing", "unstable"))
+_SECURITY = frozenset(f"{name}-security" for name in _SUITES)
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,8 @@ def find(option: str = "", apt: Path = _APT) -> Mirror:
     if option:
         return Mirror(option.rstrip("/"), "")
     sources = [source for source in read_sources(apt) if "main" in source.components]
-    security = [s.url for s in sources if any(suite.endswith("-security") for suite in s.suites)]
-    main = [s.url for s in sources if any(re.fullmatch(r"[a-z]+", suite) for suite in s.suites)]
+    security = [s.url for s in sources if not _SECURITY.isdisjoint(s.suites)]
+    main = [s.url for s in sources if not _SUITES.isdisjoint(s.suites)]
     if not main:
         raise BadInput(
             f"The apt configuration in {apt} does not contain a Debian mirror.",

@@ -198,7 +198,9 @@ def _size(folder: Path) -> int:
     for where, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):  # removed meanwhile, or inaccessible
-                total += (Path(where) / name).lstat().st_blocks * 512
+                status = (Path(where) / name).lstat()
+                # A bake works on hard links to the downloaded packages: each name counts for its share.
+                total += status.st_blocks * 512 // status.st_nlink
     return total
 
 

@@ -148,6 +148,20 @@ def background(
         yield process
 
 
+@contextmanager
+def piped(argv: Sequence[str], *, stdin: bytes = b"") -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program while the block runs; the caller reads its stdout, which includes stderr.
+
+    For several programs at once, whose output is read as it comes.
+    """
+    with _child(argv, env=None, cwd=None, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdin
+        with suppress(BrokenPipeError):  # it exited before reading everything; the caller sees its status
+            process.stdin.write(stdin)
+            process.stdin.close()
+        yield process
+
+
 def attached(argv: Sequence[str]) -> int:
     """Run an interactive program on our terminal and return its exit status.
 
@@ -196,7 +210,7 @@ def require(*tools: str) -> None:
     if missing:
         raise MissingHere(
             f"Missing on this machine: {', '.join(missing)}.",
-            "On Debian, scripts/setup of a checkout installs all dependencies.",
+            "scripts/setup of a checkout installs all dependencies.",
         )
 
 

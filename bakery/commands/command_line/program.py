@@ -41,6 +41,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "cache": Command("cache", "list or remove what bakes keep"),
     },
     "workers": {
+        "token": Command("token.command", "explain, issue, obtain and try the tokens of workers"),
         "userdata": Command("userdata", "write or check the user-data of a worker"),
         "apply": Command("remote", "turn a running machine into a worker, over ssh"),
         "remove": Command("remote", "undo what apply did on a machine"),

@@ -33,6 +33,7 @@ from provisioner import errors, installed
 from provisioner import plan as plans
 from provisioner.apply import execute
 from provisioner.checkpoints import is_worth_keeping
+from provisioner.disk.growth import GROW_ROOT
 from provisioner.errors import BakeryError, DiskFull, Unreachable
 from provisioner.events import Event, Monitor, line, phase, warn
 from provisioner.plan import Plan, PlannedStep
@@ -152,6 +153,9 @@ def apply_task(task: Task, machine: Target, monitor: Monitor) -> None:
     """
     with phase(monitor, "remove files created by the boot"):
         _script(_REMOVE_BOOT_FILES, machine, monitor)
+    if task.plan.root_size and not task.first:
+        with phase(monitor, "enlarge the root file system"):
+            _script(GROW_ROOT, machine, monitor)
     temporary_repositories.add(task.repositories, task.plan, machine, lambda row: line(monitor, row))
     with _sync_on_failure(machine, monitor):
         _apply(task, machine, monitor)

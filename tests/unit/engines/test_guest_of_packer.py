@@ -22,8 +22,10 @@ from bakery.runtime import data, mirror
 from provisioner import installed
 from provisioner.actions import Put, Run
 from provisioner.checkpoints import Policy
+from provisioner.disk.growth import GROW_ROOT
 from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
 from provisioner.events import Event, Silent
+from provisioner.roles.customization import Customization
 from provisioner.targets import OnLine
 from provisioner.targets.recorder import Recorder
 from provisioner.targets.ssh import ConnectionLost
@@ -90,6 +92,23 @@ def test_only_the_remaining_steps_are_applied(task: Task) -> None:
     guest.apply_task(replace(task, first=len(PLAN.steps) - 1), target, Silent())
     assert [put.path for put in target.actions if isinstance(put, Put)][-1] == recipe.IMAGE
     assert not [run for run in target.actions if isinstance(run, Run) and "install" in run.argv]
+
+
+def test_the_root_is_enlarged_before_the_first_step_only(task: Task) -> None:
+    plan = recipe.plan(BASE, "osg", customization=Customization(root_size=8 << 30))
+    sources = {step.role: "" for step in plan.steps}
+    sized = replace(task, plan=plan, repositories=TemporaryRepositories("", sources))
+    assert guest.from_json(json.loads(json.dumps(guest.to_json(sized)))) == sized
+    for first, expected in ((0, 1), (len(plan.steps) - 1, 0)):
+        target = Recorder()
+        guest.apply_task(replace(sized, first=first), target, Silent())
+        scripts = [action.argv[-1] for action in target.actions if isinstance(action, Run)]
+        assert scripts.count(GROW_ROOT) == expected
+        if expected:
+            assert scripts.index(GROW_ROOT) == 1  # after the files of the boot were removed
+    plain = Recorder()
+    guest.apply_task(task, plain, Silent())
+    assert Run(("sh", "-c", GROW_ROOT)) not in plain.actions
 
 
 class Installed(Recorder):

@@ -20,20 +20,25 @@ LARGEST = 15  # modules in one folder
 
 # Each folder, and the folders it may import besides itself and `provisioner`. From the entry points down.
 BAKERY: Mapping[str, set[str]] = {
-    "commands": {"bake", "engines", "freshness", "image", "imagediff", "output", "runtime", "sources",
-                 "store", "userdata", "verify"},
+    "commands": {"bake", "base_proofs", "batch", "definition", "engines", "freshness", "image",
+                 "imagediff", "output", "runtime", "sources", "store", "tokens", "userdata",
+                 "verify"},
+    "base_proofs": {"bake", "image", "imagediff", "output", "runtime", "store"},
+    "definition": {"bake", "image", "output", "userdata"},
+    "batch": {"bake", "runtime", "store"},
     "bake": {"engines", "freshness", "image", "machines", "output", "runtime", "sources", "store",
              "verify"},
     "freshness": {"imagediff", "runtime", "sources", "store"},
     "imagediff": {"runtime", "store"},
-    "verify": {"machines", "output", "runtime", "store", "userdata"},
+    "verify": {"machines", "output", "runtime", "store", "tokens", "userdata"},
     "engines": {"image", "machines", "runtime", "store", "userdata"},
     "machines": {"runtime", "store", "userdata"},
     "sources": {"image", "runtime", "store"},
     "output": {"runtime"},
-    "userdata": {"runtime"},
+    "userdata": {"runtime", "tokens"},
+    "tokens": {"runtime"},
     "store": {"runtime"},
-    "image": {"runtime"},
+    "image": {"runtime", "userdata"},
     "runtime": set(),
 }  # fmt: skip
 PROVISIONER: Mapping[str, set[str]] = {
@@ -47,6 +52,7 @@ PROVISIONER: Mapping[str, set[str]] = {
         "installed",
         "packages",
         "process",
+        "roles",
         "targets",
     },
     "remote": {"actions", "apply", "errors", "events", "plan", "roles", "steps", "targets"},
