@@ -39,7 +39,7 @@ def parse(rows: Iterable[str]) -> Inventory | None:
         match kind:
             case "S" | "A":
                 single[kind] = rest
-            case "P" if len(fields) == 3:
+            case "P" if len(fields) == 3 and fields[0] != "gpg-pubkey":  # a key in rpm's database
                 packages.append(Package(*fields))
             case "D":
                 digests.add(rest)

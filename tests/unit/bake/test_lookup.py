@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,23 @@ def test_an_image_of_the_store_is_said_to_be_in_the_cache(tmp_path: Path) -> Non
     assert lookup.bake(options, store, monitor).path == image
     texts = [event["text"] for event in monitor.events if event["event"] == "note"]
     assert texts == ["The image is already in the cache."]
+    [warning] = [event["text"] for event in monitor.events if event["event"] == "warning"]
+    assert "has no lock: an earlier version baked it" in warning
+
+
+@pytest.mark.parametrize(
+    "options", [Options(level="none", refresh="never"), Options(level="none", offline=True)]
+)
+def test_an_image_about_which_nobody_is_asked_has_an_age(options: Options, tmp_path: Path) -> None:
+    monitor, store = Recorder(), Store(tmp_path / "cache")
+    made = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=3, hours=1)
+    (tmp_path / "image").write_bytes(b"an image")
+    manifest = {"size": len(b"an image"), "proof": {}, "made": made.isoformat()}
+    commit(tmp_path / "image", store.image(make_plan(options)[1]), manifest)
+    lookup.bake(options, store, monitor)
+    assert monitor.events == [
+        {"event": "note", "text": "The image is already in the cache: baked 3 days ago."}
+    ]
 
 
 def test_an_image_is_copied_to_the_output_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

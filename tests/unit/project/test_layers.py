@@ -28,7 +28,7 @@ BAKERY: Mapping[str, set[str]] = {
     "batch": {"bake", "runtime", "store"},
     "bake": {"engines", "freshness", "image", "machines", "output", "runtime", "sources", "store",
              "verify"},
-    "freshness": {"image", "imagediff", "runtime", "sources", "store"},
+    "freshness": {"imagediff", "runtime", "sources", "store"},
     "imagediff": {"runtime", "store"},
     "verify": {"machines", "output", "runtime", "store", "tokens", "userdata"},
     "engines": {"image", "machines", "runtime", "store", "userdata"},
