@@ -110,7 +110,7 @@ def test_concurrent_bakes_share_results_and_prune_removes_nothing_in_use(own: St
         entry["kind"] for entry in cache(own, "list", "--verify")["entries"] if entry["damaged"]
     } == set()
     assert list((own.root / "work").iterdir()) == list((own.root / "locks").iterdir()) == []
-    assert len(list((own.packages("trixie") / "archives").glob("*.deb"))) > 50  # merged after prune
+    assert list((own.packages("trixie") / "archives").glob("condor_*.deb"))  # merged after prune
 
 
 def explained(own: Store, *prefix: str, **env: str) -> dict[str, Any]:
