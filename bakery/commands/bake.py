@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bakery.commands import bake_options
+from bakery.commands import bake_options, bake_submit
 from bakery.commands.bake_options import ROLES, parser
 from bakery.commands.command_line import entry, settings
 from bakery.commands.command_line.settings import Settings
@@ -43,6 +43,8 @@ def _main(argv: Sequence[str], prog: str) -> int:
         return _dry_run(options, defaults)
     if options.packer_files:
         return _packer_files(options, defaults)
+    if bake_submit.is_wanted(options):
+        return bake_submit.main(options, defaults, prog)
     return _bake(options, defaults)
 
 
