@@ -10,13 +10,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bakery.commands import bake_options, bake_submit
+from bakery.commands import bake_options
 from bakery.commands.bake_options import ROLES, parser
 from bakery.commands.command_line import entry, settings
 from bakery.commands.command_line.settings import Settings
 
 if TYPE_CHECKING:
     from bakery.bake.planned import Baked
+    from bakery.submit.images import JobImage
     from provisioner.plan import Plan
 
 __all__ = ["main", "parser"]
@@ -43,8 +44,8 @@ def _main(argv: Sequence[str], prog: str) -> int:
         return _dry_run(options, defaults)
     if options.packer_files:
         return _packer_files(options, defaults)
-    if bake_submit.is_wanted(options):
-        return bake_submit.main(options, defaults, prog)
+    if options.submit or options.submit_files or options.submit_status:
+        return _submit(options, defaults, prog)
     return _bake(options, defaults)
 
 
@@ -75,6 +76,15 @@ def _bake(options: argparse.Namespace, defaults: Settings) -> int:
         _show_proof(baked)
         _suggest(options, baked)
     return 0
+
+
+def _submit(options: argparse.Namespace, defaults: Settings, prog: str) -> int:
+    from bakery.commands.submit import command, image
+
+    def images() -> list[JobImage]:
+        return [image.image_of_options(options, bake_options.options(options, defaults))]
+
+    return command.main(options, images, prog)
 
 
 def _suggest(options: argparse.Namespace, baked: Baked) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bakery.commands import bake_submit
 from bakery.commands.command_line.parser import Parser, add_general, completed, whole_number
 from bakery.commands.command_line.settings import NO_SETTINGS, Settings, checked
+from bakery.commands.submit import options as submit_options
 
 if TYPE_CHECKING:
     from bakery.bake.options import LocalBase, Options
@@ -45,7 +45,7 @@ def parser(prog: str = "bake-image", settings: Settings = NO_SETTINGS) -> Parser
     _add_roles(made)
     _add_repositories(made)
     _add_work(made)
-    bake_submit.add_options(made)
+    submit_options.add_options(made)
     add_general(made)
     return made
 
