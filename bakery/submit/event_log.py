@@ -60,13 +60,14 @@ def starts(found: list[Event]) -> int:
 
 
 def state(found: list[Event]) -> str:
-    """What the job is doing: idle, running, disconnected, held, ended; "" if it was not submitted."""
+    """What the job is doing: idle, running, disconnected, held, collecting (its
+    image, by the POST script), removed; "" if it was not submitted."""
     names = {
         SUBMITTED: "idle",
         EXECUTING: "running",
         EVICTED: "idle",
-        TERMINATED: "ended",
-        ABORTED: "ended",
+        TERMINATED: "collecting",
+        ABORTED: "removed",
         HELD: "held",
         RELEASED: "idle",
         DISCONNECTED: "disconnected",

@@ -20,6 +20,8 @@ _JOB = re.compile(r"^JOB (\S+) ", re.MULTILINE)
 _NODE = re.compile(r'Node = "([^"]*)";\s*NodeStatus = (\d+);')
 _DONE, _FAILED = 5, (6, 7)
 _LOG = f"{DAG}.dagman.log"  # the event log of DAGMan's own job
+_OUT = f"{DAG}.dagman.out"
+_COMPLAINT = re.compile(r"^\S+ \S+ (?:Warning|ERROR): (.*)", re.MULTILINE)
 _TAIL_LINES = 3
 _TAIL_BYTES = 1 << 16
 _TAIL_WIDTH = 300  # characters of a line
@@ -126,9 +128,7 @@ def _failure(folder: Path, log: list[Event]) -> tuple[int, str]:
         return code, f"The job was held: {held}"
     if ended and returned == 0:
         return code, _last_lines(_text(folder / "collect.log"))
-    return code, _of_job(
-        folder, log
-    ) or f"No job of this node has ended; DAGMan's reason is in {DAG}.dagman.out."
+    return code, _of_job(folder, log) or _of_dagman(folder.parent.parent)
 
 
 def _of_job(folder: Path, log: list[Event]) -> str:
@@ -136,11 +136,14 @@ def _of_job(folder: Path, log: list[Event]) -> str:
     errors = sorted(folder.glob("job.*.err"), key=lambda path: int(path.name.split(".")[1]))
     text = _text(errors[-1]) if errors else ""
     removed = [event.lines[-1] for event in log if event.number == event_log.ABORTED]
-    return (
-        _error(text)
-        or _last_lines(text)
-        or "".join(f"The job was removed: {line}" for line in removed[-1:])
-    )
+    why = f"The job was removed: {removed[-1]}" if removed else ""
+    return _error(text) or _last_lines(text) or why
+
+
+def _of_dagman(folder: Path) -> str:
+    """Why DAGMan has given up, if it says so."""
+    found = _COMPLAINT.findall(_text(folder / _OUT))
+    return scrub("DAGMan: " + " ".join(found[-2:])) if found else f"No job has ended; see {folder / _OUT}."
 
 
 def _error(text: str) -> str:

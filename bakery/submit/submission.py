@@ -20,8 +20,12 @@ _NO_SCHEDD = re.compile(r"(?i)can't (?:find address|connect)|failed to connect|n
 _SECONDS = 5  # between two looks at the logs
 
 
-def require() -> None:
-    """Raises MissingHere: this machine is not an access point."""
+def require(folder: Path) -> None:
+    """Raises MissingHere: this machine is no access point; BadInput: DAGMan does not accept the folder."""
+    if folder.is_relative_to("/tmp"):  # an error of DAGMan, unless DAGMAN_USE_STRICT is 0
+        raise BadInput(
+            f"DAGMan does not accept a folder below /tmp ({folder}).", "Choose another: --submit-dir."
+        )
     try:
         run.require(_PROGRAM)
     except MissingHere:
@@ -37,7 +41,6 @@ def submit(folder: Path, name: str) -> int:
 
     Raises MissingHere, Unreachable (no schedd answers), CommandFailed.
     """
-    require()
     argv = [_PROGRAM, "-batch-name", name, DAG]
     try:
         # HTCondor's own environment variables stay as they are: the user may have chosen a pool by them.

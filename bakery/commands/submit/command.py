@@ -33,7 +33,7 @@ def submit(found: argparse.Namespace, images: Sequence[JobImage], prog: str, nam
     name = name or images[0].label
     at = (found.submit_files or found.submit_dir or Path(f"{name}.dag")).absolute()
     if not found.submit_files:
-        submission.require()
+        submission.require(at)
     folder.write(at, images, options)
     if found.submit_files:
         return _written(found, at)
