@@ -5,25 +5,30 @@ UTS namespaces of its own: if its PID 1, condor_master, gets SIGKILL, the kernel
 as if the machine had lost its power. The members share the network of this machine, since a bake needs a
 package mirror; their daemons listen on 127.0.0.1 only.
 
-On an execute node, jobs run as `builder`, whom sudo permits `worker-bakery bake`. That program is the one
-of this checkout, run in the root directory of this machine (mounted at /host), whose Python it requires.
+On an execute node, jobs run as `builder`, whom sudo permits `worker-bakery bake`, unless the node is to
+have no root. That program is the one of this checkout, run in the root directory of this machine (mounted
+at /host), whose Python it requires.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bakery.machines import conditions
 from bakery.machines.layer import layer
+from bakery.runtime.data import ROOT
 from bakery.runtime.mirror import find
+from bakery.store.store import Store, manifest_path
 from provisioner.errors import NotProven
 from provisioner.process import run
 from provisioner.targets.chroot import Chroot, TemporaryRepositories
@@ -34,7 +39,7 @@ MANAGER = f"cm.{DOMAIN}"
 SUBMITTER, BUILDER = "submitter", "builder"
 PROGRAM = "/usr/local/bin/worker-bakery"
 _ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-_HOME = Path("/srv")
+HOME = Path("/srv")
 _SECONDS = 240
 _COMMON = """\
 use security:recommended_v9_0
@@ -76,7 +81,7 @@ use feature:PartitionableSlot
 NUM_CPUS = 2
 MEMORY = 4096
 EXECUTE = {execute}
-START = True
+START = {start}
 RunBenchmarks = False
 HasWorkerBakery = True
 STARTD_ATTRS = $(STARTD_ATTRS) HasWorkerBakery
@@ -91,6 +96,13 @@ Defaults!{PROGRAM} env_keep += "WORKER_BAKERY_CACHE"
 _PROGRAM = """\
 #!/bin/sh
 exec chroot /host /bin/sh -c 'cd "$1" && shift && exec "$@"' sh "$PWD" {program} "$@"
+"""
+# Without root, a user namespace permits chroot(2); /root, with the Python of this checkout, is closed.
+_PROGRAM_WITHOUT_ROOT = """\
+#!/bin/sh
+export PYTHONPATH={paths}
+exec unshare --user --map-current-user --keep-caps /usr/sbin/chroot /host \\
+    /bin/sh -c 'cd "$1" && shift && exec "$@"' sh "$PWD" /usr/bin/python3 -m bakery.commands.main "$@"
 """
 # $1 root, $2 hostname, $3 a folder that has the same path inside, $4 its owner there.
 _START = r"""
@@ -111,6 +123,18 @@ pivot_root . run/outside
 umount -l /run/outside
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 condor_master -f
 """
+
+
+@dataclass(frozen=True)
+class Node:
+    """An execute node and the cache of its bakes.
+
+    With `image`, sudo does not permit bakes on it, its cache has this image without a proof, and it takes
+    only jobs that ask for it (+WantsNoRoot = True).
+    """
+
+    cache: Path
+    image: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +168,7 @@ class Pool:
     port: int
     manager: Member
     nodes: dict[str, Member]
+    tools: Path = Path("tools_of_access_point makes it")
 
     def slots(self) -> set[str]:
         """The machines that the collector knows."""
@@ -164,31 +189,34 @@ class Pool:
 
     def kill(self, name: str) -> None:
         """SIGKILL to the PID 1 of a node: the kernel kills all its other processes."""
-        import signal
-
         member = self.nodes.pop(name)
         os.kill(member.master, signal.SIGKILL)
         member.process.wait()
 
 
 @contextmanager
-def running(image_root: Path, work: Path, caches: dict[str, Path]) -> Iterator[Pool]:
-    """A pool with an execute node for each of `caches`, whose bakes use that cache."""
+def running(image_root: Path, work: Path, wanted: Mapping[str, Node]) -> Iterator[Pool]:
+    """A pool with these execute nodes."""
     port, key = _free_port(), secrets.token_bytes(64)
-    hosts = [MANAGER, *(f"{name}.{DOMAIN}" for name in caches)]
+    hosts = [MANAGER, *(f"{name}.{DOMAIN}" for name in wanted)]
     with ExitStack() as stack:
         prepared = stack.enter_context(_prepared(image_root, work))
-        folder = stack.enter_context(_home(work))
+        home = stack.enter_context(_home(work))
+        folder = home / "submitter"
+        folder.mkdir()
         manager = stack.enter_context(
             _member(
                 prepared, work, MANAGER, folder, SUBMITTER, _OF_MANAGER, key=key, port=port, hosts=hosts
             )
         )
         nodes = {}
-        for name, cache in caches.items():
-            execute = work / f"execute-{name}"
+        for name, node in wanted.items():
+            execute = home / f"execute-{name}"
             execute.mkdir()
-            extra = {"execute": str(execute), "cache": str(cache)}
+            extra = {"execute": str(execute), "cache": str(node.cache)}
+            extra["start"] = "True" if not node.image else "TARGET.WantsNoRoot =?= True"
+            if node.image:
+                _unproven(node.image, node.cache)
             full = f"{name}.{DOMAIN}"
             nodes[name] = stack.enter_context(
                 _member(
@@ -204,6 +232,8 @@ def running(image_root: Path, work: Path, caches: dict[str, Path]) -> Iterator[P
                     **extra,
                 )
             )
+            if node.image:
+                _take_root(nodes[name].root)
         pool = Pool(folder, port, manager, nodes)
         try:
             conditions.wait_until("the pool has its slots", pool.slots, set(hosts[1:]).issubset, _SECONDS)
@@ -214,13 +244,16 @@ def running(image_root: Path, work: Path, caches: dict[str, Path]) -> Iterator[P
 
 @contextmanager
 def _home(work: Path) -> Iterator[Path]:
-    """A folder whose path is not below /tmp, in this mount namespace: DAGMan accepts no log file there."""
-    (work / "submitter").mkdir()
-    run.call(["mount", "--bind", str(work / "submitter"), str(_HOME)])
+    """A folder of `work` at HOME, in this mount namespace.
+
+    DAGMan accepts no log file below /tmp, and pytest's folders are closed to other users.
+    """
+    (work / "home").mkdir()
+    run.call(["mount", "--bind", str(work / "home"), str(HOME)])
     try:
-        yield _HOME
+        yield HOME
     finally:
-        run.call(["umount", str(_HOME)])
+        run.call(["umount", str(HOME)])
 
 
 @contextmanager
@@ -270,6 +303,12 @@ def _member(
             yield member
 
 
+def _take_root(root: Path) -> None:
+    (root / "etc/sudoers.d/worker-bakery").unlink()
+    paths = f"{ROOT}:{next((ROOT / '.venv/lib').glob('python3*'))}/site-packages"
+    (root / PROGRAM[1:]).write_text(_PROGRAM_WITHOUT_ROOT.format(paths=paths))
+
+
 def _is_master(member: Member) -> bool:
     with suppress(OSError, IndexError):
         return Path(f"/proc/{member.master}/comm").read_text().strip() == "condor_master"
@@ -298,9 +337,10 @@ def _free_port() -> int:
         return port
 
 
-def tools_of_access_point(pool: Pool, folder: Path) -> Path:
-    """A folder for PATH with the access point's condor_submit_dag, run by the submitter."""
+def tools_of_access_point(pool: Pool, folder: Path) -> None:
+    """Make a folder for PATH with the access point's condor_submit_dag, run by the submitter."""
     folder.mkdir()
+    pool.tools = folder
     manager = pool.manager
     script = folder / "condor_submit_dag"
     inside = 'cd "$1" && shift && exec condor_submit_dag "$@"'
@@ -309,12 +349,22 @@ def tools_of_access_point(pool: Pool, folder: Path) -> Path:
     home = f"env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/home/{SUBMITTER}"
     script.write_text(f'#!/bin/sh\n{chown} "$PWD" && exec {home} {into} "$PWD" "$@"\n')
     script.chmod(0o755)
-    return folder
 
 
-def link_base(store_root: Path, own: Path, base_id: str) -> Path:
-    """A cache of a node's own that has the base and nothing else."""
+def cache_with_base(store: Store, own: Path) -> Path:
+    """A cache of a node's own that has the base and the downloaded packages, and nothing else."""
     (own / "bases").mkdir(parents=True)
-    for suffix in (".qcow2", ".json"):
-        shutil.copyfile(store_root / f"bases/{base_id}{suffix}", own / f"bases/{base_id}{suffix}")
+    for path in (store.base(BASE.id), manifest_path(store.base(BASE.id))):
+        shutil.copyfile(path, own / "bases" / path.name)
+    shutil.copytree(store.root / "packages", own / "packages")
     return own
+
+
+def _unproven(image: Path, cache: Path) -> None:
+    """Make a cache that everybody may use, and that has an image without a proof."""
+    for folder in (cache, cache / "images"):
+        folder.mkdir()
+        folder.chmod(0o777)
+    shutil.copyfile(image, cache / "images" / image.name)
+    manifest = json.loads(manifest_path(image).read_text())
+    (cache / "images" / manifest_path(image).name).write_text(json.dumps({**manifest, "proof": {}}))
