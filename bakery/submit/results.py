@@ -95,7 +95,7 @@ def _node(folder: Path, status: int, ended: bool) -> NodeResult:
 
 
 def _baked(folder: Path, where: str, starts: int) -> NodeResult:
-    _, output, path = (folder / "collect").read_text().splitlines()
+    _, output, path, _ = (folder / "collect").read_text().split("\n")
     manifest = _manifest(Path(path)) or _manifest(folder / "collected.json")
     unverified = _text(folder / "out/not-verified").strip()
     level = list((manifest or {}).get("proof", {}))[-1:]
