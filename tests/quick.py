@@ -60,6 +60,7 @@ _SECONDS: Mapping[str, int] = {
     "test_run.py": 3,
     "test_seal_script.py": 1,
     "test_start_matching.py": 25,
+    "test_submit.py": 90,
     "test_status_live.py": 20,
     "test_userdata_check.py": 25,
     "test_userdata_effect.py": 60,
@@ -209,6 +210,8 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_completion.py",
         "test_wheel.py",
     ),
+    "bakery/commands/submit/": ("test_submit.py", "test_quick_commands.py"),
+    "bakery/submit/": ("test_submit.py",),
     "bakery/commands/userdata.py": (
         "test_userdata_real.py",
         "test_userdata_check.py",

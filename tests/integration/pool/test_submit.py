@@ -21,6 +21,7 @@ from tests.integration.pool_of_nodes import Node, Pool
 
 PROG = "worker-bakery bake"
 ON_C = f'requirements = TARGET.Machine == "node-c.{pool_of_nodes.DOMAIN}"'
+MIDDLE = 900 << 20  # bytes: the disk has the base and a part of the packages
 NO_ROOT = ("--submit-command", "+WantsNoRoot = True", "--submit-command", ON_C)
 
 
@@ -105,6 +106,22 @@ def test_a_job_on_hold_is_removed_and_its_reason_told(
     assert "The site holds such jobs." in held["detail"]
 
 
+def test_condor_submit_accepts_the_container_universe(pool: Pool) -> None:
+    """No job of it is run here: it would need a registry."""
+    at = pool.folder / "container.dag"
+    image = "docker://registry.example.org/worker-bakery:1"
+    argv = ["--submit-files", str(at), "--submit-container", image, "--json"]
+    assert submit_command.submit(parser(PROG).parse_args(argv), [job(pool, "osg")], PROG) == 0
+    pool.manager.tool("chown", "-R", pool_of_nodes.SUBMITTER, str(at))
+    inside = f"cd {at} && exec condor_submit -dry-run - bake.sub node=osg attempt=0 arch=X86_64"
+    ad = pool.manager.tool("/bin/sh", "-c", inside, user=pool_of_nodes.SUBMITTER)
+    assert f'ContainerImage="{image}"' in ad
+    assert "WantContainer=true" in ad
+    assert "DockerOverrideEntrypoint=true" in ad
+    assert 'Requirements=(TARGET.Arch == "X86_64") && ' in ad
+    assert "HasContainer" in ad
+
+
 @pytest.mark.full
 def test_four_images_arrive_although_a_node_is_killed(
     image_root: Path, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -139,7 +156,7 @@ def test_four_images_arrive_although_a_node_is_killed(
 
 
 def baking(folder: Path, cache: Path) -> str:
-    """The node whose job is in the midst of a bake on node-a: it has a disk in a work folder."""
-    disks = [path for path in cache.glob("work/*/*") if path.is_file() and path.stat().st_size > 0]
+    """The node whose job is in the midst of a bake on node-a: it has written so much to its work folder."""
+    written = sum(path.stat().st_blocks * 512 for path in cache.glob("work/**/*") if path.is_file())
     on_a = [one.node for one in results.read(folder) if one.machine.startswith("node-a.")]
-    return on_a[-1] if disks and on_a else ""
+    return on_a[-1] if written > MIDDLE and on_a else ""
