@@ -14,6 +14,7 @@ from bakery.commands import bake_options
 from bakery.commands.bake_options import ROLES, parser
 from bakery.commands.command_line import entry, settings
 from bakery.commands.command_line.settings import Settings
+from bakery.commands.submit import options as submit_options
 
 if TYPE_CHECKING:
     from bakery.bake.planned import Baked
@@ -44,7 +45,7 @@ def _main(argv: Sequence[str], prog: str) -> int:
         return _dry_run(options, defaults)
     if options.packer_files:
         return _packer_files(options, defaults)
-    if options.submit or options.submit_files or options.submit_status:
+    if submit_options.is_wanted(options):
         return _submit(options, defaults, prog)
     return _bake(options, defaults)
 

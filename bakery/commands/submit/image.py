@@ -12,18 +12,18 @@ from bakery.submit.images import JobImage
 from provisioner.errors import BadInput
 
 # The options of the image that have a value, those that have none, and those that are repeatable.
-_VALUES = (
+VALUES = (
     ("worker", "--worker"), ("format", "--format"), ("arch", "--arch"), ("mirror", "--mirror"),
     ("family", "--family"), ("sha256", "--sha256"), ("login", "--login"),
     ("cvmfs_repositories", "--cvmfs-repositories"), ("cvmfs_proxy", "--cvmfs-proxy"),
     ("cvmfs_quota", "--cvmfs-quota"), ("engine", "--engine"), ("accel", "--accel"),
     ("checkpoints", "--checkpoints"),
 )  # fmt: skip
-_FLAGS = (
+FLAGS = (
     ("offline", "--offline"), ("forbid_eol", "--forbid-eol"), ("rebuild_base", "--rebuild-base"),
     ("keep_repository_urls", "--keep-repository-urls"),
 )  # fmt: skip
-_LISTS = (
+LISTS = (
     ("optional", "--with"), ("base_urls", "--base-url"), ("repository_urls", "--repository-url"),
 )  # fmt: skip
 
@@ -53,11 +53,11 @@ def _arguments(found: argparse.Namespace) -> Iterator[str]:
     given = vars(found)
     if not found.base_image and not found.base.endswith(".toml"):
         yield f"--base={found.base}"
-    for name, flag in _VALUES:
+    for name, flag in VALUES:
         if given[name]:
             yield f"{flag}={given[name]}"
-    yield from (flag for name, flag in _FLAGS if given[name])
-    for name, flag in _LISTS:
+    yield from (flag for name, flag in FLAGS if given[name])
+    for name, flag in LISTS:
         yield from (f"{flag}={value}" for value in given[name])
 
 

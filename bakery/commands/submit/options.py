@@ -8,6 +8,8 @@ from pathlib import Path
 from bakery.commands.command_line.parser import completed, whole_number
 
 _RETRIES = 2
+# Options that mean nothing without one of --submit, --submit-files and --submit-status.
+_FURTHER = ("wait", "submit_dir", "submit_program", "submit_container", "submit_commands")
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
@@ -44,3 +46,15 @@ def add_options(made: argparse.ArgumentParser) -> None:
         metavar="N",
         help="run a failed job up to N times again (default: %(default)s)",
     )
+
+
+def is_wanted(found: argparse.Namespace) -> bool:
+    """Return whether the command line is about a pool. Raises BadInput: --submit is missing."""
+    if found.submit or found.submit_files or found.submit_status:
+        return True
+    for name in (name for name in _FURTHER if getattr(found, name)):
+        from provisioner.errors import BadInput
+
+        option = "--submit-command" if name == "submit_commands" else f"--{name.replace('_', '-')}"
+        raise BadInput(f"{option} requires --submit.", "Add --submit.")
+    return False

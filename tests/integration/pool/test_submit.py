@@ -21,7 +21,7 @@ from tests.integration.pool_of_nodes import Node, Pool
 
 PROG = "worker-bakery bake"
 ON_C = f'requirements = TARGET.Machine == "node-c.{pool_of_nodes.DOMAIN}"'
-MIDDLE = 900 << 20  # bytes: the disk has the base and a part of the packages
+MIDDLE = 650 << 20  # bytes: the disk has the base and a part of the packages
 NO_ROOT = ("--submit-command", "+WantsNoRoot = True", "--submit-command", ON_C)
 
 
