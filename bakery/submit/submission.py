@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 from pathlib import Path
 
 from bakery.machines import conditions
@@ -37,24 +38,32 @@ def require(folder: Path) -> None:
 
 
 def submit(folder: Path, name: str) -> int:
-    """Submit the DAG of a folder under a batch name; return the cluster of DAGMan's job.
+    """Submit the DAG of a new folder under a batch name; return the cluster of DAGMan's job.
 
-    Raises MissingHere, Unreachable (no schedd answers), CommandFailed.
+    If that fails, the folder is removed. Raises MissingHere, Unreachable (no schedd), CommandFailed.
     """
-    argv = [_PROGRAM, "-batch-name", name, DAG]
     try:
-        # HTCondor's own environment variables stay as they are: the user may have chosen a pool by them.
-        done = run.call(argv, cwd=folder, env=run.inherited())
-    except CommandFailed as error:
-        if _NO_SCHEDD.search(error.tail):
-            raise Unreachable(
-                error.message, "Is this machine an access point? condor_q must work."
-            ) from None
+        said = _condor_submit_dag(folder, name)
+    except BakeryError:
+        shutil.rmtree(folder)
         raise
-    found = _CLUSTER.search(done.stdout)
+    found = _CLUSTER.search(said)
     if not found:
-        raise BakeryError(f"{_PROGRAM} printed no cluster: {done.stdout.strip()}")
+        raise BakeryError(f"{_PROGRAM} printed no cluster: {said.strip()}")
     return int(found[1])
+
+
+def _condor_submit_dag(folder: Path, name: str) -> str:
+    """Return what it prints on stdout. HTCondor's own environment variables stay as they are."""
+    argv = [_PROGRAM, "-batch-name", name, DAG]
+    done = run.call(argv, cwd=folder, env=run.inherited(), expect=range(256))
+    if not done.status:
+        return done.stdout
+    error = CommandFailed(" ".join(argv), done.status, (done.stdout + done.stderr).strip())
+    if _NO_SCHEDD.search(error.tail):
+        hint = "Is this machine an access point, and does condor_q work?"
+        raise Unreachable(error.message, hint)
+    raise error
 
 
 def wait(folder: Path, monitor: Monitor) -> None:

@@ -4,7 +4,7 @@
 # demands (an empty line: none is demanded), the name of the image, and the arguments of `worker-bakery bake`.
 # HTCondor transfers the folder `out` back, also that of a failed job: result.json is there on success only.
 set -u
-say() { echo "bake-image.sh on $(hostname): $*" >&2; }
+say() { echo "bake-image.sh on $(uname -n): $*" >&2; }
 
 job=$PWD
 mkdir -p out inputs && tar -xf inputs.tar -C inputs || exit 1
@@ -31,7 +31,7 @@ elif [ -n "$level" ] && [ "$level" != none ]; then
     exit 3
 else
     say "WARNING: no root here (no rule of sudo for $found). The engine is packer; THE IMAGE IS NOT VERIFIED."
-    echo "no root on $(hostname)" >out/not-verified
+    echo "no root on $(uname -n)" >out/not-verified
     [ -n "${WORKER_BAKERY_CACHE-}" ] || export WORKER_BAKERY_CACHE="$job/cache"
     # First: an engine that the user demands comes later, and counts.
     set -- "$found" bake --engine packer --verify none "$@"

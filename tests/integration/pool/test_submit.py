@@ -16,6 +16,7 @@ from bakery.machines import conditions
 from bakery.store.store import Store
 from bakery.submit import results
 from bakery.submit.images import JobImage
+from provisioner.errors import Unreachable
 from tests.integration import pool_of_nodes
 from tests.integration.pool_of_nodes import Node, Pool
 
@@ -120,6 +121,21 @@ def test_condor_submit_accepts_the_container_universe(pool: Pool) -> None:
     assert "DockerOverrideEntrypoint=true" in ad
     assert 'Requirements=(TARGET.Arch == "X86_64") && ' in ad
     assert "HasContainer" in ad
+
+
+def test_an_access_point_whose_schedd_does_not_answer(pool: Pool) -> None:
+    pool.manager.tool("condor_off", "-fast", "-daemon", "schedd")
+    conditions.wait_until("the schedd has ended", lambda: _schedds(pool), lambda seen: not seen)
+    with pytest.raises(Unreachable, match="schedd"):
+        submit(pool, "none.dag", [job(pool, "osg")])
+    assert not (pool.folder / "none.dag").exists()
+    pool.manager.tool("condor_on", "-daemon", "schedd")
+
+
+def _schedds(pool: Pool) -> list[str]:
+    """The schedds that run in the PID namespace of the access point."""
+    processes = pool.manager.tool("ps", "-e", "-o", "comm=").split()
+    return [name for name in processes if name == "condor_schedd"]
 
 
 @pytest.mark.full
