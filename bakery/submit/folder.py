@@ -60,14 +60,13 @@ def _write_node(folder: Path, image: JobImage, options: SubmitOptions) -> None:
     (folder / "collect").write_text(description.collect(image))
     with tarfile.open(folder / "inputs.tar", "w", dereference=True) as tar:
         for path, source in sorted(image.files.items()):
-            if isinstance(source, str):
-                _add_text(tar, path, source)
+            if isinstance(source, bytes):
+                _add_file(tar, path, source)
             else:
                 tar.add(source, path, filter=_nobody_s)
 
 
-def _add_text(tar: tarfile.TarFile, name: str, text: str) -> None:
-    data = text.encode()
+def _add_file(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size, member.mode = len(data), 0o644
     tar.addfile(member, io.BytesIO(data))

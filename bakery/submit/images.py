@@ -22,7 +22,7 @@ class JobImage:
 
     `arguments` are those of `worker-bakery bake`, without -o, --verify and --json; relative paths in them
     are looked up in the folder of the inputs. `files` maps such a path to the file or folder here, or to
-    the text of a file. `output` is the absolute path of the image here; its manifest is written beside it.
+    the content of a file. `output` is the absolute path of the image here; its manifest is beside it.
     `level` is the verification level that the user demands; "" leaves it to the execute node.
     `architecture` is x86_64 or aarch64.
     """
@@ -31,7 +31,7 @@ class JobImage:
     output: Path
     architecture: str
     arguments: tuple[str, ...] = ()
-    files: Mapping[str, Path | str] = field(default_factory=dict)
+    files: Mapping[str, Path | bytes] = field(default_factory=dict)
     level: str = ""
 
     @property
@@ -105,7 +105,7 @@ def _check_output(image: JobImage) -> None:
         )
 
 
-def _check_file(label: str, path: str, source: Path | str) -> None:
+def _check_file(label: str, path: str, source: Path | bytes) -> None:
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or _CONTROL.search(path):
         raise BadInput(f"{label}: {path!r} is not a relative path without '..'.")

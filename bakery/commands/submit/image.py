@@ -61,12 +61,12 @@ def _arguments(found: argparse.Namespace) -> Iterator[str]:
         yield from (f"{flag}={value}" for value in given[name])
 
 
-def _transferred(found: argparse.Namespace, wanted: Options) -> tuple[list[str], dict[str, Path | str]]:
+def _transferred(found: argparse.Namespace, wanted: Options) -> tuple[list[str], dict[str, Path | bytes]]:
     """The options that name files of this machine, as they are in the job, and these files."""
     more: list[str] = []
-    files: dict[str, Path | str] = {}
+    files: dict[str, Path | bytes] = {}
 
-    def add(flag: str, path: str, source: Path | str) -> None:
+    def add(flag: str, path: str, source: Path | bytes) -> None:
         more.append(f"{flag}{path}")
         files[path] = source
 
@@ -75,7 +75,7 @@ def _transferred(found: argparse.Namespace, wanted: Options) -> tuple[list[str],
     elif found.base.endswith(".toml"):
         add("--base=", "base.toml", Path(found.base))
     if sources := apt_sources(wanted):  # without references to files of this machine
-        add("--apt-source=", "apt.sources", sources)
+        add("--apt-source=", "apt.sources", sources.encode())
     if found.pelican:
         add("--pelican=", f"pelican/{found.pelican.name}", found.pelican)
     for number, text in enumerate(found.repository_keys):

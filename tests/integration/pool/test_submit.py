@@ -119,7 +119,7 @@ def test_condor_submit_accepts_the_container_universe(pool: Pool) -> None:
     assert f'ContainerImage="{image}"' in ad
     assert "WantContainer=true" in ad
     assert "DockerOverrideEntrypoint=true" in ad
-    assert 'Requirements=(TARGET.Arch == "X86_64") && ' in ad
+    assert 'Requirements=((TARGET.Arch == "X86_64")) && ' in ad
     assert "HasContainer" in ad
 
 

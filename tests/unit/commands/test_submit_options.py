@@ -74,7 +74,7 @@ def test_files_of_this_machine_are_transferred(tmp_path: Path) -> None:
     assert made.files["base-image/base.qcow2"] == base
     assert "--base-image=base-image/base.qcow2" in made.arguments
     assert not any(word.startswith("--base=") for word in made.arguments)
-    assert "http://packages.example.org/debian" in str(made.files["apt.sources"])
+    assert b"http://packages.example.org/debian" in bytes(made.files["apt.sources"])
     made = job("--base", "almalinux9", "--repository-key", f"epel={key}")
     assert made.files == {"repository-key-0": key}
     assert made.arguments[-1] == "--repository-key=epel=repository-key-0"

@@ -142,8 +142,8 @@ def test_programs_and_containers_that_are_refused(options: SubmitOptions, messag
         (lambda: [replace(ONE, output=Path("/a\nb.qcow2"))], "control character"),
         (lambda: [replace(ONE, output=Path("a.qcow2"))], "not absolute"),
         (lambda: [replace(ONE, output=Path("/a.json"))], "manifest"),
-        (lambda: [replace(ONE, files={"../a": "text"})], "relative path"),
-        (lambda: [replace(ONE, files={"/a": "text"})], "relative path"),
+        (lambda: [replace(ONE, files={"../a": b"text"})], "relative path"),
+        (lambda: [replace(ONE, files={"/a": b"text"})], "relative path"),
         (lambda: [replace(ONE, files={"a": Path("/there/is/none")})], "no file"),
         (lambda: [ONE, replace(ONE, output=Path("/b.qcow2"))], "same label"),
         (lambda: [ONE, replace(TWO, output=Path("/images/worker.tar"))], "same output"),
@@ -163,7 +163,7 @@ def test_an_architecture_without_machines() -> None:
 def test_the_folder_has_the_files_of_each_image(tmp_path: Path) -> None:
     source = tmp_path / "our ca.crt"
     source.write_text("certificate")
-    inputs: dict[str, Path | str] = {"sub/it's; a=b.crt": source, "definition.toml": "name = 1\n"}
+    inputs: dict[str, Path | bytes] = {"sub/it's; a=b.crt": source, "definition.toml": b"name = 1\n"}
     folder.write(tmp_path / "x.dag", [replace(ONE, files=inputs), TWO], SubmitOptions())
     assert (tmp_path / "x.dag").stat().st_mode & 0o777 == 0o700
     with tarfile.open(tmp_path / "x.dag/nodes/osg-debian13/inputs.tar") as tar:
