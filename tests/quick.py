@@ -79,6 +79,7 @@ _SECONDS: Mapping[str, int] = {
     "test_site_on_el.py": 110,
     "test_setup.py": 60,
     "test_start_matching.py": 25,
+    "test_submit.py": 90,
     "test_status_live.py": 20,
     "test_token_acceptance.py": 55,
     "test_token_fetch.py": 45,
@@ -252,6 +253,8 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_completion.py",
         "test_wheel.py",
     ),
+    "bakery/commands/submit/": ("test_submit.py", "test_quick_commands.py"),
+    "bakery/submit/": ("test_submit.py",),
     "bakery/commands/userdata.py": (
         "test_userdata_real.py",
         "test_userdata_check.py",
