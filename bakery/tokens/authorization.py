@@ -19,7 +19,7 @@ from provisioner.process import run
 
 PORT = 9618
 _CONNECT_SECONDS = 10.0
-_ANSWER_SECONDS = 60.0
+_ANSWER_SECONDS = 40.0
 _CLOCK_DIFFERS = 60  # seconds
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<name>[^:?\[\]]+))(?::(?P<port>\d+))?(?P<more>\?.*)?")
 _NO_HOST = (socket.EAI_NONAME, socket.EAI_NODATA)

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from bakery.tokens.claims import Claims
 
 SUMMARY = "ask a pool whether a worker with this token may join"
-USAGE = "[options] --pool HOST [FILE]"
+USAGE = "[options] [FILE]"
 DESCRIPTION = (
     "Authenticate to the collector of a pool with a token, and ask whether it authorizes a worker to join; "
     "nothing is advertised. The exit code is 0 if it does, 2 if it does not, and 5 if there is no answer."
 )
 EXAMPLES = (
     "%(prog)s token --pool cm.example.edu",
-    "%(prog)s --pool cm.example.edu:9619 --authz READ --json <token",
+    "%(prog)s --pool cm.example.edu:9619 --authz READ <token",
 )
 _LEVELS = ("ADVERTISE_STARTD", "ADVERTISE_MASTER")
 # A token that must not be sent, or cannot be.
