@@ -27,7 +27,7 @@ DESCRIPTION = (
 )
 EXAMPLES = (
     "%(prog)s --identity w@cloud --issuer pool.edu -o token",
-    "%(prog)s --identity w@cloud --issuer pool.edu --lifetime 30d -o t",
+    "%(prog)s --identity w@x --issuer pool.edu --lifetime 1d -o t",
     "%(prog)s --for users.txt --issuer pool.edu -o tokens/",
 )
 _USERS_LIMIT = 1024 * 1024
