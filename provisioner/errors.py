@@ -18,6 +18,8 @@ shows the docstrings of these classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class BakeryError(Exception):
     """The operation failed for a reason that has no exit code of its own.
@@ -112,6 +114,20 @@ class CommandFailed(BakeryError):
         self.command = command
         self.status = status
         self.tail = tail
+
+
+# The exit codes of several results, the worst first: an unforeseen cause, a damaged or forged file,
+# an image that fails its proof, input to correct, this machine, what another attempt may solve.
+SEVERITY = (1, 7, 4, 2, 3, 6, 5)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The worst of several exit codes, in the order of SEVERITY, then all others; 0 if all are 0."""
+
+    def rank(code: int) -> tuple[int, int]:
+        return SEVERITY.index(code) if code in SEVERITY else len(SEVERITY), code
+
+    return min(filter(None, codes), key=rank, default=0)
 
 
 def to_event(error: BakeryError) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,6 @@ from provisioner.errors import BakeryError, DiskFull, Interrupted, MissingHere, 
 from provisioner.events import Monitor, note, warn
 from provisioner.process.scrub import scrub
 
-# Exit codes, the worst first: findings about a base come before what another attempt or machine may solve.
-SEVERITY = (1, 7, 4, 2, 3, 6, 5)
 _LONGEST = 300  # characters of a reason; the log folder has all
 # Of a failed boot: what follows these words is for the log, not for a table.
 _CONSOLE = "The last lines of its console:"
@@ -71,12 +69,6 @@ def prove(base: Base, options: Options, store: Store, monitor: Monitor) -> Attem
         else:
             proof = reached = _with_level(proof, level, baked.manifest["proof"][level])
     return Attempt(Record(proof=reached))
-
-
-def worst(codes: Sequence[int]) -> int:
-    """Return the exit code for several attempts: the first of SEVERITY; 0 if all reached their level."""
-    failed = [code for code in codes if code]
-    return min(failed, key=lambda code: SEVERITY.index(code) if code in SEVERITY else -1, default=0)
 
 
 # --- what an attempt has shown -----------------------------------------------------------------------

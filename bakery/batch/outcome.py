@@ -7,11 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provisioner.errors import BakeryError
-
-# Exit codes, the worst first: a cause that nobody foresaw, a download that may have been tampered with, an
-# image that fails its proof, input to correct, this machine, and last what another attempt may solve.
-SEVERITY = (1, 7, 4, 2, 3, 6, 5)
+from provisioner.errors import BakeryError, worst
 
 
 @dataclass(frozen=True)
@@ -35,10 +31,5 @@ class Outcome:
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> int:
-    """0 if every image was made, else the worst exit code of an error, in the order of SEVERITY."""
-    codes = {outcome.error.exit_code for outcome in outcomes if outcome.error}
-    return min(codes, key=_rank, default=0)
-
-
-def _rank(code: int) -> tuple[int, int]:
-    return SEVERITY.index(code) if code in SEVERITY else len(SEVERITY), code
+    """0 if every image was made, else the worst exit code of an error, see provisioner.errors.worst."""
+    return worst(outcome.error.exit_code for outcome in outcomes if outcome.error)

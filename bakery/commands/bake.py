@@ -56,9 +56,9 @@ def _main(argv: Sequence[str], prog: str) -> int:
     if submit_options.is_wanted(options):
         return _submit(options, images, prog)
     if len(images) > 1:
-        from bakery.commands import bake_batch
+        from bakery.commands.definition import batch
 
-        return bake_batch.bake(images, options)
+        return batch.bake(images, options)
     return _bake(options, images[0])
 
 

@@ -132,6 +132,7 @@ def _prove(options: argparse.Namespace) -> int:
     from bakery.runtime import progress
     from bakery.runtime.privileges import require_root
     from bakery.store import store
+    from provisioner.errors import worst
 
     result = _result_file(options.result)
     result_file.read(result)  # a file that cannot be read is reported before the work
@@ -148,7 +149,7 @@ def _prove(options: argparse.Namespace) -> int:
             # After each base: a run that is interrupted keeps the results so far.
             shown[base.name] = result_file.merge(result, base.name, attempt.record)
     _print_proven(shown, result, as_json=options.json)
-    return prove.worst(codes)
+    return worst(codes)
 
 
 def _bake_options(name: str, mirror: str, options: argparse.Namespace) -> Options:

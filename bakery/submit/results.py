@@ -12,6 +12,7 @@ from typing import Any
 from bakery.submit import event_log
 from bakery.submit.description import DAG, NODES, STATUS
 from bakery.submit.event_log import Event
+from provisioner import errors
 from provisioner.errors import BadInput, BakeryError
 from provisioner.process.scrub import scrub
 
@@ -25,9 +26,6 @@ _COMPLAINT = re.compile(r"^\S+ \S+ (?:Warning|ERROR): (.*)", re.MULTILINE)
 _TAIL_LINES = 3
 _TAIL_BYTES = 1 << 16
 _TAIL_WIDTH = 300  # characters of a line
-# Exit codes, the worst first: a cause that nobody foresaw, a file that may have been tampered with, an image
-# that fails its proof, input to correct, the machine, and last what another attempt may solve.
-SEVERITY = (1, 7, 4, 2, 3, 6, 5)
 BAKED, FAILED = "baked", "failed"
 
 
@@ -78,12 +76,8 @@ def has_ended(folder: Path) -> bool:
 
 
 def worst(found: Sequence[NodeResult]) -> int:
-    """The worst exit code of an image, in the order of SEVERITY; 0 if all are baked or still at work."""
-    return min({result.code for result in found if result.code}, key=_rank, default=0)
-
-
-def _rank(code: int) -> tuple[int, int]:
-    return SEVERITY.index(code) if code in SEVERITY else len(SEVERITY), code
+    """The worst exit code of an image; 0 if all are baked or still at work."""
+    return errors.worst(result.code for result in found)
 
 
 def _node(folder: Path, status: int, ended: bool) -> NodeResult:

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 
 from bakery.bake.options import Options
-from bakery.commands import bake_batch, bake_options
+from bakery.commands import bake_options
 from bakery.commands.command_line import entry
+from bakery.commands.definition import batch as bake_batch
 
 
 def main(argv: Sequence[str]) -> int:

@@ -13,6 +13,7 @@ from bakery.base_proofs import prove, record, result_file
 from bakery.base_proofs.record import NotTried, Proof, Record
 from bakery.image import bases
 from bakery.store.store import Store
+from provisioner import errors
 from provisioner.errors import (
     BakeryError,
     DiskFull,
@@ -211,4 +212,4 @@ def test_the_level_is_not_repeated_and_the_console_is_left_out() -> None:
     [([], 0), ([0, 0], 0), ([0, 5], 5), ([5, 4, 0], 4), ([3, 5], 3), ([4, 7, 5], 7), ([4, 1], 1)],
 )
 def test_the_exit_code_of_the_worst(codes: list[int], code: int) -> None:
-    assert prove.worst(codes) == code
+    assert errors.worst(codes) == code

@@ -66,7 +66,7 @@ def received(made: JobImage, folder: Path) -> Options:
         ("--worker", "prominence", "--engine", "chroot", "--accel", "tcg", "--checkpoints", "none"),
         ("--with", "apptainer", "--with", "udocker", "--mirror", "http://mirror.example.org/debian"),
         ("--base", "almalinux9", "--arch", "x86_64", "--base-url", "https://a.example.org/", "--offline"),
-        ("--base", "almalinux9", "--repository-url", "epel=http://m.example.org/epel", "--refresh", "never"),
+        ("--base", "almalinux9", "--repository-url", "epel=http://m.example.org/e", "--refresh", "never"),
         ("--base", "almalinux9", "--repository-url", "epel=http://m.example.org/epel",
          "--keep-repository-urls"),
         ("--rebuild-base", "--forbid-eol", "--format", "oci", "-o", "x.tar"),
@@ -168,10 +168,8 @@ def test_each_option_of_bake_is_passed_on_or_is_for_this_machine() -> None:
         *("json", "verbose", "quiet", "version", "help", "wait", "submit"),
     }
     # They are keys of the definition, which bakery/definition/printed.py writes.
-    in_definition = {
-        action.dest for action in parser()._actions if {*action.option_strings} & {*images.KEYS}
-    }
-    in_definition |= {"files", "repository_urls", "lock"}
+    flags = {flag: action.dest for action in parser()._actions for flag in action.option_strings}
+    in_definition = {*(flags[flag] for flag in images.KEYS), "files", "repository_urls", "lock"}
     passed = {name for name, _ in (*image.VALUES, *image.FLAGS, *image.LISTS)}
     options = {action.dest for action in parser()._actions if not action.dest.startswith("submit_")}
     assert options == here | in_definition | passed
