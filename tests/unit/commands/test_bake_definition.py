@@ -90,6 +90,7 @@ def test_every_option_is_of_the_image_or_of_the_build_host() -> None:
         *("--output", "--verify", "--mirror", "--dry-run", "--explain", "--base-url", "--offline"),
         *("--forbid-eol", "--engine", "--accel", "--checkpoints", "--jobs", "--keep-failed"),
         *("--rebuild-base", "--repository-url", "--packer-files", "--print-definition", "--print-schema"),
+        *("--refresh", "--lock", "--snapshot", "--snapshot-mirror"),
         *("--list-bases", "--list-roles", "--json", "--verbose", "--quiet", "--version", "--help"),
     }
     known = {flag for action in bake.parser()._actions for flag in action.option_strings if flag[1] == "-"}
