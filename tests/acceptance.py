@@ -229,7 +229,7 @@ def compare(row: Row, pool: Pool, client: Client, version: tuple[int, int], name
 
 
 def join(pool: Pool, client: Client, token: str, name: str) -> list[str]:
-    """Advertise a slot by HTCondor's condor_advertise; return whose it is, by the collector's own statement.
+    """Advertise a slot by HTCondor's condor_advertise; return whose it is, according to the collector.
 
     `name` is that of a new folder, and of the slot's machine.
     """

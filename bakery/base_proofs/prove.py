@@ -60,7 +60,7 @@ def prove(base: Base, options: Options, store: Store, monitor: Monitor) -> Attem
     for level in ("none", *FORMATS[options.format].up_to(options.level)):
         started = time.monotonic()
         try:
-            baked = lookup.bake(dataclasses.replace(options, level=level), store, monitor)
+            baked = lookup.bake(_of_level(options, level), store, monitor)
         except Interrupted:
             raise
         except BakeryError as error:
@@ -86,6 +86,12 @@ def _with_image(proof: Proof, seconds: float | None, found: Mapping[str, str]) -
     """Return the proof with the versions in the image; `seconds` of the bake, None if it was stored."""
     took = {} if seconds is None else {"bake": seconds}
     return dataclasses.replace(proof, versions={**proof.versions, **found}, seconds=took)
+
+
+def _of_level(options: Options, level: Level) -> Options:
+    """The options of one step; only the first asks the repositories for updates."""
+    refresh = options.refresh if level == "none" else "never"
+    return dataclasses.replace(options, level=level, refresh=refresh)
 
 
 def _with_level(proof: Proof, level: Level, entry: Mapping[str, Any]) -> Proof:

@@ -15,6 +15,7 @@ from bakery.commands import bake_options
 from bakery.commands.bake_options import ROLES, parser
 from bakery.commands.command_line import entry, settings
 from bakery.commands.command_line.settings import Settings
+from bakery.commands.submit import options as submit_options
 
 if TYPE_CHECKING:
     from bakery.bake.options import Options
@@ -52,6 +53,8 @@ def _main(argv: Sequence[str], prog: str) -> int:
         return _dry_run(options, images)
     if options.packer_files:
         return _packer_files(options, images)
+    if submit_options.is_wanted(options):
+        return _submit(options, images, prog)
     if len(images) > 1:
         from bakery.commands import bake_batch
 
@@ -109,6 +112,12 @@ def _bake(options: argparse.Namespace, image: Item) -> int:
         _show_proof(baked)
         _suggest(wanted, baked)
     return 0
+
+
+def _submit(options: argparse.Namespace, images: Sequence[Item], prog: str) -> int:
+    from bakery.commands.submit import command, image
+
+    return command.main(options, lambda: [image.job_of(label, one, options) for label, one in images], prog)
 
 
 def _suggest(wanted: Options, baked: Baked) -> None:

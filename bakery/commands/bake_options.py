@@ -15,6 +15,7 @@ from bakery.commands.command_line.parser import (
     whole_number,
 )
 from bakery.commands.command_line.settings import NO_SETTINGS, REFRESH, Settings, checked
+from bakery.commands.submit import options as submit_options
 
 if TYPE_CHECKING:
     from bakery.bake.options import LocalBase, Options
@@ -55,6 +56,7 @@ def parser(prog: str = "bake-image", settings: Settings = NO_SETTINGS) -> Parser
     _add_repositories(made)
     _add_updates(made, settings)
     _add_work(made)
+    submit_options.add_options(made)
     add_general(made)
     return made
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from bakery.definition import content, model, settings
 from bakery.definition.beside import Folder
-from bakery.definition.positions import Path
-from bakery.definition.problems import Wrong, name
+from bakery.definition.mistakes.positions import Path
+from bakery.definition.mistakes.problems import Wrong, name
 from provisioner.packages.repositories import Repository
 from provisioner.roles.customization import Customization, SiteCommand, SiteFile, User
 

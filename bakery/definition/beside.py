@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakery.definition import positions, texts
-from bakery.definition.problems import Wrong, name
+from bakery.definition import texts
+from bakery.definition.mistakes import positions
+from bakery.definition.mistakes.problems import Wrong, name
 from provisioner import did_you_mean
 from provisioner.process.scrub import scrub
 

@@ -12,8 +12,8 @@ from msgspec import UNSET
 
 from bakery.definition import model, texts
 from bakery.definition.beside import Folder
-from bakery.definition.positions import Path
-from bakery.definition.problems import Wrong, name
+from bakery.definition.mistakes.positions import Path
+from bakery.definition.mistakes.problems import Wrong, name
 from bakery.image import openpgp
 from provisioner import did_you_mean
 from provisioner.packages.repositories import Key

@@ -11,8 +11,8 @@ from typing import Any
 from bakery.bake.options import LocalBase, Options
 from bakery.definition import additions, content, model
 from bakery.definition.beside import Folder
-from bakery.definition.positions import Path as Place
-from bakery.definition.problems import Wrong, name, unknown
+from bakery.definition.mistakes.positions import Path as Place
+from bakery.definition.mistakes.problems import Wrong, name, unknown
 from bakery.image import bases, cvmfs, repositories
 from bakery.image.repositories import NOTHING, Replaced
 from bakery.output import formats

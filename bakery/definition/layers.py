@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from bakery.definition.positions import Path
-from bakery.definition.problems import Wrong, name
+from bakery.definition.mistakes.positions import Path
+from bakery.definition.mistakes.problems import Wrong, name
 
 _WHOLE = ("base", "matrix")  # keys of an image that replace those of the file
 _AXES = ("base", "worker", "arch", "format")

@@ -15,7 +15,7 @@ from bakery.bake.options import Options
 from bakery.definition import beside, image_options, layers, model, texts
 from bakery.definition.beside import Folder
 from bakery.definition.layers import Layered
-from bakery.definition.problems import Source, Wrong, at
+from bakery.definition.mistakes.problems import Source, Wrong, at
 from bakery.output.formats import FORMATS
 from provisioner.errors import BadInput
 from provisioner.process.scrub import scrub
@@ -107,7 +107,7 @@ def _syntax(source: Source, message: str) -> BadInput:
 
 
 def _structure(source: Source, document: dict[str, Any], message: str) -> BadInput:
-    from bakery.definition import structure
+    from bakery.definition.mistakes import structure
 
     for wrong in structure.mistakes(model.Definition, document):
         return source.error(wrong)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bakery.definition.positions import Path
-from bakery.definition.problems import Wrong, name, unknown
+from bakery.definition.mistakes.positions import Path
+from bakery.definition.mistakes.problems import Wrong, name, unknown
 from provisioner.errors import BadInput
 
 # worker_runtime/configuration/settings.py: SECRET; the guest refuses them as defaults.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bakery.definition.positions import Path
-from bakery.definition.problems import Wrong, name
+from bakery.definition.mistakes.positions import Path
+from bakery.definition.mistakes.problems import Wrong, name
 from provisioner.process.scrub import scrub
 
 TOKEN_HINT = "Pass the token to the worker in its user-data instead."

@@ -19,10 +19,11 @@ from provisioner.process import run
 
 PORT = 9618
 _CONNECT_SECONDS = 10.0
-_ANSWER_SECONDS = 60.0
+_ANSWER_SECONDS = 40.0
 _CLOCK_DIFFERS = 60  # seconds
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<name>[^:?\[\]]+))(?::(?P<port>\d+))?(?P<more>\?.*)?")
 _NO_HOST = (socket.EAI_NONAME, socket.EAI_NODATA)
+_FOREIGN = r"from trust domain .*? \(server trust domain is (.*?)\)"
 _CLOSED = "Connection closed during command authorization"
 
 
@@ -109,6 +110,12 @@ def judge(claims: Claims, level: str, reply: Reply, now: float) -> Verdict:
     return Verdict(False, f"The collector does not accept the token.{said}")
 
 
+def trust_domain_of(reply: Reply) -> str:
+    """Return the collector's trust domain if it did not fit the token; else ""."""
+    found = re.search(_FOREIGN, reply.log)
+    return found[1] if found else ""
+
+
 def clock_ahead(reply: Reply, now: float) -> int:
     """Return by how many seconds at least the collector's clock is ahead of ours; 0 if it is not."""
     ahead = 0 if reply.time is None else int(reply.time - now)
@@ -168,7 +175,7 @@ def _method(found: re.Match[str], claims: Claims, level: str) -> tuple[str, str]
 
 
 _REASONS = (
-    (r"from trust domain .*? \(server trust domain is (.*?)\)", _issuer),
+    (_FOREIGN, _issuer),
     (r"signed with key .*? \(not known to the server\)", _key),
     (r"Hash supplied by server doesn't match", _signature),
     (r'Received "DENIED" from server for user (\S+)', _denied),

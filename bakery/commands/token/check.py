@@ -18,18 +18,18 @@ from provisioner.errors import BadInput, Unreachable
 from provisioner.process.scrub import scrub
 
 if TYPE_CHECKING:
-    from bakery.tokens.authorization import Reply, Verdict
-    from bakery.tokens.claims import Claims
+    from bakery.tokens.authorization import Reply
+    from bakery.tokens.token_file import Judged
 
 SUMMARY = "ask a pool whether a worker with this token may join"
-USAGE = "[options] --pool HOST [FILE]"
+USAGE = "[options] [FILE]"
 DESCRIPTION = (
     "Authenticate to the collector of a pool with a token, and ask whether it authorizes a worker to join; "
     "nothing is advertised. The exit code is 0 if it does, 2 if it does not, and 5 if there is no answer."
 )
 EXAMPLES = (
     "%(prog)s token --pool cm.example.edu",
-    "%(prog)s --pool cm.example.edu:9619 --authz READ --json <token",
+    "%(prog)s --pool cm.example.edu:9619 --authz READ <token",
 )
 _LEVELS = ("ADVERTISE_STARTD", "ADVERTISE_MASTER")
 # A token that must not be sent, or cannot be.
@@ -61,20 +61,36 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     levels = creation.check_scopes(options.authz or _LEVELS)
     hosts, trust_domain = common.hosts_of(common.pool_of(options, settings))
     found = common.read(options.file)
-    judged = token_file.judge(found.lines, trust_domain=trust_domain, now=now)[0]
+    judged = token_file.judge(found.lines, trust_domain=trust_domain, now=now)
     for problem in found.problems:
         common.tell(options, "warning", f"{problem} ({problem.name})")
-    claims = claims_of(judged.line.token)
-    if not claims or (wrong := _refused_here(judged.problems)):
-        return _print(options, hosts[0], [(level, False, str(wrong[0])) for level in levels], None)
-    host, answers = _answers(options, hosts, judged.line.token, levels)
-    rows = [_row(claims, level, reply, judged.problems, now) for level, reply in answers]
+    sendable = [one for one in judged if not _refused_here(one)]
+    if not sendable:
+        wrong = _refused_here(judged[0])[0]
+        return _print(options, hosts[0], [(level, False, str(wrong)) for level in levels], None)
+    host, used, answers = _asked(options, hosts, sendable, levels)
+    rows = [_row(used, level, reply, now) for level, reply in answers]
     _tell_clock(options, answers[0][1], now)
     return _print(options, host, rows, answers[0][1])
 
 
-def _refused_here(problems: Sequence[Problem]) -> list[Problem]:
-    return [one for one in problems if one.severity == "error" and one.name in _NOT_SENT]
+def _refused_here(judged: Judged) -> list[Problem]:
+    return [one for one in judged.problems if one.severity == "error" and one.name in _NOT_SENT]
+
+
+def _asked(
+    options: argparse.Namespace, hosts: Sequence[str], tokens: Sequence[Judged], levels: Sequence[str]
+) -> tuple[str, Judged, list[tuple[str, Reply]]]:
+    """Ask with the token that HTCondor uses: the first whose issuer is the collector's trust domain."""
+    from bakery.tokens import authorization
+
+    host, answers = _answers(options, hosts, tokens[0].line.token, levels)
+    trust_domain = authorization.trust_domain_of(answers[0][1])
+    for judged in tokens[1:]:
+        claims = claims_of(judged.line.token)
+        if trust_domain and claims and claims.issuer == trust_domain:
+            return host, judged, _answers(options, [host], judged.line.token, levels)[1]
+    return host, tokens[0], answers
 
 
 def _answers(
@@ -93,13 +109,13 @@ def _answers(
     raise BadInput("--pool names no host.")
 
 
-def _row(
-    claims: Claims, level: str, reply: Reply, problems: Sequence[Problem], now: float
-) -> tuple[str, bool, str]:
+def _row(judged: Judged, level: str, reply: Reply, now: float) -> tuple[str, bool, str]:
     from bakery.tokens import authorization
 
-    verdict: Verdict = authorization.judge(claims, level, reply, now)
-    expired = [one for one in problems if one.name == "expired-token"]
+    claims = claims_of(judged.line.token)
+    assert claims  # else it was not sent
+    verdict = authorization.judge(claims, level, reply, now)
+    expired = [one for one in judged.problems if one.name == "expired-token"]
     if expired and not verdict.authorized:
         return level, False, str(expired[0])
     return level, verdict.authorized, str(verdict)

@@ -30,7 +30,7 @@ def parser(prog: str) -> Parser:
         usage="COMMAND [options]",
         examples=(
             "%(prog)s inspect token",
-            "%(prog)s create --identity worker@cloud --issuer cm.example.edu -o token",
+            "%(prog)s create --identity w@cloud --issuer cm.example.edu -o token",
             "%(prog)s check token --pool cm.example.edu",
         ),
     )

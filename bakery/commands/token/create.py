@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from bakery.tokens.creation import Request
 
 SUMMARY = "issue tokens for workers, with the signing key of a pool"
-USAGE = "--identity USER@DOMAIN --issuer NAME -o FILE [options]"
+USAGE = "--issuer NAME -o FILE [options]"
 DESCRIPTION = (
     "Sign tokens with the key of a pool, as condor_token_create does; HTCondor is not required. By default "
     "a token allows only what a worker needs (ADVERTISE_STARTD, ADVERTISE_MASTER, READ), for 7 days."
 )
 EXAMPLES = (
-    "%(prog)s --identity worker@cloud --issuer cm.example.edu -o token",
-    "%(prog)s --identity worker@cloud --issuer cm.example.edu --key-name token_key --lifetime 30d -o token",
-    "%(prog)s --for users.txt --issuer cm.example.edu --key ./POOL -o tokens/",
+    "%(prog)s --identity w@cloud --issuer pool.edu -o token",
+    "%(prog)s --identity w@x --issuer pool.edu --lifetime 1d -o t",
+    "%(prog)s --for users.txt --issuer pool.edu -o tokens/",
 )
 _USERS_LIMIT = 1024 * 1024
 

@@ -27,7 +27,7 @@ DESCRIPTION = (
 )
 EXAMPLES = (
     "%(prog)s token",
-    "%(prog)s --pool cm.example.edu --valid-for 30d /etc/condor/tokens.d/pool",
+    "%(prog)s --pool cm.example.edu --valid-for 30d token",
     "%(prog)s --strict --json <token",
 )
 _KNOWN = ("iss", "sub", "iat", "nbf", "exp", "jti", "scope")

@@ -14,14 +14,14 @@ from provisioner.errors import BakeryError
 from provisioner.process.scrub import hide
 
 SUMMARY = "ask a pool for a token, which its administrator approves"
-USAGE = "--pool HOST --identity USER@DOMAIN -o FILE [options]"
+USAGE = "--identity USER@DOMAIN -o FILE [options]"
 DESCRIPTION = (
     "Ask the collector of a pool for a token, print the ID that its administrator must approve, wait for "
     "the approval, and save the token. HTCondor's condor_token_request is required."
 )
 EXAMPLES = (
-    "%(prog)s --pool cm.example.edu --identity worker@cloud -o token",
-    "%(prog)s --pool cm.example.edu --identity worker@cloud --lifetime 1d --timeout 600 -o token",
+    "%(prog)s --pool cm.example.edu --identity w@cloud -o token",
+    "%(prog)s --identity w@cloud --lifetime 1d -o token",
 )
 
 

@@ -54,6 +54,7 @@ def check(context: Context) -> None:
     for what, words in _words(own):
         for word in words:
             _check_form(what, word)
+    _check_units(context)
     _check_repositories(own)
     for file in own.files:
         _check_path(file.path)
@@ -112,6 +113,13 @@ def _check_container(own: Customization) -> None:
     ):
         if present:
             raise BadInput(f"A container image cannot have {what}.", hint)
+
+
+def _check_units(context: Context) -> None:
+    units = {file.path.rpartition("/")[2] for file in context.files_under("/usr/lib/systemd/system")}
+    for unit, _ in context.customization.services:
+        if unit in units | {"condor.service"}:
+            raise BadInput(f"The service {unit} belongs to the worker.", "It starts and stops it itself.")
 
 
 def _check_repositories(own: Customization) -> None:

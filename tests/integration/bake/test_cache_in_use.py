@@ -88,16 +88,16 @@ def cache(own: Store, *argv: str) -> dict[str, Any]:
 
 def test_concurrent_bakes_share_results_and_prune_removes_nothing_in_use(own: Store, changed: Path) -> None:
     """The second bake is of the same image. The third, of another, does not wait for the stopped first."""
-    first = start(own)
+    first = start(own, changed)
     for event in events(first):
         if event["event"] == "begin" and event["name"] == "condor: install condor":
             break
-    second = start(own)
+    second = start(own, changed)
     assert "Waiting for its result" in next(events(second))["text"]
     first.send_signal(signal.SIGSTOP)
     pruned = {entry["kind"] for entry in cache(own, "prune", "--all")["removed"]}
     assert pruned <= {"checkpoint", "packages"}  # bakes work on links to the packages
-    three, did_three = ended(start(own, changed))
+    three, did_three = ended(start(own))
     assert did(did_three, "condor: install condor")
     first.send_signal(signal.SIGCONT)
     (one, did_one), (two, did_two) = map(ended, (first, second))
@@ -110,7 +110,7 @@ def test_concurrent_bakes_share_results_and_prune_removes_nothing_in_use(own: St
         entry["kind"] for entry in cache(own, "list", "--verify")["entries"] if entry["damaged"]
     } == set()
     assert list((own.root / "work").iterdir()) == list((own.root / "locks").iterdir()) == []
-    assert len(list((own.packages("trixie") / "archives").glob("*.deb"))) > 50  # merged after prune
+    assert list((own.packages("trixie") / "archives").glob("condor_*.deb"))  # merged after prune
 
 
 def explained(own: Store, *prefix: str, **env: str) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_an_image_of_the_store_by_its_definition(tmp_path: Path) -> None:
     modules, printed = imported("bake-image", str(definition), "--verify", "offline", cache=store.root)
     assert printed == f"{store.image(plan)}\n"
     assert "bakery.definition.reading" in modules
-    rare = {"tree_sitter", "bakery.definition.structure", "bakery.definition.printed"}
+    rare = {"tree_sitter", "bakery.definition.mistakes.structure", "bakery.definition.printed"}
     assert not modules & (HEAVY | rare | {"bakery.bake.build", "provisioner.process.run"})
 
 

@@ -180,6 +180,14 @@ def test_no_collector_there(host: str, status: int, words: str, pool: Pool, netw
     assert words in done.err
 
 
+def test_the_token_of_this_pool_is_used(pool: Pool, network: Network) -> None:
+    """Of several tokens in a file, as HTCondor does; its address does not say whose pool it is."""
+    good, other = Row("good", True), Row("other", False, {"iss": "other.example"})
+    text = f"{other.token(pool.signing_key)}\n{good.token(pool.signing_key)}\n"
+    done = token(network, "check", "--pool", GATEWAY, "--authz", "ADVERTISE_STARTD", stdin=text)
+    assert done.status == 0, done.out + done.err
+
+
 def test_a_daemon_that_is_no_collector(pool: Pool, network: Network) -> None:
     [address] = pool._tool("condor_status", "-pool", GATEWAY, "-schedd", "-af", "MyAddress").split()
     socket = address.partition("sock=")[2].rstrip(">")

@@ -213,6 +213,19 @@ def test_check_does_not_send_a_token_without_a_subject(capsys: Captured) -> None
     assert "cm.example was not asked." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("text", ["hello", "aaabbb...", "a.b.c"])
+def test_check_does_not_send_what_is_no_token(text: str, capsys: Captured) -> None:
+    assert main(["check", "--pool", "cm.example", "--json", write("token", text)]) == 2
+    result = json.loads(capsys.readouterr().out)
+    assert (result["authorized"], result["version"]) == (False, "")
+    assert result["levels"][0]["reason"]
+
+
+def test_check_requires_a_pool(capsys: Captured) -> None:
+    assert main(["check", write("token", made())]) == 2
+    assert "--pool is required" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verb", ["inspect", "create", "fetch", "request", "check"])
 def test_help(verb: str, capsys: Captured) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bakery.definition import positions
+from bakery.definition.mistakes import positions
 
 TEXT = '''# a comment
 name = "x"

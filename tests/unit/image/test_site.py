@@ -206,7 +206,7 @@ def test_a_file_that_the_image_would_not_have_is_refused(path: str, says: str) -
 
 @pytest.mark.parametrize(
     "path",
-    ["/etc/condor/config.d/60-site.config", "/var/log", "/etc/apt/sources.list.d/worker-site.sources",
+    ["/etc/condor/config.d/60-site.config", "/etc/apt/sources.list.d/worker-site.sources",
      "/srv/x", "/tmpx", "/etc/.hidden-"],
 )  # fmt: skip
 def test_other_files_stay(path: str) -> None:
@@ -238,6 +238,9 @@ PRIVATE = b"-----BEGIN EC PRIVATE KEY-----\nx\n-----END EC PRIVATE KEY-----\n"
         (Customization(users=(User("a", home="/var/tmp/a"),)), "would not be in the image"),
         (Customization(users=(User("a", groups=("a b",)),)), "not a valid group"),
         (Customization(services=(("a; b", "mask"),)), "not a valid unit"),
+        (Customization(services=(("condor.service", "enable"),)), "belongs to the worker"),
+        (Customization(services=(("worker-life.service", "mask"),)), "belongs to the worker"),
+        (Customization(services=(("osg-worker.path", "disable"),)), "belongs to the worker"),
         (Customization(sysctl=(("a b", "1"),)), "not a valid kernel parameter"),
         (Customization(sysctl=(("a.b", "1\nx=1"),)), "must be one line"),
         (Customization(kernel_arguments=("a b",)), "not a valid kernel argument"),

@@ -9,8 +9,8 @@ from typing import Any
 
 from msgspec import inspect
 
-from bakery.definition.positions import Path
-from bakery.definition.problems import Wrong, listed, name, unknown
+from bakery.definition.mistakes.positions import Path
+from bakery.definition.mistakes.problems import Wrong, listed, name, unknown
 
 _KINDS: Mapping[type, str] = {
     bool: "true or false",

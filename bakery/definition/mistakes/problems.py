@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakery.definition import positions
+from bakery.definition.mistakes import positions
 from provisioner import did_you_mean
 from provisioner.errors import BadInput
 from provisioner.process.scrub import scrub

@@ -1,0 +1,1 @@
+"""worker-bakery bake --submit: a bake on an HTCondor pool."""
