@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bakery.commands.command_line import entry, terminal
 from bakery.commands.command_line.columns import table
-from provisioner.errors import to_event
+from provisioner.errors import BadInput, to_event
 from provisioner.process.scrub import scrub
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def bake(items: Sequence[tuple[str, Options]], options: argparse.Namespace) -> i
     from bakery.runtime import progress
     from bakery.store import store
 
+    _refuse_common_lock(items)
     with progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
         outcomes = run.bake_all(items, options.jobs, store.Store(store.default_root()), monitor)
     code = outcome.exit_code(outcomes)
@@ -45,6 +46,15 @@ def bake(items: Sequence[tuple[str, Options]], options: argparse.Namespace) -> i
     if not code:
         _suggest(outcomes, dict(items), silent=options.quiet)
     return code
+
+
+def _refuse_common_lock(items: Sequence[tuple[str, Options]]) -> None:
+    """Raise BadInput: a lock has the packages of one image."""
+    if any(wanted.lock for _, wanted in items):
+        raise BadInput(
+            f"--lock requires one image, but there are {len(items)}.",
+            "Bake each image by itself, with a lock of its own.",
+        )
 
 
 def rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 from pathlib import Path
 
 import pytest
 
+from bakery.bake.options import Options
+from bakery.commands import bake_batch
 from bakery.freshness import age, checked, inventory, lock, record, replay
 from bakery.freshness.lock import Index, Lock, Package, Repository, Seen, Update
 from bakery.freshness.metadata import definitions
@@ -86,6 +89,12 @@ def test_a_file_that_is_no_lock_is_refused(text: str, said: str, tmp_path: Path)
     (tmp_path / "lock").write_text(text)
     with pytest.raises(BadInput, match=said):
         replay.read(tmp_path / "lock", "apt")
+
+
+def test_several_images_have_no_common_lock() -> None:
+    items = [(name, Options(lock=Path("worker.lock"))) for name in ("a", "b")]
+    with pytest.raises(BadInput, match="--lock requires one image, but there are 2"):
+        bake_batch.bake(items, argparse.Namespace())
 
 
 def test_a_report_becomes_a_lock() -> None:
