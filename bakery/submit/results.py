@@ -25,7 +25,7 @@ _COMPLAINT = re.compile(r"^\S+ \S+ (?:Warning|ERROR): (.*)", re.MULTILINE)
 _TAIL_LINES = 3
 _TAIL_BYTES = 1 << 16
 _TAIL_WIDTH = 300  # characters of a line
-# Exit codes, the worst first: a cause that nobody foresaw, a file that may have been tampered with, an image
+# Exit codes, the worst first: a cause that nobody foresaw, a file that may have been changed, an image
 # that fails its proof, input to correct, the machine, and last what another attempt may solve.
 SEVERITY = (1, 7, 4, 2, 3, 6, 5)
 BAKED, FAILED = "baked", "failed"
