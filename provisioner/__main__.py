@@ -17,16 +17,18 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from provisioner import errors, plan
+from provisioner import errors, installed, plan
 from provisioner.apply import apply
 from provisioner.checkpoints import POLICIES, is_worth_keeping
+from provisioner.disk import growth
 from provisioner.disk.file_systems import finish, mount_root
 from provisioner.disk.space import full_disk
 from provisioner.errors import BakeryError
-from provisioner.events import JsonLines
+from provisioner.events import JsonLines, line, phase
 from provisioner.packages import repository_files
 from provisioner.plan import Plan
 from provisioner.process import run
+from provisioner.roles.site.kernel import edits_boot_loader
 from provisioner.targets import Target
 from provisioner.targets.chroot import Chroot, TemporaryRepositories, definitions
 
@@ -54,6 +56,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--more-sources", type=Path, required=True)
     parser.add_argument("--preferences", type=Path, required=True)
     parser.add_argument("--package-cache", type=Path, required=True)
+    parser.add_argument("--refresh", action="store_true", help="read the package lists again")
     parser.add_argument("--repository-url", action="append", default=[], metavar="ID=URL")
     return parser.parse_args()
 
@@ -61,7 +64,14 @@ def _options() -> argparse.Namespace:
 def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     planned = plan.from_json(json.load(sys.stdin))
     root = Path(tempfile.mkdtemp(prefix="root-", dir=options.disk.parent))
-    mounted = mount_root(options.disk, root)
+    grows = bool(planned.root_size) and not options.first
+    if grows:
+        with phase(monitor, "enlarge the root file system"):
+            growth.grow_unmounted(options.disk)
+    actions = [each for step in planned.steps[options.first : options.last] for each in step.actions]
+    mounted = mount_root(options.disk, root, boot_loader=edits_boot_loader(actions))
+    if grows:
+        growth.grow_mounted(options.disk, root)
     texts = options.sources.read_text(), options.preferences.read_text()
     urls = dict(entry.split("=", 1) for entry in options.repository_url)
     repository_files.check(urls, planned, definitions(root))
@@ -70,7 +80,11 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     )
     try:
         target = Chroot(root, repositories)
+        if options.refresh:
+            target.run(installed.refresh(resumed=options.first > 0), lambda text: line(monitor, text))
         done, keep = _steps(planned, target, options, monitor)
+        if keep or done == len(planned.steps):
+            installed.report(target, monitor, done)
         # Raises errors of a full disk, which would otherwise go unnoticed.
         finish(mounted)
         target.close()

@@ -9,6 +9,7 @@
     ├── DiskFull               6  no space is left on a disk
     ├── WrongChecksum          7  a download does not match its digest or signature
     ├── Different              8  two images differ
+    ├── Outdated              10  an image has packages with updates
     └── Interrupted          130  SIGINT (143: SIGTERM)
 
 The commands print an error as one paragraph on stderr and exit with its code. The reference of exit codes
@@ -84,6 +85,12 @@ class Different(BakeryError):
     exit_code = 8
 
 
+class Outdated(BakeryError):
+    """An image contains packages for which its repositories have updates."""
+
+    exit_code = 10
+
+
 class Interrupted(BakeryError):
     """The command received SIGINT (exit code 130) or SIGTERM (exit code 143)."""
 
@@ -128,5 +135,7 @@ def from_event(event: dict[str, str]) -> BakeryError:
 
 _KINDS: dict[str, type[BakeryError]] = {
     kind.__name__: kind
-    for kind in (BadInput, MissingHere, NotProven, Unreachable, DiskFull, WrongChecksum, Different)
+    for kind in (
+        *(BadInput, MissingHere, NotProven, Unreachable, DiskFull, WrongChecksum, Different, Outdated),
+    )
 }

@@ -7,7 +7,13 @@ An event is plain data and can be passed to another process as one line of JSON:
     {"event": "line",  "text": "Setting up condor …"}        output of a child process
     {"event": "note",  "text": "…"}  {"event": "warning", "text": "…"}
     {"event": "progress", "name": "image.qcow2", "done": 1048576, "total": 902889472}   bytes, or null
+    {"event": "installed", "steps": 7, "rows": […]}          packages; see provisioner/installed.py
     {"event": "log",   "path": "/…/serial.log"}              a log that explains a failure, to be kept
+
+If several images are baked, each event has the label of its image, and each image ends with one of
+
+    {"event": "finished", "label": "osg", "seconds": 61.0, "error": ""}
+    {"event": "finished", "label": "osg", "seconds": 9.5, "error": "A package mirror did not respond: …"}
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Plans: a base and the steps that turn it into a worker. A plan is data; its file format is JSON.
 
-Each step has an id, `sha256(previous id + actions)`; the first is chained to the id of the base. The last
-id identifies the image, and the id of each prefix identifies a checkpoint. A change of one step changes its
-id and all later ones. Ids depend on the actions to execute, not on roles or titles.
+Each step has an id, `sha256(previous id + actions)`; the first is chained to the id of the base, or to that
+of the base with an enlarged root. The last id identifies the image, and the id of each prefix identifies a
+checkpoint. A change of one step changes its id and all later ones. Ids depend on the actions to execute,
+not on roles or titles.
 """
 
 from __future__ import annotations
@@ -33,18 +34,23 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Plan:
-    """`base` is the name of the base, `base_id` the SHA-256 (hex) of what it is built from."""
+    """`base` is the name of the base, `base_id` the SHA-256 (hex) of what it is built from.
+
+    `root_size` is the size in bytes to which the disk, its root partition and its root file system are
+    enlarged before the first step; 0: they stay as the base has them.
+    """
 
     base: str
     base_id: str
     kind: str
     steps: tuple[PlannedStep, ...]
+    root_size: int = 0
 
     @property
     def id(self) -> str:
         """The id of the last step except the stamp, whose content depends on this id."""
         kept = [step for step in self.steps if step.title != STAMP]
-        return kept[-1].id if kept else self.base_id
+        return kept[-1].id if kept else self.id_after(0)
 
     @property
     def image(self) -> str:
@@ -58,7 +64,14 @@ class Plan:
 
     def id_after(self, steps: int) -> str:
         """The id of the state after this number of steps."""
-        return self.steps[steps - 1].id if steps else self.base_id
+        return self.steps[steps - 1].id if steps else start_id(self.base_id, self.root_size)
+
+
+def start_id(base_id: str, root_size: int) -> str:
+    """The id of the state before the first step: that of the base, unless its root is enlarged."""
+    if not root_size:
+        return base_id
+    return hashlib.sha256(f"{base_id}\nroot_size {root_size}".encode()).hexdigest()
 
 
 def chained_id(before: str, step_actions: tuple[Action, ...]) -> str:
@@ -73,6 +86,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "format": FORMAT,
         "base": plan.base,
         "base_id": plan.base_id,
+        **({"root_size": plan.root_size} if plan.root_size else {}),
         "kind": plan.kind,
         "id": plan.id,
         "steps": [
@@ -95,14 +109,15 @@ def from_json(data: dict[str, Any]) -> Plan:
             "Create it again with bake-image --dry-run --json.",
         )
     steps = tuple(_step(entry) for entry in data["steps"])
-    before = data["base_id"]
+    root_size = int(data.get("root_size", 0))
+    before = start_id(data["base_id"], root_size)
     for step in steps:
         if chained_id(before, step.actions) != step.id:
             raise BadInput(
                 f"The plan was changed by hand: the id of {step.title!r} does not match its actions."
             )
         before = step.id
-    return Plan(data["base"], data["base_id"], data["kind"], steps)
+    return Plan(data["base"], data["base_id"], data["kind"], steps, root_size)
 
 
 def _step(entry: dict[str, Any]) -> PlannedStep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -134,18 +135,26 @@ class TrustKeys:
 
 @dataclass(frozen=True)
 class File:
-    """Write a file owned by root."""
+    """Write a file; `owner` is USER:GROUP."""
 
     path: str
     data: bytes
     mode: int = 0o644
+    owner: str = "root:root"
 
     @property
     def title(self) -> str:
         return f"write {self.path}"
 
     def actions(self) -> tuple[Action, ...]:
-        return (Put(self.path, self.data, self.mode),)
+        if self.owner == "root:root":
+            return (Put(self.path, self.data, self.mode),)
+        # chown(2) clears set-user-ID, and nobody else may read the file before it has its owner.
+        return (
+            Put(self.path, self.data, 0o600),
+            Run(("chown", self.owner, self.path)),
+            Run(("chmod", f"{self.mode:04o}", self.path)),
+        )
 
 
 @dataclass(frozen=True)
@@ -201,6 +210,28 @@ class Command:
 
     def actions(self) -> tuple[Action, ...]:
         return (Run(self.argv),)
+
+
+# $1 path. It is removed after a failure as well: the machine may be one that stays in use.
+_RUN_SCRIPT = """\
+status=0
+"$1" || status=$?
+rm -f "$1"
+exit $status
+"""
+
+
+@dataclass(frozen=True)
+class Script:
+    """Run an executable file with this content, and remove it. It must be safe to run twice."""
+
+    title: str
+    data: bytes
+
+    def actions(self) -> tuple[Action, ...]:
+        # Not in /run or /tmp, from which some systems do not execute. The seal empties /var/tmp.
+        path = f"/var/tmp/worker-bakery-{hashlib.sha256(self.data).hexdigest()[:12]}"
+        return Put(path, self.data, 0o700), Run(("sh", "-c", _RUN_SCRIPT, "script", path))
 
 
 def lower(steps: Iterable[Step]) -> list[tuple[str, tuple[Action, ...]]]:

@@ -131,6 +131,8 @@ def no_settings_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterato
         for key, variable in VARIABLES.items():
             if key != "cache":  # which is that of this machine
                 patch.delenv(variable, raising=False)
+        # The same image is wanted again and again: only the tests of --refresh ask repositories.
+        patch.setenv(VARIABLES["refresh"], "never")
         yield
 
 

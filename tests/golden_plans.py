@@ -1,5 +1,5 @@
 """Plans as text that people can read, kept in tests/golden/plans: one for each base that there is,
-and what is different in that of a container (NAME.oci.txt).
+what is different in that of a container (NAME.oci.txt), and of some the steps of a site (NAME.site.txt).
 
     python -m tests.golden_plans        writes them anew
 
@@ -19,12 +19,18 @@ from provisioner.actions import Action, Put, Run
 from provisioner.plan import STAMP, Plan
 from provisioner.roles import CvmfsClient, Family
 from provisioner.roles.udocker import HOME as UDOCKER
+from tests import site
 
 FOLDER = Path(__file__).parent / "golden" / "plans"
 ARCHITECTURE = "x86_64"
 SYSTEMS = tuple(base.name for base in bases.known())
 WITH_NVIDIA: tuple[Family, ...] = ("el8", "el9", "debian")
 CONTAINERS = ("centos7", "almalinux8", "almalinux9", "almalinux10")
+# Of these with a customization: for machines, and for a container.
+SITES = ("debian13", "ubuntu24.04", "almalinux9", "centos7")
+SITE_CONTAINERS = ("debian13", "almalinux9")
+KEY = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n"
+AUTHORITY = b"-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n"
 CLIENT = CvmfsClient(("cms.example.org",), "http://squid.example.org:3128")
 
 
@@ -46,10 +52,24 @@ def container_text(name: str) -> str:
     return "".join(_rows(replace(plan, steps=plan.steps[first:])))
 
 
+def site_text(name: str, *, boots: bool = True) -> str:
+    """The steps that a customization adds."""
+    added = site.full((site.repository(KEY),), AUTHORITY, boots=boots, size=16 << 30)
+    plan = recipe.plan(base(name), "osg", boots=boots, customization=added)
+    steps = tuple(step for step in plan.steps if step.role in ("site_base", "site"))
+    return "".join(_rows(replace(plan, steps=steps)))
+
+
 def golden(name: str) -> dict[str, str]:
     """The files of this base, and what is to be in them."""
     found = {f"{name}.txt": text(name)}
-    return found | ({f"{name}.oci.txt": container_text(name)} if name in CONTAINERS else {})
+    if name in CONTAINERS:
+        found[f"{name}.oci.txt"] = container_text(name)
+    if name in SITES:
+        found[f"{name}.site.txt"] = site_text(name)
+    if name in SITE_CONTAINERS:
+        found[f"{name}.site.oci.txt"] = site_text(name, boots=False)
+    return found
 
 
 def _rows(plan: Plan) -> Iterator[str]:
@@ -77,7 +97,7 @@ def _shown(action: Action) -> Iterator[str]:
             yield f"put {path} {mode:04o}"
             if path.startswith(f"{UDOCKER}/"):
                 return  # PyPI's, not ours
-            said = content.decode("utf-8")
+            said = content.decode("utf-8", "backslashreplace")
             key = "-----BEGIN PGP" in said
             yield from (f"| {row}" for row in (["an armored key"] if key else said.splitlines()))
 

@@ -25,12 +25,20 @@ _LAYER = (
 )
 _STARTED = "test_container.py::test_buildah_starts_it_and_it_says_all_that_is_missing"
 _MATCH = "test_ospool_guides.py::test_the_two_ads_match_as_they_should"
+_SITE = "test_broken_images.py::test_a_test_of_a_site_can_fail_verification"
 _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
+_SEVERAL = "test_several_images.py::test_a_shared_checkpoint_that_fails_is_the_error_of_its_images"
 # How long each file takes by itself, and some tests of a long one: seconds, on a machine with two cores
 # where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
 _SECONDS: Mapping[str, int] = {
     "test_bake.py": 40,
+    "test_base_proofs.py": 45,
     "test_baked_roles.py": 65,
+    "test_baked_site.py": 140,
+    "test_baked_definition.py": 180,
+    "test_several_images.py": 170,
+    _SEVERAL: 20,
+    "test_builder_image.py": 900,
     "test_cache_in_use.py": 90,
     "test_completion.py": 15,
     "test_ends_of_commands.py": 20,
@@ -45,7 +53,13 @@ _SECONDS: Mapping[str, int] = {
     "test_faults.py": 160,
     "test_download.py": 25,
     "test_fetch_key.py": 3,
+    "test_freshness.py": 250,
+    "test_order_of_programs.py": 10,
+    "test_outdated_paths.py": 30,
+    "test_rpm_updates.py": 75,
+    "test_snapshot.py": 75,
     "test_image_diff.py": 65,
+    "test_kernel_arguments.py": 20,
     "test_kill.py": 190,
     "test_metadata_guard.py": 50,
     "test_ospool_jobs.py": 350,
@@ -55,13 +69,21 @@ _SECONDS: Mapping[str, int] = {
     "test_prominence_values.py": 3,
     "test_provision_ssh.py": 190,
     _BECOMES: 65,
+    _SITE: 20,
     "test_qemu_monitor.py": 3,
     "test_quick_commands.py": 3,
+    "test_root_without_capabilities.py": 10,
     "test_run.py": 3,
     "test_seal_script.py": 1,
+    "test_site_in_container.py": 110,
+    "test_site_on_el.py": 110,
+    "test_setup.py": 60,
     "test_start_matching.py": 25,
     "test_submit.py": 90,
     "test_status_live.py": 20,
+    "test_token_acceptance.py": 55,
+    "test_token_fetch.py": 45,
+    "test_token_newer_htcondor.py": 60,
     "test_userdata_check.py": 25,
     "test_userdata_effect.py": 60,
     "test_userdata_shell.py": 40,
@@ -70,13 +92,14 @@ _SECONDS: Mapping[str, int] = {
     "test_wheel.py": 6,
     "test_worker_health.py": 95,
     "test_worker_jobs.py": 60,
-    "test_broken_images.py": 220,
+    "test_broken_images.py": 240,
     "test_el_standin.py": 300,
     "test_guest_life.py": 300,
     "test_life_configuration.py": 100,
     "test_life_ends.py": 300,
     "test_life_jobs.py": 120,
     "test_network.py": 10,
+    "test_nightly.py": 110,
     "test_pool_shape.py": 110,
     "test_ospool_attributes.py": 150,
     "test_ospool_guides.py": 235,
@@ -95,10 +118,12 @@ _SECONDS: Mapping[str, int] = {
 # telling first. What has a line of its own is not asked of its folder's.
 _CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/": ("test_quick_commands.py", "test_bake.py"),
+    "bakery/base_proofs/": ("test_base_proofs.py",),
     "bakery/bake/": (
         "test_quick_commands.py",
         "test_bake.py",
     ),
+    "bakery/batch/": (_SEVERAL, "test_bake.py", "test_several_images.py"),
     "bakery/image/": (
         "test_quick_commands.py",
         "test_wheel.py",
@@ -114,7 +139,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     ),
     "bakery/output/": ("test_bake.py", _LAYER),
     "bakery/runtime/": ("test_run.py", "test_bake.py"),
-    "bakery/engines/chroot/": ("test_bake.py",),
+    "bakery/engines/chroot/": ("test_bake.py", "test_cache_in_use.py"),
     "bakery/engines/packer/": (
         "test_packer_engine.py",
         "test_qemu_monitor.py",
@@ -123,6 +148,10 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_userdata_real.py",
         "test_userdata_check.py",
     ),
+    "bakery/tokens/": ("test_token_acceptance.py", "test_token_fetch.py"),
+    "bakery/tokens/prominence.py": ("test_token_fetch.py",),
+    "bakery/commands/token/": ("test_token_acceptance.py", "test_token_fetch.py"),
+    "bakery/commands/token/fetch.py": ("test_token_fetch.py",),
     "bakery/verify/pool/": ("test_bake.py", "test_pool_shape.py"),
     "provisioner/disk/": ("test_disk.py", "test_bake.py"),
     "provisioner/packages/": (
@@ -166,6 +195,10 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/image/mkosi.py": ("test_bake.py",),
     "bakery/userdata/delivery/nocloud.py": ("test_userdata_real.py",),
     "bakery/sources/pins.py": ("test_pins.py",),
+    "scripts/setup": ("test_setup.py",),
+    "scripts/hosts/": ("test_setup.py",),
+    "bakery/runtime/privileges.py": ("test_root_without_capabilities.py", "test_bake.py"),
+    "bakery/engines/choice.py": ("test_root_without_capabilities.py", "test_bake.py"),
     "bakery/runtime/qemu_img.py": (
         "test_qemu_monitor.py",
         "test_disk.py",
@@ -199,6 +232,16 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_prominence_values.py",
         "test_userdata_property.py",
     ),
+    "bakery/definition/": (
+        "test_quick_commands.py",
+        "test_baked_definition.py",
+    ),
+    "bakery/definition/mistakes/": ("test_quick_commands.py",),
+    "bakery/commands/definition/": (
+        "test_quick_commands.py",
+        "test_baked_definition.py",
+    ),
+    "examples/": ("test_quick_commands.py", "test_baked_definition.py"),
     "bakery/commands/": (
         "test_quick_commands.py",
         "test_ends_of_commands.py",
@@ -226,6 +269,17 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_bake.py",
         "test_packer_engine.py",
     ),
+    "bakery/freshness/": (
+        "test_outdated_paths.py",
+        "test_rpm_updates.py",
+        "test_snapshot.py",
+        "test_freshness.py",
+    ),
+    "bakery/freshness/metadata/": ("test_rpm_updates.py", "test_snapshot.py", "test_freshness.py"),
+    "bakery/freshness/images.py": ("test_outdated_paths.py",),
+    "bakery/commands/outdated.py": ("test_outdated_paths.py", "test_quick_commands.py"),
+    "bakery/freshness/versions.py": ("test_order_of_programs.py",),
+    "provisioner/roles/locked.py": ("test_rpm_updates.py", "test_freshness.py"),
     "bakery/imagediff/": ("test_image_diff.py",),
     "bakery/userdata/": (
         "test_userdata_real.py",
@@ -247,6 +301,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/output/oci/": (_LAYER, _STARTED, "test_container.py"),
     "bakery/verify/pool/access_point.py": (_MATCH, "test_ospool_guides.py"),
     "bakery/verify/pool/failover.py": ("test_ospool_shape_proof.py",),
+    "bakery/verify/site_tests.py": (_SITE,),
     "bakery/verify/": ("test_bake.py", "test_faults.py"),
     "cloud-init/": (
         "test_userdata_real.py",
@@ -284,6 +339,16 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_bake.py",
         "test_baked_roles.py",
     ),
+    "provisioner/roles/site/": (
+        "test_kernel_arguments.py",
+        "test_baked_site.py",
+        "test_site_on_el.py",
+        "test_site_in_container.py",
+        "test_seal_script.py",
+        "test_bake.py",
+    ),
+    "provisioner/disk/growth.py": ("test_disk.py", "test_baked_site.py"),
+    "bakery/image/customization_checks.py": ("test_quick_commands.py", "test_baked_site.py"),
     "provisioner/roles/seal.py": (
         "test_seal_script.py",
         "test_bake.py",
@@ -313,6 +378,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         _BECOMES,
         "test_provision_ssh.py",
     ),
+    "examples/nightly/": ("test_nightly.py",),
     "mkdocs.yml": ("test_documents_site.py",),
     "scripts/docs": ("test_documents_site.py",),
     "tools/": (

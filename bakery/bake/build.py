@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from bakery.bake import failed
-from bakery.bake.options import Options
+from bakery.bake import failed, fresh
+from bakery.bake.options import Options, package_mirror
 from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, output, plan_bake
 from bakery.engines import checkpoints, choice
 from bakery.engines.choice import Engine, Obstacles
 from bakery.engines.chroot import engine as chroot
+from bakery.freshness.record import Installed
 from bakery.image import bases
 from bakery.image.bases import Base
 from bakery.image.mkosi import Build
@@ -27,7 +28,7 @@ from bakery.runtime import digest, mirror
 from bakery.runtime.privileges import require_root
 from bakery.sources import base_image
 from bakery.store import logs, retention
-from bakery.store.locks import lock_file, shared_lock
+from bakery.store.locks import exclusive_lock, lock_file, shared_lock
 from bakery.store.store import (
     Manifest,
     Store,
@@ -60,11 +61,46 @@ def make(this: Bake) -> Baked:
         return baked
 
 
+def make_checkpoint(options: Options, steps: int, store: Store, monitor: Monitor) -> None:
+    """Make the checkpoint after `steps` steps of the plan, unless it exists; 0: provide the base only.
+
+    Raises every class of provisioner.errors except Different and NotProven.
+    """
+    this = plan_bake(options, store, monitor)
+    target = store.checkpoint(this.plan.id_after(steps))
+    with logs.record(store, f"checkpoint-{this.plan.id_after(steps)[:12]}", monitor) as log:
+        this = replace(this, monitor=log)
+        _check_privileges(this)
+        _require_architecture(this.base)
+        found = choice.obstacles(options.engine)
+        choice.choose(options.engine, found)
+        with (
+            lock_file(store.lock(target.stem)),
+            work_folder(store) as work,
+            _keep_disk_on_failure(this, lambda: failed.disk_in(work)),
+            _base(this, work),
+        ):
+            usable = fresh.usable(this) if fresh.asks(this) else store
+            if usable.latest_checkpoint(this.plan)[0] < steps:
+                _make_prefix(this, steps, found, work)
+
+
+def _make_prefix(this: Bake, steps: int, found: Obstacles, work: Path) -> None:
+    """Apply the first steps of the plan and commit the disk as a checkpoint."""
+    installed = Installed(this.monitor)
+    prefix = replace(this, plan=replace(this.plan, steps=this.plan.steps[:steps]), monitor=installed)
+    made, _ = _make_disk(prefix, found, work)
+    checkpoints.keep(made, this.plan, steps, this.store, work, this.monitor)
+    fresh.record_checkpoints(this, installed, steps)
+
+
 def _repositories(this: Bake) -> chroot.Repositories:
     release = this.base.release
     # Only Debian gets a mirror: elsewhere the package manager reads the base's own definitions.
-    sources = mirror.find(this.options.mirror).sources(release) if this.base.family == "debian" else ""
-    return chroot.Repositories(release, sources, this.more_sources, this.options.replaced.temporary_urls)
+    sources = package_mirror(this.options).sources(release) if this.base.family == "debian" else ""
+    return chroot.Repositories(
+        release, sources, this.more_sources, this.options.replaced.temporary_urls, refresh=fresh.asks(this)
+    )
 
 
 def _check_privileges(this: Bake) -> None:
@@ -86,7 +122,7 @@ def _make_locked(this: Bake) -> Baked:
     """Build the image while holding the lock of its id; other processes wait here and share the result."""
     waiting = "Another process is baking this image. Waiting for its result."
     with lock_file(this.store.lock(this.plan.image), lambda: note(this.monitor, waiting)):
-        known = None if this.options.rebuild_base else _stored_manifest(this)
+        known = None if this.rebuilds else _stored_manifest(this)
         manifest = _complete(this, known) if known else _build(this)
         return Baked(output(this), manifest, from_store=known is not None)
 
@@ -99,6 +135,8 @@ def _stored_manifest(this: Bake) -> Manifest | None:
     stored = this.stored
     manifest = read_manifest(stored)
     sound = manifest is not None and is_intact(stored)
+    if manifest and sound and this.stale == manifest.get("sha256"):
+        return None  # it is replaced when the new one is finished
     if manifest and sound and missing_levels(this, manifest):
         sound = digest.of(stored) == manifest["sha256"]
     if sound:
@@ -110,7 +148,7 @@ def _stored_manifest(this: Bake) -> Manifest | None:
 
 def _complete(this: Bake, manifest: Manifest) -> Manifest:
     """Add the missing verification levels to the proof of an image in the store."""
-    note_stored(this)
+    note_stored(this, manifest)
     levels = missing_levels(this, manifest)
     if levels:
         with (
@@ -127,11 +165,20 @@ def _build(this: Bake) -> Manifest:
     found = choice.obstacles(this.options.engine)
     choice.choose(this.options.engine, found)  # fails before time is spent on the base
     with work_folder(this.store) as work, _keep_disk_on_failure(this, lambda: failed.disk_in(work)):
-        image, engine = _make_image(this, found, work)
-        manifest = {**_manifest(this.plan, image), "engine": engine}
+        image, engine, lock = _make_image(this, found, work)
+        manifest = {**_manifest(this.plan, image), "engine": engine, **lock}
         manifest = _prove(this, image, this.form.up_to(this.options.level), manifest, work)
-        commit(image, this.stored, manifest)
+        _commit(this, image, manifest)
     return manifest
+
+
+def _commit(this: Bake, image: Path, manifest: Manifest) -> None:
+    """Commit the image. An image that it replaces is in use until no process holds a lock on it."""
+    waiting = "Another process uses the image that is replaced. Waiting for it."
+    with ExitStack() as stack:
+        if this.stored.exists():
+            stack.enter_context(exclusive_lock(this.stored, lambda: note(this.monitor, waiting)))
+        commit(image, this.stored, manifest)
 
 
 def _keep_disk_on_failure(this: Bake, find: Callable[[], Path | None]) -> AbstractContextManager[None]:
@@ -140,21 +187,29 @@ def _keep_disk_on_failure(this: Bake, find: Callable[[], Path | None]) -> Abstra
     return failed.keep_disk_on_failure(find, image, wanted=this.options.keep_failed)
 
 
-def _make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
-    """Build the image in its format; return its path and the engine used."""
+def _make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine, Manifest]:
+    """Build the image in its format; return its path, the engine used, and its lock for the manifest."""
     with _base(this, work):
-        disk = this.store.base(this.plan.base_id)
-        engine, why = choice.choose(this.options.engine, _with_mount_obstacle(this, found, disk, work))
-        if why:
-            note(this.monitor, why)
-        made = _raw_disk(this, engine, disk, work)
+        installed = Installed(this.monitor)
+        made, engine = _make_disk(replace(this, monitor=installed), found, work)
+        lock = fresh.recorded(this, installed)
         image = formats.write(this.form, made, this.plan, this.base, work, this.monitor)
         made.unlink()
-        return image, engine
+        return image, engine, lock
+
+
+def _make_disk(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
+    """Apply the plan; return the raw disk and the engine used. The base is in the store."""
+    disk = this.store.base(this.plan.base_id)
+    engine, why = choice.choose(this.options.engine, _with_mount_obstacle(this, found, disk, work))
+    if why:
+        note(this.monitor, why)
+    return _raw_disk(this, engine, disk, work), engine
 
 
 def _raw_disk(this: Bake, engine: Engine, base: Path, work: Path) -> Path:
-    plan, store, monitor, keep = this.plan, this.store, this.monitor, this.options.checkpoints
+    plan, monitor, keep = this.plan, this.monitor, this.options.checkpoints
+    store = fresh.usable(this) if fresh.asks(this) else this.store
     if engine == "chroot":
         return chroot.bake(plan, store, _repositories(this), work, monitor, keep)
     from bakery.engines.packer import engine as packer
@@ -177,7 +232,7 @@ def _with_mount_obstacle(this: Bake, found: Obstacles, disk: Path, work: Path) -
 def _base(this: Bake, work: Path) -> AbstractContextManager[None]:
     """Get the base into the store and keep it there while the block runs."""
     options, is_built = this.options, isinstance(this.base.source, Build)
-    packages_from = mirror.find(options.mirror) if is_built else mirror.Mirror("", "")
+    packages_from = package_mirror(options) if is_built else mirror.Mirror("", "")
     sources = base_image.SourceOptions(packages_from, options.base_urls, options.offline)
     return base_image.provide(
         this.base, this.store, sources, work, this.monitor, rebuild=options.rebuild_base
@@ -190,6 +245,7 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
     Returns the path of the variables file. Raises BadInput, and the errors of obtaining a base.
     """
     from bakery.engines.packer import build_files
+    from bakery.engines.packer import engine as packer
 
     this = plan_bake(options, store, monitor)
     try:
@@ -201,7 +257,8 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
     disk = store.base(this.plan.base_id)
     with work_folder(store) as work, _base(this, work):
         accelerator = probe.choose(options.accelerator, disk, work, monitor)
-        with checkpoints.nearest(this.plan, store, monitor) as (done, start):
+        with checkpoints.nearest(this.plan, store, monitor) as (done, found):
+            start = found if done else packer.enlarged(found, this.plan, folder.resolve(), monitor)
             from_there, repositories = build_files.Start(start, done), _repositories(this)
             files = build_files.write(folder.resolve(), this.plan, from_there, repositories, accelerator)
     return files.variables
@@ -217,6 +274,7 @@ def _prove(this: Bake, image: Path, levels: Sequence[Level], manifest: Manifest,
         this.base.login,
         accelerator=this.options.accelerator,
         firmware=this.base.firmware[0],
+        tests=this.options.tests,
     )
     proof = verification.prove(request, work, this.monitor)
     return {**manifest, "proof": {**manifest["proof"], **proof}}

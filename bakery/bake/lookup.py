@@ -23,7 +23,16 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
 
     Raises every class of provisioner.errors except Different.
     """
-    this = plan_bake(options, store, monitor)
+    baked = _bake(plan_bake(options, store, monitor))
+    if options.lock and not options.lock.exists():
+        from bakery.freshness import replay
+
+        replay.write(options.lock, baked.manifest)
+    return baked
+
+
+def _bake(this: Bake) -> Baked:
+    options, monitor = this.options, this.monitor
     ended = bases.warning(this.base, datetime.date.today())
     if ended:
         warn(monitor, ended)
@@ -33,8 +42,12 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
             f"The image will not have {' or '.join(lacking)}: the repositories of {this.base.name} "
             f"do not offer it. {_ADD_SOURCE}",
         )
+    if options.refresh != "never" and not options.offline and not options.rebuild_base:
+        from bakery.bake import fresh  # asks over the network
+
+        this = fresh.judged(this)
     with shared_lock(this.stored):
-        stored = _from_store(this)
+        stored = None if this.stale else _from_store(this)
     if stored:
         return stored
     from bakery.bake import build
@@ -45,9 +58,9 @@ def bake(options: Options, store: Store, monitor: Monitor) -> Baked:
 def _from_store(this: Bake) -> Baked | None:
     """The image of the store, if it is complete and has every requested verification level."""
     manifest = read_manifest(this.stored)
-    if this.options.rebuild_base or manifest is None or not is_intact(this.stored):
+    if this.rebuilds or manifest is None or not is_intact(this.stored):
         return None
     if missing_levels(this, manifest):
         return None
-    note_stored(this)
+    note_stored(this, manifest)
     return Baked(output(this), manifest, from_store=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakery.image import bases, recipe
 from bakery.image.bases import Base, VendorImage
+from bakery.image.mkosi import Build
 from bakery.image.repositories import NOTHING, Replaced
 from bakery.output import formats
 from bakery.output.formats import FORMATS
+from bakery.runtime import mirror
+from bakery.runtime.mirror import Mirror, Snapshot
 from provisioner.actions import Action, Put, Run
 from provisioner.checkpoints import Policy
 from provisioner.errors import BadInput
@@ -22,6 +25,8 @@ from provisioner.roles.customization import NO_CUSTOMIZATION, Customization
 
 if TYPE_CHECKING:
     from bakery.engines import choice
+    from bakery.freshness import refresh
+    from provisioner.roles.locked import Locked
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ class Options:
     level: formats.Level = "boot"
     mirror: str = ""
     keep_failed: bool = False
-    rebuild_base: bool = False
+    rebuild_base: bool = False  # and the image
+    rebuild_image: bool = False  # bake it even if the store has it
     accelerator: str = "auto"
     engine: choice.Option = "auto"
     checkpoints: Policy = "auto"
@@ -60,6 +66,9 @@ class Options:
     forbid_eol: bool = False
     replaced: Replaced = NOTHING
     customization: Customization = NO_CUSTOMIZATION  # of a definition file
+    refresh: refresh.Policy = "auto"  # whether repositories are asked for updates of what the store has
+    lock: Path | None = None  # exact versions: replayed if the file exists, otherwise written
+    snapshot: Snapshot | None = None  # used instead of `mirror`
     tests: tuple[Path, ...] = ()  # testinfra files of the site, run at each verification level
 
 
@@ -79,6 +88,28 @@ def check(options: Options) -> None:
     if options.offline and options.rebuild_base:
         raise BadInput("--rebuild-base and --offline cannot be used together.", "Omit one of them.")
     apt_sources(options)
+    if options.tests:
+        from bakery.verify import site_tests
+
+        site_tests.check(options.tests)
+
+
+def replays(options: Options) -> bool:
+    """Whether the bake installs the versions of a lock."""
+    return options.lock is not None and options.lock.exists()
+
+
+def package_mirror(options: Options) -> Mirror:
+    """The Debian mirror of this bake. Raises BadInput."""
+    return options.snapshot.mirror() if options.snapshot else mirror.find(options.mirror)
+
+
+def _locked(options: Options, base: Base) -> Locked | None:
+    if options.lock is None or not options.lock.exists():
+        return None
+    from bakery.freshness import replay
+
+    return replay.read(options.lock, "rpm" if base.family.startswith("el") else "apt")
 
 
 def apt_sources(options: Options) -> str:
@@ -92,7 +123,7 @@ def apt_sources(options: Options) -> str:
 
 def make_plan(options: Options) -> tuple[Base, Plan]:
     """Resolve the base and make the plan. Raises BadInput."""
-    base, client, replaced = _base_of(options), options.cvmfs, options.replaced
+    base, client, replaced = base_of(options), options.cvmfs, options.replaced
     boots, roles = FORMATS[options.format].boots, options.optional
     pelican = _pelican(options, base)
     plan = recipe.plan(
@@ -104,6 +135,8 @@ def make_plan(options: Options) -> tuple[Base, Plan]:
         boots=boots,
         pelican=pelican,
         customization=options.customization,
+        locked=_locked(options, base),
+        snapshot=options.snapshot.timestamp if options.snapshot else "",
     )
     refuse_tokens(plan)
     return base, plan
@@ -140,12 +173,24 @@ def _description_and_text(action: Action) -> tuple[str, str]:
             return path, data.decode("utf-8", "replace")
 
 
-def _base_of(options: Options) -> Base:
+def _of_snapshot(base: Base, snapshot: Snapshot) -> Base:
+    """The base, built from the packages of the snapshot if it is built. Raises BadInput."""
+    if base.family != "debian":
+        raise BadInput(f"--snapshot applies to Debian only; {base.name} is not.", "Use --lock FILE.")
+    if isinstance(base.source, Build):
+        return replace(base, source=replace(base.source, snapshot=snapshot.timestamp))
+    return base
+
+
+def base_of(options: Options) -> Base:
+    """Resolve the base. Raises BadInput."""
     own = options.base_image
     if own is None:
         base = bases.find(options.base, options.architecture)
     else:
         base = bases.local(own.path, own.family, own.sha256, own.login, options.architecture)
+    if options.snapshot:
+        base = _of_snapshot(base, options.snapshot)
     if options.base_urls and not isinstance(base.source, VendorImage):
         raise BadInput(f"--base-url applies to vendor images only; {base.name} is not one.")
     ended = bases.warning(base, datetime.date.today())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from bakery.bake.options import Options, apt_sources, check, make_plan
+from bakery.freshness import age
 from bakery.image.bases import Base
 from bakery.output import formats
 from bakery.output.formats import FORMATS, Format, Level
@@ -33,6 +35,8 @@ class Bake:
     store: Store
     monitor: Monitor
     more_sources: str  # deb822, for the optional roles
+    stale: str = ""  # the SHA-256 of an image of the store that must be baked again
+    age: str = ""  # of the image of the store, in words, with what its repositories say
 
     @property
     def stored(self) -> Path:
@@ -41,6 +45,11 @@ class Bake:
     @property
     def form(self) -> Format:
         return FORMATS[self.options.format]
+
+    @property
+    def rebuilds(self) -> bool:
+        """Whether to bake the image even if the store has it."""
+        return self.options.rebuild_base or self.options.rebuild_image
 
 
 def plan_bake(options: Options, store: Store, monitor: Monitor) -> Bake:
@@ -54,19 +63,43 @@ def plan_bake(options: Options, store: Store, monitor: Monitor) -> Bake:
 
 
 def missing_levels(this: Bake, manifest: Manifest) -> list[Level]:
-    """The requested verification levels that the manifest does not have, in ascending order."""
-    return [level for level in this.form.up_to(this.options.level) if level not in manifest["proof"]]
+    """The requested verification levels that the manifest does not have, in ascending order.
+
+    A level must have been verified with the tests of the site, if there are any.
+    """
+    proof, tests = manifest["proof"], _digests(this.options.tests)
+    return [
+        level
+        for level in this.form.up_to(this.options.level)
+        if level not in proof or (tests and proof[level].get("tests") != tests)
+    ]
 
 
-def note_stored(this: Bake) -> None:
+def _digests(tests: tuple[Path, ...]) -> dict[str, str]:
+    if not tests:
+        return {}
+    from bakery.verify import site_tests
+
+    return site_tests.digests(tests)
+
+
+def note_stored(this: Bake, manifest: Manifest) -> None:
     """Tell the user that the image is in the store, and record that it was used."""
-    note(this.monitor, "The image is already in the cache.")
+    known = this.age or (f"baked {age.age(manifest)}" if "made" in manifest else "")
+    note(this.monitor, f"The image is already in the cache{f': {known}' if known else ''}.")
     record_use(this.stored)
 
 
 def output(this: Bake) -> Path:
-    """The path of the image for the user: in the store, or a copy at --output."""
-    if this.options.output is None:
+    """The path of the image for the user: in the store, or a copy at --output or in the output folder."""
+    target = this.options.output or _in_folder(this)
+    if target is None:
         return this.stored
-    formats.write_output(this.form, this.stored, this.options.output)
-    return this.options.output
+    formats.write_output(this.form, this.stored, target)
+    return target
+
+
+def _in_folder(this: Bake) -> Path | None:
+    """The image in the folder WORKER_BAKERY_OUTPUT, which the builder image sets to its volume."""
+    folder = os.environ.get("WORKER_BAKERY_OUTPUT")
+    return Path(folder) / this.stored.name if folder else None

@@ -7,7 +7,8 @@ import datetime
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bakery.commands import bake_options
@@ -17,11 +18,13 @@ from bakery.commands.command_line.settings import Settings
 from bakery.commands.submit import options as submit_options
 
 if TYPE_CHECKING:
+    from bakery.bake.options import Options
     from bakery.bake.planned import Baked
-    from bakery.submit.images import JobImage
     from provisioner.plan import Plan
 
 __all__ = ["main", "parser"]
+
+Item = tuple[str, "Options"]  # the name of an image, and its options
 
 _MOVED = {"cache": "cache", "shell": "shell"}  # verbs of bake-image until 0.2.0
 
@@ -39,35 +42,67 @@ def _main(argv: Sequence[str], prog: str) -> int:
         return _list_bases(options)
     if options.list_roles:
         return _list_roles(options)
+    if options.print_schema:
+        return _print_schema()
+    if options.print_definition:
+        return _print_definition(options, defaults)
+    images = _images(options, argv, defaults)
     if options.explain:
-        return _explain(options, defaults)
+        return _explain(options, images)
     if options.dry_run:
-        return _dry_run(options, defaults)
+        return _dry_run(options, images)
     if options.packer_files:
-        return _packer_files(options, defaults)
+        return _packer_files(options, images)
     if submit_options.is_wanted(options):
-        return _submit(options, defaults, prog)
-    return _bake(options, defaults)
+        return _submit(options, images, prog)
+    if len(images) > 1:
+        from bakery.commands import bake_batch
+
+        return bake_batch.bake(images, options)
+    return _bake(options, images[0])
+
+
+def _images(options: argparse.Namespace, argv: Sequence[str], defaults: Settings) -> Sequence[Item]:
+    """The images to bake by their names; the only one of a command line without files has the name ""."""
+    if not options.files:
+        return (("", bake_options.options(options, defaults)),)
+    from bakery.commands.definition import images
+
+    return images.images(options, argv, defaults)
+
+
+@contextmanager
+def _naming(label: str) -> Iterator[None]:
+    """Name the image of a definition file in an error."""
+    from provisioner.errors import BakeryError
+
+    try:
+        yield
+    except BakeryError as error:
+        if label and not error.where:
+            error.where = f"the image {label}"
+        raise
 
 
 def _refuse_moved(argv: Sequence[str], prog: str) -> None:
     from provisioner import did_you_mean
     from provisioner.errors import BadInput
 
-    word = argv[0] if argv and not argv[0].startswith("-") else ""
+    word = argv[0] if argv and not argv[0].startswith("-") and not argv[0].endswith(".toml") else ""
     if word in _MOVED:
         raise BadInput(f"{prog} {word} was removed in 0.2.0.", f"Use worker-bakery {_MOVED[word]}.")
     if word and (found := did_you_mean.similar(word, _MOVED)):
         raise BadInput(f"{prog} has no commands.", f"Did you mean worker-bakery {found[0]}?")
 
 
-def _bake(options: argparse.Namespace, defaults: Settings) -> int:
+def _bake(options: argparse.Namespace, image: Item) -> int:
     from bakery.bake import lookup
     from bakery.runtime import progress
     from bakery.store import store
 
-    with progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
-        wanted = bake_options.options(options, defaults)
+    label, wanted = image
+    reporting = progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet)
+    with reporting as monitor, _naming(label):
         baked = lookup.bake(wanted, store.Store(store.default_root()), monitor)
     if options.json:
         print(json.dumps(_result(baked)))
@@ -75,52 +110,53 @@ def _bake(options: argparse.Namespace, defaults: Settings) -> int:
     print(baked.path)
     if not options.quiet:
         _show_proof(baked)
-        _suggest(options, baked)
+        _suggest(wanted, baked)
     return 0
 
 
-def _submit(options: argparse.Namespace, defaults: Settings, prog: str) -> int:
+def _submit(options: argparse.Namespace, images: Sequence[Item], prog: str) -> int:
     from bakery.commands.submit import command, image
 
-    def images() -> list[JobImage]:
-        return [image.image_of_options(options, bake_options.options(options, defaults))]
-
-    return command.main(options, images, prog)
+    return command.main(options, lambda: [image.job_of(label, one, options) for label, one in images], prog)
 
 
-def _suggest(options: argparse.Namespace, baked: Baked) -> None:
+def _suggest(wanted: Options, baked: Baked) -> None:
     """Verify an image that has not joined a pool yet; else upload it."""
     from bakery.commands import verify
 
-    if options.format == "oci":
+    if wanted.format == "oci":
         entry.suggest(verify.load(baked.path), "load the container image", silent=False)
     elif "pool" in baked.manifest["proof"]:
         entry.suggest(verify.upload(baked.path), "upload the image to OpenStack", silent=False)
     else:
-        words = ["worker-bakery", "verify", str(baked.path), *_how_to_boot(options)]
+        words = ["worker-bakery", "verify", str(baked.path), *_how_to_boot(wanted)]
         entry.suggest(shlex.join(words), "boot it and let it join a test pool", silent=False)
 
 
-def _how_to_boot(options: argparse.Namespace) -> list[str]:
+def _how_to_boot(wanted: Options) -> list[str]:
     """The options of verify that the base image needs, as far as they are not the defaults."""
     from bakery.commands import verify
     from bakery.image import bases
 
-    if options.base_image:
-        return ["--login", options.login] if options.login else []
-    base = bases.find(options.base, options.arch and bases.architecture_named(options.arch))
+    if wanted.base_image:
+        return ["--login", wanted.base_image.login] if wanted.base_image.login else []
+    base = bases.find(wanted.base, wanted.architecture)
     login = [] if base.login == verify.LOGIN else ["--login", base.login]
     return login + ([] if "bios" in base.firmware else ["--firmware", "efi"])
 
 
-def _packer_files(options: argparse.Namespace, defaults: Settings) -> int:
+def _packer_files(options: argparse.Namespace, images: Sequence[Item]) -> int:
     from bakery.bake import build
     from bakery.runtime import data, progress
     from bakery.store import store
+    from provisioner.errors import BadInput
 
-    with progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
+    if len(images) > 1:
+        raise BadInput("--packer-files is for one image.", "Give a definition of one image.")
+    label, wanted = images[0]
+    reporting = progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet)
+    with reporting as monitor, _naming(label):
         cache = store.Store(store.default_root())
-        wanted = bake_options.options(options, defaults)
         variables = build.prepare(wanted, options.packer_files, cache, monitor)
     template = data.PACKER / "worker.pkr.hcl"
     if options.json:
@@ -136,7 +172,7 @@ def _result(baked: Baked) -> dict[str, object]:
 
 
 def _show_proof(baked: Baked) -> None:
-    from bakery.commands.proof_table import print_proof
+    from bakery.commands.command_line.proof_table import print_proof
 
     source = "from the cache" if baked.from_store else "baked"
     size = baked.manifest["size"] / 2**20
@@ -144,40 +180,83 @@ def _show_proof(baked: Baked) -> None:
     print_proof(baked.manifest["proof"])
 
 
-def _dry_run(options: argparse.Namespace, defaults: Settings) -> int:
+def _dry_run(options: argparse.Namespace, images: Sequence[Item]) -> int:
     from provisioner import plan
 
-    planned = _planned(options, defaults)
+    plans = [(label, _planned(options, label, wanted)) for label, wanted in images]
     if options.json:
-        print(json.dumps(plan.to_json(planned), indent=1))
-    else:
+        print(
+            json.dumps(_one_or_all([(label, plan.to_json(one)) for label, one in plans], "plan"), indent=1)
+        )
+        return 0
+    for number, (label, planned) in enumerate(plans):
+        _print_label(label, number, len(plans))
         _print_plan(planned)
     return 0
 
 
-def _planned(options: argparse.Namespace, defaults: Settings) -> Plan:
+def _print_label(label: str, number: int, of: int) -> None:
+    """A heading for the output about one of several images."""
+    if of > 1:
+        print(f"{chr(10) if number else ''}== {label}")
+
+
+def _one_or_all(found: Sequence[tuple[str, object]], key: str) -> object:
+    """For --json: of one image what is known, of several a list with their names."""
+    if len(found) == 1:
+        return found[0][1]
+    return {"images": [{"label": label, key: one} for label, one in found]}
+
+
+def _planned(options: argparse.Namespace, label: str, wanted: Options) -> Plan:
     """The plan; warns if the base has reached its end of life. Raises BadInput as a bake does."""
     from bakery.bake.options import check, make_plan
     from bakery.image import bases
 
-    wanted = bake_options.options(options, defaults)
-    check(wanted)
-    base, planned = make_plan(wanted)
+    with _naming(label):
+        check(wanted)
+        base, planned = make_plan(wanted)
     ended = bases.warning(base, datetime.date.today())
     if ended:
         entry.warn(ended, as_json=options.json)
     return planned
 
 
-def _explain(options: argparse.Namespace, defaults: Settings) -> int:
+def _explain(options: argparse.Namespace, images: Sequence[Item]) -> int:
     from bakery.store import store
     from bakery.store.explain import explain, to_json, to_text
 
-    found = explain(_planned(options, defaults), store.Store(store.default_root()))
+    cache = store.Store(store.default_root())
+    found = [(label, explain(_planned(options, label, wanted), cache)) for label, wanted in images]
     if options.json:
-        print(json.dumps(to_json(found), indent=1))
-    else:
-        print("\n".join(to_text(found)))
+        print(
+            json.dumps(_one_or_all([(label, to_json(one)) for label, one in found], "explained"), indent=1)
+        )
+        return 0
+    for number, (label, one) in enumerate(found):
+        _print_label(label, number, len(found))
+        print("\n".join(to_text(one)))
+    return 0
+
+
+def _print_schema() -> int:
+    from bakery.definition import schema
+
+    print(schema.FILE.read_text("utf-8"), end="")
+    return 0
+
+
+def _print_definition(options: argparse.Namespace, defaults: Settings) -> int:
+    """Print the definition file for the options. The plan is made first, so they can be baked."""
+    from bakery.definition import printed
+    from provisioner.errors import BadInput
+
+    if options.files:
+        raise BadInput("--print-definition is for options, not for a definition file.", "Omit the file.")
+    wanted = bake_options.options(options, defaults)
+    _planned(options, "", wanted)
+    keys = dict(entry.split("=", 1) for entry in options.repository_keys)
+    print(printed.text(wanted, keys), end="")
     return 0
 
 

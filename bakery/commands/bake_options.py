@@ -7,13 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bakery.commands.command_line.parser import Parser, add_general, completed, whole_number
-from bakery.commands.command_line.settings import NO_SETTINGS, Settings, checked
+from bakery.commands.command_line.parser import (
+    Parser,
+    add_general,
+    completed,
+    positive_number,
+    whole_number,
+)
+from bakery.commands.command_line.settings import NO_SETTINGS, REFRESH, Settings, checked
 from bakery.commands.submit import options as submit_options
 
 if TYPE_CHECKING:
     from bakery.bake.options import LocalBase, Options
     from bakery.output.formats import Level
+    from bakery.runtime.mirror import Snapshot
     from provisioner.roles import CvmfsClient
 
 # The names of recipe.ROLES and recipe.OPTIONAL; importing recipe would slow down --help.
@@ -27,7 +34,7 @@ ROLES = {
 }
 _EXAMPLES = (
     "%(prog)s --base rocky9 -o worker.qcow2",
-    "%(prog)s --with apptainer --verify pool",
+    "%(prog)s worker.toml --verify pool",
     "%(prog)s --worker prominence --format oci -o worker.tar",
 )
 
@@ -36,18 +43,33 @@ def parser(prog: str = "bake-image", settings: Settings = NO_SETTINGS) -> Parser
     made = Parser(
         prog,
         "Bake an HTCondor worker image from a base image, verify it, and print its path. "
-        "An image that is already in the cache and verified is not baked again.",
+        "An image that is already in the cache and verified is baked again only if its packages have "
+        "updates.",
+        usage="[FILE.toml ...] [options]",
         examples=_EXAMPLES,
     )
+    _add_definitions(made)
     _add_main(made)
     _add_main_result(made, settings)
     _add_base(made)
     _add_roles(made)
     _add_repositories(made)
+    _add_updates(made, settings)
     _add_work(made)
     submit_options.add_options(made)
     add_general(made)
     return made
+
+
+def _add_definitions(made: Parser) -> None:
+    files = made.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE.toml",
+        help="definition files, which replace the options about the image",
+    )
+    completed(files, "toml")
 
 
 def _add_main(made: Parser) -> None:
@@ -174,6 +196,33 @@ def _add_repositories(made: Parser) -> None:
     )
 
 
+def _add_updates(made: Parser, settings: Settings) -> None:
+    group = made.add_argument_group("updates of packages")
+    group.add_argument(
+        "--refresh",
+        choices=list(REFRESH),
+        default=settings.refresh.value or "auto",
+        help="whether an image of the cache is baked again: auto asks its package repositories for updates "
+        f"({settings.refresh.shown('auto')})",
+    )
+    lock = group.add_argument(
+        "--lock",
+        type=Path,
+        metavar="FILE",
+        help="install exactly the package versions in FILE; if it does not exist, write those of the bake",
+    )
+    completed(lock, "file")
+    group.add_argument(
+        "--snapshot", metavar="DATE", help="install Debian's packages as they were at DATE (2025-11-01)"
+    )
+    group.add_argument(
+        "--snapshot-mirror",
+        metavar="URL",
+        help="mirror for --snapshot, with {archive} and {timestamp} in its path "
+        f"({settings.snapshot_mirror.shown('none')})",
+    )
+
+
 def _add_work(made: Parser) -> None:
     group = made.add_argument_group("building and testing")
     group.add_argument(
@@ -194,8 +243,23 @@ def _add_work(made: Parser) -> None:
         choices=["auto", "all", "none"],
         help="roles after which the disk is saved; auto: where it saves time (default: %(default)s)",
     )
+    group.add_argument(
+        "--jobs",
+        type=positive_number,
+        default=1,
+        metavar="N",
+        help="bake up to N images at once, if there are several (default: %(default)s)",
+    )
     group.add_argument("--keep-failed", action="store_true", help="keep the disk of a failed bake")
     group.add_argument("--rebuild-base", action="store_true", help="rebuild the base and the image")
+    group.add_argument(
+        "--print-definition",
+        action="store_true",
+        help="print the definition file for these options; do not bake",
+    )
+    group.add_argument(
+        "--print-schema", action="store_true", help="print the JSON schema of definition files and exit"
+    )
     folder = group.add_argument(
         "--packer-files",
         type=Path,
@@ -222,36 +286,64 @@ def options(found: argparse.Namespace, settings: Settings = NO_SETTINGS) -> Opti
     from bakery.bake.options import Options
     from bakery.image import bases, repositories
 
-    return Options(
+    wanted = Options(
         base=found.base,
         kind=found.worker,
         output=found.output,
         format=found.format,
         level=found.verify or highest_level(found.format),
+        optional=tuple(dict.fromkeys(found.optional)),
+        cvmfs=_cvmfs(found),
+        apt_sources=tuple(found.apt_sources),
+        pelican=found.pelican,
+        architecture=_checked("--arch", bases.architecture_named, found.arch),
+        base_image=_base_image(found),
+        replaced=repositories.parse_options(
+            found.repository_urls, found.repository_keys, keep=found.keep_repository_urls
+        ),
+    )
+    return on_build_host(wanted, found, settings)
+
+
+def on_build_host(wanted: Options, found: argparse.Namespace, settings: Settings) -> Options:
+    """The options of an image with those that belong to the build host. Raises BadInput."""
+    from dataclasses import replace
+
+    from bakery.image import bases
+
+    return replace(
+        wanted,
         mirror=settings.mirror.value if found.mirror is None else _mirror(found.mirror),
         keep_failed=found.keep_failed,
         rebuild_base=found.rebuild_base,
         accelerator=found.accel,
         engine=found.engine,
         checkpoints=found.checkpoints,
-        optional=tuple(found.optional),
-        cvmfs=_cvmfs(found),
-        apt_sources=tuple(found.apt_sources),
-        pelican=found.pelican,
-        architecture=_checked("--arch", bases.architecture_named, found.arch),
-        base_image=_base_image(found),
         base_urls=tuple(_checked("--base-url", bases.checked_url, url) for url in found.base_urls),
         offline=found.offline,
         forbid_eol=found.forbid_eol,
-        replaced=repositories.parse_options(
-            found.repository_urls, found.repository_keys, keep=found.keep_repository_urls
-        ),
+        refresh=found.refresh,
+        lock=found.lock,
+        snapshot=_snapshot(found, settings),
     )
 
 
 def _mirror(url: str) -> str:
     """The value of --mirror; "" for the mirror of this machine. Raises BadInput as for the key `mirror`."""
     return checked("mirror", url, "--mirror") if url else ""
+
+
+def _snapshot(found: argparse.Namespace, settings: Settings) -> Snapshot | None:
+    from bakery.runtime import mirror
+    from provisioner.errors import BadInput
+
+    if found.snapshot is None:
+        if found.snapshot_mirror:
+            raise BadInput("--snapshot-mirror requires --snapshot.", "Add --snapshot DATE.")
+        return None
+    given = found.snapshot_mirror
+    template = checked("snapshot-mirror", given, "--snapshot-mirror") if given else ""
+    return mirror.snapshot(found.snapshot, template or settings.snapshot_mirror.value)
 
 
 def highest_level(form: str) -> Level:

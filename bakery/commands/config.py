@@ -63,7 +63,7 @@ def _show(found: Settings, *, as_json: bool) -> None:
     print(f"{path}{'' if settings.exists(path) else ' (does not exist)'}")
     width = max(len(value) for _, value, _ in rows)
     for key, value, source in rows:
-        print(f"{key:<13} {value or '-':<{width}}  {source}")
+        print(f"{key:<15} {value or '-':<{width}}  {source}")
 
 
 def _rows(found: Settings) -> Iterator[tuple[str, str, str]]:

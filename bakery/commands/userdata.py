@@ -253,6 +253,8 @@ def _token(options: Options) -> str:
         return rendering.parse_token_file(files.read_stdin(_TOKEN_FILE_LIMIT))
     if options.token_file is not None:
         return _token_from_file(options, options.token_file)
+    if options.fetch_token is not None:
+        return _fetched(options.fetch_token)
     if options.token is None:
         return _token_not_said()
     _tell(
@@ -264,8 +266,15 @@ def _token(options: Options) -> str:
     return options.token
 
 
+def _fetched(url: str) -> str:
+    """A new token from PROMINENCE; "" stands for the URL of the environment."""
+    from bakery.commands.token import fetch
+
+    return fetch.fetched(url or fetch.url_of_environment())
+
+
 def _token_is_said(options: Options) -> bool:
-    said = (options.token, options.token_file)
+    said = (options.token, options.token_file, options.fetch_token)
     return any(one is not None for one in said) or _worker_has_it(options) or TOKEN_VARIABLE in os.environ
 
 

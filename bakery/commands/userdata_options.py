@@ -41,6 +41,7 @@ class Options:
     worker: str
     token: str | None = field(repr=False)
     token_file: str | None
+    fetch_token: str | None
     trust_domain: str
     projects: tuple[str, ...]
     owners: tuple[str, ...]
@@ -174,7 +175,15 @@ def _add_token(made: Parser, token_file: Action, settings: Settings) -> None:
     token = group.add_argument(
         "--token", help="the token itself, visible to all users of this machine; - as above"
     )
-    others = [_add(group, option) for option in keys.TOKEN_OPTIONS]
+    fetch = group.add_argument(
+        "--fetch-token",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="with --worker prominence: get the token from the API at URL (default: PROMINENCE_URL) with "
+        "your user token, of PROMINENCE_TOKEN or a prompt",
+    )
+    others = [fetch, *(_add(group, option) for option in keys.TOKEN_OPTIONS)]
     # One of them; --token-file stands in another group of --help.
     made.add_mutually_exclusive_group()._group_actions.extend((token_file, token, *others))
     group.add_argument(
@@ -269,6 +278,7 @@ def _options(found: Namespace, settings: Settings) -> Options:
         worker=found.worker,
         token=found.token,
         token_file=found.token_file,
+        fetch_token=found.fetch_token,
         trust_domain=_trust_domain(found, settings),
         projects=tuple(found.project),
         owners=tuple(found.owner),
@@ -345,6 +355,8 @@ def _check(options: Options, found: Namespace) -> None:
         raise BadInput(f"--include requires --format mime, not {found.format}.", "Omit --format.")
     if (options.iso or options.seed_dir) and options.encoding.base64:
         raise BadInput("A NoCloud seed must not be base64: nothing decodes it.", "Omit --base64.")
+    if options.fetch_token is not None and options.worker != "prominence":
+        raise BadInput("--fetch-token requires --worker prominence.", "Use --token-file FILE.")
     if options.batch and not options.output:
         raise BadInput("--batch requires -o.", "Name a folder: -o DIR.")
     if options.batch and (options.iso or options.seed_dir or options.check):

@@ -36,6 +36,7 @@ def parser(prog: str) -> Parser:
     image = made.add_argument("image", type=Path, metavar="IMAGE", help="disk image to verify")
     completed(image, "file")
     _add_main(made)
+    _add_site(made)
     _add_limits(made)
     add_general(made)
     return made
@@ -75,6 +76,19 @@ def _add_main(made: Parser) -> None:
     )
 
 
+def _add_site(made: Parser) -> None:
+    tests = made.add_argument(
+        "--test",
+        dest="tests",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="testinfra file of your own that runs at each level, see the how-to guide; repeatable",
+    )
+    completed(tests, "file")
+
+
 def _add_limits(made: Parser) -> None:
     group = made.add_argument_group("test pool and time limits")
     group.add_argument(
@@ -101,9 +115,10 @@ def _add_limits(made: Parser) -> None:
 
 
 def _main(options: argparse.Namespace, prog: str) -> int:
-    from bakery.commands.proof_table import print_proof
+    from bakery.commands.command_line.proof_table import print_proof
     from bakery.runtime import progress
     from bakery.store import store
+    from bakery.verify import site_tests
     from bakery.verify.verification import Request, up_to, verify
 
     settings.load()
@@ -117,7 +132,9 @@ def _main(options: argparse.Namespace, prog: str) -> int:
         idle_seconds=options.idle_seconds,
         machine=options.machine,
         pool_shape=options.pool_shape,
+        tests=tuple(options.tests),
     )
+    site_tests.check(request.tests)
     with progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
         proof = verify(request, store.Store(store.default_root()), monitor)
     if options.json:
@@ -150,7 +167,7 @@ def _repeated(options: argparse.Namespace, prog: str) -> list[str]:
         for name in _REPEATED
         if (value := getattr(options, name)) != defaults.get_default(name)
         for word in (f"--{name.replace('_', '-')}", str(value))
-    ]
+    ] + [word for file in options.tests for word in ("--test", str(file))]
 
 
 def load(image: Path) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bakery.engines.chroot import engine as chroot
 from bakery.engines.packer import program as packer_program
+from bakery.runtime import host_paths, privileges
 from provisioner.errors import MissingHere
 from provisioner.process import run
 
@@ -38,7 +38,7 @@ def choose(wanted: str, found: Obstacles) -> tuple[Engine, str]:
     if found.packer:
         raise MissingHere(
             f"No engine is usable. chroot: {found.chroot} packer: {found.packer}",
-            "Run the command as root, or install packer.",
+            "Run the command as root (a container: with --privileged), or install packer.",
         )
     return (
         "packer",
@@ -53,9 +53,7 @@ def obstacles(wanted: str) -> Obstacles:
 
 
 def _chroot_obstacle() -> str:
-    if os.geteuid() != 0:
-        return "mounting a disk requires root."
-    return _missing(chroot.TOOLS)
+    return privileges.mount_obstacle() or privileges.sandbox_obstacle() or _missing(chroot.TOOLS)
 
 
 def packer_obstacle() -> str:
@@ -69,7 +67,7 @@ def packer_obstacle() -> str:
 
 def _missing(tools: tuple[str, ...]) -> str:
     try:
-        run.require(*tools)
+        run.require(*host_paths.programs(tools))
     except MissingHere as error:
         return str(error)
     return ""

@@ -57,7 +57,8 @@ class LocalImage:
 class Base:
     """A stock image.
 
-    `proof` describes how it was tested, `htcondor` is a series, `successor` the name of another base.
+    `htcondor` is a series, `successor` the name of another base. `proof` says how a base of the user's own
+    was tested; what was shown of ours is in packer/proofs.json (bakery/base_proofs).
     """
 
     name: str
@@ -83,7 +84,8 @@ class Base:
             # The configuration of mkosi without the mirror; mkosi spells x86_64 x86-64.
             recipe = json.dumps(mkosi.files(self.source, Mirror("", ""), Path()), sort_keys=True)
             spelled = ARCHITECTURES[self.architecture][0]
-            return hashlib.sha256(f"{spelled}\n{recipe}".encode()).hexdigest()
+            dated = f"\n{self.source.snapshot}" if self.source.snapshot else ""
+            return hashlib.sha256(f"{spelled}\n{recipe}{dated}".encode()).hexdigest()
         return self.source.digest
 
     def has_ended(self, today: datetime.date) -> bool:

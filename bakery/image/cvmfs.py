@@ -9,10 +9,10 @@ from provisioner.errors import BadInput
 from provisioner.roles import NO_CVMFS, CvmfsClient
 
 # Fully qualified names, as under /cvmfs.
-_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9-]+)+")
+REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9-]+)+")
 # CVMFS_HTTP_PROXY: URLs, hosts, DIRECT and auto; `|` within a load-balancing group, `;` between groups.
-_PROXY = re.compile(r"[A-Za-z0-9.:/|;_\[\]-]+")
-_MIN_QUOTA = 1000  # MB; the minimum that CVMFS recommends
+PROXY = re.compile(r"[A-Za-z0-9.:/|;_\[\]-]+")
+MIN_QUOTA = 1000  # MB; the minimum that CVMFS recommends
 
 
 # The default repositories of --with ospool: the OSPool's software and its containers.
@@ -44,14 +44,14 @@ def client(
 
 def _check(names: tuple[str, ...], proxy: str | None, quota: int | None) -> None:
     for name in names:
-        if not _REPOSITORY.fullmatch(name):
+        if not REPOSITORY.fullmatch(name):
             raise BadInput(
                 f"{name!r} is not the name of a CVMFS repository.", "Use full names such as atlas.cern.ch."
             )
-    if proxy is not None and not _PROXY.fullmatch(proxy):
+    if proxy is not None and not PROXY.fullmatch(proxy):
         raise BadInput(
             "--cvmfs-proxy does not have the format of CVMFS_HTTP_PROXY, or contains a password.",
             "For example 'http://squid.example.org:3128;DIRECT'.",
         )
-    if quota is not None and quota < _MIN_QUOTA:
-        raise BadInput(f"--cvmfs-quota must be at least {_MIN_QUOTA} MB.", "The default is 4000.")
+    if quota is not None and quota < MIN_QUOTA:
+        raise BadInput(f"--cvmfs-quota must be at least {MIN_QUOTA} MB.", "The default is 4000.")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from bakery.runtime.mirror import Mirror
+from provisioner.errors import MissingHere
+
+# Version 24 reads the folder mkosi.pkgmngr without being told to (mkosi's NEWS).
+OLDEST = 24
 
 TOOLS = (
     "mkosi",
@@ -23,6 +28,18 @@ TOOLS = (
 WORKSPACE = "mkosi-workspace"  # beside the configuration: mkosi 25 requires a path outside it
 
 
+def check_version(output: str) -> None:
+    """Check the output of `mkosi --version`. Raises MissingHere: it is older than OLDEST."""
+    found = re.match(r"mkosi (\d+)", output)
+    if found and int(found[1]) >= OLDEST:
+        return
+    raise MissingHere(
+        f"{output.strip() or 'mkosi'} is too old to build the base; mkosi {OLDEST} or later is required.",
+        "Use a base that is downloaded (--base debian13-cloud), or the builder image of "
+        "docs/how-to/build-hosts.md.",
+    )
+
+
 @dataclass(frozen=True)
 class Build:
     """A recipe for mkosi; `root_size` is a size for systemd-repart (4G)."""
@@ -32,6 +49,7 @@ class Build:
     root_size: str
     kernel_command_line: tuple[str, ...]
     packages: tuple[str, ...]
+    snapshot: str = ""  # the timestamp of the archive to build from; "": the current one
 
 
 def files(build: Build, mirror: Mirror, package_cache: Path) -> dict[str, str]:

@@ -14,18 +14,23 @@ from bakery.image.bases import Base
 from bakery.image.repositories import Replaced
 from bakery.runtime import data
 from provisioner import did_you_mean
+from provisioner.actions import Put
 from provisioner.errors import BadInput
 from provisioner.packages.repositories import Repository
-from provisioner.plan import STAMP, Plan, PlannedStep, chained_id
+from provisioner.plan import STAMP, Plan, PlannedStep, chained_id, start_id
 from provisioner.roles import NO_CVMFS, Context, CvmfsClient, Family, Pelican
+from provisioner.roles import locked as lock_role
 from provisioner.roles.apptainer import apptainer
 from provisioner.roles.base import base as base_role
 from provisioner.roles.condor import condor
 from provisioner.roles.container import container
 from provisioner.roles.customization import NO_CUSTOMIZATION, Customization
 from provisioner.roles.cvmfs import cvmfs
+from provisioner.roles.locked import Locked
 from provisioner.roles.nvidia import nvidia
 from provisioner.roles.seal import seal
+from provisioner.roles.site import checks as site_checks
+from provisioner.roles.site import site, site_base
 from provisioner.roles.udocker import udocker as udocker_role
 from provisioner.roles.workers.osg import osg_worker
 from provisioner.roles.workers.ospool import ospool
@@ -34,6 +39,8 @@ from provisioner.steps import File, Service, Step, lower
 
 # worker_runtime/configuration/instance.py reads it there.
 IMAGE = "/usr/lib/worker-bakery/image.json"
+# The time of the Debian archive from which the packages of the image are, if --snapshot gave one.
+SNAPSHOT = "/usr/lib/worker-bakery/snapshot"
 
 Role = Callable[[Context], tuple[Step, ...]]
 
@@ -41,8 +48,9 @@ Role = Callable[[Context], tuple[Step, ...]]
 _FOR_SYSTEMD = ("/usr/lib/systemd/", "/usr/lib/tmpfiles.d/", "/etc/cloud/")
 
 # In the order of their application: roles that change often come late, the seal last.
-_BEFORE: tuple[tuple[str, Role], ...] = (("base", base_role), ("condor", condor))
-_AFTER: tuple[tuple[str, Role], ...] = (("seal", seal),)
+# Those of the site have no steps without a customization.
+_BEFORE: tuple[tuple[str, Role], ...] = (("base", base_role), ("site_base", site_base), ("condor", condor))
+_AFTER: tuple[tuple[str, Role], ...] = (("site", site), ("seal", seal))
 ROLES: dict[str, tuple[tuple[str, Role], ...]] = {
     "osg": (*_BEFORE, ("osg_worker", osg_worker), *_AFTER),
     "prominence": (*_BEFORE, ("prominence_worker", prominence_worker), *_AFTER),
@@ -82,6 +90,8 @@ def plan(
     boots: bool = True,
     pelican: Pelican | None = None,
     customization: Customization = NO_CUSTOMIZATION,
+    locked: Locked | None = None,
+    snapshot: str = "",
 ) -> Plan:
     """Return the plan of an image. Without `boots` it is for a container, without service manager.
 
@@ -96,14 +106,33 @@ def plan(
     program = _udocker_files() if "udocker" in selected else ()
     own = tuple(files_below(worker / "ospool")) if "ospool" in selected else ()
     context = Context(base.family, files, client, found, program, own, pelican, boots, customization)
+    if customization != NO_CUSTOMIZATION:
+        from bakery.image import customization_checks
+
+        customization_checks.check(customization, base, kind, found)
+        site_checks.check(context)
     steps: list[PlannedStep] = []
-    before = base.id
+    before = start_id(base.id, customization.root_size)
     for role, make in roles(kind, selected, boots=boots):
         without_systemd = any(step.role == "container" for step in steps)
-        for title, actions in lower(_without_units(make(context), without_systemd)):
+        made = _without_units(make(context), without_systemd)
+        if locked:
+            made = tuple(lock_role.steps(role, made, context.manager, locked))
+        if snapshot and not steps:
+            made = (File(SNAPSHOT, f"{snapshot}\n".encode()), *made)
+        for title, actions in lower(made):
             before = chained_id(before, actions)
             steps.append(PlannedStep(role, title, actions, before))
-    return with_stamp(Plan(base.name, base.id, kind, tuple(steps)), base)
+    planned = Plan(base.name, base.id, kind, tuple(steps), customization.root_size)
+    if customization.files:
+        site_checks.refuse_written_twice(customization.files, _written(planned))
+    return with_stamp(planned, base)
+
+
+def _written(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield role and path of each file that a step writes."""
+    for step in plan.steps:
+        yield from ((step.role, action.path) for action in step.actions if isinstance(action, Put))
 
 
 def default_container_roles(family: Family) -> frozenset[str]:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from bakery.runtime import host_paths
 from bakery.runtime.files import write_private
 from bakery.store.store import default_root
 from provisioner.errors import BakeryError, MissingHere, NotProven
@@ -93,7 +94,7 @@ def _test_and_cache(kernel: Path, work: Path) -> str:
 
 def _cache_key(kernel: Path) -> list[str]:
     """Identify this boot of this machine, its QEMU, and the guest's kernel."""
-    qemu = Path(shutil.which("qemu-system-x86_64") or "").stat()
+    qemu = Path(shutil.which(host_paths.qemu()) or "").stat()
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return [boot, f"{qemu.st_mtime_ns}", kernel.name, f"{kernel.stat().st_size}"]
 
@@ -103,7 +104,7 @@ def _test_kvm(kernel: Path, work: Path) -> str:
     machine = ["-M", "q35", "-m", "512", "-nodefaults", "-display", "none", "-no-reboot"]
     boot = ["-kernel", str(kernel), "-append", "console=ttyS0 panic=-1", "-serial", f"file:{log}"]
     try:
-        run.call(["qemu-system-x86_64", *KVM.options, *machine, *boot], seconds=_PROBE_SECONDS)
+        run.call([host_paths.qemu(), *KVM.options, *machine, *boot], seconds=_PROBE_SECONDS)
     except BakeryError as error:
         last = str(error).rstrip().splitlines()[-1]
         return f"the guest's kernel did not start on /dev/kvm ({last})"

@@ -14,7 +14,7 @@ from typing import Any
 
 from bakery.machines import accelerator as accelerators
 from bakery.machines.accelerator import KVM, TCG, Accelerator
-from bakery.runtime import qemu_img, sandbox
+from bakery.runtime import privileges, qemu_img, sandbox
 from provisioner import errors
 from provisioner.disk.file_systems import mount_root
 from provisioner.errors import BakeryError
@@ -29,7 +29,7 @@ def choose(wanted: str, disk: Path, work: Path, monitor: Monitor) -> Accelerator
     """
     if wanted == "tcg":
         return TCG
-    if os.geteuid() != 0:
+    if privileges.mount_obstacle():
         return _choose_unprobed(wanted, monitor)
     result = _run_probe({"disk": str(disk), "wanted": wanted}, work, monitor)
     return KVM if result["accelerator"] == KVM.name else TCG

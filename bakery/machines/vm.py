@@ -17,7 +17,7 @@ from bakery.machines.accelerator import Accelerator
 from bakery.machines.conditions import Condition
 from bakery.machines.machine import ENVIRONMENT, Machine
 from bakery.machines.network import Network, on
-from bakery.runtime import qemu_img
+from bakery.runtime import host_paths, qemu_img
 from provisioner.errors import MissingHere
 from provisioner.process.run import TAIL_LINES, Completed, background, call, failure
 from provisioner.process.scrub import scrub
@@ -27,10 +27,6 @@ DISK, SERIAL, QEMU_LOG = "vm.qcow2", "serial.log", "qemu.log"  # in the machine'
 LOGIN_SECONDS = 30  # with KVM, until an ssh server that accepted a login before accepts the next one
 _SSH_FAILED = 255
 DISK_SIZE = "8G"  # larger than any base, so that the root file system must grow
-_EFI = (
-    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
-    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
-)
 
 
 @dataclass(frozen=True)
@@ -172,7 +168,7 @@ def command(
 ) -> list[str]:
     """Return QEMU's command line; `port` on loopback is forwarded to the guest's port 22."""
     return [
-        "qemu-system-x86_64",
+        host_paths.qemu(),
         *("-M", "q35", *settings.accelerator.options),
         *("-smp", str(settings.cpus), "-m", str(settings.memory)),
         *("-nodefaults", "-display", "none", "-serial", f"file:{console}"),
@@ -188,15 +184,16 @@ def command(
 def _firmware(kind: str, work: Path) -> tuple[str, ...]:
     if kind == "bios":
         return ()
-    for code, variables in _EFI:
-        if Path(code).exists():
-            shutil.copyfile(variables, work / "efivars.fd")
-            return (
-                *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"),
-                *("-drive", f"if=pflash,format=raw,unit=1,file={work / 'efivars.fd'}"),
-            )
-    raise MissingHere(
-        "The OVMF firmware for EFI machines is not installed.", "On Debian: apt install ovmf."
+    found = host_paths.firmware()
+    if found is None:
+        raise MissingHere(
+            "The OVMF firmware for EFI machines is not installed.",
+            "On Debian and Ubuntu, install ovmf; on Enterprise Linux and Fedora, edk2-ovmf.",
+        )
+    shutil.copyfile(found.variables, work / "efivars.fd")
+    return (
+        *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={found.code}"),
+        *("-drive", f"if=pflash,format=raw,unit=1,file={work / 'efivars.fd'}"),
     )
 
 

@@ -5,6 +5,7 @@ The mirror is used during the build only; neither the image nor its id depends o
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,21 +15,67 @@ from provisioner.errors import BadInput
 
 _APT = Path("/etc/apt")
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+# Of Debian's archive: the mirrors of derivatives (Ubuntu's noble) and of others have suites of other names.
+_CODENAMES = ("bullseye", "bookworm", "trixie", "forky", "duke", "sid")
+_SUITES = frozenset((*_CODENAMES, "oldoldstable", "oldstable", "stable", "testing", "unstable"))
+_SECURITY = frozenset(f"{name}-security" for name in _SUITES)
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """URLs of the Debian archive and of the security archive ("" if unknown)."""
+    """URLs of the Debian archive and of the security archive ("" if unknown).
+
+    `expires` false: apt does not check until when the package lists are valid, as those of a snapshot.
+    """
 
     main: str
     security: str
+    expires: bool = True
 
     def sources(self, release: str) -> str:
         """Return the deb822 sources of a release, as in /etc/apt/sources.list.d/."""
-        entries = [_entry(self.main, f"{release} {release}-updates")]
+        entries = [_entry(self.main, f"{release} {release}-updates", self.expires)]
         if self.security:
-            entries.append(_entry(self.security, f"{release}-security"))
+            entries.append(_entry(self.security, f"{release}-security", self.expires))
         return "\n".join(entries)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The Debian archive at a time (20251101T000000Z), on a mirror of its snapshots.
+
+    `template` is a URL with {timestamp}; with {archive} it has the security archive as well.
+    """
+
+    timestamp: str
+    template: str
+
+    def mirror(self) -> Mirror:
+        """The URLs at that time."""
+        main, security = (self._url(archive) for archive in ("debian", "debian-security"))
+        return Mirror(main, security if "{archive}" in self.template else "", expires=False)
+
+    def _url(self, archive: str) -> str:
+        url = self.template.replace("{timestamp}", self.timestamp).replace("{archive}", archive)
+        return url.rstrip("/")
+
+
+def snapshot(date: str, template: str) -> Snapshot:
+    """Parse the value of --snapshot: 2025-11-01, or 20251101T120000Z, in UTC. Raises BadInput."""
+    if not template:
+        raise BadInput(
+            "--snapshot requires a snapshot mirror.",
+            "Add --snapshot-mirror 'http://MIRROR/archive/{archive}/{timestamp}', or set snapshot-mirror "
+            "in the configuration file.",
+        )
+    try:
+        found = datetime.datetime.fromisoformat(date)
+    except ValueError:
+        raise BadInput(
+            f"--snapshot: {date!r} is not a date.", "Write 2025-11-01 or 20251101T120000Z (UTC)."
+        ) from None
+    at = found.astimezone(datetime.UTC) if found.tzinfo else found
+    return Snapshot(at.strftime("%Y%m%dT%H%M%SZ"), template)
 
 
 def preferences(release: str) -> str:
@@ -54,8 +101,8 @@ def find(option: str = "", apt: Path = _APT) -> Mirror:
     if option:
         return Mirror(option.rstrip("/"), "")
     sources = [source for source in read_sources(apt) if "main" in source.components]
-    security = [s.url for s in sources if any(suite.endswith("-security") for suite in s.suites)]
-    main = [s.url for s in sources if any(re.fullmatch(r"[a-z]+", suite) for suite in s.suites)]
+    security = [s.url for s in sources if not _SECURITY.isdisjoint(s.suites)]
+    main = [s.url for s in sources if not _SUITES.isdisjoint(s.suites)]
     if not main:
         raise BadInput(
             f"The apt configuration in {apt} does not contain a Debian mirror.",
@@ -96,5 +143,6 @@ def _source(url: str, suites: list[str], components: list[str]) -> Source:
     return Source(url.rstrip("/"), tuple(suites), tuple(components))
 
 
-def _entry(url: str, suites: str) -> str:
-    return f"Types: deb\nURIs: {url}\nSuites: {suites}\nComponents: main\nSigned-By: {_KEYRING}\n"
+def _entry(url: str, suites: str, expires: bool) -> str:
+    check = "" if expires else "Check-Valid-Until: no\n"
+    return f"Types: deb\nURIs: {url}\nSuites: {suites}\nComponents: main\n{check}Signed-By: {_KEYRING}\n"

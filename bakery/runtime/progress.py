@@ -47,6 +47,17 @@ def progress_text(event: Event) -> str:
     return f"{event['name']}: {done:.0f} of {total / 2**20:.0f} MiB, {share} %"
 
 
+def labelled(event: Event, text: str) -> str:
+    """The text after the label of its image; several images have labels."""
+    return f"{event['label']}: {text}" if "label" in event else text
+
+
+def finished_text(event: Event) -> str:
+    """Describe the end of one of several images, or of a checkpoint that they share."""
+    took = f"{event['seconds']:.1f} s"
+    return f"failed after {took}: {event['error'].splitlines()[0]}" if event["error"] else f"done ({took})"
+
+
 class Lines:
     """Print one line for each event, with the seconds since the start; for logs and pipes."""
 
@@ -60,12 +71,14 @@ class Lines:
         text = self._text(event)
         if text is not None:
             elapsed = time.monotonic() - self._start_time
-            print(f"[{elapsed:6.1f}s] {text}", file=sys.stderr, flush=True)
+            print(f"[{elapsed:6.1f}s] {labelled(event, text)}", file=sys.stderr, flush=True)
 
     def _text(self, event: Event) -> str | None:
         match event["event"]:
             case "warning":
                 return f"warning: {event['text']}"
+            case "finished" if event["error"]:
+                return finished_text(event)
             case _ if self._quiet:
                 return None
             case "begin":
@@ -79,11 +92,16 @@ class Lines:
             case "progress" if time.monotonic() - self._last_progress > _PROGRESS_EVERY:
                 self._last_progress = time.monotonic()
                 return f"  {progress_text(event)}"
+            case "finished":
+                return finished_text(event)
         return None
 
 
 class Terminal:
-    """Print finished phases as lines; show the current phase, its run time and its last output below."""
+    """Print finished phases as lines; show the current phase, its run time and its last output below.
+
+    Several images have one such display each, named by their labels.
+    """
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -97,26 +115,38 @@ class Terminal:
             TextColumn("[dim]{task.fields[last]}"),
         )
         self._live = Progress(*columns, console=console, transient=True, auto_refresh=True)
-        self._tasks: list[TaskID] = []
+        self._phases: dict[str, list[TaskID]] = {}  # by label, the innermost last
 
     def emit(self, event: Event) -> None:
+        phases = self._phases.setdefault(event.get("label", ""), [])
         match event["event"]:
             case "begin":
                 self._live.start()
-                self._tasks.append(self._live.add_task(event["name"], total=None, last=""))
+                name = labelled(event, event["name"])
+                phases.append(self._live.add_task(name, total=None, last=""))
             case "end":
-                self._live.remove_task(self._tasks.pop())
-                self._print(f"[green]✓[/] {_escape(event['name'])} [dim]{event['seconds']:.1f} s[/]")
-                if not self._tasks:
-                    self._live.stop()
-            case "line" if self._tasks:
-                self._live.update(self._tasks[-1], last=_escape(event["text"].strip()[:60]))
-            case "progress" if self._tasks:
-                self._live.update(self._tasks[-1], last=_escape(progress_text(event)))
+                self._remove(phases, 1)
+                name = _escape(labelled(event, event["name"]))
+                self._print(f"[green]✓[/] {name} [dim]{event['seconds']:.1f} s[/]")
+            case "line" if phases:
+                self._live.update(phases[-1], last=_escape(event["text"].strip()[:60]))
+            case "progress" if phases:
+                self._live.update(phases[-1], last=_escape(progress_text(event)))
             case "note":
-                self._print(f"  {_escape(event['text'])}")
+                self._print(f"  {_escape(labelled(event, event['text']))}")
             case "warning":
-                self._print(f"[yellow]![/] {_escape(event['text'])}")
+                self._print(f"[yellow]![/] {_escape(labelled(event, event['text']))}")
+            case "finished":
+                self._remove(phases, len(phases))  # phases that failed have not ended
+                mark = "[red]✗[/]" if event["error"] else "[green]✓[/]"
+                self._print(f"{mark} {_escape(labelled(event, finished_text(event)))}")
+
+    def _remove(self, phases: list[TaskID], count: int) -> None:
+        """Remove the innermost phases of an image; stop the display when nothing is left to show."""
+        for _ in range(count):
+            self._live.remove_task(phases.pop())
+        if not any(self._phases.values()):
+            self._live.stop()
 
     def close(self) -> None:
         """Stop the live display and restore the terminal, also after a failed phase."""

@@ -12,7 +12,7 @@ from provisioner.events import Event, Monitor
 from provisioner.process import run
 
 # Characters of an event: a line of output has up to 64 KiB, and JSON may escape each by six characters.
-_MAX_EVENT_LENGTH = 1 << 20
+MAX_EVENT_LENGTH = 1 << 20
 
 
 def run_module(
@@ -25,7 +25,7 @@ def run_module(
     final: dict[str, Event] = {}
 
     def on_line(text: str) -> None:
-        event = _event(text)
+        event = parse_event(text)
         if event["event"] in ("result", "error"):
             final[event["event"]] = event
         else:
@@ -34,7 +34,7 @@ def run_module(
     sandbox = run.sandbox_argv(command, private_network=private_network)
     try:
         env = run.environment(PYTHONUNBUFFERED="1")
-        run.stream(sandbox, on_line, stdin=stdin, env=env, longest=_MAX_EVENT_LENGTH)
+        run.stream(sandbox, on_line, stdin=stdin, env=env, longest=MAX_EVENT_LENGTH)
     except BakeryError:
         if "error" in final:
             raise errors.from_event(final["error"]) from None
@@ -43,7 +43,7 @@ def run_module(
     return result
 
 
-def _event(text: str) -> Event:
+def parse_event(text: str) -> Event:
     """Parse an event; other lines (a traceback, a library's warning) become events of output."""
     try:
         event: Event = json.loads(text)

@@ -118,7 +118,7 @@ def _download(url: str, pinned: PinnedFile, part: Path, monitor: Monitor, limits
 
     Returns whether it consists of several pieces. Raises Unreachable, DiskFull.
     """
-    pool, started = _pool(url, limits), time.monotonic()
+    pool, started = connection_pool(url, limits), time.monotonic()
     failures, most, answered = 0, _size(part), False
     while True:
         resumed = _size(part) > 0
@@ -157,7 +157,7 @@ def read(url: str, most: int = 4 << 20, limits: Limits = Limits()) -> bytes:
     """Return a small file, of at most `most` bytes, with a single attempt. Raises Unreachable, BadInput."""
     try:
         headers = {"User-Agent": _AGENT}
-        pool = _pool(url, limits)
+        pool = connection_pool(url, limits)
         answer = pool.request("GET", url, headers=headers, preload_content=False, retries=_REDIRECTS)
         with closing(answer):
             if answer.status != 200:
@@ -288,6 +288,11 @@ def _cause(error: HTTPError) -> Exception:
     return error.reason if isinstance(error, MaxRetryError) and error.reason else error
 
 
+def reason(error: HTTPError) -> str:
+    """Return why a request failed, for a message."""
+    return _reason(_cause(error))
+
+
 def _reason(error: BaseException) -> str:
     """Return the message of an error without the names of urllib3's objects."""
     return re.sub(r"<[^>]*>:? *|\w+\(.*?\): *", "", str(error)).strip(" .")
@@ -296,7 +301,7 @@ def _reason(error: BaseException) -> str:
 # --- proxies -----------------------------------------------------------------------------------
 
 
-def _pool(url: str, limits: Limits) -> urllib3.PoolManager:
+def connection_pool(url: str, limits: Limits) -> urllib3.PoolManager:
     """Return a connection pool that honours http_proxy, https_proxy, all_proxy and no_proxy.
 
     Raises BadInput.

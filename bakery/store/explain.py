@@ -104,6 +104,9 @@ def compare(old: Plan, new: Plan) -> Iterator[Change]:
     if old.base_id != new.base_id:
         lines = (f"-{old.base_id}", f"+{new.base_id}")
         yield Change("changed", "base", f"the base {new.base} was replaced", lines)
+    if old.root_size != new.root_size:
+        sizes = (f"-{old.root_size}", f"+{new.root_size}")
+        yield Change("changed", "base", "the size of the root, in bytes", sizes)
     before, after = ([step for step in plan.steps if step.title != STAMP] for plan in (old, new))
     matcher = difflib.SequenceMatcher(None, [_key(step) for step in before], [_key(step) for step in after])
     for tag, i, j, k, m in matcher.get_opcodes():

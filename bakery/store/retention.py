@@ -16,7 +16,7 @@ from typing import Literal
 
 from bakery.runtime import digest
 from bakery.store.locks import exclusive_lock, try_exclusive_lock
-from bakery.store.store import DISKS, Store, is_intact, manifest_path, read_manifest
+from bakery.store.store import DISKS, Store, checked_path, is_intact, manifest_path, read_manifest
 from provisioner.errors import BadInput, MissingHere
 from provisioner.events import Monitor, note
 
@@ -198,7 +198,9 @@ def _size(folder: Path) -> int:
     for where, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):  # removed meanwhile, or inaccessible
-                total += (Path(where) / name).lstat().st_blocks * 512
+                status = (Path(where) / name).lstat()
+                # A bake works on hard links to the downloaded packages: each name counts for its share.
+                total += status.st_blocks * 512 // status.st_nlink
     return total
 
 
@@ -252,6 +254,7 @@ def _remove_unlocked(path: Path) -> bool:
             path.unlink()  # before its manifest: a disk without one counts as damaged
             if path.suffix in (*DISKS, ".part"):
                 manifest_path(path).unlink(missing_ok=True)
+                checked_path(path).unlink(missing_ok=True)
         if path.parent.name == "work":
             path.rmdir()
     finally:

@@ -3,6 +3,8 @@
     bases/<id>.qcow2           a base, built or downloaded
     checkpoints/<id>.qcow2     the disk after the step with this id
     images/<kind>-<base>-<id12>.qcow2, .json         a finished image and its manifest; containers: .tar
+    images/<name>.checked, checkpoints/<id>.checked  the last answer of its package repositories
+    packages/indexes/<digest>  package lists of repositories, for --refresh and outdated
     downloads/<id>.part        an unfinished download of a vendor's image
     packages/<release>/        downloaded packages and package lists
     work/<random>/             one bake or verification; locked while its process runs
@@ -48,9 +50,10 @@ def default_root() -> Path:
 
 @dataclass(frozen=True)
 class Store:
-    """Paths in the cache at `root`."""
+    """Paths in the cache at `root`. Checkpoints with the ids in `ignored` are not found."""
 
     root: Path
+    ignored: frozenset[str] = frozenset()
 
     def base(self, base_id: str) -> Path:
         return self.root / "bases" / f"{base_id}.qcow2"
@@ -73,7 +76,8 @@ class Store:
     def checkpoints_of(self, plan: Plan) -> Iterator[tuple[int, Path]]:
         """Yield the number of completed steps and the path of each possible checkpoint, latest first."""
         for done in reversed(range(1, len(plan.steps))):
-            yield done, self.checkpoint(plan.id_after(done))
+            if plan.id_after(done) not in self.ignored:
+                yield done, self.checkpoint(plan.id_after(done))
 
     def latest_checkpoint(self, plan: Plan) -> tuple[int, Path]:
         """Return how many steps the latest checkpoint of this plan saves, and its disk.
@@ -91,6 +95,7 @@ class Store:
             if (_json(path) or {}).get("base_id") == base_id:
                 path.with_suffix(".qcow2").unlink(missing_ok=True)
                 path.unlink()
+                path.with_suffix(".checked").unlink(missing_ok=True)
         self.base(base_id).unlink(missing_ok=True)
         manifest_path(self.base(base_id)).unlink(missing_ok=True)
 
@@ -98,6 +103,11 @@ class Store:
 def manifest_path(disk: Path) -> Path:
     """Return the path of a disk's manifest."""
     return disk.with_suffix(".json")
+
+
+def checked_path(disk: Path) -> Path:
+    """Return the path of the last answer of a disk's repositories (bakery/freshness/checked.py)."""
+    return disk.with_suffix(".checked")
 
 
 def read_manifest(disk: Path) -> Manifest | None:

@@ -96,8 +96,13 @@ class WorkerConf:
             if len(present) > 1:
                 raise BadInput(f"Only one of {', '.join(present)} can be set.", "Omit the others.")
             if given[key.key] or (key.required and not present):
-                _CHECKS.get(key.kind, check_text)(key.key, given[key.key])
-                _check_with_guest(key, given[key.key])
+                check_value(key, given[key.key])
+
+
+def check_value(key: Key, value: str) -> None:
+    """Raise BadInput for a value that the file cannot carry, or that the worker rejects."""
+    _CHECKS.get(key.kind, check_text)(key.key, value)
+    _check_with_guest(key, value)
 
 
 @cache

@@ -13,7 +13,6 @@ from bakery.machines import accelerator as accelerators
 from bakery.machines import namespace, network, serial, vm
 from bakery.machines.accelerator import TCG, Accelerator
 from bakery.machines.machine import Machine
-from bakery.machines.namespace import NamespaceMachine
 from bakery.machines.needs import Image, Needs, boot_in_namespaces, boot_virtual_machine
 from bakery.machines.vm import VirtualMachine
 from bakery.runtime import qemu_img
@@ -27,6 +26,8 @@ from bakery.verify.level import (
     SETTLE_LIMIT,
     LevelContext,
     RunningWorker,
+    run_site_tests,
+    test_host,
 )
 from bakery.verify.pool import failover
 from bakery.verify.pool import level as pool_level
@@ -75,7 +76,8 @@ def _accelerator(context: LevelContext) -> Accelerator:
 
 def _run(context: LevelContext, accelerator: Accelerator) -> dict[Level, Record]:
     """Verify both levels with one machine and one pool; both have ended when this returns."""
-    request, boot, pool_record = context.request, Record(context.monitor), Record(context.monitor)
+    request, monitor = context.request, context.monitor
+    boot, pool_record = Record("boot", monitor), Record("pool", monitor)
     with ExitStack() as stack:
         sandbox_network = network.from_sandbox()
         pool = stack.enter_context(pools.start(context.root, context.work, shape=request.pool_shape))
@@ -131,8 +133,9 @@ def _verify_boot_level(worker: RunningWorker, record: Record) -> None:
     }
     transport = "in namespaces" if context.request.machine == "namespace" else "over ssh"
     with record.check(f"image tests {transport}"):
-        result = image_tests.run_booted(_host(machine), expected, context.work, context.monitor)
+        result = image_tests.run_booted(test_host(machine), expected, context.work, context.monitor)
     record.add_test_counts(result)
+    run_site_tests(context, "boot", test_host(machine), record)
 
 
 def _wait_reachable(worker: RunningWorker, record: Record) -> None:
@@ -144,14 +147,6 @@ def _wait_reachable(worker: RunningWorker, record: Record) -> None:
     else:
         with record.check("booted in namespaces"):
             machine.wait_booted(BOOT_LIMIT)
-
-
-def _host(machine: Machine) -> image_tests.Host:
-    if isinstance(machine, VirtualMachine):
-        login = machine.settings.login
-        return image_tests.ssh_host(login.user, machine.ssh_port, login.key)
-    assert isinstance(machine, NamespaceMachine)
-    return image_tests.namespace_host(machine.init_pid())
 
 
 def _with_logs(error: NotProven, context: LevelContext) -> NotProven:
@@ -173,7 +168,9 @@ def _with_logs(error: NotProven, context: LevelContext) -> NotProven:
         pools.condor_logs(context.work / "pool", ("CollectorLog", "SchedLog")),
         "",
     ]
-    return NotProven("\n".join(parts), diagnosis.hint if diagnosis else error.hint)
+    with_logs = NotProven("\n".join(parts), diagnosis.hint if diagnosis else error.hint)
+    with_logs.where = error.where
+    return with_logs
 
 
 def _text(file: Path) -> str:

@@ -9,8 +9,12 @@ from typing import TypeVar
 
 from bakery.machines.conditions import Condition
 from bakery.machines.machine import Machine
+from bakery.machines.namespace import NamespaceMachine
+from bakery.machines.vm import VirtualMachine
+from bakery.verify import image_tests
 from bakery.verify.pool.sample_jobs import SampleJobs
 from bakery.verify.pool.throwaway_pool import Pool
+from bakery.verify.record import Record
 from bakery.verify.verification import Request
 from provisioner.events import Monitor
 
@@ -31,12 +35,16 @@ POWER_OFF_LIMIT = 240
 
 @dataclass(frozen=True)
 class LevelContext:
-    """The request, the image's root mounted read-only, and the work folder of one verification."""
+    """The request, the image's root mounted read-only, and the work folder of one verification.
+
+    `site_tests` is the folder with the tests of the site, None if there are none.
+    """
 
     request: Request
     root: Path
     work: Path
     monitor: Monitor
+    site_tests: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -53,3 +61,21 @@ class RunningWorker:
     ) -> T:
         """Wait for a condition; `seconds` is the limit for a machine with KVM. Raises NotProven."""
         return self.machine.wait(Condition(description, query, seconds * self.machine.slowdown, is_met))
+
+
+def test_host(machine: Machine) -> image_tests.Host:
+    """Return how the image tests connect to a booted machine."""
+    if isinstance(machine, VirtualMachine):
+        login = machine.settings.login
+        return image_tests.ssh_host(login.user, machine.ssh_port, login.key)
+    assert isinstance(machine, NamespaceMachine)
+    return image_tests.namespace_host(machine.init_pid())
+
+
+def run_site_tests(context: LevelContext, level: str, host: image_tests.Host, record: Record) -> None:
+    """Run the tests of the site for this level, if there are any. Raises NotProven: one failed."""
+    if context.site_tests is None:
+        return
+    with record.check("tests of the site"):
+        result = image_tests.run_site(context.site_tests, level, host, context.work, context.monitor)
+    record.add_test_counts(result)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bakery.verify.image_tests import Result
+from bakery.verify.verification import Level
+from provisioner.errors import BakeryError
 from provisioner.events import Monitor, phase, warn
 
 
@@ -17,6 +19,7 @@ from provisioner.events import Monitor, phase, warn
 class Record:
     """The checks of one verification level, in order."""
 
+    level: Level
     monitor: Monitor
     checks: list[dict[str, Any]] = field(default_factory=list)
 
@@ -24,11 +27,16 @@ class Record:
     def check(self, what: str, since: float | None = None) -> Iterator[None]:
         """Record the check `what` when its block succeeds.
 
-        It is timed from the start of the block, or from `since` (time.monotonic()).
+        It is timed from the start of the block, or from `since` (time.monotonic()). An error that leaves
+        the block names the level and the check.
         """
         started = time.monotonic() if since is None else since
-        with phase(self.monitor, what):
-            yield
+        try:
+            with phase(self.monitor, what):
+                yield
+        except BakeryError as error:
+            error.where = error.where or f"level {self.level}: {what}"
+            raise
         self.checks.append({"what": what, "seconds": round(time.monotonic() - started, 1)})
 
     def add_test_counts(self, result: Result) -> None:

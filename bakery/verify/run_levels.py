@@ -7,8 +7,8 @@ from typing import Any
 
 from bakery.output.oci.root import is_archive, open_archive
 from bakery.runtime import qemu_img
-from bakery.verify import booted, image_tests
-from bakery.verify.level import LevelContext
+from bakery.verify import booted, image_tests, site_tests
+from bakery.verify.level import LevelContext, run_site_tests
 from bakery.verify.record import Record
 from bakery.verify.verification import Proof, Request
 from provisioner.disk.file_systems import mount_root
@@ -27,13 +27,18 @@ def verify_image(request: Request, work: Path, monitor: Monitor) -> Proof:
         raise BadInput("A container image cannot be booted.", "Verify it with --level offline.")
     with phase(monitor, "open the image"):
         root = _open(request.image, work)
-    context = LevelContext(request, root, work, monitor)
+    folder = site_tests.copy(request.tests, work) if request.tests else None
+    context = LevelContext(request, root, work, monitor, folder)
     proof: Proof = {}
     if "offline" in request.levels:
         proof["offline"] = _verify_offline_level(context)
     if "boot" in request.levels or "pool" in request.levels:
         proof.update(booted.verify(context))
-    return proof
+    return {level: {**entry, **_tests_of_site(request)} for level, entry in proof.items()}
+
+
+def _tests_of_site(request: Request) -> dict[str, Any]:
+    return {"tests": site_tests.digests(request.tests)} if request.tests else {}
 
 
 def _open(image: Path, work: Path) -> Path:
@@ -48,9 +53,10 @@ def _open(image: Path, work: Path) -> Path:
 
 
 def _verify_offline_level(context: LevelContext) -> dict[str, Any]:
-    record = Record(context.monitor)
+    record = Record("offline", context.monitor)
     with record.check("image tests on the mounted root"):
         container = is_archive(context.request.image)
         result = image_tests.run_offline(context.root, context.work, context.monitor, container=container)
     record.add_test_counts(result)
+    run_site_tests(context, "offline", image_tests.mounted_host(context.root), record)
     return record.proof()

@@ -1,7 +1,4 @@
-"""testinfra backends for machines: ssh that reconnects, and a namespace machine.
-
-tests/image/conftest.py registers them by name.
-"""
+"""A pytest plugin with testinfra backends: ssh that reconnects, and a namespace machine."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import functools
 from typing import Any
 
 import paramiko
+from testinfra import backend
 from testinfra.backend import base
 from testinfra.backend.paramiko import ParamikoBackend
 
@@ -24,6 +22,11 @@ NAMES = {
 # Seconds until an ssh server that accepted a login before accepts the next one: under software emulation
 # on a busy machine.
 _LOGIN_LIMIT = 300
+
+
+def pytest_configure() -> None:
+    """Register the backends, before testinfra connects to a host."""
+    backend.BACKENDS.update(NAMES)
 
 
 class SshBackend(ParamikoBackend):  # type: ignore[misc]  # testinfra has no types

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bakery.runtime import sandbox
+from bakery.runtime import host_paths, sandbox
 from bakery.runtime.privileges import require_root
 from bakery.store import logs
 from bakery.store.locks import shared_lock
@@ -55,7 +55,8 @@ class Request:
     `boot_seconds` limits the time until ssh answers on a machine with KVM. `idle_seconds` is the
     IdleTimeout after which the level pool expects the worker to power off. A `namespace` machine boots in
     a second, but does not verify the boot loader, the kernel, the disk and the network card. In a pool of
-    the shape `ospool` the first of two central managers is stopped while the worker runs a job.
+    the shape `ospool` the first of two central managers is stopped while the worker runs a job. `tests` are
+    the files with the tests of a site, see bakery.verify.site_tests.
     """
 
     image: Path
@@ -68,15 +69,17 @@ class Request:
     idle_seconds: int = 20
     machine: Literal["vm", "namespace"] = "vm"
     pool_shape: PoolShape = "plain"
+    tests: Sequence[Path] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields with the image's path as text."""
-        return {**asdict(self), "image": str(self.image)}
+        """Return the fields with paths as text."""
+        return {**asdict(self), "image": str(self.image), "tests": [str(path) for path in self.tests]}
 
 
 def from_json(data: dict[str, Any]) -> Request:
     """Read what `Request.to_json` returned."""
-    return Request(**{**data, "image": Path(data["image"])})
+    paths = {"image": Path(data["image"]), "tests": tuple(Path(path) for path in data["tests"])}
+    return Request(**{**data, **paths})
 
 
 def verify(request: Request, store: Store, monitor: Monitor) -> Proof:
@@ -99,7 +102,7 @@ def prove(request: Request, work: Path, monitor: Monitor) -> Proof:
 
     Raises NotProven: a check failed; MissingHere: a tool is missing; CommandFailed: a program failed.
     """
-    run.require(*TOOLS)
+    run.require(*host_paths.programs(TOOLS))
     command = [sys.executable, "-P", "-m", "bakery.verify", str(work)]
     stdin = json.dumps(request.to_json()).encode()
     proof: Proof = sandbox.run_module(command, stdin, monitor, private_network=True)["proof"]

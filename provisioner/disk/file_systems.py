@@ -21,6 +21,9 @@ from provisioner.targets.chroot import inside
 
 # Discoverable Partitions Specification: "root" for x86-64 and arm64.
 _ROOT_TYPES = ("4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709", "B921B045-1DF0-41C3-AF44-4C6F280D3FAE")
+_EFI_TYPES = ("C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "EF")
+# Where systemd mounts an EFI system partition that fstab does not mention (systemd-gpt-auto-generator(8)).
+_EFI_FOLDERS = ("/efi", "/boot")
 _LVM_TYPES = ("E6D6D379-F507-44C2-A23C-238F2A3DF928", "8E")
 _EXT = ("ext2", "ext3", "ext4")
 # File systems that are not mounted on this machine: blkid's names and common names. btrfs, because two of
@@ -77,11 +80,12 @@ class Mounted:
     copies: tuple[_Copy, ...]
 
 
-def mount_root(disk: Path, where: Path, *, read_only: bool = False) -> Mounted:
+def mount_root(disk: Path, where: Path, *, read_only: bool = False, boot_loader: bool = False) -> Mounted:
     """Mount the root file system on `where`, and below it the other file systems in its fstab.
 
-    The caller is in a sandbox, whose end unmounts them; loop devices are then released. Raises BadInput:
-    there is no Linux root, or its file system is not supported (LVM, LUKS, RAID, btrfs).
+    With `boot_loader`, an EFI system partition that fstab does not mention is mounted as well. The caller
+    is in a sandbox, whose end unmounts them; loop devices are then released. Raises BadInput: there is no
+    Linux root, or its file system is not supported (LVM, LUKS, RAID, btrfs).
     """
     found = partitions(disk)
     _mount_first_root(disk, found, where, read_only)
@@ -96,6 +100,8 @@ def mount_root(disk: Path, where: Path, *, read_only: bool = False) -> Mounted:
         else:
             _mount(disk, partition, mount_point, read_only)
             trimmable.append(mount_point)
+    if boot_loader and not copies:
+        copies += _efi_copies(disk, found, where, read_only)
     return Mounted(tuple(trimmable), tuple(copies))
 
 
@@ -265,6 +271,14 @@ def _mount_point(root: Path, path: str) -> Path:
 
 
 # --- EFI partitions ----------------------------------------------------------------------------
+
+
+def _efi_copies(disk: Path, found: Iterable[Partition], root: Path, read_only: bool) -> list[_Copy]:
+    """The EFI system partition at the first empty folder for it; empty if either is missing."""
+    partition = next((one for one in found if one.kind in _EFI_TYPES and one.file_system == "vfat"), None)
+    folders = (inside(root, path) for path in _EFI_FOLDERS)
+    free = next((each for each in folders if each.is_dir() and not any(each.iterdir())), None)
+    return [_copy_out(disk, partition, free, read_only)] if partition and free else []
 
 
 def _copy_out(disk: Path, partition: Partition, where: Path, read_only: bool) -> _Copy:

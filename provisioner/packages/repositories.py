@@ -53,6 +53,7 @@ class Repository:
     keys: tuple[Key, ...]
     suite: str = ""
     exclude: str = ""  # packages to ignore, in the syntax of yum.conf(5)
+    components: str = "main"  # of apt; a flat repository, whose suite ends with a slash, has none
 
 
 def add(repositories: Sequence[Repository], role: str, manager: Manager) -> tuple[Step, ...]:
@@ -102,8 +103,11 @@ def _apt_files(needed: Sequence[Repository]) -> list[File]:
 
 def apt_entry(repository: Repository) -> str:
     """A deb822 entry, see sources.list(5)."""
-    keys = " ".join(key.path("apt") for key in repository.keys)
-    return (
-        f"Types: deb\nURIs: {repository.url}\nSuites: {repository.suite}\nComponents: main\n"
-        f"Signed-By: {keys}\n"
-    )
+    rows = {
+        "Types": "deb",
+        "URIs": repository.url,
+        "Suites": repository.suite,
+        **({} if repository.suite.endswith("/") else {"Components": repository.components}),
+        "Signed-By": " ".join(key.path("apt") for key in repository.keys),
+    }
+    return "".join(f"{name}: {value}\n" for name, value in rows.items())

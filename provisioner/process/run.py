@@ -50,6 +50,8 @@ _CORRUPT = re.compile(
     r".*(Hash Sum mismatch|has unexpected size|signatures were invalid|Message has been manipulated|"
     r"BADSIG|Clearsigned file isn't valid|lzma error|not a Debian format archive).*"
 )
+# A message of provisioner/roles/locked.py.
+_GONE = re.compile(r"The lock has versions that no repository offers any more: .*")
 _NO_PACKAGE = re.compile(r"E: (?:Unable to locate package|Package) '?([a-z0-9][a-z0-9.+-]*)")
 
 
@@ -146,6 +148,20 @@ def background(
         yield process
 
 
+@contextmanager
+def piped(argv: Sequence[str], *, stdin: bytes = b"") -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program while the block runs; the caller reads its stdout, which includes stderr.
+
+    For several programs at once, whose output is read as it comes.
+    """
+    with _child(argv, env=None, cwd=None, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        assert process.stdin
+        with suppress(BrokenPipeError):  # it exited before reading everything; the caller sees its status
+            process.stdin.write(stdin)
+            process.stdin.close()
+        yield process
+
+
 def attached(argv: Sequence[str]) -> int:
     """Run an interactive program on our terminal and return its exit status.
 
@@ -194,7 +210,7 @@ def require(*tools: str) -> None:
     if missing:
         raise MissingHere(
             f"Missing on this machine: {', '.join(missing)}.",
-            "On Debian, scripts/setup of a checkout installs all dependencies.",
+            "scripts/setup of a checkout installs all dependencies.",
         )
 
 
@@ -214,6 +230,10 @@ def failure(argv: Sequence[str], status: int, tail: str) -> BakeryError:
             f"A file from a package mirror does not match its signed list: {corrupt[0].strip()}",
             "The mirror may be in the middle of an update. Retry in a few minutes, or choose another: "
             "--mirror http://MIRROR/debian, or --apt-source.",
+        )
+    if gone := _GONE.search(tail):
+        return Unreachable(
+            gone[0], "Remove the lock file to record a new lock, or use a mirror that has them."
         )
     of_rpm = package_errors.cause(tail)
     if of_rpm:

@@ -2,8 +2,9 @@
 
 Before the first step, the packages, users and enabled units are listed. Before a step writes a file, the
 existing file is saved, or that there is none. After the last step, the added packages and units are noted,
-because others may be installed later. `remove` restores the saved state. Upgrades are not undone: packages
-that were installed before stay at their new version, with the dependencies of that version.
+because others may be installed later. `remove` restores the saved state, and removes the accounts that
+steps of the role site have added; their homes and the effects of its commands stay. Upgrades are not
+undone: packages that were there before stay at their new version, with the dependencies of that version.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from provisioner.actions import Action, Put, Run
 from provisioner.plan import PlannedStep
 from provisioner.remote import dpkg, rpm
+from provisioner.roles.site.accounts import ADD_USER
 from provisioner.steps import FETCH_KEY
 
 FOLDER = "/var/lib/worker-bakery/before"
@@ -55,8 +57,15 @@ fi
 for list in packages units; do
     [ -e "$folder/start-$list" ] || $list >"$folder/start-$list"
 done
-touch "$folder/kept" "$folder/absent" "$folder/folders"
+touch "$folder/kept" "$folder/absent" "$folder/folders" "$folder/accounts"
 for path in "$@" $(edited); do
+    case $path in
+    /*) ;;
+    *)
+        getent "${{path%%:*}}" "${{path#*:}}" >/dev/null || echo "$path" >>"$folder/accounts"
+        continue
+        ;;
+    esac
     grep -qxF -e "$path" "$folder/kept" "$folder/absent" && continue
     if [ -e "$path" ] || [ -L "$path" ]; then
         [ -d "$path" ] && [ ! -L "$path" ] || cp -a --parents "$path" "$folder/files"
@@ -144,6 +153,19 @@ users >"$work/users"
 for user in $(new users | grep -xE 'slot[0-9]+|condor|chrony|cvmfs' || true); do
     userdel "$user"
 done
+sort -ru "$folder/accounts" | while read -r account; do  # users before groups
+    ! getent "${{account%%:*}}" "${{account#*:}}" >/dev/null ||
+        case $account in
+        passwd:*) userdel "${{account#*:}}" ;;
+        group:*) groupdel "${{account#*:}}" ;;
+        esac
+done
+# The bundles of certificates contain those that were just removed.
+if grep -qs '^/usr/local/share/ca-certificates/' "$folder/kept" "$folder/absent"; then
+    update-ca-certificates --fresh
+elif grep -qs '^/etc/pki/ca-trust/source/anchors/' "$folder/kept" "$folder/absent"; then
+    update-ca-trust extract
+fi
 systemctl daemon-reload
 rm -rf /run/worker-bakery "$(dirname "$folder")"
 echo "= restored"
@@ -162,11 +184,15 @@ def note_installed() -> tuple[str, ...]:
 
 
 def _written(action: Action) -> Iterator[str]:
+    """The file that an action writes, or the accounts that it adds, as DATABASE:NAME of getent(1)."""
     match action:
         case Put(path):
             yield path
         case Run(("sh", _, script, _, _, path, _)) if script == FETCH_KEY:
             yield path
+        case Run(("sh", _, script, _, name, _, _, _, groups, *_)) if script == ADD_USER:
+            yield f"passwd:{name}"
+            yield from (f"group:{group}" for group in groups.split(",") if group)
 
 
 def remove() -> tuple[str, ...]:

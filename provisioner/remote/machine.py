@@ -1,8 +1,9 @@
 """Apply a plan to a remote machine that already runs and may be in use.
 
-The steps for images only are skipped: the seal would remove the machine's host keys, homes and logs. The
-machine uses its own package sources. While a plan is applied, policy-rc.d prevents package scripts from
-starting services; it is removed afterwards, and removes itself if this process was interrupted.
+The steps for images only are skipped: the seal would remove the machine's host keys, homes and logs, and
+kernel arguments could not be removed again from a boot loader that others change. The machine uses its own
+package sources. While a plan is applied, policy-rc.d prevents package scripts from starting services; it is
+removed afterwards, and removes itself if this process was interrupted.
 
 The machine records the applied steps, so an interrupted plan continues where it stopped, and applying it
 twice changes nothing. Failed commands are not retried. After a lost connection the step is repeated from
@@ -24,6 +25,7 @@ from provisioner.events import Monitor, line, note, phase, warn
 from provisioner.plan import Plan, PlannedStep
 from provisioner.remote import applied_steps, inventory
 from provisioner.roles.base import POLICY
+from provisioner.roles.site.kernel import edits_boot_loader
 from provisioner.targets import Target
 from provisioner.targets.ssh import LOCK, ConnectionLost
 
@@ -73,7 +75,9 @@ def steps_for(plan: Plan, *, seal: bool) -> tuple[tuple[PlannedStep, ...], tuple
     The step that writes policy-rc.d is in neither: `apply_plan` handles it separately.
     """
     wanted = [step for step in plan.steps if not is_service_policy(step)]
-    kept = tuple(step for step in wanted if seal or step.role != SEAL)
+    kept = tuple(
+        step for step in wanted if (seal or step.role != SEAL) and not edits_boot_loader(step.actions)
+    )
     return kept, tuple(f"{step.role}: {step.title}" for step in wanted if step not in kept)
 
 
@@ -112,6 +116,8 @@ def apply_plan(
     recorded = applied_steps.parse(machine.text_of(applied_steps.PATH)) if not options.from_scratch else ()
     before = applied_steps.done(steps, recorded)
     _report_start(monitor, steps, before, left_out)
+    if plan.root_size:
+        note(monitor, "The root file system is not enlarged: that is for images only.")
     if before < len(steps):
         with _services_not_started(plan, machine):
             _apply_remaining(steps, before, machine)
@@ -179,8 +185,12 @@ class _Machine:
 def _report_start(
     monitor: Monitor, steps: Sequence[PlannedStep], before: int, left_out: Sequence[str]
 ) -> None:
-    if left_out:
-        note(monitor, f"Skipped, because they are for images only (--seal): {'; '.join(left_out)}.")
+    seal = [title for title in left_out if title.startswith(f"{SEAL}: ")]
+    others = [title for title in left_out if title not in seal]
+    if seal:
+        note(monitor, f"Skipped, because they are for images only (--seal): {'; '.join(seal)}.")
+    if others:
+        note(monitor, f"Skipped, because they change the boot loader: {'; '.join(others)}.")
     if 0 < before < len(steps):
         note(monitor, f"{before} of {len(steps)} steps are already applied. Continuing after them.")
 

@@ -1,6 +1,7 @@
 """What a site adds to a worker image: the content of a definition file, validated and read, as data.
 
-bakery/definition reads definition files into these values; the role `site` makes steps of them.
+bakery/definition reads definition files into these values; the roles `site_base` and `site` make steps of
+them (provisioner/roles/site). What an image cannot have is refused there and by the recipe.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ Phase = Literal["base", "packages", "final"]
 
 @dataclass(frozen=True)
 class SiteFile:
-    """A file with its content; `owner` is USER:GROUP, which exists when the file is written."""
+    """A file with its content. Its folders are created, owned by root.
+
+    `owner` is USER:GROUP: of the base, of a package, or of `users`, which are added before.
+    """
 
     path: str
     data: bytes
@@ -27,7 +31,11 @@ class SiteFile:
 
 @dataclass(frozen=True)
 class User:
-    """A user account without a password. `uid` 0: the next free one (of system accounts if `system`)."""
+    """A user account without a password. `uid` 0: the next free one (of system accounts if `system`).
+
+    A home below /home is created at each boot if it is missing, and does not exist in a container; another
+    one is in the image, with mode 0700, or 0755 for a system account.
+    """
 
     name: str
     uid: int = 0
@@ -41,7 +49,8 @@ class User:
 class SiteCommand:
     """A command, run as root; it must be safe to run twice. `title` is shown as progress.
 
-    `script` is the content of an executable file to run ("": run `argv`, which is found in PATH).
+    The working directory is /. `script` is the content of an executable file to run ("": run `argv`, which
+    is found in PATH).
     """
 
     title: str
@@ -56,11 +65,13 @@ class Customization:
 
     `worker` are defaults for keys of the worker's file (KEY, VALUE), which user-data can override;
     `condor` are lines of HTCondor configuration, such as WORKER_GUARDS (NAME, VALUE).
-    `services` maps units to the state for the next boot.
+    `services` maps units to the state for the next boot. A container, which has no units, has what
+    "disable" and "mask" ask for; "enable", `sysctl`, `kernel_arguments` and `root_size` are refused.
     """
 
-    name: str = ""  # of the image, as IMAGE_ID of os-release(5)
-    version: str = ""  # as IMAGE_VERSION
+    # Of the definition, in /usr/lib/worker-bakery/definition.json of the image; part of its id.
+    name: str = ""
+    version: str = ""
     packages: tuple[str, ...] = ()
     repositories: tuple[Repository, ...] = ()  # with the role "site"
     files: tuple[SiteFile, ...] = ()
@@ -68,11 +79,11 @@ class Customization:
     services: tuple[tuple[str, Literal["enable", "disable", "mask"]], ...] = ()
     sysctl: tuple[tuple[str, str], ...] = ()
     kernel_arguments: tuple[str, ...] = ()
-    ca_certificates: tuple[tuple[str, bytes], ...] = ()  # file name without suffix, PEM
+    ca_certificates: tuple[tuple[str, bytes], ...] = ()  # file name without suffix, PEM of one or several
     commands: tuple[SiteCommand, ...] = ()
     worker: tuple[tuple[str, str], ...] = ()
     condor: tuple[tuple[str, str], ...] = ()
-    root_size: int = 0  # bytes of the disk; 0: as the base has it
+    root_size: int = 0  # bytes of the whole disk, whose last partition is the root; 0: as the base has it
 
 
 NO_CUSTOMIZATION = Customization()

@@ -7,6 +7,7 @@ clean` and the state of HTCondor. tests/image/test_hygiene.py checks images for 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from provisioner.packages import repositories
@@ -116,6 +117,25 @@ def seal(context: Context) -> tuple[Step, ...]:
         File("/etc/machine-id", machine_id(context.family).encode(), 0o444),
         *selinux.labels(context),
     )
+
+
+def removed_by(path: str) -> Trace | None:
+    """The trace whose removal removes a file at this absolute path; None if it stays."""
+    return next((trace for trace in TRACES if _removes(trace, path)), None)
+
+
+def _removes(trace: Trace, path: str) -> bool:
+    patterns, parts = trace.pattern.split("/"), path.split("/")
+    match = parts[: len(patterns)]
+    if trace.spared and fnmatchcase("/".join(match), trace.spared):
+        return False
+    return len(parts) >= len(patterns) and all(map(_matches, match, patterns))
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """As a shell matches a component of a path: a wildcard does not match a leading dot."""
+    hidden = name.startswith(".") and not pattern.startswith(".")
+    return fnmatchcase(name, pattern) and not hidden
 
 
 def removal_script() -> str:

@@ -18,12 +18,14 @@ from provisioner.process import run
 from provisioner.targets import OnLine
 
 FOLDER = "run/worker-bakery"  # of the temporary files, relative to the root
+_RESOLVER = "/etc/resolv.conf"
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
     "HOME": "/root",
 }
+# List-Cleanup: the roles of one bake have different sources, and share the lists.
 # unsafe-io: dpkg need not flush each file, because an incomplete disk is discarded.
 APT_CONF = f"""\
 Dir::Etc::SourceList "/{FOLDER}/bake.sources.list";
@@ -38,6 +40,7 @@ Acquire::Languages "none";
 APT::Sandbox::User "root";
 APT::Update::Error-Mode "any";
 APT::Keep-Downloaded-Packages "true";
+APT::Get::List-Cleanup "false";
 DPkg::Options:: "--force-unsafe-io";
 """
 _MIRROR, _MORE = "bake.sources", "more.sources"
@@ -69,11 +72,13 @@ class Chroot:
 
     def __init__(self, root: Path, repositories: TemporaryRepositories) -> None:
         self._root, self._urls = root, repositories.repository_urls
+        self._resolver_is_ours = False
         mount_kernel_file_systems(root)
         _add_temporary_files(root, repositories)
 
     def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
         _write_definitions(self._root, self._urls)  # a previous step may have added one
+        self._keep_resolver()
         run.stream(
             ["chroot", str(self._root), *argv],
             on_line,
@@ -94,6 +99,15 @@ class Chroot:
         mounts = Path("/proc/self/mounts").read_text().splitlines()
         ours = [entry.split()[1] for entry in mounts if entry.split()[1].startswith(f"{self._root}/")]
         run.call(["umount", *reversed(ours)])
+        if self._resolver_is_ours:
+            inside(self._root, _RESOLVER).unlink()
+
+    def _keep_resolver(self) -> None:
+        """A step may change resolv.conf: removing the package systemd-resolved, as for containers, does."""
+        if not os.path.lexists(inside(self._root, _RESOLVER)):
+            inside(self._root, _RESOLVER).touch()
+            self._resolver_is_ours = True
+        _add_resolver(self._root)
 
 
 def inside(root: Path, path: str) -> Path:
@@ -201,13 +215,15 @@ def definitions(root: Path) -> dict[str, str]:
 
 
 def _add_resolver(root: Path) -> None:
-    name = inside(root, "/etc/resolv.conf")
+    """Have the guest use the resolver of this machine, unless it does already."""
+    name, own = inside(root, _RESOLVER), Path(_RESOLVER)
     if name.is_symlink():  # systemd-resolved: a link into /run
         target = inside(root, os.path.normpath(PurePosixPath("/etc", name.readlink())))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile("/etc/resolv.conf", target)
-    elif name.exists():
-        _bind(Path("/etc/resolv.conf"), name)
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(own, target)
+    elif name.exists() and name.read_bytes() != own.read_bytes():
+        _bind(own, name)
 
 
 def _bind(source: Path, where: Path) -> None:

@@ -67,6 +67,7 @@ def all_of(folder: Path) -> Iterator[Took]:
     env = {"WORKER_BAKERY_CACHE": str(store_with_base(folder / "cache").root)}
     yield timed("bake-image, chroot, cold", lambda: bake(env, "--engine", "chroot"))
     yield timed("bake-image, unchanged", lambda: bake(env))
+    yield timed("bake-image, unchanged, nobody asked", lambda: bake(env, "--refresh", "never"))
     changed = {**env, "PYTHONPATH": changed_checkout(folder / "changed")}
     yield timed("bake-image, last role changed", lambda: bake(changed, "--engine", "chroot"))
     yield mkosi_alone(folder)

@@ -64,7 +64,7 @@ def commands_in(folder: Path, cloud_init: str) -> dict[str, list[str]]:
         "worker-bakery --help": [str(BIN / "worker-bakery"), "--help"],
         "bake-image --help": [bake, "--help"],
         "bake-image --dry-run": [bake, "--dry-run"],
-        "bake-image, unchanged": [bake, "--verify", "offline"],
+        "bake-image, unchanged": [bake, "--verify", "offline", "--refresh", "never"],
         "gen-userdata --help": [userdata.GENERATE, "--help"],
         _GENERATE: generate,
     }

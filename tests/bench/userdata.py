@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bakery.verify.pool import idtoken
+from bakery.tokens import signing
 
 RUNS = 9
 ROWS = (1_000, 10_000)
@@ -58,7 +58,7 @@ def token_in(folder: Path) -> Path:
     path.touch(mode=0o600)
     scopes = ("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ")
     issuer, subject = "flock.opensciencegrid.org", "worker@cloud"
-    token = idtoken.mint(
+    token = signing.mint(
         bytes(64), "POOL", issuer=issuer, subject=subject, scopes=scopes, lifetime=30 * 86400
     )
     path.write_text(token)

@@ -17,13 +17,15 @@ import pytest
 from bakery.machines.machine import ANY_STATUS, Machine
 from bakery.machines.needs import Image
 from bakery.machines.network import Network
-from bakery.verify.pool import idtoken
+from bakery.tokens import signing
 from bakery.verify.pool.throwaway_pool import ADDRESS, IDENTITY, TRUST_DOMAIN, Pool
 from tests.boot.life import CONF, machines, started_at, wait_job, wait_refused
 
 Boot = Callable[[str], Machine]
 OFF = 300  # seconds, for a slow machine; the deadlines below are 15 to 45
 LIFETIME = 1800  # seconds
+SHORT = 60  # seconds that a token is valid
+UNTIL_TOLD = "#!/bin/sh\nwhile [ ! -e /home/end ]; do sleep 1; done\necho done\n"
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def wait_configured(machine: Machine) -> None:
 def forged() -> str:
     """As the pool's own, but signed with another key."""
     key = secrets.token_bytes(64)
-    return idtoken.mint(key, "POOL", issuer=TRUST_DOMAIN, subject=IDENTITY, lifetime=3600)
+    return signing.mint(key, "POOL", issuer=TRUST_DOMAIN, subject=IDENTITY, lifetime=3600)
 
 
 def who_does_not_join_says_why_and_goes(start: Boot, pool: Pool) -> None:
@@ -124,8 +126,8 @@ def an_idle_one_that_may_only_stop_stays(start: Boot, pool: Pool) -> None:
     assert not machine.succeeds("systemctl", "is-active", "condor.service")
     said = machine.run(["setpriv", "--reuid=65534", "--clear-groups", "worker-image", "status"]).stdout
     assert "State:   stopped\nWhy:     HTCondor exited after IdleTimeout\n" in said
-    assert said.splitlines()[10].startswith("As of:   ")
-    assert len(said.splitlines()) == 11
+    assert said.splitlines()[11].startswith("As of:   ")
+    assert len(said.splitlines()) == 12
     waits = ["worker-image", "wait", "--timeout", "2m", "--for"]
     assert machine.run([*waits, "stopped"]).stdout == "stopped: HTCondor exited after IdleTimeout\n"
     vain = machine.run([*waits, "idle"], expect=(1,)).stderr
@@ -156,16 +158,15 @@ def sessions(machine: Machine) -> str:
 
 def a_job_longer_than_idle_timeout_ends(start: Boot, pool: Pool) -> None:
     machine = start("busy")
-    until_told = "#!/bin/sh\nwhile [ ! -e /home/end ]; do sleep 1; done\necho done\n"
-    job = pool.submit("longer-than-idle", "TG-BUSY", until_told)
+    job = pool.submit("longer-than-idle", "TG-BUSY", UNTIL_TOLD)
     wanted = {"WorkerGroupName": "Busy", "Start": 'TARGET.ProjectName == "TG-BUSY"'}
     configure(machine, told(pool, **wanted))
     wait_state(machine, "running")
     configure(machine, told(pool, IdleTimeout=20, **wanted))
     wait_configured(machine)
-    begun = int(machine.output("date", "+%s"))
+    begun = machine_clock(machine)
     machine.wait_until(
-        "three times its IdleTimeout is over", lambda: int(machine.output("date", "+%s")) - begun, 300,
+        "three times its IdleTimeout is over", lambda: machine_clock(machine) - begun, 300,
         lambda seconds: seconds > 60,
     )  # fmt: skip
     machine.put("/home/end", b"")
@@ -205,6 +206,68 @@ def a_token_from_a_program(start: Boot, pool: Pool) -> None:
     assert "/root/secret" not in json.dumps(status(machine))
 
 
+def expiry(machine: Machine) -> int:
+    """Of the worker's token, seconds since 1970."""
+    shown = status(machine).get("token")
+    return int(shown["expires"] or 0) if isinstance(shown, dict) else 0
+
+
+def a_token_is_renewed_while_a_job_runs(start: Boot, pool: Pool) -> None:
+    stays_in_the_pool(start, pool, life=SHORT, seconds=2 * SHORT)
+
+
+def stays_in_the_pool(start: Boot, pool: Pool, life: int, seconds: int) -> None:
+    """For `seconds`, with tokens that are valid for `life` seconds, and with one job running throughout."""
+    machine, wanted = start("renewing"), {"WorkerGroupName": "Renewing"}
+    job = pool.submit("across-renewals", "TG-RENEW", UNTIL_TOLD)
+    machine.wait_booted()
+    machine.put("/root/secret", pool.worker_token(lifetime=life).encode(), 0o600)
+    command = {"Token": "", "TokenCommand": "/usr/bin/cat /root/secret"}
+    configure(machine, told(pool, Start='TARGET.ProjectName == "TG-RENEW"', **command, **wanted))
+    wait_state(machine, "running")
+    first = expiry(machine)
+    begun = machine_clock(machine)
+    while machine_clock(machine) - begun < seconds:
+        wait_renewed(machine, pool.worker_token(lifetime=life), life)
+    machine.wait_until(
+        "the pool hears of it with a later token",
+        lambda: pool.slot_attributes("Renewing", "LastHeardFrom"), 600,
+        lambda heard: bool(heard) and all(int(at) > first for at in heard),
+    )  # fmt: skip
+    machine.put("/home/end", b"")
+    wait_job(machine, pool, job)
+    assert pool.job_attributes(job, "NumShadowStarts") == ["1"]
+    assert "eyJ" not in machine.console_text()
+
+
+def machine_clock(machine: Machine) -> int:
+    return int(machine.output("date", "+%s"))
+
+
+def wait_renewed(machine: Machine, token: str, life: int) -> None:
+    """TokenCommand prints another token, and the worker takes it when a renewal is due."""
+    before = expiry(machine)
+    machine.put("/root/secret", token.encode(), 0o600)
+    seconds = life + 240
+    machine.wait_until("the token is renewed", lambda: expiry(machine), seconds, lambda now: now > before)
+
+
+def a_token_that_is_not_renewed_ends_the_worker_after_its_job(start: Boot, pool: Pool) -> None:
+    machine = start("ending")
+    job = pool.submit("beyond-the-token", "TG-TOKEN-ENDS", UNTIL_TOLD)
+    wanted = {"WorkerGroupName": "Ending", "Start": 'TARGET.ProjectName == "TG-TOKEN-ENDS"'}
+    configure(machine, told(pool, Token=pool.worker_token(lifetime=SHORT), JoinTimeout=20, **wanted))
+    machine.wait_for_console_text("warning: the token is valid until", 240)
+    wait_state(machine, "running")
+    machine.wait_for_console_text("1 claimed; the token expired on", 240)
+    machine.put("/home/end", b"")
+    wait_job(machine, pool, job)
+    assert pool.job_attributes(job, "NumShadowStarts") == ["1"]
+    machine.wait_powered_off(OFF)
+    said = "stopping: JoinTimeout expired, not in the pool: the token expired on "
+    assert said in machine.console_text()
+
+
 def a_token_from_a_file_that_changes(start: Boot, pool: Pool) -> None:
     machine = start("filed")
     machine.wait_booted()
@@ -229,7 +292,12 @@ TOGETHER: dict[str, tuple[Life, ...]] = {
         an_idle_one_that_may_only_stop_stays,
         who_is_never_configured_or_badly_goes,
     ),
-    "tokens": (a_token_from_a_program, a_token_from_a_file_that_changes),
+    "tokens": (
+        a_token_from_a_program,
+        a_token_from_a_file_that_changes,
+        a_token_is_renewed_while_a_job_runs,
+        a_token_that_is_not_renewed_ends_the_worker_after_its_job,
+    ),
 }
 
 
@@ -239,3 +307,10 @@ def test_lives(together: str, start: Boot, pool: Pool) -> None:
         lived = {life.__name__: threads.submit(life, start, pool) for life in TOGETHER[together]}
     failed = [f"{name}: {life.exception()!r}" for name, life in lived.items() if life.exception()]
     assert not failed, "\n".join(failed)
+
+
+@pytest.mark.full
+def test_a_worker_stays_for_a_quarter_of_an_hour_with_tokens_of_three_minutes(
+    start: Boot, pool: Pool
+) -> None:
+    stays_in_the_pool(start, pool, life=180, seconds=900)

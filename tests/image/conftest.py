@@ -9,12 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra.backend
 
-from bakery.verify import testinfra_backends
 from provisioner.roles import Family
-
-testinfra.backend.BACKENDS.update(testinfra_backends.NAMES)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ _DEFAULT = (
     *("net_bind_service", "net_raw", "sys_chroot", "mknod", "audit_write", "setfcap"),
 )
 _KEPT = ",".join(f"+{name}" for name in _DEFAULT)
-_LIMITED = ("setpriv", f"--bounding-set=-all,{_KEPT}", "--inh-caps=-all")
+LIMITED = ("setpriv", f"--bounding-set=-all,{_KEPT}", "--inh-caps=-all")
 _START = r"""
 set -eu
 root=$1; shift
@@ -172,7 +172,7 @@ def started(
         volumes = [str(part) for volume in options.volumes for part in volume]
         env = [f"{name}={value}" for name, value in options.env.items()]
         inside = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *env, *entry]
-        limited = () if options.privileged else _LIMITED
+        limited = () if options.privileged else LIMITED
         script = ["sh", "-c", _START, "container", str(own), *volumes, "--", *limited, *inside]
         room = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation=private"]
         apart = ("--net", "--uts") if options.hostname else ()

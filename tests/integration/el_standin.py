@@ -351,11 +351,39 @@ cp -a {OURS}/trees/{self.name}/. %{{buildroot}}/
 """
 
 
+# Version 2 of stand-in-extra is a security update; 3 has no advisory.
+_ADVISORY = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<updates>
+ <update from="nobody@invalid" status="final" type="security" version="1">
+  <id>TEST-2026:2</id><title>stand-in-extra</title>
+  <pkglist><collection short="test"><name>test</name>
+   <package name="stand-in-extra" version="2" release="1" epoch="0" arch="ARCH" src="x.src.rpm">
+    <filename>stand-in-extra-2.rpm</filename>
+   </package>
+  </collection></pkglist>
+ </update>
+</updates>
+"""
+
+
+def _make_newer(workshop: _Workshop) -> None:
+    """The repository extras as it is later, with two more versions of a package and an advisory."""
+    arch = workshop.run("rpm --eval '%{_arch}'").strip()
+    for version in ("2", "3"):
+        package(workshop, "newer", "stand-in-extra", {}, version=version)
+    workshop.path("updateinfo.xml").write_text(_ADVISORY.replace("ARCH", arch))
+    workshop.run("rpmsign --define '_gpg_name vendor@invalid' --addsign repositories/newer/*.rpm")
+    workshop.run("createrepo_c -q repositories/newer")
+    workshop.run("modifyrepo_c updateinfo.xml repositories/newer/repodata")
+
+
 _OF_VENDOR = ("base", "updates", "extras")
 _SIGNED_BY = {**dict.fromkeys(_OF_VENDOR, "vendor"), "epel": "epel", "htcondor": "htcondor"}
 
 
 def _make_repositories(workshop: _Workshop, made: Standin) -> None:
+    workshop.run("cp -r repositories/extras repositories/newer")
     for name in ("stranger", "unsigned"):
         workshop.run(f"cp -r repositories/htcondor repositories/{name}")
     for repository, key in (_SIGNED_BY | {"stranger": "stranger"}).items():
@@ -364,5 +392,6 @@ def _make_repositories(workshop: _Workshop, made: Standin) -> None:
         )
     for repository in (*_SIGNED_BY, "stranger", "unsigned"):
         workshop.run(f"createrepo_c -q repositories/{repository}")
+    _make_newer(workshop)
     workshop.run("gpgconf --kill gpg-agent")
     shutil.copytree(workshop.path("repositories"), made.repositories)

@@ -42,10 +42,15 @@ def listening(folder: Path, listener: socket.socket) -> Iterator[int]:
 
 
 def package(
-    folder: Path, name: str, control: str, files: Mapping[str, tuple[str, int]], version: str = "1"
+    folder: Path,
+    name: str,
+    control: str,
+    files: Mapping[str, tuple[str, int]],
+    version: str = "1",
+    file: str = "",
 ) -> None:
-    """Build one of these files, path: (content, mode), with dpkg-deb."""
-    root = folder / f"{name}.root"
+    """Build one of these files, path: (content, mode), with dpkg-deb; as `file`.deb, or named as it is."""
+    root = folder / f"{file or name}.root"
     said = f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: nobody <nobody@invalid>\n"
     everything = {"DEBIAN/control": (f"{said}{control}Description: made for a test\n", 0o644), **files}
     for path, (content, mode) in everything.items():
@@ -53,7 +58,7 @@ def package(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(content)
         target.chmod(mode)
-    run.call(["dpkg-deb", "--root-owner-group", "--build", str(root), str(folder / f"{name}.deb")])
+    run.call(["dpkg-deb", "--root-owner-group", "--build", str(root), str(folder / f"{file or name}.deb")])
 
 
 def _entry(file: Path) -> str:
@@ -65,18 +70,20 @@ def _entry(file: Path) -> str:
     return run.call(["dpkg-deb", "--field", str(file)]).stdout + where
 
 
-def index(folder: Path) -> str:
-    """Make it a flat repository, of suite `./`, signed with a new key; that key, armored."""
+def index(folder: Path, label: str = "test") -> str:
+    """Make it a flat repository, of suite `./`, signed with its key, which is new at first; it, armored."""
     packages = "\n".join(_entry(file) for file in sorted(folder.glob("*.deb")))
     (folder / "Packages").write_text(packages)
     digest = hashlib.sha256(packages.encode()).hexdigest()
     date = email.utils.formatdate(usegmt=True)
     listed = f" {digest} {len(packages.encode())} Packages\n"
-    (folder / "Release").write_text(f"Origin: test\nCodename: test\nDate: {date}\nSHA256:\n{listed}")
+    fields = f"Origin: test\nLabel: {label}\nCodename: test\nDate: {date}\nSHA256:\n{listed}"
+    (folder / "Release").write_text(fields)
     gpg = ["gpg", "--batch", "--quiet", "--homedir", str(folder / "gnupg"), "--passphrase", ""]
-    (folder / "gnupg").mkdir(mode=0o700)
-    run.call([*gpg, "--quick-generate-key", "test@invalid", "ed25519", "sign", "never"])
-    run.call([*gpg, "--clearsign", "--output", str(folder / "InRelease"), str(folder / "Release")])
+    if not (folder / "gnupg").exists():
+        (folder / "gnupg").mkdir(mode=0o700)
+        run.call([*gpg, "--quick-generate-key", "test@invalid", "ed25519", "sign", "never"])
+    run.call([*gpg, "--yes", "--clearsign", "--output", str(folder / "InRelease"), str(folder / "Release")])
     run.call(["gpgconf", "--homedir", str(folder / "gnupg"), "--kill", "gpg-agent"])
     return run.call([*gpg, "--armor", "--export"]).stdout
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.reference import commands, findings, image_tests, ospool, states, tables, worker_file
+from tools.reference import (
+    commands,
+    definition_file,
+    findings,
+    image_tests,
+    ospool,
+    states,
+    tables,
+    worker_file,
+)
 from tools.reference.markdown import ROOT
 
 REFERENCE = ROOT / "docs" / "reference"
-_SOURCES = (worker_file, states, tables, findings, image_tests, ospool)
+_SOURCES = (worker_file, definition_file, states, tables, findings, image_tests, ospool)
 
 
 def pages() -> dict[Path, str]:

@@ -22,6 +22,7 @@ SECTIONS = {
 FIRST = (
     "commands",
     "worker-file.md",
+    "definition-file.md",
     "states.md",
     "exit-codes.md",
     "architecture.md",

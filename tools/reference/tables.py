@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
+from bakery.base_proofs import record, result_file
 from bakery.commands.command_line.settings import KEYS, VARIABLES
 from bakery.image import bases
 from bakery.runtime import data
@@ -20,7 +21,7 @@ from tools.reference.markdown import ROOT, Outdated, code, codes, described, pag
 def pages() -> dict[str, str]:
     return {
         "exit-codes.md": page("exit-codes", codes=exit_codes()),
-        "bases.md": page("bases", bases=known_bases(), fields=fields_of_a_base()),
+        "bases.md": page("bases", bases=known_bases(), proofs=base_proofs(), fields=fields_of_a_base()),
         "clouds.md": page("clouds", clouds=clouds()),
         "pools.md": page("pools", pools=known_pools(), sources=sources(), fields=fields_of_a_pool()),
         "environment.md": page("environment", **environment()),
@@ -65,7 +66,44 @@ def _base(base: bases.Base) -> tuple[str, ...]:
         ", ".join(firmware),
         code(base.login),
         base.htcondor,
-        base.proof,
+        record.summary(_record(base), _as_proven(base)),
+    )
+
+
+def base_proofs() -> str:
+    """What `worker-bakery bases --prove` has recorded, from packer/proofs.json."""
+    header = ("base", "proven level", "date", "architecture", "HTCondor", "kernel", "cloud-init",
+              "worker-bakery", "seconds", "not shown")  # fmt: skip
+    rows = [_proof(base.name, _record(base)) for base in bases.known()]
+    return table(header, [row for row in rows if row])
+
+
+def _record(base: bases.Base) -> record.Record:
+    return result_file.read().get(base.name, record.Record())
+
+
+def _as_proven(base: bases.Base) -> bases.Base:
+    """The base for the architecture of its proof; the page must not depend on this machine's."""
+    proof = _record(base).proof
+    return bases.find(base.name, proof.architecture) if proof else base
+
+
+def _proof(name: str, found: record.Record) -> tuple[str, ...]:
+    """The row of a base that was proven or tried; () for others."""
+    if found.proof is None and found.not_tried is None:
+        return ()
+    proof = found.proof or record.Proof(at="", architecture="", image="", versions={})
+    missing = [f"failed: {proof.failed}"] if proof.failed else []
+    if found.not_tried:
+        missing.append(f"{found.not_tried.reason} on {record.day(found.not_tried.at)}")
+    return (
+        code(name),
+        proof.level if found.proof else "none",
+        record.day(proof.at),
+        proof.architecture,
+        *(proof.versions.get(what, "") for what in ("HTCondor", "kernel", "cloud-init", "worker-bakery")),
+        ", ".join(f"{what} {seconds:.0f}" for what, seconds in proof.seconds.items()),
+        "; ".join(missing),
     )
 
 

@@ -31,7 +31,7 @@ def _mark(parser: argparse.ArgumentParser) -> None:
     """Turn the marks of `parser.completed` into shtab's, here and in the subcommands."""
     import shtab
 
-    paths = {"file": shtab.FILE, "directory": shtab.DIRECTORY}
+    paths = {"file": shtab.FILE, "directory": shtab.DIRECTORY, "toml": shtab.glob("*.toml")}
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for verb in action.choices.values():

@@ -125,7 +125,8 @@ def add_help(group: argparse._ActionsContainer, prog: str) -> None:
 def completed(action: argparse.Action, values: str) -> argparse.Action:
     """Say what a shell completes for this option or argument.
 
-    `values` is "file", "directory", "bases", "clouds", "families", "pools", or words with | between them.
+    `values` is "file", "directory", "toml" (files of that suffix), "bases", "clouds", "families", "pools",
+    or words with | between them.
     An option with `choices` needs no such mark. command_line/completion.py reads the marks.
     """
     # As shtab's own `complete`, an attribute that argparse does not know; so parsers do not import shtab.
@@ -152,6 +153,14 @@ def whole_number(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
     if found < 0:
         raise argparse.ArgumentTypeError(f"{text!r} must not be negative")
+    return found
+
+
+def positive_number(text: str) -> int:
+    """The value of an option: a whole number from 1."""
+    found = whole_number(text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} must be at least 1")
     return found
 
 

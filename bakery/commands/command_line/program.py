@@ -34,12 +34,14 @@ GROUPS: dict[str, dict[str, Command]] = {
     "images": {
         "bake": Command("bake", "bake a worker image and verify it"),
         "verify": Command("verify", "verify an existing image: boot it, let it join a test pool"),
+        "outdated": Command("outdated", "list the packages of images that have updates"),
         "diff": Command("diff", "compare the contents of two images"),
         "shell": Command("shell", "open a shell in a copy of an image"),
         "bases": Command("bases", "list the base images"),
         "cache": Command("cache", "list or remove what bakes keep"),
     },
     "workers": {
+        "token": Command("token.command", "explain, issue, obtain and try the tokens of workers"),
         "userdata": Command("userdata", "write or check the user-data of a worker"),
         "apply": Command("remote", "turn a running machine into a worker, over ssh"),
         "remove": Command("remote", "undo what apply did on a machine"),

@@ -22,6 +22,7 @@ from provisioner.errors import BadInput
 from provisioner.process.scrub import scrub
 
 CACHE = "WORKER_BAKERY_CACHE"
+REFRESH = ("auto", "always", "never")
 
 
 class Setting(NamedTuple):
@@ -43,6 +44,8 @@ class Settings(NamedTuple):
     mirror: Setting = Setting()
     cache: Setting = Setting()
     cloud: Setting = Setting()
+    refresh: Setting = Setting()
+    snapshot_mirror: Setting = Setting()
 
 
 NO_SETTINGS = Settings()
@@ -156,10 +159,20 @@ def _folder(value: str) -> str:
     return "" if is_absolute else "must be an absolute path, or begin with ~/"
 
 
+def _refresh(value: str) -> str:
+    return "" if value in REFRESH else f"must be one of {', '.join(REFRESH)}"
+
+
+def _snapshots(value: str) -> str:
+    return _url(value) or ("" if "{timestamp}" in value else "must contain {timestamp}")
+
+
 _CHECKS: Mapping[str, Callable[[str], str]] = {
     "pool": _word,
     "trust-domain": _word,
     "mirror": _url,
     "cache": _folder,
     "cloud": _word,
+    "refresh": _refresh,
+    "snapshot-mirror": _snapshots,
 }

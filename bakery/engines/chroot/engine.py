@@ -6,7 +6,6 @@ Requires root.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -14,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bakery.engines import checkpoints
+from bakery.engines.chroot import package_cache
 from bakery.image.recipe import OPTIONAL
 from bakery.runtime import mirror, qemu_img, sandbox
-from bakery.store.locks import exclusive_lock
 from bakery.store.store import Store
 from provisioner import plan as plans
 from provisioner.checkpoints import Policy
-from provisioner.events import Monitor, note, phase
+from provisioner.disk import growth
+from provisioner.events import Monitor, phase
 from provisioner.plan import Plan
 
 TOOLS = ("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk", "fstrim", "blkid")
@@ -37,6 +37,7 @@ class Repositories:
     distribution: str
     more: str = ""  # for optional roles only: other images share the checkpoints before these roles
     urls: Mapping[str, str] = field(default_factory=dict)
+    refresh: bool = False  # read the package lists again when a bake resumes
 
     def of(self, role: str) -> str:
         """The sources of this role in addition to those that the image itself defines."""
@@ -48,21 +49,18 @@ class Repositories:
 
 @dataclass(frozen=True)
 class _Bake:
-    """What all sandboxes of one bake share. The disk is `work`/disk.raw."""
+    """What all sandboxes of one bake share. The disk is `work`/disk.raw, `packages` the package cache."""
 
     plan: Plan
     store: Store
     repositories: Repositories
     work: Path
+    packages: Path
     monitor: Monitor
 
     @property
     def disk(self) -> Path:
         return self.work / "disk.raw"
-
-    @property
-    def packages(self) -> Path:
-        return self.store.packages(self.repositories.release)
 
     def more_at(self, step: int) -> str:
         """The sources for the role of this step only."""
@@ -81,15 +79,11 @@ def bake(
 
     The base must be in the store, protected from removal by the caller.
     """
-    this, release = _Bake(plan, store, repositories, work, monitor), repositories.release
+    release = repositories.release
     (work / "apt.sources").write_text(repositories.distribution)
     (work / "apt.preferences").write_text(mirror.preferences(release))
-    this.packages.mkdir(parents=True, exist_ok=True)
-    # apt allows one writer. A bake that waited can use the checkpoints that the other has written.
-    with exclusive_lock(
-        this.packages, lambda: note(monitor, f"Another bake is installing packages for {release}. Waiting.")
-    ):
-        os.utime(this.packages)
+    with package_cache.private(store.packages(release), work, monitor) as packages:
+        this = _Bake(plan, store, repositories, work, packages, monitor)
         started = time.monotonic()
         done = _copy_nearest(this)
         _apply_from(done, time.monotonic() - started, keep, this)
@@ -101,6 +95,9 @@ def _copy_nearest(this: _Bake) -> int:
     with checkpoints.nearest(this.plan, this.store, this.monitor) as (done, start):
         with phase(this.monitor, "copy the base" if not done else "copy the checkpoint"):
             qemu_img.to_raw(start, this.disk)
+        if not done and this.plan.root_size:
+            # Its file system follows where it is mounted (provisioner/__main__.py).
+            growth.enlarge(this.disk, this.plan.root_size)
         return done
 
 
@@ -109,9 +106,10 @@ def _apply_from(done: int, copying: float, keep: Policy, this: _Bake) -> None:
 
     The time to write one is first estimated from `copying` (seconds to copy a disk), then measured.
     """
-    writing = copying
+    writing, refresh = copying, this.repositories.refresh
     while done < len(this.plan.steps):
-        done, is_worth_keeping = _apply(done, _sandbox_end(done, this), keep, writing, this)
+        done, is_worth_keeping = _apply(done, _sandbox_end(done, this), keep, writing, this, refresh)
+        refresh = False
         if is_worth_keeping:
             started = time.monotonic()
             checkpoints.keep(this.disk, this.plan, done, this.store, this.work, this.monitor)
@@ -124,10 +122,13 @@ def _sandbox_end(done: int, this: _Bake) -> int:
     return next((end for end in range(done, total) if this.more_at(end) != this.more_at(done)), total)
 
 
-def _apply(first: int, last: int, keep: Policy, writing: float, this: _Bake) -> tuple[int, bool]:
+def _apply(
+    first: int, last: int, keep: Policy, writing: float, this: _Bake, refresh: bool
+) -> tuple[int, bool]:
     """Apply steps in a sandbox, up to `last` or to the end of a role after which a checkpoint saves time.
 
-    Returns the next step, and whether to write a checkpoint now that the disk is unmounted.
+    With `refresh`, the package lists are read again before. Returns the next step, and whether to write a
+    checkpoint now that the disk is unmounted.
     """
     work = this.work
     (work / "more.sources").write_text(this.more_at(first))
@@ -139,6 +140,7 @@ def _apply(first: int, last: int, keep: Policy, writing: float, this: _Bake) -> 
         *("--checkpoints", keep, "--writing", str(writing)),
         *("--sources", str(work / "apt.sources"), "--more-sources", str(work / "more.sources")),
         *("--preferences", str(work / "apt.preferences"), "--package-cache", str(this.packages)),
+        *(["--refresh"] if refresh else []),
         *(f"--repository-url={name}={url}" for name, url in this.repositories.urls.items()),
     ]
     result = sandbox.run_module(command, json.dumps(plans.to_json(this.plan)).encode(), this.monitor)

@@ -21,7 +21,7 @@ from bakery.engines.packer.guest import Task
 from bakery.engines.packer.temporary_repositories import TemporaryRepositories
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.vm import new_key
-from bakery.runtime import data, mirror, qemu_img
+from bakery.runtime import data, host_paths, mirror, qemu_img
 from bakery.runtime.files import write_private
 from bakery.userdata.delivery import nocloud
 from provisioner.checkpoints import Policy
@@ -36,10 +36,10 @@ SSH_TIMEOUT = 240
 # folder when a step fails: the hard link keeps the disk.
 _QEMU = """\
 #!/bin/sh
-case "$1" in -version | --version) exec qemu-system-x86_64 "$@" ;; esac
+case "$1" in -version | --version) exec {qemu} "$@" ;; esac
 cd {folder} || exit
 ln -f output/disk.qcow2 disk.qcow2
-setpriv --pdeathsig KILL -- qemu-system-x86_64 -qmp unix:qmp,server=on,wait=off "$@" 2>>qemu.log
+setpriv --pdeathsig KILL -- {qemu} -qmp unix:qmp,server=on,wait=off "$@" 2>>qemu.log
 echo $? >qemu.status
 """
 
@@ -130,7 +130,7 @@ def write(
     write_private(folder / "task.json", json.dumps(guest.to_json(task)).encode())
     files.serial.touch(0o600)
     if keep:
-        files.qemu.write_text(_QEMU.format(folder=_quoted(folder)))
+        files.qemu.write_text(_QEMU.format(folder=_quoted(folder), qemu=host_paths.qemu()))
         files.qemu.chmod(0o700)
     variables = _variables(files, start, login, accelerator, monitored=keep is not None)
     write_private(files.variables, (json.dumps(variables, indent=1) + "\n").encode())
@@ -198,6 +198,6 @@ def _variables(
         "python": sys.executable,
         "accelerator": options["-accel"],
         "cpu": options["-cpu"],
-        "qemu": str(files.qemu) if monitored else "qemu-system-x86_64",
+        "qemu": str(files.qemu) if monitored else host_paths.qemu(),
         "ssh_timeout": f"{SSH_TIMEOUT * accelerator.slowdown:.0f}s",
     }

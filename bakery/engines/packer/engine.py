@@ -24,10 +24,11 @@ from bakery.engines.packer.machine_readable import Message
 from bakery.machines import serial
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.serial import Diagnosis
-from bakery.runtime import qemu_img
+from bakery.runtime import host_paths, privileges, qemu_img
 from bakery.store.store import Store
 from provisioner import errors
 from provisioner.checkpoints import Policy
+from provisioner.disk import growth
 from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
 from provisioner.events import Event, Monitor, keep_log, line, phase, warn
 from provisioner.plan import Plan
@@ -56,13 +57,30 @@ def bake(
     The base must be in the store, protected from removal by the caller. Raises what `build` raises, and
     MissingHere: packer, its qemu plugin or another tool is missing.
     """
-    run.require(*packer_program.TOOLS)
+    run.require(*host_paths.programs(packer_program.TOOLS))
     packer_program.find()
-    with checkpoints.nearest(plan, store, monitor) as (done, start):
+    with checkpoints.nearest(plan, store, monitor) as (done, found):
+        start = Start(enlarged(found, plan, work, monitor) if not done else found, done)
         folder = work / build_files.FOLDER
-        files = build_files.write(folder, plan, Start(start, done), repositories, accelerator, keep)
+        files = build_files.write(folder, plan, start, repositories, accelerator, keep)
         build(files, _CheckpointWriter(plan, store, work, monitor))
         return _copy_disk(files, work, monitor)
+
+
+def enlarged(base: Path, plan: Plan, folder: Path, monitor: Monitor) -> Path:
+    """The disk to start from: the base, or a copy of it in `folder` with the root size of the plan.
+
+    The machine enlarges the file system (bakery/engines/packer/guest.py). Raises BadInput.
+    """
+    if not plan.root_size:
+        return base
+    raw, disk = folder / "enlarged.raw", folder / "enlarged.qcow2"
+    with phase(monitor, "copy the base and enlarge its disk"):
+        qemu_img.to_raw(base, raw)
+        growth.enlarge(raw, plan.root_size)
+        qemu_img.to_qcow2(raw, disk)
+        raw.unlink()
+    return disk
 
 
 def _copy_disk(files: Files, work: Path, monitor: Monitor) -> Path:
@@ -113,7 +131,10 @@ def build(files: Files, monitor: Monitor) -> None:
 
 
 def _run_packer(files: Files, monitor: Monitor) -> BakeryError | None:
-    """Run packer in a sandbox: if this process dies, so do packer, its plugins and QEMU."""
+    """Run packer in a sandbox: if this process dies, so do packer, its plugins and QEMU.
+
+    A container without privileges allows no sandbox; its own end then removes them.
+    """
     argv = [
         "packer",
         "build",
@@ -131,9 +152,21 @@ def _run_packer(files: Files, monitor: Monitor) -> BakeryError | None:
     )
     files.log.touch(0o600)
     output = _Output(monitor)
-    with run.background(run.sandbox_argv(argv), log=files.stream, env=env, cwd=files.folder) as process:
+    with run.background(_contained(argv, monitor), log=files.stream, env=env, cwd=files.folder) as process:
         status = _follow(process, files, output)
     return None if status == 0 and output.done else _cause(files, output, status)
+
+
+def _contained(argv: list[str], monitor: Monitor) -> list[str]:
+    problem = privileges.sandbox_obstacle()
+    if not problem:
+        return run.sandbox_argv(argv)
+    warn(
+        monitor,
+        f"Packer runs without a sandbox: {problem} If this bake is killed, packer and QEMU continue "
+        "until the container ends.",
+    )
+    return argv
 
 
 def _follow(process: Popen[bytes], files: Files, output: _Output) -> int | None:

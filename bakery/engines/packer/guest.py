@@ -29,10 +29,11 @@ from urllib.parse import unquote
 from bakery.engines.packer import disk_layers, temporary_repositories
 from bakery.engines.packer.disk_layers import Disk
 from bakery.engines.packer.temporary_repositories import TargetWithRepositories, TemporaryRepositories
-from provisioner import errors
+from provisioner import errors, installed
 from provisioner import plan as plans
 from provisioner.apply import execute
 from provisioner.checkpoints import is_worth_keeping
+from provisioner.disk.growth import GROW_ROOT
 from provisioner.errors import BakeryError, DiskFull, Unreachable
 from provisioner.events import Event, Monitor, line, phase, warn
 from provisioner.plan import Plan, PlannedStep
@@ -152,6 +153,9 @@ def apply_task(task: Task, machine: Target, monitor: Monitor) -> None:
     """
     with phase(monitor, "remove files created by the boot"):
         _script(_REMOVE_BOOT_FILES, machine, monitor)
+    if task.plan.root_size and not task.first:
+        with phase(monitor, "enlarge the root file system"):
+            _script(GROW_ROOT, machine, monitor)
     temporary_repositories.add(task.repositories, task.plan, machine, lambda row: line(monitor, row))
     with _sync_on_failure(machine, monitor):
         _apply(task, machine, monitor)
@@ -178,9 +182,15 @@ def _apply(task: Task, machine: Target, monitor: Monitor) -> None:
     The time to write one is measured with the first; until then it is taken as 0.
     """
     plan, since, writing = task.plan, time.monotonic(), 0.0
+    if task.first:  # the package lists are on a tmpfs: there are none yet
+        target = TargetWithRepositories(machine, task.repositories)
+        temporary_repositories.add_for_role(plan.steps[task.first].role, task.repositories, target)
+        target.run(installed.refresh(resumed=True), lambda row: line(monitor, row))
     for first, last in pairwise([task.first, *(end for end in plan.role_ends() if end > task.first)]):
         _apply_role(plan.steps[first:last], task, machine, monitor)
         finished = time.monotonic()
+        if last == len(plan.steps):
+            installed.report(machine, monitor, last)
         if last == len(plan.steps) or not task.disk:
             continue
         if is_worth_keeping(task.disk.policy, finished - since, writing):
@@ -206,6 +216,7 @@ def _prepare_role(role: str, task: Task, target: Target, monitor: Monitor) -> No
 def _snapshot(disk: Disk, plan: Plan, done: int, machine: Target, monitor: Monitor) -> None:
     with phase(monitor, f"take a snapshot of the disk after {plan.steps[done - 1].role}"):
         layer = disk_layers.snapshot(disk, plan, done, machine, lambda row: line(monitor, row))
+    installed.report(machine, monitor, done)
     monitor.emit({"event": "checkpoint", "steps": done, "disk": str(layer)})
 
 
@@ -243,7 +254,7 @@ class PlainText:
                 print(event["name"], flush=True)
             case "error":
                 print(scrub(f"error: {event['message']} {event['hint']}".strip()), flush=True)
-            case "end" | "checkpoint":
+            case "end" | "checkpoint" | "installed":
                 return
             case _:
                 print(scrub(f"  {event['text']}"), flush=True)

@@ -6,7 +6,14 @@ import json
 import time
 from dataclasses import replace
 
-from bakery.verify.level import JOB_LIMIT, JOIN_LIMIT, RECONFIGURE_LIMIT, RunningWorker
+from bakery.verify.level import (
+    JOB_LIMIT,
+    JOIN_LIMIT,
+    RECONFIGURE_LIMIT,
+    RunningWorker,
+    run_site_tests,
+    test_host,
+)
 from bakery.verify.pool import throwaway_pool as pools
 from bakery.verify.pool.level import (
     Queued,
@@ -49,6 +56,7 @@ def verify(worker: RunningWorker, record: Record) -> None:
         second_job = _run_second_job(second, stopped_at)
     with record.check(f"{samples.foreign.title} was refused by the worker"):
         wait_rejected(second, foreign, started_at(second, second_job))
+    run_site_tests(worker.context, "pool", test_host(worker.machine), record)
     verify_power_off(worker, record)
     pool.job_state(foreign.id).is_rejected(0)
 

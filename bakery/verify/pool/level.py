@@ -20,6 +20,8 @@ from bakery.verify.level import (
     RECONFIGURE_LIMIT,
     REFUSAL_LIMIT,
     RunningWorker,
+    run_site_tests,
+    test_host,
 )
 from bakery.verify.pool import throwaway_pool as pools
 from bakery.verify.pool.sample_jobs import Job, SampleJobs
@@ -66,6 +68,7 @@ def verify(worker: RunningWorker, jobs: Jobs, record: Record) -> None:
         wait_completed(worker, jobs.matching)
     with record.check(f"{samples.foreign.title} was refused by the worker"):
         wait_rejected(worker, jobs.foreign, started_at(worker, jobs.matching))
+    run_site_tests(worker.context, "pool", test_host(worker.machine), record)
     verify_power_off(worker, record)
     worker.pool.job_state(jobs.foreign.id).is_rejected(0)
 

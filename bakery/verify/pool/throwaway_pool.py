@@ -22,7 +22,8 @@ from bakery.machines import conditions
 from bakery.machines.conditions import Condition
 from bakery.machines.layer import mount_layer
 from bakery.machines.network import GATEWAY, Network, on
-from bakery.verify.pool import access_point, idtoken
+from bakery.tokens import signing
+from bakery.verify.pool import access_point
 from provisioner.errors import NotProven
 from provisioner.process import run
 from provisioner.targets.chroot import mount_kernel_file_systems
@@ -144,7 +145,7 @@ class Pool:
     def worker_token(self, lifetime: int = 4 * 3600) -> str:
         """Return a token to join the pool, valid for `lifetime` seconds; already expired if negative."""
         scopes = ("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ")
-        return idtoken.mint(
+        return signing.mint(
             self.signing_key,
             KEY,
             issuer=self.shape.trust_domain,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,25 +87,30 @@ def cache(own: Store, *argv: str) -> dict[str, Any]:
 
 
 def test_concurrent_bakes_share_results_and_prune_removes_nothing_in_use(own: Store, changed: Path) -> None:
-    first = start(own)
+    """The second bake is of the same image. The third, of another, does not wait for the stopped first."""
+    first = start(own, changed)
     for event in events(first):
         if event["event"] == "begin" and event["name"] == "condor: install condor":
             break
-    second, third = start(own), start(own, changed)
+    second = start(own, changed)
     assert "Waiting for its result" in next(events(second))["text"]
+    first.send_signal(signal.SIGSTOP)
     pruned = {entry["kind"] for entry in cache(own, "prune", "--all")["removed"]}
-    assert pruned <= {"checkpoint"}
-    (one, did_one), (two, did_two), (three, did_three) = map(ended, (first, second, third))
+    assert pruned <= {"checkpoint", "packages"}  # bakes work on links to the packages
+    three, did_three = ended(start(own))
+    assert did(did_three, "condor: install condor")
+    first.send_signal(signal.SIGCONT)
+    (one, did_one), (two, did_two) = map(ended, (first, second))
     assert did(did_one, "compress the image")
     assert [event["event"] for event in did_two] == ["note"]
     assert (one["from_store"], two["from_store"]) == (False, True)
     assert two["sha256"] == one["sha256"]
-    assert did(did_three, "copy the checkpoint")  # created by the first bake
     assert three["id"] != one["id"]
     assert {
         entry["kind"] for entry in cache(own, "list", "--verify")["entries"] if entry["damaged"]
     } == set()
     assert list((own.root / "work").iterdir()) == list((own.root / "locks").iterdir()) == []
+    assert list((own.packages("trixie") / "archives").glob("condor_*.deb"))  # merged after prune
 
 
 def explained(own: Store, *prefix: str, **env: str) -> dict[str, Any]:

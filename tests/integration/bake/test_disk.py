@@ -6,11 +6,13 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from provisioner.disk.file_systems import Mounted, finish, mount_root
+from provisioner.disk import growth
+from provisioner.disk.file_systems import Mounted, finish, mount_root, partitions
 from provisioner.errors import BadInput
 from tests.shapes import BOOT, ESP, LINUX, LVM, ROOT, Fill, Part, call, make
 
@@ -217,3 +219,89 @@ def test_links_in_mount_points_are_resolved_inside_the_image(tmp_path: Path) -> 
     with opened(make(tmp_path / "disk.raw", parts), tmp_path / "root"):
         assert (tmp_path / "root" / str(outside)[1:] / "data/vmlinuz").exists()
     assert list(outside.iterdir()) == []
+
+
+# --- enlarging ---------------------------------------------------------------------------------
+
+SIZE = 1 << 30
+
+
+def enlarged(disk: Path, where: Path) -> int:
+    """Enlarge the disk as the chroot engine does; the size of the root file system in bytes."""
+    growth.enlarge(disk, SIZE)
+    growth.grow_unmounted(disk)
+    with opened(disk, where) as mounted:
+        growth.grow_mounted(disk, where)
+        found = os.statvfs(where)
+        assert (where / "etc/os-release").read_text() == "ID=el\n"
+        finish(mounted)
+    return found.f_blocks * found.f_frsize
+
+
+@pytest.mark.parametrize("label", ["gpt", "dos"])
+@pytest.mark.parametrize(("mkfs", "least"), [(EXT4, 0.8), (XFS, 0.8)], ids=["ext4", "xfs"])
+def test_disk_root_and_file_system_are_enlarged(
+    label: str, mkfs: tuple[str, ...], least: float, tmp_path: Path
+) -> None:
+    kind, other = (ROOT, BOOT) if label == "gpt" else ("83", "83")
+    disk = make(
+        tmp_path / "disk.raw", (Part(other, 40, EXT4, boot), Part(kind, 310, mkfs, system())), label
+    )
+    before = partitions(disk)
+    assert enlarged(disk, tmp_path / "root") > least * SIZE
+    after = partitions(disk)
+    assert disk.stat().st_size == SIZE
+    assert after[0] == before[0]
+    assert replace(after[1], size=before[1].size) == before[1]
+    assert "No errors detected." in call("sfdisk", "--verify", disk)
+
+
+def test_enlarging_to_the_present_size_changes_nothing(tmp_path: Path) -> None:
+    disk = make(tmp_path / "disk.raw", (Part(ROOT, 1022, EXT4, system()),))
+    size = disk.stat().st_size
+    growth.enlarge(disk, size)
+    growth.grow_unmounted(disk)
+    assert disk.stat().st_size == size
+    with opened(disk, tmp_path / "root"):
+        assert (tmp_path / "root/etc/os-release").exists()
+
+
+@pytest.mark.parametrize(
+    ("parts", "size", "says"),
+    [
+        ((Part(ROOT, 40, EXT4, system()),), 20 << 20, "is smaller than the disk of the base, 0.04 GiB"),
+        ((Part(ROOT, 40, EXT4, system()), Part(LINUX, 20)), SIZE, "has no known file system"),
+        ((Part(BOOT, 40, EXT4, boot), Part(LVM, 40, content=lvm_label())), SIZE, "has LVM2_member"),
+        ((Part(ROOT, 40, EXT4, system()), Part(LINUX, 20, EXT4)), SIZE, "but is not the largest"),
+    ],
+    ids=["smaller", "another-last", "lvm", "not-the-root"],
+)
+def test_what_cannot_be_enlarged_is_refused_and_unchanged(
+    parts: tuple[Part, ...], size: int, says: str, tmp_path: Path
+) -> None:
+    disk = make(tmp_path / "disk.raw", parts)
+    before = partitions(disk), disk.stat().st_size
+    with pytest.raises(BadInput, match=says):
+        growth.enlarge(disk, size)
+    assert (partitions(disk), disk.stat().st_size) == before
+
+
+# --- the EFI system partition ------------------------------------------------------------------
+
+
+def test_an_efi_partition_that_fstab_does_not_name_is_mounted_if_asked(tmp_path: Path) -> None:
+    parts = (Part(ESP, 34, VFAT), Part(ROOT, 40, EXT4, system("", ("efi", "boot"))))
+    disk = make(tmp_path / "disk.raw", parts)
+    call("mcopy", "-i", f"{disk}@@1M", "-", "::grub.cfg", stdin="before")
+    with opened(disk, tmp_path / "plain"):
+        assert list((tmp_path / "plain/efi").iterdir()) == []
+    where = tmp_path / "root"
+    where.mkdir()
+    try:
+        mounted = mount_root(disk, where, boot_loader=True)
+        assert (where / "efi/grub.cfg").read_text() == "before"
+        (where / "efi/grub.cfg").write_text("after")
+        finish(mounted)
+    finally:
+        call("umount", "-R", where)
+    assert call("mtype", "-i", f"{disk}@@1M", "::grub.cfg") == "after"

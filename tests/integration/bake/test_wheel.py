@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from bakery.commands.command_line import program
+from bakery.definition import schema
 from bakery.image import bases, recipe
 
 PROGRAMS = ("worker-bakery", "bake-image", "gen-userdata")
@@ -43,6 +44,7 @@ def test_a_wheel_carries_everything(tmp_path: Path) -> None:
     assert plan_id == recipe.plan(bases.find("debian13"), "osg").id
     assert templates
     assert suite
+    assert (target / "bakery/definition/definition.schema.json").read_text() == schema.text()
     assert {
         str(path.relative_to(target)) for path in (target / "share").rglob("*") if path.is_file()
     } == SHARE

@@ -50,6 +50,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one file and one folder."""
     folder = tmp_path_factory.mktemp("files")
     (folder / "worker.qcow2").touch()
+    (folder / "worker.toml").touch()
     (folder / "images").mkdir()
     return folder
 
@@ -112,6 +113,14 @@ def test_commands_are_completed(complete: Complete, scripts: Path, tmp_path: Pat
 )
 def test_files_are_completed(complete: Complete, typed: str, scripts: Path, files: Path) -> None:
     assert "worker.qcow2" in complete(scripts, files, "worker-bakery", *typed.split(" "))
+
+
+@SHELLS
+@pytest.mark.parametrize("typed", ["worker-bakery bake ", "bake-image ", "bake-image --verify none w"])
+def test_definition_files_are_completed(complete: Complete, typed: str, scripts: Path, files: Path) -> None:
+    offered = {name.rstrip("/") for name in complete(scripts, files, *typed.split(" "))}
+    assert "worker.toml" in offered
+    assert "worker.qcow2" not in offered
 
 
 @SHELLS

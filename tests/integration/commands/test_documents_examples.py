@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bakery.tokens import signing
 from bakery.userdata import pools
 from bakery.userdata.lint import wrapping
 from bakery.userdata.lint.context import Context
-from bakery.verify.pool import idtoken
 from tests import documents
 from tests.conftest import BIN
 from tests.documents import PAGES, Block, name
@@ -50,7 +50,7 @@ def test_bash_parses_every_shell_block(page: Path, tmp_path: Path) -> None:
 
 def reader(folder: Path) -> dict[str, str]:
     """The environment of a reader with an empty home and cache, and an OSPool token in the file `token`."""
-    token = idtoken.mint(
+    token = signing.mint(
         b"a key of nobody's pool",
         "POOL",
         issuer=POOL.trust_domain,

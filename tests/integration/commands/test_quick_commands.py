@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bakery.bake.options import Options, make_plan
+from bakery.definition import reading
 from bakery.store.store import Store, commit
 from provisioner import plan as plans
 from tests.conftest import BIN
@@ -75,6 +76,41 @@ def test_an_image_of_the_store(tmp_path: Path) -> None:
     assert printed == f"{store.image(plan)}\n"
     assert "bakery.bake.lookup" in modules
     assert not modules & (HEAVY | {"bakery.bake.build", "provisioner.process.run"})
+
+
+DEFINITION = """
+name = "site"
+packages = ["tmux"]
+[worker-defaults]
+CentralManager = "cm.example.edu"
+[condor]
+WORKER_GUARDS = "TARGET.RequestMemory < 64000"
+[[files]]
+path = "/etc/motd"
+text = "$site"
+template = true
+[variables]
+site = "Example"
+[[commands]]
+title = "x"
+argv = ["true"]
+"""
+
+
+def test_an_image_of_the_store_by_its_definition(tmp_path: Path) -> None:
+    """Neither what bakes nor what finds the lines of mistakes."""
+    definition = tmp_path / "worker.toml"
+    definition.write_text(DEFINITION)
+    [(_, options)] = reading.read([definition])
+    _, plan = make_plan(options)
+    store = Store(tmp_path / "cache")
+    (tmp_path / "image").write_bytes(b"an image")
+    commit(tmp_path / "image", store.image(plan), manifest(plans.to_json(plan)))
+    modules, printed = imported("bake-image", str(definition), "--verify", "offline", cache=store.root)
+    assert printed == f"{store.image(plan)}\n"
+    assert "bakery.definition.reading" in modules
+    rare = {"tree_sitter", "bakery.definition.mistakes.structure", "bakery.definition.printed"}
+    assert not modules & (HEAVY | rare | {"bakery.bake.build", "provisioner.process.run"})
 
 
 def manifest(plan: dict[str, Any]) -> dict[str, Any]:

@@ -12,18 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from bakery.bake import lookup
+from bakery.bake import build, lookup
 from bakery.bake.options import Options
 from bakery.engines.packer import build_files, temporary_repositories
 from bakery.runtime import data, digest, qemu_img
 from bakery.store.store import Store, commit
+from provisioner.disk.file_systems import partitions
 from provisioner.errors import Unreachable
 from provisioner.events import Silent
 from provisioner.process import run
+from provisioner.roles.customization import Customization
 from provisioner.targets import OnLine
 from tests.conftest import BASE, BIN, VENDOR, command
 from tests.integration.bake.test_bake import NOT_ROOT
 from tests.integration.bake.test_kill import nothing_stays
+from tests.shapes import ROOT, Part, make
 
 
 @pytest.fixture
@@ -325,3 +328,23 @@ def test_auto_chooses_packer_without_root(small_store: Store, programs: Path) ->
     nothing_stays(small_store.root)
     done = command("bake-image", "-q", env=env, prefix=NOT_ROOT)
     assert (done.status, "requires root" in done.err) == (3, True)
+
+
+def test_with_a_root_size_packer_starts_from_an_enlarged_copy(tmp_path: Path) -> None:
+    """The partition is enlarged in the copy; the base does not change."""
+    own, raw = Store(tmp_path / "cache"), tmp_path / "base.raw"
+    make(raw, (Part(ROOT, 40, ("mkfs.ext4", "-q")),))
+    disk = tmp_path / "base.qcow2"
+    qemu_img.to_qcow2(raw, disk)
+    manifest = {"base": BASE.name, "sha256": digest.of(disk), "size": disk.stat().st_size}
+    commit(disk, own.base(BASE.id), {**manifest, "made": "2026-01-01T00:00:00+00:00"})
+    before, folder, size = digest.of(own.base(BASE.id)), tmp_path / "packer", 8 << 30
+    options = Options(accelerator="tcg", customization=Customization(root_size=size))
+    variables = json.loads(build.prepare(options, folder, own, Silent()).read_text())
+    assert variables["disk_size"] == f"{size}b"
+    assert Path(variables["base"]).parent == folder
+    assert json.loads((folder / "task.json").read_text())["plan"]["root_size"] == size
+    assert sorted(path.name for path in folder.glob("enlarged*")) == ["enlarged.qcow2"]
+    qemu_img.to_raw(Path(variables["base"]), raw)
+    assert partitions(raw)[0].size > size - (4 << 20)
+    assert digest.of(own.base(BASE.id)) == before

@@ -10,12 +10,13 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
+from bakery.image import recipe
 from bakery.machines import namespace
 from bakery.machines.layer import layer
 from bakery.machines.machine import ANY_STATUS, Machine
@@ -32,7 +33,9 @@ from provisioner.remote.machine import POLICY_SCRIPT
 from provisioner.roles.base import POLICY
 from provisioner.steps import Command, Directory, File, Packages, Refresh, Service, Step, lower
 from provisioner.targets import ssh
+from tests import site as additions
 from tests.conftest import BASE, BIN, Ended, command
+from tests.integration.bake.test_baked_site import authority, tools
 
 SECRET = "not-for-any-argument-4711"
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
@@ -545,3 +548,38 @@ def test_a_prominence_worker_is_removed(fresh_site: Site) -> None:
     assert not site.machine.succeeds("systemctl", "is-active", "worker-life.service")
     again = site.run("remove")
     assert (again.status, again.out) == (0, "nothing to remove: no plan was applied\n"), again.err
+
+
+def test_the_additions_of_a_site_are_removed_except_effects_of_its_commands(
+    fresh_site: Site, tmp_path: Path
+) -> None:
+    on, folder = fresh_site, tmp_path / "tools"
+    key = tools(folder)
+    on.machine.run(["mkdir", "/srv/tools"])
+    for path in (folder / name for name in ("InRelease", "Packages", "site-agent.deb")):
+        on.machine.put(f"/srv/tools/{path.name}", path.read_bytes())
+    before = listed(on)
+    repository = replace(additions.repository(key.encode()), url="file:/srv/tools")
+    plan = recipe.plan(BASE, "osg", customization=additions.full((repository,), authority()))
+    done = on.apply(plan)
+    assert done.status == 0, done.err
+    assert "Skipped, because they change the boot loader: site: boot with mitigations" in done.err
+    assert "The root file system is not enlarged" in done.err
+    assert on.says("id", "-Gn", "alice") == "alice adm site"
+    assert on.says("stat", "-c", "%a %U:%G", "/etc/site/agent.private") == "640 agent:site"
+    assert on.says("systemctl", "is-enabled", "site-agent.service") == "enabled"
+    assert on.says("condor_config_val", "WORKER_GUARDS") == "TARGET.RequestMemory < 64000"
+    bundle = "/etc/ssl/certs/ca-certificates.crt"
+    with_authority = on.says("sha256sum", bundle)
+    again = on.apply(plan)
+    assert again.out.startswith("nothing to do: all "), again.err
+
+    removed = on.run("remove")
+    assert (removed.status, removed.out) == (0, "removed\n"), removed.err
+    assert on.says("sha256sum", bundle) != with_authority
+    after = listed(on)
+    effects = {"/etc/site-agent", "/etc/site-base", "/etc/site-final"}
+    assert {row.split()[0] for row in after["files"] - before["files"]} == effects
+    after["files"] = {row for row in after["files"] if row.split()[0] not in effects}
+    for name in LISTS:
+        assert (name, after[name] - before[name], before[name] - after[name]) == (name, set(), set())

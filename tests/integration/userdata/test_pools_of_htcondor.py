@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bakery.tokens import signing
 from bakery.userdata import rendering
-from bakery.verify.pool import idtoken
 from provisioner.process.run import call
 from tests.conftest import command
 
@@ -40,7 +40,7 @@ def asked(root: Path, tmp_path: Path, *options: str) -> tuple[list[str], str]:
     """What HTCondor reads of a worker with the user-data of these options, and what gen-userdata said."""
     token = tmp_path / "token"
     token.write_text(
-        idtoken.mint(
+        signing.mint(
             b"k" * 64, "POOL", issuer=EARLIER, subject="w@x", scopes=("ADVERTISE_STARTD",), lifetime=9**6
         )
     )

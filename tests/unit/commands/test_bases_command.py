@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bakery.base_proofs import result_file
+from bakery.base_proofs.record import Record
 from bakery.commands import bake, bases
 from bakery.image import bases as known_bases
 from bakery.runtime import data
@@ -64,3 +66,28 @@ def test_an_installed_package_is_not_updated(
     monkeypatch.setattr(data, "ROOT", tmp_path)
     assert bases.main(["--update"]) == BadInput.exit_code
     assert "Use --update in a checkout of the sources." in capsys.readouterr().err
+
+
+def test_what_was_shown_is_read_from_the_result_file(tmp_path: Path, capsys: Captured) -> None:
+    result = tmp_path / "proofs.json"
+    result_file.merge(result, "rocky9", Record(tests="by hand"))
+    assert bases.main(["--result", str(result), "rocky9", "debian13"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert listed[1].endswith("by hand") and listed[2].endswith("no: declared only")
+    assert bases.main(["--json", "--result", str(result), "rocky9"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["proof"], row["shown"]) == ("by hand", {"tests": "by hand"})
+
+
+def test_an_installed_package_is_proven_into_a_file_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Captured
+) -> None:
+    monkeypatch.setattr(data, "ROOT", tmp_path)
+    assert bases.main(["--prove"]) == BadInput.exit_code
+    assert "Add --result FILE." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--level", "boot"], ["--accel", "kvm"]])
+def test_options_of_prove_require_it(option: list[str], capsys: Captured) -> None:
+    assert bases.main(option) == BadInput.exit_code
+    assert f"{option[0]} requires --prove." in capsys.readouterr().err

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from bakery.bake.options import Options
 from bakery.bake.planned import Baked
-from bakery.commands import bake, main, remote, userdata, verify
+from bakery.commands import bake, bake_options, main, remote, userdata, verify
 from bakery.commands.command_line import entry, manual, program
-from bakery.commands.command_line.parser import Parser, number, whole_number
+from bakery.commands.command_line.parser import Parser, number, positive_number, whole_number
 from bakery.userdata.lint import names as lint_names
 from bakery.userdata.request import NAMES
 from provisioner import errors
@@ -128,6 +129,9 @@ def test_a_command_names_itself_as_it_was_called(capsys: Captured) -> None:
         ("cache prune --max-size=-1", "argument --max-size: '-1' must be a finite number and not negative"),
         ("verify w.qcow2 --boot-seconds 1.5", "argument --boot-seconds: '1.5' is not a whole number"),
         ("verify w.qcow2 --idle-seconds=-1", "argument --idle-seconds: '-1' must not be negative"),
+        ("bake --jobs 0", "argument --jobs: '0' must be at least 1"),
+        ("bake --jobs=-2", "argument --jobs: '-2' must not be negative"),
+        ("bake --jobs many", "argument --jobs: 'many' is not a whole number"),
         ("bake --cvmfs-quota 4G", "argument --cvmfs-quota: '4G' is not a whole number"),
     ],
 )
@@ -193,7 +197,7 @@ def test_the_examples_are_understood_by_the_parsers(parser: Parser, tmp_path: Pa
 def test_no_message_shows_a_name_of_the_source_code(parser: Parser) -> None:
     """argparse prints the name of a type function, and that of an argument without a metavar."""
     for action in parser._actions:
-        assert action.type in (None, Path, number, whole_number), action.dest
+        assert action.type in (None, Path, number, positive_number, whole_number), action.dest
         assert action.option_strings or action.metavar, action.dest
 
 
@@ -258,7 +262,7 @@ def suggested(err: str) -> list[str]:
 )
 def test_after_a_bake(argv: list[str], levels: list[str], expected: list[str], capsys: Captured) -> None:
     baked = Baked(Path("/x/my image.qcow2"), {"proof": {level: {} for level in levels}}, from_store=True)
-    bake._suggest(bake.parser().parse_args(argv), baked)
+    bake._suggest(bake_options.options(bake.parser().parse_args(argv)), baked)
     assert suggested(capsys.readouterr().err) == expected
     if expected[1] == "verify":
         assert verify.parser("worker-bakery verify").parse_args(expected[2:]).level == "pool"
@@ -269,7 +273,7 @@ def test_after_a_bake(argv: list[str], levels: list[str], expected: list[str], c
 )
 def test_after_a_bake_of_a_container_image(path: str, expected: str, capsys: Captured) -> None:
     baked = Baked(Path(path), {"proof": {"offline": {}}}, from_store=True)
-    bake._suggest(bake.parser().parse_args(["--format", "oci"]), baked)
+    bake._suggest(Options(format="oci"), baked)
     assert suggested(capsys.readouterr().err) == expected.split()
 
 

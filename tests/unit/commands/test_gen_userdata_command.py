@@ -17,11 +17,11 @@ from types import SimpleNamespace
 import pytest
 
 from bakery.commands.userdata import main
+from bakery.tokens import signing
 from bakery.userdata import rendering, token
-from bakery.verify.pool import idtoken
 from provisioner import errors
 
-CANARY = idtoken.mint(
+CANARY = signing.mint(
     bytes(64),
     "POOL",
     issuer="flock.opensciencegrid.org",

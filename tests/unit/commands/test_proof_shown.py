@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bakery.commands.proof_table import lines, print_proof
+from bakery.commands.command_line.proof_table import lines, print_proof
 
 PROOF = {
     "pool": {"checks": [{"what": "a job of TG-PROOF01 ran on it, its output came back", "seconds": 24.1}]},

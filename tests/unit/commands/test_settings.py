@@ -42,6 +42,8 @@ trust-domain = "campus.example.edu"
 mirror = "http://mirror.example.edu/debian"
 cache = "/var/cache/bakery"
 cloud = "openstack"
+refresh = "never"
+snapshot-mirror = "http://snapshot.example.edu/{archive}/{timestamp}"
 """
 
 

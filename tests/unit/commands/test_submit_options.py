@@ -1,15 +1,19 @@
-"""The image of the command line as a job: its options reach the execute node, with the files they name."""
+"""An image as a job: its options reach the execute node, with the files that they name."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bakery.bake.options import Options, make_plan
 from bakery.commands import bake, bake_options
 from bakery.commands.bake_options import parser
+from bakery.commands.command_line.settings import NO_SETTINGS
+from bakery.commands.definition import images
 from bakery.commands.submit import image
 from bakery.submit.images import JobImage
 from provisioner.errors import BadInput
@@ -25,11 +29,34 @@ Signed-By:
  AAAA
  -----END PGP PUBLIC KEY BLOCK-----
 """
+DEFINITION = """\
+packages = ["htop"]
+
+[[files]]
+path = "/etc/motd"
+source = "motd"
+
+[matrix]
+worker = ["osg", "prominence"]
+"""
 
 
 def job(*argv: str) -> JobImage:
     found = parser().parse_args([*argv, "--submit"])
-    return image.image_of_options(found, bake_options.options(found))
+    return image.job_of("", bake_options.options(found), found)
+
+
+def received(made: JobImage, folder: Path) -> Options:
+    """The options of the bake that the execute node runs, in `folder`."""
+    for path, content in made.files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    found = parser().parse_args(made.arguments)
+    found.files = [folder / path for path in found.files]
+    [(label, wanted)] = images.images(found, made.arguments, NO_SETTINGS)
+    assert label == made.label
+    return wanted
 
 
 @pytest.mark.parametrize(
@@ -39,20 +66,17 @@ def job(*argv: str) -> JobImage:
         ("--worker", "prominence", "--engine", "chroot", "--accel", "tcg", "--checkpoints", "none"),
         ("--with", "apptainer", "--with", "udocker", "--mirror", "http://mirror.example.org/debian"),
         ("--base", "almalinux9", "--arch", "x86_64", "--base-url", "https://a.example.org/", "--offline"),
-        (
-            "--base",
-            "almalinux9",
-            "--repository-url",
-            "epel=http://m.example.org/epel",
-            "--keep-repository-urls",
-        ),
+        ("--base", "almalinux9", "--repository-url", "epel=http://m.example.org/epel", "--refresh", "never"),
+        ("--base", "almalinux9", "--repository-url", "epel=http://m.example.org/epel",
+         "--keep-repository-urls"),
         ("--rebuild-base", "--forbid-eol", "--format", "oci", "-o", "x.tar"),
     ],
-)
-def test_the_job_gets_the_options(argv: tuple[str, ...]) -> None:
-    mine = vars(parser().parse_args(argv))
-    other = vars(parser().parse_args(job(*argv).arguments))
-    assert {**mine, "output": None} == other
+)  # fmt: skip
+def test_the_job_gets_the_options(argv: tuple[str, ...], tmp_path: Path) -> None:
+    mine = bake_options.options(parser().parse_args(argv))
+    made = job(*argv)
+    level = mine.level if made.level else received(made, tmp_path).level
+    assert received(made, tmp_path) == replace(mine, output=None, level=level)
 
 
 def test_the_image_of_the_default_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,13 +95,27 @@ def test_files_of_this_machine_are_transferred(tmp_path: Path) -> None:
     made = job(
         "--base-image", str(base), "--family", "debian", "--with", "udocker", "--apt-source", str(source)
     )
-    assert made.files["base-image/base.qcow2"] == base
-    assert "--base-image=base-image/base.qcow2" in made.arguments
-    assert not any(word.startswith("--base=") for word in made.arguments)
+    assert base in made.files.values()
     assert b"http://packages.example.org/debian" in bytes(made.files["apt.sources"])
+    assert str(tmp_path) not in bytes(made.files["osg-base.toml"]).decode()
     made = job("--base", "almalinux9", "--repository-key", f"epel={key}")
-    assert made.files == {"repository-key-0": key}
-    assert made.arguments[-1] == "--repository-key=epel=repository-key-0"
+    assert key.read_bytes() in made.files.values()
+
+
+def test_the_images_of_a_definition_file_are_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "motd").write_bytes(b"\xff\0")
+    (tmp_path / "site.toml").write_text(DEFINITION)
+    found = parser().parse_args(["site.toml", "--submit", "--engine", "chroot"])
+    made = [image.job_of(*item, found) for item in images.images(found, ["site.toml"], NO_SETTINGS)]
+    assert [(one.label, one.output) for one in made] == [
+        (name, tmp_path / f"{name}.qcow2") for name in ("site-osg", "site-prominence")
+    ]
+    for one, (_, mine) in zip(made, images.images(found, ["site.toml"], NO_SETTINGS), strict=True):
+        (tmp_path / one.label).mkdir()
+        assert "--engine=chroot" in one.arguments
+        theirs = make_plan(received(one, tmp_path / one.label))[1]
+        assert theirs.id == make_plan(mine)[1].id
 
 
 @pytest.mark.parametrize(
@@ -123,19 +161,17 @@ def test_options_that_require_submit(argv: tuple[str, ...], capsys: pytest.Captu
 
 
 def test_each_option_of_bake_is_passed_on_or_is_for_this_machine() -> None:
-    """An option that is in neither list would be lost on the way to the execute node."""
+    """An option that is in no list would be lost on the way to the execute node."""
     here = {
-        "output",
-        "verify",
-        "dry_run",
-        "explain",
-        "list_bases",
-        "list_roles",
-        "packer_files",
-        "keep_failed",
+        *("output", "verify", "dry_run", "explain", "list_bases", "list_roles", "packer_files"),
+        *("print_definition", "print_schema", "jobs", "keep_failed"),
+        *("json", "verbose", "quiet", "version", "help", "wait", "submit"),
     }
-    here |= {"json", "verbose", "quiet", "version", "help", "wait", "submit"}
-    transferred = {"base", "base_image", "apt_sources", "pelican", "repository_keys"}
+    # They are keys of the definition, which bakery/definition/printed.py writes.
+    in_definition = {
+        action.dest for action in parser()._actions if {*action.option_strings} & {*images.KEYS}
+    }
+    in_definition |= {"files", "repository_urls", "lock"}
     passed = {name for name, _ in (*image.VALUES, *image.FLAGS, *image.LISTS)}
     options = {action.dest for action in parser()._actions if not action.dest.startswith("submit_")}
-    assert options == here | transferred | passed
+    assert options == here | in_definition | passed

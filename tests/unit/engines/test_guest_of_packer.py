@@ -19,10 +19,13 @@ from bakery.engines.packer.temporary_repositories import TemporaryRepositories
 from bakery.image import recipe
 from bakery.machines.accelerator import KVM, TCG, Accelerator
 from bakery.runtime import data, mirror
+from provisioner import installed
 from provisioner.actions import Put, Run
 from provisioner.checkpoints import Policy
+from provisioner.disk.growth import GROW_ROOT
 from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
 from provisioner.events import Event, Silent
+from provisioner.roles.customization import Customization
 from provisioner.targets import OnLine
 from provisioner.targets.recorder import Recorder
 from provisioner.targets.ssh import ConnectionLost
@@ -89,6 +92,55 @@ def test_only_the_remaining_steps_are_applied(task: Task) -> None:
     guest.apply_task(replace(task, first=len(PLAN.steps) - 1), target, Silent())
     assert [put.path for put in target.actions if isinstance(put, Put)][-1] == recipe.IMAGE
     assert not [run for run in target.actions if isinstance(run, Run) and "install" in run.argv]
+
+
+def test_the_root_is_enlarged_before_the_first_step_only(task: Task) -> None:
+    plan = recipe.plan(BASE, "osg", customization=Customization(root_size=8 << 30))
+    sources = {step.role: "" for step in plan.steps}
+    sized = replace(task, plan=plan, repositories=TemporaryRepositories("", sources))
+    assert guest.from_json(json.loads(json.dumps(guest.to_json(sized)))) == sized
+    for first, expected in ((0, 1), (len(plan.steps) - 1, 0)):
+        target = Recorder()
+        guest.apply_task(replace(sized, first=first), target, Silent())
+        scripts = [action.argv[-1] for action in target.actions if isinstance(action, Run)]
+        assert scripts.count(GROW_ROOT) == expected
+        if expected:
+            assert scripts.index(GROW_ROOT) == 1  # after the files of the boot were removed
+    plain = Recorder()
+    guest.apply_task(task, plain, Silent())
+    assert Run(("sh", "-c", GROW_ROOT)) not in plain.actions
+
+
+class Installed(Recorder):
+    """A machine with one package; as a monitor, it keeps the reports."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reports: list[Event] = []
+
+    def run(self, argv: tuple[str, ...], on_line: OnLine) -> None:
+        super().run(argv, on_line)
+        if argv == installed.command().argv:
+            on_line("P\tbash\tamd64\t5.2")
+
+    def emit(self, event: Event) -> None:
+        if event["event"] == "installed":
+            self.reports.append(event)
+
+
+def test_the_packages_are_reported_after_the_last_step(task: Task) -> None:
+    target = Installed()
+    guest.apply_task(task, target, target)
+    last = len(PLAN.steps)
+    assert target.reports == [{"event": "installed", "steps": last, "rows": ["P\tbash\tamd64\t5.2"]}]
+
+
+def test_a_resumed_bake_reads_the_package_lists_before_its_first_step(task: Task) -> None:
+    for first in (0, 5):
+        target = Recorder()
+        guest.apply_task(replace(task, first=first), target, Silent())
+        texts = [str(action.argv) if isinstance(action, Run) else "" for action in target.actions]
+        assert len([text for text in texts if "'refresh', 'resumed'" in text]) == (1 if first else 0)
 
 
 # --- snapshots ---------------------------------------------------------------------------------

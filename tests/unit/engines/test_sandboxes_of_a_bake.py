@@ -55,7 +55,8 @@ def test_a_checkpoint_follows_a_slow_role(monkeypatch: pytest.MonkeyPatch) -> No
 def sandbox_ends(more: str, tmp_path: Path) -> list[int]:
     """The steps at which sandboxes must end."""
     repositories = chroot.Repositories("trixie", "Types: deb\n", more)
-    bake, found, done = chroot._Bake(PLAN, Store(tmp_path), repositories, tmp_path, Silent()), [], 0
+    bake = chroot._Bake(PLAN, Store(tmp_path), repositories, tmp_path, tmp_path, Silent())
+    found, done = list[int](), 0
     while done < len(PLAN.steps):
         done = chroot._sandbox_end(done, bake)
         found.append(done)

@@ -113,7 +113,7 @@ def test_one_file_for_several_architectures(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("base", bases.known(), ids=lambda base: base.name)
 def test_every_base_has_all_optional_fields(base: bases.Base) -> None:
-    assert base.proof and base.htcondor and base.file_system
+    assert base.htcondor and base.file_system
     assert not base.successor or base.successor in {other.name for other in bases.known()}
     for architecture in base.architectures:
         source = bases.find(base.name, architecture).source

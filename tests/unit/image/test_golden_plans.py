@@ -17,7 +17,10 @@ def test_the_plan_equals_the_reviewed_one(name: str) -> None:
 def test_every_golden_plan_is_compared() -> None:
     kept = {path.name for path in golden_plans.FOLDER.glob("*")}
     machines = {f"{name}.txt" for name in golden_plans.SYSTEMS}
-    assert kept == machines | {f"{name}.oci.txt" for name in golden_plans.CONTAINERS}
+    containers = {f"{name}.oci.txt" for name in golden_plans.CONTAINERS}
+    sites = {f"{name}.site.txt" for name in golden_plans.SITES}
+    site_containers = {f"{name}.site.oci.txt" for name in golden_plans.SITE_CONTAINERS}
+    assert kept == machines | containers | sites | site_containers
 
 
 @pytest.mark.parametrize("base", bases.known(), ids=lambda base: base.name)

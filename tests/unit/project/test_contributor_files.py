@@ -59,13 +59,20 @@ def test_a_hook_that_gets_file_names_gets_those_of_scripts_check() -> None:
 
 
 def sources() -> list[Path]:
-    folders = [ROOT / "scripts", ROOT / ".ci", ROOT / "tests", ROOT / "worker", ROOT / "bakery"]
+    folders = [
+        ROOT / "examples",
+        ROOT / "scripts",
+        ROOT / ".ci",
+        ROOT / "tests",
+        ROOT / "worker",
+        ROOT / "bakery",
+    ]
     return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
 
 
 def test_the_hooks_need_nothing_but_what_setup_installs() -> None:
     tools = re.search(
-        r"^TOOLS=\((.*?)\)", (ROOT / "scripts" / "setup").read_text(), re.MULTILINE | re.DOTALL
+        r"^DEVELOPMENT_TOOLS=\((.*?)\)", (ROOT / "scripts" / "setup").read_text(), re.MULTILINE | re.DOTALL
     )
     assert tools
     developer = {

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bakery.base_proofs import result_file
+from bakery.base_proofs.record import Record, statement, summary
 from bakery.commands import bases as bases_command
 from bakery.image import bases
 from provisioner import errors
@@ -136,10 +138,12 @@ def test_the_readme_and_the_command_show_the_same_test_state_of_each_base() -> N
     section = README.read_text().split("## What is proven\n")[1].split("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("|")]
     (others,) = (row for row in rows if "other bases" in row)
+    proofs = result_file.read()
     for base in bases.known():
         row = next((row for row in rows if f"`{base.name}`" in row), others)
-        assert base.proof in row
-        assert bases_command._cells(base)[-1] == base.proof
+        found = proofs.get(base.name, Record())
+        assert statement(found) in row
+        assert bases_command._cells(base, proofs)[-1] == summary(found, base)
 
 
 def test_the_readme_is_short() -> None:

@@ -79,12 +79,14 @@ def packages(names: frozenset[str]) -> set[str]:
     [
         *(f"bakery.commands.{name}" for name in ("main", "bake", "remote", "diff", "verify")),
         *(f"bakery.commands.{name}" for name in ("bases", "cache", "completion", "config", "shell")),
+        "bakery.commands.definition.images",
         "bakery.commands.command_line.completion",
         "bakery.commands.command_line.manual",
         "bakery.bake.options",
         "bakery.bake.lookup",
         "bakery.runtime.progress",
         "bakery.commands.userdata",
+        "bakery.commands.token.command",
     ],
 )
 def test_no_package_of_others_is_imported_before_it_is_wanted(name: str) -> None:

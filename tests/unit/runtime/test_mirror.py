@@ -64,3 +64,32 @@ def test_sources_contain_updates_and_security() -> None:
     assert "Suites: trixie trixie-updates\n" in text
     assert "Suites: trixie-security\n" in text
     assert "trixie-security" not in Mirror("http://m.invalid/debian", "").sources("trixie")
+
+
+UBUNTU = """\
+Types: deb
+URIs: http://ubuntu.invalid/ubuntu/
+Suites: noble noble-updates noble-backports
+Components: main restricted universe multiverse
+
+Types: deb
+URIs: http://ubuntu.invalid/ubuntu/
+Suites: noble-security
+Components: main restricted universe multiverse
+"""
+
+
+def test_an_ubuntu_mirror_is_not_a_debian_mirror(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"does not contain a Debian mirror\. Use --mirror"):
+        mirror.find(apt=apt(tmp_path, "sources.list.d/ubuntu.sources", UBUNTU))
+
+
+def test_a_debian_mirror_beside_that_of_ubuntu_is_found(tmp_path: Path) -> None:
+    apt(tmp_path, "sources.list.d/a.sources", UBUNTU)
+    found = mirror.find(apt=apt(tmp_path, "sources.list.d/debian.sources", DEB822))
+    assert found == Mirror("http://mirror.invalid/debian", "http://mirror.invalid/debian-security")
+
+
+def test_a_machine_without_apt_has_no_mirror(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="--mirror"):
+        mirror.find(apt=tmp_path / "missing")

@@ -85,3 +85,48 @@ def test_failed_phase_has_no_end_event() -> None:
 def test_choose(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(progress.choose(json=True, verbose=False, quiet=False), JsonLines)
     assert isinstance(progress.choose(json=False, verbose=False, quiet=False), progress.Lines)
+
+
+def emit_of_two(monitor: Monitor) -> None:
+    """Two images whose phases overlap; the second one fails in a phase."""
+    for label, event in (
+        ("osg", {"event": "begin", "name": "copy the base"}),
+        ("prominence", {"event": "begin", "name": "install condor"}),
+        ("prominence", {"event": "line", "text": "Setting up"}),
+        ("osg", {"event": "end", "name": "copy the base", "seconds": 1.0}),
+        ("prominence", {"event": "warning", "text": "careful"}),
+        ("prominence", {"event": "finished", "seconds": 9.5, "error": "no answer\nmore"}),
+        ("osg", {"event": "begin", "name": "compress"}),
+        ("osg", {"event": "end", "name": "compress", "seconds": 2.0}),
+        ("osg", {"event": "finished", "seconds": 61.0, "error": ""}),
+    ):
+        monitor.emit({**event, "label": label})
+
+
+def test_lines_of_several_images_begin_with_their_labels(capsys: pytest.CaptureFixture[str]) -> None:
+    emit_of_two(progress.Lines())
+    assert [row.split("] ")[1] for row in capsys.readouterr().err.splitlines()] == [
+        "osg: copy the base (1.0 s)",
+        "prominence: warning: careful",
+        "prominence: failed after 9.5 s: no answer",
+        "osg: compress (2.0 s)",
+        "osg: done (61.0 s)",
+    ]
+
+
+def test_a_quiet_command_shows_warnings_and_failures_of_several_images(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    emit_of_two(progress.Lines(quiet=True))
+    rows = [row.split("] ")[1] for row in capsys.readouterr().err.splitlines()]
+    assert rows == ["prominence: warning: careful", "prominence: failed after 9.5 s: no answer"]
+
+
+def test_a_terminal_shows_several_images_and_ends_with_the_last(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = progress.Terminal()
+    emit_of_two(terminal)
+    err = capsys.readouterr().err
+    for text in ("osg: copy the base 1.0 s", "prominence: failed after 9.5 s", "osg: done (61.0 s)"):
+        assert text in err
+    assert terminal._live.tasks == []
+    assert not terminal._live.live.is_started

@@ -126,6 +126,14 @@ def test_list_prints_all_entries(cache: Store, capsys: pytest.CaptureFixture[str
     assert f"over base {OLD[:12]}" in capsys.readouterr().out
 
 
+def test_packages_that_a_bake_has_linked_are_counted_once(cache: Store) -> None:
+    packages = cache.packages("trixie")
+    alone = sum(entry.size for entry in retention.entries(cache))
+    with work_folder(cache) as work:
+        (work / "a.deb").hardlink_to(packages / "a.deb")
+        assert sum(entry.size for entry in retention.entries(cache)) == alone
+
+
 def test_list_verify_detects_damage(cache: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert listed(capsys, "--verify")["image"]["damaged"] is True
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from bakery.commands.userdata import main
+from bakery.tokens import signing
 from bakery.userdata import rendering
-from bakery.verify.pool import idtoken
 
-TOKEN = idtoken.mint(
+TOKEN = signing.mint(
     bytes(64),
     "POOL",
     issuer="flock.opensciencegrid.org",

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from bakery.commands.userdata import main
+from bakery.tokens import signing
 from bakery.userdata import guest
 from bakery.userdata.rendering import extract_conf
-from bakery.verify.pool import idtoken
 
-TOKEN = idtoken.mint(
+TOKEN = signing.mint(
     bytes(64),
     "POOL",
     issuer="pool.example",

@@ -150,6 +150,10 @@ def test_a_change_is_taken_up_once_and_a_bad_one_not_at_all(
         found = one.reload()
         assert (found and found.values["Token"]) == taken
         assert one.reload() is None
+    one.request_reload()  # the token of a program that runs again; no file changes
+    found = one.reload()
+    assert found and found.values["Token"] == "g.h.i"
+    assert one.reload() is None
     open_to_jobs[0] = str(token)
     token.write_text("j.k.l")
     assert one.reload() is None

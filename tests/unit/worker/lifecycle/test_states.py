@@ -63,6 +63,29 @@ def test_it_joins_works_idles_and_goes_when_htcondor_does() -> None:
     assert life == Status("stopping", "HTCondor exited after IdleTimeout")
 
 
+EXPIRED = "the token expired on 2026-11-28 12:00 UTC"
+
+
+def test_a_worker_whose_token_has_expired_finishes_its_jobs_and_goes_by_its_join_timeout() -> None:
+    worker = Worker().joined()
+    assert worker.at(200, claimed=1, expired=EXPIRED, in_pool=True).why == f"1 claimed; {EXPIRED}"
+    assert worker.at(400, in_pool=False) == Status("running", f"1 claimed; {EXPIRED}", None)
+    assert worker.at(5000).state == "running"
+    assert worker.at(5010, claimed=0) == Status("joining", EXPIRED, 5000 + 900)
+    why = f"JoinTimeout expired, not in the pool: {EXPIRED}"
+    assert worker.at(5900) == Status("stopping", why)
+
+
+def test_a_worker_whose_token_has_expired_is_in_the_pool_as_long_as_the_pool_shows_it() -> None:
+    worker = Worker().joined()
+    shown = worker.at(200, expired=EXPIRED, in_pool=True)
+    assert shown == Status("idle", f"no slot is claimed; {EXPIRED}", 110 + 1500)
+    assert worker.at(300, in_pool=False) == Status("joining", EXPIRED, 300 + 900)
+    renewed = worker.at(400, expired="", in_pool=None)
+    assert renewed == Status("idle", "no slot is claimed", 110 + 1500)
+    assert worker.at(500, expired=EXPIRED, in_pool=False).deadline == 500 + 900
+
+
 def test_a_job_longer_than_idle_timeout_is_no_idleness() -> None:
     worker = Worker().joined()
     assert {worker.at(now, claimed=1).state for now in range(200, 100_000, 60)} == {"running"}

@@ -98,7 +98,7 @@ FOUND = {
     "claimed": 0, "on_idle": "poweroff", "configured": True, "pool": "cm", "group": "G", "start": "True",
     "image": {"WorkerImage": "osg-debian13-abc", "WorkerBakeryVersion": "0.1.0"}, "at": 1_000_000,
     "health": "OK", "health_at": 999_960, "pending": "", "problems": [], "live": True, "advertised": True,
-    "servers": [], "age": 0.2, "remark": "", "watched": True,
+    "servers": [], "age": 0.2, "remark": "", "watched": True, "token": {"expires": None, "renewed": None},
 }  # fmt: skip
 
 
@@ -110,6 +110,7 @@ def test_ten_lines() -> None:
         "Pool:    cm, joined 60 min ago",
         "Group:   G",
         "Takes:   True",
+        "Token:   does not expire",
         "Claimed: 0 slots",
         "Health:  OK, checked 40 s ago",
         "Ends:    no MaxLifetime",
@@ -117,19 +118,37 @@ def test_ten_lines() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("token", "text"),
+    [
+        ({"expires": None, "renewed": None}, "does not expire"),
+        ({"expires": 1_600_000, "renewed": None}, "valid until 1970-01-19 12:26:40 UTC (in 6 days)"),
+        (
+            {"expires": 1_000_600, "renewed": 1_000_400},
+            "valid until 1970-01-12 13:56:40 UTC (in 10 min), renewed at 1970-01-12 13:53:20 UTC (in 6 min)",
+        ),
+        ({"expires": 999_999, "renewed": 999_000}, "expired at 1970-01-12 13:46:39 UTC (now)"),
+    ],
+)
+def test_until_when_the_token_is_valid(token: dict[str, Any], text: str) -> None:
+    assert f"Token:   {text}" in status.format_lines({**FOUND, "token": token}, 1_000_000)
+    unset = status.format_lines({**FOUND, "token": token, "configured": False}, 1_000_000)
+    assert "Token:   (none: not configured)" in unset
+
+
 def test_what_is_not_of_now_is_said_to_be_old() -> None:
     known = {**FOUND, "deadline": None, "joined": None, "ends": 999_000, "health_at": None, "live": False}
     said = status.format_lines({**known, "age": 12.9, "remark": "only root may ask the watch"}, 1_000_200)
     assert said[2] == "Next:    nothing scheduled"
     assert said[3] == "Pool:    cm, not joined"
-    assert said[7] == "Health:  OK"
-    assert said[8] == "Ends:    at 1970-01-12 13:30:00 UTC (now)"
-    assert said[10:] == ["As of:   12 s ago: only root may ask the watch"]
+    assert said[8] == "Health:  OK"
+    assert said[9] == "Ends:    at 1970-01-12 13:30:00 UTC (now)"
+    assert said[11:] == ["As of:   12 s ago: only root may ask the watch"]
     dead = {**known, "age": 12, "watched": False, "remark": "worker-life.service does not run (failed)"}
-    assert status.format_lines(dead, 0)[10:] == [
+    assert status.format_lines(dead, 0)[11:] == [
         "Caution: 12 s ago: worker-life.service does not run (failed)"
     ]
-    assert status.format_lines({**known, "age": 180}, 0)[10].startswith("Caution: 3 min ago: ")
+    assert status.format_lines({**known, "age": 180}, 0)[11].startswith("Caution: 3 min ago: ")
 
 
 def test_a_name_that_a_terminal_cannot_show_is_escaped() -> None:
@@ -172,7 +191,13 @@ def settings_of(group: str) -> dict[str, str]:
 
 def service() -> Service:
     return Service(
-        OSG, 0.0, dict, lambda _: None, lambda: FileStatus(Fingerprint(), None), lambda: applied.BEING_READ
+        OSG,
+        0.0,
+        dict,
+        lambda _: None,
+        lambda: FileStatus(Fingerprint(), None),
+        lambda: applied.BEING_READ,
+        lambda: None,
     )
 
 

@@ -38,6 +38,7 @@ class FileStatus(NamedTuple):
 
     now: Fingerprint
     applied: Optional[Applied]  # None: nothing was applied yet
+    renewable: bool = False  # whether TokenCommand can print another token
 
     @property
     def current(self) -> bool:
@@ -69,6 +70,11 @@ def token_file(kind: Kind, raw: bytes) -> str:
     return worker_file.parse(raw, kind.keys, kind.form).values.get("TokenFile", "")
 
 
+def has_token_command(kind: Kind, raw: bytes) -> bool:
+    """Whether a program prints the token."""
+    return bool(worker_file.parse(raw, kind.keys, kind.form).values.get("TokenCommand"))
+
+
 def _stamp(path: str) -> str:
     """A text that changes with the content of a file, without reading the file."""
     try:
@@ -85,7 +91,7 @@ def file_status(kind: Kind) -> FileStatus:
             raw = file.read()
     except OSError:
         raw = b""
-    return FileStatus(fingerprint(kind, raw), load())
+    return FileStatus(fingerprint(kind, raw), load(), has_token_command(kind, raw))
 
 
 def load() -> Optional[Applied]:

@@ -38,6 +38,11 @@ class Inputs:
         self._stamps = self._stamps_of(read_inputs(kind, os.environ).values)
         self._values: Mapping[str, str] = {}
         self._problems: Tuple[str, ...] = ()
+        self._is_requested = False
+
+    def request_reload(self) -> None:
+        """Make the next reload read everything, although no file has changed: TokenCommand runs again."""
+        self._is_requested = True
 
     def file_status(self) -> FileStatus:
         """The current content, and what was applied of it."""
@@ -45,7 +50,7 @@ class Inputs:
             Fingerprint(repr(sorted(stamps.items())))
             for stamps in (self._stamps_of(self._values), self._stamps)
         )
-        return FileStatus(now, Applied(before, self._problems))
+        return FileStatus(now, Applied(before, self._problems), bool(self._values.get("TokenCommand")))
 
     def read(self) -> WorkerConfig:
         found = load(self.kind, os.environ, self.machine)
@@ -61,11 +66,11 @@ class Inputs:
         return found._replace(problems=(*found.problems, text))
 
     def reload(self) -> Optional[WorkerConfig]:
-        """The new configuration if files have changed and are valid; otherwise None."""
+        """The new configuration if files have changed, or on request, and are valid; otherwise None."""
         stamps = self._stamps_of(self._values)
-        if stamps == self._stamps:
+        if stamps == self._stamps and not self._is_requested:
             return None
-        self._stamps, self._problems = stamps, ()
+        self._stamps, self._problems, self._is_requested = stamps, (), False
         found = with_fixed_settings(self.kind, self._values, self.check_token_files(self.read()))
         for warning in found.warnings:
             log("warning: " + warning)

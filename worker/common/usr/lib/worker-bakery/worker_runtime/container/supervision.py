@@ -73,6 +73,7 @@ def supervise(master: Master, inputs: Inputs) -> int:
         master.order,
         inputs.file_status,
         lambda: applied.BEING_READ,
+        inputs.request_reload,
     )
     state = watch.WatchState(states.Memory())
     while not signals.requests.times:

@@ -3,13 +3,14 @@
 import time
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from worker_runtime.configuration import condor_config, instance, servers, settings
+from worker_runtime.configuration import condor_config, instance, servers, settings, token
 from worker_runtime.configuration.applied import FileStatus
 from worker_runtime.configuration.kind import Kind
 from worker_runtime.configuration.servers import Server
-from worker_runtime.lifecycle import advertisement, join, observe, states
+from worker_runtime.lifecycle import advertisement, join, observe, renewal, states
 from worker_runtime.lifecycle.advertisement import Progress
 from worker_runtime.lifecycle.join import Answers
+from worker_runtime.lifecycle.renewal import TokenTimes
 from worker_runtime.lifecycle.states import Facts, Limits, Memory
 from worker_runtime.system import exit_marker, files, paths
 
@@ -23,6 +24,7 @@ class Service(NamedTuple):
     order: Callable[[str], None]  # executes an action of states.next_action()
     reading: Callable[[], FileStatus]  # of the worker's file
     reader: Callable[[], str]  # who reads it when it has changed, see applied.pending()
+    reread: Callable[[], None]  # has it read again although it has not changed
 
 
 class Inspection(NamedTuple):
@@ -38,6 +40,7 @@ class Inspection(NamedTuple):
     pool_ads: Optional[observe.PoolAds]  # what the pool shows; None: not asked, or no answer
     health: Mapping[str, Any]  # jobs/health.py: Report; empty: no report yet
     answers: Answers = Answers()  # of the pool's servers
+    token: TokenTimes = TokenTimes()
 
 
 class Previous(NamedTuple):
@@ -65,6 +68,11 @@ def _inspect_once(before: Previous, service: Service, reading: FileStatus) -> In
     at, epoch, values = time.monotonic(), time.time(), settings.current()
     mine, unit = observe.slots(), service.unit()
     configured = files.modified_at(settings.PUBLISHED)
+    times = renewal.token_times(
+        token.claims(files.read_text(service.kind.token_file).strip()),
+        files.modified_at(service.kind.token_file),
+    )
+    expired = "the token expired on %s" % token.date(times.expires)
     here = Facts(
         now=at - service.began,
         configured=configured,
@@ -74,12 +82,15 @@ def _inspect_once(before: Previous, service: Service, reading: FileStatus) -> In
         claimed=mine.claimed if mine else 0,
         in_pool=None,
         obstacle="",
+        expired=expired if configured and renewal.is_expired(times, epoch) else "",
     )
     # A startd that is about to be stopped or reloaded is not the one that the pool should show.
     expected = advertisement.expected(
         service.kind, values, configured, None if has_pending_job(unit) else mine
     )
-    joined, shown = bool(states.update_memory(before.memory, here).joined), None
+    # A worker whose token has expired is asked for as one that has not joined yet.
+    joined = bool(states.update_memory(before.memory, here).joined) and not here.expired
+    shown = None
     pool = servers.all_servers(service.kind.pools, values, instance.machine_number()) if configured else ()
     if mine and configured and not (joined and advertisement.is_done(before.progress, expected)):
         managers = [one.address for one in pool if not one.is_broker]
@@ -88,7 +99,7 @@ def _inspect_once(before: Previous, service: Service, reading: FileStatus) -> In
     if configured and not joined:
         here = with_pool_state(here, shown, answers)
     limits, health = states.limits(values, retirement_seconds(values)), files.read_json(paths.HEALTH)
-    return Inspection(at, epoch, here, limits, values, reading, expected, shown, health, answers)
+    return Inspection(at, epoch, here, limits, values, reading, expected, shown, health, answers, times)
 
 
 def server_answers(

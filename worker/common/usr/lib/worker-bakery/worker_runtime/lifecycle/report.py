@@ -6,6 +6,7 @@ from typing import Any, Dict, Mapping, Optional
 
 from worker_runtime.configuration import applied, condor_config, instance
 from worker_runtime.configuration.kind import Kind
+from worker_runtime.lifecycle import renewal
 from worker_runtime.lifecycle.advertisement import Progress
 from worker_runtime.lifecycle.inspection import Inspection, Service
 from worker_runtime.lifecycle.states import Memory, Status
@@ -60,6 +61,10 @@ def build(
         ],
         "group": group_name(service.kind, values),
         "start": condor_config.requirements(service.kind, values) if inspection.facts.configured else "",
+        "token": {
+            "expires": int(inspection.token.expires) or None,
+            "renewed": int(renewal.renewal_time(inspection.token)) if reading.renewable else None,
+        },
         "image": instance.image_attributes(files.read_json(instance.IMAGE)),
         "at": int(inspection.epoch),
         "looked": inspection.at,

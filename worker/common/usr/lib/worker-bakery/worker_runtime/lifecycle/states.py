@@ -2,8 +2,9 @@
 
     waiting    for a valid configuration          ConfigurationTimeout, from boot
     starting   HTCondor does not answer yet       WatchdogTimeout, from the configuration
-    joining    HTCondor runs, but the pool does   JoinTimeout, from the start of the startd
-               not show the worker yet
+    joining    HTCondor runs, but the pool does   JoinTimeout, from the start of the startd;
+               not show the worker yet, or not    from the last claim if the token has expired
+               any more since its token expired
     running    a slot is claimed
     idle       no slot is claimed                 IdleTimeout, from the last claim
     retiring   MaxLifetime is near: running jobs  MaxLifetime, from boot
@@ -47,6 +48,7 @@ class Facts(NamedTuple):
     claimed: int
     in_pool: Optional[bool]  # None: not asked, or no answer
     obstacle: str  # why it is not in the pool, if known
+    expired: str = ""  # that the token has expired, in words
 
 
 class Memory(NamedTuple):
@@ -58,6 +60,7 @@ class Memory(NamedTuple):
     began: float = 0  # the first answer of this startd
     joined: float = 0  # when the pool first showed the worker
     claimed: float = 0  # when a slot was last claimed
+    lost: float = 0  # when the pool stopped showing the worker, whose token has expired
     ending: float = 0  # when the shutdown began
     reason: str = ""
 
@@ -102,7 +105,8 @@ def update_memory(memory: Memory, facts: Facts) -> Memory:
         memory = memory._replace(joined=facts.now)
     if facts.claimed:
         memory = memory._replace(claimed=facts.now, joined=memory.joined or facts.now)
-    return memory
+    is_lost = memory.joined and facts.expired and facts.in_pool is False
+    return memory._replace(lost=(memory.lost or facts.now) if is_lost else 0)
 
 
 def evaluate(memory: Memory, facts: Facts, limits: Limits) -> Tuple[Status, Memory]:
@@ -143,10 +147,15 @@ def _in_pool(memory: Memory, facts: Facts, limits: Limits) -> Status:
     if facts.now >= limits.lifetime - limits.retirement:
         why = "%d claimed; MaxLifetime is near" % facts.claimed
         return Status("retiring", why, _finite(limits.lifetime))
+    expired = "; " + facts.expired if facts.expired else ""
     if facts.claimed:
-        return Status("running", "%d claimed" % facts.claimed, _finite(limits.lifetime))
+        return Status("running", "%d claimed%s" % (facts.claimed, expired), _finite(limits.lifetime))
+    if memory.lost:
+        end = max(memory.lost, memory.claimed) + limits.join
+        return Status("joining", facts.expired, _finite(min(end, limits.lifetime)))
     since = max(memory.claimed, memory.began)
-    return Status("idle", "no slot is claimed", _finite(min(since + limits.idle, limits.lifetime)))
+    why = "no slot is claimed" + expired
+    return Status("idle", why, _finite(min(since + limits.idle, limits.lifetime)))
 
 
 def _exit_reason(memory: Memory, facts: Facts) -> str:

@@ -11,12 +11,13 @@ import socket
 import subprocess
 from typing import Any, Dict, NamedTuple, Sequence, Tuple
 
-from worker_runtime.configuration import applied, kind
+from worker_runtime.configuration import applied, kind, token
 from worker_runtime.configuration.applied import Fingerprint
-from worker_runtime.lifecycle import advertisement, observe, report, states
+from worker_runtime.lifecycle import advertisement, observe, renewal, report, states
 from worker_runtime.lifecycle.advertisement import Progress
 from worker_runtime.lifecycle.inspection import Inspection, Previous, Service, file_times, inspect
 from worker_runtime.lifecycle.join import Answers
+from worker_runtime.lifecycle.renewal import Renewal
 from worker_runtime.lifecycle.states import Limits, Memory, Status
 from worker_runtime.system import boot_time, files, paths, systemd
 from worker_runtime.system.console import log
@@ -47,6 +48,8 @@ class WatchState(NamedTuple):
     status: Status = Status("", "")
     progress: Progress = Progress()
     answers: Answers = Answers()
+    renewal: Renewal = Renewal()
+    warned: float = 0.0  # the end of the token of which a warning was given
 
 
 def main() -> int:
@@ -59,6 +62,7 @@ def main() -> int:
         systemd_order,
         lambda: applied.file_status(worker),
         lambda: reader(worker),
+        lambda: read_file(worker),
     )
     server, state, pending, times = (
         StatusServer(),
@@ -100,7 +104,34 @@ def step(state: WatchState, service: Service, server: StatusServer) -> Tuple[Wat
     ):
         progress = advertisement.send(progress, inspection.pool_ads, inspection.facts.now)
     order = execute(action, state.order, inspection.facts.now, service)
-    return WatchState(memory, order, now, progress, inspection.answers), inspection
+    renewed, warned = renew_token(state.renewal, inspection, service), warn_of_end(state.warned, inspection)
+    return WatchState(memory, order, now, progress, inspection.answers, renewed, warned), inspection
+
+
+def renew_token(last: Renewal, inspection: Inspection, service: Service) -> Renewal:
+    """Have the worker's file read again, and so TokenCommand run again, when a renewal is due."""
+    times, now = inspection.token, inspection.facts.now
+    if not (inspection.reading.renewable and renewal.is_due(times, inspection.epoch)):
+        return Renewal()
+    if not renewal.is_next_try(last, times, now):
+        return last
+    key = service.kind.key("TokenCommand")
+    log("the token is valid until %s: running %s again" % (token.date(times.expires), key))
+    service.reread()
+    return Renewal(last.tries + 1, now)
+
+
+def warn_of_end(warned: float, inspection: Inspection) -> float:
+    """Warn once that the token ends before the worker; return the end of which a warning was given."""
+    times, facts = inspection.token, inspection.facts
+    ends = inspection.epoch - facts.now + inspection.limits.lifetime
+    if not facts.configured or times.expires == warned:
+        return warned
+    if not renewal.is_ending(times, inspection.epoch, ends, inspection.reading.renewable):
+        return warned
+    text = "warning: the token is valid until %s; without a new one, the worker leaves the pool then"
+    log(text % token.date(times.expires))
+    return times.expires
 
 
 def server_changes(before: Answers, now: Answers) -> Tuple[str, ...]:
@@ -222,8 +253,13 @@ def read_changed_file(worker: kind.Kind, found: applied.FileStatus, last: Pendin
         return PendingRead(ordered=last.ordered)
     if found.now == last.ordered or not (found.only_token_changed or found.now == last.content):
         return last._replace(content=found.now)
-    run_command(["systemctl", "--no-block", "start", worker.unit])
+    read_file(worker)
     return PendingRead(found.now, found.now)
+
+
+def read_file(worker: kind.Kind) -> None:
+    """Have the worker's file read."""
+    run_command(["systemctl", "--no-block", "start", worker.unit])
 
 
 def load_memory() -> Memory:

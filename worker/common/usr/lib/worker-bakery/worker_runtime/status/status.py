@@ -103,6 +103,7 @@ def format_lines(found: Mapping[str, Any], now: float) -> List[str]:
         ("Pool", _pool_text(found, now)),
         ("Group", found["group"] or "(no name)"),
         ("Takes", found["start"] or "(no jobs: not configured)"),
+        ("Token", _token_text(found, now)),
         ("Claimed", "%d slots" % found["claimed"]),
         ("Health", _health_text(found["health"], found["health_at"], now)),
         ("Ends", _time_text(found["ends"], now) if found["ends"] else "no MaxLifetime"),
@@ -146,6 +147,19 @@ def pool_is_behind(found: Mapping[str, Any]) -> bool:
     return found["state"] in IN_POOL and not found["advertised"]
 
 
+def _token_text(found: Mapping[str, Any], now: float) -> str:
+    """Until when the token is valid, and whether the worker gets another one."""
+    expires, renewed = found["token"]["expires"], found["token"]["renewed"]
+    if not found["configured"]:
+        return "(none: not configured)"
+    if not expires:
+        return "does not expire"
+    if expires <= now:
+        return "expired %s" % _time_text(expires, now)
+    more = ", renewed %s" % _time_text(renewed, now) if renewed else ""
+    return "valid until %s%s" % (_when_text(expires, now), more)
+
+
 def _pool_text(found: Mapping[str, Any], now: float) -> str:
     at = found["joined"]
     since = "joined %s ago" % _duration_text(now - at) if at else "not joined"
@@ -154,11 +168,17 @@ def _pool_text(found: Mapping[str, Any], now: float) -> str:
 
 
 def _time_text(epoch: float, now: float) -> str:
+    return "at " + _when_text(epoch, now)
+
+
+def _when_text(epoch: float, now: float) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(epoch))
-    return "at %s (in %s)" % (when, _duration_text(epoch - now)) if epoch > now else "at %s (now)" % when
+    return "%s (in %s)" % (when, _duration_text(epoch - now)) if epoch > now else "%s (now)" % when
 
 
 def _duration_text(seconds: float) -> str:
     if seconds < 120:
         return "%d s" % max(0, seconds)
-    return "%d min" % (seconds // 60) if seconds < 7200 else "%d h" % (seconds // 3600)
+    if seconds < 7200:
+        return "%d min" % (seconds // 60)
+    return "%d h" % (seconds // 3600) if seconds < 172800 else "%d days" % (seconds // 86400)

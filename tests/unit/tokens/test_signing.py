@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 import pytest
 
-from bakery.verify.pool.idtoken import derived_key, mint
+from bakery.tokens.signing import derived_key, mint
 from provisioner.errors import BadInput
 
 KEY = bytes(range(64))

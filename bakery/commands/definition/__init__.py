@@ -1,0 +1,1 @@
+"""The part of the command bake that concerns definition files; imported only if one is given."""

@@ -1,0 +1,1 @@
+"""Definition files: images of a site, written in TOML."""

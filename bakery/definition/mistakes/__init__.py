@@ -1,0 +1,1 @@
+"""Mistakes in a definition file: what they are, and where."""

@@ -1,0 +1,1 @@
+"""The repositories of an image: where they are, how they are asked, and what their metadata says."""

@@ -1,0 +1,1 @@
+"""HTCondor IDTOKENs: their claims and problems; how to sign, obtain and try one."""

@@ -1,0 +1,71 @@
+"""Ask a collector what a token may do there: a program with JSON on stdin and stdout, its log on stderr.
+
+HTCondor's library holds the interpreter's lock, keeps sessions and reads the configuration of the machine:
+none of that belongs into the process of a command. Its exceptions have no reason; its log on stderr does.
+
+    {"address": "<HOST:PORT>", "token": "…", "level": "ADVERTISE_STARTD"}  ->
+    {"authorized": true, "identity": "worker@cloud", "version": "…", "collector": true, "time": 1800000000}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+# Without the configuration, keys and tokens of this machine: with its signing key HTCondor's library would
+# make a token of its own instead.
+_SETTINGS = {
+    "SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS",
+    "SEC_CLIENT_AUTHENTICATION": "REQUIRED",
+    "SEC_TOKEN_DIRECTORY": "/nonexistent",
+    "SEC_TOKEN_SYSTEM_DIRECTORY": "/nonexistent",
+    "SEC_TOKEN_POOL_SIGNING_KEY_FILE": "/nonexistent",
+    "SEC_PASSWORD_DIRECTORY": "/nonexistent",
+}
+
+
+def main() -> None:
+    asked = json.loads(sys.stdin.read())
+    os.environ["CONDOR_CONFIG"] = "/dev/null"
+    import htcondor2  # type: ignore[import-untyped]  # no types
+
+    htcondor2.param["TOOL_DEBUG"] = "D_SECURITY D_FULLDEBUG"
+    htcondor2.enable_debug("D_SECURITY D_FULLDEBUG")
+    for name, value in _SETTINGS.items():
+        htcondor2.param[name] = value
+    answer = _ping(htcondor2, asked)
+    print("---", file=sys.stderr, flush=True)  # the log of the query follows
+    # Anybody may read who the collector is, as a rule; the token need not allow it.
+    htcondor2.param["SEC_CLIENT_AUTHENTICATION"] = "OPTIONAL"
+    print(json.dumps(answer | _collector(htcondor2, asked["address"])))
+
+
+def _ping(htcondor2: Any, asked: dict[str, str]) -> dict[str, Any]:
+    try:
+        ad = htcondor2.ping(
+            asked["address"], asked["level"], htcondor2.SecurityContext(token=asked["token"])
+        )
+    except htcondor2.HTCondorException:
+        return {"authorized": False}
+    return {
+        "authorized": bool(ad.get("AuthorizationSucceeded")),
+        "identity": str(ad.get("MyRemoteUserName", "")),
+        "version": str(ad.get("RemoteVersion", "")),
+    }
+
+
+def _collector(htcondor2: Any, address: str) -> dict[str, Any]:
+    try:
+        found = htcondor2.Collector(address).query(
+            htcondor2.AdType.Collector, projection=["CondorVersion", "MyCurrentTime"]
+        )
+    except htcondor2.HTCondorException:
+        return {"collector": False}
+    ads = [{"version": str(ad.get("CondorVersion", "")), "time": ad.get("MyCurrentTime")} for ad in found]
+    return {"collector": bool(ads), **(ads[0] if ads else {})}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Several images at once: what they share is made once, and each is as if it had been baked alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakery.runtime import data
+from bakery.store.store import Store
+from provisioner.events import Event
+from tests.conftest import command
+from tests.integration.bake.test_kill import nothing_stays, session_of
+
+IMAGES = {
+    "osg": "",
+    "osg-udocker": "--with udocker",
+    "prominence": "--worker prominence",
+    "prominence-udocker": "--worker prominence --with udocker",
+}
+NOBODY = "Types: deb\nURIs: http://127.0.0.1:9/nobody\nSuites: ./\n"
+LONGEST = 900.0  # seconds that any wait may take, on a busy machine
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch that has ended; `out` is what it printed, `events` are empty without --json."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[Event]:
+        return [json.loads(row) for row in self.err.splitlines()]
+
+    @property
+    def images(self) -> dict[str, dict[str, Any]]:
+        return {image["label"]: image for image in json.loads(self.out)["images"]}
+
+    def labels_of(self, phase: str) -> list[str]:
+        """The labels of the images and checkpoints in which this phase has ended."""
+        ends = (event for event in self.events if event["event"] == "end")
+        return [event["label"] for event in ends if event["name"].startswith(phase)]
+
+
+def argv(images: Mapping[str, str], *options: str) -> list[str]:
+    items = (f"{label}=--verify offline --engine chroot {words}" for label, words in images.items())
+    return [sys.executable, "-m", "tests.integration.bake.batch_command", *options, *items]
+
+
+def batch(store: Store, images: Mapping[str, str], *options: str) -> Batch:
+    env = {**os.environ, "WORKER_BAKERY_CACHE": str(store.root)}
+    done = subprocess.run(
+        argv(images, *options), env=env, cwd=data.ROOT, capture_output=True, text=True, check=False
+    )
+    return Batch(done.returncode, done.stdout, done.stderr)
+
+
+def alone(words: str) -> str:
+    """The path of the image baked by itself, in the cache that tests share."""
+    done = command("bake-image", "--verify", "offline", *words.split(), "--json")
+    assert done.status == 0, done.err[-3000:]
+    return str(json.loads(done.out)["path"])
+
+
+def most_at_once(events: list[Event]) -> int:
+    """The largest number of images and checkpoints that were being made at one time."""
+    running: set[str] = set()
+    most = 0
+    for event in events:
+        if event["event"] == "finished":
+            running.discard(event["label"])
+        else:
+            running.add(event["label"])
+        most = max(most, len(running))
+    return most
+
+
+def test_four_images_and_a_broken_one(private_store: Store, tmp_path: Path) -> None:
+    (tmp_path / "nobody.sources").write_text(NOBODY)
+    broken = f"--with apptainer --apt-source {tmp_path / 'nobody.sources'}"
+    done = batch(private_store, {"broken": broken, **IMAGES}, "--jobs", "2", "--json")
+    assert done.status == 5, done.err[-3000:]
+    check_shared_once(done)
+    images = done.images
+    assert list(images) == ["broken", *IMAGES]
+    error = images.pop("broken")["error"]
+    assert (error["class"], error["exit_code"]) == ("Unreachable", 5)
+    assert "127.0.0.1" in error["message"]
+    assert {(image["from_store"], *image["proof"]) for image in images.values()} == {(False, "offline")}
+    check_nothing_is_left(private_store)
+    check_a_second_batch_finds_all(private_store)
+    for label, words in IMAGES.items():
+        same = command("worker-bakery", "diff", images[label]["path"], alone(words))
+        assert same.status == 0, (label, same.out)
+
+
+def check_shared_once(done: Batch) -> None:
+    assert done.labels_of("base: upgrade packages") == ["debian13 up to condor"]
+    assert done.labels_of("condor: install condor") == ["debian13 up to condor"]
+    assert done.labels_of("udocker: install") == ["debian13 up to udocker"] * 2
+    assert done.labels_of("write a checkpoint after condor") == ["debian13 up to condor"]
+    assert done.labels_of("write a checkpoint after udocker") == ["debian13 up to udocker"]
+    assert sorted(done.labels_of("compress the image")) == sorted(IMAGES)
+    assert most_at_once(done.events) == 2
+
+
+def check_nothing_is_left(store: Store) -> None:
+    nothing_stays(store.root)
+    assert list((store.root / "work").iterdir()) == list((store.root / "locks").iterdir()) == []
+
+
+def check_a_second_batch_finds_all(store: Store) -> None:
+    done = batch(store, IMAGES, "--jobs", "2")
+    assert done.status == 0, done.err
+    header, *rows = done.out.splitlines()
+    assert header.split() == ["image", "result", "seconds", "proven", "path"]
+    assert [row.split()[0] for row in rows] == list(IMAGES)
+    assert all("from the cache" in row and row.endswith(".qcow2") for row in rows)
+    *shown, last = done.err.splitlines()
+    assert all(any(f"] {label}: " in row for label in IMAGES) for row in shown)
+    assert last.startswith("Next: worker-bakery verify ")
+
+
+def test_a_shared_checkpoint_that_fails_is_the_error_of_its_images(
+    private_store: Store, tmp_path: Path
+) -> None:
+    """The mirror does not answer: nothing of the two images can be made, and it is tried once."""
+    silent = "--mirror http://127.0.0.1:9/debian"
+    images = {"osg": silent, "prominence": f"--worker prominence {silent}"}
+    done = batch(private_store, images, "--jobs", "2")
+    assert done.status == 5, done.err
+    assert done.out.count("failed") == 2
+    assert done.err.count("failed after") == 3  # the checkpoint, and the images
+    for label in images:
+        assert f"error: {label}: A package mirror did not respond" in done.err
+    check_nothing_is_left(private_store)
+
+
+def start(store: Store) -> subprocess.Popen[str]:
+    """A batch in a session of its own, of which two jobs are at work."""
+    process = subprocess.Popen(
+        argv(IMAGES, "--jobs", "2", "--json"),
+        env={**os.environ, "WORKER_BAKERY_CACHE": str(store.root)},
+        cwd=data.ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr
+    at_work: set[str] = set()
+    for row in process.stderr:
+        event = json.loads(row)
+        if event["event"] == "begin":
+            at_work.add(event["label"])
+        if {"osg", "debian13 up to udocker"} <= at_work:
+            return process
+    pytest.fail("two jobs never were at work")
+
+
+def interrupted(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=LONGEST)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert json.loads(err.splitlines()[-1])["message"] == "Interrupted."
+
+
+def killed(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate(timeout=LONGEST)
+
+
+def test_all_jobs_end_with_the_command(private_store: Store) -> None:
+    """The second batch starts from the checkpoint of the first; the last one removes what was left."""
+    for end in (interrupted, killed):
+        process = start(private_store)
+        end(process)
+        nothing_stays(private_store.root)
+        check_session_is_empty(process.pid)
+        assert not list((private_store.root / "images").glob("*"))
+        if end is interrupted:
+            check_nothing_is_left(private_store)
+    done = batch(private_store, {"osg-udocker": IMAGES["osg-udocker"]})
+    assert done.status == 0, done.err
+    assert list((private_store.root / "work").iterdir()) == []
+
+
+def check_session_is_empty(leader: int) -> None:
+    limit = time.monotonic() + 60  # the kernel ends the processes one after the other
+    while session_of(leader):
+        assert time.monotonic() < limit, session_of(leader)
+        time.sleep(0.1)

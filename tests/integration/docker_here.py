@@ -1,0 +1,160 @@
+"""A Docker daemon of Debian's packages for tests: nothing of it is installed on this machine.
+
+The packages are unpacked in the user's cache, and kept there. The daemon has no bridge and no rules of
+iptables: containers use the network of this machine (--network host).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from bakery.machines.conditions import Condition, wait
+from bakery.runtime import digest, mirror
+from provisioner.process import run
+
+CACHE = platformdirs.user_cache_path("worker-bakery-tests-docker")
+_PACKAGES = ("docker.io", "containerd", "runc", "tini", "mmdebstrap")
+_PROJECT = Path(__file__).parent.parent.parent / "pyproject.toml"
+# runc refuses to give a container capabilities that this machine lacks, as CAP_SYS_RESOURCE in a sandbox.
+_RUNC = """\
+#!{python}
+import json, os, sys
+argv = sys.argv[1:]
+
+def value(*names):
+    for here, after in zip(argv, argv[1:] + [""]):
+        if here in names:
+            return after
+        if here.partition("=")[0] in names:
+            return here.partition("=")[2]
+    return ""
+
+def limit(path, *keys):
+    with open(path) as file:
+        data = json.load(file)
+    found = data
+    for key in keys:
+        found = found.get(key) or {{}}
+    for name, kept in found.items():
+        found[name] = [each for each in kept if each not in {lacking!r}]
+    with open(path, "w") as file:
+        json.dump(data, file)
+
+if {{"create", "run"}} & set(argv):
+    limit(os.path.join(value("--bundle", "-b"), "config.json"), "process", "capabilities")
+if "exec" in argv and value("--process", "-p"):
+    limit(value("--process", "-p"), "capabilities")
+os.execv({runc!r}, ["runc", *argv])
+"""
+# linux/capability.h, as far as sandboxes of CI systems withhold it.
+_CAPABILITIES = {"CAP_SYS_RESOURCE": 24, "CAP_SYS_TIME": 25, "CAP_AUDIT_CONTROL": 30, "CAP_MAC_ADMIN": 33}
+
+
+@dataclass(frozen=True)
+class Docker:
+    """A running daemon; `call` runs its client."""
+
+    programs: Path
+    socket: Path
+
+    def argv(self, *words: str) -> list[str]:
+        return [str(self.programs / "usr/bin/docker"), "-H", f"unix://{self.socket}", *words]
+
+    def call(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run the client to its end; the caller looks at the status."""
+        return subprocess.run(self.argv(*words), capture_output=True, text=True, check=False)
+
+
+def programs() -> Path:
+    """The folder in which the packages are unpacked; downloads them once."""
+    done = CACHE / "programs"
+    if not done.exists():
+        new = CACHE / f"programs-{os.getpid()}"
+        new.mkdir(parents=True)
+        run.call(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *_PACKAGES], cwd=new)
+        for package in new.glob("*.deb"):
+            run.call(["dpkg", "-x", str(package), str(new)])
+            package.unlink()
+        new.rename(done)
+    return done
+
+
+def debian_root() -> Path:
+    """A tar of a minimal Debian 13, which stands for the image debian:13."""
+    made = CACHE / "debian-13.tar"
+    if not made.exists():
+        sources = [f"deb {mirror.find().main} {suite} main" for suite in ("trixie", "trixie-updates")]
+        new = made.with_name(f"debian-13-{os.getpid()}.tar")
+        command = [str(programs() / "usr/bin/mmdebstrap"), "--variant=minbase", "--mode=root"]
+        env = {**os.environ, "PATH": f"{programs() / 'usr/bin'}:{os.environ['PATH']}"}
+        run.call([*command, "trixie", str(new), *sources], env=env)
+        new.rename(made)
+    return made
+
+
+def wheels() -> Path:
+    """The wheels that the builder image needs: a container has no certificate for PyPI here."""
+    folder = CACHE / f"wheels-{digest.of(_PROJECT)[:12]}"
+    if not folder.exists():
+        new = CACHE / f"wheels-{os.getpid()}"
+        pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
+        project = tomllib.loads(_PROJECT.read_text())
+        needed = project["project"]["dependencies"]
+        pure = [name for name in needed if name.startswith("udocker")] + project["build-system"]["requires"]
+        run.call([*pip, "wheel", "-w", str(new), *pure])
+        platforms = [f"--platform=manylinux_{glibc}_x86_64" for glibc in ("2_17", "2_28", "2_34")]
+        others = [name for name in needed if name not in pure]
+        target = ["--only-binary=:all:", "--python-version=3.13", "--implementation=cp", *platforms]
+        run.call([*pip, "download", "-d", str(new), *target, *others])
+        new.rename(folder)
+    return folder
+
+
+@contextmanager
+def daemon(folder: Path) -> Iterator[Docker]:
+    """Run a daemon that keeps everything in `folder` while the block runs."""
+    where = programs()
+    docker = Docker(where, folder / "socket")
+    config = folder / "daemon.json"
+    config.write_text(json.dumps(_configuration(folder, where)))
+    path = f"{where / 'usr/bin'}:{where / 'usr/sbin'}:{os.environ['PATH']}"
+    argv = [str(where / "usr/sbin/dockerd"), "--config-file", str(config)]
+    env = {**os.environ, "PATH": path}
+    with run.background(run.sandbox_argv(argv), log=folder / "log", env=env):
+        wait(Condition("an answer of dockerd", lambda: docker.call("info").returncode == 0, 120))
+        yield docker
+
+
+def _configuration(folder: Path, where: Path) -> dict[str, object]:
+    wrapper = folder / "runc"
+    runc = str(next(path for path in (where / "usr/sbin/runc", where / "usr/bin/runc") if path.exists()))
+    wrapper.write_text(_RUNC.format(python=sys.executable, lacking=_lacking(), runc=runc))
+    wrapper.chmod(0o755)
+    return {
+        "data-root": str(folder / "data"),
+        "exec-root": str(folder / "exec"),
+        "pidfile": str(folder / "pid"),
+        "hosts": [f"unix://{folder / 'socket'}"],
+        "bridge": "none",
+        "iptables": False,
+        "ip6tables": False,
+        "runtimes": {"here": {"path": str(wrapper)}},
+        "default-runtime": "here",
+    }
+
+
+def _lacking() -> list[str]:
+    found = re.search(r"^CapBnd:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    mask = int(found[1], 16) if found else 0
+    return [name for name, bit in _CAPABILITIES.items() if not mask >> bit & 1]

@@ -1,0 +1,200 @@
+"""The builder image in a real Docker: built from the Containerfile, it bakes and proves the default image.
+
+Debian 13 from a mirror stands for the image debian:13. With little disk space left by Docker's storage, the
+tests share one daemon and one cache.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bakery.machines.conditions import Condition, wait
+from bakery.runtime import qemu_img
+from bakery.store.store import Store
+from provisioner.disk.file_systems import mount_root
+from provisioner.process import run
+from tests.conftest import BASE
+from tests.integration import docker_here
+from tests.integration.docker_here import Docker
+
+pytestmark = pytest.mark.full  # minutes, and 3 GB of downloads and storage
+
+ROOT = Path(__file__).parent.parent.parent.parent
+IMAGE = "worker-bakery"
+USER = 12345  # who owns the folder of the images
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def docker(root_only: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+    with docker_here.daemon(tmp_path_factory.mktemp("docker")) as docker:
+        loaded = docker.call("import", str(docker_here.debian_root()), "debian:13")
+        assert loaded.returncode == 0, loaded.stderr
+        yield docker
+
+
+@pytest.fixture(scope="module")
+def built(docker: Docker) -> Docker:
+    """The image, built with the wheels that this machine has downloaded."""
+    handler = partial(Quiet, directory=str(docker_here.wheels()))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        arguments = ("PIP_NO_INDEX=1", f"PIP_FIND_LINKS=http://127.0.0.1:{server.server_port}/")
+        options = [word for argument in arguments for word in ("--build-arg", argument)]
+        where = ("-f", str(ROOT / "Containerfile"), str(ROOT))
+        done = docker.call("build", "--network", "host", "-t", IMAGE, *options, *where)
+        server.shutdown()
+    assert done.returncode == 0, f"{done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return docker
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The volumes of the documented line."""
+
+    images: Path
+    cache: Path
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return ("-v", f"{self.images}:/images", "-v", f"{self.cache}:/var/cache/worker-bakery")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory, store: Store) -> Folders:
+    """A user's folder, and a cache that has the base only, if this machine has one."""
+    made = Folders(tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("cache"))
+    os.chown(made.images, USER, USER)
+    base = store.base(BASE.id)
+    (made.cache / "bases").mkdir()
+    if base.exists():
+        for path in (base, base.with_suffix(".json")):
+            run.call(["cp", "--preserve", str(path), str(made.cache / "bases")])
+    return made
+
+
+def bakery(docker: Docker, *words: str, options: tuple[str, ...] = ()) -> tuple[int, str, str]:
+    done = docker.call("run", "--rm", "--net=host", *options, IMAGE, *words)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_it_answers_without_privileges(built: Docker) -> None:
+    status, out, _ = bakery(built, "bases", "--json")
+    assert status == 0
+    assert BASE.name in {base["name"] for base in json.loads(out)}
+    status, out, _ = bakery(built, "bake", "--dry-run")
+    assert status == 0
+    assert out.startswith("osg worker on debian13")
+
+
+def test_its_tools_are_recent_enough(built: Docker) -> None:
+    script = "mkosi --version; qemu-system-x86_64 --version; packer --version; python3 --version"
+    done = built.call("run", "--rm", "--entrypoint=sh", IMAGE, "-ec", script)
+    assert done.returncode == 0, done.stderr
+    numbers = [int(number) for number in re.findall(r"^\D*(\d+)\.", done.stdout, re.MULTILINE)]
+    assert numbers[0] >= 24  # mkosi
+    assert numbers[1] >= 8  # QEMU
+    assert "1.6.6" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "told"),
+    [
+        (("bake",), (), "root has no CAP_SYS_ADMIN here"),
+        (("bake", "--engine", "chroot", "--verify", "none"), (), "root has no CAP_SYS_ADMIN here"),
+        (("bake",), ("--cap-add", "SYS_ADMIN"), "/dev/loop-control cannot be opened"),
+    ],
+)
+def test_without_privileged_it_says_which_engine_remains(
+    built: Docker, words: tuple[str, ...], options: tuple[str, ...], told: str
+) -> None:
+    status, _, err = bakery(built, *words, options=options)
+    assert status == 3
+    assert told in err
+    assert "--privileged; without it, only the engine packer is usable" in err
+    assert "--engine packer --verify none" in err
+
+
+def test_without_privileged_no_base_is_built(built: Docker) -> None:
+    status, _, err = bakery(built, "bake", "--engine", "packer", "--verify", "none")
+    assert status == 3
+    assert "A base cannot be built from packages here: this system refuses new namespaces" in err
+
+
+def test_without_a_volume_it_warns(built: Docker) -> None:
+    _, _, err = bakery(built, "bake", "--base", "missing")
+    assert "/images is not a volume" in err
+
+
+def test_the_documented_line_bakes_and_proves_the_default_image(
+    built: Docker, folders: Folders, tmp_path: Path
+) -> None:
+    options = ("--privileged", *folders.options)
+    status, out, err = bakery(built, "bake", "--verify", "pool", options=options)
+    assert status == 0, err[-3000:]
+    image = folders.images / Path(out.strip()).name
+    assert Path(out.strip()).parent == Path("/images")
+    assert (image.stat().st_uid, image.stat().st_gid) == (USER, USER)
+    assert [path.name for path in folders.images.iterdir()] == [image.name]
+    for level in ("offline", "boot", "pool"):
+        assert f"\n{level} " in err
+    assert "a job of TG-PROOF01 ran on it" in err
+    raw, root = tmp_path / "image.raw", tmp_path / "root"
+    root.mkdir()
+    qemu_img.to_raw(image, raw)
+    mount_root(raw, root, read_only=True)
+    assert (root / "usr/lib/worker-bakery").is_dir()
+    run.call(["umount", "--recursive", str(root)])
+
+
+def test_a_second_run_finds_the_image_in_the_cache(built: Docker, folders: Folders) -> None:
+    options = ("--privileged", *folders.options)
+    status, out, err = bakery(built, "bake", "--verify", "pool", options=options)
+    assert status == 0
+    assert "The image is already in the cache." in err
+    assert out.startswith("/images/osg-debian13-")
+
+
+def test_docker_stop_ends_a_bake_and_leaves_nothing(built: Docker, folders: Folders) -> None:
+    """Into a cache of its own, so that there is something to bake."""
+    before = set(folders.images.iterdir())
+    options = ("--privileged", *folders.options, "--name", "stopped", "-d")
+    words = ("bake", "--worker", "prominence", "--verify", "none", "--engine", "chroot")
+    started = built.call("run", "--net=host", *options, IMAGE, *words)
+    assert started.returncode == 0, started.stderr
+    disk = wait(Condition("a mounted disk", lambda: _mounted_disk(folders.cache / "work"), 300))
+    built.call("stop", "--time", "60", "stopped")
+    state = built.call("inspect", "--format", "{{.State.ExitCode}}", "stopped").stdout.strip()
+    log = built.call("logs", "stopped").stderr
+    built.call("rm", "stopped")
+    assert state == "143", log
+    assert set(folders.images.iterdir()) == before
+    wait(Condition("that the disk is unmounted", lambda: disk not in _disks_of_loops(), 60))
+    assert not list((folders.cache / "work").iterdir())
+
+
+def _mounted_disk(work: Path) -> int | None:
+    """The inode of a bake's disk, once it is behind a loop device."""
+    inodes = {path.stat().st_ino for path in work.glob("*/disk.raw")}
+    return next(iter(inodes & _disks_of_loops()), None)
+
+
+def _disks_of_loops() -> set[int]:
+    """The inodes of the files behind loop devices; their paths are those of other mount namespaces."""
+    found = json.loads(run.call(["losetup", "--json", "--list", "--output", "BACK-INO"]).stdout or "{}")
+    return {int(device["back-ino"]) for device in found.get("loopdevices", [])}
