@@ -66,7 +66,8 @@ def received(made: JobImage, folder: Path) -> Options:
         ("--worker", "prominence", "--engine", "chroot", "--accel", "tcg", "--checkpoints", "none"),
         ("--with", "apptainer", "--with", "udocker", "--mirror", "http://mirror.example.org/debian"),
         ("--base", "almalinux9", "--arch", "x86_64", "--base-url", "https://a.example.org/", "--offline"),
-        ("--base", "almalinux9", "--repository-url", "epel=http://m.example.org/epel", "--refresh", "never"),
+        ("--base", "almalinux9", "--repository-url", "epel=http://m.example.org/epel",
+         "--refresh", "never"),
         ("--base", "almalinux9", "--repository-url", "epel=http://m.example.org/epel",
          "--keep-repository-urls"),
         ("--rebuild-base", "--forbid-eol", "--format", "oci", "-o", "x.tar"),
@@ -116,6 +117,26 @@ def test_the_images_of_a_definition_file_are_jobs(tmp_path: Path, monkeypatch: p
         assert "--engine=chroot" in one.arguments
         theirs = make_plan(received(one, tmp_path / one.label))[1]
         assert theirs.id == make_plan(mine)[1].id
+
+
+@pytest.mark.parametrize(
+    ("text", "argv", "level"),
+    [
+        ('base = "debian13"', (), ""),
+        ('verify = "offline"', (), "offline"),
+        ('verify = "offline"', ("--verify", "boot"), "boot"),
+    ],
+)
+def test_the_level_that_a_job_must_reach(
+    text: str, argv: tuple[str, ...], level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job without root fails at such a level; without one, its image is not verified."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.toml").write_text(text)
+    given = ("one.toml", "--submit", *argv)
+    found = parser().parse_args(given)
+    [made] = [image.job_of(*item, found) for item in images.images(found, given, NO_SETTINGS)]
+    assert made.level == level
 
 
 @pytest.mark.parametrize(
