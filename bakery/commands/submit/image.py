@@ -42,8 +42,19 @@ def job_of(label: str, wanted: Options, found: argparse.Namespace) -> JobImage:
         architecture=base.architecture,
         arguments=(f"{label}.toml", *_arguments(found), *(f"--lock={path}" for path in lock)),
         files={f"{label}.toml": bundled.text.encode(), **bundled.files, **lock},
-        level=found.verify or "",
+        level=_demanded(wanted, found),
     )
+
+
+def _demanded(wanted: Options, found: argparse.Namespace) -> str:
+    """The verification level of the command line, or one of the definition that is not the default.
+
+    A job without root fails if it cannot verify to this level; "" lets it bake without verification.
+    """
+    from bakery.commands import bake_options
+
+    default = bake_options.highest_level(wanted.format)
+    return found.verify or (wanted.level if wanted.level != default else "")
 
 
 def _refuse(wanted: Options, found: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bakery.commands import bake
 from bakery.commands.bake_options import parser
 from bakery.commands.submit import command as submit_command
 from bakery.machines import conditions
@@ -21,6 +22,26 @@ from tests.integration import pool_of_nodes
 from tests.integration.pool_of_nodes import Node, Pool
 
 PROG = "worker-bakery bake"
+NAMES = ("osg", "prominence", "udocker", "container")
+FOUR = """\
+verify = "none"
+output = "images/"
+
+[[image]]
+name = "osg"
+
+[[image]]
+name = "prominence"
+worker = "prominence"
+
+[[image]]
+name = "udocker"
+[image.roles.udocker]
+
+[[image]]
+name = "container"
+format = "oci"
+"""
 ON_C = f'requirements = TARGET.Machine == "node-c.{pool_of_nodes.DOMAIN}"'
 MIDDLE = 650 << 20  # bytes: the disk has the base and a part of the packages
 NO_ROOT = ("--submit-command", "+WantsNoRoot = True", "--submit-command", ON_C)
@@ -39,8 +60,8 @@ def pool(
         yield up
 
 
-def job(pool: Pool, label: str, *arguments: str, level: str = "none", suffix: str = ".qcow2") -> JobImage:
-    output = pool.folder / f"{label}{suffix}"
+def job(pool: Pool, label: str, *arguments: str, level: str = "none") -> JobImage:
+    output = pool.folder / f"{label}.qcow2"
     return JobImage(label=label, output=output, architecture="x86_64", arguments=arguments, level=level)
 
 
@@ -147,28 +168,31 @@ def test_four_images_arrive_although_a_node_is_killed(
     wanted = {name: Node(pool_of_nodes.cache_with_base(store, own)) for name, own in caches.items()}
     with pool_of_nodes.running(image_root, tmp_path, wanted) as pool:
         pool_of_nodes.tools_of_access_point(pool, tmp_path / "tools")
-        images = [
-            job(pool, "osg", "--worker=osg"),
-            job(pool, "prominence", "--worker=prominence"),
-            job(pool, "udocker", "--with=udocker"),
-            job(pool, "container", "--format=oci", suffix=".tar"),
-        ]
-        assert submit(pool, "four.dag", images, "--submit-command", "job_lease_duration = 30") == 0
         folder = pool.folder / "four.dag"
+        (pool.folder / "four.toml").write_text(FOUR)
+        (pool.folder / "images").mkdir()
+        pool.manager.tool("chown", pool_of_nodes.SUBMITTER, str(pool.folder / "images"))
+        argv = [str(pool.folder / "four.toml"), "--submit", "--submit-dir", str(folder)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PATH", str(pool.tools), prepend=":")
+            assert bake.main([*argv, "--submit-command", "job_lease_duration = 30"], PROG) == 0
         victim = conditions.wait_until(
             "a bake on node-a", lambda: baking(folder, caches["node-a"]), bool, 600
         )
         pool.kill("node-a")
-        found = parser(PROG).parse_args(["--submit-status", str(folder), "--wait", "--json"])
-        assert submit_command.show(found, folder) == 0, pool.logs()
+        assert bake.main(["--submit-status", str(folder), "--wait", "--json"], PROG) == 0, pool.logs()
         told = nodes(capsys)
-        assert {one["state"] for one in told.values()} == {results.BAKED}
+        assert {name: one["state"] for name, one in told.items()} == dict.fromkeys(NAMES, results.BAKED)
         assert told[victim]["starts"] > 1
         assert told[victim]["machine"].startswith("node-b.")
-        for image in images:
-            manifest = json.loads(image.manifest.read_text())
-            assert digest(image.output) == manifest["sha256"]
-        assert len({json.loads(image.manifest.read_text())["id"] for image in images}) == len(images)
+        ids = set()
+        for one in told.values():
+            output = Path(one["detail"])
+            manifest = json.loads(output.with_suffix(".json").read_text())
+            assert output.parent == pool.folder / "images"
+            assert digest(output) == manifest["sha256"]
+            ids.add(manifest["id"])
+        assert len(ids) == len(told)
 
 
 def baking(folder: Path, cache: Path) -> str:

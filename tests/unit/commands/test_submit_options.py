@@ -119,6 +119,26 @@ def test_the_images_of_a_definition_file_are_jobs(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
+    ("text", "argv", "level"),
+    [
+        ('base = "debian13"', (), ""),
+        ('verify = "offline"', (), "offline"),
+        ('verify = "offline"', ("--verify", "boot"), "boot"),
+    ],
+)
+def test_the_level_that_a_job_must_reach(
+    text: str, argv: tuple[str, ...], level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job without root fails at such a level; without one, its image is not verified."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.toml").write_text(text)
+    given = ("one.toml", "--submit", *argv)
+    found = parser().parse_args(given)
+    [made] = [image.job_of(*item, found) for item in images.images(found, given, NO_SETTINGS)]
+    assert made.level == level
+
+
+@pytest.mark.parametrize(
     ("argv", "message"),
     [
         (("--keep-failed",), "--keep-failed"),
