@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bakery.bake.options import Options
-from bakery.commands import bake_batch
+from bakery.commands.definition import batch as bake_batch
 from bakery.freshness import age, checked, inventory, lock, record, replay
 from bakery.freshness.lock import Index, Lock, Package, Repository, Seen, Update
 from bakery.freshness.metadata import definitions
