@@ -110,6 +110,7 @@ _SECONDS: Mapping[str, int] = {
     "test_job_memory.py": 300,
     "test_life_vm.py": 400,
     "test_machine_faults.py": 300,
+    "test_definition_by_packer.py": 900,
     "test_packer.py": 600,
     "test_proof.py": 700,
 }
