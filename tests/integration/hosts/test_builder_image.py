@@ -1,7 +1,6 @@
 """The builder image in a real Docker: built from the Containerfile, it bakes and proves the default image.
 
-Debian 13 from a mirror stands for the image debian:13. With little disk space left by Docker's storage, the
-tests share one daemon and one cache.
+Debian 13 from a mirror stands for the image debian:13. The tests share one daemon and one cache.
 """
 
 from __future__ import annotations
