@@ -53,7 +53,7 @@ def obstacles(wanted: str) -> Obstacles:
 
 
 def _chroot_obstacle() -> str:
-    return privileges.mount_obstacle() or privileges.sandbox_obstacle() or _missing(chroot.TOOLS)
+    return privileges.mount_obstacle() or _missing(chroot.TOOLS) or privileges.sandbox_obstacle()
 
 
 def packer_obstacle() -> str:
