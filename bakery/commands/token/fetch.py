@@ -76,8 +76,8 @@ def url_of_environment() -> str:
 
 def fetched(url: str, user_token_file: str | None = None, seconds: float = 30.0) -> str:
     """Return a new token of a worker. Raises BadInput, Unreachable, BakeryError."""
-    from bakery.tokens import prominence
+    from bakery.tokens import https_post, prominence
 
     prominence.endpoint_of(url)  # before the user pastes a token
     user_token = common.secret(user_token_file, USER_VARIABLE, PROMPT)
-    return prominence.fetch(url, user_token, prominence.Limits(attempt=seconds))
+    return prominence.fetch(url, user_token, https_post.Limits(attempt=seconds))
