@@ -47,6 +47,7 @@ def add_options(made: Parser) -> None:
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     path = common.output_path(options)
+    common.refuse_input(path, options.user_token_file)
     url = options.url or url_of_environment()
     token = fetched(url, options.user_token_file, options.timeout)
     common.write(path, token)
