@@ -43,7 +43,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 def pool(network: Network, image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     """A pool with two signing keys of the same content: POOL, and one named `named`."""
     with throwaway_pool.start_in_sandbox(image_root, tmp_path_factory.mktemp("pool"), network) as up:
-        acceptance.add_named_key(up)
+        acceptance.add_named_key(up, Client(up.root, network))
         yield up
 
 
