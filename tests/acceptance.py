@@ -20,6 +20,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bakery.machines.conditions import Condition, wait
 from bakery.machines.network import GATEWAY, Network
 from bakery.tokens import authorization
 from bakery.tokens.claims import claims_of
@@ -264,10 +265,15 @@ def secret_file(path: Path, content: bytes) -> Path:
     return path
 
 
-def add_named_key(pool: Pool) -> None:
+def add_named_key(pool: Pool, client: Client) -> None:
     """Give the pool a second signing key, with the name `named` and the content of POOL."""
     secret_file(pool.root / "etc/condor/passwords.d/named", pool.signing_key)
     pool.reconfigure()
+    folder, there = folder_of(pool, "named-key")
+    secret_file(
+        folder / "token", Row("named", True, header=NAMED, derive=of_named).token(pool.signing_key).encode()
+    )
+    wait(Condition("the collector has read the key", lambda: client.may_advertise(there), 120, bool))
 
 
 _ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}

@@ -64,7 +64,8 @@ def _collector(htcondor2: Any, address: str) -> dict[str, Any]:
     except htcondor2.HTCondorException:
         return {"collector": False}
     ads = [{"version": str(ad.get("CondorVersion", "")), "time": ad.get("MyCurrentTime")} for ad in found]
-    return {"collector": bool(ads), **(ads[0] if ads else {})}
+    # It answered the query; right after a reconfiguration a collector has no ClassAd of its own.
+    return {"collector": True, **(ads[0] if ads else {})}
 
 
 if __name__ == "__main__":

@@ -8,46 +8,21 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from bakery import __version__
+from bakery.tokens import https_post
+from bakery.tokens.https_post import Answer, Limits
 from bakery.tokens.problems import problems_of
 from provisioner.errors import BadInput, BakeryError, Unreachable
 from provisioner.process.scrub import hide, scrub
 
-_LARGEST = 64 * 1024  # bytes of an answer
 _REDIRECTS = 3
+_LIMITS = Limits()
 _CREATED = (200, 201)
 _REDIRECTING = (301, 302, 307, 308)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Times in seconds: to connect, for a whole attempt, and before the second attempt (then doubled).
-
-    `attempts` is how often a request is made that the server answers with an error of its own (5xx).
-    """
-
-    connect: float = 10.0
-    attempt: float = 30.0
-    pause: float = 1.0
-    attempts: int = 4
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer of the server: `location` is that of a redirect, `kind` its media type."""
-
-    status: int
-    kind: str
-    body: bytes = field(repr=False)
-    location: str = ""
 
 
 Post = Callable[[str, str, Limits], Answer]
@@ -56,7 +31,7 @@ Post = Callable[[str, str, Limits], Answer]
 def fetch(
     url: str,
     user_token: str,
-    limits: Limits = Limits(),
+    limits: Limits = _LIMITS,
     *,
     post: Post | None = None,
     pause: Callable[[float], None] = time.sleep,
@@ -70,7 +45,7 @@ def fetch(
     check_user_token(user_token)
     hide(user_token)
     for attempt in range(limits.attempts):
-        answer = _follow(endpoint, user_token, limits, post or request)
+        answer = _follow(endpoint, user_token, limits, post or https_post.request)
         if answer.status < 500:
             return _token_of(answer, endpoint)
         if attempt + 1 < limits.attempts:
@@ -188,96 +163,3 @@ def _refused(answer: Answer, endpoint: str) -> BakeryError:
     if answer.status in (404, 405):
         return BadInput(f"There is no PROMINENCE API at {endpoint} ({answer.status}).", "Check --url.")
     return BakeryError(f"{endpoint} answered with the unexpected status {answer.status}.", "Check --url.")
-
-
-def request(url: str, user_token: str, limits: Limits) -> Answer:
-    """Make one request. Raises Unreachable, also when an answer does not end within the time.
-
-    A thread makes it: a time-out of a socket alone does not limit a server that sends a byte a second.
-    """
-    done: list[Answer | BakeryError] = []
-
-    def run() -> None:
-        try:
-            done.append(_post(url, user_token, limits))
-        except BakeryError as error:
-            done.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(limits.attempt)
-    if not done:
-        raise Unreachable(f"{url} did not answer within {limits.attempt:g} s.", "Try again later.")
-    if isinstance(done[0], BakeryError):
-        raise done[0]
-    return done[0]
-
-
-def _post(url: str, user_token: str, limits: Limits) -> Answer:
-    import urllib3  # takes 0.1 s
-    from urllib3.exceptions import HTTPError
-
-    headers = {
-        "Authorization": f"Token {user_token}",
-        "Accept": "application/json",
-        "Accept-Encoding": "identity",
-        "User-Agent": f"worker-bakery/{__version__}",
-    }
-    timeout = urllib3.Timeout(connect=limits.connect, read=limits.attempt)
-    try:
-        with _manager(url) as manager:
-            options: dict[str, Any] = {"retries": False, "redirect": False, "preload_content": False}
-            answer = manager.request("POST", url, headers=headers, timeout=timeout, **options)
-            with closing(answer):
-                body = answer.read(_LARGEST + 1)
-                kind, location = (answer.headers.get(name, "") for name in ("Content-Type", "Location"))
-    except (HTTPError, OSError) as error:
-        raise _failed(url, error) from None
-    if len(body) > _LARGEST:
-        raise BakeryError(f"The answer of {url} is larger than {_LARGEST} bytes.", "Check --url.")
-    return Answer(answer.status, kind, body, location)
-
-
-def _manager(url: str) -> Any:
-    import ssl
-    import urllib.request
-
-    import urllib3
-    from urllib3.util import make_headers
-
-    proxies, host = urllib.request.getproxies(), urlsplit(url).hostname or ""
-    verified = ssl.create_default_context()
-    proxy = proxies.get("https")
-    if not proxy or urllib.request.proxy_bypass(host):
-        return urllib3.PoolManager(ssl_context=verified)
-    parts = urlsplit(proxy)
-    login = make_headers(proxy_basic_auth=f"{parts.username}:{parts.password}") if parts.username else None
-    return urllib3.ProxyManager(proxy, proxy_headers=login, ssl_context=verified)
-
-
-def _failed(url: str, error: Exception) -> Unreachable:
-    from urllib3.exceptions import (
-        ConnectTimeoutError,
-        IncompleteRead,
-        NameResolutionError,
-        NewConnectionError,
-        ProtocolError,
-        ReadTimeoutError,
-        SSLError,
-    )
-
-    if isinstance(error, SSLError) or "CERTIFICATE_VERIFY_FAILED" in str(error):
-        reason = re.search(r"certificate verify failed: ([a-zA-Z ,'-]+)", str(error))
-        return Unreachable(
-            f"Cannot trust {url}: {reason[1].strip() if reason else 'the TLS connection failed'}.",
-            "Check --url. If your own authority signed the certificate, set SSL_CERT_FILE to its file.",
-        )
-    if isinstance(error, NameResolutionError):
-        return Unreachable(f"There is no host {urlsplit(url).hostname}.", "Check --url.")
-    if isinstance(error, NewConnectionError | ConnectTimeoutError):
-        return Unreachable(f"Cannot connect to {url}.", "Check --url and the network.")
-    if isinstance(error, ReadTimeoutError):
-        return Unreachable(f"{url} did not answer in time.", "Try again later.")
-    if isinstance(error, ProtocolError | IncompleteRead):
-        return Unreachable(f"{url} cut the connection before the end of its answer.", "Try again later.")
-    return Unreachable(f"The request to {url} failed ({type(error).__name__}).", "Try again later.")

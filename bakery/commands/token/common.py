@@ -85,6 +85,13 @@ def output_path(options: argparse.Namespace) -> Path:
     return path
 
 
+def refuse_input(output: Path, *inputs: str | None) -> None:
+    """Raise BadInput if the output is one of the input files: a signing key must not be overwritten."""
+    for name in inputs:
+        if name and name != "-" and output.exists() and Path(name).exists() and output.samefile(name):
+            raise BadInput(f"{output} is an input file.", "Choose another path for the output.")
+
+
 def hosts_of(pool: str) -> tuple[tuple[str, ...], str]:
     """Return the central managers of a pool and its trust domain ("": unknown). Raises BadInput."""
     from bakery.userdata import pools

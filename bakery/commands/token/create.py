@@ -71,34 +71,35 @@ def add_options(made: Parser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
-    from bakery.tokens import creation
-
+    """Sign and write the tokens, all or none. Raises BadInput."""
     identities = _identities(options)
     request = _request(options)
     now = int(time.time())
     targets = _targets(options, identities)
+    for path in targets:
+        common.refuse_input(path, str(request.key_file), options.users)
     tokens = [request.token(identity, now) for identity in identities]
     _warn(options, tokens[0], targets[0])
     for path, token in zip(targets, tokens, strict=True):
         common.write(path, token)
-    same = creation.condor_token_create(request, identities[0], str(targets[0]))
-    if options.json:
-        rows = [
-            _row(identity, path, token)
-            for identity, path, token in zip(identities, targets, tokens, strict=True)
-        ]
-        common.print_result({"tokens": rows, "condor_token_create": same})
-        return 0
-    claims = claims_of(tokens[0])
-    assert claims
-    what = (
-        f"Wrote {targets[0]}, a token of {identities[0]}"
-        if len(tokens) == 1
-        else f"Wrote {len(tokens)} tokens"
-    )
-    common.tell(options, "note", f"{what}, valid {common.validity(claims, now)}.")
-    common.tell(options, "note", f"The same by HTCondor, as root on the central manager: {same}")
+    _report(options, request, list(zip(identities, targets, tokens, strict=True)))
     return 0
+
+
+def _report(options: argparse.Namespace, request: Request, made: Sequence[tuple[str, Path, str]]) -> None:
+    from bakery.tokens import creation
+
+    identity, path, token = made[0]
+    same = creation.condor_token_create(request, identity, str(path))
+    if options.json:
+        common.print_result({"tokens": [_row(*one) for one in made], "condor_token_create": same})
+        return
+    claims = claims_of(token)
+    assert claims
+    one = f"{path}, a token of {identity}"
+    what = one if len(made) == 1 else f"{len(made)} tokens into {path.parent}"
+    common.tell(options, "note", f"Wrote {what}, valid {common.validity(claims, time.time())}.")
+    common.tell(options, "note", f"The same by HTCondor, as root on the central manager: {same}")
 
 
 def _identities(options: argparse.Namespace) -> Sequence[str]:

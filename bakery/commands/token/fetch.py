@@ -47,6 +47,7 @@ def add_options(made: Parser) -> None:
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     path = common.output_path(options)
+    common.refuse_input(path, options.user_token_file)
     url = options.url or url_of_environment()
     token = fetched(url, options.user_token_file, options.timeout)
     common.write(path, token)
@@ -76,8 +77,8 @@ def url_of_environment() -> str:
 
 def fetched(url: str, user_token_file: str | None = None, seconds: float = 30.0) -> str:
     """Return a new token of a worker. Raises BadInput, Unreachable, BakeryError."""
-    from bakery.tokens import prominence
+    from bakery.tokens import https_post, prominence
 
     prominence.endpoint_of(url)  # before the user pastes a token
     user_token = common.secret(user_token_file, USER_VARIABLE, PROMPT)
-    return prominence.fetch(url, user_token, prominence.Limits(attempt=seconds))
+    return prominence.fetch(url, user_token, https_post.Limits(attempt=seconds))

@@ -16,10 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from bakery.commands.token.command import main
 from bakery.machines.network import GATEWAY, Network, isolated
+from bakery.tokens import signing
 from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import IDENTITY, TRUST_DOMAIN, Pool
 from provisioner.process import run
@@ -41,7 +43,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 def pool(network: Network, image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     """A pool with two signing keys of the same content: POOL, and one named `named`."""
     with throwaway_pool.start_in_sandbox(image_root, tmp_path_factory.mktemp("pool"), network) as up:
-        acceptance.add_named_key(up)
+        acceptance.add_named_key(up, Client(up.root, network))
         yield up
 
 
@@ -130,6 +132,25 @@ def test_the_same_token_by_htcondor(pool: Pool, network: Network, client: Client
         assert lifetime == 7200
     for name in ("iss", "sub", "scope"):
         assert first["claims"][name] == second["claims"][name]
+
+
+@pytest.mark.parametrize("is_password", [False, True])
+@pytest.mark.parametrize(
+    "content", [b"k" * 64, b"secret\0\0\0", b"ab\xbe\xefcd"], ids=["plain", "NUL", "NUL when unscrambled"]
+)
+def test_the_key_that_htcondor_derives(
+    content: bytes, is_password: bool, pool: Pool, network: Network, tmp_path: Path
+) -> None:
+    """A token of condor_token_create has our signature, also with a pool password of old versions."""
+    folder, there = folder_of(pool, tmp_path.name)
+    secret_file(folder / "POOL", content)
+    settings = {"SIGNING_KEY_FILE": f"{there}/POOL", "SIGNING_KEY_IS_PASSWORD": str(is_password)}
+    env = [f"_CONDOR_SEC_TOKEN_POOL_{name}={value}" for name, value in settings.items()]
+    create = ["condor_token_create", "-identity", IDENTITY, "-key", "POOL", "-file", f"{there}/token"]
+    run.call(network.argv(["chroot", str(pool.root), "env", *env, *create]))
+    key = signing.derived_key(content, "POOL", is_password=is_password)
+    claims = jwt.decode((folder / "token").read_text().strip(), key, algorithms=["HS256"])
+    assert claims["sub"] == IDENTITY
 
 
 def test_a_key_of_the_password_directory(pool: Pool, network: Network, tmp_path: Path) -> None:

@@ -31,8 +31,9 @@ def pool_and_client(
         isolated(network) as net,
         throwaway_pool.start_in_sandbox(root, work, net) as up,
     ):
-        acceptance.add_named_key(up)
-        yield up, Client(up.root, net)
+        client = Client(up.root, net)
+        acceptance.add_named_key(up, client)
+        yield up, client
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

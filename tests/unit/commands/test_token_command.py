@@ -200,6 +200,16 @@ def test_create_refuses_a_key_that_others_can_read(capsys: Captured) -> None:
     assert not Path("u").exists()
 
 
+def test_no_input_is_overwritten(capsys: Captured) -> None:
+    """Above all not the key of the pool."""
+    assert create("--identity", "a@b", "-o", "POOL") == 2
+    assert "POOL is an input file" in capsys.readouterr().err
+    assert Path("POOL").read_bytes() == b"k" * 64
+    user = write("user", "secret")
+    assert main(["fetch", "--url", "https://127.0.0.1:1", "--user-token-file", user, "-o", user]) == 2
+    assert "user is an input file" in capsys.readouterr().err
+
+
 def test_create_warns_about_too_much(capsys: Captured) -> None:
     assert create("--identity", "a@b", "-o", ".t", "--authz", "ADMINISTRATOR") == 0
     said = capsys.readouterr().err

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from bakery.tokens import prominence, signing
-from bakery.tokens.prominence import Answer, Limits
+from bakery.tokens import https_post, prominence, signing
+from bakery.tokens.https_post import Answer, Limits
 from provisioner.errors import BadInput, BakeryError, Unreachable
 
 URL = "https://prominence.example/api"
@@ -111,6 +111,17 @@ def test_a_user_token_that_is_refused(text: str) -> None:
 
 def test_a_silent_server_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time limit is that of the whole request."""
-    monkeypatch.setattr(prominence, "_post", lambda *_: time.sleep(0.5))
+    monkeypatch.setattr(https_post, "_post", lambda *_: time.sleep(0.5))
     with pytest.raises(Unreachable, match="did not answer within"):
-        prominence.request(URL, "user-token", Limits(attempt=0.01))
+        https_post.request(URL, "user-token", Limits(attempt=0.01))
+
+
+def test_an_unexpected_error_is_raised_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in the thread, which would print it with all that its message contains."""
+
+    def fails(*_: object) -> None:
+        raise ValueError("Invalid header value")
+
+    monkeypatch.setattr(https_post, "_post", fails)
+    with pytest.raises(ValueError, match="Invalid header"):
+        https_post.request(URL, "user-token", Limits())
