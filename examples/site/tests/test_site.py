@@ -47,3 +47,8 @@ def test_kernel_parameters_and_services_are_as_the_definition_says(host: Any) ->
 def test_htcondor_has_the_site_s_guard(host: Any) -> None:
     shown = host.run("condor_config_val WORKER_GUARDS").stdout
     assert "RequestMemory < 64000" in shown
+
+
+@pytest.mark.pool
+def test_the_worker_has_joined(host: Any) -> None:
+    assert host.run("worker-image wait --for joined --timeout 5m").succeeded
