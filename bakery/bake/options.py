@@ -69,6 +69,8 @@ class Options:
     refresh: refresh.Policy = "auto"  # whether repositories are asked for updates of what the store has
     lock: Path | None = None  # exact versions: replayed if the file exists, otherwise written
     snapshot: Snapshot | None = None  # used instead of `mirror`
+    awaited: tuple[int, ...] = ()  # numbers of steps after which other bakes wait for a checkpoint
+    just_made: str = ""  # the id of a checkpoint that needs no question for updates
     tests: tuple[Path, ...] = ()  # testinfra files of the site, run at each verification level
 
 
