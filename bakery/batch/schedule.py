@@ -77,19 +77,19 @@ def schedule(wanted: Sequence[Wanted], stored: Collection[str]) -> Schedule:
     jobs = []
     for image, this in enumerate(wanted):
         jobs.append(_job(image, this, tuple(keeps[image]), makers, first))
-        first.setdefault(this.name, image)
+        if not this.stored:
+            first.setdefault(this.name, image)
     return _counted(jobs)
 
 
 def _job(
     image: int, this: Wanted, keeps: tuple[int, ...], makers: Mapping[str, int], first: Mapping[str, int]
 ) -> Job:
-    if this.name in first:
-        return Job(maker=first[this.name])
     if this.stored:
         return Job()
-    # Whoever makes a checkpoint has the lowest number of all who share it; so what it makes itself is
-    # deeper than what it waits for.
+    if this.name in first:
+        return Job(maker=first[this.name])
+    # What a job makes itself must be deeper than what it waits for; so no two jobs wait for each other.
     end = min(keeps, default=len(this.plan.steps) if this.checkpoints else 1)
     others = [n for n in _steps_of(makers, this.plan, end) if makers[this.plan.id_after(n)] != image]
     if not others:
@@ -157,7 +157,9 @@ def _takes_time(steps: Sequence[PlannedStep]) -> bool:
 def _counted(jobs: Sequence[Job]) -> Schedule:
     """The jobs with the numbers of jobs that wait for them, directly or not."""
     below = [0] * len(jobs)
-    for number, job in reversed([*enumerate(jobs)]):
-        if job.maker is not None:
-            below[job.maker] += below[number] + 1
+    for job in jobs:
+        maker = job.maker
+        while maker is not None:  # there is no circle: each maker waits for something less deep
+            below[maker] += 1
+            maker = jobs[maker].maker
     return tuple(replace(job, below=count) for job, count in zip(jobs, below, strict=True))

@@ -129,20 +129,9 @@ def _suggest(wanted: Options, baked: Baked) -> None:
     elif "pool" in baked.manifest["proof"]:
         entry.suggest(verify.upload(baked.path), "upload the image to OpenStack", silent=False)
     else:
-        words = ["worker-bakery", "verify", str(baked.path), *_how_to_boot(wanted)]
-        entry.suggest(shlex.join(words), "boot it and let it join a test pool", silent=False)
-
-
-def _how_to_boot(wanted: Options) -> list[str]:
-    """The options of verify that the base image needs, as far as they are not the defaults."""
-    from bakery.commands import verify
-    from bakery.image import bases
-
-    if wanted.base_image:
-        return ["--login", wanted.base_image.login] if wanted.base_image.login else []
-    base = bases.find(wanted.base, wanted.architecture)
-    login = [] if base.login == verify.LOGIN else ["--login", base.login]
-    return login + ([] if "bios" in base.firmware else ["--firmware", "efi"])
+        entry.suggest(
+            verify.command(wanted, baked.path), "boot it and let it join a test pool", silent=False
+        )
 
 
 def _packer_files(options: argparse.Namespace, images: Sequence[Item]) -> int:

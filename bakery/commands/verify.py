@@ -8,9 +8,13 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bakery.commands.command_line import entry, settings
 from bakery.commands.command_line.parser import Parser, add_general, completed, whole_number
+
+if TYPE_CHECKING:
+    from bakery.bake.options import Options
 
 LOGIN = "debian"  # the default of --login
 # The options that describe the image and the test, but neither the level nor the machine.
@@ -168,6 +172,23 @@ def _repeated(options: argparse.Namespace, prog: str) -> list[str]:
         if (value := getattr(options, name)) != defaults.get_default(name)
         for word in (f"--{name.replace('_', '-')}", str(value))
     ] + [word for file in options.tests for word in ("--test", str(file))]
+
+
+def command(wanted: Options, image: Path) -> str:
+    """The command that verifies an image baked with these options, as its base requires."""
+    words = ["worker-bakery", "verify", str(image), *_how_to_boot(wanted)]
+    return shlex.join(words)
+
+
+def _how_to_boot(wanted: Options) -> list[str]:
+    """The options that the base image needs, as far as they are not the defaults."""
+    from bakery.image import bases
+
+    if wanted.base_image:
+        return ["--login", wanted.base_image.login] if wanted.base_image.login else []
+    base = bases.find(wanted.base, wanted.architecture)
+    login = [] if base.login == LOGIN else ["--login", base.login]
+    return login + ([] if "bios" in base.firmware else ["--firmware", "efi"])
 
 
 def load(image: Path) -> str:

@@ -47,7 +47,7 @@ def _make(folder: Path) -> None:
     except FileExistsError:
         raise BadInput(
             f"{folder} exists.",
-            "Choose another with --submit-dir. To bake again what has failed in it, run "
+            "Choose another folder. To bake again what has failed in it, run "
             f"condor_submit_dag {DAG} there.",
         ) from None
     except OSError as error:

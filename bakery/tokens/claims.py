@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -131,10 +132,19 @@ def _text(value: object) -> str:
 def _object(part: str) -> dict[str, Any] | None:
     raw = _decoded(part)
     try:
-        found = json.loads(raw) if raw is not None else None
+        # json.loads reads NaN, Infinity and 1e999, which are not JSON and cannot be written as JSON again.
+        found = json.loads(raw, parse_constant=_finite, parse_float=_finite) if raw is not None else None
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _finite(text: str) -> float:
+    """Raises ValueError: the number is not finite."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _decoded(part: str) -> bytes | None:

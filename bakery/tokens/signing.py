@@ -8,6 +8,7 @@ condor_utils/store_cred.cpp of its source).
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 import time
@@ -80,12 +81,16 @@ def read_key(path: Path) -> bytes:
     access to it. HTCondor does not read such a file either.
     """
     try:
-        with path.open("rb") as file:
+        # O_NONBLOCK: a named pipe without a writer is refused, not waited for.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             found = os.fstat(file.fileno())
             _check_key_file(path, found)
             content = file.read(_LARGEST + 1)
     except OSError as error:
-        raise BadInput(f"Cannot read the signing key {path}: {error.strerror}.") from None
+        hint = (
+            "Run the command as root on the central manager of the pool, or give a copy of the key: --key."
+        )
+        raise BadInput(f"Cannot read the signing key {path}: {error.strerror}.", hint) from None
     if not content:
         raise BadInput(f"The signing key {path} is empty.", "HTCondor makes it when the collector starts.")
     if len(content) > _LARGEST:
@@ -97,8 +102,11 @@ def check(key_id: str, issuer: str, subject: str) -> None:
     """Raise BadInput if HTCondor would reject a token with this key name, issuer and identity."""
     if not key_id:
         raise BadInput("The name of the signing key must not be empty.")
-    if not issuer or any(character in issuer for character in " \t,"):
-        raise BadInput(f"{issuer!r} is not a trust domain: it is empty, or has a blank or a comma.")
+    if not re.fullmatch(r"[!-+\--~]+", issuer):
+        raise BadInput(
+            f"{issuer!r} is not a trust domain.",
+            "Use the TRUST_DOMAIN of the pool: one word without a comma.",
+        )
     user, at, domain = subject.partition("@")
     if not (user and at and domain):
         # A collector of HTCondor 23.9 aborts on a token without a subject.

@@ -103,9 +103,19 @@ def one_after_the_other(root: Path, level: str) -> None:
 
 
 def at_once(root: Path, level: str, jobs: int) -> None:
-    items = (f"{label}=--engine chroot --verify {level} {words}" for label, words in IMAGES.items())
-    command = [sys.executable, "-m", "tests.integration.bake.batch_command", "--jobs", str(jobs)]
-    run([*command, *items], root)
+    program = str(Path(sys.executable).parent / "worker-bakery")
+    command = [program, "bake", "--engine", "chroot", "--verify", level, "--jobs", str(jobs)]
+    with TemporaryDirectory() as folder:
+        run([*command, *(definition(Path(folder), label) for label in IMAGES)], root)
+
+
+def definition(folder: Path, label: str) -> str:
+    """The path of a definition file for this image."""
+    words = IMAGES[label].split()
+    keys = [f'worker = "{"prominence" if "prominence" in words else "osg"}"']
+    path = folder / f"{label}.toml"
+    path.write_text("\n".join([*keys, *(["[roles.udocker]"] if "udocker" in words else []), ""]))
+    return str(path)
 
 
 def run(argv: Sequence[str], root: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -84,19 +83,9 @@ def _suggest(outcomes: Sequence[Outcome], options: Mapping[str, Options], *, sil
 
     disks = [one for one in outcomes if one.path and options[one.label].format == "qcow2"]
     left = [one for one in disks if "pool" not in one.levels]
-    if left:
-        words = ["worker-bakery", "verify", str(left[0].path), *_how_to_boot(options[left[0].label])]
-        entry.suggest(shlex.join(words), f"let {left[0].label} join a test pool", silent=silent)
+    if left and left[0].path:
+        command = verify.command(options[left[0].label], left[0].path)
+        entry.suggest(command, f"let {left[0].label} join a test pool", silent=silent)
     elif disks:
         command = verify.upload(disks[0].path) if disks[0].path else ""
         entry.suggest(command, f"upload {disks[0].label} to OpenStack", silent=silent)
-
-
-def _how_to_boot(options: Options) -> list[str]:
-    """The options of verify that the base image needs, as far as they are not the defaults."""
-    from bakery.bake.options import base_of
-    from bakery.commands import verify
-
-    base = base_of(options)
-    login = [] if base.login == verify.LOGIN else ["--login", base.login]
-    return login + ([] if "bios" in base.firmware else ["--firmware", "efi"])

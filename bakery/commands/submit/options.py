@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bakery.commands.command_line.parser import completed, whole_number
@@ -10,6 +11,12 @@ from bakery.commands.command_line.parser import completed, whole_number
 _RETRIES = 2
 # Options that mean nothing without one of --submit, --submit-files and --submit-status.
 _FURTHER = ("wait", "submit_dir", "submit_program", "submit_container", "submit_commands")
+
+# What submits nothing, and the options that would have no effect beside it.
+_WITHOUT_EFFECT: Mapping[str, Sequence[str]] = {
+    "submit_files": ("submit", "submit_dir", "submit_status", "wait"),
+    "submit_status": ("submit", "files", *(name for name in _FURTHER if name != "wait")),
+}
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
@@ -49,12 +56,28 @@ def add_options(made: argparse.ArgumentParser) -> None:
 
 
 def is_wanted(found: argparse.Namespace) -> bool:
-    """Return whether the command line is about a pool. Raises BadInput: --submit is missing."""
-    if found.submit or found.submit_files or found.submit_status:
-        return True
-    for name in (name for name in _FURTHER if getattr(found, name)):
-        from provisioner.errors import BadInput
+    """Return whether the command line is about a pool.
 
-        option = "--submit-command" if name == "submit_commands" else f"--{name.replace('_', '-')}"
-        raise BadInput(f"{option} requires --submit.", "Add --submit.")
-    return False
+    Raises BadInput: --submit is missing, or an option would have no effect beside another.
+    """
+    if not (found.submit or found.submit_files or found.submit_status):
+        for name in (name for name in _FURTHER if getattr(found, name)):
+            raise _wrong(f"{_option(name)} requires --submit.", "Add --submit.")
+        return False
+    for name, others in _WITHOUT_EFFECT.items():
+        for other in (other for other in others if getattr(found, name) and getattr(found, other)):
+            raise _wrong(
+                f"{_option(name)} and {_option(other)} cannot be used together.", "Omit one of them."
+            )
+    return True
+
+
+def _option(name: str) -> str:
+    names = {"files": "FILE.toml", "submit_commands": "--submit-command"}
+    return names.get(name) or f"--{name.replace('_', '-')}"
+
+
+def _wrong(message: str, hint: str) -> Exception:
+    from provisioner.errors import BadInput
+
+    return BadInput(message, hint)

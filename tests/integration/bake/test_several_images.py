@@ -6,26 +6,32 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bakery.runtime import data
 from bakery.store.store import Store
 from provisioner.events import Event
-from tests.conftest import command
+from tests.conftest import BIN, command
 from tests.integration.bake.test_kill import nothing_stays, session_of
 
+# The definition files of the images, and the same images by the options of a single bake. Without the key
+# `name`, the plans of both are the same.
 IMAGES = {
-    "osg": "",
-    "osg-udocker": "--with udocker",
-    "prominence": "--worker prominence",
-    "prominence-udocker": "--worker prominence --with udocker",
+    "osg": 'worker = "osg"',
+    "osg-udocker": "[roles.udocker]",
+    "prominence": 'worker = "prominence"',
+    "prominence-udocker": 'worker = "prominence"\n[roles.udocker]',
+}
+ALONE: Mapping[str, Sequence[str]] = {
+    "osg": (),
+    "osg-udocker": ("--with", "udocker"),
+    "prominence": ("--worker", "prominence"),
+    "prominence-udocker": ("--worker", "prominence", "--with", "udocker"),
 }
 NOBODY = "Types: deb\nURIs: http://127.0.0.1:9/nobody\nSuites: ./\n"
 LONGEST = 900.0  # seconds that any wait may take, on a busy machine
@@ -53,22 +59,23 @@ class Batch:
         return [event["label"] for event in ends if event["name"].startswith(phase)]
 
 
-def argv(images: Mapping[str, str], *options: str) -> list[str]:
-    items = (f"{label}=--verify offline --engine chroot {words}" for label, words in images.items())
-    return [sys.executable, "-m", "tests.integration.bake.batch_command", *options, *items]
+def argv(folder: Path, images: Mapping[str, str], *options: str) -> list[str]:
+    """The command for these images, each with a definition file in `folder`."""
+    paths = [folder / f"{label}.toml" for label in images]
+    for path, text in zip(paths, images.values(), strict=True):
+        path.write_text(f"{text}\n")
+    return ["bake", "--verify", "offline", "--engine", "chroot", *options, *map(str, paths)]
 
 
-def batch(store: Store, images: Mapping[str, str], *options: str) -> Batch:
-    env = {**os.environ, "WORKER_BAKERY_CACHE": str(store.root)}
-    done = subprocess.run(
-        argv(images, *options), env=env, cwd=data.ROOT, capture_output=True, text=True, check=False
-    )
-    return Batch(done.returncode, done.stdout, done.stderr)
+def batch(store: Store, folder: Path, images: Mapping[str, str], *options: str) -> Batch:
+    env = {"WORKER_BAKERY_CACHE": str(store.root)}
+    done = command("worker-bakery", *argv(folder, images, *options), env=env)
+    return Batch(done.status, done.out, done.err)
 
 
-def alone(words: str) -> str:
+def alone(words: Sequence[str]) -> str:
     """The path of the image baked by itself, in the cache that tests share."""
-    done = command("bake-image", "--verify", "offline", *words.split(), "--json")
+    done = command("bake-image", "--verify", "offline", *words, "--json")
     assert done.status == 0, done.err[-3000:]
     return str(json.loads(done.out)["path"])
 
@@ -88,8 +95,8 @@ def most_at_once(events: list[Event]) -> int:
 
 def test_four_images_and_a_broken_one(private_store: Store, tmp_path: Path) -> None:
     (tmp_path / "nobody.sources").write_text(NOBODY)
-    broken = f"--with apptainer --apt-source {tmp_path / 'nobody.sources'}"
-    done = batch(private_store, {"broken": broken, **IMAGES}, "--jobs", "2", "--json")
+    broken = 'apt-sources = ["nobody.sources"]\n[roles.apptainer]'
+    done = batch(private_store, tmp_path, {"broken": broken, **IMAGES}, "--jobs", "2", "--json")
     assert done.status == 5, done.err[-3000:]
     check_shared_once(done)
     images = done.images
@@ -99,18 +106,18 @@ def test_four_images_and_a_broken_one(private_store: Store, tmp_path: Path) -> N
     assert "127.0.0.1" in error["message"]
     assert {(image["from_store"], *image["proof"]) for image in images.values()} == {(False, "offline")}
     check_nothing_is_left(private_store)
-    check_a_second_batch_finds_all(private_store)
-    for label, words in IMAGES.items():
+    check_a_second_batch_finds_all(private_store, tmp_path)
+    for label, words in ALONE.items():
         same = command("worker-bakery", "diff", images[label]["path"], alone(words))
         assert same.status == 0, (label, same.out)
 
 
 def check_shared_once(done: Batch) -> None:
-    assert done.labels_of("base: upgrade packages") == ["debian13 up to condor"]
-    assert done.labels_of("condor: install condor") == ["debian13 up to condor"]
-    assert done.labels_of("udocker: install") == ["debian13 up to udocker"] * 2
-    assert done.labels_of("write a checkpoint after condor") == ["debian13 up to condor"]
-    assert done.labels_of("write a checkpoint after udocker") == ["debian13 up to udocker"]
+    """By the first image that needs it, also if that one fails later."""
+    for phase in ("base: upgrade packages", "condor: install condor", "write a checkpoint after condor"):
+        assert done.labels_of(phase) == ["broken"]
+    assert done.labels_of("udocker: install") == ["osg-udocker"] * 2
+    assert done.labels_of("write a checkpoint after udocker") == ["osg-udocker"]
     assert sorted(done.labels_of("compress the image")) == sorted(IMAGES)
     assert most_at_once(done.events) == 2
 
@@ -120,8 +127,8 @@ def check_nothing_is_left(store: Store) -> None:
     assert list((store.root / "work").iterdir()) == list((store.root / "locks").iterdir()) == []
 
 
-def check_a_second_batch_finds_all(store: Store) -> None:
-    done = batch(store, IMAGES, "--jobs", "2")
+def check_a_second_batch_finds_all(store: Store, folder: Path) -> None:
+    done = batch(store, folder, IMAGES, "--jobs", "2")
     assert done.status == 0, done.err
     header, *rows = done.out.splitlines()
     assert header.split() == ["image", "result", "seconds", "proven", "path"]
@@ -132,27 +139,26 @@ def check_a_second_batch_finds_all(store: Store) -> None:
     assert last.startswith("Next: worker-bakery verify ")
 
 
-def test_a_shared_checkpoint_that_fails_is_the_error_of_its_images(
+def test_images_that_cannot_make_what_they_share_fail_with_their_own_errors(
     private_store: Store, tmp_path: Path
 ) -> None:
-    """The mirror does not answer: nothing of the two images can be made, and it is tried once."""
-    silent = "--mirror http://127.0.0.1:9/debian"
-    images = {"osg": silent, "prominence": f"--worker prominence {silent}"}
-    done = batch(private_store, images, "--jobs", "2")
+    """The mirror does not answer: when the first image has failed, the second one tries."""
+    images = {label: IMAGES[label] for label in ("osg", "prominence")}
+    silent = ("--mirror", "http://127.0.0.1:9/debian")
+    done = batch(private_store, tmp_path, images, "--jobs", "2", *silent)
     assert done.status == 5, done.err
     assert done.out.count("failed") == 2
-    assert done.err.count("failed after") == 3  # the checkpoint, and the images
+    assert done.err.count("failed after") == 2
     for label in images:
         assert f"error: {label}: A package mirror did not respond" in done.err
     check_nothing_is_left(private_store)
 
 
-def start(store: Store) -> subprocess.Popen[str]:
+def start(store: Store, folder: Path) -> subprocess.Popen[str]:
     """A batch in a session of its own, of which two jobs are at work."""
     process = subprocess.Popen(
-        argv(IMAGES, "--jobs", "2", "--json"),
+        [str(BIN / "worker-bakery"), *argv(folder, IMAGES, "--jobs", "2", "--json")],
         env={**os.environ, "WORKER_BAKERY_CACHE": str(store.root)},
-        cwd=data.ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -164,7 +170,7 @@ def start(store: Store) -> subprocess.Popen[str]:
         event = json.loads(row)
         if event["event"] == "begin":
             at_work.add(event["label"])
-        if {"osg", "debian13 up to udocker"} <= at_work:
+        if {"osg", "osg-udocker"} <= at_work:
             return process
     pytest.fail("two jobs never were at work")
 
@@ -182,17 +188,17 @@ def killed(process: subprocess.Popen[str]) -> None:
     process.communicate(timeout=LONGEST)
 
 
-def test_all_jobs_end_with_the_command(private_store: Store) -> None:
+def test_all_jobs_end_with_the_command(private_store: Store, tmp_path: Path) -> None:
     """The second batch starts from the checkpoint of the first; the last one removes what was left."""
     for end in (interrupted, killed):
-        process = start(private_store)
+        process = start(private_store, tmp_path)
         end(process)
         nothing_stays(private_store.root)
         check_session_is_empty(process.pid)
         assert not list((private_store.root / "images").glob("*"))
         if end is interrupted:
             check_nothing_is_left(private_store)
-    done = batch(private_store, {"osg-udocker": IMAGES["osg-udocker"]})
+    done = batch(private_store, tmp_path, {"osg-udocker": IMAGES["osg-udocker"]})
     assert done.status == 0, done.err
     assert list((private_store.root / "work").iterdir()) == []
 

@@ -110,6 +110,14 @@ def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
     assert "unknown option --dryrun" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_names_each_option(option: str, tmp_path: Path) -> None:
+    done = setup(RELEASES["debian-13"], tmp_path, option)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(f"scripts/setup {one} " in done.stdout for one in ("--dry-run", "--runtime"))
+    assert "set -e" not in done.stdout
+
+
 def test_runtime_leaves_out_what_only_tests_need(tmp_path: Path) -> None:
     done = setup(RELEASES["debian-13"], tmp_path, "--dry-run", "--runtime")
     packages = set(done.stdout.split())

@@ -14,7 +14,7 @@ from bakery.commands import bake, bake_options
 from bakery.commands.bake_options import parser
 from bakery.commands.command_line.settings import NO_SETTINGS
 from bakery.commands.definition import images
-from bakery.commands.submit import image
+from bakery.commands.submit import image, options
 from bakery.submit.images import JobImage
 from provisioner.errors import BadInput
 
@@ -193,3 +193,25 @@ def test_each_option_of_bake_is_passed_on_or_is_for_this_machine() -> None:
     passed = {name for name, _ in (*image.VALUES, *image.FLAGS, *image.LISTS)}
     options = {action.dest for action in parser()._actions if not action.dest.startswith("submit_")}
     assert options == here | in_definition | passed
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        ("--wait", "--wait requires --submit"),
+        ("--submit-command a=b", "--submit-command requires --submit"),
+        ("--submit --submit-files d", "--submit-files and --submit "),
+        ("--submit-files d --submit-dir e", "--submit-files and --submit-dir "),
+        ("--submit-files d --wait", "--submit-files and --wait "),
+        ("w.toml --submit-status d", "--submit-status and FILE.toml "),
+        ("--submit-status d --submit-dir e", "--submit-status and --submit-dir "),
+    ],
+)
+def test_an_option_without_effect_is_refused(argv: str, named: str) -> None:
+    with pytest.raises(BadInput, match=named):
+        options.is_wanted(parser().parse_args(argv.split()))
+
+
+@pytest.mark.parametrize("argv", ["--submit --wait", "--submit-status d --wait", "w.toml --submit-files d"])
+def test_options_for_a_pool(argv: str) -> None:
+    assert options.is_wanted(parser().parse_args(argv.split()))

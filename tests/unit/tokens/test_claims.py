@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from bakery.tokens.claims import LEVELS, claims_of, format_duration, format_relative
@@ -46,6 +48,14 @@ def test_claims_of_a_wrong_type_are_empty() -> None:
     claims = claims_of(made(iss=5, sub=["a@b"], header={"kid": 7}))
     assert claims
     assert (claims.issuer, claims.subject, claims.key_name) == ("", "", "")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_not_finite_is_no_json(number: str) -> None:
+    """Python reads it, but what `token inspect --json` would print is not JSON."""
+    header, _, signature = made().split(".")
+    text = f'{{"exp":{number}}}'.encode()
+    assert claims_of(f"{header}.{base64.urlsafe_b64encode(text).rstrip(b'=').decode()}.{signature}") is None
 
 
 def test_a_representation_without_claims() -> None:

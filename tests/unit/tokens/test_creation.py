@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,11 @@ def test_other_keys_that_are_refused(tmp_path: Path) -> None:
             signing.read_key(path)
     with pytest.raises(BadInput, match="larger"):
         signing.read_key(key_file(tmp_path, bytes(70_000)))
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(BadInput, match="not a regular file"):
+        signing.read_key(tmp_path / "pipe")
+    with pytest.raises(BadInput, match="central manager"):
+        signing.read_key(tmp_path / "none")
 
 
 def test_a_password_ends_before_a_nul_byte() -> None:

@@ -68,6 +68,8 @@ def test_the_derivation_does_not_change() -> None:
         ("k", "", "a@b"),
         ("k", "a b", "a@b"),
         ("k", "a,b", "a@b"),
+        ("k", "a\nb", "a@b"),
+        ("k", "é", "a@b"),
         ("k", "pool", "worker"),
         ("k", "pool", "@b"),
         ("k", "pool", ""),
