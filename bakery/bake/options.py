@@ -105,10 +105,13 @@ def package_mirror(options: Options) -> Mirror:
 
 
 def _locked(options: Options, base: Base) -> Locked | None:
-    if options.lock is None or not options.lock.exists():
+    if options.lock is None:
         return None
     from bakery.freshness import replay
 
+    if not options.lock.exists():
+        replay.check_writable(options.lock)
+        return None
     return replay.read(options.lock, "rpm" if base.family.startswith("el") else "apt")
 
 

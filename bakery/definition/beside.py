@@ -30,6 +30,9 @@ class Folder:
             with found.open("rb"):
                 return found
         except FileNotFoundError:
+            if found.is_symlink():
+                message = f"{name(place)}: {found} is a link to {found.readlink()}, which does not exist."
+                raise Wrong(place, message) from None
             raise Wrong(place, f"{name(place)}: there is no file {found}.", similar(found)) from None
         except IsADirectoryError:
             raise Wrong(place, f"{name(place)}: {found} is a folder.", "Give the path of a file.") from None

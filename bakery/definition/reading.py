@@ -23,7 +23,13 @@ from provisioner.process.scrub import scrub
 Labelled = tuple[str, Options]
 _EXAMPLE = 'Write at least base = "debian13".'
 _SYNTAX = re.compile(r"^(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
-_QUOTE = 'Text is written in quotes: name = "worker".'
+# The message of the parser, the line, and the hint.
+_HINTS = (
+    ("Invalid value", "", 'Text is written in quotes: name = "worker".'),
+    ("Expected newline", r"=\s*0[0-9_]", 'A number cannot begin with 0. A mode is text: mode = "0644".'),
+    ("Cannot overwrite", "", "The key is set twice. Remove one of them."),
+    ("Cannot declare", "", "The table is in the file twice. Write its keys in one place."),
+)
 
 
 def read(paths: Sequence[Path]) -> tuple[Labelled, ...]:
@@ -102,7 +108,10 @@ def _syntax(source: Source, message: str) -> BadInput:
         return at(source.path, 0, f"not valid TOML: {message}.")
     row = int(found[2]) if found[2] else source.text.rstrip("\n").count("\n") + 1
     column = f" (column {found[3]})" if found[3] else " (the file ends there)"
-    hint = _QUOTE if found[1] == "Invalid value" else ""
+    line = source.text.split("\n")[row - 1]
+    hint = next(
+        (hint for form, text, hint in _HINTS if re.match(form, found[1]) and re.search(text, line)), ""
+    )
     return at(source.path, row, f"not valid TOML: {found[1]}{column}.", hint)
 
 
