@@ -19,7 +19,7 @@ from provisioner.actions import Action, Put, Run
 from provisioner.checkpoints import Policy
 from provisioner.errors import BadInput
 from provisioner.plan import Plan
-from provisioner.process.scrub import scrub
+from provisioner.process.scrub import has_secret
 from provisioner.roles import NO_CVMFS, CvmfsClient, Pelican
 from provisioner.roles.customization import NO_CUSTOMIZATION, Customization
 
@@ -160,7 +160,7 @@ def refuse_tokens(plan: Plan) -> None:
     for step in plan.steps:
         for action in step.actions:
             what, text = _description_and_text(action)
-            if scrub(text) != text:
+            if has_secret(text):
                 raise BadInput(
                     f"{what} contains a token, and images must not contain secrets.",
                     "Pass the token to the worker in its user-data instead.",

@@ -18,7 +18,7 @@ from bakery.definition.layers import Layered
 from bakery.definition.mistakes.problems import Source, Wrong, at
 from bakery.output.formats import FORMATS
 from provisioner.errors import BadInput
-from provisioner.process.scrub import scrub
+from provisioner.process.scrub import has_secret
 
 Labelled = tuple[str, Options]
 _EXAMPLE = 'Write at least base = "debian13".'
@@ -77,8 +77,8 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start) + 1
         raise at(path, row, "the file is not UTF-8.", "Save it as UTF-8.") from None
-    if scrub(text) != text:
-        row = next((n for n, line in enumerate(text.split("\n"), 1) if scrub(line) != line), 0)
+    if has_secret(text):
+        row = next((n for n, line in enumerate(text.split("\n"), 1) if has_secret(line)), 0)
         message = "the file contains a token, and images must not contain secrets."
         raise at(path, row, message, texts.TOKEN_HINT)
     return text.removeprefix("\ufeff")  # the byte order mark of some editors

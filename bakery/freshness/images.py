@@ -72,7 +72,8 @@ def _path(name: str, store: Store) -> Path:
 def _read(path: Path, store: Store, addresses: Addresses, monitor: Monitor) -> Lock | None:
     found = inventory.parse(_rows_of(path, store, monitor))
     if found is None:
-        return None
+        message = f"{path} has no package database of dpkg or rpm."
+        raise BadInput(message, "Give the path of an image, or of the root directory of one.")
     release = found.release.get("VERSION_CODENAME", "")
     is_debian = found.system == "apt" and found.release.get("ID") == "debian"
     sources = mirror.find(addresses.distribution).sources(release) if is_debian else ""
@@ -98,6 +99,8 @@ def mounted_rows(image: Path, work: Path) -> list[str]:
         mount_root(disk, root, read_only=True)
     except CommandFailed as error:
         raise BadInput(f"Cannot mount {image}. {error}") from None
+    except BadInput as error:  # no partition table, no file system
+        raise BadInput(f"{image} is not a bootable disk image: {error.message}") from None
     disk.unlink()  # it disappears with the sandbox
     return list(rows(root))
 

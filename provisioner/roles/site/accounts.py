@@ -14,8 +14,8 @@ HOMES = "/usr/lib/tmpfiles.d/worker-site-homes.conf"
 # Homes that are not created: "/" exists, and the other is a convention of Debian for no home.
 _NO_HOME = ("/", "/nonexistent")
 # $1 name, $2 uid or "", $3 home, $4 shell, $5 supplementary groups with commas or "", $6 "system" or "",
-# $7 the mode of the home, or "" not to create it, $8 "home" and $9 "shell" if the definition sets these. An
-# account that exists, for example of a package, keeps its home and its shell unless the definition sets them.
+# $7 the mode of the home, or "" not to create it, $8 "home" and $9 "shell" if the definition sets these.
+# An account that exists, for example of a package, keeps its home and shell unless the definition sets them.
 ADD_USER = """\
 for group in $(printf %s "$5" | tr , ' '); do
     getent group "$group" >/dev/null || groupadd ${6:+--system} "$group"

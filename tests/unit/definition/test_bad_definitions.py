@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from provisioner.errors import BadInput
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
 ESCAPED, TEMPLATE = TOKEN.replace("ey", "\\u0065y"), TOKEN.replace("ey", "${e}")
+ENCODED = base64.b64encode(f"TOKEN={TOKEN}".encode()).decode()
 SITE_KEY = (Path(__file__).parents[3] / "examples/site/keys/site.asc").read_text()
 CA = (Path(__file__).parents[3] / "examples/site/ca/example-site.pem").read_text()
 FINGERPRINT = "E45A21381C3F36E2490163197C80478FF3050BEE"
@@ -413,6 +416,14 @@ MISTAKES = {
         "site.toml:5: debian13 is not available for aarch64. Use x86_64."
     ),
     # Tokens
+    f'{FILE}text = "{ENCODED}"\n': (
+        "site.toml:3: the file contains a token, and images must not contain secrets. "
+        "Pass the token to the worker in its user-data instead."
+    ),
+    f'{FILE}source = "base64"\n': (
+        "site.toml:3: files[0].source: FOLDER/base64 contains a token, and images must not contain "
+        "secrets. Pass the token to the worker in its user-data instead."
+    ),
     f'name = "a"\n[condor]\nA = "{TOKEN}"\n': (
         "site.toml:3: the file contains a token, and images must not contain secrets. "
         "Pass the token to the worker in its user-data instead."
@@ -448,6 +459,7 @@ def folder(tmp_path: Path) -> Path:
     (made / "motd").write_text("hello\n")
     (made / "latin1").write_bytes(b"gr\xfc\xdfe\n")
     (made / "token").write_text(f"#!/bin/sh\n{TOKEN}\n")
+    (made / "base64").write_text(f"/opt/{textwrap.fill(ENCODED, 60)}")
     (made / "site.asc").write_text(SITE_KEY)
     (made / "ca.pem").write_text(CA)
     (made / "folder" / "ca.crt").write_text(CA)
