@@ -97,7 +97,7 @@ def mounted_rows(image: Path, work: Path) -> list[str]:
     try:
         qemu_img.to_raw(image, disk)
         mount_root(disk, root, read_only=True)
-    except CommandFailed as error:
+    except (CommandFailed, BadInput) as error:  # BadInput: no partition table, no file system
         raise BadInput(f"Cannot mount {image}. {error}") from None
     except BadInput as error:  # no partition table, no file system
         raise BadInput(f"{image} is not a bootable disk image: {error.message}") from None

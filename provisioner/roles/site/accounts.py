@@ -15,7 +15,7 @@ HOMES = "/usr/lib/tmpfiles.d/worker-site-homes.conf"
 _NO_HOME = ("/", "/nonexistent")
 # $1 name, $2 uid or "", $3 home, $4 shell, $5 supplementary groups with commas or "", $6 "system" or "",
 # $7 the mode of the home, or "" not to create it, $8 "home" and $9 "shell" if the definition sets these.
-# An account that exists, for example of a package, keeps its home and shell unless the definition sets them.
+# An account that exists, for example of a package, keeps its home and shell unless they are set.
 ADD_USER = """\
 for group in $(printf %s "$5" | tr , ' '); do
     getent group "$group" >/dev/null || groupadd ${6:+--system} "$group"
