@@ -69,7 +69,8 @@ def _path(name: str, store: Store) -> Path:
     return found.resolve()
 
 
-def _read(path: Path, store: Store, addresses: Addresses, monitor: Monitor) -> Lock | None:
+def _read(path: Path, store: Store, addresses: Addresses, monitor: Monitor) -> Lock:
+    """Raises BadInput: the path is not that of an image."""
     found = inventory.parse(_rows_of(path, store, monitor))
     if found is None:
         message = f"{path} has no package database of dpkg or rpm."
@@ -99,8 +100,6 @@ def mounted_rows(image: Path, work: Path) -> list[str]:
         mount_root(disk, root, read_only=True)
     except (CommandFailed, BadInput) as error:  # BadInput: no partition table, no file system
         raise BadInput(f"Cannot mount {image}. {error}") from None
-    except BadInput as error:  # no partition table, no file system
-        raise BadInput(f"{image} is not a bootable disk image: {error.message}") from None
     disk.unlink()  # it disappears with the sandbox
     return list(rows(root))
 
