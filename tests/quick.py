@@ -27,7 +27,7 @@ _STARTED = "test_container.py::test_buildah_starts_it_and_it_says_all_that_is_mi
 _MATCH = "test_ospool_guides.py::test_the_two_ads_match_as_they_should"
 _SITE = "test_broken_images.py::test_a_test_of_a_site_can_fail_verification"
 _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
-_SEVERAL = "test_several_images.py::test_a_shared_checkpoint_that_fails_is_the_error_of_its_images"
+_SEVERAL = "test_several_images.py::test_images_that_cannot_make_what_they_share_fail_with_their_own_errors"
 # How long each file takes by itself, and some tests of a long one: seconds, on a machine with two cores
 # where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
 _SECONDS: Mapping[str, int] = {

@@ -126,9 +126,10 @@ def test_a_missing_file(capsys: Captured) -> None:
     assert error(capsys, "tow.toml") == "There is no file tow.toml. Did you mean two.toml?"
 
 
-def test_an_error_of_the_plan_names_the_image(folder: Path, capsys: Captured) -> None:
+def test_an_error_of_the_plan_names_file_line_and_key(folder: Path, capsys: Captured) -> None:
     (folder / "c.toml").write_text('format = "oci"\nkernel-arguments = ["a"]\n')
-    assert error(capsys, "c.toml", "--dry-run").endswith("\nWhere: the image c")
+    problem = "A container image cannot have kernel arguments. The host's kernel runs it."
+    assert error(capsys, "c.toml", "--dry-run") == f"c.toml:2: kernel-arguments: {problem}"
 
 
 def test_dry_run_and_explain(capsys: Captured) -> None:
