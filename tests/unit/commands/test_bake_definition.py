@@ -127,7 +127,7 @@ def test_a_missing_file(capsys: Captured) -> None:
 
 
 def test_an_error_of_the_plan_names_the_image(folder: Path, capsys: Captured) -> None:
-    (folder / "c.toml").write_text('format = "oci"\nkernel-arguments = ["a"]\n')
+    (folder / "c.toml").write_text('[services]\nenable = ["condor"]\n')
     assert error(capsys, "c.toml", "--dry-run").endswith("\nWhere: the image c")
 
 
