@@ -85,11 +85,22 @@ def _base(image: model.Image, folder: Folder) -> _Base:
         found = bases.find(named)
     except BadInput as error:
         raise Wrong(("base",), f"base: {error.message}", error.hint) from None
+    if image.root_size:
+        _check_root_size(image.root_size, found)
     architecture = _architecture(image)
     if architecture not in ("", *found.architectures):
         message = f"{found.name} is not available for {architecture}."
         raise Wrong(("arch",), message, f"Use {' or '.join(found.architectures)}.")
     return _Base(named, None, found.family, found.release)
+
+
+def _check_root_size(text: str, base: bases.Base) -> None:
+    from bakery.image import customization_checks
+
+    try:
+        customization_checks.check_root_size(additions.size(text), base)
+    except BadInput as error:
+        raise Wrong(("root-size",), f"root-size: {error.message}", error.hint) from None
 
 
 def _check_repositories(added: Sequence[Repository], base: _Base) -> None:

@@ -23,14 +23,14 @@ _LARGEST = 16 << 40
 
 def check(site: Customization, base: Base, kind: str, repositories: Sequence[Repository]) -> None:
     """Raises BadInput: the base or the kind of worker cannot have these additions."""
-    _check_root_size(site.root_size, base)
+    check_root_size(site.root_size, base)
     _check_repositories(site, repositories)
     if site.worker:
         _check_worker(site.worker, kind)
 
 
-def _check_root_size(size: int, base: Base) -> None:
-    """The size of a downloaded base is unknown until it is there; the engines check it then."""
+def check_root_size(size: int, base: Base) -> None:
+    """Raises BadInput. The size of a downloaded base is unknown until it is there; the engines check it."""
     if not size:
         return
     smallest = _built_size(base.source) if isinstance(base.source, Build) else 0

@@ -132,6 +132,11 @@ def test_an_error_of_the_plan_names_file_line_and_key(folder: Path, capsys: Capt
     assert error(capsys, "c.toml", "--dry-run") == f"c.toml:2: kernel-arguments: {problem}"
 
 
+def test_an_error_of_the_plan_names_the_image(folder: Path, capsys: Captured) -> None:
+    (folder / "c.toml").write_text('[services]\nenable = ["condor"]\n')
+    assert error(capsys, "c.toml", "--dry-run").endswith("\nWhere: the image c")
+
+
 def test_dry_run_and_explain(capsys: Captured) -> None:
     for option in ("--dry-run", "--explain"):
         assert bake.main(["one.toml", option]) == 0

@@ -315,6 +315,10 @@ MISTAKES = {
     'root-size = "20 GB"\n': (
         'site.toml:1: root-size must be a size in quotes such as "20G", with M, G or T.'
     ),
+    'root-size = "1G"\n': (
+        "site.toml:1: root-size: The root size of 1.0 GiB is not possible. The base debian13 has 4.3 GiB. "
+        "A disk can only be enlarged, to at most 16 TiB, in units of 512 bytes."
+    ),
     'version = "1\\n"\n': "site.toml:1: version must not contain line breaks.",
     'output = "a\\u0007"\n': "site.toml:1: output must not contain control characters.",
     # Users, commands, certificates, tests

@@ -60,12 +60,12 @@ def test_all_values_of_a_customization(tmp_path: Path) -> None:
             SiteCommand("v", script=b"#!/bin/sh\n"),
         ),
         condor=(("A", '"x" $(B)'),),
-        root_size=20 << 40,
+        root_size=10 << 40,
     )
     assert read_elsewhere("x", Options(customization=own), tmp_path / "x").customization == own
     assert read_elsewhere("y", Options(), tmp_path / "y") == Options()
     for size in (1 << 20, 3 << 29, 20 << 30):
-        sized = Options(customization=Customization(root_size=size))
+        sized = Options(base="rocky9", customization=Customization(root_size=size))
         assert read_elsewhere("z", sized, tmp_path / f"{size}") == sized
 
 
