@@ -51,6 +51,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--from", dest="first", type=int, default=0)
     parser.add_argument("--to", dest="last", type=int, required=True)
     parser.add_argument("--checkpoints", choices=POLICIES, required=True)
+    parser.add_argument("--awaited", type=int, action="append", default=[], help="keep after this step")
     parser.add_argument("--writing", type=float, required=True, help="seconds to write a checkpoint")
     parser.add_argument("--sources", type=Path, required=True)
     parser.add_argument("--more-sources", type=Path, required=True)
@@ -106,7 +107,8 @@ def _steps(
     for first, last in pairwise([options.first, *ends]):
         apply(planned.steps[first:last], target, monitor)
         passed = time.monotonic() - started
-        keep = is_worth_keeping(options.checkpoints, passed, options.writing)
+        awaited = last in options.awaited
+        keep = is_worth_keeping(options.checkpoints, passed, options.writing, awaited=awaited)
         if keep and last < len(planned.steps):
             return last, True
     return options.last, False

@@ -61,39 +61,6 @@ def make(this: Bake) -> Baked:
         return baked
 
 
-def make_checkpoint(options: Options, steps: int, store: Store, monitor: Monitor) -> None:
-    """Make the checkpoint after `steps` steps of the plan, unless it exists; 0: provide the base only.
-
-    Raises every class of provisioner.errors except Different and NotProven.
-    """
-    this = plan_bake(options, store, monitor)
-    target = store.checkpoint(this.plan.id_after(steps))
-    with logs.record(store, f"checkpoint-{this.plan.id_after(steps)[:12]}", monitor) as log:
-        this = replace(this, monitor=log)
-        _check_privileges(this)
-        _require_architecture(this.base)
-        found = choice.obstacles(options.engine)
-        choice.choose(options.engine, found)
-        with (
-            lock_file(store.lock(target.stem)),
-            work_folder(store) as work,
-            _keep_disk_on_failure(this, lambda: failed.disk_in(work)),
-            _base(this, work),
-        ):
-            usable = fresh.usable(this) if fresh.asks(this) else store
-            if usable.latest_checkpoint(this.plan)[0] < steps:
-                _make_prefix(this, steps, found, work)
-
-
-def _make_prefix(this: Bake, steps: int, found: Obstacles, work: Path) -> None:
-    """Apply the first steps of the plan and commit the disk as a checkpoint."""
-    installed = Installed(this.monitor)
-    prefix = replace(this, plan=replace(this.plan, steps=this.plan.steps[:steps]), monitor=installed)
-    made, _ = _make_disk(prefix, found, work)
-    checkpoints.keep(made, this.plan, steps, this.store, work, this.monitor)
-    fresh.record_checkpoints(this, installed, steps)
-
-
 def _repositories(this: Bake) -> chroot.Repositories:
     release = this.base.release
     # Only Debian gets a mirror: elsewhere the package manager reads the base's own definitions.
@@ -190,6 +157,7 @@ def _keep_disk_on_failure(this: Bake, find: Callable[[], Path | None]) -> Abstra
 def _make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine, Manifest]:
     """Build the image in its format; return its path, the engine used, and its lock for the manifest."""
     with _base(this, work):
+        this.monitor.emit({"event": "stored", "id": this.plan.base_id})
         installed = Installed(this.monitor)
         made, engine = _make_disk(replace(this, monitor=installed), found, work)
         lock = fresh.recorded(this, installed)
@@ -211,10 +179,12 @@ def _raw_disk(this: Bake, engine: Engine, base: Path, work: Path) -> Path:
     plan, monitor, keep = this.plan, this.monitor, this.options.checkpoints
     store = fresh.usable(this) if fresh.asks(this) else this.store
     if engine == "chroot":
-        return chroot.bake(plan, store, _repositories(this), work, monitor, keep)
+        awaited = this.options.awaited
+        return chroot.bake(plan, store, _repositories(this), work, monitor, keep, awaited)
     from bakery.engines.packer import engine as packer
 
     accelerator = probe.choose(this.options.accelerator, base, work, monitor)
+    keep = "all" if this.options.awaited else keep
     return packer.bake(plan, store, _repositories(this), accelerator, work, monitor, keep)
 
 

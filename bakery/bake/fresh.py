@@ -71,6 +71,8 @@ def _unusable(this: Bake, strict: bool) -> Iterator[str]:
         manifest = read_manifest(path)
         if manifest is None or not is_intact(path):
             continue
+        if path.stem == this.options.just_made:
+            return
         found = refresh.judge_checkpoint(path, manifest, strict, this.store, _addresses(this))
         name = f"checkpoint after {this.plan.steps[done - 1].role}"
         if found.use:
@@ -114,15 +116,6 @@ def recorded(this: Bake, installed: Installed) -> Manifest:
         for steps in installed.steps():
             _record_checkpoint(this, installed, steps, metadata)
         return {"lock": lock.to_json(record.completed(plain, found, metadata))}
-
-
-def record_checkpoints(this: Bake, installed: Installed, steps: int) -> None:
-    """Record the lock of the checkpoint after `steps` steps, and those of the checkpoints before it."""
-    found = inventory.parse(installed.rows(steps))
-    if found:
-        metadata = _metadata(this, record.of_rows(found, _sources(this)))
-        for done in installed.steps():
-            _record_checkpoint(this, installed, done, metadata)
 
 
 def _metadata(this: Bake, plain: lock.Lock) -> record.Metadata:

@@ -19,7 +19,7 @@ from provisioner.actions import Action, Put, Run
 from provisioner.checkpoints import Policy
 from provisioner.errors import BadInput
 from provisioner.plan import Plan
-from provisioner.process.scrub import scrub
+from provisioner.process.scrub import has_secret
 from provisioner.roles import NO_CVMFS, CvmfsClient, Pelican
 from provisioner.roles.customization import NO_CUSTOMIZATION, Customization
 
@@ -69,6 +69,8 @@ class Options:
     refresh: refresh.Policy = "auto"  # whether repositories are asked for updates of what the store has
     lock: Path | None = None  # exact versions: replayed if the file exists, otherwise written
     snapshot: Snapshot | None = None  # used instead of `mirror`
+    awaited: tuple[int, ...] = ()  # numbers of steps after which other bakes wait for a checkpoint
+    just_made: str = ""  # the id of a checkpoint that needs no question for updates
     tests: tuple[Path, ...] = ()  # testinfra files of the site, run at each verification level
 
 
@@ -105,10 +107,13 @@ def package_mirror(options: Options) -> Mirror:
 
 
 def _locked(options: Options, base: Base) -> Locked | None:
-    if options.lock is None or not options.lock.exists():
+    if options.lock is None:
         return None
     from bakery.freshness import replay
 
+    if not options.lock.exists():
+        replay.check_writable(options.lock)
+        return None
     return replay.read(options.lock, "rpm" if base.family.startswith("el") else "apt")
 
 
@@ -157,7 +162,7 @@ def refuse_tokens(plan: Plan) -> None:
     for step in plan.steps:
         for action in step.actions:
             what, text = _description_and_text(action)
-            if scrub(text) != text:
+            if has_secret(text):
                 raise BadInput(
                     f"{what} contains a token, and images must not contain secrets.",
                     "Pass the token to the worker in its user-data instead.",

@@ -1,7 +1,7 @@
 """Bake several images, some at once; make what they share once.
 
-Each image and each shared checkpoint is a job (bakery/batch/schedule.py) in a process of its own
-(bakery/batch/workers.py). Verification is part of the job of an image.
+Each image is a job (bakery/batch/schedule.py) in a process of its own (bakery/batch/workers.py), with its
+verification. The first image that needs a shared checkpoint makes it on its way.
 """
 
 from __future__ import annotations
@@ -36,19 +36,12 @@ class _Batch:
     schedule: Schedule
     root: Path  # of the store
 
-    def task(self, job: Job) -> Task:
-        options = self.bakes[job.image].options
-        if options.rebuild_base and any(self.schedule[needed].steps is not None for needed in job.needs):
-            # The job that this one needs has built the base.
-            options = replace(options, rebuild_base=False, rebuild_image=job.steps is None)
-        return Task(options, job.steps, self.root)
-
-    def label(self, job: Job) -> str:
-        plan = self.bakes[job.image].plan
-        if job.steps is None:
-            return self.labels[job.image]
-        role = plan.steps[job.steps - 1].role if job.steps else ""
-        return f"{plan.base} up to {role}" if role else f"base {plan.base}"
+    def task(self, number: int, job: Job) -> Task:
+        options = self.bakes[number].options
+        if options.rebuild_base and job.waits_for:
+            # The job that this one waits for has built the base.
+            options = replace(options, rebuild_base=False, rebuild_image=True)
+        return Task(replace(options, awaited=job.keeps, just_made=job.waits_for), self.root)
 
 
 def bake_all(items: Items, jobs: int, store: Store, monitor: Monitor) -> tuple[Outcome, ...]:
@@ -91,14 +84,9 @@ def _perform(planned: Mapping[str, Bake], jobs: int, store: Store, monitor: Moni
     wanted = [_wanted(this) for this in bakes]
     schedule = schedules.schedule(wanted, _stored_ids(bakes, store))
     batch = _Batch(labels, bakes, schedule, store.root)
-    tasks = [batch.task(job) for job in schedule]
-    names = [batch.label(job) for job in schedule]
-    ended = perform_all(schedule, tasks, names, jobs, monitor)
-    return {
-        labels[job.image]: _outcome(labels[job.image], how)
-        for job, how in zip(schedule, ended, strict=True)
-        if job.steps is None
-    }
+    tasks = [batch.task(number, job) for number, job in enumerate(schedule)]
+    ended = perform_all(schedule, tasks, labels, jobs, monitor)
+    return {label: _outcome(label, how) for label, how in zip(labels, ended, strict=True)}
 
 
 def _wanted(this: Bake) -> Wanted:

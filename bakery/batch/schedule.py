@@ -1,11 +1,12 @@
-"""Which checkpoints several images share, and in which order everything is made. Pure functions.
+"""Which checkpoints several images share, and in which order the images are made. Pure functions.
 
 The ids of steps are chained, so plans form a tree: below a base, images with the same first steps share a
-branch. Where branches part, a job of its own makes a checkpoint of what is shared, once, before the images:
+branch. Where branches part, the first of the images makes a checkpoint of what is shared, once, on its way;
+the others begin when that checkpoint is in the store:
 
-    base ── base, condor ──┬── osg_worker, seal                       image 1
-            (checkpoint)   └── udocker ──────┬── osg_worker, seal     image 2
-                               (checkpoint)  └── prominence_worker …  image 3
+    base ── base, condor ──┬── osg_worker, seal                       image 1, makes checkpoint A
+            (A)            └── udocker ──────┬── osg_worker, seal     image 2, waits for A, makes B
+                               (B)           └── prominence_worker …  image 3, waits for B
 
 A checkpoint is made at the end of a role. If everything since the checkpoint before takes less time than a
 copy of the disk, none is made.
@@ -20,7 +21,7 @@ from itertools import combinations
 from provisioner.actions import Run
 from provisioner.plan import Plan, PlannedStep
 
-BASE = 0  # the number of steps of a job that provides the base
+BASE = 0  # the number of steps of the base
 _NO_BASE = -1  # the store does not even have the base
 # Programs of our steps that take less than a second. Any other program may take longer.
 _QUICK = frozenset({"systemctl", "install"})
@@ -42,15 +43,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Job:
-    """One thing to make: the checkpoint after `steps` steps (BASE: the base), or the image (None).
+    """The job of one image.
 
-    `image` is its number; a checkpoint belongs to one of the images that share it. `needs` are numbers of
-    jobs earlier in the schedule. `below` counts the images that wait for this job.
+    `keeps` are numbers of steps after which it makes a checkpoint that others wait for; BASE: they wait for
+    the base. `waits_for` is the id of the checkpoint or base without which it does not begin, `maker` the
+    number of the job that makes it; a job with a maker and no id waits for the end of that job, whose image
+    it wants, too. `below` counts the jobs that wait for this one.
     """
 
-    image: int
-    steps: int | None
-    needs: tuple[int, ...] = ()
+    keeps: tuple[int, ...] = ()
+    waits_for: str = ""
+    maker: int | None = None
     below: int = 0
 
 
@@ -58,34 +61,55 @@ Schedule = tuple[Job, ...]
 
 
 def schedule(wanted: Sequence[Wanted], stored: Collection[str]) -> Schedule:
-    """The jobs that make these images, each after those that it needs.
+    """The jobs that make these images, in their order.
 
     `stored` are the ids of the bases and checkpoints that the store has.
     """
-    jobs: list[Job] = []
-    made: dict[str, int] = {}  # numbers of jobs by the id of their checkpoint
+    makers: dict[str, int] = {}  # numbers of jobs by the ids that they make
+    keeps: list[list[int]] = [[] for _ in wanted]
     for image, steps in _branches(wanted, stored):
         plan = wanted[image].plan
-        start, before = _start(plan, stored), _latest(plan, steps, made)
-        done = max([start, *(jobs[number].steps or BASE for number in before)])
+        done = max([_start(plan, stored), *keeps[image], *_steps_of(makers, plan, steps)])
         if steps == BASE or _takes_time(plan.steps[max(done, BASE) : steps]) or done == _NO_BASE:
-            made[plan.id_after(steps)] = len(jobs)
-            jobs.append(Job(image, steps, before))
+            makers[plan.id_after(steps)] = image
+            keeps[image].append(steps)
     first: dict[str, int] = {}  # numbers of jobs by the name of their image
+    jobs = []
     for image, this in enumerate(wanted):
-        end = len(this.plan.steps) if this.checkpoints else 1
-        needs = () if this.stored else _latest(this.plan, end, made)
-        jobs.append(Job(image, None, (*needs, *((first[this.name],) if this.name in first else ()))))
-        first.setdefault(this.name, len(jobs) - 1)
+        jobs.append(_job(image, this, tuple(keeps[image]), makers, first))
+        if not this.stored:
+            first.setdefault(this.name, image)
     return _counted(jobs)
 
 
-def following(jobs: Schedule, begun: Collection[int], ended: Collection[int]) -> int | None:
-    """The number of the job to begin now, that for which most images wait; None if there is none."""
+def _job(
+    image: int, this: Wanted, keeps: tuple[int, ...], makers: Mapping[str, int], first: Mapping[str, int]
+) -> Job:
+    if this.stored:
+        return Job()
+    if this.name in first:
+        return Job(maker=first[this.name])
+    # What a job makes itself must be deeper than what it waits for; so no two jobs wait for each other.
+    end = min(keeps, default=len(this.plan.steps) if this.checkpoints else 1)
+    others = [n for n in _steps_of(makers, this.plan, end) if makers[this.plan.id_after(n)] != image]
+    if not others:
+        return Job(keeps)
+    waits_for = this.plan.id_after(max(others))
+    return Job(keeps, waits_for, makers[waits_for])
+
+
+def following(
+    jobs: Schedule, begun: Collection[int], ended: Collection[int], made: Collection[str]
+) -> int | None:
+    """The number of the job to begin now, that for which most images wait; None if there is none.
+
+    `made` are the ids of the checkpoints and bases that jobs have made by now. If a maker has ended without
+    making what another job waits for, that job begins, and makes it itself.
+    """
     ready = (
         number
         for number, job in enumerate(jobs)
-        if number not in begun and all(needed in ended for needed in job.needs)
+        if number not in begun and (job.maker is None or job.maker in ended or job.waits_for in made)
     )
     return max(ready, key=lambda number: (jobs[number].below, -number), default=None)
 
@@ -120,10 +144,9 @@ def _start(plan: Plan, stored: Collection[str]) -> int:
     return max((n for n in range(1, len(plan.steps)) if plan.id_after(n) in stored), default=BASE)
 
 
-def _latest(plan: Plan, end: int, made: Mapping[str, int]) -> tuple[int, ...]:
-    """The number of the job with the latest checkpoint before `end`, or nothing."""
-    found = (made[plan.id_after(n)] for n in reversed(range(end)) if plan.id_after(n) in made)
-    return tuple(found)[:1]
+def _steps_of(makers: Mapping[str, int], plan: Plan, end: int) -> list[int]:
+    """The numbers of steps before `end` after which a job makes a checkpoint, or the base."""
+    return [n for n in range(end) if plan.id_after(n) in makers]
 
 
 def _takes_time(steps: Sequence[PlannedStep]) -> bool:
@@ -132,9 +155,11 @@ def _takes_time(steps: Sequence[PlannedStep]) -> bool:
 
 
 def _counted(jobs: Sequence[Job]) -> Schedule:
-    """The jobs with the numbers of images that wait for them."""
+    """The jobs with the numbers of jobs that wait for them, directly or not."""
     below = [0] * len(jobs)
-    for number, job in reversed([*enumerate(jobs)]):
-        for needed in job.needs:
-            below[needed] += below[number] + (job.steps is None)
+    for job in jobs:
+        maker = job.maker
+        while maker is not None:  # there is no circle: each maker waits for something less deep
+            below[maker] += 1
+            maker = jobs[maker].maker
     return tuple(replace(job, below=count) for job, count in zip(jobs, below, strict=True))

@@ -50,6 +50,7 @@ class _Running:
     process: Popen[bytes]
     resources: ExitStack
     started: float
+    made: set[str]  # of all jobs
     final: dict[str, Any] = field(default_factory=dict)  # the event `result` or `error`
     last: deque[str] = field(default_factory=lambda: deque(maxlen=run.TAIL_LINES))
 
@@ -58,6 +59,8 @@ class _Running:
         if event["event"] in ("result", "error"):
             self.final = event
             return
+        if event["event"] == "stored":
+            self.made.add(event["id"])
         if event["event"] == "line":
             self.last.append(event["text"])
         self.monitor.emit({**event, "label": self.label})
@@ -82,20 +85,17 @@ class _Work:
     monitor: Monitor
     resources: ExitStack
     outputs: selectors.BaseSelector
+    made: set[str] = field(default_factory=set)  # ids of checkpoints and bases
     running: dict[int, _Running] = field(default_factory=dict)
     ended: dict[int, Ended] = field(default_factory=dict)
 
     def begin(self, workers: int) -> None:
         """Begin jobs that are ready, until all workers are busy."""
         while len(self.running) < workers:
-            number = following(self.schedule, {*self.running, *self.ended}, self.ended)
+            number = following(self.schedule, {*self.running, *self.ended}, self.ended, self.made)
             if number is None:
                 return
-            error = self._error_of_needs(number)
-            if error:
-                self._end(number, Ended(0.0, error=error))
-            else:
-                self._start(number)
+            self._start(number)
 
     def read(self) -> None:
         """Wait for output, and pass it on; take note of the jobs that have ended."""
@@ -124,7 +124,7 @@ class _Work:
     def _start(self, number: int) -> None:
         own = self.resources.enter_context(ExitStack())
         process = own.enter_context(run.piped(_ARGV, stdin=pickle.dumps(self.tasks[number])))
-        job = _Running(self.labels[number], self.monitor, process, own, time.monotonic())
+        job = _Running(self.labels[number], self.monitor, process, own, time.monotonic(), self.made)
         self.running[number] = job
         assert process.stdout
         splitter = LineSplitter(job.on_line, sandbox.MAX_EVENT_LENGTH)
@@ -135,21 +135,13 @@ class _Work:
         event = {"event": "finished", "label": self.labels[number], "seconds": round(how.seconds, 1)}
         self.monitor.emit({**event, "error": how.error.message if how.error else ""})
 
-    def _error_of_needs(self, number: int) -> BakeryError | None:
-        """The error of the checkpoint that this job needs, if it could not be made."""
-        needs = (
-            needed for needed in self.schedule[number].needs if self.schedule[needed].steps is not None
-        )
-        return next((error for needed in needs if (error := self.ended[needed].error)), None)
-
 
 def perform_all(
     schedule: Schedule, tasks: Sequence[Task], labels: Sequence[str], workers: int, monitor: Monitor
 ) -> tuple[Ended, ...]:
     """Perform the task of each job, at most `workers` at once; return how each ended.
 
-    A job that needs a checkpoint which could not be made ends with the error of that checkpoint. If this
-    process is interrupted, so are all jobs; Interrupted is raised when they have ended.
+    If this process is interrupted, so are all jobs; Interrupted is raised when they have ended.
     """
     with ExitStack() as resources, selectors.DefaultSelector() as outputs:
         work = _Work(schedule, tasks, labels, monitor, resources, outputs)

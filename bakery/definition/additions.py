@@ -9,8 +9,10 @@ from bakery.definition import content, model, settings
 from bakery.definition.beside import Folder
 from bakery.definition.mistakes.positions import Path
 from bakery.definition.mistakes.problems import Wrong, name
+from bakery.output.formats import FORMATS
 from provisioner.packages.repositories import Repository
 from provisioner.roles.customization import Customization, SiteCommand, SiteFile, User
+from provisioner.roles.site import checks
 
 State = Literal["enable", "disable", "mask"]
 UNITS = {"G": 2**30, "M": 2**20, "T": 2**40}
@@ -18,7 +20,7 @@ UNITS = {"G": 2**30, "M": 2**20, "T": 2**40}
 
 def customization(image: model.Image, label: str, folder: Folder) -> Customization:
     """Read the files that the image names, and check what the structure does not show. Raises Wrong."""
-    return Customization(
+    own = Customization(
         name=label if image.name else "",
         version=image.version,
         packages=tuple(dict.fromkeys(image.packages)),
@@ -34,6 +36,21 @@ def customization(image: model.Image, label: str, folder: Folder) -> Customizati
         condor=settings.condor(image.condor),
         root_size=size(image.root_size),
     )
+    for found in checks.mistakes(own, boots=FORMATS[image.format].boots):
+        place = _in_definition(found.place, image)
+        raise Wrong(place, f"{name(place)}: {found.message}", found.hint)
+    return own
+
+
+def _in_definition(place: Path, image: model.Image) -> Path:
+    """The place in the definition of a place in its customization."""
+    table, *rest = str(place[0]).replace("_", "-"), *place[1:]
+    if table == "services":
+        return table, *next((at for at, unit in _units(image.services) if unit in rest), ())
+    if table in ("packages", "kernel-arguments") and rest:
+        words = image.packages if table == "packages" else image.kernel_arguments
+        return table, words.index(list(dict.fromkeys(words))[int(rest[0])])  # without the repeated ones
+    return table, *rest
 
 
 def size(text: str) -> int:
@@ -62,11 +79,6 @@ def _files(image: model.Image, folder: Folder) -> Iterator[SiteFile]:
     _refuse_duplicates("files", "path", (one.path for one in image.files))
     for number, one in enumerate(image.files):
         place: Path = ("files", number)
-        if {".", ".."} & set(one.path.split("/")):
-            place = (*place, "path")
-            raise Wrong(
-                place, f"{name(place)} must not contain . or .. as a folder.", "Write the whole path."
-            )
         data = content.of_file(place, one, image.variables, folder)
         yield SiteFile(one.path, data, int(one.mode, 8), one.owner)
 
@@ -74,15 +86,22 @@ def _files(image: model.Image, folder: Folder) -> Iterator[SiteFile]:
 def _users(found: Sequence[model.User]) -> Iterator[User]:
     _refuse_duplicates("users", "name", (one.name for one in found))
     _refuse_duplicates("users", "uid", (one.uid for one in found))
-    for number, one in enumerate(found):
-        if one.name == "root":
-            place: Path = ("users", number, "name")
-            raise Wrong(place, f"{name(place)}: root exists in every image.", "Choose another name.")
+    for one in found:
         yield User(one.name, one.uid, one.home, one.shell, tuple(dict.fromkeys(one.groups)), one.system)
 
 
 def _services(found: model.Services) -> Iterator[tuple[str, State]]:
     states: dict[str, State] = {}
+    for (state, number), unit in _units(found):
+        if states.get(unit, state) != state:
+            message = f"{unit} is in services.{states[unit]} and in services.{state}."
+            raise Wrong(("services", state, number), message, "Remove one of them.")
+        states[unit] = state
+    yield from states.items()
+
+
+def _units(found: model.Services) -> Iterator[tuple[tuple[State, int], str]]:
+    """The full names of the units with their places in [services]."""
     wanted: tuple[tuple[State, tuple[str, ...]], ...] = (
         ("enable", found.enable),
         ("disable", found.disable),
@@ -90,12 +109,7 @@ def _services(found: model.Services) -> Iterator[tuple[str, State]]:
     )
     for state, units in wanted:
         for number, text in enumerate(units):
-            unit = text if "." in text.rpartition("@")[2] else f"{text}.service"
-            if states.get(unit, state) != state:
-                message = f"{unit} is in services.{states[unit]} and in services.{state}."
-                raise Wrong(("services", state, number), message, "Remove one of them.")
-            states[unit] = state
-    yield from states.items()
+            yield (state, number), text if "." in text.rpartition("@")[2] else f"{text}.service"
 
 
 def _certificates(found: Sequence[str], folder: Folder) -> Iterator[tuple[str, bytes]]:

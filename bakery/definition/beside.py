@@ -13,7 +13,7 @@ from bakery.definition import texts
 from bakery.definition.mistakes import positions
 from bakery.definition.mistakes.problems import Wrong, name
 from provisioner import did_you_mean
-from provisioner.process.scrub import scrub
+from provisioner.process.scrub import has_secret
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class Folder:
             with found.open("rb"):
                 return found
         except FileNotFoundError:
+            if found.is_symlink():
+                message = f"{name(place)}: {found} is a link to {found.readlink()}, which does not exist."
+                raise Wrong(place, message) from None
             raise Wrong(place, f"{name(place)}: there is no file {found}.", similar(found)) from None
         except IsADirectoryError:
             raise Wrong(place, f"{name(place)}: {found} is a folder.", "Give the path of a file.") from None
@@ -43,8 +46,7 @@ class Folder:
             data = found.read_bytes()
         except OSError as error:
             raise Wrong(place, f"{name(place)}: cannot read {found}: {error.strerror}.") from None
-        content = data.decode("utf-8", "replace")
-        if scrub(content) != content:
+        if has_secret(data.decode("utf-8", "replace")):
             raise texts.token(place, f"{name(place)}: {found}")
         return data
 

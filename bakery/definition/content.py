@@ -17,7 +17,7 @@ from bakery.definition.mistakes.problems import Wrong, name
 from bakery.image import openpgp
 from provisioner import did_you_mean
 from provisioner.packages.repositories import Key
-from provisioner.process.scrub import scrub
+from provisioner.process.scrub import has_secret
 
 _CERTIFICATE = re.compile(
     r"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----\r?\n(.*?)-----END (?:TRUSTED |X509 )?CERTIFICATE-----",
@@ -53,7 +53,7 @@ def _filled(place: Path, data: bytes, variables: Mapping[str, str]) -> bytes:
         row = re.search(r"line \d+", str(error))
         message = f"{name(place)}: {row[0] if row else 'a line'} of the template has a $ without a name."
         raise Wrong(place, message, "Write $$ for a dollar sign.") from None
-    if scrub(filled) != filled:
+    if has_secret(filled):
         raise texts.token(place)
     return filled.encode()
 

@@ -53,7 +53,12 @@ Unit = Annotated[
     ),
 ]
 KernelArgument = Annotated[
-    str, _meta("", "one kernel argument without blanks or quotes", r"[A-Za-z0-9][A-Za-z0-9_.,:=/+@%-]*")
+    str,
+    _meta(
+        "",
+        "one kernel argument of letters, digits and _ . , : = / + @ % -",
+        r"[A-Za-z0-9][A-Za-z0-9_.,:=/+@%-]*",
+    ),
 ]
 CvmfsName = Annotated[
     str,

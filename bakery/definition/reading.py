@@ -18,12 +18,18 @@ from bakery.definition.layers import Layered
 from bakery.definition.mistakes.problems import Source, Wrong, at
 from bakery.output.formats import FORMATS
 from provisioner.errors import BadInput
-from provisioner.process.scrub import scrub
+from provisioner.process.scrub import has_secret
 
 Labelled = tuple[str, Options]
 _EXAMPLE = 'Write at least base = "debian13".'
 _SYNTAX = re.compile(r"^(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
-_QUOTE = 'Text is written in quotes: name = "worker".'
+# The message of the parser, the line, and the hint.
+_HINTS = (
+    ("Invalid value", "", 'Text is written in quotes: name = "worker".'),
+    ("Expected newline", r"=\s*0[0-9_]", 'A number cannot begin with 0. A mode is text: mode = "0644".'),
+    ("Cannot overwrite", "", "The key is set twice. Remove one of them."),
+    ("Cannot declare", "", "The table is in the file twice. Write its keys in one place."),
+)
 
 
 def read(paths: Sequence[Path]) -> tuple[Labelled, ...]:
@@ -71,8 +77,8 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start) + 1
         raise at(path, row, "the file is not UTF-8.", "Save it as UTF-8.") from None
-    if scrub(text) != text:
-        row = next((n for n, line in enumerate(text.split("\n"), 1) if scrub(line) != line), 0)
+    if has_secret(text):
+        row = next((n for n, line in enumerate(text.split("\n"), 1) if has_secret(line)), 0)
         message = "the file contains a token, and images must not contain secrets."
         raise at(path, row, message, texts.TOKEN_HINT)
     return text.removeprefix("\ufeff")  # the byte order mark of some editors
@@ -102,7 +108,10 @@ def _syntax(source: Source, message: str) -> BadInput:
         return at(source.path, 0, f"not valid TOML: {message}.")
     row = int(found[2]) if found[2] else source.text.rstrip("\n").count("\n") + 1
     column = f" (column {found[3]})" if found[3] else " (the file ends there)"
-    hint = _QUOTE if found[1] == "Invalid value" else ""
+    line = source.text.split("\n")[row - 1]
+    hint = next(
+        (hint for form, text, hint in _HINTS if re.match(form, found[1]) and re.search(text, line)), ""
+    )
     return at(source.path, row, f"not valid TOML: {found[1]}{column}.", hint)
 
 

@@ -12,7 +12,6 @@ from provisioner.errors import BadInput
 
 # worker_runtime/configuration/settings.py: SECRET; the guest refuses them as defaults.
 _SECRET = ("Token", "TokenFile", "TokenCommand")
-_CONDOR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _SYSCTL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_*-]*(?:[./][A-Za-z0-9_*-]+)+")
 
 Pairs = tuple[tuple[str, str], ...]
@@ -50,17 +49,7 @@ def _yes_or_no(value: str | float | bool) -> str:
 
 
 def condor(values: Mapping[str, str | float | bool]) -> Pairs:
-    """Lines of HTCondor configuration. Raises Wrong."""
-    for setting, value in values.items():
-        place = ("condor", setting)
-        if not _CONDOR_NAME.fullmatch(setting):
-            raise Wrong(place, f"{name(place)} is not the name of a setting of HTCondor.")
-        if setting.upper() == "START":
-            hint = "Use WORKER_GUARDS for a condition that applies to all jobs."
-            raise Wrong(place, f"{name(place)} is set from the worker's file.", hint)
-        if isinstance(value, str) and value.rstrip().endswith("\\"):
-            message = f"{name(place)} must not end in a backslash, which would join the next line."
-            raise Wrong(place, message, "Write the value on one line.")
+    """Lines of HTCondor configuration."""
     return tuple((setting, str(value)) for setting, value in values.items())
 
 

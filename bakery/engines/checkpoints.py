@@ -60,3 +60,4 @@ def keep(
             "plan": plans.to_json(plan),
         }
         commit(kept, store.checkpoint(plan.id_after(done)), manifest)
+    monitor.emit({"event": "stored", "id": plan.id_after(done)})

@@ -69,10 +69,12 @@ def _path(name: str, store: Store) -> Path:
     return found.resolve()
 
 
-def _read(path: Path, store: Store, addresses: Addresses, monitor: Monitor) -> Lock | None:
+def _read(path: Path, store: Store, addresses: Addresses, monitor: Monitor) -> Lock:
+    """Raises BadInput: the path is not that of an image."""
     found = inventory.parse(_rows_of(path, store, monitor))
     if found is None:
-        return None
+        message = f"{path} has no package database of dpkg or rpm."
+        raise BadInput(message, "Give the path of an image, or of the root directory of one.")
     release = found.release.get("VERSION_CODENAME", "")
     is_debian = found.system == "apt" and found.release.get("ID") == "debian"
     sources = mirror.find(addresses.distribution).sources(release) if is_debian else ""
@@ -96,7 +98,7 @@ def mounted_rows(image: Path, work: Path) -> list[str]:
     try:
         qemu_img.to_raw(image, disk)
         mount_root(disk, root, read_only=True)
-    except CommandFailed as error:
+    except (CommandFailed, BadInput) as error:  # BadInput: no partition table, no file system
         raise BadInput(f"Cannot mount {image}. {error}") from None
     disk.unlink()  # it disappears with the sandbox
     return list(rows(root))

@@ -233,7 +233,8 @@ def failure(argv: Sequence[str], status: int, tail: str) -> BakeryError:
         )
     if gone := _GONE.search(tail):
         return Unreachable(
-            gone[0], "Remove the lock file to record a new lock, or use a mirror that has them."
+            f"{gone[0].rstrip('.')}.",
+            "Remove the lock file to record a new lock, or use a mirror that has them.",
         )
     of_rpm = package_errors.cause(tail)
     if of_rpm:
@@ -242,13 +243,15 @@ def failure(argv: Sequence[str], status: int, tail: str) -> BakeryError:
     if unreachable:
         return Unreachable(
             f"A package mirror did not respond: {unreachable[0]}",
-            "Check the network, or choose another mirror: --mirror http://MIRROR/debian, or --apt-source.",
+            "Check the network, or choose another mirror: --mirror http://MIRROR/debian, --apt-source, or "
+            "--repository-url ID=URL for a repository of a definition file.",
         )
     unknown = _NO_PACKAGE.search(tail)
     if unknown:
         return BadInput(
             f"No package source of this bake offers the package {unknown[1]}.",
-            "For an optional role (--with), add a repository with --apt-source FILE.sources.",
+            "Check its name. For a package of a definition file, add [[repositories]] to the file; for an "
+            "optional role (--with), add --apt-source FILE.sources.",
         )
     return CommandFailed(shown(argv), status, tail)
 

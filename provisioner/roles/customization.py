@@ -39,8 +39,9 @@ class User:
 
     name: str
     uid: int = 0
-    home: str = ""  # "": /home/NAME, or / for a system account
-    shell: str = ""  # "": /bin/bash, or /usr/sbin/nologin for a system account
+    # "": /home/NAME, or / for a system account; an account that exists keeps its own
+    home: str = ""
+    shell: str = ""  # "": /bin/bash, or /usr/sbin/nologin for a system account; or its own
     groups: tuple[str, ...] = ()  # supplementary groups, created if they do not exist
     system: bool = False
 

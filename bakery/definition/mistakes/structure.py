@@ -109,13 +109,24 @@ def _not(place: Path, wanted: inspect.Type, form: str, value: object) -> Wrong:
 
 def _as_written(place: Path, wanted: inspect.Type, value: object) -> str:
     key = next((part for part in reversed(place) if isinstance(part, str)), "")
-    if isinstance(wanted, inspect.StrType) and isinstance(value, int) and not isinstance(value, bool):
-        return f'Quote it: {key} = "{value}".' if place[-1] == key else f'Quote it: "{value}".'
+    if isinstance(wanted, inspect.StrType):
+        return _quoted(place, key, wanted, value)
+    if isinstance(wanted, inspect.StructType) and len(place) == 2 and place[0] == "roles":
+        return f"Write [{name(place)}]."
     if isinstance(wanted, inspect.VarTupleType) and isinstance(value, str):
         return f'Write {key} = ["{value}"].'
     if isinstance(wanted, inspect.VarTupleType) and isinstance(value, dict):
         return f"Write [[{key}]] instead of [{key}]."
     return ""
+
+
+def _quoted(place: Path, key: str, wanted: inspect.StrType, value: object) -> str:
+    """A hint to quote a number or a date, if that is a right value then. A mode must be quoted as octal."""
+    if type(value) not in (int, float, datetime.date) or not _is_in_form(wanted, str(value)):
+        return ""
+    if key == "mode":
+        return "Write the octal digits in quotes."
+    return f'Quote it: {key} = "{value}".' if place[-1] == key else f'Quote it: "{value}".'
 
 
 def _kind(value: object) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,6 +57,7 @@ class _Bake:
     work: Path
     packages: Path
     monitor: Monitor
+    awaited: Collection[int]
 
     @property
     def disk(self) -> Path:
@@ -74,16 +75,18 @@ def bake(
     work: Path,
     monitor: Monitor,
     keep: Policy = "auto",
+    awaited: Collection[int] = (),
 ) -> Path:
     """Return the finished, sealed raw disk in `work`.
 
-    The base must be in the store, protected from removal by the caller.
+    The base must be in the store, protected from removal by the caller. `awaited` are the ends of roles
+    after which a checkpoint is written in any case, because other bakes wait for it.
     """
     release = repositories.release
     (work / "apt.sources").write_text(repositories.distribution)
     (work / "apt.preferences").write_text(mirror.preferences(release))
     with package_cache.private(store.packages(release), work, monitor) as packages:
-        this = _Bake(plan, store, repositories, work, packages, monitor)
+        this = _Bake(plan, store, repositories, work, packages, monitor, awaited)
         started = time.monotonic()
         done = _copy_nearest(this)
         _apply_from(done, time.monotonic() - started, keep, this)
@@ -138,6 +141,7 @@ def _apply(
         *("--disk", str(this.disk)),
         *("--from", str(first), "--to", str(last)),
         *("--checkpoints", keep, "--writing", str(writing)),
+        *(f"--awaited={steps}" for steps in this.awaited),
         *("--sources", str(work / "apt.sources"), "--more-sources", str(work / "more.sources")),
         *("--preferences", str(work / "apt.preferences"), "--package-cache", str(this.packages)),
         *(["--refresh"] if refresh else []),

@@ -14,7 +14,8 @@ HOMES = "/usr/lib/tmpfiles.d/worker-site-homes.conf"
 # Homes that are not created: "/" exists, and the other is a convention of Debian for no home.
 _NO_HOME = ("/", "/nonexistent")
 # $1 name, $2 uid or "", $3 home, $4 shell, $5 supplementary groups with commas or "", $6 "system" or "",
-# $7 the mode of the home, or "" not to create it. An account that exists is changed only where it differs.
+# $7 the mode of the home, or "" not to create it, $8 "home" and $9 "shell" if the definition sets these.
+# An account that exists, for example of a package, keeps its home and shell unless they are set.
 ADD_USER = """\
 for group in $(printf %s "$5" | tr , ' '); do
     getent group "$group" >/dev/null || groupadd ${6:+--system} "$group"
@@ -25,7 +26,9 @@ if found=$(getent passwd "$1"); then
         echo "The user $1 exists and has the uid $uid, not $2."
         exit 1
     fi
-    [ "$(printf %s "$found" | cut -d: -f6,7)" = "$3:$4" ] || usermod --home "$3" --shell "$4" "$1"
+    home=$(printf %s "$found" | cut -d: -f6) shell=$(printf %s "$found" | cut -d: -f7)
+    if [ -n "$8" ] && [ "$home" != "$3" ]; then usermod --home "$3" "$1"; fi
+    if [ -n "$9" ] && [ "$shell" != "$4" ]; then usermod --shell "$4" "$1"; fi
 else
     own=--user-group
     if getent group "$1" >/dev/null; then own=--gid=$1; fi
@@ -55,7 +58,8 @@ class AddUser:
         mode = "" if is_at_boot(user) or home(user) in _NO_HOME else _home_mode(user)
         system = "system" if user.system else ""
         words = (user.name, uid, home(user), shell(user), ",".join(user.groups), system, mode)
-        return (Run(("sh", "-ec", ADD_USER, "user", *words)),)
+        given = ("home" if user.home else "", "shell" if user.shell else "")
+        return (Run(("sh", "-ec", ADD_USER, "user", *words, *given)),)
 
 
 def steps(context: Context) -> Iterator[Step]:

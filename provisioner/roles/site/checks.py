@@ -1,18 +1,20 @@
 """What a customization cannot ask for: what this kind of image does not have, or would not keep.
 
-The reader of definition files has checked the forms of the values. They are checked here again where they
-become arguments of programs or lines of files, because customizations can be made without a definition.
+Customizations can be made without a definition file, so the forms of values that become arguments of
+programs or lines of files are checked here. The reader of definition files asks for the same mistakes, and
+names the line of each.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from provisioner.errors import BadInput
 from provisioner.roles import Context
-from provisioner.roles.customization import Customization, SiteFile, User
-from provisioner.roles.seal import removed_by
+from provisioner.roles.customization import Customization, SiteCommand, SiteFile, User
+from provisioner.roles.seal import Trace, removed_by
 from provisioner.roles.site import accounts, certificates
 
 # Not part of an image: the kernel or the boot fills them.
@@ -27,7 +29,11 @@ _OVERRIDDEN = {
     "CONDOR_HOST": "Set the default of CentralManager for the worker.",
     "COLLECTOR_HOST": "Set the default of CentralManager for the worker.",
 }
+_DOCKER_SYSCTL = "Set them when it starts: docker run --sysctl."
+_NO_SYSTEMD = "It has no systemd; run the program another way."
 _STATEMENTS = ("use", "include", "if", "elif", "else", "endif", "error", "warning")
+
+Place = tuple[str | int, ...]
 
 _NAME = r"[a-z_][a-z0-9_-]{0,31}"
 _UNIT = r"[A-Za-z0-9:_.\\@-]+\.(service|socket|timer|path|mount|target|automount|swap|slice)"
@@ -46,26 +52,41 @@ _FORMS = {
 }
 
 
+@dataclass(frozen=True)
+class Mistake:
+    """A value that an image cannot have. `place` is where the customization has it, from a field's name:
+    ("files", 1, "path") is own.files[1].path, ("condor", "A") the value of A in own.condor."""
+
+    place: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+
+
 def check(context: Context) -> None:
     """Raises BadInput: the image cannot have what the customization adds."""
-    own = context.customization
-    if not context.boots:
-        _check_container(own)
-    for what, words in _words(own):
-        for word in words:
-            _check_form(what, word)
+    for found in mistakes(context.customization, boots=context.boots):
+        raise BadInput(found.message, found.hint)
     _check_units(context)
-    _check_repositories(own)
-    for file in own.files:
-        _check_path(file.path)
-        _refuse_private_key(file.path, file.data)
-    for user in own.users:
-        _check_user(user)
-    _check_certificates(own)
-    _check_lines(own)
-    for command in own.commands:
-        if bool(command.argv) == bool(command.script):
-            raise BadInput(f"The command {command.title!r} must have either argv or a script.")
+
+
+def mistakes(own: Customization, *, boots: bool) -> Iterator[Mistake]:
+    """What no image can have, whatever its base. Without `boots` it is a container."""
+    if not boots:
+        yield from _in_container(own)
+    for what, place, word in _words(own):
+        if not re.fullmatch(_FORMS[what], word):
+            hint = "It must be USER:GROUP." if what == "owner" else ""
+            yield Mistake(place, f"{word!r} is not a valid {what}.", hint)
+    yield from _in_repositories(own)
+    for number, file in enumerate(own.files):
+        yield from _in_path(("files", number, "path"), file.path)
+        yield from _private_key(("files", number), file.path, file.data)
+    for number, user in enumerate(own.users):
+        yield from _in_user(("users", number), user)
+    yield from _in_certificates(own)
+    yield from _in_lines(own)
+    for number, command in enumerate(own.commands):
+        yield from _in_command(("commands", number), command)
 
 
 def refuse_written_twice(files: Iterable[SiteFile], written: Iterable[tuple[str, str]]) -> None:
@@ -84,35 +105,37 @@ def refuse_written_twice(files: Iterable[SiteFile], written: Iterable[tuple[str,
             raise BadInput(f"The file {file.path} would be written {who}.", "Choose another path.")
 
 
-def _words(own: Customization) -> Iterator[tuple[str, Iterable[str]]]:
-    yield "package", own.packages
-    yield "user", (user.name for user in own.users)
-    yield "group", (group for user in own.users for group in user.groups)
-    yield "unit", (unit for unit, _ in own.services)
-    yield "owner", (file.owner for file in own.files)
-    yield "kernel parameter", (name for name, _ in own.sysctl)
-    yield "kernel argument", own.kernel_arguments
-    yield "name of a certificate", (name for name, _ in own.ca_certificates)
-    yield "name of a setting of HTCondor", (name for name, _ in own.condor)
-    yield "repository", (one.id for one in own.repositories)
+def _words(own: Customization) -> Iterator[tuple[str, Place, str]]:
+    """Words that have a form, with the name of the form and their places."""
+    for number, package in enumerate(own.packages):
+        yield "package", ("packages", number), package
+    for number, user in enumerate(own.users):
+        yield "user", ("users", number, "name"), user.name
+        yield from (("group", ("users", number, "groups"), group) for group in user.groups)
+    for unit, _ in own.services:
+        yield "unit", ("services", unit), unit
+    for number, file in enumerate(own.files):
+        yield "owner", ("files", number, "owner"), file.owner
+    for number, argument in enumerate(own.kernel_arguments):
+        yield "kernel argument", ("kernel_arguments", number), argument
+    for number, (name, _) in enumerate(own.ca_certificates):
+        yield "name of a certificate", ("ca_certificates", number), name
+    for number, repository in enumerate(own.repositories):
+        yield "repository", ("repositories", number, "id"), repository.id
+    yield from (("kernel parameter", ("sysctl", name), name) for name, _ in own.sysctl)
+    yield from (("name of a setting of HTCondor", ("condor", name), name) for name, _ in own.condor)
 
 
-def _check_form(what: str, word: str) -> None:
-    if not re.fullmatch(_FORMS[what], word):
-        hint = "It must be USER:GROUP." if what == "owner" else ""
-        raise BadInput(f"{word!r} is not a valid {what}.", hint)
-
-
-def _check_container(own: Customization) -> None:
+def _in_container(own: Customization) -> Iterator[Mistake]:
     enabled = [unit for unit, state in own.services if state == "enable"]
-    for present, what, hint in (
-        (own.kernel_arguments, "kernel arguments", "The host's kernel runs it."),
-        (own.sysctl, "kernel parameters (sysctl)", "Set them when it starts: docker run --sysctl."),
-        (enabled, f"services: {', '.join(enabled)}", "It has no systemd; run the program another way."),
-        (own.root_size, "a root size", "It has no disk."),
+    for place, present, what, hint in (
+        (("kernel_arguments",), own.kernel_arguments, "kernel arguments", "The host's kernel runs it."),
+        (("sysctl",), own.sysctl, "kernel parameters (sysctl)", _DOCKER_SYSCTL),
+        (("services", *enabled[:1]), enabled, f"services: {', '.join(enabled)}", _NO_SYSTEMD),
+        (("root_size",), own.root_size, "a root size", "It has no disk."),
     ):
         if present:
-            raise BadInput(f"A container image cannot have {what}.", hint)
+            yield Mistake(place, f"A container image cannot have {what}.", hint)
 
 
 def _check_units(context: Context) -> None:
@@ -122,73 +145,94 @@ def _check_units(context: Context) -> None:
             raise BadInput(f"The service {unit} belongs to the worker.", "It starts and stops it itself.")
 
 
-def _check_repositories(own: Customization) -> None:
-    for one in own.repositories:
+def _in_repositories(own: Customization) -> Iterator[Mistake]:
+    for number, one in enumerate(own.repositories):
+        place = ("repositories", number)
         if not one.keys:
-            raise BadInput(
-                f"The repository {one.id} has no key.", "Packages must be signed: give the public key."
-            )
+            hint = "Packages must be signed: give the public key."
+            yield Mistake(place, f"The repository {one.id} has no key.", hint)
         if one.role != "site":
-            raise BadInput(f"The repository {one.id} is for the role {one.role}, not for the site.")
+            yield Mistake(place, f"The repository {one.id} is for the role {one.role}, not for the site.")
 
 
-def _check_path(path: str) -> None:
-    """Raises BadInput for a path that is not normal, that an image does not keep, or that is ours."""
-    parts = path.split("/")
+def _in_path(place: Place, path: str) -> Iterator[Mistake]:
+    """A path that is not normal, that an image does not keep, or that is ours."""
+    parts, another = path.split("/"), "Choose another path."
     if parts[0] or len(parts) < 2 or {"", ".", ".."} & set(parts[1:]) or not path.isprintable():
-        raise BadInput(f"{path!r} is not an absolute path of a file without . and .. in it.")
+        yield Mistake(place, f"{path!r} is not an absolute path of a file without . and .. in it.")
     for folder in _NOT_IN_IMAGE:
         if path.startswith(f"{folder}/"):
-            raise BadInput(f"The file {path} would not be in the image: {folder} is filled at boot.")
-    trace = removed_by(path)
-    if trace:
-        raise BadInput(
-            f"The file {path} would not be in the image: the seal removes {trace.pattern} ({trace.why}).",
-            "Choose another path.",
-        )
+            message = f"The file {path} would not be in the image: {folder} is filled at boot."
+            yield Mistake(place, message, another)
+    if trace := removed_by(path):
+        message = f"The file {path} would not be in the image: {_seal(trace)}."
+        yield Mistake(place, message, another)
     if path.startswith(tuple(f"{folder}/" for folder in _OURS)) or _AT_BOOT.fullmatch(path):
-        raise BadInput(f"The file {path} belongs to the worker.", "Choose another path.")
+        yield Mistake(place, f"The file {path} belongs to the worker.", another)
 
 
-def _refuse_private_key(what: str, data: bytes) -> None:
+def _seal(trace: Trace) -> str:
+    return f"the seal removes {trace.pattern} ({trace.why})"
+
+
+def _private_key(place: Place, what: str, data: bytes) -> Iterator[Mistake]:
     if b"PRIVATE KEY-----" in data:
-        raise BadInput(
-            f"{what} contains a private key, and images must not contain secrets.",
-            "Deliver it to the worker when it boots.",
-        )
+        message = f"{what} contains a private key, and images must not contain secrets."
+        yield Mistake(place, message, "Deliver it to the worker when it boots.")
 
 
-def _check_user(user: User) -> None:
+def _in_user(place: Place, user: User) -> Iterator[Mistake]:
     if _RESERVED_USER.fullmatch(user.name):
-        raise BadInput(f"The user {user.name} is one of the system or of HTCondor.", "Choose another name.")
+        message = f"The user {user.name} is one of the system or of HTCondor."
+        yield Mistake((*place, "name"), message, "Choose another name.")
     home = accounts.home(user)
     for what, path in (("home", home), ("shell", accounts.shell(user))):
         if not re.fullmatch(r"/[A-Za-z0-9_./-]*", path) or ".." in path.split("/"):
-            raise BadInput(f"The {what} of the user {user.name} is not an absolute path: {path!r}.")
+            message = f"The {what} {path!r} of the user {user.name} is not possible."
+            hint = "Give an absolute path of letters, digits and . _ - without .. in it."
+            yield Mistake((*place, what), message, hint)
     trace = None if accounts.is_at_boot(user) or home == "/" else removed_by(home)
     if trace:
-        raise BadInput(
-            f"The home {home} of the user {user.name} would not be in the image: "
-            f"the seal removes {trace.pattern} ({trace.why})."
-        )
+        message = f"The home {home} of the user {user.name} would not be in the image: {_seal(trace)}."
+        yield Mistake((*place, "home"), message, "Choose another path.")
 
 
-def _check_certificates(own: Customization) -> None:
-    for name, pem in own.ca_certificates:
-        _refuse_private_key(f"The certificate {name}", pem)
+def _in_command(place: Place, command: SiteCommand) -> Iterator[Mistake]:
+    if bool(command.argv) == bool(command.script):
+        yield Mistake(place, f"The command {command.title!r} must have either argv or a script.")
+    text = "\n".join(command.argv).encode() + command.script
+    yield from _private_key(place, f"The command {command.title!r}", text)
+    if command.script.startswith(b"#!") and command.script.split(b"\n", 1)[0].endswith(b"\r"):
+        message = f"The script of the command {command.title!r} has Windows line ends (CRLF)."
+        yield Mistake(place, message, "Save it with Unix line ends (LF): its interpreter is not found.")
+
+
+def _in_certificates(own: Customization) -> Iterator[Mistake]:
+    for number, (name, pem) in enumerate(own.ca_certificates):
+        place = ("ca_certificates", number)
+        yield from _private_key(place, f"The certificate {name}", pem)
         if not certificates.split(pem):
-            raise BadInput(f"{name} contains no certificate.", "It must be in PEM format.")
+            yield Mistake(place, f"{name} contains no certificate.", "It must be in PEM format.")
 
 
-def _check_lines(own: Customization) -> None:
-    for name, value in (*own.sysctl, *own.condor):
-        if not value.isprintable() or value.rstrip().endswith("\\"):
-            raise BadInput(f"The value of {name} must be one line that does not end with a backslash.")
-    for name, _ in own.condor:
+def _in_lines(own: Customization) -> Iterator[Mistake]:
+    for table, pairs in (("sysctl", own.sysctl), ("condor", own.condor)):
+        for name, value in pairs:
+            if not value.isprintable() or value.rstrip().endswith("\\"):
+                message = f"The value of {name} must be one line that does not end with a backslash."
+                yield Mistake((table, name), message)
+    yield from _in_condor([name for name, _ in own.condor])
+
+
+def _in_condor(names: Sequence[str]) -> Iterator[Mistake]:
+    """HTCondor's configuration does not distinguish upper and lower case."""
+    for number, name in enumerate(names):
+        place = ("condor", name)
         if name.casefold() in _STATEMENTS:
-            raise BadInput(f"{name} is a statement of HTCondor's configuration, not a setting.")
+            yield Mistake(place, f"{name} is a statement of HTCondor's configuration, not a setting.")
         if name.upper() in _OVERRIDDEN:
-            raise BadInput(
-                f"{name} of HTCondor is set from the worker's file on each worker.",
-                _OVERRIDDEN[name.upper()],
-            )
+            message = f"{name} of HTCondor is set from the worker's file on each worker."
+            yield Mistake(place, message, _OVERRIDDEN[name.upper()])
+        if name.casefold() in [other.casefold() for other in names[:number]]:
+            hint = "HTCondor ignores upper and lower case in names. Remove one of them."
+            yield Mistake(place, f"{name} of HTCondor is set twice.", hint)

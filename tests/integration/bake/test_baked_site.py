@@ -25,12 +25,14 @@ from bakery.machines.layer import layer
 from bakery.runtime import qemu_img
 from bakery.runtime.mirror import find as find_mirror
 from bakery.store.store import Store, work_folder
+from provisioner.actions import Run
 from provisioner.disk.file_systems import partitions
 from provisioner.errors import BadInput, BakeryError
 from provisioner.events import Silent
 from provisioner.plan import STAMP, Plan, PlannedStep, chained_id
 from provisioner.process import run
-from provisioner.roles.customization import Customization, SiteCommand
+from provisioner.roles.customization import Customization, SiteCommand, User
+from provisioner.roles.site import accounts
 from tests import site
 from tests.conftest import BASE, command, mounted
 from tests.integration import repository
@@ -159,6 +161,25 @@ def test_accounts_exist_and_homes_below_home_are_made_at_boot(root: Path) -> Non
     assert agent[5:] == ["/var/lib/agent", "/usr/sbin/nologin"]
     assert owner(root, "/var/lib/agent") == ("agent:agent", 0o755)
     assert list((root / "home").iterdir()) == []
+
+
+def test_an_account_that_exists_keeps_the_home_and_the_shell_that_the_site_does_not_set(
+    root: Path, tmp_path: Path
+) -> None:
+    with layer(root, tmp_path) as over:
+
+        def added(user: User) -> list[str]:
+            for action in accounts.AddUser(user).actions():
+                assert isinstance(action, Run)
+                inside(over, *action.argv)
+            return inside(over, "getent", "passwd", user.name).split(":")
+
+        before = inside(over, "getent", "passwd", "www-data").split(":")
+        assert before[5:] == ["/var/www", "/usr/sbin/nologin"]
+        assert added(User("www-data", groups=("adm",))) == before
+        assert "adm" in inside(over, "id", "-Gn", "www-data").split()
+        assert added(User("www-data", shell="/bin/sh"))[5:] == ["/var/www", "/bin/sh"]
+        assert added(User("www-data", home="/srv/www"))[5:] == ["/srv/www", "/bin/sh"]
 
 
 def test_the_home_is_made_by_systemd_tmpfiles(root: Path, tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_a_lock_names_a_version_that_is_gone(site: Site) -> None:
     done = site.bake("--lock", str(lock))
     assert done.status == 5
     error = json.loads(done.err.splitlines()[-1])
-    assert error["message"] == "The lock has versions that no repository offers any more: cvmfs 2"
+    assert error["message"] == "The lock has versions that no repository offers any more: cvmfs 2."
     assert "install autofs, cvmfs" not in done.err
 
 

@@ -66,6 +66,18 @@ def test_a_mirror_that_does_not_answer(tmp_path: Path) -> None:
     assert "root: not asked" in done.out
 
 
+def test_a_folder_and_a_file_that_are_no_image(tmp_path: Path) -> None:
+    env = {"WORKER_BAKERY_CACHE": str(tmp_path / "cache")}
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "worker.toml").write_text('base = "debian13"\n')
+    done = command("worker-bakery", "outdated", str(tmp_path / "folder"), env=env)
+    assert done.status == 2
+    assert f"{tmp_path}/folder has no package database of dpkg or rpm." in done.err
+    done = command("worker-bakery", "outdated", str(tmp_path / "worker.toml"), env=env)
+    assert done.status == 2
+    assert f"Cannot mount {tmp_path}/worker.toml. The image has no partition table." in done.err
+
+
 def test_no_such_image(tmp_path: Path) -> None:
     done = command("worker-bakery", "outdated", "nothing", env={"WORKER_BAKERY_CACHE": str(tmp_path)})
     assert done.status == 2

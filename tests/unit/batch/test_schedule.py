@@ -31,40 +31,39 @@ def after(plan: Plan, role: str) -> int:
 def test_four_images_share_two_checkpoints() -> None:
     condor, udocker = after(OSG, "condor"), after(OSG_UDOCKER, "udocker")
     made = schedule(wanted(OSG, OSG_UDOCKER, PROMINENCE, PROMINENCE_UDOCKER), {DEBIAN.id})
+    shared, deeper = OSG.id_after(condor), OSG_UDOCKER.id_after(udocker)
     assert made == (
-        Job(0, condor, (), below=4),
-        Job(1, udocker, (0,), below=2),
-        Job(0, None, (0,)),
-        Job(1, None, (1,)),
-        Job(2, None, (0,)),
-        Job(3, None, (1,)),
+        Job((condor,), below=3),
+        Job((udocker,), shared, 0, below=1),
+        Job((), shared, 0),
+        Job((), deeper, 1),
     )
 
 
 def test_a_checkpoint_in_the_store_is_not_made_again() -> None:
     condor = OSG.id_after(after(OSG, "condor"))
-    assert schedule(wanted(OSG, PROMINENCE), {DEBIAN.id, condor}) == (Job(0, None), Job(1, None))
+    assert schedule(wanted(OSG, PROMINENCE), {DEBIAN.id, condor}) == (Job(), Job())
 
 
 def test_images_in_the_store_need_nothing() -> None:
     stored = [Wanted(OSG, OSG.image, stored=True), Wanted(PROMINENCE, PROMINENCE.image, stored=True)]
-    assert schedule(stored, set()) == (Job(0, None), Job(1, None))
-    assert schedule([stored[0], *wanted(PROMINENCE)], set()) == (Job(0, None), Job(1, None))
+    assert schedule(stored, set()) == (Job(), Job())
+    assert schedule([stored[0], *wanted(PROMINENCE)], set()) == (Job(), Job())
 
 
 def test_without_checkpoints_only_the_base_is_shared() -> None:
     alone = [Wanted(plan, plan.image, checkpoints=False) for plan in (OSG, PROMINENCE)]
-    assert schedule(alone, set()) == (Job(0, BASE, below=2), Job(0, None, (0,)), Job(1, None, (0,)))
-    assert schedule(alone, {DEBIAN.id}) == (Job(0, None), Job(1, None))
+    assert schedule(alone, set()) == (Job((BASE,), below=1), Job((), DEBIAN.id, 0))
+    assert schedule(alone, {DEBIAN.id}) == (Job(), Job())
 
 
 def test_an_image_that_is_wanted_twice_is_made_by_the_first() -> None:
-    assert schedule(wanted(OSG, OSG), {DEBIAN.id}) == (Job(0, None, below=1), Job(1, None, (0,)))
+    assert schedule(wanted(OSG, OSG), {DEBIAN.id}) == (Job(below=1), Job(maker=0))
 
 
 def test_images_of_different_bases_share_nothing() -> None:
     other = recipe.plan(bases.find("almalinux9"), "osg")
-    assert schedule(wanted(OSG, other), set()) == (Job(0, None), Job(1, None))
+    assert schedule(wanted(OSG, other), set()) == (Job(), Job())
 
 
 QUICK, SLOW = Run(("systemctl", "enable", "a.service")), Run(("apt-get", "install", "a"))
@@ -77,7 +76,7 @@ def test_steps_that_take_no_time_are_not_worth_a_checkpoint(shared: tuple[Action
     one, other = (plan_of("b", [("first", shared), (name, (SLOW,))]) for name in ("one", "other"))
     other = plan_of("b", [("first", shared), ("other", (SLOW, SLOW))])
     made = schedule(wanted(one, other), {"b"})
-    assert len([job for job in made if job.steps is not None]) == count
+    assert sum(len(job.keeps) for job in made) == count
 
 
 def plan_of(base: str, roles: Sequence[tuple[str, tuple[Action, ...]]]) -> Plan:
@@ -117,38 +116,38 @@ def batches(draw: st.DrawFn) -> tuple[list[Wanted], set[str]]:
 
 
 @given(batches())
-def test_every_image_is_made_exactly_once_and_after_what_it_needs(
+def test_every_checkpoint_is_made_exactly_once_and_by_another_job(
     batch: tuple[list[Wanted], set[str]],
 ) -> None:
     images, stored = batch
     jobs = schedule(images, stored)
-    assert [job.image for job in jobs if job.steps is None] == list(range(len(images)))
-    assert all(needed < number for number, job in enumerate(jobs) for needed in job.needs)
-    ids = [images[job.image].plan.id_after(job.steps) for job in jobs if job.steps is not None]
+    assert len(jobs) == len(images)
+    ids = [image.plan.id_after(n) for image, job in zip(images, jobs, strict=True) for n in job.keeps]
     assert len(ids) == len(set(ids))
     assert not set(ids) & stored
+    for number, job in enumerate(jobs):
+        assert job.maker != number
+        if job.waits_for and job.maker is not None:
+            maker = images[job.maker].plan
+            assert job.waits_for in {maker.id_after(n) for n in jobs[job.maker].keeps}
 
 
 @given(batches())
 def test_no_step_that_takes_time_is_applied_twice(batch: tuple[list[Wanted], set[str]]) -> None:
     """Of images that use checkpoints: each starts from the latest checkpoint of the store or of a job."""
     images, stored = batch
-    jobs = schedule(images, stored)
     done = set(stored)
     applied: list[str] = []
     names: set[str] = set()
-    is_first = False
-    for job in jobs:
-        this = images[job.image]
-        if job.steps is None and not this.stored:
-            is_first = this.name not in names
-            names.add(this.name)
-        if job.steps is None and (this.stored or not is_first or not this.checkpoints):
+    for this, job in zip(images, schedule(images, stored), strict=True):
+        is_first = this.stored or this.name not in names
+        names |= set() if this.stored else {this.name}
+        if this.stored or not is_first or not this.checkpoints:
             continue
-        end = len(this.plan.steps) if job.steps is None else job.steps
+        end = len(this.plan.steps)
         start = max((n for n in range(end) if this.plan.id_after(n) in done), default=0)
         applied += [step.id for step in this.plan.steps[start:end]]
-        done |= {this.plan.id_after(end), this.plan.base_id} if job.steps is not None else set()
+        done |= {this.plan.id_after(n) for n in job.keeps}
     ends = {i.plan.id_after(n) for i in images for n in i.plan.role_ends()}
     twice = {one for one in applied if applied.count(one) > 1} & ends
     assert not {one for one in twice if shared_by_role(one, images)}
@@ -162,26 +161,33 @@ def shared_by_role(step: str, images: Sequence[Wanted]) -> bool:
     return len(plans) > 1 and all(plan.steps[-1].id != step for plan in plans)
 
 
-@given(batches(), st.integers(1, 4), st.randoms())
-def test_workers_perform_every_job_once_and_none_before_its_needs(
-    batch: tuple[list[Wanted], set[str]], workers: int, random: object
+@given(batches(), st.integers(1, 4), st.booleans(), st.randoms())
+def test_workers_perform_every_job_once_and_none_before_what_it_waits_for(
+    batch: tuple[list[Wanted], set[str]], workers: int, makes: bool, random: object
 ) -> None:
-    jobs = schedule(*batch)
-    order = performed(jobs, workers, random)
+    images, stored = batch
+    jobs = schedule(images, stored)
+    order = performed(images, jobs, workers, makes, random)
     assert sorted(order) == list(range(len(jobs)))
 
 
-def performed(jobs: Schedule, workers: int, random: object) -> list[int]:
-    """The jobs in the order in which they ended, any running one next."""
+def performed(
+    images: Sequence[Wanted], jobs: Schedule, workers: int, makes: bool, random: object
+) -> list[int]:
+    """The jobs in the order of their ends, any running one next; if not `makes`, they make nothing."""
     running: set[int] = set()
     ended: list[int] = []
+    made: set[str] = set()
     while len(ended) < len(jobs):
         while len(running) < workers:
-            number = following(jobs, {*running, *ended}, ended)
+            number = following(jobs, {*running, *ended}, ended, made)
             if number is None:
                 break
-            assert set(jobs[number].needs) <= set(ended)
+            job = jobs[number]
+            assert job.maker is None or job.maker in ended or job.waits_for in made
             running.add(number)
+            if makes:
+                made |= {images[number].plan.id_after(n) for n in job.keeps}
         assert running, "no job can begin"
         number = random.choice(sorted(running))  # type: ignore[attr-defined]
         running.remove(number)
@@ -190,7 +196,9 @@ def performed(jobs: Schedule, workers: int, random: object) -> list[int]:
 
 
 def test_the_job_for_which_most_images_wait_begins_first() -> None:
-    jobs = (Job(0, None), Job(1, 3, below=2), Job(1, None, (1,)), Job(2, None, (1,)))
-    assert following(jobs, (), ()) == 1
-    assert following(jobs, {1}, ()) == 0
-    assert following(jobs, {0, 1}, {0}) is None
+    jobs = (Job(), Job((3,), below=2), Job((), "c", 1), Job((), "c", 1))
+    assert following(jobs, (), (), ()) == 1
+    assert following(jobs, {1}, (), ()) == 0
+    assert following(jobs, {0, 1}, {0}, ()) is None
+    assert following(jobs, {0, 1}, {0}, {"c"}) == 2  # its maker still bakes
+    assert following(jobs, {0, 1}, {1}, ()) == 2  # its maker has failed

@@ -12,7 +12,7 @@ from bakery.bake.options import Options
 from bakery.bake.planned import plan_bake
 from bakery.batch import run
 from bakery.batch.run import bake_all
-from bakery.batch.schedule import BASE, schedule
+from bakery.batch.schedule import BASE, Job, schedule
 from bakery.batch.task import Task
 from bakery.image import repositories
 from bakery.store.store import Store
@@ -68,28 +68,25 @@ def batch(tmp_path: Path, *options: Options) -> run._Batch:
     return run._Batch(labels, bakes, made, store.root)
 
 
-def test_labels_name_images_and_what_they_share(tmp_path: Path) -> None:
+def test_the_first_image_keeps_what_the_other_waits_for(tmp_path: Path) -> None:
     made = batch(tmp_path, OSG, PROMINENCE)
-    assert [made.label(job) for job in made.schedule] == ["debian13 up to condor", "image 0", "image 1"]
+    first, second = (made.task(number, job).options for number, job in enumerate(made.schedule))
+    [steps] = first.awaited
+    assert (first.just_made, second.awaited) == ("", ())
+    assert second.just_made == made.bakes[1].plan.id_after(steps)
     alone = batch(tmp_path, *(replace(one, checkpoints="none") for one in (OSG, PROMINENCE)))
-    assert [alone.label(job) for job in alone.schedule] == ["base debian13", "image 0", "image 1"]
-    assert alone.schedule[0].steps == BASE
+    assert alone.schedule[0].keeps == (BASE,)
 
 
 def test_a_base_is_rebuilt_by_the_first_job_and_the_images_are_baked_again(tmp_path: Path) -> None:
     made = batch(tmp_path, *(replace(one, rebuild_base=True) for one in (OSG, PROMINENCE)))
-    options = [made.task(job).options for job in made.schedule]
-    assert [(one.rebuild_base, one.rebuild_image) for one in options] == [
-        (True, False),
-        (False, True),
-        (False, True),
-    ]
-    (single,) = batch(tmp_path, replace(OSG, rebuild_base=True)).schedule
-    assert single.needs == ()
+    options = [made.task(number, job).options for number, job in enumerate(made.schedule)]
+    assert [(one.rebuild_base, one.rebuild_image) for one in options] == [(True, False), (False, True)]
+    assert batch(tmp_path, replace(OSG, rebuild_base=True)).schedule == (Job(),)
 
 
 def test_a_task_reaches_its_process_as_it_is() -> None:
     replaced = repositories.parse_options(["htcondor=http://mirror.example/condor"], [], keep=False)
     site = Customization(packages=("tmux",), files=(SiteFile("/etc/a", b"\0", 0o600),))
-    task = Task(replace(OSG, output=Path("x"), replaced=replaced, customization=site), 3, Path("/cache"))
+    task = Task(replace(OSG, output=Path("x"), replaced=replaced, customization=site), Path("/cache"))
     assert pickle.loads(pickle.dumps(task)) == task

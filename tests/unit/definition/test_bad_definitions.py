@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from provisioner.errors import BadInput
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQGIifQ.c2lnbmF0dXJl"
 ESCAPED, TEMPLATE = TOKEN.replace("ey", "\\u0065y"), TOKEN.replace("ey", "${e}")
+ENCODED = base64.b64encode(f"TOKEN={TOKEN}".encode()).decode()
 SITE_KEY = (Path(__file__).parents[3] / "examples/site/keys/site.asc").read_text()
 CA = (Path(__file__).parents[3] / "examples/site/ca/example-site.pem").read_text()
 FINGERPRINT = "E45A21381C3F36E2490163197C80478FF3050BEE"
@@ -27,7 +30,12 @@ MISTAKES = {
         'site.toml:1: not valid TOML: Invalid value (column 8). Text is written in quotes: name = "worker".'
     ),
     'base = "debian13"\nbase = "rocky9"\n': (
-        "site.toml:2: not valid TOML: Cannot overwrite a value (column 16)."
+        "site.toml:2: not valid TOML: Cannot overwrite a value (column 16). "
+        "The key is set twice. Remove one of them."
+    ),
+    '[services]\nenable = ["a"]\n[services]\n': (
+        "site.toml:3: not valid TOML: Cannot declare ('services',) twice (column 10). "
+        "The table is in the file twice. Write its keys in one place."
     ),
     'base = "debian13': "site.toml:1: not valid TOML: Unterminated string (the file ends there).",
     "[files\n": ("site.toml:1: not valid TOML: Expected ']' at the end of a table declaration (column 7)."),
@@ -68,13 +76,18 @@ MISTAKES = {
     ),
     'name = "My Worker"\n': ("site.toml:1: name must be lower-case letters, digits and . _ -, at most 63."),
     "name = 2026-11-28\n": (
-        "site.toml:1: name must be lower-case letters, digits and . _ -, at most 63, not a date."
+        "site.toml:1: name must be lower-case letters, digits and . _ -, at most 63, not a date. "
+        'Quote it: name = "2026-11-28".'
     ),
     "[[users]]\nuid = 7\n": "site.toml:1: users[0] has no name. name: login name.",
     # Files
     f'{FILE}text = "x"\nmode = 644\n': (
         'site.toml:4: files[0].mode must be an octal number in quotes such as "0644", not an integer. '
-        'Quote it: mode = "644".'
+        "Write the octal digits in quotes."
+    ),
+    f'{FILE}text = "x"\nmode = 0644\n': (
+        "site.toml:4: not valid TOML: Expected newline or end of document after a statement (column 9). "
+        'A number cannot begin with 0. A mode is text: mode = "0644".'
     ),
     f'{FILE}text = "x"\nmode = "0999"\n': (
         'site.toml:4: files[0].mode must be an octal number in quotes such as "0644".'
@@ -108,7 +121,18 @@ MISTAKES = {
     '[[files]]\npath = "etc/a"\ntext = ""\n': "site.toml:2: files[0].path must be an absolute path.",
     '[[files]]\npath = "/etc/"\ntext = ""\n': "site.toml:2: files[0].path must be an absolute path.",
     '[[files]]\npath = "/etc/../a"\ntext = ""\n': (
-        "site.toml:2: files[0].path must not contain . or .. as a folder. Write the whole path."
+        "site.toml:2: files[0].path: '/etc/../a' is not an absolute path of a file without . and .. in it."
+    ),
+    '[[files]]\npath = "/tmp/a"\ntext = ""\n': (
+        "site.toml:2: files[0].path: The file /tmp/a would not be in the image: the seal removes /tmp/* "
+        "(temporary files). Choose another path."
+    ),
+    f'{FILE}text = "-----BEGIN PRIVATE KEY-----"\n': (
+        "site.toml:1: files[0]: /etc/a contains a private key, and images must not contain secrets. "
+        "Deliver it to the worker when it boots."
+    ),
+    f'{FILE}source = "dangling"\n': (
+        "site.toml:3: files[0].source: FOLDER/dangling is a link to gone, which does not exist."
     ),
     f'{FILE}text = "1"\n{FILE}text = "2"\n': (
         "site.toml:5: files contains two with the path /etc/a. The other is files[0]."
@@ -235,14 +259,19 @@ MISTAKES = {
         "site.toml:4: worker-defaults.PROMINENCE_CLOUD: PROMINENCE_CLOUD is set twice. Remove one of them."
     ),
     '[condor]\nSTART = "True"\n': (
-        "site.toml:2: condor.START is set from the worker's file. "
-        "Use WORKER_GUARDS for a condition that applies to all jobs."
+        "site.toml:2: condor.START: START of HTCondor is set from the worker's file on each worker. "
+        "Set WORKER_GUARDS: jobs must satisfy it and the user's Start."
     ),
-    '[condor]\n"A B" = 1\n': "site.toml:2: condor.A B is not the name of a setting of HTCondor.",
+    '[condor]\n"A B" = 1\n': (
+        "site.toml:2: condor.A B: 'A B' is not a valid name of a setting of HTCondor."
+    ),
+    "[condor]\nA = 1\na = 2\n": (
+        "site.toml:3: condor.a: a of HTCondor is set twice. "
+        "HTCondor ignores upper and lower case in names. Remove one of them."
+    ),
     '[condor]\nA = "a\\nB = c"\n': "site.toml:2: condor.A must not contain line breaks.",
     '[condor]\nA = "a \\\\"\n': (
-        "site.toml:2: condor.A must not end in a backslash, which would join the next line. "
-        "Write the value on one line."
+        "site.toml:2: condor.A: The value of A must be one line that does not end with a backslash."
     ),
     "[condor]\nA = [1]\n": (
         "site.toml:2: condor.A must be a string, an integer, true or false or a number, not a list."
@@ -268,11 +297,23 @@ MISTAKES = {
         "site.toml:3: chrony.service is in services.enable and in services.mask. Remove one of them."
     ),
     'kernel-arguments = ["a b"]\n': (
-        "site.toml:1: kernel-arguments[0] must be one kernel argument without blanks or quotes."
+        "site.toml:1: kernel-arguments[0] must be one kernel argument of letters, digits and "
+        "_ . , : = / + @ % -."
+    ),
+    'format = "oci"\nkernel-arguments = ["a"]\n': (
+        "site.toml:2: kernel-arguments: A container image cannot have kernel arguments. "
+        "The host's kernel runs it."
+    ),
+    'format = "oci"\n[services]\nmask = ["a"]\nenable = [\n"b"]\n': (
+        "site.toml:5: services.enable[0]: A container image cannot have services: b.service. "
+        "It has no systemd; run the program another way."
+    ),
+    '[services]\nenable = ["a.b"]\n': ("site.toml:2: services.enable[0]: 'a.b' is not a valid unit."),
+    "[roles]\nudocker = true\n": (
+        "site.toml:2: roles.udocker must be a table, not true or false. Write [roles.udocker]."
     ),
     "root-size = 20\n": (
-        'site.toml:1: root-size must be a size in quotes such as "20G", with M, G or T, not an integer. '
-        'Quote it: root-size = "20".'
+        'site.toml:1: root-size must be a size in quotes such as "20G", with M, G or T, not an integer.'
     ),
     'root-size = "20 GB"\n': (
         'site.toml:1: root-size must be a size in quotes such as "20G", with M, G or T.'
@@ -285,7 +326,12 @@ MISTAKES = {
         "beginning with a letter or _."
     ),
     '[[users]]\nname = "root"\n': (
-        "site.toml:2: users[0].name: root exists in every image. Choose another name."
+        "site.toml:2: users[0].name: The user root is one of the system or of HTCondor. "
+        "Choose another name."
+    ),
+    '[[users]]\nname = "a"\nhome = "/tmp/a"\n': (
+        "site.toml:3: users[0].home: The home /tmp/a of the user a would not be in the image: "
+        "the seal removes /tmp/* (temporary files). Choose another path."
     ),
     '[[users]]\nname = "a"\nuid = 0\n': "site.toml:3: users[0].uid must be a whole number from 1 to 60000.",
     '[[users]]\nname = "a"\nuid = 9\n[[users]]\nname = "b"\nuid = 9\n': (
@@ -308,6 +354,14 @@ MISTAKES = {
     f'{COMMAND}text = "echo"\n': (
         "site.toml:3: commands[0].text: the first line of a script must name its interpreter. "
         "Begin it with #!/bin/sh."
+    ),
+    f'{COMMAND}text = "#!/bin/sh\\r\\nls\\r\\n"\n': (
+        "site.toml:1: commands[0]: The script of the command 't' has Windows line ends (CRLF). "
+        "Save it with Unix line ends (LF): its interpreter is not found."
+    ),
+    f'{COMMAND}argv = ["sh", "-c", "echo -----BEGIN RSA PRIVATE KEY-----"]\n': (
+        "site.toml:1: commands[0]: The command 't' contains a private key, and images must not contain "
+        "secrets. Deliver it to the worker when it boots."
     ),
     f'{COMMAND}argv = ["a"]\nphase = "last"\n': (
         "site.toml:4: commands[0].phase must be base, final or packages."
@@ -365,6 +419,14 @@ MISTAKES = {
         "site.toml:5: debian13 is not available for aarch64. Use x86_64."
     ),
     # Tokens
+    f'{FILE}text = "{ENCODED}"\n': (
+        "site.toml:3: the file contains a token, and images must not contain secrets. "
+        "Pass the token to the worker in its user-data instead."
+    ),
+    f'{FILE}source = "base64"\n': (
+        "site.toml:3: files[0].source: FOLDER/base64 contains a token, and images must not contain "
+        "secrets. Pass the token to the worker in its user-data instead."
+    ),
     f'name = "a"\n[condor]\nA = "{TOKEN}"\n': (
         "site.toml:3: the file contains a token, and images must not contain secrets. "
         "Pass the token to the worker in its user-data instead."
@@ -400,11 +462,13 @@ def folder(tmp_path: Path) -> Path:
     (made / "motd").write_text("hello\n")
     (made / "latin1").write_bytes(b"gr\xfc\xdfe\n")
     (made / "token").write_text(f"#!/bin/sh\n{TOKEN}\n")
+    (made / "base64").write_text(f"/opt/{textwrap.fill(ENCODED, 60)}")
     (made / "site.asc").write_text(SITE_KEY)
     (made / "ca.pem").write_text(CA)
     (made / "folder" / "ca.crt").write_text(CA)
     (made / "with-key.pem").write_text(f"{CA}-----BEGIN PRIVATE KEY-----\n")
     (made / "loop").symlink_to("loop")
+    (made / "dangling").symlink_to("gone")
     (tmp_path / "secret").write_text("x")
     (made / "link").symlink_to(tmp_path / "secret")
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,8 +24,12 @@ PLAN = recipe.plan(bases.find("debian13"), "osg", optional=("apptainer",))
 ENDS = PLAN.role_ends()
 
 
-def through(first: int, last: int, policy: Policy, writing: float = 0.0) -> tuple[int, bool, Recorder]:
-    options = argparse.Namespace(first=first, last=last, checkpoints=policy, writing=writing)
+def through(
+    first: int, last: int, policy: Policy, writing: float = 0.0, awaited: Collection[int] = ()
+) -> tuple[int, bool, Recorder]:
+    options = argparse.Namespace(
+        first=first, last=last, checkpoints=policy, writing=writing, awaited=awaited
+    )
     target = Recorder()
     return (*sandbox._steps(PLAN, target, options, JsonLines(io.StringIO())), target)
 
@@ -45,6 +50,11 @@ def test_with_policy_all_it_ends_after_each_role_except_the_seal() -> None:
     assert kept == list(ENDS[:-1])
 
 
+def test_a_checkpoint_for_which_other_bakes_wait_is_written_in_any_case() -> None:
+    done, keep, _ = through(0, len(PLAN.steps), "none", awaited=[ENDS[1]])
+    assert (done, keep) == (ENDS[1], True)
+
+
 def test_a_checkpoint_follows_a_slow_role(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 5.0, 11.0])  # seconds; the first role alone is too short
     monkeypatch.setattr(sandbox, "time", SimpleNamespace(monotonic=lambda: next(clock)))
@@ -55,7 +65,7 @@ def test_a_checkpoint_follows_a_slow_role(monkeypatch: pytest.MonkeyPatch) -> No
 def sandbox_ends(more: str, tmp_path: Path) -> list[int]:
     """The steps at which sandboxes must end."""
     repositories = chroot.Repositories("trixie", "Types: deb\n", more)
-    bake = chroot._Bake(PLAN, Store(tmp_path), repositories, tmp_path, tmp_path, Silent())
+    bake = chroot._Bake(PLAN, Store(tmp_path), repositories, tmp_path, tmp_path, Silent(), ())
     found, done = list[int](), 0
     while done < len(PLAN.steps):
         done = chroot._sandbox_end(done, bake)

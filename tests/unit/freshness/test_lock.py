@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bakery.bake.options import Options
+from bakery.bake.options import Options, make_plan
 from bakery.commands.definition import batch as bake_batch
 from bakery.freshness import age, checked, inventory, lock, record, replay
 from bakery.freshness.lock import Index, Lock, Package, Repository, Seen, Update
@@ -80,6 +80,10 @@ def test_a_file_names_no_mirror_and_is_read_back(tmp_path: Path) -> None:
         ("{", "is not a lock"),
         ("[]", "is not a lock"),
         ('{"format": 3}', "format 3"),
+        ("{}", "lock: The lock has format None"),
+        (json.dumps({**lock.to_json(LOCK), "packages": [["a"]]}), "is not a lock, or it is damaged"),
+        (json.dumps({**lock.to_json(LOCK), "packages": [["a", 1, "1"]]}), "1 is not the name"),
+        (json.dumps({**lock.to_json(LOCK), "packages": [["a", "x\ny", "1"]]}), "is not the name"),
         (json.dumps({**lock.to_json(LOCK), "packages": []}), "has no packages"),
         (json.dumps({**lock.to_json(LOCK), "packages": [["a\nPin: x", "all", "1"]]}), "is not the name"),
         (json.dumps({**lock.to_json(LOCK), "packages": [["a", "all", "$(id)"]]}), "is not the name"),
@@ -89,6 +93,12 @@ def test_a_file_that_is_no_lock_is_refused(text: str, said: str, tmp_path: Path)
     (tmp_path / "lock").write_text(text)
     with pytest.raises(BadInput, match=said):
         replay.read(tmp_path / "lock", "apt")
+
+
+def test_a_path_that_cannot_be_written_is_refused_before_the_bake(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="there is no folder"):
+        make_plan(Options(lock=tmp_path / "gone" / "worker.lock"))
+    make_plan(Options(lock=tmp_path / "worker.lock"))
 
 
 def test_several_images_have_no_common_lock() -> None:

@@ -234,7 +234,7 @@ PRIVATE = b"-----BEGIN EC PRIVATE KEY-----\nx\n-----END EC PRIVATE KEY-----\n"
         (Customization(packages=("ssh-",)), "not a valid package"),
         (Customization(users=(User("Root"),)), "not a valid user"),
         (Customization(users=(User("slot1"),)), "one of the system or of HTCondor"),
-        (Customization(users=(User("a", home="x"),)), "home of the user a is not an absolute path"),
+        (Customization(users=(User("a", home="x"),)), "The home 'x' of the user a is not possible"),
         (Customization(users=(User("a", home="/var/tmp/a"),)), "would not be in the image"),
         (Customization(users=(User("a", groups=("a b",)),)), "not a valid group"),
         (Customization(services=(("a; b", "mask"),)), "not a valid unit"),
