@@ -36,7 +36,7 @@ _SECONDS: Mapping[str, int] = {
     "test_baked_roles.py": 65,
     "test_baked_site.py": 140,
     "test_baked_definition.py": 180,
-    "test_several_images.py": 170,
+    "test_several_images.py": 180,
     _SEVERAL: 20,
     "test_builder_image.py": 900,
     "test_cache_in_use.py": 90,

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ from bakery.commands.command_line.parser import Parser, completed
 from bakery.commands.command_line.settings import Settings
 from bakery.runtime import files
 from bakery.tokens import token_file
-from bakery.tokens.claims import Claims, format_relative, format_time
-from bakery.tokens.problems import Problem
+from bakery.tokens.claims import Claims, claims_of, format_relative, format_time, shown
+from bakery.tokens.problems import Problem, problems_of
 from provisioner.errors import BadInput
 from provisioner.events import JsonLines
 from provisioner.process.scrub import hide, scrub
@@ -107,6 +108,20 @@ def hosts_of(pool: str) -> tuple[tuple[str, ...], str]:
 
 def write(path: Path, token: str) -> None:
     files.write_private(path, token.encode() + b"\n")
+
+
+def save(options: argparse.Namespace, path: Path, token: str) -> None:
+    """Write a token that somebody else issued, and report its problems, identity and validity."""
+    now, claims = time.time(), claims_of(token)
+    assert claims  # else it was refused
+    write(path, token)
+    for problem in problems_of(token, now=now):
+        tell(options, "warning", f"{problem} ({problem.name})")
+    if options.json:
+        print_result({"file": str(path), "identity": claims.subject, "expires": claims.payload.get("exp")})
+    else:
+        who = f"a token of {shown(claims.subject)}, valid {validity(claims, now)}"
+        tell(options, "note", f"Wrote {path}, {who}; only its owner can read it.")
 
 
 def validity(claims: Claims, now: float) -> str:

@@ -98,7 +98,9 @@ def _report(options: argparse.Namespace, request: Request, made: Sequence[tuple[
     assert claims
     one = f"{path}, a token of {identity}"
     what = one if len(made) == 1 else f"{len(made)} tokens into {path.parent}"
-    common.tell(options, "note", f"Wrote {what}, valid {common.validity(claims, time.time())}.")
+    # From the time of issue: a moment later it would be "in 6 days" of the 7 that were asked for.
+    valid = common.validity(claims, claims.payload["iat"])
+    common.tell(options, "note", f"Wrote {what}, valid {valid}.")
     common.tell(options, "note", f"The same by HTCondor, as root on the central manager: {same}")
 
 

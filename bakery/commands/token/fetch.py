@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 
 from bakery.commands.command_line.parser import Parser, completed, number
 from bakery.commands.command_line.settings import Settings
 from bakery.commands.token import common
-from bakery.tokens.claims import claims_of
-from bakery.tokens.problems import problems_of
 from provisioner.errors import BadInput
 
 SUMMARY = "get a worker's token from PROMINENCE"
@@ -50,19 +47,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     common.refuse_input(path, options.user_token_file)
     url = options.url or url_of_environment()
     token = fetched(url, options.user_token_file, options.timeout)
-    common.write(path, token)
-    now = time.time()
-    claims = claims_of(token)
-    assert claims
-    for problem in problems_of(token, now=now):
-        common.tell(options, "warning", f"{problem} ({problem.name})")
-    if options.json:
-        common.print_result(
-            {"file": str(path), "identity": claims.subject, "expires": claims.payload.get("exp")}
-        )
-    else:
-        who = f"a token of {claims.subject}, valid {common.validity(claims, now)}"
-        common.tell(options, "note", f"Wrote {path}, {who}; only its owner can read it.")
+    common.save(options, path, token)
     return 0
 
 

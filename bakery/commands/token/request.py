@@ -8,7 +8,6 @@ import time
 from bakery.commands.command_line.parser import Parser, completed, whole_number
 from bakery.commands.command_line.settings import Settings
 from bakery.commands.token import common
-from bakery.tokens.claims import claims_of, shown
 from bakery.tokens.problems import WORKER_NEEDS, problems_of
 from provisioner.errors import BakeryError
 from provisioner.process.scrub import hide
@@ -71,19 +70,9 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
     token = condor_request.wait_for_token(wanted, path.parent, on_id)
     hide(token)
-    now = time.time()
-    claims, found = claims_of(token), problems_of(token, now=now)
-    if not claims or any(one.severity == "error" for one in found):
+    found = problems_of(token, now=time.time())
+    if any(one.severity == "error" for one in found):
         listed = " ".join(one.message for one in found)
         raise BakeryError(f"The pool issued a token that a worker cannot use; it was not saved. {listed}")
-    for problem in found:
-        common.tell(options, "warning", f"{problem} ({problem.name})")
-    common.write(path, token)
-    if options.json:
-        common.print_result(
-            {"file": str(path), "identity": claims.subject, "expires": claims.payload.get("exp")}
-        )
-    else:
-        who = f"a token of {shown(claims.subject)}, valid {common.validity(claims, now)}"
-        common.tell(options, "note", f"Wrote {path}, {who}; only its owner can read it.")
+    common.save(options, path, token)
     return 0

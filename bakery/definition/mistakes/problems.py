@@ -50,6 +50,8 @@ def name(place: positions.Path) -> str:
 def unknown(place: positions.Path, what: str, known: Iterable[str]) -> Wrong:
     """The mistake that `what` (for example: there is no role x) has a name which is not `known`."""
     names = sorted(known)
+    if not names:  # a role without options
+        return Wrong(place, what, f"{name(place[:-1])} has no keys.")
     hint = did_you_mean.did_you_mean(str(place[-1]), names) or f"Use {listed(names)}."
     return Wrong(place, what, hint)
 

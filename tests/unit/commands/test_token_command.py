@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import signal
@@ -234,6 +235,34 @@ def test_check_does_not_send_what_is_no_token(text: str, capsys: Captured) -> No
 def test_check_requires_a_pool(capsys: Captured) -> None:
     assert main(["check", write("token", made())]) == 2
     assert "--pool is required" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["fetch", "request"])
+def test_the_identity_of_a_token_of_others_is_shown_harmlessly(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    token = made(sub="a\x1b[2J@b")
+    if verb == "fetch":
+        monkeypatch.setattr("bakery.commands.token.fetch.fetched", lambda *_: token)
+        argv = ["fetch", "--url", "https://prominence.example", "-o", "token"]
+    else:
+        monkeypatch.setattr("bakery.tokens.condor_request.wait_for_token", lambda *_: token)
+        argv = ["request", "--pool", "cm.example", "--identity", "a@b", "-o", "token"]
+    assert main(argv) == 0
+    output = capsys.readouterr()
+    assert "a?[2J@b" in output.err
+    assert "\x1b" not in output.out + output.err
+    assert claims_of(Path("token").read_text().strip())
+
+
+def test_the_validity_is_the_lifetime_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    """Also if the command ends a moment after the time of issue."""
+    clock = itertools.count(NOW + 0.5, 0.5)
+    monkeypatch.setattr(time, "time", lambda: next(clock))
+    assert create("--identity", "worker@cloud", "-o", "token") == 0
+    assert "(in 7 days)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["inspect", "create", "fetch", "request", "check"])

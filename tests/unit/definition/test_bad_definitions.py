@@ -45,6 +45,9 @@ MISTAKES = {
         "site.toml:4: there is no key files[0].tekst. Did you mean text?"
     ),
     "[roles.cvmf]\n": "site.toml:1: there is no key roles.cvmf. Did you mean cvmfs?",
+    "[roles.apptainer]\nx = 1\n": (
+        "site.toml:2: there is no key roles.apptainer.x. roles.apptainer has no keys."
+    ),
     "[roles.docker]\n": "site.toml:1: there is no key roles.docker. Did you mean udocker?",
     'packages = "htop"\n': (
         'site.toml:1: packages must be a list of package names such as ["htop"], not a string. '
