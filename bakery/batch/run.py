@@ -90,7 +90,8 @@ def _perform(planned: Mapping[str, Bake], jobs: int, store: Store, monitor: Moni
 
 
 def _wanted(this: Bake) -> Wanted:
-    stored = not this.rebuilds and read_manifest(this.stored) is not None and is_intact(this.stored)
+    baked_again = this.rebuilds or this.options.refresh == "always"
+    stored = not baked_again and read_manifest(this.stored) is not None and is_intact(this.stored)
     return Wanted(this.plan, this.stored.name, stored, this.options.checkpoints != "none")
 
 

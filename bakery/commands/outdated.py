@@ -68,7 +68,7 @@ def _main(options: argparse.Namespace) -> int:
         get = http.remembering()
         answers = [(image, _ask(image, cache, addresses, monitor, get)) for image in found]
     if options.json:
-        print(json.dumps([_row(image, answer) for image, answer in answers]))
+        print(json.dumps({"images": [_row(image, answer) for image, answer in answers]}))
     elif not options.quiet:
         for image, answer in answers:
             _print(image, answer)

@@ -150,7 +150,7 @@ def test_outdated_lists_a_security_update(site: Site) -> None:
     header, row = (line.split() for line in done.out.splitlines()[1:])
     assert header == ["package", "installed", "available", "security"]
     assert row == ["cvmfs", "1", "2", "yes"]
-    [image] = json.loads(site.outdated("--json").out)
+    [image] = json.loads(site.outdated("--json").out)["images"]
     assert image["state"] == "outdated"
     assert [(one["name"], one["available"], one["security"]) for one in image["updates"]] == [
         ("cvmfs", "2", True)

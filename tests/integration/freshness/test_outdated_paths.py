@@ -40,7 +40,7 @@ def test_a_root_directory(tmp_path: Path) -> None:
     env = {"WORKER_BAKERY_CACHE": str(tmp_path / "cache")}
     done = command("worker-bakery", "outdated", "--json", str(root), env=env)
     assert done.status == 10, done.err
-    [image] = json.loads(done.out)
+    [image] = json.loads(done.out)["images"]
     [update] = image["updates"]
     assert (update["name"], update["installed"], update["repository"]) == ("bash", "5.2-1", "debian trixie")
     # Nothing is written beside an image that is not the cache's.
@@ -52,7 +52,7 @@ def test_a_disk_without_a_manifest(baked: dict[str, Any], tmp_path: Path) -> Non
     shutil.copyfile(baked["path"], disk)
     done = command("worker-bakery", "outdated", "--json", str(disk))
     assert done.status in (0, 10), done.err  # whether Debian has updates now is not known here
-    [image] = json.loads(done.out)
+    [image] = json.loads(done.out)["images"]
     assert image["state"] in ("current", "outdated")
     assert image["failed"] == {}
 
