@@ -23,7 +23,7 @@ from tests.boot.vm.kernel_words import booted_with
 from tests.conftest import BASE
 from tests.integration.bake.test_kill import ends_in_order, nothing_stays, processes_of, start_until
 
-BOOTED = "booted (bios), ssh answered"
+BOOTED = "level boot: booted (bios), ssh answered"
 
 
 @dataclass
