@@ -85,8 +85,14 @@ def _value(classad2: Any, ad: Any, name: str) -> Any:
     if value is classad2.Value.Error:
         return {"expression": "error", "error": True}
     if isinstance(value, classad2.ExprTree):
-        return {"expression": str(value), "error": value.eval(ad) is classad2.Value.Error}
+        return {"expression": _text(classad2, value), "error": value.eval(ad) is classad2.Value.Error}
     return value if isinstance(value, (str, bool, int, float)) else None
+
+
+def _text(classad2: Any, tree: Any) -> str:
+    """The expression as condor_status prints it: with =?=, where str() has `is`."""
+    text: str = classad2.ClassAd({"x": tree}).printOld()
+    return text.strip().removeprefix("x = ")
 
 
 if __name__ == "__main__":

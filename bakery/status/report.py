@@ -9,56 +9,85 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from bakery.status.texts import counted, duration, gibibytes, named, printable, relative
+from bakery.status.texts import counted, duration, gibibytes, named, printable, shortened
 from bakery.status.workers import ANY_JOB, NO_JOB, STATES, Worker
 
+_HEADER = ("worker", "state", "slots", "CPUs", "GiB", "GPUs", "jobs", "users", "idle", "up", "retires")
 _NOTHING = "-"
+_WARNING = "WARNING: "
+_SHORTEST_NAME = 12  # columns
 
 
-def rows(workers: Sequence[Worker], now: float) -> list[tuple[str, ...]]:
-    """Return the cells of the table, the header first; without GPUs if no worker has any."""
-    have_gpus = any(worker.gpus for worker in workers)
-    header = ("worker", "state", "slots", "CPUs", "GiB", "GPUs", "jobs", "idle", "up", "retires")
-    found = [header, *(_row(worker, now) for worker in workers)]
-    return found if have_gpus else [(*row[:5], *row[6:]) for row in found]
+def rows(workers: Sequence[Worker], now: float, width: int = 0) -> list[tuple[str, ...]]:
+    """Return the cells of the table, the header first; without GPUs if no worker has any.
+
+    If they do not fit into `width` columns (0: unlimited), the users are left out, and names shortened.
+    """
+    found = [_HEADER, *(_row(worker, now) for worker in workers)]
+    if not any(worker.gpus for worker in workers):
+        found = _without(found, "GPUs")
+    if _excess(found, width) > 0:
+        found = _without(found, "users")
+    if (excess := _excess(found, width)) > 0:
+        longest = max(_SHORTEST_NAME, max(len(row[0]) for row in found) - excess)
+        found = [(shortened(row[0], longest), *row[1:]) for row in found]
+    return found
+
+
+def _without(found: Sequence[tuple[str, ...]], title: str) -> list[tuple[str, ...]]:
+    at = found[0].index(title)
+    return [(*row[:at], *row[at + 1 :]) for row in found]
+
+
+def _excess(found: Sequence[tuple[str, ...]], width: int) -> int:
+    """By how many columns the table is too wide; it has two between cells."""
+    widths = [max(map(len, column)) for column in zip(*found, strict=True)]
+    return sum(widths) + 2 * (len(widths) - 1) - width if width else 0
 
 
 def _row(worker: Worker, now: float) -> tuple[str, ...]:
-    memory = f"{gibibytes(worker.memory_busy)}/{gibibytes(worker.memory)}"
     return (
-        printable(worker.name) or "?",
+        printable(worker.name, 60) or "?",
         worker.state,
         f"{worker.slots_busy}/{worker.slots}",
         f"{worker.cpus_busy}/{worker.cpus}",
-        memory,
+        f"{gibibytes(worker.memory_busy)}/{gibibytes(worker.memory)}",
         f"{worker.gpus_busy}/{worker.gpus}" if worker.gpus else _NOTHING,
-        _jobs(worker),
-        _NOTHING if worker.idle is None else duration(worker.idle),
-        _NOTHING if worker.up is None else duration(worker.up),
-        _NOTHING if worker.retires is None else relative(worker.retires, now),
-    )
+        str(len(worker.jobs)) if worker.jobs else _NOTHING,
+        named([user.partition("@")[0] for user in worker.users]) or _NOTHING,
+        _short(worker.idle),
+        _short(worker.up),
+        "now" if worker.retires is not None and worker.retires <= now
+        else _short(None if worker.retires is None else worker.retires - now),
+    )  # fmt: skip
 
 
-def _jobs(worker: Worker) -> str:
-    if not worker.jobs and not worker.users:
-        return _NOTHING
-    return f"{len(worker.jobs)}: {named([user.partition('@')[0] for user in worker.users])}"
+def _short(seconds: float | None) -> str:
+    return _NOTHING if seconds is None else duration(seconds).replace(" ", "")
 
 
-def remarks(workers: Sequence[Worker]) -> Iterator[str]:
-    """Yield warnings, then what several workers have in common; each is one line."""
-    for worker in workers:
-        if worker.healthy is False:
-            reason = printable(worker.health) or "no reason is given"
-            yield f"WARNING: {named([worker.name])} is unhealthy: {reason}"
-        if worker.state == "silent":
-            yield f"WARNING: {named([worker.name])} sent no update for {duration(worker.heard or 0)}."
-        if worker.drain_reason:
-            yield f"{named([worker.name])} is draining: {printable(worker.drain_reason)}"
-    for text, names in _by(workers, lambda worker: worker.start).items():
-        yield _start(text, names, _accepts(workers, text))
-    for text, names in _by(workers, lambda worker: worker.image).items():
-        yield f"Image of {named(names)}: {printable(text)}"
+def remarks(workers: Sequence[Worker]) -> list[str]:
+    """Return warnings, then what several workers have in common; each is one line."""
+    starts = _by(workers, lambda worker: worker.start)
+    lines = [
+        *(line for worker in workers for line in _of_worker(worker)),
+        *(_start(text, names, _accepts(workers, text)) for text, names in starts.items()),
+    ]
+    users = _by_user(workers)
+    lines += [f"Jobs of {named([user])}: on {named(names)}" for user, names in sorted(users.items())]
+    images = _by(workers, lambda worker: worker.image).items()
+    lines += [f"Image of {named(names)}: {printable(text)}" for text, names in images]
+    return sorted(lines, key=lambda line: not line.startswith(_WARNING))
+
+
+def _of_worker(worker: Worker) -> Iterator[str]:
+    name = named([worker.name])
+    if worker.healthy is False:
+        yield f"{_WARNING}{name} is unhealthy: {printable(worker.health) or 'no reason is given'}"
+    if worker.state == "silent":
+        yield f"{_WARNING}{name} sent no update for {duration(worker.heard or 0)}."
+    if worker.drain_reason:
+        yield f"{name} is draining: {printable(worker.drain_reason)}"
 
 
 def _accepts(workers: Sequence[Worker], start: str) -> str:
@@ -68,10 +97,18 @@ def _accepts(workers: Sequence[Worker], start: str) -> str:
 def _start(text: str, names: Sequence[str], accepts: str) -> str:
     of = f"Start of {named(names)}"
     if accepts == ANY_JOB:
-        return f"WARNING: {of} is `true`: any job of any user of the pool may run there."
+        return f"{_WARNING}{of} is `true`: any job of any user of the pool may run there."
     if accepts == NO_JOB:
-        return f"WARNING: {of} has an error, so no job ever starts there: {printable(text)}"
+        return f"{_WARNING}{of} has an error, so no job ever starts there: {printable(text)}"
     return f"{of}: {printable(text)}"
+
+
+def _by_user(workers: Sequence[Worker]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for worker in workers:
+        for user in worker.users:
+            found[user].append(worker.name)
+    return found
 
 
 def _by(workers: Sequence[Worker], key: Callable[[Worker], str]) -> dict[str, list[str]]:

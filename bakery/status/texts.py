@@ -32,13 +32,18 @@ def duration(seconds: float) -> str:
     raise AssertionError("the last unit is a second")
 
 
-def relative(when: float, now: float) -> str:
-    """Return a time relative to now: `in 3 h`, `5 min ago`."""
-    return f"in {duration(when - now)}" if when > now else f"{duration(now - when)} ago"
-
-
 def gibibytes(mebibytes: int) -> str:
-    return f"{mebibytes / 1024:.1f}"
+    """Return GiB with one decimal; from 10 GiB on without."""
+    found = mebibytes / 1024
+    return f"{found:.1f}" if 0 < found < 9.95 else f"{found:.0f}"
+
+
+def shortened(text: str, longest: int) -> str:
+    """Leave out the middle of a longer text: names of workers often differ at their end."""
+    if len(text) <= longest:
+        return text
+    end = (longest - 1) // 2
+    return f"{text[: longest - 1 - end]}…{text[-end:]}"
 
 
 def counted(number: int, noun: str) -> str:

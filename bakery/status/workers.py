@@ -114,14 +114,13 @@ def _worker(name: str, slots: Sequence[Ad], now: float) -> Worker:
     )
 
 
-def _state(
-    slots: Sequence[Ad], claimed: Sequence[Ad], clock: float, silent: float | None, accepts: str
-) -> str:
-    """Name the state that matters most: first why no job starts."""
-    if silent is not None and silent > SILENT:
+def _state(slots: Sequence[Ad], clock: float, heard: int | None, accepts: str) -> str:
+    """Name the state that matters most: first why no job starts. `heard` is a duration in seconds."""
+    has_claim = any(map(is_claimed, slots))
+    if heard is not None and heard > SILENT:
         return "silent"
     if _is_draining(slots):
-        return "draining" if claimed else "drained"
+        return "draining" if has_claim else "drained"
     if slots[0].get("NODE_IS_HEALTHY") is False:
         return "unhealthy"
     if accepts == NO_JOB:

@@ -189,7 +189,7 @@ def _print_table(found: Sequence[Worker], now: float) -> None:
     from bakery.status import report
 
     width = terminal.width(terminal.STDOUT)
-    for line in columns.table(report.rows(found, now), width):
+    for line in columns.table(report.rows(found, now, width), width):
         print(line)
     print()
     for line in (*report.remarks(found), report.summary(found)):
