@@ -69,10 +69,11 @@ def error_of(question: Question, failed: str, log: str, now: float) -> BakeryErr
     host = question.host
     if failed == "constraint":
         return BadInput(f"{question.constraint} is not a ClassAd expression.", "Correct the names.")
-    if wrong := authorization.no_collector(host, log, is_collector=failed != "collector"):
+    reply = Reply(authorized=False, log=log, collector=False if failed == "collector" else None)
+    if wrong := authorization.no_collector(host, reply):
         return wrong
     if claims := claims_of(question.token):
-        verdict = authorization.judge(claims, "READ", Reply(authorized=False, log=log), now)
+        verdict = authorization.judge(claims, "READ", reply, now)
         return BadInput(f"{host} does not accept the token. {verdict.reason}", verdict.fix)
     if _is_denied(log):
         return Unreachable(

@@ -73,7 +73,7 @@ def ask(host: str, token: str, level: str) -> Reply:
             ) from None
         raise
     reply = parse_reply(json.loads(done.stdout), done.stderr)
-    if wrong := no_collector(host, reply.log, is_collector=reply.collector):
+    if wrong := no_collector(host, reply):
         raise wrong
     return reply
 
@@ -203,16 +203,16 @@ def _rejected(claims: Claims, reply: Reply, now: float) -> tuple[str, str]:
     )
 
 
-def no_collector(host: str, log: str, *, is_collector: bool | None) -> BakeryError | None:
-    """Return the error for a service that is not a collector, by the log of HTCondor's library."""
-    if _is_other_protocol(log):
+def no_collector(host: str, reply: Reply) -> BakeryError | None:
+    """Return the error for a service that is not a collector; None if it may be one."""
+    if _is_other_protocol(reply.log):
         return BadInput(f"The service at {host} is not HTCondor.", "Check the host and the port of --pool.")
-    if _CLOSED in log:
+    if _CLOSED in reply.log:
         return BadInput(
             f"The service at {host} closes the connection: it is not HTCondor, or is not a collector.",
             "Check the host and the port of --pool.",
         )
-    if is_collector is False:
+    if reply.collector is False:
         return BadInput(
             f"The daemon at {host} is not a collector.", "Use the address of the pool's central manager."
         )

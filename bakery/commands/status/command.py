@@ -80,7 +80,7 @@ def _main(options: argparse.Namespace) -> int:
     chosen = selection.of_options({name: getattr(options, name) for name in selection.ATTRIBUTES})
     limit = creation.parse_lifetime(options.timeout)
     hosts = _hosts(common.pool_of(options, settings.load()))
-    token = common.read(options.token_file).lines[0].token if options.token_file else ""
+    token = _token(options.token_file) if options.token_file else ""
     question, ads = _first_answer(options, hosts, token, chosen)
     _tell_command(options, question)
     if options.wait:
@@ -91,6 +91,18 @@ def _main(options: argparse.Namespace) -> int:
         return 0
     _print(options, question, chosen, ads)
     return 0
+
+
+def _token(name: str) -> str:
+    """Return the first token of a file that can be sent to a collector. Raises BadInput: there is none."""
+    from bakery.commands.token import check, common
+    from bakery.tokens import token_file
+    from provisioner.errors import BadInput
+
+    judged = token_file.judge(common.read(name).lines, trust_domain="", now=time.time())
+    if sendable := [one for one in judged if not check.unsendable(one)]:
+        return sendable[0].line.token
+    raise BadInput(str(check.unsendable(judged[0])[0]))
 
 
 def _hosts(pool: str) -> tuple[str, ...]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from bakery.status import ask, selection
 from bakery.status.ask import Question
 from bakery.userdata import rendering
 from provisioner.errors import BadInput, Unreachable
-from tests.unit.userdata.test_token import NOW, POOL, made
+from tests.unit.userdata.test_token import NOW, made
 
 CONNECTED = "12/01/26 10:00:00 SECMAN: startCommand succeeded.\n"
 
@@ -69,7 +67,7 @@ def test_reasons() -> None:
     assert of("query", other).startswith("BadInput: The service at cm.example is not HTCondor")
     denied = 'SECMAN: FAILED: Received "DENIED" from server for user unauthenticated@unmapped'
     assert of("query", denied).startswith("Unreachable: cm.example refuses anonymous queries. Use --token")
-    text = made({"iss": POOL})
+    text = made()
     denied = 'SECMAN: FAILED: Received "DENIED" from server for user me@x using method IDTOKENS.'
     assert "does not authorize me@x for READ" in of("query", denied, text)
     unknown = "11/29/26 00:59:21 ERROR: SOMETHING:1:odd\x1b[2J\n"
@@ -78,10 +76,3 @@ def test_reasons() -> None:
         "Unreachable: cm.example did not answer the query. HTCondor reports: ERROR: SOMETH"
     )
     assert "\x1b" not in said
-
-
-def test_the_projection_is_what_the_rows_use() -> None:
-    from bakery.status.workers import PROJECTION
-
-    assert len(set(PROJECTION)) == len(PROJECTION)
-    assert json.dumps(PROJECTION)
