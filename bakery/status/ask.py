@@ -20,7 +20,7 @@ from bakery.tokens.claims import claims_of
 from provisioner.errors import BadInput, BakeryError, CommandFailed, Unreachable
 from provisioner.process import run
 
-_ANSWER_SECONDS = 90.0  # more than QUERY_TIMEOUT of ask_ads
+_ANSWER_SECONDS = 60.0  # more than QUERY_TIMEOUT of ask_ads
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,11 @@ def error_of(question: Question, failed: str, log: str, now: float) -> BakeryErr
         return Unreachable(
             f"{host} refuses anonymous queries.", "Use --token-file with a token for READ (token create)."
         )
-    if "timed out" in log or "timeout" in log.lower().rpartition("startcommand")[2]:
-        return Unreachable(f"{host} did not answer the query in time.", "Try again later.")
+    if re.search(r"timeout reading|timed out", log):
+        return Unreachable(
+            f"{host} accepts connections, but did not answer in time: it is no collector, or overloaded.",
+            "Check --pool, or try again in a few minutes.",
+        )
     reason = [line for line in log.splitlines() if re.search(r"ERROR|failed", line)][-1:]
     said = f" HTCondor reports: {authorization.shown_line(reason[0])}" if reason else ""
     return Unreachable(f"{host} did not answer the query.{said}", "Check --pool.")

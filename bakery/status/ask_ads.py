@@ -23,7 +23,7 @@ _SETTINGS = {
     "SEC_TOKEN_SYSTEM_DIRECTORY": "/nonexistent",
     "SEC_TOKEN_POOL_SIGNING_KEY_FILE": "/nonexistent",
     "SEC_PASSWORD_DIRECTORY": "/nonexistent",
-    "QUERY_TIMEOUT": "60",
+    "QUERY_TIMEOUT": "30",
 }
 
 

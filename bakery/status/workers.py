@@ -24,6 +24,7 @@ PROJECTION = (
 # Workers send an update at least every 60 s, and HTCondor by default every 300 s.
 SILENT = 600  # seconds
 STATES = ("busy", "idle", "retiring", "draining", "drained", "owner", "unhealthy", "Start error", "silent")
+_CLOCK_DIFFERS = 60  # seconds
 _CHANGES = ("EnteredCurrentActivity", "NumDynamicSlotsTime")  # of a slot, and of its dynamic slots
 ANY_JOB, NO_JOB = "any job", "no job"
 
@@ -72,6 +73,12 @@ def workers_of(ads: Iterable[Ad], now: float) -> tuple[Worker, ...]:
         slots[_daemon(ad), _host(_text(ad, "MyAddress"))].append(ad)
     ordered = sorted(slots.items(), key=lambda item: (_natural(item[0][0]), item[0]))
     return tuple(_worker(name, sorted(found, key=_slot_order), now) for (name, _), found in ordered)
+
+
+def clock_ahead(ads: Sequence[Ad], now: float) -> int:
+    """Return by how many seconds at least the collector's clock is ahead of ours; 0 for up to a minute."""
+    ahead = int((_latest(ads, "LastHeardFrom") or now) - now)
+    return ahead if ahead > _CLOCK_DIFFERS else 0
 
 
 def is_claimed(ad: Ad) -> bool:

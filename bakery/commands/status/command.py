@@ -183,9 +183,13 @@ def _note(options: argparse.Namespace, text: str) -> None:
 
 def _print(options: argparse.Namespace, question: Question, chosen: Selection, ads: list[Ad]) -> None:
     from bakery.status import report, workers
+    from bakery.status.texts import duration
 
     now = time.time()
     found = workers.workers_of(ads, now)
+    if ahead := workers.clock_ahead(ads, now):
+        text = f"The collector's clock is at least {duration(ahead)} ahead of the clock here."
+        entry.warn(text, as_json=options.json)
     if options.json:
         about = {"collector": question.host, "constraint": question.constraint}
         print(json.dumps({**about, **report.as_json(found)}))

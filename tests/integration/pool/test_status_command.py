@@ -211,9 +211,9 @@ def test_prominence(pool: Pool, network: Network) -> None:
 
 
 def test_a_group_without_workers(pool: Pool, network: Network) -> None:
-    done = status(network, "--group", "Anothr group")
+    done = status(network, "--group", "Another group 2")
     assert done.status == 0
-    wanted = f"{GATEWAY} has no worker with WorkerGroupName Anothr group. Did you mean Another group?\n"
+    wanted = f"{GATEWAY} has no worker with WorkerGroupName Another group 2. Did you mean Another group?\n"
     assert done.out == wanted
 
 

@@ -133,3 +133,14 @@ def test_quiet_prints_the_result_alone(monkeypatch: pytest.MonkeyPatch, capsys: 
     out, err = capsys.readouterr()
     assert "node-1" in out
     assert err == ""
+
+
+@pytest.mark.parametrize(("ahead", "words"), [(7300, "at least 2 h ahead of the clock here"), (30, "")])
+def test_the_clock_of_the_collector(
+    ahead: int, words: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    answers(monkeypatch, recorded("idle", "node-1", LastHeardFrom=int(NOW) + ahead))
+    assert main([*SELECTED, "--quiet"]) == 0
+    err = capsys.readouterr().err
+    assert words in err
+    assert bool(err) is bool(words)

@@ -44,7 +44,7 @@ def test_selections_that_are_none(options: dict[str, str | None], words: str) ->
 
 
 def test_similar_names() -> None:
-    group = selection.of_options({"group": "My workes"})
+    group = selection.of_options({"group": "My worker5"})
     ads = [{"WorkerGroupName": name} for name in ("My workers", "Other", "My workers", "bad\x1b")]
     assert selection.suggestion(group, ads) == "Did you mean My workers?"
     far = selection.of_options({"group": "xyz"})
@@ -67,6 +67,8 @@ def test_reasons() -> None:
     assert of("query", other).startswith("BadInput: The service at cm.example is not HTCondor")
     denied = 'SECMAN: FAILED: Received "DENIED" from server for user unauthenticated@unmapped'
     assert of("query", denied).startswith("Unreachable: cm.example refuses anonymous queries. Use --token")
+    slow = "condor_read(): timeout reading 5 bytes from collector at <127.0.0.1:9618>.\n"
+    assert "accepts connections, but did not answer in time" in of("query", slow)
     text = made()
     denied = 'SECMAN: FAILED: Received "DENIED" from server for user me@x using method IDTOKENS.'
     assert "does not authorize me@x for READ" in of("query", denied, text)
