@@ -80,6 +80,7 @@ _SECONDS: Mapping[str, int] = {
     "test_setup.py": 60,
     "test_start_matching.py": 25,
     "test_submit.py": 90,
+    "test_status_command.py": 25,
     "test_status_live.py": 20,
     "test_token_acceptance.py": 55,
     "test_token_fetch.py": 60,
@@ -256,6 +257,8 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_wheel.py",
     ),
     "bakery/commands/submit/": ("test_submit.py", "test_quick_commands.py"),
+    "bakery/status/": ("test_status_command.py",),
+    "bakery/commands/status/": ("test_status_command.py", "test_quick_commands.py"),
     "bakery/submit/": ("test_submit.py",),
     "bakery/commands/userdata.py": (
         "test_userdata_real.py",

@@ -61,7 +61,7 @@ def ask(host: str, token: str, level: str) -> Reply:
     Send no token without a subject: a collector of HTCondor 23.9 aborts. Raises BadInput: `host` is no
     address, or the daemon is no collector; Unreachable.
     """
-    address = f"<{_reachable(host)}>"
+    address = f"<{reachable(host)}>"
     asked = json.dumps({"address": address, "token": token, "level": level}).encode()
     argv = [sys.executable, "-P", "-m", "bakery.tokens.ask_collector"]
     try:
@@ -73,7 +73,7 @@ def ask(host: str, token: str, level: str) -> Reply:
             ) from None
         raise
     reply = parse_reply(json.loads(done.stdout), done.stderr)
-    if wrong := _no_collector(host, reply):
+    if wrong := no_collector(host, reply):
         raise wrong
     return reply
 
@@ -203,7 +203,8 @@ def _rejected(claims: Claims, reply: Reply, now: float) -> tuple[str, str]:
     )
 
 
-def _no_collector(host: str, reply: Reply) -> BakeryError | None:
+def no_collector(host: str, reply: Reply) -> BakeryError | None:
+    """Return the error for a service that is not a collector; None if it may be one."""
     if _is_other_protocol(reply.log):
         return BadInput(f"The service at {host} is not HTCondor.", "Check the host and the port of --pool.")
     if _CLOSED in reply.log:
@@ -225,8 +226,11 @@ def _is_other_protocol(log: str) -> bool:
 # --- the network -------------------------------------------------------------------------------
 
 
-def _reachable(host: str) -> str:
-    """Return ADDRESS:PORT[?…] of the host at the first of its addresses that accepts connections."""
+def reachable(host: str) -> str:
+    """Return ADDRESS:PORT[?…] of the host at the first of its addresses that accepts connections.
+
+    Raises BadInput: `host` is no address; Unreachable: none accepts connections.
+    """
     match = _ADDRESS.fullmatch(host)
     if not match:
         raise BadInput(f"{host!r} is not the address of a collector.", "Use HOST or HOST:PORT.")

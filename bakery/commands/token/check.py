@@ -64,9 +64,9 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     judged = token_file.judge(found.lines, trust_domain=trust_domain, now=now)
     for problem in found.problems:
         common.tell(options, "warning", f"{problem} ({problem.name})")
-    sendable = [one for one in judged if not _refused_here(one)]
+    sendable = [one for one in judged if not unsendable(one)]
     if not sendable:
-        wrong = _refused_here(judged[0])[0]
+        wrong = unsendable(judged[0])[0]
         return _print(options, hosts[0], [(level, False, str(wrong)) for level in levels], None)
     host, used, answers = _asked(options, hosts, sendable, levels)
     rows = [_row(used, level, reply, now) for level, reply in answers]
@@ -74,7 +74,8 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     return _print(options, host, rows, answers[0][1])
 
 
-def _refused_here(judged: Judged) -> list[Problem]:
+def unsendable(judged: Judged) -> list[Problem]:
+    """Return the problems for which a token must not be sent to a collector."""
     return [one for one in judged.problems if one.severity == "error" and one.name in _NOT_SENT]
 
 

@@ -21,7 +21,7 @@ LARGEST = 15  # modules in one folder
 # Each folder, and the folders it may import besides itself and `provisioner`. From the entry points down.
 BAKERY: Mapping[str, set[str]] = {
     "commands": {"bake", "base_proofs", "batch", "definition", "engines", "freshness", "image",
-                 "imagediff", "output", "runtime", "sources", "store", "submit", "tokens",
+                 "imagediff", "output", "runtime", "sources", "status", "store", "submit", "tokens",
                  "userdata", "verify"},
     "base_proofs": {"bake", "image", "imagediff", "output", "runtime", "store"},
     "definition": {"bake", "image", "output", "userdata"},
@@ -29,6 +29,7 @@ BAKERY: Mapping[str, set[str]] = {
     "bake": {"engines", "freshness", "image", "machines", "output", "runtime", "sources", "store",
              "verify"},
     "submit": {"machines"},
+    "status": {"tokens"},
     "freshness": {"imagediff", "runtime", "sources", "store"},
     "imagediff": {"runtime", "store"},
     "verify": {"machines", "output", "runtime", "store", "tokens", "userdata"},

@@ -105,10 +105,10 @@ def test_what_the_daemon_is(answer: dict[str, object], query: str, collector: bo
     ],
 )
 def test_no_collector(found: Reply, words: str) -> None:
-    error = authorization._no_collector("cm.example", found)
+    error = authorization.no_collector("cm.example", found)
     assert isinstance(error, BadInput)
     assert words in error.message
-    assert authorization._no_collector("cm.example", Reply(True, START, collector=None)) is None
+    assert authorization.no_collector("cm.example", Reply(True, START, collector=None)) is None
 
 
 @pytest.mark.parametrize("host", ["", "a:b:c", "[::1", "cm.example:0", "cm.example:70000"])
