@@ -19,6 +19,7 @@ _PROGRAM = "condor_submit_dag"
 _CLUSTER = re.compile(r"submitted to cluster (\d+)")
 _NO_SCHEDD = re.compile(r"(?i)can't (?:find address|connect)|failed to connect|no.*schedd")
 _SECONDS = 5  # between two looks at the logs
+_LIMIT = math.inf  # seconds that `wait` waits; jobs may be idle for days
 
 
 def require(folder: Path) -> None:
@@ -85,4 +86,4 @@ def wait(folder: Path, monitor: Monitor) -> None:
                 note(monitor, f"{result.node}: {now}")
         return ended
 
-    conditions.wait(Condition("DAGMan has ended", has_ended, math.inf), interval=_SECONDS)
+    conditions.wait(Condition("DAGMan has ended", has_ended, _LIMIT), interval=_SECONDS)

@@ -56,6 +56,10 @@ def test_a_file_that_appears_long_after_boot_configures_a_worker(machine: Machin
     wait_joined(machine, pool, LATE)
 
 
+# HTCondor knows it only if the device number of the file system is small, and many are mounted here.
+NOT_ALWAYS = {"HasRotationalScratch"}
+
+
 def own_attributes(machine: Machine) -> set[str]:
     """The names of the attributes in the ads of the machine's startd."""
     address = "$(head -n 1 /var/log/condor/.startd_address)"
@@ -67,7 +71,7 @@ def test_a_start_is_judged_by_ads_like_the_real_ones(machine: Machine, pool: Poo
     """Of each attribute that this worker has, a Start without scope means the worker's."""
     lacking = machine.wait_until(  # the probes and the benchmarks add attributes later
         "it has all attributes of samples.py",
-        lambda: set(samples.WORKER) - own_attributes(machine),
+        lambda: set(samples.WORKER) - own_attributes(machine) - NOT_ALWAYS,
         120,
         lambda found: not found,
     )

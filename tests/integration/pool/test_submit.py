@@ -15,7 +15,7 @@ from bakery.commands.bake_options import parser
 from bakery.commands.submit import command as submit_command
 from bakery.machines import conditions
 from bakery.store.store import Store
-from bakery.submit import results
+from bakery.submit import results, submission
 from bakery.submit.images import JobImage
 from provisioner.errors import Unreachable
 from tests.integration import pool_of_nodes
@@ -44,6 +44,8 @@ format = "oci"
 """
 ON_C = f'requirements = TARGET.Machine == "node-c.{pool_of_nodes.DOMAIN}"'
 MIDDLE = 650 << 20  # bytes: the disk has the base and a part of the packages
+# The disk of this machine is shared by all nodes, and by other tests.
+SMALL = ("--submit-command", "request_disk = 1GB")
 NO_ROOT = ("--submit-command", "+WantsNoRoot = True", "--submit-command", ON_C)
 
 
@@ -60,6 +62,12 @@ def pool(
         yield up
 
 
+@pytest.fixture(autouse=True)
+def limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that no node accepts is an error here."""
+    monkeypatch.setattr(submission, "_LIMIT", 1200)
+
+
 def job(pool: Pool, label: str, *arguments: str, level: str = "none") -> JobImage:
     output = pool.folder / f"{label}.qcow2"
     return JobImage(label=label, output=output, architecture="x86_64", arguments=arguments, level=level)
@@ -67,7 +75,7 @@ def job(pool: Pool, label: str, *arguments: str, level: str = "none") -> JobImag
 
 def submit(pool: Pool, name: str, images: list[JobImage], *options: str) -> int:
     """`worker-bakery bake --submit --json`, with these images instead of that of the options."""
-    argv = ["--submit", "--json", "--submit-dir", str(pool.folder / name), *options]
+    argv = ["--submit", "--json", "--submit-dir", str(pool.folder / name), *SMALL, *options]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(pool.tools), prepend=":")
         return submit_command.submit(parser(PROG).parse_args(argv), images, PROG)
@@ -175,7 +183,7 @@ def test_four_images_arrive_although_a_node_is_killed(
         argv = [str(pool.folder / "four.toml"), "--submit", "--submit-dir", str(folder)]
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PATH", str(pool.tools), prepend=":")
-            assert bake.main([*argv, "--submit-command", "job_lease_duration = 30"], PROG) == 0
+            assert bake.main([*argv, *SMALL, "--submit-command", "job_lease_duration = 30"], PROG) == 0
         victim = conditions.wait_until(
             "a bake on node-a", lambda: baking(folder, caches["node-a"]), bool, 600
         )
