@@ -217,6 +217,7 @@ def test_the_negotiator_refuses_the_others(asked: Asked, released: int, name: st
     )
 
 
+@pytest.mark.full
 def test_such_an_image_passes_its_proof_in_the_ospool_s_shape(ospool_image: Path) -> None:
     """Its jobs ask for what only a worker with this role says."""
     like = ("--machine", "namespace", "--pool-shape", "ospool")

@@ -108,6 +108,7 @@ def test_a_job_gets_at_nothing_and_one_that_eats_memory_is_held(
         assert "memory" in reason
 
 
+@pytest.mark.full
 def test_what_a_job_reads_is_not_its_memory(machine: Machine, pool: Pool) -> None:
     """It reads six times what it asked for; the one that takes more than that is held, above."""
     reads_large_files(machine, pool, "read-virtual", PROJECT)

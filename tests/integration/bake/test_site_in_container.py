@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from bakery.bake import lookup
 from bakery.bake.options import Options
 from bakery.image.repositories import Replaced
@@ -16,6 +18,8 @@ from tests.integration import repository
 from tests.integration.bake.test_baked_site import authority, inside, owner, site_store, tools
 
 
+# test_baked_site.py bakes the same additions for a machine.
+@pytest.mark.full
 def test_a_container_has_all_but_units(baked: dict[str, object], store: Store, tmp_path: Path) -> None:
     key, own = tools(tmp_path / "repository"), site_store(store, tmp_path / "cache")
     with repository.served(tmp_path / "repository") as url:
