@@ -23,7 +23,7 @@ from tests.boot.vm.kernel_words import booted_with
 from tests.conftest import BASE
 from tests.integration.bake.test_kill import ends_in_order, nothing_stays, processes_of, start_until
 
-BOOTED = "level boot: booted (bios), ssh answered"
+BOOTED = "booted (bios), ssh answered"
 
 
 @dataclass
@@ -49,7 +49,7 @@ def refused(image: Path, store: Store, *, seconds: int = 120, kills: bool = Fals
         verification.verify(request, store, Onlooker(store, kills))
     nothing_stays(store.root)
     assert list((store.root / "work").iterdir()) == []
-    assert caught.value.where == BOOTED
+    assert caught.value.where == f"level boot: {BOOTED}"
     return caught.value
 
 
