@@ -20,6 +20,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bakery.machines import conditions
 from bakery.machines.conditions import Condition, wait
 from bakery.machines.network import GATEWAY, Network
 from bakery.tokens import authorization
@@ -215,7 +216,12 @@ def compare(row: Row, pool: Pool, client: Client, version: tuple[int, int], name
     claims = claims_of(text)
     assert claims
     if accepted is not None:  # else the collector would abort
-        reply = inside(client.network, partial(authorization.ask, GATEWAY, text, "ADVERTISE_STARTD"))
+        ask = partial(authorization.ask, GATEWAY, text, "ADVERTISE_STARTD")
+        reply = conditions.wait_until(  # a collector publishes its own ad from time to time
+            "the collector answers with its version",
+            lambda: inside(client.network, ask),
+            lambda found: bool(found.collector and found.version),
+        )
         verdict = authorization.judge(claims, "ADVERTISE_STARTD", reply, time.time())
         assert verdict.authorized is accepted, str(verdict)
         assert row.why in verdict.reason

@@ -13,32 +13,19 @@ Undefined attributes are left out. A literal `error` has its text as an expressi
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Any
 
-_SETTINGS = {
-    "SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS",
-    "SEC_TOKEN_DIRECTORY": "/nonexistent",
-    "SEC_TOKEN_SYSTEM_DIRECTORY": "/nonexistent",
-    "SEC_TOKEN_POOL_SIGNING_KEY_FILE": "/nonexistent",
-    "SEC_PASSWORD_DIRECTORY": "/nonexistent",
-    "QUERY_TIMEOUT": "30",
-}
+from bakery.tokens import client_library
 
 
 def main() -> None:
     asked = json.loads(sys.stdin.read())
-    os.environ["CONDOR_CONFIG"] = "/dev/null"
-    import classad2  # type: ignore[import-untyped]  # no types
-    import htcondor2  # type: ignore[import-untyped]  # no types
-
-    htcondor2.param["TOOL_DEBUG"] = "D_SECURITY D_FULLDEBUG"
-    htcondor2.enable_debug("D_SECURITY D_FULLDEBUG")
     # Without a token the query is anonymous, which most pools permit.
     authentication = "REQUIRED" if asked["token"] else "OPTIONAL"
-    for name, value in {**_SETTINGS, "SEC_CLIENT_AUTHENTICATION": authentication}.items():
-        htcondor2.param[name] = value
+    htcondor2 = client_library.load(authentication, {"QUERY_TIMEOUT": "30"})
+    import classad2  # type: ignore[import-untyped]  # the wheel has no types
+
     try:
         classad2.ExprTree(asked["constraint"])
     except classad2.ClassAdException:

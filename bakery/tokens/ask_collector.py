@@ -10,31 +10,15 @@ none of that belongs into the process of a command. Its exceptions have no reaso
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Any
 
-# Without the configuration, keys and tokens of this machine: with its signing key HTCondor's library would
-# make a token of its own instead.
-_SETTINGS = {
-    "SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS",
-    "SEC_CLIENT_AUTHENTICATION": "REQUIRED",
-    "SEC_TOKEN_DIRECTORY": "/nonexistent",
-    "SEC_TOKEN_SYSTEM_DIRECTORY": "/nonexistent",
-    "SEC_TOKEN_POOL_SIGNING_KEY_FILE": "/nonexistent",
-    "SEC_PASSWORD_DIRECTORY": "/nonexistent",
-}
+from bakery.tokens import client_library
 
 
 def main() -> None:
     asked = json.loads(sys.stdin.read())
-    os.environ["CONDOR_CONFIG"] = "/dev/null"
-    import htcondor2  # type: ignore[import-untyped]  # no types
-
-    htcondor2.param["TOOL_DEBUG"] = "D_SECURITY D_FULLDEBUG"
-    htcondor2.enable_debug("D_SECURITY D_FULLDEBUG")
-    for name, value in _SETTINGS.items():
-        htcondor2.param[name] = value
+    htcondor2 = client_library.load("REQUIRED")
     answer = _ping(htcondor2, asked)
     print("---", file=sys.stderr, flush=True)  # the log of the query follows
     # Anybody may read who the collector is, as a rule; the token need not allow it.
