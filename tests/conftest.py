@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +120,34 @@ def pytest_testnodedown(node: Any) -> None:
     node.config.stash[_left] = getattr(node, "workeroutput", {}).get(_LEFT, 0)
 
 
+_GIB = 2**30
+_DISK_GIB = 12  # what the whole run takes at most, of the temporary folder and the cache together
+
+
+def _free_gib(path: Path) -> int:
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    return shutil.disk_usage(there).free // _GIB
+
+
+def pytest_report_header() -> str:
+    """Say how much space there is: a full disk makes tests fail for any reason but this one."""
+    temporary, cache = Path(tempfile.gettempdir()), default_root()
+    return f"free disk: {_free_gib(temporary)} GiB in {temporary}, {_free_gib(cache)} GiB for the cache"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to start tests of images that the disk has no space for."""
+    bakes = any(Path(word).parts[1:2] != ("unit",) and "::" not in word for word in config.args)
+    free = min(map(_free_gib, (Path(tempfile.gettempdir()), default_root())))
+    if bakes and free < _DISK_GIB:
+        raise pytest.UsageError(
+            f"The tests need {_DISK_GIB} GiB, and {free} GiB are free. Free some, or set TMPDIR and"
+            " WORKER_BAKERY_CACHE to folders of another disk."
+        )
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(pytest_report_header())
     if left := config.stash.get(_left, 0):
         terminalreporter.write_line(f"Tests left for scripts/test full: {left}")
 
@@ -134,6 +163,28 @@ def no_settings_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterato
         # The same image is wanted again and again: only the tests of --refresh ask repositories.
         patch.setenv(VARIABLES["refresh"], "never")
         yield
+
+
+Folders = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folders]:
+    """Make folders for fixtures of a module. They go at its end: pytest would keep gibibytes of disks.
+
+    A folder below which something is still mounted stays.
+    """
+    made: list[Path] = []
+
+    def folder(name: str) -> Path:
+        made.append(tmp_path_factory.mktemp(name))
+        return made[-1]
+
+    yield folder
+    mounted_here = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+    for path in made:
+        if f" {path}/" not in mounted_here:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench batch", description=__doc__.splitlines()[0])
-    levels = ("none", "offline", "boot")
+    levels = ("none", "offline", "boot", "pool")
     parser.add_argument("--verify", choices=levels, default="offline", help="(%(default)s)")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="(%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="(%(default)s)")

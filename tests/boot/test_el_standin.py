@@ -36,7 +36,7 @@ from provisioner.process import run
 from provisioner.roles.seal import machine_id
 from provisioner.targets.chroot import Chroot, TemporaryRepositories
 from tests.boot.life import conf, configure, submitted, wait_job, wait_joined
-from tests.conftest import VENDOR, Ended, command
+from tests.conftest import VENDOR, Ended, Folders, command
 from tests.integration import el_standin
 from tests.integration.containers import DockerRun, started
 from tests.integration.el_standin import NOTES, RELEASES, Release, Standin
@@ -74,10 +74,8 @@ class Vendor:
 
 
 @pytest.fixture(scope="module", params=RELEASES, ids=[f"el{release}" for release in RELEASES])
-def vendor(
-    request: pytest.FixtureRequest, standin: Standin, tmp_path_factory: pytest.TempPathFactory
-) -> Vendor:
-    folder, release = tmp_path_factory.mktemp("vendor"), request.param
+def vendor(request: pytest.FixtureRequest, standin: Standin, folders: Folders) -> Vendor:
+    folder, release = folders("vendor"), request.param
     name, disk, store = NAMES[release], folder / "vendor.raw", Store(folder / "cache")
     run.call(["cp", "--sparse=always", str(standin.disk), str(disk)])
     with el_standin.mounted(disk, folder / "root") as root:
@@ -109,12 +107,12 @@ class Baked:
 
 
 @pytest.fixture(scope="module")
-def baked_el(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Baked]:
+def baked_el(vendor: Vendor, folders: Folders) -> Iterator[Baked]:
     """The image, proven offline, of which seal and hygiene are a part. What is lent is a site's mirror.
 
     One by the command; one by what the command's engine runs, which spares copies of the disk.
     """
-    folder = tmp_path_factory.mktemp("baked")
+    folder = folders("baked")
     disk, root = folder / "disk.raw", folder / "root"
     root.mkdir()
     with served(vendor.standin.repositories) as server:
@@ -238,17 +236,15 @@ def complaints(machine: Machine) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def vendor_root(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with el_standin.mounted(vendor.disk, tmp_path_factory.mktemp("vendor") / "root") as root:
+def vendor_root(vendor: Vendor, folders: Folders) -> Iterator[Path]:
+    with el_standin.mounted(vendor.disk, folders("vendor") / "root") as root:
         yield root
 
 
 @pytest.fixture(scope="module")
-def site(
-    vendor: Vendor, vendor_root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Site, str]]:
+def site(vendor: Vendor, vendor_root: Path, folders: Folders) -> Iterator[tuple[Site, str]]:
     """A machine of the vendor's image that runs already, and the URL of its site's mirror."""
-    home, work = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("site")
+    home, work = folders("home"), folders("site")
     new_key(home / "key")
     with (
         layer(vendor_root, work) as root,

@@ -16,6 +16,7 @@ from bakery.userdata.matchmaking import samples
 from bakery.userdata.rendering import conf_text, render
 from bakery.verify.pool.throwaway_pool import COMPLETED, GROUP, Pool
 from tests.boot.life import CONF, conf, configure, started_at, wait_job, wait_joined, wait_refused
+from tests.conftest import Folders
 
 LATE, CHANGED = 'Late "comer\'s" $(group)', "Changed"
 SITE, LOOKED_AT = "/etc/condor/config.d/95-test.config", "/var/lib/looked-at"
@@ -39,11 +40,9 @@ def test_user_data_configures_a_worker(
 
 
 @pytest.fixture(scope="module")
-def machine(
-    network: Network, worker_image: Image, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Machine]:
+def machine(network: Network, worker_image: Image, folders: Folders) -> Iterator[Machine]:
     """One that nobody has told anything; the tests below are its life, in their order."""
-    work = tmp_path_factory.mktemp("late")
+    work = folders("late")
     with boot(Needs(hostname="late", network=network), worker_image, work) as up:
         assert up.wait_booted() == "running", up.run(["systemctl", "--failed"]).stdout
         yield up

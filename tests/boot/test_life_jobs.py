@@ -15,6 +15,7 @@ from bakery.userdata.rendering import render
 from bakery.verify.pool.throwaway_pool import COMPLETED, HELD, Pool
 from tests.boot import metadata
 from tests.boot.life import conf, submitted, wait_job, wait_joined
+from tests.conftest import Folders
 
 JOBS = Path(__file__).parent / "jobs"
 GROUP, PROJECT, HOSTNAME = "Harmed", "TG-HARM", "harmed"
@@ -34,16 +35,14 @@ class Worker:
 
 
 @pytest.fixture(scope="module")
-def worker(
-    pool: Pool, network: Network, worker_image: Image, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Worker]:
+def worker(pool: Pool, network: Network, worker_image: Image, folders: Folders) -> Iterator[Worker]:
     """Told by its cloud, which has a metadata service, what it is to do; for all tests of this file."""
     told = conf(pool, GROUP, PROJECT)
     user_data = render(told, "script")
     needs = Needs(user_data=user_data, hostname=HOSTNAME, network=network)
     with (
         metadata.serving(network, user_data) as asked,
-        boot(needs, worker_image, tmp_path_factory.mktemp(HOSTNAME)) as machine,
+        boot(needs, worker_image, folders(HOSTNAME)) as machine,
     ):
         wait_joined(machine, pool, GROUP)
         machine.wait_booted()

@@ -23,7 +23,7 @@ from bakery.userdata.rendering import WorkerConf
 from bakery.verify.pool.throwaway_pool import COMPLETED, Pool
 from tests.boot.life import JOB, conf, configure, started_at, wait_job, wait_joined, wait_refused
 from tests.boot.test_guest_life import macros, shell, slot
-from tests.conftest import BASE, command, mounted
+from tests.conftest import BASE, Folders, command, mounted
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 FACTS = json.loads((data.WORKER / "ospool/usr/lib/worker-bakery/ospool.json").read_text())
@@ -99,9 +99,9 @@ def rows() -> list[tuple[list[str], str, str]]:
 
 
 @pytest.fixture(scope="module")
-def image(root_only: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+def image(root_only: None, folders: Folders) -> Iterator[Image]:
     """The repository is Debian's own, so that the image may be kept in the user's store."""
-    folder = tmp_path_factory.mktemp("ospool")
+    folder = folders("ospool")
     sid = folder / "sid.sources"
     sid.write_text(
         f"Types: deb\nURIs: {find_mirror().main}\nSuites: sid\nComponents: main\n"
@@ -116,11 +116,9 @@ def image(root_only: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def machine(
-    image: Image, network: Network, pool: Pool, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Machine]:
+def machine(image: Image, network: Network, pool: Pool, folders: Folders) -> Iterator[Machine]:
     """A worker that is in the pool and has been looked at."""
-    work = tmp_path_factory.mktemp("worker")
+    work = folders("worker")
     with boot(Needs(hostname="ospool", network=network), image, work) as up:
         assert up.wait_booted() == "running", up.run(["systemctl", "--failed"]).stdout
         up.run(["sh", "-ec", PREPARE])

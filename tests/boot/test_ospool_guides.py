@@ -26,7 +26,7 @@ from bakery.userdata.rendering import WorkerConf
 from bakery.verify.pool import throwaway_pool as pools
 from bakery.verify.pool.throwaway_pool import SUBMITTER, Pool
 from tests.boot.life import conf, configure, explained, machines
-from tests.conftest import BASE, command
+from tests.conftest import BASE, Folders, command
 from tests.integration.worker.test_ospool_jobs import ospool_image, ospool_root
 from tests.integration.worker.test_worker_jobs import JOBS
 
@@ -70,16 +70,14 @@ class Asked:
 
 
 @pytest.fixture(scope="module")
-def apart(root_only: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    with isolated(tmp_path_factory.mktemp("network")) as made:
+def apart(root_only: None, folders: Folders) -> Iterator[Network]:
+    with isolated(folders("network")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def access_point(
-    ospool_root: Path, apart: Network, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pool]:
-    with pools.start_in_sandbox(ospool_root, tmp_path_factory.mktemp("pool"), apart, "ospool") as up:
+def access_point(ospool_root: Path, apart: Network, folders: Folders) -> Iterator[Pool]:
+    with pools.start_in_sandbox(ospool_root, folders("pool"), apart, "ospool") as up:
         yield up
 
 
@@ -89,10 +87,10 @@ def machine(
     ospool_root: Path,
     apart: Network,
     access_point: Pool,
-    tmp_path_factory: pytest.TempPathFactory,
+    folders: Folders,
 ) -> Iterator[NamespaceMachine]:
     image = Image(ospool_image, ospool_root, BASE.login)
-    with machines(image, apart, tmp_path_factory.mktemp("machines")) as start:
+    with machines(image, apart, folders("machines")) as start:
         up = start("guides")
         assert isinstance(up, NamespaceMachine)
         up.wait_booted()

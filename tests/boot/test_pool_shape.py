@@ -18,6 +18,7 @@ from bakery.userdata.rendering import WorkerConf
 from bakery.verify.pool import throwaway_pool as pools
 from bakery.verify.pool.throwaway_pool import ADDRESS, BROKERS, SECOND, Pool
 from tests.boot.life import conf, configure, machines, submitted, wait_job
+from tests.conftest import Folders
 
 GROUP, PROJECT = "Two managers", "TG-TWO"
 # Behind a port that several share, the port still answers.
@@ -27,12 +28,10 @@ UNTIL_TOLD = "#!/bin/sh\nwhile [ ! -e /home/end ]; do sleep 1; done\necho done\n
 
 
 @pytest.fixture(scope="module")
-def like_ospool(
-    root_only: None, worker_image: Image, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pool]:
+def like_ospool(root_only: None, worker_image: Image, folders: Folders) -> Iterator[Pool]:
     """On a network of its own: one pool has one address."""
-    with isolated(tmp_path_factory.mktemp("network")) as network:
-        work = tmp_path_factory.mktemp("pool")
+    with isolated(folders("network")) as network:
+        work = folders("pool")
         with pools.start_in_sandbox(worker_image.root, work, network, "ospool") as up:
             yield up
 

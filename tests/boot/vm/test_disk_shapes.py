@@ -18,7 +18,7 @@ from bakery.store.locks import exclusive_lock
 from bakery.store.store import Store
 from provisioner.disk.file_systems import finish, mount_root, wait_unmounted
 from provisioner.targets.chroot import Chroot, TemporaryRepositories
-from tests.conftest import BASE, VENDOR, Ended, command
+from tests.conftest import BASE, VENDOR, Ended, Folders, command
 from tests.shapes import ESP, LINUX, Part, call, make
 
 # Emulated on a busy machine, udev finds a disk later than the 90 s that systemd waits for one.
@@ -40,8 +40,8 @@ MODULES = ("part_gpt", "fat", "ext2", "search", "search_label", "configfile", "n
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    made = tmp_path_factory.mktemp("shape")
+def folder(folders: Folders) -> Iterator[Path]:
+    made = folders("shape")
     yield made
     call("rm", "-rf", "--one-file-system", made)  # some GiB
 

@@ -24,7 +24,7 @@ from tests.boot.life import JOB, JOIN, conf, submitted, wait_job
 from tests.boot.test_life_jobs import source
 from tests.boot.vm.kernel_words import booted_with
 from tests.boot.vm.test_life_vm import reads_large_files
-from tests.conftest import mounted
+from tests.conftest import Folders, mounted
 
 pytestmark = pytest.mark.full
 PROJECT = "TG-MEMORY-"
@@ -33,8 +33,8 @@ VERSION_1 = "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FOR
 
 
 @pytest.fixture(scope="module")
-def legacy_image(worker_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    with booted_with(VERSION_1, worker_image.path, tmp_path_factory.mktemp("legacy")) as image:
+def legacy_image(worker_image: Image, folders: Folders) -> Iterator[Image]:
+    with booted_with(VERSION_1, worker_image.path, folders("legacy")) as image:
         yield Image(image, worker_image.root, worker_image.login)
 
 

@@ -21,6 +21,7 @@ from bakery.verify.pool.throwaway_pool import COMPLETED, HELD, Pool
 from tests.boot import metadata
 from tests.boot.life import JOB, JOIN, conf, reconfigure, submitted, wait_job
 from tests.boot.test_life_jobs import attempts, source
+from tests.conftest import Folders
 
 GROUP, PROJECT, IDLE = "Virtual", "TG-VIRTUAL", 20
 LONG = 4 * 3600  # seconds
@@ -28,9 +29,9 @@ DISK, WORD = 10 << 30, b"somebody's only copy".ljust(512)
 
 
 @pytest.fixture(scope="module")
-def disks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def disks(folders: Folders) -> tuple[Path, Path]:
     """An empty one, and one that is empty but for a word in its last block."""
-    folder = tmp_path_factory.mktemp("disks")
+    folder = folders("disks")
     empty, used = folder / "empty.raw", folder / "used.raw"
     for path in (empty, used):
         with path.open("wb") as file:
@@ -61,11 +62,11 @@ def machine(
     network: Network,
     worker_image: Image,
     accelerator: Accelerator,
-    tmp_path_factory: pytest.TempPathFactory,
+    folders: Folders,
 ) -> Iterator[Machine]:
     user_data = render(told, "cloud-config")
     needs = Needs("vm", user_data, "virtual", network, disks, accelerator)
-    work = tmp_path_factory.mktemp("virtual")
+    work = folders("virtual")
     with metadata.serving(network, user_data), boot(needs, worker_image, work) as up:
         yield up
 

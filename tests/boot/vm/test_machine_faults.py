@@ -20,7 +20,7 @@ from provisioner.errors import NotProven
 from provisioner.events import Event
 from provisioner.process import run
 from tests.boot.vm.kernel_words import booted_with
-from tests.conftest import BASE
+from tests.conftest import BASE, Folders
 from tests.integration.bake.test_kill import ends_in_order, nothing_stays, processes_of, start_until
 
 BOOTED = "booted (bios), ssh answered"
@@ -58,9 +58,9 @@ def log(error: NotProven, name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def panics(worker_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def panics(worker_image: Image, folders: Folders) -> Iterator[Path]:
     """The image with a word too much on its kernel's command line: there is no init, so to speak."""
-    folder = tmp_path_factory.mktemp("panics")
+    folder = folders("panics")
     with booted_with("rdinit=/usr/bin/true", worker_image.path, folder) as image:
         yield image
 

@@ -17,7 +17,7 @@ from bakery.runtime import qemu_img
 from bakery.runtime.mirror import find as find_mirror
 from bakery.store.store import Store
 from provisioner.roles.site import settings
-from tests.conftest import BIN, Ended, command, mounted
+from tests.conftest import BIN, Ended, Folders, command, mounted
 from tests.integration import repository
 from tests.integration.bake.test_baked_site import site_store
 
@@ -61,10 +61,8 @@ def copied(folder: Path, key: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def baked_example(
-    baked: dict[str, Any], store: Store, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Baked]:
-    folder = tmp_path_factory.mktemp("definition")
+def baked_example(baked: dict[str, Any], store: Store, folders: Folders) -> Iterator[Baked]:
+    folder = folders("definition")
     (folder / "repository").mkdir()
     repository.package(
         folder / "repository", "site-monitor", "", {"usr/bin/site-monitor": (MONITOR, 0o755)}
@@ -78,8 +76,8 @@ def baked_example(
 
 
 @pytest.fixture(scope="module")
-def root(baked_example: Baked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with mounted(Path(baked_example.result["path"]), tmp_path_factory.mktemp("definition-image")) as where:
+def root(baked_example: Baked, folders: Folders) -> Iterator[Path]:
+    with mounted(Path(baked_example.result["path"]), folders("definition-image")) as where:
         yield where
 
 

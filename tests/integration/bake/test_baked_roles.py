@@ -24,7 +24,7 @@ from bakery.store.store import Store, manifest_path
 from provisioner.disk.file_systems import mount_root
 from provisioner.process import run
 from tests.boot.test_guest_life import booted, conf, shell, slot, write
-from tests.conftest import BASE, command
+from tests.conftest import BASE, Folders, command
 from tests.integration import repository
 from tests.integration.worker.test_worker_jobs import HOME, JOBS, POOL, SOONER
 
@@ -87,11 +87,9 @@ def stand_in(folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def with_roles(
-    store: Store, baked: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Baked]:
+def with_roles(store: Store, baked: dict[str, Any], folders: Folders) -> Iterator[Baked]:
     """The image, baked by the command. Nothing of it is kept in the user's store."""
-    folder = tmp_path_factory.mktemp("roles")
+    folder = folders("roles")
     (folder / "repository").mkdir()
     key = stand_in(folder / "repository")
     cache = roles_store(store, folder / "cache").root
@@ -110,9 +108,9 @@ def with_roles(
 
 
 @pytest.fixture(scope="module")
-def roles_root(with_roles: Baked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def roles_root(with_roles: Baked, folders: Folders) -> Iterator[Path]:
     """Its root directory, read-only."""
-    folder = tmp_path_factory.mktemp("roles-image")
+    folder = folders("roles-image")
     disk, root = folder / "disk.raw", folder / "root"
     root.mkdir()
     qemu_img.to_raw(with_roles.path, disk)
@@ -131,9 +129,9 @@ def pool_of_its_own(lower: Path, folder: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def machine(roles_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NamespaceMachine]:
+def machine(roles_root: Path, folders: Folders) -> Iterator[NamespaceMachine]:
     """A worker of it, with what a virtual machine would have and a namespace has not."""
-    folder = tmp_path_factory.mktemp("roles-machine")
+    folder = folders("roles-machine")
     with pool_of_its_own(roles_root, folder) as root, booted(root, folder / "console") as up:
         shell(up, "mkdir -p /run/systemd/resolve; echo >/run/systemd/resolve/stub-resolv.conf")
         shell(up, "mknod -m 666 /dev/fuse c 10 229; systemctl restart autofs")

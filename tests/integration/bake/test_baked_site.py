@@ -34,7 +34,7 @@ from provisioner.process import run
 from provisioner.roles.customization import Customization, SiteCommand, User
 from provisioner.roles.site import accounts
 from tests import site
-from tests.conftest import BASE, command, mounted
+from tests.conftest import BASE, Folders, command, mounted
 from tests.integration import repository
 
 ARGUMENTS = " mitigations=auto,nosmt site.tag=example"
@@ -99,11 +99,9 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def baked_site(
-    baked: dict[str, object], store: Store, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
+def baked_site(baked: dict[str, object], store: Store, folders: Folders) -> Iterator[Site]:
     """The image, proven offline: the tests of every image pass on it."""
-    folder = tmp_path_factory.mktemp("site")
+    folder = folders("site")
     key, own = tools(folder / "repository"), site_store(store, folder / "cache")
     with repository.served(folder / "repository") as url:
         options = Options(
@@ -120,8 +118,8 @@ def baked_site(
 
 
 @pytest.fixture(scope="module")
-def root(baked_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with mounted(baked_site.image, tmp_path_factory.mktemp("site-image")) as where:
+def root(baked_site: Site, folders: Folders) -> Iterator[Path]:
+    with mounted(baked_site.image, folders("site-image")) as where:
         yield where
 
 

@@ -17,16 +17,16 @@ import pytest
 from bakery.runtime import data
 from bakery.store.store import Store, manifest_path
 from provisioner.events import Event
-from tests.conftest import BASE, BIN, command
+from tests.conftest import BASE, BIN, Folders, command
 
 Process = subprocess.Popen[str]
 NEW_FILE = "worker/osg/etc/motd.d/changed"
 
 
 @pytest.fixture(scope="module")
-def own(baked: dict[str, Any], store: Store, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def own(baked: dict[str, Any], store: Store, folders: Folders) -> Store:
     """A cache with the base and the packages; the tests of this module share it and run in order."""
-    own = Store(tmp_path_factory.mktemp("store") / "cache")
+    own = Store(folders("store") / "cache")
     own.base(BASE.id).parent.mkdir(parents=True)
     for path in (store.base(BASE.id), manifest_path(store.base(BASE.id))):
         shutil.copyfile(path, own.base(BASE.id).parent / path.name)
@@ -35,9 +35,9 @@ def own(baked: dict[str, Any], store: Store, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def changed(folders: Folders) -> Path:
     """A checkout with an additional file in the worker, so that its plan has another id."""
-    folder = tmp_path_factory.mktemp("changed")
+    folder = folders("changed")
     for name in ("bakery", "provisioner", "packer", "worker", "cloud-init", "tests/image"):
         shutil.copytree(data.ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / NEW_FILE).parent.mkdir(parents=True)

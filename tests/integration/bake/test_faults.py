@@ -28,7 +28,7 @@ from bakery.runtime import qemu_img
 from bakery.store.store import Store, manifest_path
 from provisioner.disk.file_systems import mount_root
 from provisioner.process import run
-from tests.conftest import BASE, BIN, VENDOR, Ended, command
+from tests.conftest import BASE, BIN, VENDOR, Ended, Folders, command
 from tests.integration import repository
 from tests.integration.bake.test_baked_roles import roles_store
 from tests.integration.bake.test_kill import nothing_stays
@@ -187,8 +187,8 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def bench(store: Store, baked: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    folder = tmp_path_factory.mktemp("faults")
+def bench(store: Store, baked: dict[str, Any], folders: Folders) -> Iterator[Bench]:
+    folder = folders("faults")
     own = roles_store(store, folder / "cache")
     (folder / "served").mkdir()
     with repository.served(folder / "served") as url:

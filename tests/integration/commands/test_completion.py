@@ -15,7 +15,7 @@ from bakery.commands.command_line import completion, manual, program
 from bakery.runtime import data
 from bakery.userdata import pools
 from bakery.userdata.delivery.clouds import CLOUDS
-from tests.conftest import command
+from tests.conftest import Folders, command
 
 BASES = {path.stem for path in data.BASES.glob("*.toml")}
 # As bash's own completion calls it: the words of the line, and which of them is completed.
@@ -35,9 +35,9 @@ def ran(argv: list[str], folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scripts(folders: Folders) -> Path:
     """A folder with what `worker-bakery completion` prints for each shell."""
-    folder = tmp_path_factory.mktemp("scripts")
+    folder = folders("scripts")
     for shell in completion.SHELLS:
         done = command("worker-bakery", "completion", shell)
         assert (done.status, done.err) == (0, "")
@@ -46,9 +46,9 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(folders: Folders) -> Path:
     """A folder with one file and one folder."""
-    folder = tmp_path_factory.mktemp("files")
+    folder = folders("files")
     (folder / "worker.qcow2").touch()
     (folder / "worker.toml").touch()
     (folder / "images").mkdir()

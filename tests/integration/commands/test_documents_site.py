@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests import documents
+from tests.conftest import Folders
 from tests.documents import PAGES, ROOT
 from tools.reference import site
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(folders: Folders) -> Path:
     """The site; MkDocs is installed first, if this machine does not have it yet."""
-    folder = tmp_path_factory.mktemp("site") / "site"
+    folder = folders("site") / "site"
     done = docs("build", folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

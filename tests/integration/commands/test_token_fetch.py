@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bakery.tokens import signing
-from tests.conftest import Ended, command
+from tests.conftest import Ended, Folders, command
 from tests.integration import prominence_api as api
 from tests.integration.prominence_api import Authority, Behaviour
 
@@ -32,8 +32,8 @@ CANARY = worker_token()
 
 
 @pytest.fixture(scope="module")
-def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return api.authority(tmp_path_factory.mktemp("authority"))
+def trusted(folders: Folders) -> Authority:
+    return api.authority(folders("authority"))
 
 
 @dataclass

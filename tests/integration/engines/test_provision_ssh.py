@@ -34,7 +34,7 @@ from provisioner.roles.base import POLICY
 from provisioner.steps import Command, Directory, File, Packages, Refresh, Service, Step, lower
 from provisioner.targets import ssh
 from tests import site as additions
-from tests.conftest import BASE, BIN, Ended, command
+from tests.conftest import BASE, BIN, Ended, Folders, command
 from tests.integration.bake.test_baked_site import authority, tools
 
 SECRET = "not-for-any-argument-4711"
@@ -99,11 +99,9 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def base_root(
-    baked: dict[str, Any], store: Store, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
+def base_root(baked: dict[str, Any], store: Store, folders: Folders) -> Iterator[Path]:
     """The root file system of the base, mounted read-only."""
-    folder = tmp_path_factory.mktemp("base")
+    folder = folders("base")
     disk, root = folder / "disk.raw", folder / "root"
     root.mkdir()
     qemu_img.to_raw(store.base(BASE.id), disk)
@@ -114,8 +112,8 @@ def base_root(
 
 
 @pytest.fixture(scope="module")
-def site(base_root: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("site")
+def site(base_root: Path, store: Store, folders: Folders) -> Iterator[Site]:
+    folder = folders("site")
     with made_site(base_root, store, folder / "home", folder / "machine") as made:
         yield made
 

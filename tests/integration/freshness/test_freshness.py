@@ -16,7 +16,7 @@ import pytest
 
 from bakery.store.store import Store, manifest_path
 from provisioner.roles import locked
-from tests.conftest import BASE, Ended, command, mounted
+from tests.conftest import BASE, Ended, Folders, command, mounted
 from tests.integration.freshness import archive
 from tests.integration.freshness.archive import Archive
 
@@ -45,9 +45,9 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(store: Store, baked: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(store: Store, baked: dict[str, Any], folders: Folders) -> Iterator[Site]:
     """A store with the base and the downloaded packages of Debian, and the archive with version 1."""
-    folder = tmp_path_factory.mktemp("freshness")
+    folder = folders("freshness")
     own = Store(folder / "cache")
     own.base(BASE.id).parent.mkdir(parents=True)
     for path in (store.base(BASE.id), manifest_path(store.base(BASE.id))):

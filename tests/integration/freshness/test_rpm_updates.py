@@ -27,6 +27,7 @@ from provisioner.process import run
 from provisioner.roles import locked
 from provisioner.steps import Packages, Refresh, Step, lower
 from provisioner.targets.chroot import Chroot, TemporaryRepositories
+from tests.conftest import Folders
 from tests.integration import el_standin
 from tests.integration.el_standin import Standin
 from tests.integration.freshness.archive import Archive, Handler
@@ -49,8 +50,8 @@ def serving(folder: Path) -> Iterator[Archive]:
 
 
 @pytest.fixture(scope="module")
-def vendor(standin: Standin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("el9")
+def vendor(standin: Standin, folders: Folders) -> Iterator[Path]:
+    folder = folders("el9")
     disk = folder / "vendor.raw"
     run.call(["cp", "--sparse=always", str(standin.disk), str(disk)])
     with el_standin.mounted(disk, folder / "root") as root:

@@ -22,7 +22,7 @@ from bakery.runtime import qemu_img
 from bakery.store.store import Store
 from provisioner.disk.file_systems import mount_root
 from provisioner.process import run
-from tests.conftest import BASE
+from tests.conftest import BASE, Folders
 from tests.integration import docker_here
 from tests.integration.docker_here import Docker
 
@@ -39,8 +39,8 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def docker(root_only: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
-    with docker_here.daemon(tmp_path_factory.mktemp("docker")) as docker:
+def docker(root_only: None, folders: Folders) -> Iterator[Docker]:
+    with docker_here.daemon(folders("docker")) as docker:
         loaded = docker.call("import", str(docker_here.debian_root()), "debian:13")
         assert loaded.returncode == 0, loaded.stderr
         yield docker
@@ -63,7 +63,7 @@ def built(docker: Docker) -> Docker:
 
 
 @dataclass(frozen=True)
-class Folders:
+class Volumes:
     """The volumes of the documented line."""
 
     images: Path
@@ -75,9 +75,9 @@ class Folders:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory, store: Store) -> Folders:
+def volumes(folders: Folders, store: Store) -> Volumes:
     """A user's folder, and a cache that has the base only, if this machine has one."""
-    made = Folders(tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("cache"))
+    made = Volumes(folders("images"), folders("cache"))
     os.chown(made.images, USER, USER)
     base = store.base(BASE.id)
     (made.cache / "bases").mkdir()
@@ -141,15 +141,15 @@ def test_without_a_volume_it_warns(built: Docker) -> None:
 
 
 def test_the_documented_line_bakes_and_proves_the_default_image(
-    built: Docker, folders: Folders, tmp_path: Path
+    built: Docker, volumes: Volumes, tmp_path: Path
 ) -> None:
-    options = ("--privileged", *folders.options)
+    options = ("--privileged", *volumes.options)
     status, out, err = bakery(built, "bake", "--verify", "pool", options=options)
     assert status == 0, err[-3000:]
-    image = folders.images / Path(out.strip()).name
+    image = volumes.images / Path(out.strip()).name
     assert Path(out.strip()).parent == Path("/images")
     assert (image.stat().st_uid, image.stat().st_gid) == (USER, USER)
-    assert [path.name for path in folders.images.iterdir()] == [image.name]
+    assert [path.name for path in volumes.images.iterdir()] == [image.name]
     for level in ("offline", "boot", "pool"):
         assert f"\n{level} " in err
     assert "a job of TG-PROOF01 ran on it" in err
@@ -161,30 +161,30 @@ def test_the_documented_line_bakes_and_proves_the_default_image(
     run.call(["umount", "--recursive", str(root)])
 
 
-def test_a_second_run_finds_the_image_in_the_cache(built: Docker, folders: Folders) -> None:
-    options = ("--privileged", *folders.options)
+def test_a_second_run_finds_the_image_in_the_cache(built: Docker, volumes: Volumes) -> None:
+    options = ("--privileged", *volumes.options)
     status, out, err = bakery(built, "bake", "--verify", "pool", options=options)
     assert status == 0
     assert "The image is already in the cache." in err
     assert out.startswith("/images/osg-debian13-")
 
 
-def test_docker_stop_ends_a_bake_and_leaves_nothing(built: Docker, folders: Folders) -> None:
+def test_docker_stop_ends_a_bake_and_leaves_nothing(built: Docker, volumes: Volumes) -> None:
     """Into a cache of its own, so that there is something to bake."""
-    before = set(folders.images.iterdir())
-    options = ("--privileged", *folders.options, "--name", "stopped", "-d")
+    before = set(volumes.images.iterdir())
+    options = ("--privileged", *volumes.options, "--name", "stopped", "-d")
     words = ("bake", "--worker", "prominence", "--verify", "none", "--engine", "chroot")
     started = built.call("run", "--net=host", *options, IMAGE, *words)
     assert started.returncode == 0, started.stderr
-    disk = wait(Condition("a mounted disk", lambda: _mounted_disk(folders.cache / "work"), 300))
+    disk = wait(Condition("a mounted disk", lambda: _mounted_disk(volumes.cache / "work"), 300))
     built.call("stop", "--time", "60", "stopped")
     state = built.call("inspect", "--format", "{{.State.ExitCode}}", "stopped").stdout.strip()
     log = built.call("logs", "stopped").stderr
     built.call("rm", "stopped")
     assert state == "143", log
-    assert set(folders.images.iterdir()) == before
+    assert set(volumes.images.iterdir()) == before
     wait(Condition("that the disk is unmounted", lambda: disk not in _disks_of_loops(), 60))
-    assert not list((folders.cache / "work").iterdir())
+    assert not list((volumes.cache / "work").iterdir())
 
 
 def _mounted_disk(work: Path) -> int | None:

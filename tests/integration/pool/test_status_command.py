@@ -25,7 +25,7 @@ from bakery.tokens import signing
 from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import KEY, TRUST_DOMAIN, Pool
 from tests.acceptance import Client, folder_of, secret_file
-from tests.conftest import BIN, Ended, command
+from tests.conftest import BIN, Ended, Folders, command
 
 GROUP = 'My "workers" \\ é'
 HOSTILE = "\x1b[2J\x07 disk\tfull\rWARNING \u202e"  # condor_advertise cannot send a line feed
@@ -39,14 +39,14 @@ class Expression(str):
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    with isolated(tmp_path_factory.mktemp("network")) as made:
+def network(folders: Folders) -> Iterator[Network]:
+    with isolated(folders("network")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def pool(network: Network, image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
-    with throwaway_pool.start_in_sandbox(image_root, tmp_path_factory.mktemp("pool"), network) as up:
+def pool(network: Network, image_root: Path, folders: Folders) -> Iterator[Pool]:
+    with throwaway_pool.start_in_sandbox(image_root, folders("pool"), network) as up:
         advertise(up, network, "all", slots())
         yield up
 

@@ -18,6 +18,7 @@ from bakery.store.store import Store
 from bakery.submit import results, submission
 from bakery.submit.images import JobImage
 from provisioner.errors import Unreachable
+from tests.conftest import Folders
 from tests.integration import pool_of_nodes
 from tests.integration.pool_of_nodes import Node, Pool
 
@@ -50,11 +51,9 @@ NO_ROOT = ("--submit-command", "+WantsNoRoot = True", "--submit-command", ON_C)
 
 
 @pytest.fixture(scope="module")
-def pool(
-    image_root: Path, store: Store, baked: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pool]:
+def pool(image_root: Path, store: Store, baked: dict[str, Any], folders: Folders) -> Iterator[Pool]:
     """Two execute nodes with the cache of this machine, and one without a rule of sudo."""
-    work = tmp_path_factory.mktemp("pool")
+    work = folders("pool")
     without_root = Node(pool_of_nodes.HOME / "cache-c", Path(baked["path"]))
     nodes = {"node-a": Node(store.root), "node-b": Node(store.root), "node-c": without_root}
     with pool_of_nodes.running(image_root, work, nodes) as up:

@@ -27,22 +27,22 @@ from bakery.verify.pool.throwaway_pool import IDENTITY, TRUST_DOMAIN, Pool
 from provisioner.process import run
 from tests import acceptance
 from tests.acceptance import FILES, ROWS, Client, FileRow, Row, folder_of, secret_file
-from tests.conftest import BIN, Ended, command
+from tests.conftest import BIN, Ended, Folders, command
 
 VERSION = (23, 9)
 CREATE = ("create", "--issuer", TRUST_DOMAIN)
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    with isolated(tmp_path_factory.mktemp("network")) as made:
+def network(folders: Folders) -> Iterator[Network]:
+    with isolated(folders("network")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def pool(network: Network, image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+def pool(network: Network, image_root: Path, folders: Folders) -> Iterator[Pool]:
     """A pool with two signing keys of the same content: POOL, and one named `named`."""
-    with throwaway_pool.start_in_sandbox(image_root, tmp_path_factory.mktemp("pool"), network) as up:
+    with throwaway_pool.start_in_sandbox(image_root, folders("pool"), network) as up:
         acceptance.add_named_key(up, Client(up.root, network))
         yield up
 

@@ -13,18 +13,14 @@ from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import IDENTITY, TRUST_DOMAIN, Pool
 from tests import acceptance, newer_htcondor
 from tests.acceptance import ROWS, Client, Row
-from tests.conftest import command, mounted
+from tests.conftest import Folders, command, mounted
 
 pytestmark = pytest.mark.full
 
 
 @pytest.fixture(scope="module")
-def pool_and_client(
-    baked: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Pool, Client]]:
-    made, image, network, work = (
-        tmp_path_factory.mktemp(name) for name in ("new", "image", "network", "pool")
-    )
+def pool_and_client(baked: dict[str, Any], folders: Folders) -> Iterator[tuple[Pool, Client]]:
+    made, image, network, work = (folders(name) for name in ("new", "image", "network", "pool"))
     with (
         newer_htcondor.upgraded(Path(baked["path"]), made) as newer,
         mounted(newer, image) as root,

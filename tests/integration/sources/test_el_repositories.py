@@ -28,6 +28,7 @@ from provisioner.events import Silent
 from provisioner.process import run
 from provisioner.targets.chroot import Chroot, TemporaryRepositories
 from tests import golden_plans
+from tests.conftest import Folders
 from tests.integration import el_standin
 from tests.integration.el_standin import Standin
 from tests.integration.repository import Quiet, served
@@ -38,9 +39,9 @@ CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 @pytest.fixture(scope="module")
-def vendor(standin: Standin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def vendor(standin: Standin, folders: Folders) -> Iterator[Path]:
     """The root of an unchanged EL7 stand-in."""
-    folder = tmp_path_factory.mktemp("el7")
+    folder = folders("el7")
     disk = folder / "vendor.raw"
     run.call(["cp", "--sparse=always", str(standin.disk), str(disk)])
     with el_standin.mounted(disk, folder / "root") as root:

@@ -25,6 +25,7 @@ from bakery.userdata.findings import Finding
 from bakery.userdata.lint import names, wrapping
 from bakery.userdata.lint.context import Context
 from provisioner.errors import BadInput
+from tests.conftest import Folders
 from tests.integration.userdata_reference import Reference, reference_in
 from tests.integration.userdata_shapes import CONF, SHAPES, File, Shape
 
@@ -33,8 +34,8 @@ SEVERITIES = ("fine", "warning", "note", "error")  # in their order: a note outw
 
 
 @pytest.fixture(scope="module")
-def reference(image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reference]:
-    with reference_in(image_root, tmp_path_factory.mktemp("effect")) as made:
+def reference(image_root: Path, folders: Folders) -> Iterator[Reference]:
+    with reference_in(image_root, folders("effect")) as made:
         yield made
 
 

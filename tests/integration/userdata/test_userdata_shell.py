@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from bakery.userdata.lint import files, unknown
 from bakery.userdata.lint.shell import effects
 from bakery.userdata.lint.shell.syntax import Unreadable
+from tests.conftest import Folders
 from tests.integration.userdata_reference import Reference, reference_in
 
 CASES = int(os.environ.get("SHELL_CASES", "1500"))
@@ -204,8 +205,8 @@ SCRIPTS = several(st.recursive(SIMPLE, compound, max_leaves=6)).map(lambda text:
 
 
 @pytest.fixture(scope="module")
-def reference(image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reference]:
-    with reference_in(image_root, tmp_path_factory.mktemp("shell")) as made:
+def reference(image_root: Path, folders: Folders) -> Iterator[Reference]:
+    with reference_in(image_root, folders("shell")) as made:
         yield made
 
 

@@ -24,7 +24,7 @@ from bakery.verify.pool import throwaway_pool as pools
 from bakery.verify.pool.throwaway_pool import ADDRESS, TRUST_DOMAIN, Pool
 from provisioner.process import run
 from tests.boot.life import real_rounds
-from tests.conftest import command
+from tests.conftest import Folders, command
 from tests.integration.containers import Container, DockerRun, limited, parse, started
 
 DOCKER_RUN = Path(__file__).parent.parent.parent / "golden/container/docker-run.sh"
@@ -73,8 +73,8 @@ def archive(root_only: None) -> Path:
 
 
 @pytest.fixture(scope="module")
-def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
-    made = Buildah(tmp_path_factory.mktemp("buildah"))
+def buildah(folders: Folders) -> Iterator[Buildah]:
+    made = Buildah(folders("buildah"))
     yield made
     made("rm", "--all")
     made("rmi", "--all", "--force")
@@ -90,14 +90,14 @@ def image(archive: Path, buildah: Buildah) -> Image:
 
 
 @pytest.fixture(scope="module")
-def network(root_only: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    with isolated(tmp_path_factory.mktemp("network")) as made:
+def network(root_only: None, folders: Folders) -> Iterator[Network]:
+    with isolated(folders("network")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def pool(network: Network, image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
-    with pools.start_in_sandbox(image.root, tmp_path_factory.mktemp("pool"), network) as up:
+def pool(network: Network, image: Image, folders: Folders) -> Iterator[Pool]:
+    with pools.start_in_sandbox(image.root, folders("pool"), network) as up:
         yield up
 
 

@@ -21,7 +21,7 @@ from provisioner.actions import Put, Run
 from provisioner.roles import Pelican
 from provisioner.roles.workers.ospool_data import PLUGIN, InstallPelican
 from tests.boot.test_guest_life import booted, conf, shell, slot, write
-from tests.conftest import command, mounted
+from tests.conftest import Folders, command, mounted
 from tests.integration import repository
 from tests.integration.bake.test_baked_roles import AUTO_CVMFS, KEYRING, pool_of_its_own, roles_store
 from tests.integration.worker.test_worker_jobs import HOME, JOBS, accounts
@@ -72,9 +72,9 @@ SPELLINGS = {
 
 
 @pytest.fixture(scope="module")
-def ospool_image(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ospool_image(store: Store, folders: Folders) -> Path:
     """The image, baked by the command into a store of its own."""
-    folder = tmp_path_factory.mktemp("ospool")
+    folder = folders("ospool")
     (folder / "repository").mkdir()
     files = {
         "etc/auto.cvmfs": (AUTO_CVMFS, 0o755),
@@ -108,15 +108,15 @@ def ospool_image(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def ospool_root(ospool_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with mounted(ospool_image, tmp_path_factory.mktemp("ospool-image")) as root:
+def ospool_root(ospool_image: Path, folders: Folders) -> Iterator[Path]:
+    with mounted(ospool_image, folders("ospool-image")) as root:
         yield root
 
 
 @pytest.fixture(scope="module")
-def machine(ospool_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NamespaceMachine]:
+def machine(ospool_root: Path, folders: Folders) -> Iterator[NamespaceMachine]:
     """A worker of it, with a GPU that it is told it has, images where users have them, and Alice."""
-    folder = tmp_path_factory.mktemp("ospool-machine")
+    folder = folders("ospool-machine")
     with pool_of_its_own(ospool_root, folder) as root:
         (root / "etc/condor/config.d/96-test.config").write_text(SITE)
         with booted(root, folder / "console") as up:
