@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakery.commands.command_line import columns, entry, terminal
@@ -25,8 +26,8 @@ USAGE = "JOB [options]"
 DESCRIPTION = (
     "Explain why a job does not run on the workers of a group, and name the first thing to change. "
     "HTCondor's own library evaluates each condition of the job's Requirements for each worker, and each "
-    "condition of the worker's Start for the job. The job is in the queue of an access point of the pool, or "
-    "its ad is in a file."
+    "condition of the worker's Start for the job. The job is in the queue of an access point of the pool, "
+    "or its ad is in a file."
 )
 EXAMPLES = (
     "%(prog)s 1234.0 --pool cm.example.edu --group 'My workers'",
@@ -83,7 +84,7 @@ def _wanted(options: argparse.Namespace) -> Wanted:
             raise BadInput("A job is required.", "Give the id of the job, or --job-ad FILE.")
         return Wanted(job, options.schedd or "")
     name = options.job_ad
-    data = files.read_stdin(_LARGEST_AD) if name == "-" else files.read_limited(name, _LARGEST_AD)
+    data = files.read_stdin(_LARGEST_AD) if name == "-" else files.read_limited(Path(name), _LARGEST_AD)
     return Wanted(job, ad=job_ads.choose(job_ads.parse(data.decode("utf-8", "replace")), job))
 
 

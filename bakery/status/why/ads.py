@@ -7,6 +7,7 @@ As data, an ad maps names to strings, numbers and booleans; everything else is a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
 from bakery.userdata.matchmaking import language, matching
@@ -28,7 +29,7 @@ def encoded(classad: Any, ad: Any) -> dict[str, Any]:
 def _encoded(classad: Any, ad: Any, name: str) -> Any:
     try:
         value = ad[name]
-        if isinstance(value, _PLAIN):
+        if is_plain(value):
             return value
         tree = ad.lookup(name)
         # With =?=, where str() has `is`; but only str() can be parsed again whatever its strings hold.
@@ -39,6 +40,15 @@ def _encoded(classad: Any, ad: Any, name: str) -> Any:
         return "\ufffd"
     except classad.ClassAdException:
         return {"expression": "error", "source": "error", "error": True}
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether it is a string, a number or a boolean: not Undefined or Error, which are integers."""
+    return isinstance(value, _PLAIN) and not isinstance(value, Enum)
+
+
+def is_number(value: Any) -> bool:
+    return is_plain(value) and not isinstance(value, str | bool)
 
 
 def decoded(data: Data) -> classad2.ClassAd:
@@ -84,7 +94,7 @@ def outcome(text: str, mine: classad2.ClassAd, target: classad2.ClassAd) -> Outc
     found = value(text, mine, target)
     if found is classad.Value.Undefined:
         return "undefined"
-    if found is classad.Value.Error or not isinstance(found, bool | int | float):
+    if not is_plain(found) or isinstance(found, str):
         return "error"
     return "true" if found else "false"
 
@@ -92,7 +102,7 @@ def outcome(text: str, mine: classad2.ClassAd, target: classad2.ClassAd) -> Outc
 def number(text: str, mine: classad2.ClassAd, target: classad2.ClassAd) -> float | None:
     """Evaluate to a number; None if it has another type."""
     found = value(text, mine, target)
-    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+    return found if is_number(found) else None
 
 
 def shown(text: str) -> str:
@@ -112,7 +122,7 @@ def shown_value(found: Any) -> str:
         return "undefined"
     if found is classad.Value.Error:
         return "error"
-    return literal(found) if isinstance(found, _PLAIN) else " ".join(str(found).split())
+    return literal(found) if is_plain(found) else " ".join(str(found).split())
 
 
 def names_in(ads: Iterable[Data], start: Iterable[str]) -> dict[str, str]:

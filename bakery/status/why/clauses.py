@@ -19,6 +19,8 @@ OTHER: dict[Side, Side] = {"job": "worker", "worker": "job"}
 REQUIREMENTS = "Requirements"
 _DEEPEST = 12  # expressions that refer to expressions
 _IF = "ifthenelse"
+# The time, and names of whole ads: their text has the job's environment.
+_NO_ATTRIBUTES = ("currenttime", "my", "target", "self", "other", "parent", "root", "toplevel")
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,9 @@ def failing(side: Side, pair: Ads) -> tuple[Clause, ...]:
         return ()
     text = ads.source(pair.of(side), REQUIREMENTS)
     if text is None:  # a plain value, or missing
-        return (_clause(side, pair, REQUIREMENTS),)
+        value = ads.value(f"MY.{REQUIREMENTS}", pair.of(side), pair.of(OTHER[side]))
+        used = Attribute(side, REQUIREMENTS, ads.shown_value(value))
+        return (Clause(side, REQUIREMENTS, pair.outcome(side, f"MY.{REQUIREMENTS}"), (used,)),)
     return tuple(dict.fromkeys(_divided(side, pair, text, frozenset({REQUIREMENTS.casefold()}))))
 
 
@@ -130,7 +134,7 @@ def _clause(side: Side, pair: Ads, text: str) -> Clause:
 
 def _attribute(side: Side, pair: Ads, reference: Reference) -> Attribute | None:
     """Look a name up as the library does: without a scope, first in the ad of the expression."""
-    if reference.name.casefold() == "currenttime":
+    if reference.name.casefold() in _NO_ATTRIBUTES:
         return None
     own = reference.scope == "my" or (not reference.scope and reference.name in pair.of(side))
     where = side if own else OTHER[side]

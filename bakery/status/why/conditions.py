@@ -14,7 +14,7 @@ from bakery.userdata.matchmaking.suggestions import literal
 from provisioner import did_you_mean
 
 _MANY_VALUES = 3
-_CLOSE = 0.85  # of 1, for names of attributes
+_CLOSE = 0.8  # of 1, for names of attributes
 _LISTS = ("stringlistmember", "stringlistimember", "member")
 
 
@@ -48,7 +48,7 @@ def _has(scope: Scope, name: str) -> str:
 
 def _spelling(kind: Kind, scope: Scope) -> str:
     """Ask for the correct spelling of an attribute that no worker and no job has."""
-    if kind != "requirements":
+    if kind not in ("requirements", "system"):
         return ""
     known = attributes.MACHINE | attributes.JOB
     folded = {name.casefold() for name in known}

@@ -58,11 +58,12 @@ def parse(text: str) -> list[dict[str, Any]]:
 
 def _attribute(number: int, line: str) -> dict[str, Any]:
     classad = matching.library()
-    try:
-        made = classad.parseOne(line, classad.Parser.Old)
+    name, _, text = line.partition("=")
+    try:  # the parser drops some tails, but not with brackets
+        made, again = (classad.parseOne(one, classad.Parser.Old) for one in (line, f"{name} = ({text})"))
     except (classad.ClassAdException, ValueError):
-        made = {}
-    if len(made) != 1:
+        made = again = {}
+    if len(made) != 1 or len(again) != 1:
         raise BadInput(
             f"Line {number} of the job's ad is not an attribute (Name = expression).",
             "Write the file with condor_q -l JOB > FILE.",
@@ -125,8 +126,7 @@ class Job:
 
     def number(self, name: str) -> int | None:
         value = self._value(name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return int(value) if is_number and abs(value) < 2**53 else None
+        return int(value) if ads.is_number(value) and abs(value) < 2**53 else None
 
     def _value(self, name: str) -> Any:
         return ads.value(name, self.ad, self.ad)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bakery.status.texts import counted, named, printable
+from bakery.status.why import ads
 from bakery.status.why.findings import Finding, Scope
 from bakery.status.why.obstacles import RESOURCES, Assessment, Kind
 
@@ -17,10 +18,14 @@ _STEPS: Mapping[Kind, int] = {"memory": 128, "disk": 1024}  # in which a slot al
 def amount(kind: Kind, number: float) -> str:
     """Return an amount of a resource with its unit."""
     if kind == "disk":
-        return f"{number / 1024**2:.1f} GiB of disk" if number >= 1024**2 else f"{number:.0f} KiB of disk"
-    if kind == "memory":
-        return f"{number:.0f} MB of memory"
-    return counted(int(number), _UNITS[kind])
+        return f"{number / 1024**2:.1f} GiB" if number >= 1024**2 else f"{number:.0f} KiB"
+    return f"{number:.0f} MB" if kind == "memory" else counted(int(number), _UNITS[kind])
+
+
+def request(kind: Kind, number: float) -> str:
+    """Say how much the job requests."""
+    of = f" of {kind}" if kind in ("disk", "memory") else ""
+    return f"the job requests {amount(kind, number)}{of}"
 
 
 def size(one: Assessment, kind: Kind, *, free: bool = False) -> float:
@@ -28,7 +33,7 @@ def size(one: Assessment, kind: Kind, *, free: bool = False) -> float:
     now, total, _ = RESOURCES[kind]
     names = (now,) if free else (now, total)
     found: list[Any] = [one.slot.get(name) for name in names]
-    return float(max((value for value in found if _is_number(value)), default=0))
+    return float(max((value for value in found if ads.is_number(value)), default=0))
 
 
 def requested(scope: Scope) -> float:
@@ -44,7 +49,7 @@ def too_large(kind: Kind, scope: Scope) -> Finding:
     name = RESOURCES[kind][2]
     return Finding(
         kind,
-        f"The job requests {amount(kind, wanted)}; the largest slot has {amount(kind, largest)}.",
+        f"{_sentence(request(kind, wanted))}; the largest slot has {amount(kind, largest)}.",
         f"Request at most {amount(kind, possible)}{where} ({_SUBMIT[kind]} = {possible}), or start larger "
         "workers.",
         ("condor_qedit", scope.job.id, name, str(possible)),
@@ -53,7 +58,7 @@ def too_large(kind: Kind, scope: Scope) -> Finding:
 
 def gpus(scope: Scope) -> Finding:
     wanted, largest = requested(scope), max(size(one, "gpus") for one in scope.workers)
-    asks = f"The job requests {amount('gpus', wanted)}"
+    asks = _sentence(request("gpus", wanted))
     if largest < wanted:
         has = f"the largest slot has {amount('gpus', largest)}" if largest else "the workers have none"
         return Finding("gpus", f"{asks}; {has}.", "Start workers with GPUs, or request fewer GPUs.")
@@ -69,7 +74,7 @@ def lacking(scopes: Sequence[Scope]) -> Finding:
     """Explain that only other jobs keep this one from workers that would accept it."""
     waiting = scopes[0]
     wants = [
-        f"the job requests {amount(kind, requested(one))}, the largest free slot has {amount(kind, free)}"
+        f"{request(kind, requested(one))}, the largest free slot has {amount(kind, free)}"
         for one in scopes
         if (kind := one.obstacle.kind) in RESOURCES and one.obstacle.clauses
         for free in [max(size(worker, kind, free=True) for worker in one.workers)]
@@ -84,5 +89,5 @@ def lacking(scopes: Sequence[Scope]) -> Finding:
     )
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
