@@ -82,6 +82,7 @@ _SECONDS: Mapping[str, int] = {
     "test_submit.py": 90,
     "test_status_command.py": 25,
     "test_status_live.py": 20,
+    "test_status_why.py": 150,
     "test_token_acceptance.py": 55,
     "test_token_fetch.py": 60,
     "test_token_newer_htcondor.py": 75,
@@ -258,6 +259,8 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     ),
     "bakery/commands/submit/": ("test_submit.py", "test_quick_commands.py"),
     "bakery/status/": ("test_status_command.py",),
+    "bakery/status/why/": ("test_status_why.py",),
+    "bakery/commands/status/why.py": ("test_status_why.py", "test_quick_commands.py"),
     "bakery/commands/status/": ("test_status_command.py", "test_quick_commands.py"),
     "bakery/submit/": ("test_submit.py",),
     "bakery/commands/userdata.py": (

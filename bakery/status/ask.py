@@ -9,7 +9,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,13 +38,25 @@ def ask(question: Question, projection: Sequence[str]) -> list[Ad]:
     Raises BadInput: the host is no address or no collector, or the collector does not accept the token;
     Unreachable: it does not answer, or refuses the query.
     """
+    answer, log = answer_of(question, "bakery.status.ask_ads", {"projection": list(projection)})
+    if "failed" in answer:
+        raise error_of(question, answer["failed"], log, time.time())
+    ads: list[Ad] = answer["ads"]
+    return ads
+
+
+def answer_of(question: Question, module: str, more: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Run one of our programs that query a collector; return its answer and its log.
+
+    `more` is what it reads besides the question. Raises Unreachable: there is no answer; BadInput.
+    """
     asked = {
         "address": f"<{authorization.reachable(question.host)}>",
         "token": question.token,
         "constraint": question.constraint,
-        "projection": list(projection),
+        **more,
     }
-    argv = [sys.executable, "-P", "-m", "bakery.status.ask_ads"]
+    argv = [sys.executable, "-P", "-m", module]
     try:
         done = run.call(
             argv, stdin=json.dumps(asked).encode(), env=run.environment(), seconds=_ANSWER_SECONDS
@@ -58,10 +70,7 @@ def ask(question: Question, projection: Sequence[str]) -> list[Ad]:
             ) from None
         raise
     answer: dict[str, Any] = json.loads(done.stdout)
-    if "failed" in answer:
-        raise error_of(question, answer["failed"], done.stderr, time.time())
-    ads: list[Ad] = answer["ads"]
-    return ads
+    return answer, done.stderr
 
 
 def error_of(question: Question, failed: str, log: str, now: float) -> BakeryError:

@@ -68,11 +68,17 @@ class Worker:
 
 def workers_of(ads: Iterable[Ad], now: float) -> tuple[Worker, ...]:
     """Return the workers of these slots, by name. `now` is the time of the query, in seconds since 1970."""
+    return tuple(worker for worker, _ in with_slots(ads, now))
+
+
+def with_slots(ads: Iterable[Ad], now: float) -> tuple[tuple[Worker, tuple[Ad, ...]], ...]:
+    """Return each worker with its slots: the dynamic ones last."""
     slots: dict[tuple[str, str], list[Ad]] = defaultdict(list)
     for ad in ads:
         slots[_daemon(ad), _host(_text(ad, "MyAddress"))].append(ad)
     ordered = sorted(slots.items(), key=lambda item: (_natural(item[0][0]), item[0]))
-    return tuple(_worker(name, sorted(found, key=_slot_order), now) for (name, _), found in ordered)
+    grouped = ((name, tuple(sorted(found, key=_slot_order))) for (name, _), found in ordered)
+    return tuple((_worker(name, found, now), found) for name, found in grouped)
 
 
 def clock_ahead(ads: Sequence[Ad], now: float) -> int:

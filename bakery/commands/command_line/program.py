@@ -43,7 +43,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "workers": {
         "token": Command("token.command", "explain, issue, obtain and try the tokens of workers"),
         "userdata": Command("userdata", "write or check the user-data of a worker"),
-        "status": Command("status.command", "show the workers of a group in their pool, wait for them"),
+        "status": Command("status.dispatch", "show the workers of a group in their pool, wait for them"),
         "apply": Command("remote", "turn a running machine into a worker, over ssh"),
         "remove": Command("remote", "undo what apply did on a machine"),
     },

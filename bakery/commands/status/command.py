@@ -24,7 +24,7 @@ _INTERVAL = 5.0  # seconds between two queries
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "worker-bakery status") -> int:
-    return entry.run(lambda: _main(parser(prog).parse_args(argv)), argv)
+    return entry.run(lambda: run(parser(prog).parse_args(argv)), argv)
 
 
 def parser(prog: str) -> Parser:
@@ -38,15 +38,8 @@ def parser(prog: str) -> Parser:
             "%(prog)s --pool cm.example.edu --cloud c1 --region r1",
         ),
     )
-    pool = made.add_argument(
-        "--pool", metavar="NAME|HOST", help="pool to ask (default: that of the configuration file)"
-    )
-    completed(pool, "pools")
-    _add_selection(made)
-    given = made.add_argument(
-        "--token-file", metavar="FILE", help="token for READ, if the pool requires one; - is standard input"
-    )
-    completed(given, "file")
+    add_pool(made)
+    add_selection(made)
     made.add_argument(
         "--wait", type=positive_number, metavar="N", help="wait until N workers have joined the pool"
     )
@@ -61,7 +54,18 @@ def parser(prog: str) -> Parser:
     return made
 
 
-def _add_selection(made: Parser) -> None:
+def add_pool(made: Parser) -> None:
+    pool = made.add_argument(
+        "--pool", metavar="NAME|HOST", help="pool to ask (default: that of the configuration file)"
+    )
+    completed(pool, "pools")
+    given = made.add_argument(
+        "--token-file", metavar="FILE", help="token for READ, if the pool requires one; - is standard input"
+    )
+    completed(given, "file")
+
+
+def add_selection(made: Parser) -> None:
     group = made.add_argument_group("workers")
     group.add_argument("--group", metavar="NAME", help="WorkerGroupName of the workers")
     group.add_argument("--cloud", metavar="NAME", help="cloud of workers of PROMINENCE")
@@ -69,7 +73,7 @@ def _add_selection(made: Parser) -> None:
     group.add_argument("--node-group", metavar="NAME", help="node group of workers of PROMINENCE")
 
 
-def _main(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     from bakery.commands.token import common
     from bakery.status import selection
     from bakery.tokens import creation
@@ -79,8 +83,8 @@ def _main(options: argparse.Namespace) -> int:
         raise BadInput("--csv and --json exclude each other.", "Use one of them.")
     chosen = selection.of_options({name: getattr(options, name) for name in selection.ATTRIBUTES})
     limit = creation.parse_lifetime(options.timeout)
-    hosts = _hosts(common.pool_of(options, settings.load()))
-    token = _token(options.token_file) if options.token_file else ""
+    hosts = hosts_to_ask(common.pool_of(options, settings.load()))
+    token = token_of(options.token_file) if options.token_file else ""
     question, ads = _first_answer(options, hosts, token, chosen)
     _tell_command(options, question)
     if options.wait:
@@ -93,7 +97,7 @@ def _main(options: argparse.Namespace) -> int:
     return 0
 
 
-def _token(name: str) -> str:
+def token_of(name: str) -> str:
     """Return the first token of a file that can be sent to a collector. Raises BadInput: there is none."""
     from bakery.commands.token import check, common
     from bakery.tokens import token_file
@@ -105,7 +109,7 @@ def _token(name: str) -> str:
     raise BadInput(str(check.unsendable(judged[0])[0]))
 
 
-def _hosts(pool: str) -> tuple[str, ...]:
+def hosts_to_ask(pool: str) -> tuple[str, ...]:
     """Return the collectors to ask, in order. Raises BadInput."""
     from bakery.commands.token import common
     from bakery.userdata import pools
@@ -145,7 +149,7 @@ def _wait(
     end, problem, known = time.monotonic() + limit, "", -1
     while (joined := len(workers.workers_of(ads, time.time()))) < options.wait:
         if joined != known:
-            _note(options, f"{joined} of {options.wait} workers have joined.")
+            note(options, f"{joined} of {options.wait} workers have joined.")
         known, remaining = joined, end - time.monotonic()
         if remaining <= 0:
             return ads, _too_few(options, question, ads, problem)
@@ -173,10 +177,10 @@ def _too_few(options: argparse.Namespace, question: Question, ads: list[Ad], pro
 
 def _tell_command(options: argparse.Namespace, question: Question) -> None:
     argv = ["condor_status", "-pool", question.host, "-const", question.constraint]
-    _note(options, f"The same by HTCondor: {shlex.join(argv)}")
+    note(options, f"The same by HTCondor: {shlex.join(argv)}")
 
 
-def _note(options: argparse.Namespace, text: str) -> None:
+def note(options: argparse.Namespace, text: str) -> None:
     if not options.quiet and not options.json:
         print(f"note: {scrub(text)}", file=sys.stderr, flush=True)
 
@@ -213,7 +217,13 @@ def _print_table(found: Sequence[Worker], now: float) -> None:
 
 
 def _none(question: Question, chosen: Selection) -> str:
-    """Say that there is no worker, and which similar names the pool has, if it answers that."""
+    """Say that there is no worker, and which similar names the pool has."""
+    text = f"{question.host} has no worker with {chosen}."
+    return f"{text} {similar(question, chosen)}".strip()
+
+
+def similar(question: Question, chosen: Selection) -> str:
+    """Name similar workers of the pool, if it answers that."""
     from bakery.status import ask, selection
     from provisioner.errors import BakeryError
 
@@ -222,8 +232,7 @@ def _none(question: Question, chosen: Selection) -> str:
         others = ask.ask(ask.Question(question.host, question.token, chosen.candidates), names)
     except BakeryError:
         others = []
-    text = f"{question.host} has no worker with {chosen}."
-    return f"{text} {selection.suggestion(chosen, others)}".strip()
+    return selection.suggestion(chosen, others)
 
 
 if __name__ == "__main__":

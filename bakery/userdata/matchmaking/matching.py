@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from bakery.userdata.matchmaking import language
@@ -56,8 +56,7 @@ def parse(text: str) -> classad2.ExprTree:
     import classad2
 
     if _needs_daemons(text):
-        with _KeepEnvironment():
-            import htcondor2  # type: ignore[import-untyped]  # noqa: F401  # no types; for its effect
+        library()
     try:
         classad2.ExprTree(text)
         return classad2.ExprTree(f"({text})")
@@ -79,6 +78,14 @@ def _needs_daemons(text: str) -> bool:
     return not language.is_scoped(text) or any(
         one.name.casefold() == TIME for one in language.references(text)
     )
+
+
+def library() -> ModuleType:
+    """Import classad2 with the functions of daemons, and leave the environment as it was."""
+    with _KeepEnvironment():
+        import classad2
+        import htcondor2  # type: ignore[import-untyped]  # noqa: F401  # no types; for its effect
+    return classad2  # type: ignore[no-any-return]  # the wheel has no types
 
 
 class _KeepEnvironment:

@@ -29,7 +29,7 @@ BAKERY: Mapping[str, set[str]] = {
     "bake": {"engines", "freshness", "image", "machines", "output", "runtime", "sources", "store",
              "verify"},
     "submit": {"machines"},
-    "status": {"tokens"},
+    "status": {"tokens", "userdata"},
     "freshness": {"imagediff", "runtime", "sources", "store"},
     "imagediff": {"runtime", "store"},
     "verify": {"machines", "output", "runtime", "store", "tokens", "userdata"},
