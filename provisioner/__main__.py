@@ -3,8 +3,13 @@
 The chroot engine runs this program. It stops before M, at the end of a role, if a checkpoint is worth
 writing there. Events are printed to stdout as JSON lines; the last one is either of
 
-    {"event": "result", "steps": 12, "keep": true}      12 steps are applied; write a checkpoint
+    {"event": "result", "steps": 12, "keep": true, "source_date": 1754735400, "written": {}}
+    {"event": "result", "steps": 25, …, "written": {"date": 1763112000, "obstacle": ""}}
     {"event": "error", "class": "CommandFailed", "message": "…", "hint": "…", …}
+
+12 steps are applied, and a checkpoint is to be written; `source_date` is the date of the base. Or all are
+applied, and with --rewrite the disk was written again, or not, because of an obstacle; `date` is the latest
+time in it.
 """
 
 from __future__ import annotations
@@ -17,11 +22,12 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from provisioner import errors, installed, plan
+from provisioner import errors, installed, plan, source_date
 from provisioner.apply import apply
 from provisioner.checkpoints import POLICIES, is_worth_keeping
 from provisioner.disk import growth
-from provisioner.disk.file_systems import finish, mount_root
+from provisioner.disk.file_systems import Mounted, finish, mount_root
+from provisioner.disk.rewrite import rewrite
 from provisioner.disk.space import full_disk
 from provisioner.errors import BakeryError
 from provisioner.events import JsonLines, line, phase
@@ -58,6 +64,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--preferences", type=Path, required=True)
     parser.add_argument("--package-cache", type=Path, required=True)
     parser.add_argument("--refresh", action="store_true", help="read the package lists again")
+    parser.add_argument("--source-date", type=int, default=0, help="of the base; by default, find it")
+    parser.add_argument("--rewrite", action="store_true", help="make the bytes of the disk reproducible")
     parser.add_argument("--repository-url", action="append", default=[], metavar="ID=URL")
     return parser.parse_args()
 
@@ -80,7 +88,8 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
         *texts, options.package_cache, urls, options.more_sources.read_text()
     )
     try:
-        target = Chroot(root, repositories)
+        date = options.source_date or source_date.of(root)
+        target = Chroot(root, repositories, date)
         if options.refresh:
             target.run(installed.refresh(resumed=options.first > 0), lambda text: line(monitor, text))
         done, keep = _steps(planned, target, options, monitor)
@@ -89,13 +98,25 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
         # Raises errors of a full disk, which would otherwise go unnoticed.
         finish(mounted)
         target.close()
+        written = _written(options, mounted, monitor) if done == len(planned.steps) else {}
     except OSError as error:
         raise full_disk(BakeryError(f"Cannot write to the image: {error}."), options.disk, root) from None
     except BakeryError as error:
         raise full_disk(error, options.disk, root) from None
     run.call(["umount", "--recursive", str(root)])
     root.rmdir()
-    monitor.emit({"event": "result", "steps": done, "keep": keep})
+    result = {"steps": done, "keep": keep, "source_date": date, "written": written}
+    monitor.emit({"event": "result", **result})
+
+
+def _written(options: argparse.Namespace, mounted: Mounted, monitor: JsonLines) -> dict[str, int | str]:
+    """Write the finished disk again if that is wanted. Returns "written" of the result."""
+    if not options.rewrite:
+        return {}
+    _, root = mounted.places[0]
+    date = source_date.of(root)
+    with phase(monitor, "write the file systems in a fixed order"):
+        return {"date": date, "obstacle": rewrite(options.disk, mounted, date)}
 
 
 def _steps(

@@ -11,12 +11,13 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from bakery.bake import failed, fresh
+from bakery.bake import failed, fresh, reproducible
 from bakery.bake.options import Options, package_mirror
 from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, output, plan_bake
 from bakery.engines import checkpoints, choice
 from bakery.engines.choice import Engine, Obstacles
 from bakery.engines.chroot import engine as chroot
+from bakery.engines.made import Made
 from bakery.freshness.record import Installed
 from bakery.image import bases
 from bakery.image.bases import Base
@@ -132,8 +133,8 @@ def _build(this: Bake) -> Manifest:
     found = choice.obstacles(this.options.engine)
     choice.choose(this.options.engine, found)  # fails before time is spent on the base
     with work_folder(this.store) as work, _keep_disk_on_failure(this, lambda: failed.disk_in(work)):
-        image, engine, lock = _make_image(this, found, work)
-        manifest = {**_manifest(this.plan, image), "engine": engine, **lock}
+        image, engine, more = _make_image(this, found, work)
+        manifest = {**_manifest(this.plan, image), "engine": engine, **more}
         manifest = _prove(this, image, this.form.up_to(this.options.level), manifest, work)
         _commit(this, image, manifest)
     return manifest
@@ -155,19 +156,19 @@ def _keep_disk_on_failure(this: Bake, find: Callable[[], Path | None]) -> Abstra
 
 
 def _make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine, Manifest]:
-    """Build the image in its format; return its path, the engine used, and its lock for the manifest."""
+    """Build the image in its format; return its path, the engine used, and more for the manifest."""
     with _base(this, work):
         this.monitor.emit({"event": "stored", "id": this.plan.base_id})
         installed = Installed(this.monitor)
         made, engine = _make_disk(replace(this, monitor=installed), found, work)
-        lock = fresh.recorded(this, installed)
-        image = formats.write(this.form, made, this.plan, this.base, work, this.monitor)
-        made.unlink()
-        return image, engine, lock
+        more = {**fresh.recorded(this, installed), **reproducible.recorded(this, made)}
+        image = formats.write(this.form, made.disk, this.plan, this.base, work, this.monitor)
+        made.disk.unlink()
+        return image, engine, more
 
 
-def _make_disk(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
-    """Apply the plan; return the raw disk and the engine used. The base is in the store."""
+def _make_disk(this: Bake, found: Obstacles, work: Path) -> tuple[Made, Engine]:
+    """Apply the plan; return the disk and the engine used. The base is in the store."""
     disk = this.store.base(this.plan.base_id)
     engine, why = choice.choose(this.options.engine, _with_mount_obstacle(this, found, disk, work))
     if why:
@@ -175,17 +176,19 @@ def _make_disk(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
     return _raw_disk(this, engine, disk, work), engine
 
 
-def _raw_disk(this: Bake, engine: Engine, base: Path, work: Path) -> Path:
+def _raw_disk(this: Bake, engine: Engine, base: Path, work: Path) -> Made:
     plan, monitor, keep = this.plan, this.monitor, this.options.checkpoints
     store = fresh.usable(this) if fresh.asks(this) else this.store
     if engine == "chroot":
         awaited = this.options.awaited
-        return chroot.bake(plan, store, _repositories(this), work, monitor, keep, awaited)
+        rewrite = this.form.boots  # a layer of a container is sorted by itself
+        return chroot.bake(plan, store, _repositories(this), work, monitor, keep, awaited, rewrite=rewrite)
     from bakery.engines.packer import engine as packer
 
     accelerator = probe.choose(this.options.accelerator, base, work, monitor)
     keep = "all" if this.options.awaited else keep
-    return packer.bake(plan, store, _repositories(this), accelerator, work, monitor, keep)
+    disk = packer.bake(plan, store, _repositories(this), accelerator, work, monitor, keep)
+    return Made(disk, obstacle="the engine packer boots the image, and a running system writes to it")
 
 
 def _with_mount_obstacle(this: Bake, found: Obstacles, disk: Path, work: Path) -> Obstacles:

@@ -25,7 +25,7 @@ _EFI_TYPES = ("C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "EF")
 # Where systemd mounts an EFI system partition that fstab does not mention (systemd-gpt-auto-generator(8)).
 _EFI_FOLDERS = ("/efi", "/boot")
 _LVM_TYPES = ("E6D6D379-F507-44C2-A23C-238F2A3DF928", "8E")
-_EXT = ("ext2", "ext3", "ext4")
+EXT = ("ext2", "ext3", "ext4")
 # File systems that are not mounted on this machine: blkid's names and common names. btrfs, because two of
 # the same UUID (a base and its copy) must never be mounted at once, and loop devices do not separate them.
 _NOT_MOUNTED_HERE = {
@@ -74,9 +74,9 @@ class _Copy:
 
 @dataclass(frozen=True)
 class Mounted:
-    """Mounted file systems of a disk. `trimmable` are the mount points to pass to fstrim."""
+    """Mounted file systems of a disk, each with its mount point; the root comes first."""
 
-    trimmable: tuple[Path, ...]
+    places: tuple[tuple[Partition, Path], ...]
     copies: tuple[_Copy, ...]
 
 
@@ -88,8 +88,7 @@ def mount_root(disk: Path, where: Path, *, read_only: bool = False, boot_loader:
     Linux root, or its file system is not supported (LVM, LUKS, RAID, btrfs).
     """
     found = partitions(disk)
-    _mount_first_root(disk, found, where, read_only)
-    trimmable, copies = [where], []
+    places, copies = [(_mount_first_root(disk, found, where, read_only), where)], []
     for entry in fstab_entries(_fstab(where)):
         partition = find_partition(entry.spec, found)
         if partition is None:
@@ -99,17 +98,17 @@ def mount_root(disk: Path, where: Path, *, read_only: bool = False, boot_loader:
             copies.append(_copy_out(disk, partition, mount_point, read_only))
         else:
             _mount(disk, partition, mount_point, read_only)
-            trimmable.append(mount_point)
+            places.append((partition, mount_point))
     if boot_loader and not copies:
         copies += _efi_copies(disk, found, where, read_only)
-    return Mounted(tuple(trimmable), tuple(copies))
+    return Mounted(tuple(places), tuple(copies))
 
 
 def finish(mounted: Mounted) -> None:
     """Sync and trim before unmounting, so that deleted data is not recoverable and takes no space."""
     for copy in mounted.copies:
         _copy_back(copy)
-    for where in mounted.trimmable:
+    for _, where in mounted.places:
         run.call(["sync", "--file-system", str(where)])
         run.call(["fstrim", str(where)])
 
@@ -175,7 +174,7 @@ def _partition(disk: Path, table: dict[str, str], row: dict[str, str]) -> Partit
 
 def root_candidates(found: Iterable[Partition]) -> list[Partition]:
     """Partitions that may be the root: those with a root type first, then the largest."""
-    usable = [each for each in found if each.file_system in (*_EXT, "xfs")]
+    usable = [each for each in found if each.file_system in (*EXT, "xfs")]
     return sorted(usable, key=lambda each: (each.kind not in _ROOT_TYPES, -each.size))
 
 
@@ -213,11 +212,11 @@ def _plain(word: str) -> str:
 # --- mounting ----------------------------------------------------------------------------------
 
 
-def _mount_first_root(disk: Path, found: Sequence[Partition], where: Path, read_only: bool) -> None:
+def _mount_first_root(disk: Path, found: Sequence[Partition], where: Path, read_only: bool) -> Partition:
     for partition in root_candidates(found):
         _mount(disk, partition, where, read_only)
         if partition.kind in _ROOT_TYPES or _is_root(where):
-            return
+            return partition
         run.call(["umount", str(where)])
     for partition in found:
         name = _NOT_MOUNTED_HERE.get(partition.file_system)
@@ -234,7 +233,7 @@ def _is_root(where: Path) -> bool:
 
 
 def _mount(disk: Path, partition: Partition, where: Path, read_only: bool) -> None:
-    if partition.file_system not in (*_EXT, "xfs"):
+    if partition.file_system not in (*EXT, "xfs"):
         name = _NOT_MOUNTED_HERE.get(
             partition.file_system, partition.file_system or "an unknown file system"
         )

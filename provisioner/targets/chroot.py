@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from provisioner import source_date
 from provisioner.packages import repository_files
 from provisioner.packages.repositories import APT, YUM
 from provisioner.process import run
@@ -70,8 +71,14 @@ class TemporaryRepositories:
 class Chroot:
     """Mounts kernel file systems and temporary files below `root`, and runs programs in it with chroot."""
 
-    def __init__(self, root: Path, repositories: TemporaryRepositories) -> None:
+    def __init__(self, root: Path, repositories: TemporaryRepositories, date: int = 0) -> None:
+        """`date` is SOURCE_DATE_EPOCH for programs that write the time into files; 0: none."""
         self._root, self._urls = root, repositories.repository_urls
+        self._environment = {
+            **ENVIRONMENT,
+            "APT_CONFIG": f"/{FOLDER}/apt.conf",
+            **({source_date.VARIABLE: str(date)} if date else {}),
+        }
         self._resolver_is_ours = False
         mount_kernel_file_systems(root)
         _add_temporary_files(root, repositories)
@@ -82,7 +89,7 @@ class Chroot:
         run.stream(
             ["chroot", str(self._root), *argv],
             on_line,
-            env={**ENVIRONMENT, "APT_CONFIG": f"/{FOLDER}/apt.conf"},
+            env=self._environment,
         )
 
     def put(self, path: str, data: bytes, mode: int) -> None:
