@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -25,9 +26,8 @@ from pathlib import Path
 from provisioner import errors, installed, plan, source_date
 from provisioner.apply import apply
 from provisioner.checkpoints import POLICIES, is_worth_keeping
-from provisioner.disk import growth
-from provisioner.disk.file_systems import Mounted, finish, mount_root
-from provisioner.disk.rewrite import rewrite
+from provisioner.disk import growth, rewrite
+from provisioner.disk.file_systems import Mounted, finish, mount_root, save_copies, trim
 from provisioner.disk.space import full_disk
 from provisioner.errors import BakeryError
 from provisioner.events import JsonLines, line, phase
@@ -41,6 +41,7 @@ from provisioner.targets.chroot import Chroot, TemporaryRepositories, definition
 
 def main() -> int:
     options = _options()
+    os.umask(0o022)  # that of whoever bakes would become modes in the image
     monitor = JsonLines(sys.stdout)
     try:
         _apply(options, monitor)
@@ -96,9 +97,12 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
         if keep or done == len(planned.steps):
             installed.report(target, monitor, done)
         # Raises errors of a full disk, which would otherwise go unnoticed.
-        finish(mounted)
-        target.close()
-        written = _written(options, mounted, monitor) if done == len(planned.steps) else {}
+        if done == len(planned.steps) and options.rewrite:
+            written = _write_again(options.disk, mounted, target, monitor)
+        else:
+            finish(mounted)
+            target.close()
+            written = {}
     except OSError as error:
         raise full_disk(BakeryError(f"Cannot write to the image: {error}."), options.disk, root) from None
     except BakeryError as error:
@@ -109,14 +113,17 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
     monitor.emit({"event": "result", **result})
 
 
-def _written(options: argparse.Namespace, mounted: Mounted, monitor: JsonLines) -> dict[str, int | str]:
-    """Write the finished disk again if that is wanted. Returns "written" of the result."""
-    if not options.rewrite:
-        return {}
-    _, root = mounted.places[0]
-    date = source_date.of(root)
-    with phase(monitor, "write the file systems in a fixed order"):
-        return {"date": date, "obstacle": rewrite(options.disk, mounted, date)}
+def _write_again(disk: Path, mounted: Mounted, target: Chroot, monitor: JsonLines) -> dict[str, int | str]:
+    """Write the file systems of the finished disk again. Returns "written" of the result."""
+    save_copies(mounted)
+    with rewrite.bound(mounted, disk.parent) as bound:
+        target.close()
+        date = source_date.of(bound.places[0][1])
+        with phase(monitor, "write the file systems in a fixed order"):
+            obstacle = rewrite.rewrite(disk, bound, date)
+        if obstacle:
+            trim(bound)
+    return {"date": date, "obstacle": obstacle}
 
 
 def _steps(

@@ -105,9 +105,19 @@ def mount_root(disk: Path, where: Path, *, read_only: bool = False, boot_loader:
 
 
 def finish(mounted: Mounted) -> None:
-    """Sync and trim before unmounting, so that deleted data is not recoverable and takes no space."""
+    """Save changes and trim before unmounting: deleted data is not recoverable and takes no space."""
+    save_copies(mounted)
+    trim(mounted)
+
+
+def save_copies(mounted: Mounted) -> None:
+    """Write changed files of EFI partitions back to the disk."""
     for copy in mounted.copies:
         _copy_back(copy)
+
+
+def trim(mounted: Mounted) -> None:
+    """Write all changes of the file systems, and release the space of deleted files."""
     for _, where in mounted.places:
         run.call(["sync", "--file-system", str(where)])
         run.call(["fstrim", str(where)])

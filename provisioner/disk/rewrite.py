@@ -7,11 +7,14 @@ date; no content of deleted files is left. Other file systems have no tool that 
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fcntl import ioctl
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from provisioner.disk import ext4
 from provisioner.disk.file_systems import EXT, Mounted, Partition
@@ -29,11 +32,26 @@ _BOOT_BLOCK = 1024  # bytes before the superblock of an ext file system
 _GRUB_SECTOR = 0x5C  # in GRUB's boot record: the first sector of its core image (boot.S)
 
 
+@contextmanager
+def bound(mounted: Mounted, work: Path) -> Iterator[Mounted]:
+    """Yield the same file systems at mount points of their own, at which nothing is mounted below them."""
+    places = []
+    for partition, where in mounted.places:
+        place = work / f"file-system-{partition.number}"
+        place.mkdir()
+        run.call(["mount", "--bind", str(where), str(place)])
+        places.append((partition, place))
+    yield Mounted(tuple(places), ())
+    for _, place in places:
+        run.call(["umount", str(place)])
+        place.rmdir()
+
+
 def rewrite(disk: Path, mounted: Mounted, date: int) -> str:
     """Replace `disk` by a new one; return "", or why it was left as it is.
 
-    `mounted` are its mounted file systems, which no process changes any more. They stay mounted. `date` is
-    in seconds since 1970. Raises CommandFailed, DiskFull.
+    `mounted` are its file systems from `bound`, which no process changes any more. `date` is in seconds
+    since 1970. Raises CommandFailed, DiskFull.
     """
     obstacle = find_obstacle(disk, mounted) if date else "its packages have no dates"
     if obstacle:
@@ -73,49 +91,41 @@ def _has_boot_blocks(disk: Path, partition: Partition) -> bool:
 
 def _with_attributes(where: Path) -> Iterator[tuple[str, str]]:
     """Files and folders with attributes that a copy would lose, by their path in the image."""
-    for entry in _walk(where):
-        if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
+    for path, status in _walk(where):
+        if not (S_ISREG(status.st_mode) or S_ISDIR(status.st_mode)):
             continue
-        opened = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             flags = struct.unpack("<Q", ioctl(opened, _GET_FLAGS, bytes(8)))[0]
         finally:
             os.close(opened)
-        for flag, letter in _ATTRIBUTES.items():
-            if flags & flag:
-                yield f"/{Path(entry.path).relative_to(where)}", letter
+        letters = (letter for flag, letter in _ATTRIBUTES.items() if flags & flag)
+        yield from ((f"/{Path(path).relative_to(where)}", letter) for letter in letters)
 
 
-def _walk(where: Path) -> Iterator[os.DirEntry[str]]:
-    """All entries of one file system below a folder; mount points are skipped."""
-    device, folders = where.stat().st_dev, [str(where)]
+def _walk(where: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """All paths in a file system, with their status; the folder itself comes first."""
+    yield str(where), where.stat()
+    folders = [str(where)]
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
-                if entry.stat(follow_symlinks=False).st_dev == device:
-                    yield entry
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
+                yield entry.path, entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
 
 
 def _write(disk: Path, new: Path, mounted: Mounted, date: int) -> None:
-    partitions = [partition for partition, _ in mounted.places]
-    _copy_rest(disk, new, partitions)
+    _copy_rest(disk, new, [partition for partition, _ in mounted.places])
     for partition, where in mounted.places:
-        tree = disk.with_name(f"tree-{partition.number}")
-        tree.mkdir()
-        run.call(["mount", "--bind", str(where), str(tree)])  # without what is mounted below
-        clamp(tree, date)
-        ext4.write(tree, new, partition, ext4.shape(disk, partition), date)
-        run.call(["umount", str(tree)])
-        tree.rmdir()
+        clamp(where, date)
+        ext4.write(where, new, partition, ext4.shape(disk, partition), date)
 
 
-def clamp(tree: Path, date: int) -> None:
+def clamp(where: Path, date: int) -> None:
     """Set each later modification time to `date`, in seconds since 1970."""
     limit = date * 10**9
-    for path in [tree, *(Path(entry.path) for entry in _walk(tree))]:
-        status = path.lstat()
+    for path, status in _walk(where):
         if status.st_mtime_ns > limit:
             os.utime(path, ns=(limit, limit), follow_symlinks=False)
 
@@ -132,8 +142,18 @@ def _copy_rest(disk: Path, new: Path, without: Sequence[Partition]) -> None:
 
 
 def _copy(source: int, target: int, at: int, end: int) -> None:
-    while at < end:
+    while (at := _data_from(source, at, end)) < end:
         data = os.pread(source, min(_CHUNK, end - at), at)
         if data.count(0) != len(data):
             os.pwrite(target, data, at)
         at += len(data)
+
+
+def _data_from(file: int, at: int, end: int) -> int:
+    """The offset of the next data from `at`, or a number that is not less than `end`."""
+    try:
+        return os.lseek(file, at, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return end
+        raise
