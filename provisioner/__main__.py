@@ -115,10 +115,10 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
 
 def _write_again(disk: Path, mounted: Mounted, target: Chroot, monitor: JsonLines) -> dict[str, int | str]:
     """Write the file systems of the finished disk again. Returns "written" of the result."""
-    save_copies(mounted)
+    date = source_date.of(mounted.places[0][1])
+    save_copies(mounted, date)
     with rewrite.bound(mounted, disk.parent) as bound:
         target.close()
-        date = source_date.of(bound.places[0][1])
         with phase(monitor, "write the file systems in a fixed order"):
             obstacle = rewrite.rewrite(disk, bound, date)
         if obstacle:

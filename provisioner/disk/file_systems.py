@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner import source_date
 from provisioner.errors import BadInput, BakeryError, CommandFailed
 from provisioner.process import run
 from provisioner.targets.chroot import inside
@@ -110,10 +111,13 @@ def finish(mounted: Mounted) -> None:
     trim(mounted)
 
 
-def save_copies(mounted: Mounted) -> None:
-    """Write changed files of EFI partitions back to the disk."""
+def save_copies(mounted: Mounted, date: int = 0) -> None:
+    """Write changed files of EFI partitions back to the disk.
+
+    `date`: the time that they get, in seconds since 1970; 0: their own times.
+    """
     for copy in mounted.copies:
-        _copy_back(copy)
+        _copy_back(copy, date)
 
 
 def trim(mounted: Mounted) -> None:
@@ -300,16 +304,18 @@ def _copy_out(disk: Path, partition: Partition, where: Path, read_only: bool) ->
     return _Copy(image, where, _content(where))
 
 
-def _copy_back(copy: _Copy) -> None:
+def _copy_back(copy: _Copy, date: int) -> None:
     """Write only changed files, so that two bakes of the same plan produce the same partition."""
-    now = _content(copy.where)
+    now, at = _content(copy.where), copy.image
     for name in sorted(set(copy.before) - set(now), reverse=True):  # content before its folder
-        _mtools("mdel" if copy.before[name] else "mrd", "-i", copy.image, f"::{name}")
+        _mtools("mdel" if copy.before[name] else "mrd", "-i", at, f"::{name}", date=date)
     for name in sorted(now):
         if name not in copy.before and not now[name]:
-            _mtools("mmd", "-i", copy.image, f"::{name}")
+            _mtools("mmd", "-i", at, f"::{name}", date=date)
         elif now[name] and copy.before.get(name) != now[name]:
-            _mtools("mcopy", "-m", "-o", "-i", copy.image, str(copy.where / name), f"::{name}")
+            if date:
+                os.utime(copy.where / name, (date, date))
+            _mtools("mcopy", "-m", "-o", "-i", at, str(copy.where / name), f"::{name}", date=date)
 
 
 def _content(folder: Path) -> dict[str, str]:
@@ -323,5 +329,6 @@ def _content(folder: Path) -> dict[str, str]:
     return found
 
 
-def _mtools(*argv: str) -> str:
-    return run.call(argv, env=_MTOOLS).stdout
+def _mtools(*argv: str, date: int = 0) -> str:
+    env = {**_MTOOLS, source_date.VARIABLE: str(date)} if date else _MTOOLS
+    return run.call(argv, env=env).stdout
