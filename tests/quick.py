@@ -71,6 +71,7 @@ _SECONDS: Mapping[str, int] = {
     _BECOMES: 65,
     _SITE: 20,
     "test_qemu_monitor.py": 3,
+    "test_reproducible.py": 80,
     "test_quick_commands.py": 3,
     "test_root_without_capabilities.py": 10,
     "test_run.py": 3,
@@ -157,7 +158,9 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/commands/token/": ("test_token_acceptance.py", "test_token_fetch.py"),
     "bakery/commands/token/fetch.py": ("test_token_fetch.py",),
     "bakery/verify/pool/": ("test_bake.py", "test_pool_shape.py"),
-    "provisioner/disk/": ("test_disk.py", "test_bake.py"),
+    "provisioner/disk/": ("test_disk.py", "test_reproducible.py", "test_bake.py"),
+    "provisioner/source_date.py": ("test_reproducible.py",),
+    "bakery/bake/reproducible.py": ("test_reproducible.py",),
     "provisioner/packages/": (
         "test_el_repositories.py",
         "test_baked_roles.py",

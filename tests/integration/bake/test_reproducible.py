@@ -21,7 +21,7 @@ from bakery.store.store import Store
 from provisioner.disk import rewrite
 from provisioner.disk.file_systems import mount_root, partitions, save_copies, trim, wait_unmounted
 from provisioner.events import Silent
-from tests.conftest import BASE, command
+from tests.conftest import BASE, Folders, command
 from tests.shapes import BOOT, ESP, ROOT, Part, call, make
 
 DATE = 1_750_000_000
@@ -164,7 +164,7 @@ def test_the_same_content_gives_the_same_bytes_and_loses_nothing(
 ) -> None:
     a = filled(empty, tmp_path / "a.raw", PARTS)
     b = filled(empty, tmp_path / "b.raw", PARTS[::-1])
-    before = shutil.copy(a, tmp_path / "before.raw")
+    before = Path(shutil.copy(a, tmp_path / "before.raw"))
     assert digest(a) != digest(b)
     assert (write_again(a), write_again(b)) == ("", "")
     assert digest(a) == digest(b)
@@ -220,7 +220,7 @@ def test_a_file_that_depends_on_the_clock_changes_the_bytes_and_is_named(
         assert write_again(disk) == ""
         disks.append(disk)
     assert digest(disks[0]) != digest(disks[1])
-    assert differences(*disks, own_store) == ["/etc/built"]
+    assert differences(disks[0], disks[1], own_store) == ["/etc/built"]
 
 
 def test_a_file_attribute_that_would_be_lost_is_an_obstacle(empty: Path, tmp_path: Path) -> None:
@@ -255,33 +255,34 @@ def test_xfs_is_an_obstacle(root_only: None, tmp_path: Path) -> None:
 # --- bakes -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def other_cache(store: Store, tmp_path: Path) -> Iterator[Path]:
-    """A cache in another folder, with the base and the packages of the usual one, and nothing else."""
-    cache = tmp_path / "another cache"
+def cache_with_base(store: Store, cache: Path) -> Path:
+    """A cache with the base and the packages of the usual one, and nothing else."""
     (cache / "bases").mkdir(parents=True)
     base = store.base(BASE.id)
     for path in (base, base.with_suffix(".json")):
         shutil.copy2(path, cache / "bases" / path.name)
     shutil.copytree(store.packages("trixie"), cache / "packages/trixie")
-    yield cache
-    shutil.rmtree(cache)
+    return cache
 
 
-def test_a_bake_in_another_place_gives_the_same_bytes(baked: dict[str, Any], other_cache: Path) -> None:
-    """Other: folder, cache, time, checkpoints, umask, locale, time zone, number of processors."""
-    env = {
-        "WORKER_BAKERY_CACHE": str(other_cache),
-        "TMPDIR": str(other_cache.parent),
-        "LC_ALL": "tr_TR.UTF-8",
-        "TZ": "Pacific/Auckland",
-    }
-    elsewhere = ("sh", "-c", 'umask 077; exec taskset -c 0 "$@"', "sh")
+def bake(cache: Path, prefix: Sequence[str] = (), **env: str) -> dict[str, Any]:
     argv = ("--verify", "none", "--checkpoints", "none", "--json")
-    done = command("bake-image", *argv, env=env, prefix=elsewhere)
+    done = command("bake-image", *argv, env={"WORKER_BAKERY_CACHE": str(cache), **env}, prefix=prefix)
     assert done.status == 0, done.err[-3000:]
-    again = json.loads(done.out)
-    assert again["from_store"] is False
-    assert again["sha256"] == baked["sha256"]
+    found: dict[str, Any] = json.loads(done.out)
+    assert found["from_store"] is False
+    return found
+
+
+def test_a_bake_in_another_place_gives_the_same_bytes(
+    baked: dict[str, Any], store: Store, folders: Folders
+) -> None:
+    """Other: folder, cache, time, umask, locale, time zone, number of processors."""
+    here = bake(cache_with_base(store, folders("here") / "cache"))
+    there = cache_with_base(store, folders("there") / "another cache")
+    elsewhere = ("sh", "-c", 'umask 077; exec taskset -c 0 "$@"', "sh")
+    again = bake(there, elsewhere, LC_ALL="tr_TR.UTF-8", TZ="Pacific/Auckland")
+    assert again["path"] != here["path"]
+    assert again["sha256"] == here["sha256"]
     manifest = json.loads(Path(again["path"]).with_suffix(".json").read_text())
     assert manifest["reproducible"]["source_date"] > DATE
