@@ -208,6 +208,5 @@ def test_names_are_spelled_as_asked() -> None:
     """The library shares names in a process: after an expression with START an ad may have START, too."""
     classad = matching.library()
     ad = classad.ClassAd("[START = error; Requirements = START && (other > 1); Other = 2]")
-    assert list(ads.encoded(classad, ad, ("Start", "Requirements", "other"))) == [
-        "Start", "Requirements", "other",
-    ]  # fmt: skip
+    wanted = {"Start", "Requirements", "other"}
+    assert ads.encoded(classad, ad, wanted).keys() == wanted
