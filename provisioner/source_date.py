@@ -14,7 +14,7 @@ VARIABLE = "SOURCE_DATE_EPOCH"
 
 
 def of(root: Path) -> int:
-    """Return SOURCE_DATE_EPOCH, else the date of the newest package, in seconds since 1970; 0 without any."""
+    """SOURCE_DATE_EPOCH, else the date of the newest package, in seconds since 1970; 0 without any."""
     configured = os.environ.get(VARIABLE, "")
     if configured.isdigit():
         return int(configured)
