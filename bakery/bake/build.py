@@ -66,9 +66,8 @@ def _repositories(this: Bake) -> chroot.Repositories:
     release = this.base.release
     # Only Debian gets a mirror: elsewhere the package manager reads the base's own definitions.
     sources = package_mirror(this.options).sources(release) if this.base.family == "debian" else ""
-    return chroot.Repositories(
-        release, sources, this.more_sources, this.options.replaced.temporary_urls, refresh=fresh.asks(this)
-    )
+    urls, refresh = this.options.replaced.temporary_urls, fresh.asks(this)
+    return chroot.Repositories(release, sources, this.more_sources, urls, refresh, this.pins)
 
 
 def _check_privileges(this: Bake) -> None:
@@ -133,7 +132,7 @@ def _build(this: Bake) -> Manifest:
     found = choice.obstacles(this.options.engine)
     choice.choose(this.options.engine, found)  # fails before time is spent on the base
     with work_folder(this.store) as work, _keep_disk_on_failure(this, lambda: failed.disk_in(work)):
-        image, engine, more = _make_image(this, found, work)
+        image, engine, more = make_image(this, found, work)
         manifest = {**_manifest(this.plan, image), "engine": engine, **more}
         manifest = _prove(this, image, this.form.up_to(this.options.level), manifest, work)
         _commit(this, image, manifest)
@@ -155,8 +154,11 @@ def _keep_disk_on_failure(this: Bake, find: Callable[[], Path | None]) -> Abstra
     return failed.keep_disk_on_failure(find, image, wanted=this.options.keep_failed)
 
 
-def _make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine, Manifest]:
-    """Build the image in its format; return its path, the engine used, and more for the manifest."""
+def make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine, Manifest]:
+    """Build the image in its format; return its path, the engine used, and more for the manifest.
+
+    It is in `work`: not proven, and not in the store.
+    """
     with _base(this, work):
         this.monitor.emit({"event": "stored", "id": this.plan.base_id})
         installed = Installed(this.monitor)

@@ -7,6 +7,7 @@ cannot remain in the image.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -103,8 +104,7 @@ class Chroot:
 
     def close(self) -> None:
         """Unmount everything below the root, so that the root itself can be unmounted."""
-        mounts = Path("/proc/self/mounts").read_text().splitlines()
-        ours = [entry.split()[1] for entry in mounts if entry.split()[1].startswith(f"{self._root}/")]
+        ours = [where for where in mount_points() if where.startswith(f"{self._root}/")]
         run.call(["umount", *reversed(ours)])
         if self._resolver_is_ours:
             inside(self._root, _RESOLVER).unlink()
@@ -115,6 +115,12 @@ class Chroot:
             inside(self._root, _RESOLVER).touch()
             self._resolver_is_ours = True
         _add_resolver(self._root)
+
+
+def mount_points() -> list[str]:
+    """The mount points of this process, in the order of mounting; the kernel escapes spaces (proc(5))."""
+    rows = [row.split() for row in Path("/proc/self/mounts").read_text().splitlines()]
+    return [re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), row[1]) for row in rows]
 
 
 def inside(root: Path, path: str) -> Path:

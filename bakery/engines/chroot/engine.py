@@ -43,6 +43,7 @@ class Repositories:
     more: str = ""  # for optional roles only: other images share the checkpoints before these roles
     urls: Mapping[str, str] = field(default_factory=dict)
     refresh: bool = False  # read the package lists again when a bake resumes
+    pins: str = ""  # apt_preferences(5), in addition to those of the release
 
     def of(self, role: str) -> str:
         """The sources of this role in addition to those that the image itself defines."""
@@ -93,7 +94,7 @@ def bake(
     """
     release = repositories.release
     (work / "apt.sources").write_text(repositories.distribution)
-    (work / "apt.preferences").write_text(mirror.preferences(release))
+    (work / "apt.preferences").write_text(f"{mirror.preferences(release)}\n{repositories.pins}")
     with package_cache.private(store.packages(release), work, monitor) as packages:
         this = _Bake(plan, store, repositories, work, packages, monitor, awaited, rewrite)
         started = time.monotonic()
