@@ -162,6 +162,8 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "provisioner/disk/": ("test_disk.py", "test_reproducible.py", "test_bake.py"),
     "provisioner/source_date.py": ("test_reproducible.py",),
     "bakery/bake/reproducible.py": ("test_reproducible.py",),
+    "bakery/rebuild/": ("test_reproducible.py",),
+    "bakery/commands/rebuild/": ("test_reproducible.py", "test_quick_commands.py"),
     "provisioner/packages/": (
         "test_el_repositories.py",
         "test_baked_roles.py",

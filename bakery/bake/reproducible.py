@@ -3,16 +3,19 @@
     "reproducible": {"source_date": 1763112000, "tools": {"mke2fs": "1.47.0", "qemu-img": "10.0.2"}}
     "reproducible": {"obstacle": "xfs cannot be written in a fixed order"}
 
-The bytes of an image depend on these tools, too: other versions may lay out its blocks differently.
+If SOURCE_DATE_EPOCH was set, it is there as "configured". The bytes of an image depend on these tools,
+too: other versions may lay out its blocks differently.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
 from bakery.bake.planned import Bake
 from bakery.engines.made import Made
+from provisioner import source_date
 from provisioner.events import note
 from provisioner.process import run
 
@@ -30,7 +33,13 @@ def recorded(this: Bake, made: Made) -> dict[str, Any]:
     if made.obstacle:
         note(this.monitor, f"The bytes of the image are not reproducible: {made.obstacle}.")
         return {"reproducible": {"obstacle": made.obstacle}}
-    return {"reproducible": {"source_date": made.date, "tools": tools()}}
+    own = {"configured": configured()} if configured() else {}
+    return {"reproducible": {"source_date": made.date, **own, "tools": tools()}}
+
+
+def configured() -> str:
+    """The source date that the user set, "" if none."""
+    return os.environ.get(source_date.VARIABLE, "")
 
 
 def tools() -> dict[str, str]:

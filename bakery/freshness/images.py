@@ -51,7 +51,7 @@ def named(name: str, store: Store, addresses: Addresses, monitor: Monitor) -> Im
 
     Without a lock in a manifest beside it, its package database is read. Raises BadInput, MissingHere.
     """
-    path = _path(name, store)
+    path = path_of(name, store)
     manifest = (read_manifest(path) if path.suffix in DISKS else None) or {}
     known = lock.of_manifest(manifest)
     if known is None and path.suffix != ".tar":
@@ -59,7 +59,8 @@ def named(name: str, store: Store, addresses: Addresses, monitor: Monitor) -> Im
     return Image(path, manifest, known)
 
 
-def _path(name: str, store: Store) -> Path:
+def path_of(name: str, store: Store) -> Path:
+    """The path of an image that is given by its path, or by its name in the store. Raises BadInput."""
     candidates = [Path(name), *(store.root / "images" / f"{name}{suffix}" for suffix in DISKS)]
     found = next((path for path in candidates if path.exists()), None)
     if found is None:

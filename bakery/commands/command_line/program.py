@@ -36,6 +36,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "verify": Command("verify", "verify an existing image: boot it, let it join a test pool"),
         "outdated": Command("outdated", "list the packages of images that have updates"),
         "diff": Command("diff", "compare the contents of two images"),
+        "rebuild": Command("rebuild.command", "bake an image again and compare the bytes"),
         "shell": Command("shell", "open a shell in a copy of an image"),
         "bases": Command("bases", "list the base images"),
         "cache": Command("cache", "list or remove what bakes keep"),

@@ -274,15 +274,49 @@ def bake(cache: Path, prefix: Sequence[str] = (), **env: str) -> dict[str, Any]:
     return found
 
 
-def test_a_bake_in_another_place_gives_the_same_bytes(
+def test_a_rebuild_in_another_place_gives_the_same_bytes(
     baked: dict[str, Any], store: Store, folders: Folders
 ) -> None:
     """Other: folder, cache, time, umask, locale, time zone, number of processors."""
     here = bake(cache_with_base(store, folders("here") / "cache"))
     there = cache_with_base(store, folders("there") / "another cache")
+    image = there / "images" / Path(here["path"]).name
+    image.parent.mkdir()
+    for suffix in (".qcow2", ".json"):
+        shutil.copy2(Path(here["path"]).with_suffix(suffix), image.with_suffix(suffix))
     elsewhere = ("sh", "-c", 'umask 077; exec taskset -c 0 "$@"', "sh")
-    again = bake(there, elsewhere, LC_ALL="tr_TR.UTF-8", TZ="Pacific/Auckland")
-    assert again["path"] != here["path"]
-    assert again["sha256"] == here["sha256"]
-    manifest = json.loads(Path(again["path"]).with_suffix(".json").read_text())
+    env = {"WORKER_BAKERY_CACHE": str(there), "LC_ALL": "tr_TR.UTF-8", "TZ": "Pacific/Auckland"}
+    done = command("worker-bakery", "rebuild", image.stem, "--json", env=env, prefix=elsewhere)
+    assert done.status == 0, done.err[-3000:]
+    result = json.loads(done.out)
+    assert (result["reproduced"], result["again"]) == (True, here["sha256"])
+    manifest = json.loads(image.with_suffix(".json").read_text())
     assert manifest["reproducible"]["source_date"] > DATE
+    assert manifest["reproduced"]["sha256"] == here["sha256"]
+
+
+DEFINITION = """\
+base = "debian13"
+
+[[commands]]
+title = "write the time"
+argv = ["sh", "-c", "date +%s.%N >/etc/built"]
+"""
+
+
+@pytest.mark.full
+def test_a_rebuild_names_what_depends_on_the_clock(
+    baked: dict[str, Any], store: Store, folders: Folders
+) -> None:
+    cache = cache_with_base(store, folders("clock") / "cache")
+    file = cache.parent / "clock.toml"
+    file.write_text(DEFINITION)
+    env = {"WORKER_BAKERY_CACHE": str(cache)}
+    done = command("bake-image", str(file), "--verify", "none", "--json", env=env)
+    assert done.status == 0, done.err[-3000:]
+    done = command("worker-bakery", "rebuild", json.loads(done.out)["path"], "--json", env=env)
+    assert done.status == 1
+    result = json.loads(done.out)
+    assert [one["name"] for one in result["differences"]] == ["/etc/built"]
+    assert [region.split(":")[0] for region in result["regions"]] == ["partition 3 (ext4)"]
+    assert "A step of the plan writes what depends on the time" in done.err
