@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def test_the_cache_keeps_and_removes_a_description_with_its_image(tmp_path: Path
     commit(tmp_path / "disk", image, {**manifest(), "sha256": hashlib.sha256(b"abc").hexdigest()})
     files.write(image, store.read_manifest(image) or {})
     for path in image.parent.iterdir():  # as old as a stray file must be
-        retention.os.utime(path, (1, 1))
+        os.utime(path, (1, 1))
     [entry] = retention.entries(cache)
     assert (entry.kind, entry.useless) == ("image", False)
     image.rename(tmp_path / "elsewhere")

@@ -24,7 +24,8 @@ def image(rows: list[str] = APT) -> Image:
 
 
 def parsed(text: str) -> Document:
-    return JsonLikeDictParser().parse(json.loads(text))
+    found: Document = JsonLikeDictParser().parse(json.loads(text))  # type: ignore[no-untyped-call]
+    return found
 
 
 @pytest.mark.parametrize("rows", [APT, RPM, HOSTILE], ids=["apt", "rpm", "hostile"])
