@@ -29,7 +29,7 @@ _EXPLAIN: Mapping[Kind, Callable[[Scope], Finding]] = {
     "file-transfer": partial(
         conditions.of_job,
         "file-transfer",
-        "Let HTCondor transfer the files (should_transfer_files = YES), without this condition in the job's "
+        "Let HTCondor transfer the files (should_transfer_files = YES), without this condition in "
         "requirements.",
     ),
     "retiring": states.retiring,

@@ -30,8 +30,8 @@ def retiring(scope: Scope) -> Finding:
     left = f" {duration(max(0.0, max(ends) - scope.now))} are left." if ends else ""
     return Finding(
         "retiring",
-        f"{scope.verb('is retiring', 'are retiring')} (MaxLifetime): only jobs that state a duration and end in time "
-        f"start there.{left}",
+        f"{scope.verb('is retiring', 'are retiring')} (MaxLifetime): only jobs that state a duration and "
+        f"end in time start there.{left}",
         "State a duration that fits (allowed_execute_duration, in seconds), or start new workers.",
     )
 

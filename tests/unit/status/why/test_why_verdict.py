@@ -207,7 +207,8 @@ def test_a_worker_that_other_jobs_occupy() -> None:
     assert reasons(found) == ["busy"]
     assert found.findings[0].text == (
         "Other jobs of bob@x occupy a, which would accept the job: the job requests 2048 MB of memory, "
-        "and the largest free slot has 1024 MB; the job requests 2 CPUs, and the largest free slot has 1 CPU."
+        "and the largest free slot has 1024 MB; the job requests 2 CPUs, and the largest free slot has "
+        "1 CPU."
     )
     used_up = (slot("a", Cpus=0), claimed("a", Cpus=4))
     assert reasons(of(job(), *used_up)) == ["busy"]
