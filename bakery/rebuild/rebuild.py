@@ -23,7 +23,15 @@ from bakery.output.formats import FORMATS
 from bakery.rebuild import regions
 from bakery.runtime import digest, qemu_img
 from bakery.runtime.privileges import require_root
-from bakery.store.store import DISKS, Manifest, Store, read_manifest, work_folder, write_manifest
+from bakery.store.store import (
+    DISKS,
+    Manifest,
+    Store,
+    image_manifest,
+    read_manifest,
+    work_folder,
+    write_manifest,
+)
 from provisioner import plan as plans
 from provisioner import source_date
 from provisioner.errors import BadInput, BakeryError
@@ -87,9 +95,9 @@ def rebuild(image: Path, options: Options, store: Store, monitor: Monitor) -> Re
 
 
 def _recorded(image: Path, sha256: str, store: Store) -> Path:
-    """The image with this digest that has a manifest: the image itself, or one of the store."""
+    """The image with this digest that has a manifest: one of the store, else that of the user."""
     disks = sorted(path for path in (store.root / "images").glob("*") if path.suffix in DISKS)
-    for disk in (image, *disks):
+    for disk in (*disks, image):
         if _manifest(disk).get("sha256") == sha256:
             return disk
     if _manifest(image):
@@ -101,8 +109,8 @@ def _recorded(image: Path, sha256: str, store: Store) -> Path:
 
 
 def _manifest(image: Path) -> Manifest:
-    """The manifest beside an image, {} if there is none."""
-    found = read_manifest(image) if image.suffix in DISKS else None
+    """The manifest of an image, {} if there is none."""
+    found = image_manifest(image)
     return found if found and "plan" in found else {}
 
 
@@ -184,8 +192,10 @@ def _explained(
 
 
 def _record(image: Path, result: Result) -> None:
-    """Add to the manifest when and with what the image was reproduced."""
-    manifest = _manifest(image)
+    """Add to the manifest beside an image when and with what it was reproduced."""
+    manifest = read_manifest(image) if image.suffix in DISKS else None
+    if manifest is None:
+        return  # it is in the files of a description, whose checksums may be signed
     entry = {
         "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "sha256": result.sha256,

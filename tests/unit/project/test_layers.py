@@ -21,8 +21,8 @@ LARGEST = 15  # modules in one folder
 # Each folder, and the folders it may import besides itself and `provisioner`. From the entry points down.
 BAKERY: Mapping[str, set[str]] = {
     "commands": {"bake", "base_proofs", "batch", "definition", "description", "engines", "freshness",
-                 "image", "imagediff", "output", "rebuild", "runtime", "sources", "status", "store", "submit",
-                 "tokens", "userdata", "verify"},
+                 "image", "imagediff", "output", "rebuild", "runtime", "sources", "status", "store",
+                 "submit", "tokens", "userdata", "verify"},
     "base_proofs": {"bake", "image", "imagediff", "output", "runtime", "store"},
     "definition": {"bake", "image", "output", "userdata"},
     "batch": {"bake", "runtime", "store"},
