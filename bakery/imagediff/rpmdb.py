@@ -15,7 +15,13 @@ from provisioner.process import run
 FOLDERS = (b"/usr/lib/sysimage/rpm", b"/var/lib/rpm")
 # Berkeley DB (EL7, EL8), ndb, sqlite (later).
 _DATABASES = (b"Packages", b"Packages.db", b"rpmdb.sqlite")
-_VERSIONS = "%{NAME} %{ARCH} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n"
+_VERSION = "%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}"
+_FORMAT = f"%{{NAME}} %{{ARCH}} {_VERSION}\n"
+# The rows M and L of provisioner/installed.py.
+_FACTS = (
+    f"M\t%{{NAME}}\t%{{ARCH}}\t{_VERSION}\t%{{SOURCERPM}}\t\t%{{LONGSIZE}}\t%{{VENDOR}}\n"
+    "L\t%{NAME}\t%{LICENSE}\n"
+)
 _SIZES = "%{NAME} %|LONGSIZE?{%{LONGSIZE}}:{%{SIZE}}|\n"  # bytes
 
 
@@ -26,7 +32,7 @@ def packages(tree: Tree) -> dict[str, dict[str, str]]:
     """
     found: dict[str, list[str]] = {}
     for folder in FOLDERS:
-        for row in _rows(tree, folder, _VERSIONS):
+        for row in _rows(tree, folder, _FORMAT):
             name, architecture, version = row.split(" ")
             found.setdefault(f"{name}.{architecture}", []).append(version)
     return {name: {"version": " ".join(sorted(versions))} for name, versions in found.items()}
@@ -43,6 +49,14 @@ def sizes(tree: Tree) -> dict[str, int]:
             name, size = row.split(" ")
             found[name] += int(size)
     return dict(found)
+
+
+def facts(tree: Tree) -> list[str]:
+    """Return source, size, vendor and license of all packages as rows M and L of provisioner/installed.py.
+
+    Raises as `packages`.
+    """
+    return [row for folder in FOLDERS for row in _rows(tree, folder, _FACTS)]
 
 
 def _rows(tree: Tree, folder: bytes, form: str) -> Iterable[str]:

@@ -31,6 +31,12 @@ def copy_into_place(source: Path, target: Path) -> None:
         shutil.copyfileobj(data, out, 1 << 20)
 
 
+def write_into_place(content: bytes, target: Path) -> None:
+    """Write a file atomically. Raises BadInput, DiskFull."""
+    with appearing(target) as temporary:
+        temporary.write_bytes(content)
+
+
 @contextmanager
 def appearing(target: Path) -> Iterator[Path]:
     """Yield the path of a new file, which appears at `target` when the block has ended without an error.
