@@ -98,9 +98,10 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
             installed.report(target, monitor, done)
         # Raises errors of a full disk, which would otherwise go unnoticed.
         if done == len(planned.steps) and options.rewrite:
+            save_copies(mounted, date)
             written = _write_again(options.disk, mounted, target, monitor)
         else:
-            finish(mounted)
+            finish(mounted, date)
             target.close()
             written = {}
     except OSError as error:
@@ -116,7 +117,6 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
 def _write_again(disk: Path, mounted: Mounted, target: Chroot, monitor: JsonLines) -> dict[str, int | str]:
     """Write the file systems of the finished disk again. Returns "written" of the result."""
     date = source_date.of(mounted.places[0][1])
-    save_copies(mounted, date)
     with rewrite.bound(mounted, disk.parent) as bound:
         target.close()
         with phase(monitor, "write the file systems in a fixed order"):

@@ -109,8 +109,11 @@ def _recorded(image: Path, sha256: str, store: Store) -> Path:
 
 
 def _manifest(image: Path) -> Manifest:
-    """The manifest of an image, {} if there is none."""
-    found = image_manifest(image)
+    """The manifest of an image, {} if there is none.
+
+    Other formats are written from the image of the store.
+    """
+    found = image_manifest(image) if image.suffix in DISKS else None
     return found if found and "plan" in found else {}
 
 

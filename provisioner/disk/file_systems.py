@@ -105,9 +105,9 @@ def mount_root(disk: Path, where: Path, *, read_only: bool = False, boot_loader:
     return Mounted(tuple(places), tuple(copies))
 
 
-def finish(mounted: Mounted) -> None:
+def finish(mounted: Mounted, date: int = 0) -> None:
     """Save changes and trim before unmounting: deleted data is not recoverable and takes no space."""
-    save_copies(mounted)
+    save_copies(mounted, date)
     trim(mounted)
 
 
