@@ -177,5 +177,6 @@ def _break(root: Path, defect: Break) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), Path(sys.argv[2]), {**DEFECTS, **LEFT_IN}[sys.argv[3]])
+    known: dict[str, Break | LeftIn] = {**DEFECTS, **LEFT_IN}
+    make(Path(sys.argv[1]), Path(sys.argv[2]), known[sys.argv[3]])
     print(json.dumps({"event": "result"}))
