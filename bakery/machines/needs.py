@@ -43,11 +43,11 @@ class Needs:
     kind: Kind = "namespace"
     user_data: str | None = None  # None: none; in namespaces cloud-init is disabled, too
     hostname: str = "worker"
-    instance_id: str = ""  # of the meta-data; "": a random one
     network: Network | None = None
     disks: tuple[Path, ...] = ()  # raw files
     accelerator: Accelerator = TCG  # virtual machines only, like firmware
     firmware: Literal["bios", "efi"] = "bios"
+    instance_id: str = ""  # of the meta-data; "": a random one
 
 
 @contextmanager
