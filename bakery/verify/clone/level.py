@@ -177,7 +177,7 @@ _HINT = (
 
 def _joined(clone: Clone, worker: RunningWorker, record: Record) -> list[str]:
     """Wait until the pool has the worker under its own name; return when its startd was started."""
-    with record.check(f"{clone.title} joined the pool under its own name", power_on(worker)):
+    with record.check(f"{clone.title} joined the pool under its own name"):
         return worker.wait_until(
             f"the collector lists {clone.title}", lambda: _start_times(worker), JOIN_LIMIT
         )
@@ -206,7 +206,7 @@ def _second_boot(clone: Clone, worker: RunningWorker, before: Facts, record: Rec
 
 
 def _joined_again(clone: Clone, worker: RunningWorker, before: list[str], record: Record) -> None:
-    with record.check(f"{clone.title} joined the pool again", power_on(worker)):
+    with record.check(f"{clone.title} joined the pool again"):
         worker.wait_until(
             f"the collector lists {clone.title} with a DaemonStartTime other than {before}",
             lambda: _start_times(worker),
