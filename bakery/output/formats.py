@@ -21,13 +21,8 @@ from provisioner.plan import Plan
 if TYPE_CHECKING:
     from bakery.image.bases import Base
 
-<<<<<<< HEAD
-Name = Literal["qcow2", "oci"]
-Level = Literal["none", "offline", "boot", "pool", "clone"]
-=======
 Name = Literal["qcow2", "raw", "vmdk", "vhd", "gce", "oci"]
-Level = Literal["none", "offline", "boot", "pool"]
->>>>>>> main
+Level = Literal["none", "offline", "boot", "pool", "clone"]
 LEVELS: tuple[Level, ...] = get_args(Level)  # the lowest first
 
 
