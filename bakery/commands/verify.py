@@ -33,6 +33,7 @@ def parser(prog: str) -> Parser:
         usage="[options] IMAGE",
         examples=(
             "%(prog)s worker.qcow2",
+            "%(prog)s --signature minisign.pub worker.qcow2",
             "%(prog)s worker.qcow2 --level boot --login rocky --firmware efi",
             "%(prog)s worker.qcow2 --machine namespace",
         ),
@@ -49,10 +50,17 @@ def parser(prog: str) -> Parser:
 def _add_main(made: Parser) -> None:
     made.add_argument(
         "--level",
-        default="pool",
         choices=["offline", "boot", "pool"],
-        help="highest verification level (default: %(default)s)",
+        help="highest verification level (default: pool; with --signature none)",
     )
+    signature = made.add_argument(
+        "--signature",
+        type=Path,
+        metavar="PUBKEY",
+        help="check the signature of the image and its description with this public key of minisign; "
+        "exit code 7 if a file was changed",
+    )
+    completed(signature, "file")
     made.add_argument(
         "--machine",
         default="vm",
@@ -126,6 +134,11 @@ def _main(options: argparse.Namespace, prog: str) -> int:
     from bakery.verify.verification import Request, up_to, verify
 
     settings.load()
+    if options.signature:
+        _check_signature(options)
+        if options.level is None:
+            return 0
+    options.level = options.level or "pool"
     request = Request(
         options.image.resolve(),
         up_to(options.level),
@@ -147,6 +160,22 @@ def _main(options: argparse.Namespace, prog: str) -> int:
         print_proof(proof)
     _suggest(options, prog)
     return 0
+
+
+def _check_signature(options: argparse.Namespace) -> None:
+    """Raises WrongChecksum: the image, its description or the signature was changed."""
+    from bakery.description import signature
+    from provisioner.errors import WrongChecksum
+
+    image = options.image.resolve()
+    found = signature.problems(image, options.signature)
+    if found:
+        hint = "Do not use the image; get it and its description again from their publisher."
+        raise WrongChecksum(f"The signature of {options.image} is not valid. {' '.join(found)}", hint)
+    if options.json and options.level is None:
+        print(json.dumps({"image": str(options.image), "signature": "valid"}))
+    elif not options.json and not options.quiet:
+        print(f"{options.image}: the signature is valid for the image and its description.")
 
 
 def _suggest(options: argparse.Namespace, prog: str) -> None:

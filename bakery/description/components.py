@@ -13,6 +13,7 @@ from typing import Any, Literal
 from bakery import __version__
 from bakery.description import packages
 from bakery.description.packages import Installed, Package
+from bakery.output.oci import layout
 
 Kind = Literal["package", "base", "runtime"]
 # Of the ids of documents (UUID version 5), so that the same image always has the same documents.
@@ -43,20 +44,18 @@ class Component:
 class Image:
     """An image and what its manifest says. `name` is that of its file; `made` is an ISO date and time.
 
-    `id` is that of the plan, `digest` the SHA-256 of the file. `installed` is None if nothing is known.
+    `id` is that of the plan. `digest` is the SHA-256 of the file; of an OCI layout that of its image
+    manifest, by which registries name it. `installed` is None if nothing is known.
     """
 
     name: str
     manifest: Mapping[str, Any]
     installed: Installed | None
+    digest: str = ""
 
     @property
     def id(self) -> str:
         return str(self.manifest.get("id", ""))
-
-    @property
-    def digest(self) -> str:
-        return str(self.manifest.get("sha256", ""))
 
     @property
     def is_container(self) -> bool:
@@ -79,8 +78,9 @@ class Image:
 
 
 def of_manifest(image: Path, manifest: Mapping[str, Any]) -> Image:
-    """The image of this path with its manifest."""
-    return Image(image.name, manifest, packages.of_manifest(manifest))
+    """The image of this path with its manifest. Raises BadInput: a folder is not an OCI layout."""
+    digest = layout.image_digest(image) if image.is_dir() else str(manifest.get("sha256", ""))
+    return Image(image.name, manifest, packages.of_manifest(manifest), digest)
 
 
 def components(image: Image) -> tuple[Component, ...]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -45,7 +46,7 @@ from bakery.verify.verification import Level, Proof
 from provisioner.disk.file_systems import mount_root
 from provisioner.errors import BakeryError, NotProven
 from provisioner.events import keep_log
-from provisioner.process.scrub import hide
+from provisioner.process.scrub import hide, scrub
 
 
 def verify(context: LevelContext) -> Proof:
@@ -61,11 +62,21 @@ def verify(context: LevelContext) -> Proof:
     except NotProven as error:
         raise _with_logs(error, context) from None
     name = "" if request.machine == "namespace" else accelerator.name
+    console = _keep_console(context)
     return {
-        level: record.proof(accelerator=name, machine=request.machine, pool_shape=request.pool_shape)
+        level: record.proof(
+            accelerator=name, machine=request.machine, pool_shape=request.pool_shape, console=console
+        )
         for level, record in records.items()
         if level in request.levels
     }
+
+
+def _keep_console(context: LevelContext) -> str:
+    """Keep the console of the machine, which has ended, in the log; return the SHA-256 of the kept file."""
+    name = vm.SERIAL if context.request.machine == "vm" else namespace.CONSOLE
+    keep_log(context.monitor, context.work / name)
+    return hashlib.sha256(scrub(_text(context.work / name)).encode()).hexdigest()
 
 
 def _accelerator(context: LevelContext) -> Accelerator:
