@@ -10,12 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bakery.description import files
 from bakery.output.commit import write_into_place
 from bakery.runtime import digest
-from bakery.store.store import DESCRIPTION, DISKS, description_path, read_manifest
+from bakery.store.store import DESCRIPTION, DISKS, description_path, image_manifest, read_manifest
 from provisioner.errors import BadInput
 
 if TYPE_CHECKING:
@@ -26,13 +26,20 @@ ENVELOPES = ".intoto.jsonl"
 _UNTRUSTED = "signature of a worker image and its description, by worker-bakery"
 
 
-def sign(image: Path, manifest: Mapping[str, Any], key: SecretKey) -> tuple[Path, ...]:
+def sign(image: Path, key: SecretKey) -> tuple[Path, ...]:
     """Write the description beside the image, and sign it; return the paths of all files.
 
-    Raises WrongChecksum: the image differs from its manifest; BadInput, DiskFull: a file cannot be written.
+    Raises WrongChecksum: the image differs from its manifest; BadInput: it has no manifest, or a file
+    cannot be written; DiskFull.
     """
     from bakery.description import envelopes
 
+    manifest = image_manifest(image)
+    if manifest is None:
+        raise BadInput(
+            f"{image} has no manifest: only an image that worker-bakery bake has made can be signed.",
+            "Bake it with -o PATH, which writes the manifest beside the image.",
+        )
     files.write(image, manifest)
     statements = [description_path(image, suffix) for suffix in files.STATEMENTS]
     lines = (envelopes.signed(path.read_bytes(), key) for path in statements if path.exists())

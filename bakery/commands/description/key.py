@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 _LIMIT = 4096  # bytes of a passphrase
 
 
-def add_options(group: argparse._ActionsContainer, option: str, *, required: bool = False) -> None:
-    """Add `option` FILE, whose value is `key`, and --passphrase-file."""
-    key = group.add_argument(
-        option, dest="key", type=Path, required=required, metavar="FILE", help="secret key of minisign"
-    )
+def add_options(
+    group: argparse._ActionsContainer, option: str, text: str, *, required: bool = False
+) -> None:
+    """Add `option` FILE, whose value is `key` and whose help is `text`, and --passphrase-file."""
+    key = group.add_argument(option, dest="key", type=Path, required=required, metavar="FILE", help=text)
     completed(key, "file")
     passphrase = group.add_argument(
         "--passphrase-file",
@@ -28,6 +28,11 @@ def add_options(group: argparse._ActionsContainer, option: str, *, required: boo
         help="file with the passphrase of the key on its first line (default: ask for it)",
     )
     completed(passphrase, "file")
+
+
+def optional(options: argparse.Namespace) -> SecretKey | None:
+    """The key, decrypted, if one is given. Raises BadInput."""
+    return read(options.key, options.passphrase_file) if options.key else None
 
 
 def read(key: Path, passphrase_file: Path | None) -> SecretKey:

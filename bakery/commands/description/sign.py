@@ -29,7 +29,7 @@ def parser(prog: str) -> Parser:
     )
     image = made.add_argument("image", metavar="IMAGE", help="path of an image, or its name in the cache")
     completed(image, "file")
-    key.add_options(made, "--key", required=True)
+    key.add_options(made, "--key", "secret key of minisign", required=True)
     add_general(made)
     return made
 
@@ -38,17 +38,10 @@ def _main(options: argparse.Namespace) -> int:
     from bakery.description import signature
     from bakery.freshness import images
     from bakery.store import store
-    from provisioner.errors import BadInput
 
     settings.load()
     path = images.path_of(options.image, store.Store(store.default_root()))
-    manifest = store.image_manifest(path)
-    if manifest is None:
-        raise BadInput(
-            f"{path} has no manifest: only an image that worker-bakery bake has made can be signed.",
-            "Bake it with -o PATH, which writes the manifest beside the image.",
-        )
-    written = signature.sign(path, manifest, key.read(options.key, options.passphrase_file))
+    written = signature.sign(path, key.read(options.key, options.passphrase_file))
     if options.json:
         print(json.dumps({"image": str(path), "written": [str(one) for one in written]}))
     elif not options.quiet:

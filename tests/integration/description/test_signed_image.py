@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from securesystemslib.dsse import Envelope
@@ -143,7 +143,8 @@ def test_a_file_that_was_added_is_named(image: Path, keys: Keys) -> None:
     """As if somebody had put another SBOM beside an image that was signed without one."""
     with_proof = image.with_name("worker.verification.json").read_bytes()
     made = {**manifest(), "proof": {}, "sha256": files.check(image, {})}
-    signature.sign(image, made, minisign_keys.secret_key(keys.secret, str))
+    files.write(image, made)
+    signature.sign(image, minisign_keys.secret_key(keys.secret, str))
     assert signature.problems(image, keys.public) == ()
     image.with_name("worker.verification.json").write_bytes(with_proof)
     assert "worker.verification.json is not in the signed digests." in signature.problems(
@@ -258,6 +259,43 @@ def test_files_that_are_no_keys(image: Path, keys: Keys, tmp_path: Path) -> None
     assert (done.status, "is not a public key of minisign" in done.err) == (2, True)
     done = command("worker-bakery", "verify", "--signature", str(keys.public), str(image))
     assert (done.status, "worker.SHA256SUMS.minisig is missing" in done.err) == (7, True)
+
+
+def test_an_image_without_a_manifest_is_not_signed(image: Path, keys: Keys) -> None:
+    image.with_name("worker.manifest.json").unlink()
+    done = command("worker-bakery", "sign", str(image), "--key", str(keys.secret))
+    assert (done.status, "has no manifest" in done.err) == (2, True)
+
+
+def test_a_manifest_of_the_cache_that_changed_is_named(signed: Path, keys: Keys) -> None:
+    """As after `verify`, which adds a level to the proof."""
+    cached = signed.with_suffix(".json")
+    shutil.copyfile(signed.with_name("worker.manifest.json"), cached)
+    assert signature.problems(signed, keys.public) == ()
+    cached.write_text(json.dumps({**json.loads(cached.read_text()), "proof": {}}))
+    [problem] = signature.problems(signed, keys.public)
+    assert problem.startswith("worker.json differs from worker.manifest.json")
+
+
+def test_bake_signs_what_it_writes(baked: dict[str, Any], keys: Keys, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    output = ("--verify", "offline", "--checkpoints", "all", "-o", str(images / "worker.qcow2"))
+    done = command("bake-image", *output, "--sign", str(keys.secret))
+    assert done.status == 0, done.err
+    assert signature.problems(images / "worker.qcow2", keys.public) == ()
+    assert by_minisign(images / "worker.qcow2", keys)
+    assert by_sha256sum(images / "worker.qcow2")
+    about = json.loads(command("worker-bakery", "describe", "--json", str(images / "worker.qcow2")).out)
+    assert about["signature"]["key"] in keys.public.read_text()
+
+
+@pytest.mark.parametrize("other", ["--submit", "--packer-files=files"])
+def test_options_with_which_nothing_is_signed(keys: Keys, other: str) -> None:
+    done = command("bake-image", "--sign", str(keys.secret), other)
+    assert (done.status, "cannot be used together" in done.err) == (2, True)
+    done = command("bake-image", "--passphrase-file", str(keys.secret))
+    assert (done.status, "--passphrase-file requires --sign" in done.err) == (2, True)
 
 
 def test_a_description_that_is_written_again_is_unsigned(signed: Path) -> None:
