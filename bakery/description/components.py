@@ -13,6 +13,7 @@ from typing import Any, Literal
 from bakery import __version__
 from bakery.description import packages
 from bakery.description.packages import Installed, Package
+from bakery.output.formats import FORMATS
 from bakery.output.oci import layout
 
 Kind = Literal["package", "base", "runtime"]
@@ -59,7 +60,16 @@ class Image:
 
     @property
     def is_container(self) -> bool:
-        return not self.name.endswith(".qcow2")
+        steps = self.manifest.get("plan", {}).get("steps", ())
+        return any(step["role"] == "container" for step in steps)
+
+    @property
+    def format(self) -> str:
+        """The name of the format, as --format has it; that of a disk is known by its suffix."""
+        if self.is_container:
+            return "oci"
+        names = (one.name for one in FORMATS.values() if self.name.endswith(one.suffix))
+        return next(names, "qcow2")
 
     @property
     def made(self) -> datetime.datetime:

@@ -27,7 +27,7 @@ def provenance(image: Image, manifest_text: str) -> dict[str, Any]:
         "plan": image.id,
         "base": manifest.get("base"),
         "worker": manifest.get("kind"),
-        "format": "oci" if image.is_container else "qcow2",
+        "format": image.format,
     }
     internal = {key: manifest[key] for key in ("engine", "architecture") if key in manifest}
     definition = {

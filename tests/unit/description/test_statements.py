@@ -85,3 +85,12 @@ def test_what_was_shown_at_which_level() -> None:
     assert {"name": "pool: console", "digest": {"sha256": "c" * 64}} in predicate["configuration"]
     assert {"name": "pool: test_site.py", "digest": {"sha256": "d" * 64}} in predicate["configuration"]
     assert statements.verification(image(proof={})) is None
+
+
+def test_the_format_is_that_of_the_file() -> None:
+    names = {"w.qcow2": "qcow2", "w.raw": "raw", "w.vhd": "vhd", "w.tar.gz": "gce"}
+    found = {name: components.of_manifest(IMAGE.with_name(name), manifest()).format for name in names}
+    assert found == names
+    container = manifest()
+    container["plan"]["steps"][0]["role"] = "container"
+    assert components.of_manifest(IMAGE.with_name("w.tar"), container).format == "oci"
