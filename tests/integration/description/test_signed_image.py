@@ -20,6 +20,7 @@ from bakery.description import files, minisign_keys, signature
 from tests.conftest import BIN, command
 from tests.unit.description.sample import manifest
 from tests.unit.description.test_statements import PROOF
+from tests.unit.description.test_vulnerabilities import record as vulnerability
 
 PASSPHRASE = "correct horse battery staple"
 NAMES = (
@@ -302,3 +303,25 @@ def test_a_description_that_is_written_again_is_unsigned(signed: Path) -> None:
     done = command("worker-bakery", "describe", str(signed), "--write", str(signed.parent))
     assert done.status == 0, done.err
     assert not signed.with_name("worker.SHA256SUMS.minisig").exists()
+
+
+# --- vulnerabilities ---------------------------------------------------------------------------
+
+
+def test_describe_reports_vulnerabilities_by_its_exit_code(image: Path, tmp_path: Path) -> None:
+    dump = tmp_path / "debian.osv.json"
+    hostile = vulnerability(summary="\x1b[2J", id="DEBIAN-CVE-2026-2\x1b[31m")
+    dump.write_text(json.dumps([vulnerability(aliases=["CVE-2026-1"]), hostile]))
+    done = command("worker-bakery", "describe", str(image), "--vulnerabilities", str(dump))
+    assert done.status == 11, done.err
+    assert "worker.qcow2 has 2 known vulnerabilities; 2 are fixed by updates." in done.err
+    assert "\x1b" not in done.out + done.err
+    [row] = [line.split() for line in done.out.splitlines() if line.startswith("DEBIAN-CVE-2026-1")]
+    assert row == ["DEBIAN-CVE-2026-1", "gcc-14", "14.2.0-19", "14.2.0-20", "-"]
+    found = command("worker-bakery", "describe", "--json", str(image), "--vulnerabilities", str(dump))
+    assert found.status == 11
+    assert json.loads(found.out)["vulnerabilities"][0]["packages"] == ["libstdc++6"]
+    ignored = ("--ignore", "CVE-2026-1", "--ignore", hostile["id"])
+    done = command("worker-bakery", "describe", str(image), "--vulnerabilities", str(dump), *ignored)
+    assert done.status == 0
+    assert "vulnerabilities: none" in done.out
