@@ -33,9 +33,8 @@ def parser(prog: str) -> Parser:
         usage="[options] IMAGE",
         examples=(
             "%(prog)s worker.qcow2",
-            "%(prog)s --signature minisign.pub worker.qcow2",
             "%(prog)s worker.qcow2 --level boot --login rocky --firmware efi",
-            "%(prog)s worker.qcow2 --machine namespace",
+            "%(prog)s worker.qcow2 --signature minisign.pub",
         ),
     )
     image = made.add_argument("image", type=Path, metavar="IMAGE", help="disk image to verify")
@@ -50,14 +49,15 @@ def parser(prog: str) -> Parser:
 def _add_main(made: Parser) -> None:
     made.add_argument(
         "--level",
+        default="pool",
         choices=["offline", "boot", "pool"],
-        help="highest verification level (default: pool; with --signature none)",
+        help="highest verification level (default: %(default)s)",
     )
     signature = made.add_argument(
         "--signature",
         type=Path,
         metavar="PUBKEY",
-        help="check the signature of the image and its description with this public key of minisign; "
+        help="only check the signature of the image and its description with this public key of minisign; "
         "exit code 7 if a file was changed",
     )
     completed(signature, "file")
@@ -136,9 +136,7 @@ def _main(options: argparse.Namespace, prog: str) -> int:
     settings.load()
     if options.signature:
         _check_signature(options)
-        if options.level is None:
-            return 0
-    options.level = options.level or "pool"
+        return 0
     request = Request(
         options.image.resolve(),
         up_to(options.level),
@@ -172,9 +170,9 @@ def _check_signature(options: argparse.Namespace) -> None:
     if found:
         hint = "Do not use the image; get it and its description again from their publisher."
         raise WrongChecksum(f"The signature of {options.image} is not valid. {' '.join(found)}", hint)
-    if options.json and options.level is None:
+    if options.json:
         print(json.dumps({"image": str(options.image), "signature": "valid"}))
-    elif not options.json and not options.quiet:
+    elif not options.quiet:
         print(f"{options.image}: the signature is valid for the image and its description.")
 
 

@@ -32,7 +32,6 @@ def parser(prog: str) -> Parser:
             "%(prog)s worker.qcow2",
             "%(prog)s worker.qcow2 --write .",
             "%(prog)s worker.qcow2 --vulnerabilities all.zip",
-            "%(prog)s --json worker.qcow2 | jq .packages.count",
         ),
     )
     image = made.add_argument("image", metavar="IMAGE", help="path of an image, or its name in the cache")

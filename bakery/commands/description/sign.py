@@ -24,7 +24,7 @@ def parser(prog: str) -> Parser:
         usage="[options] IMAGE --key FILE",
         examples=(
             "%(prog)s worker.qcow2 --key minisign.key",
-            "%(prog)s worker.qcow2 --key minisign.key --passphrase-file passphrase",
+            "%(prog)s worker.qcow2 --key site.key --passphrase-file FILE",
         ),
     )
     image = made.add_argument("image", metavar="IMAGE", help="path of an image, or its name in the cache")
