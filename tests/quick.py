@@ -75,6 +75,7 @@ _SECONDS: Mapping[str, int] = {
     "test_root_without_capabilities.py": 10,
     "test_run.py": 3,
     "test_seal_script.py": 1,
+    "test_secret_scan.py": 30,
     "test_site_in_container.py": 110,
     "test_site_on_el.py": 110,
     "test_setup.py": 60,
@@ -156,6 +157,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/tokens/https_post.py": ("test_token_fetch.py",),
     "bakery/commands/token/": ("test_token_acceptance.py", "test_token_fetch.py"),
     "bakery/commands/token/fetch.py": ("test_token_fetch.py",),
+    "bakery/verify/secrets/": ("test_secret_scan.py", "test_bake.py"),
     "bakery/verify/pool/": ("test_bake.py", "test_pool_shape.py"),
     "provisioner/disk/": ("test_disk.py", "test_bake.py"),
     "provisioner/packages/": (

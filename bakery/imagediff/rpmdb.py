@@ -24,13 +24,17 @@ def packages(tree: Tree) -> dict[str, dict[str, str]]:
     """
     found: dict[str, list[str]] = {}
     for folder in FOLDERS:
-        for row in _rows(tree, folder):
+        for row in rows(tree, folder, _FORMAT):
             name, architecture, version = row.split(" ")
             found.setdefault(f"{name}.{architecture}", []).append(version)
     return {name: {"version": " ".join(sorted(versions))} for name, versions in found.items()}
 
 
-def _rows(tree: Tree, folder: bytes) -> Iterable[str]:
+def rows(tree: Tree, folder: bytes, form: str) -> Iterable[str]:
+    """The output lines of a query of all packages in the database in `folder`; () if there is none.
+
+    Raises MissingHere without rpm, BadInput for a database that rpm cannot read.
+    """
     names = [name for name, node in tree.children(folder).items() if node.kind == "file"]
     if not set(names) & set(_DATABASES):
         return ()
@@ -38,11 +42,11 @@ def _rows(tree: Tree, folder: bytes) -> Iterable[str]:
     with tempfile.TemporaryDirectory() as copy:
         for name in names:
             Path(copy, os.fsdecode(name)).write_bytes(tree.read(folder + b"/" + name) or b"")
-        return _queried(copy)
+        return _queried(copy, form)
 
 
-def _queried(copy: str) -> list[str]:
-    argv = ["rpm", "--dbpath", copy, "--nosignature", "--nodigest", "-qa", "--qf", _FORMAT]
+def _queried(copy: str, form: str) -> list[str]:
+    argv = ["rpm", "--dbpath", copy, "--nosignature", "--nodigest", "-qa", "--qf", form]
     try:
         done = run.call(argv)
     except CommandFailed as error:

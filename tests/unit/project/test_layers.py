@@ -32,7 +32,7 @@ BAKERY: Mapping[str, set[str]] = {
     "status": {"tokens", "userdata"},
     "freshness": {"imagediff", "runtime", "sources", "store"},
     "imagediff": {"runtime", "store"},
-    "verify": {"machines", "output", "runtime", "store", "tokens", "userdata"},
+    "verify": {"imagediff", "machines", "output", "runtime", "store", "tokens", "userdata"},
     "engines": {"image", "machines", "runtime", "store", "userdata"},
     "machines": {"runtime", "store", "userdata"},
     "sources": {"image", "runtime", "store"},
