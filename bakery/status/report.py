@@ -14,7 +14,7 @@ from bakery.status.workers import ANY_JOB, NO_JOB, STATES, Worker
 
 _HEADER = ("worker", "state", "slots", "CPUs", "GiB", "GPUs", "jobs", "users", "idle", "up", "retires")
 _NOTHING = "-"
-_WARNING = "WARNING: "
+WARNING = "WARNING: "
 _SHORTEST_NAME = 12  # columns
 
 
@@ -25,22 +25,23 @@ def rows(workers: Sequence[Worker], now: float, width: int = 0) -> list[tuple[st
     """
     found = [_HEADER, *(_row(worker, now) for worker in workers)]
     if not any(worker.gpus for worker in workers):
-        found = _without(found, "GPUs")
-    if _excess(found, width) > 0:
-        found = _without(found, "users")
-    if (excess := _excess(found, width)) > 0:
-        longest = max(_SHORTEST_NAME, max(len(row[0]) for row in found) - excess)
+        found = without(found, "GPUs")
+    if excess(found, width) > 0:
+        found = without(found, "users")
+    if (over := excess(found, width)) > 0:
+        longest = max(_SHORTEST_NAME, max(len(row[0]) for row in found) - over)
         found = [(shortened(row[0], longest), *row[1:]) for row in found]
     return found
 
 
-def _without(found: Sequence[tuple[str, ...]], title: str) -> list[tuple[str, ...]]:
+def without(found: Sequence[tuple[str, ...]], title: str) -> list[tuple[str, ...]]:
+    """Return the table without a column."""
     at = found[0].index(title)
     return [(*row[:at], *row[at + 1 :]) for row in found]
 
 
-def _excess(found: Sequence[tuple[str, ...]], width: int) -> int:
-    """By how many columns the table is too wide; it has two between cells."""
+def excess(found: Sequence[tuple[str, ...]], width: int) -> int:
+    """By how many columns of a terminal the table is too wide; it has two between cells."""
     widths = [max(map(len, column)) for column in zip(*found, strict=True)]
     return sum(widths) + 2 * (len(widths) - 1) - width if width else 0
 
@@ -77,15 +78,15 @@ def remarks(workers: Sequence[Worker]) -> list[str]:
     lines += [f"Jobs of {named([user])}: on {named(names)}" for user, names in sorted(users.items())]
     images = _by(workers, lambda worker: worker.image).items()
     lines += [f"Image of {named(names)}: {printable(text)}" for text, names in images]
-    return sorted(lines, key=lambda line: not line.startswith(_WARNING))
+    return sorted(lines, key=lambda line: not line.startswith(WARNING))
 
 
 def _of_worker(worker: Worker) -> Iterator[str]:
     name = named([worker.name])
     if worker.healthy is False:
-        yield f"{_WARNING}{name} is unhealthy: {printable(worker.health) or 'no reason is given'}"
+        yield f"{WARNING}{name} is unhealthy: {printable(worker.health) or 'no reason is given'}"
     if worker.state == "silent":
-        yield f"{_WARNING}{name} sent no update for {duration(worker.heard or 0)}."
+        yield f"{WARNING}{name} sent no update for {duration(worker.heard or 0)}."
     if worker.drain_reason:
         yield f"{name} is draining: {printable(worker.drain_reason)}"
 
@@ -97,9 +98,9 @@ def _accepts(workers: Sequence[Worker], start: str) -> str:
 def _start(text: str, names: Sequence[str], accepts: str) -> str:
     of = f"Start of {named(names)}"
     if accepts == ANY_JOB:
-        return f"{_WARNING}{of} is `true`: any job of any user of the pool may run there."
+        return f"{WARNING}{of} is `true`: any job of any user of the pool may run there."
     if accepts == NO_JOB:
-        return f"{_WARNING}{of} has an error, so no job ever starts there: {printable(text)}"
+        return f"{WARNING}{of} has an error, so no job ever starts there: {printable(text)}"
     return f"{of}: {printable(text)}"
 
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
+import itertools
 import json
+import math
 import shlex
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakery.commands.command_line import columns, entry, settings, terminal
 from bakery.commands.command_line.parser import Parser, add_general, completed, positive_number
+from bakery.commands.status import queries, watch
+from bakery.commands.status.queries import Answer, Failure, Recorder
 from provisioner.process.scrub import scrub
 
 if TYPE_CHECKING:
     from bakery.status.ask import Question
     from bakery.status.selection import Selection
-    from bakery.status.workers import Ad, Worker
+    from bakery.status.workers import Worker
     from provisioner.errors import Unreachable
 
 _INTERVAL = 5.0  # seconds between two queries
@@ -35,7 +42,7 @@ def parser(prog: str) -> Parser:
         examples=(
             "%(prog)s --pool cm.example.edu --group 'My workers'",
             "%(prog)s --group 'My workers' --wait 3 --timeout 20m",
-            "%(prog)s --pool cm.example.edu --cloud c1 --region r1",
+            "%(prog)s --group 'My workers' --watch 10 --record workers.jsonl",
         ),
     )
     add_pool(made)
@@ -49,6 +56,19 @@ def parser(prog: str) -> Parser:
         metavar="TIME",
         help="limit of --wait: 90s, 20m, 2h (default: %(default)s)",
     )
+    made.add_argument(
+        "--watch",
+        type=positive_number,
+        nargs="?",
+        const=_INTERVAL,
+        metavar="SECONDS",
+        help=f"query every SECONDS (default: {_INTERVAL:g}) and redraw the table until Ctrl-C; in a pipe "
+        "or a file, print it at each change",
+    )
+    recorded = made.add_argument(
+        "--record", type=Path, metavar="FILE", help="append a JSON line to FILE for each query; see plot"
+    )
+    completed(recorded, "file")
     made.add_argument("--csv", action="store_true", help="print the workers as CSV")
     add_general(made)
     return made
@@ -77,24 +97,39 @@ def run(options: argparse.Namespace) -> int:
     from bakery.commands.token import common
     from bakery.status import selection
     from bakery.tokens import creation
-    from provisioner.errors import BadInput
 
-    if options.csv and options.json:
-        raise BadInput("--csv and --json exclude each other.", "Use one of them.")
+    _check_outputs(options)
     chosen = selection.of_options({name: getattr(options, name) for name in selection.ATTRIBUTES})
     limit = creation.parse_lifetime(options.timeout)
     hosts = hosts_to_ask(common.pool_of(options, settings.load()))
     token = token_of(options.token_file) if options.token_file else ""
-    question, ads = _first_answer(options, hosts, token, chosen)
-    _tell_command(options, question)
-    if options.wait:
-        ads, failed = _wait(options, question, ads, limit)
-        _print(options, question, chosen, ads)
-        if failed:
-            raise failed
-        return 0
-    _print(options, question, chosen, ads)
+    every = options.watch or (_INTERVAL if options.wait else None)
+    recorder = Recorder(options.record, chosen.constraint, every)
+    recorder.check()
+    asked, first = _first_answer(options, hosts, token, chosen, recorder)
+    _tell_command(options, asked[0])
+    if options.watch:
+        return _watch(options, asked, chosen, first, recorder, limit)
+    last, failed = _wait(options, asked, first, recorder, limit) if options.wait else (first, None)
+    _print(options, asked[0], chosen, last)
+    if failed:
+        raise failed
     return 0
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Raise BadInput if options of the output exclude each other."""
+    from provisioner.errors import BadInput
+
+    if options.csv and options.json:
+        raise BadInput("--csv and --json exclude each other.", "Use one of them.")
+    if options.csv and options.watch:
+        raise BadInput("--csv and --watch exclude each other.", "Use --json or --record FILE.")
+    if options.watch is not None and options.watch < 1:
+        raise BadInput(
+            f"--watch {options.watch:g} would query the collector without a pause.",
+            "Use at least 1 second.",
+        )
 
 
 def token_of(name: str) -> str:
@@ -120,57 +155,102 @@ def hosts_to_ask(pool: str) -> tuple[str, ...]:
 
 
 def _first_answer(
-    options: argparse.Namespace, hosts: Sequence[str], token: str, chosen: Selection
-) -> tuple[Question, list[Ad]]:
-    """Ask the first central manager that answers. Raises Unreachable: none does; BadInput."""
-    from bakery.status import ask, workers
+    options: argparse.Namespace, hosts: Sequence[str], token: str, chosen: Selection, recorder: Recorder
+) -> tuple[tuple[Question, ...], Answer]:
+    """Ask the first central manager that answers; return the question to it first, and its answer.
+
+    Raises Unreachable: none does; BadInput.
+    """
+    from bakery.status.ask import Question
     from provisioner.errors import Unreachable
 
-    for host in hosts[:-1]:
-        question = ask.Question(host, token, chosen.constraint)
+    asked = [Question(host, token, chosen.constraint) for host in hosts]
+    for place, question in enumerate(asked, 1):
         try:
-            return question, ask.ask(question, workers.PROJECTION)
+            found = queries.ask(question)
         except Unreachable as error:
+            if place == len(asked):
+                recorder.failed(str(error))
+                raise
             entry.warn(f"{error} Asking the next central manager.", as_json=options.json)
-    question = ask.Question(hosts[-1], token, chosen.constraint)
-    return question, ask.ask(question, workers.PROJECTION)
+        else:
+            recorder.answered(found.workers, found.time)
+            return (question, *asked[place:], *asked[: place - 1]), found
+    raise AssertionError("a pool has a central manager")
 
 
 def _wait(
-    options: argparse.Namespace, question: Question, ads: list[Ad], limit: int
-) -> tuple[list[Ad], Unreachable | None]:
-    """Ask again until enough workers have joined. Return the last ads, and the error if they are too few.
+    options: argparse.Namespace, asked: Sequence[Question], last: Answer, recorder: Recorder, limit: int
+) -> tuple[Answer, Unreachable | None]:
+    """Ask again until enough workers have joined. Return the last answer, and the error if too few have.
 
-    A collector that stops answering may start again. Raises BadInput, as `ask` does.
+    A collector that stops answering may start again.
     """
-    from bakery.status import ask, workers
+    problem = ""
+    known = _tell_joined(options, last, -1)
+    if known >= options.wait:
+        return last, None
+    for found in queries.repeated(asked, recorder, _INTERVAL, limit):
+        if isinstance(found, Failure):
+            problem = found.reason
+            continue
+        last, problem = found, ""
+        known = _tell_joined(options, last, known)
+        if known >= options.wait:
+            return last, None
+    return last, _too_few(options, asked[0], last, problem)
+
+
+def _watch(
+    options: argparse.Namespace,
+    asked: Sequence[Question],
+    chosen: Selection,
+    first: Answer,
+    recorder: Recorder,
+    limit: int,
+) -> int:
+    """Show the workers until a signal, or until enough have joined; return the exit code.
+
+    The table stays on the terminal. Raises Unreachable: too few have joined in time.
+    """
+    seconds = limit if options.wait else math.inf
+    answers = itertools.chain((first,), queries.repeated(asked, recorder, options.watch, seconds))
+    is_live = watch.is_live() and not options.json
+    printed = functools.partial(_print, options, asked[0], chosen)
+    with contextlib.ExitStack() as stack:
+        if is_live:
+            view = watch.empty(f"{asked[0].host}: {chosen}", options.watch)
+            show = stack.enter_context(watch.live(view))
+        else:
+            show = watch.stream(printed, as_json=options.json)
+        end = watch.follow(answers, show, first, options.wait)
+    if is_live and (end.last.workers or not end.problem):
+        printed(end.last)
+    if options.wait and not end.code and len(end.last.workers) < options.wait:
+        raise _too_few(options, asked[0], end.last, end.problem)
+    if end.problem:
+        entry.warn(watch.away_text(end.last, end.problem), as_json=options.json)
+    return end.code
+
+
+def _tell_joined(options: argparse.Namespace, found: Answer, known: int) -> int:
+    joined = len(found.workers)
+    if known != joined < options.wait:
+        note(options, f"{joined} of {options.wait} workers have joined.")
+    return joined
+
+
+def _too_few(options: argparse.Namespace, question: Question, last: Answer, problem: str) -> Unreachable:
+    """Return the error for a wait that has ended, with what the last answer says."""
+    from bakery.status import report
     from provisioner.errors import Unreachable
 
-    end, problem, known = time.monotonic() + limit, "", -1
-    while (joined := len(workers.workers_of(ads, time.time()))) < options.wait:
-        if joined != known:
-            note(options, f"{joined} of {options.wait} workers have joined.")
-        known, remaining = joined, end - time.monotonic()
-        if remaining <= 0:
-            return ads, _too_few(options, question, ads, problem)
-        time.sleep(min(_INTERVAL, remaining))
-        try:
-            ads, problem = ask.ask(question, workers.PROJECTION), ""
-        except Unreachable as error:
-            problem = f" The last query failed: {error}"
-    return ads, None
-
-
-def _too_few(options: argparse.Namespace, question: Question, ads: list[Ad], problem: str) -> Unreachable:
-    """Return the error for a wait that has ended, with what the last ads say."""
-    from bakery.status import report, workers
-    from provisioner.errors import Unreachable
-
-    found = workers.workers_of(ads, time.time())
+    found = last.workers
     there = f" In the pool: {report.summary(found)}" if found else " The pool has no ad of such a worker."
+    failed = f" The last query failed: {problem}" if problem else ""
     return Unreachable(
         f"{len(found)} of {options.wait} workers have joined {question.host} within {options.timeout}."
-        f"{there}{problem}",
+        f"{there}{failed}",
         "The console log of an instance has the last state of its worker, and the reason.",
     )
 
@@ -185,22 +265,22 @@ def note(options: argparse.Namespace, text: str) -> None:
         print(f"note: {scrub(text)}", file=sys.stderr, flush=True)
 
 
-def _print(options: argparse.Namespace, question: Question, chosen: Selection, ads: list[Ad]) -> None:
-    from bakery.status import report, workers
-    from bakery.status.texts import duration
+def _print(options: argparse.Namespace, question: Question, chosen: Selection, found: Answer) -> None:
+    from bakery.status import report
 
-    now = time.time()
-    found = workers.workers_of(ads, now)
-    if ahead := workers.clock_ahead(ads, now):
-        text = f"The collector's clock is at least {duration(ahead)} ahead of the clock here."
-        entry.warn(text, as_json=options.json)
+    if found.ahead:
+        entry.warn(watch.clock_text(found.ahead), as_json=options.json)
     if options.json:
-        about = {"collector": question.host, "constraint": question.constraint}
-        print(json.dumps({**about, **report.as_json(found)}))
+        about = {
+            "time": round(found.time, 1),
+            "collector": question.host,
+            "constraint": question.constraint,
+        }
+        print(json.dumps({**about, **report.as_json(found.workers)}))
     elif options.csv:
-        print(report.as_csv(found), end="")
-    elif found:
-        _print_table(found, now)
+        print(report.as_csv(found.workers), end="")
+    elif found.workers:
+        _print_table(found.workers, found.time)
     else:
         print(scrub(_none(question, chosen)))
 

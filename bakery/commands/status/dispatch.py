@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from bakery.commands.command_line import entry, settings
 from bakery.commands.command_line.parser import Parser, add_general
-from bakery.commands.status import command, why
+from bakery.commands.status import command, plot, why
 from provisioner.errors import BadInput
 
-_VERBS = {"why": why}
+_VERBS = {"plot": plot, "why": why}
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "worker-bakery status") -> int:

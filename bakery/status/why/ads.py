@@ -21,9 +21,14 @@ Outcome = Literal["true", "false", "undefined", "error"]
 _PLAIN = (str, bool, int, float)
 
 
-def encoded(classad: Any, ad: Any) -> dict[str, Any]:
-    """Return an ad of the library as data. `classad` is the module classad2."""
-    return {name: _encoded(classad, ad, name) for name in ad}
+def encoded(classad: Any, ad: Any, spelled: Iterable[str] = ()) -> dict[str, Any]:
+    """Return an ad of the library as data. `classad` is the module classad2.
+
+    Names are spelled as in `spelled`: the library shares names between ads and expressions of a process, so
+    that Start becomes START after an expression with START.
+    """
+    names = {name.casefold(): name for name in spelled}
+    return {names.get(name.casefold(), name): _encoded(classad, ad, name) for name in ad}
 
 
 def _encoded(classad: Any, ad: Any, name: str) -> Any:

@@ -74,7 +74,7 @@ class _Pool:
         except self._htcondor.HTCondorException:
             failed = "collector" if kind == "Collector" else "query"
             raise _Failed({"failed": failed}) from None
-        return [ads.encoded(self._classad, ad) for ad in found]
+        return [ads.encoded(self._classad, ad, names) for ad in found]
 
     def _pool(self) -> dict[str, Any]:
         """A schedd that flocks to this pool sends its submitters only."""

@@ -365,4 +365,7 @@ def test_without_a_negotiator(pool: Pool, network: Network) -> None:
         _SECONDS,
     )
     assert gone["findings"][1]["reason"] == "not-considered"
-    assert "accept the job now, but the negotiator has not considered it" in gone["findings"][1]["text"]
+    # One worker or two: the other may still have the job that ran before.
+    assert re.search(
+        r"accepts? the job now, but the negotiator has not considered it", gone["findings"][1]["text"]
+    )

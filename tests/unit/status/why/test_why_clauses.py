@@ -202,3 +202,11 @@ def test_names_to_query() -> None:
         "requirements": "requirements", "name": "Name", "opsys": "OpSys", "x": "X", "y": "y",
         "deep": "Deep",
     }  # fmt: skip
+
+
+def test_names_are_spelled_as_asked() -> None:
+    """The library shares names in a process: after an expression with START an ad may have START, too."""
+    classad = matching.library()
+    ad = classad.ClassAd("[START = error; Requirements = START && (other > 1); Other = 2]")
+    wanted = {"Start", "Requirements", "other"}
+    assert ads.encoded(classad, ad, wanted).keys() == wanted
