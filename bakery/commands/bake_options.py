@@ -250,6 +250,11 @@ def _add_work(made: Parser) -> None:
         metavar="N",
         help="bake up to N images at once, if there are several (default: %(default)s)",
     )
+    group.add_argument(
+        "--list-seal",
+        action="store_true",
+        help="list what is removed from every image at the end, and exit",
+    )
     group.add_argument("--keep-failed", action="store_true", help="keep the disk of a failed bake")
     group.add_argument("--rebuild-base", action="store_true", help="rebuild the base and the image")
     group.add_argument(

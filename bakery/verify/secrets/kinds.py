@@ -33,6 +33,7 @@ class Kind:
     before: int = 0
     after: int = 16 << 10
     confirm: Callable[[bytes], bool] = _always
+    is_setting: bool = False  # no secret: a file of the definition may contain it
 
 
 def _compiled(pattern: str) -> re.Pattern[bytes]:
@@ -204,6 +205,7 @@ KINDS: tuple[Kind, ...] = (
         "a public key of ssh",
         (b"ssh-ed25519 AAAA", b"ssh-rsa AAAA", b"ecdsa-sha2-nistp"),
         _compiled(r"(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+) AAAA[A-Za-z0-9+/]{60,}"),
+        is_setting=True,
     ),
     Kind(
         "a proxy of the build host",
@@ -211,6 +213,7 @@ KINDS: tuple[Kind, ...] = (
         _compiled(_PROXY),
         before=100,
         after=200,
+        is_setting=True,
     ),
 )
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bakery.imagediff.tree import Folder
 from bakery.verify.secrets.files import FileMatch, Searched, search_files
 from bakery.verify.secrets.packages import Packages
 from bakery.verify.secrets.public import is_public
 from bakery.verify.secrets.search import Match, data_ranges, search_file
 from provisioner.errors import NotProven
 
+_DEFINITION = b"/usr/lib/worker-bakery/definition.json"
 _SHOWN = 40  # findings in a message
 # A file may continue in another place of the disk after each block. What both parts share must be at least
 # this long to be taken for the secret in the file.
@@ -62,7 +66,7 @@ def scan(root: Path, raw: Path) -> Result:
     """
     searched = Searched()
     in_files = list(search_files(root, searched))
-    public = _public(in_files, Packages(root))
+    public = _public(in_files, Packages(root)) | _defined(in_files, Folder(root))
     findings = [
         Finding(each.match.kind.name, each.place, len(each.match.secret))
         for each in in_files
@@ -76,13 +80,25 @@ def scan(root: Path, raw: Path) -> Result:
     return Result(tuple(findings), searched.files, raw_bytes)
 
 
-def _public(found: Sequence[FileMatch], packages: Packages) -> Collection[bytes]:
+def _public(found: Sequence[FileMatch], packages: Packages) -> set[bytes]:
     """The secrets in unmodified files of packages: test keys, examples. Their copies are public, too.
 
     Python's bytecode, which no package contains, has copies of them.
     """
     intact = {path: packages.has(path) for path in {each.path for each in found}}
     return {_normal(each.match.secret) for each in found if intact[each.path] and not each.attribute}
+
+
+def _defined(found: Sequence[FileMatch], tree: Folder) -> set[bytes]:
+    """The settings in files of the image's definition (provisioner/roles/site/settings.py)."""
+    files = json.loads(tree.read(_DEFINITION) or b"{}").get("files", {})
+    settings = [each for each in found if each.match.kind.is_setting and not each.attribute]
+    return {_normal(each.match.secret) for each in settings if _is_defined(each.path, files, tree)}
+
+
+def _is_defined(path: bytes, files: Mapping[str, str], tree: Folder) -> bool:
+    digest = files.get(path.decode("utf-8", "surrogateescape"))
+    return digest is not None and hashlib.sha256(tree.read(path) or b"").hexdigest() == digest
 
 
 def _is_known(match: Match, public: Collection[bytes]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -182,6 +183,23 @@ def test_attributes_and_targets_of_links_are_searched(tmp_path: Path) -> None:
         f"a token (JWT) of {len(in_attribute)} bytes: /etc/file (extended attribute user.note)",
         f"a token (JWT) of {len(in_link)} bytes: /etc/link",
     ]
+
+
+def test_a_file_of_the_definition_may_have_keys_of_ssh_and_proxies_but_no_secret(tmp_path: Path) -> None:
+    settings = b"http_proxy=http://10.0.0.1:3128\n" + made.public_key() + b"\n"
+    root = root_with(tmp_path, "etc/site", b"", owned=False)
+    definition = root / "usr/lib/worker-bakery/definition.json"
+    definition.parent.mkdir(parents=True)
+
+    def found(content: bytes, listed: bytes) -> set[str]:
+        (root / "etc/site").write_bytes(content)
+        definition.write_text(json.dumps({"files": {"/etc/site": hashlib.sha256(listed).hexdigest()}}))
+        return {row.rpartition(" of ")[0] for row in scanned(root, tmp_path, content)}
+
+    assert found(settings, settings) == set()
+    assert found(settings + b"\n", settings) == {"a proxy of the build host", "a public key of ssh"}
+    key = made.pem()
+    assert found(settings + key, settings + key) == {"a private key"}
 
 
 @pytest.mark.parametrize("known", PUBLIC_SECRETS, ids=[known.reason for known in PUBLIC_SECRETS])
