@@ -45,6 +45,7 @@ _SECONDS: Mapping[str, int] = {
     "test_container.py": 200,
     _LAYER: 5,
     _STARTED: 50,
+    "test_describe.py": 30,
     "test_disk.py": 20,
     "test_el_repositories.py": 65,
     "test_documents_examples.py": 15,
@@ -281,6 +282,8 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_bake.py",
         "test_packer_engine.py",
     ),
+    "bakery/description/": ("test_describe.py",),
+    "bakery/commands/description/": ("test_describe.py", "test_quick_commands.py"),
     "bakery/freshness/": (
         "test_outdated_paths.py",
         "test_rpm_updates.py",

@@ -63,4 +63,4 @@ def _from_store(this: Bake) -> Baked | None:
     if missing_levels(this, manifest):
         return None
     note_stored(this, manifest)
-    return Baked(output(this), manifest, from_store=True)
+    return Baked(output(this, manifest), manifest, from_store=True)

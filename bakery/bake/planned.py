@@ -90,12 +90,18 @@ def note_stored(this: Bake, manifest: Manifest) -> None:
     record_use(this.stored)
 
 
-def output(this: Bake) -> Path:
-    """The path of the image for the user: in the store, or a copy at --output or in the output folder."""
+def output(this: Bake, manifest: Manifest) -> Path:
+    """The path of the image for the user: in the store, or a copy at --output or in the output folder.
+
+    The description is written beside a copy.
+    """
     target = this.options.output or _in_folder(this)
     if target is None:
         return this.stored
     formats.write_output(this.form, this.stored, target)
+    from bakery.description import files  # most calls need no copy
+
+    files.write(target, manifest)
     return target
 
 

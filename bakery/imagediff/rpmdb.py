@@ -14,7 +14,13 @@ from provisioner.process import run
 FOLDERS = (b"/usr/lib/sysimage/rpm", b"/var/lib/rpm")
 # Berkeley DB (EL7, EL8), ndb, sqlite (later).
 _DATABASES = (b"Packages", b"Packages.db", b"rpmdb.sqlite")
-_FORMAT = "%{NAME} %{ARCH} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n"
+_VERSION = "%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}"
+_FORMAT = f"%{{NAME}} %{{ARCH}} {_VERSION}\n"
+# The rows M and L of provisioner/installed.py.
+_FACTS = (
+    f"M\t%{{NAME}}\t%{{ARCH}}\t{_VERSION}\t%{{SOURCERPM}}\t\t%{{LONGSIZE}}\t%{{VENDOR}}\n"
+    "L\t%{NAME}\t%{LICENSE}\n"
+)
 
 
 def packages(tree: Tree) -> dict[str, dict[str, str]]:
@@ -28,6 +34,14 @@ def packages(tree: Tree) -> dict[str, dict[str, str]]:
             name, architecture, version = row.split(" ")
             found.setdefault(f"{name}.{architecture}", []).append(version)
     return {name: {"version": " ".join(sorted(versions))} for name, versions in found.items()}
+
+
+def facts(tree: Tree) -> list[str]:
+    """Return source, size, vendor and license of all packages as rows M and L of provisioner/installed.py.
+
+    Raises as `packages`.
+    """
+    return [row for folder in FOLDERS for row in rows(tree, folder, _FACTS)]
 
 
 def rows(tree: Tree, folder: bytes, form: str) -> Iterable[str]:

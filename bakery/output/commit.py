@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from bakery.runtime.files import refuse_special
@@ -29,10 +30,19 @@ def copy_into_place(source: Path, target: Path) -> None:
     The copy has no name until it is complete, so a killed process leaves nothing behind. Raises BadInput,
     DiskFull.
     """
+    _put(lambda temporary: _copy(source, temporary), target)
+
+
+def write_into_place(content: bytes, target: Path) -> None:
+    """Write a file atomically. Raises BadInput, DiskFull."""
+    _put(lambda temporary: temporary.write_bytes(content), target)
+
+
+def _put(write: Callable[[Path], object], target: Path) -> None:
     check_target(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        _copy(source, temporary)
+        write(temporary)
         temporary.rename(target)
     except OSError as error:
         temporary.unlink(missing_ok=True)
