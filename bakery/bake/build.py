@@ -14,7 +14,7 @@ from pathlib import Path
 from bakery import __version__
 from bakery.bake import failed, fresh
 from bakery.bake.options import Options, package_mirror
-from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, output, plan_bake
+from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, plan_bake, result
 from bakery.description import packages
 from bakery.engines import checkpoints, choice
 from bakery.engines.choice import Engine, Obstacles
@@ -92,7 +92,7 @@ def _make_locked(this: Bake) -> Baked:
     with lock_file(this.store.lock(this.plan.image), lambda: note(this.monitor, waiting)):
         known = None if this.rebuilds else _stored_manifest(this)
         manifest = _complete(this, known) if known else _build(this)
-        return Baked(output(this, manifest), manifest, from_store=known is not None)
+        return result(this, manifest, from_store=known is not None)
 
 
 def _stored_manifest(this: Bake) -> Manifest | None:

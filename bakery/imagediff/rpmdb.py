@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ _FACTS = (
     f"M\t%{{NAME}}\t%{{ARCH}}\t{_VERSION}\t%{{SOURCERPM}}\t\t%{{LONGSIZE}}\t%{{VENDOR}}\n"
     "L\t%{NAME}\t%{LICENSE}\n"
 )
+_SIZES = "%{NAME} %|LONGSIZE?{%{LONGSIZE}}:{%{SIZE}}|\n"  # bytes
 
 
 def packages(tree: Tree) -> dict[str, dict[str, str]]:
@@ -34,6 +36,19 @@ def packages(tree: Tree) -> dict[str, dict[str, str]]:
             name, architecture, version = row.split(" ")
             found.setdefault(f"{name}.{architecture}", []).append(version)
     return {name: {"version": " ".join(sorted(versions))} for name, versions in found.items()}
+
+
+def sizes(tree: Tree) -> dict[str, int]:
+    """Return the bytes that each package installs, by its own record; all versions together.
+
+    Raises MissingHere, BadInput as `packages` does.
+    """
+    found: Counter[str] = Counter()
+    for folder in FOLDERS:
+        for row in _rows(tree, folder, _SIZES):
+            name, size = row.split(" ")
+            found[name] += int(size)
+    return dict(found)
 
 
 def facts(tree: Tree) -> list[str]:
