@@ -45,7 +45,7 @@ def sizes(tree: Tree) -> dict[str, int]:
     """
     found: Counter[str] = Counter()
     for folder in FOLDERS:
-        for row in _rows(tree, folder, _SIZES):
+        for row in rows(tree, folder, _SIZES):
             name, size = row.split(" ")
             found[name] += int(size)
     return dict(found)
