@@ -91,6 +91,7 @@ _SECONDS: Mapping[str, int] = {
     "test_token_acceptance.py": 55,
     "test_token_fetch.py": 60,
     "test_token_newer_htcondor.py": 75,
+    "test_publish_catalogue.py": 100,
     "test_userdata_check.py": 25,
     "test_userdata_effect.py": 60,
     "test_userdata_shell.py": 40,
@@ -141,6 +142,10 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_download.py",
         "test_bake.py",
     ),
+    "bakery/catalogue/": ("test_publish_catalogue.py",),
+    "bakery/publish/": ("test_publish_catalogue.py",),
+    "bakery/publish/catalogue/": ("test_publish_catalogue.py",),
+    "bakery/commands/publish/": ("test_publish_catalogue.py", "test_quick_commands.py"),
     "bakery/store/": (
         "test_quick_commands.py",
         "test_cache_in_use.py",

@@ -182,11 +182,11 @@ def command(wanted: Options, image: Path) -> str:
 
 def _how_to_boot(wanted: Options) -> list[str]:
     """The options that the base image needs, as far as they are not the defaults."""
-    from bakery.image import bases
+    from bakery.bake.options import base_named
 
     if wanted.base_image:
         return ["--login", wanted.base_image.login] if wanted.base_image.login else []
-    base = bases.find(wanted.base, wanted.architecture)
+    base = base_named(wanted.base, wanted.architecture)
     login = [] if base.login == LOGIN else ["--login", base.login]
     return login + ([] if "bios" in base.firmware else ["--firmware", "efi"])
 
