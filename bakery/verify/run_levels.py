@@ -46,7 +46,7 @@ def verify_image(request: Request, work: Path, monitor: Monitor) -> Proof:
         _search_secrets(context, raw, Record("none", monitor))
     if "offline" in request.levels:
         proof["offline"] = _verify_offline_level(context, raw)
-    if "boot" in request.levels or "pool" in request.levels:
+    if set(request.levels) & {"boot", "pool", "clone"}:
         proof.update(booted.verify(context))
     return {level: {**entry, **_tests_of_site(request)} for level, entry in proof.items()}
 
