@@ -81,6 +81,7 @@ _SECONDS: Mapping[str, int] = {
     "test_seal_script.py": 15,
     "test_secret_scan.py": 30,
     "test_broken_offline.py": 20,
+    "test_canaries.py": 60,
     "test_site_in_container.py": 110,
     "test_site_on_el.py": 110,
     "test_setup.py": 60,
