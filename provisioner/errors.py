@@ -10,6 +10,7 @@
     ├── WrongChecksum          7  a download does not match its digest or signature
     ├── Different              8  two images differ
     ├── Outdated              10  an image has packages with updates
+    ├── Refused               11  a service does not accept the credentials or permit the operation
     └── Interrupted          130  SIGINT (143: SIGTERM)
 
 The commands print an error as one paragraph on stderr and exit with its code. The reference of exit codes
@@ -70,7 +71,7 @@ class Unreachable(BakeryError):
 
 
 class DiskFull(BakeryError):
-    """No space is left on a disk of this machine, of the image or of the remote machine."""
+    """No space is left on a disk of this machine, of the image, of the remote machine or in a quota."""
 
     exit_code = 6
 
@@ -91,6 +92,12 @@ class Outdated(BakeryError):
     """An image contains packages for which its repositories have updates."""
 
     exit_code = 10
+
+
+class Refused(BakeryError):
+    """A cloud or a registry does not accept the credentials, or does not permit the operation."""
+
+    exit_code = 11
 
 
 class Interrupted(BakeryError):
@@ -118,7 +125,7 @@ class CommandFailed(BakeryError):
 
 # The exit codes of several results, the worst first: an unforeseen cause, a damaged or forged file,
 # an image that fails its proof, input to correct, this machine, what another attempt may solve.
-SEVERITY = (1, 7, 4, 2, 3, 6, 5)
+SEVERITY = (1, 7, 4, 2, 3, 11, 6, 5)
 
 
 def worst(codes: Iterable[int]) -> int:
@@ -152,6 +159,16 @@ def from_event(event: dict[str, str]) -> BakeryError:
 _KINDS: dict[str, type[BakeryError]] = {
     kind.__name__: kind
     for kind in (
-        *(BadInput, MissingHere, NotProven, Unreachable, DiskFull, WrongChecksum, Different, Outdated),
+        *(
+            BadInput,
+            MissingHere,
+            NotProven,
+            Unreachable,
+            DiskFull,
+            WrongChecksum,
+            Different,
+            Outdated,
+            Refused,
+        ),
     )
 }
