@@ -10,7 +10,8 @@
     ├── WrongChecksum          7  a download does not match its digest or signature
     ├── Different              8  two images differ
     ├── Outdated              10  an image has packages with updates
-    ├── Refused               11  a service does not accept the credentials or permit the operation
+    ├── Vulnerable            11  an image has packages with known vulnerabilities
+    ├── Refused               12  a service does not accept the credentials or permit the operation
     └── Interrupted          130  SIGINT (143: SIGTERM)
 
 The commands print an error as one paragraph on stderr and exit with its code. The reference of exit codes
@@ -94,6 +95,10 @@ class Outdated(BakeryError):
     exit_code = 10
 
 
+class Vulnerable(BakeryError):
+    """An image contains packages with known vulnerabilities."""
+
+
 class Refused(BakeryError):
     """A cloud or a registry does not accept the credentials, or does not permit the operation."""
 
@@ -125,7 +130,7 @@ class CommandFailed(BakeryError):
 
 # The exit codes of several results, the worst first: an unforeseen cause, a damaged or forged file,
 # an image that fails its proof, input to correct, this machine, what another attempt may solve.
-SEVERITY = (1, 7, 4, 2, 3, 11, 6, 5)
+SEVERITY = (1, 7, 4, 2, 3, 12, 6, 5)
 
 
 def worst(codes: Iterable[int]) -> int:
@@ -159,16 +164,7 @@ def from_event(event: dict[str, str]) -> BakeryError:
 _KINDS: dict[str, type[BakeryError]] = {
     kind.__name__: kind
     for kind in (
-        *(
-            BadInput,
-            MissingHere,
-            NotProven,
-            Unreachable,
-            DiskFull,
-            WrongChecksum,
-            Different,
-            Outdated,
-            Refused,
-        ),
+        *(BadInput, MissingHere, NotProven, Unreachable, DiskFull, WrongChecksum, Different, Outdated),
+        *(Vulnerable, Refused),
     )
 }

@@ -81,6 +81,7 @@ _SECONDS: Mapping[str, int] = {
     "test_site_in_container.py": 110,
     "test_site_on_el.py": 110,
     "test_setup.py": 60,
+    "test_signed_image.py": 40,
     "test_start_matching.py": 25,
     "test_submit.py": 90,
     "test_status_command.py": 25,
@@ -290,8 +291,8 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_bake.py",
         "test_packer_engine.py",
     ),
-    "bakery/description/": ("test_describe.py",),
-    "bakery/commands/description/": ("test_describe.py", "test_quick_commands.py"),
+    "bakery/description/": ("test_signed_image.py", "test_describe.py"),
+    "bakery/commands/description/": ("test_signed_image.py", "test_describe.py", "test_quick_commands.py"),
     "bakery/freshness/": (
         "test_outdated_paths.py",
         "test_rpm_updates.py",

@@ -203,7 +203,7 @@ def test_a_registry_with_passwords(tmp_path: Path, folders: Any) -> None:
     authentication = f"auth:\n  htpasswd: {{realm: site, path: {folder}/htpasswd}}"
     with serving(folder, authentication) as registry:
         refused = publish(registry, image, REGISTRY_AUTH_FILE=str(auth))
-        assert (refused.status, f"skopeo login {registry}" in refused.err) == (11, True), refused.err
+        assert (refused.status, f"skopeo login {registry}" in refused.err) == (12, True), refused.err
         login = ["skopeo", "login", "--tls-verify=false", "-u", "me", "--password-stdin", registry]
         run.call(login, stdin=SECRET.encode(), env=run.environment(REGISTRY_AUTH_FILE=str(auth)))
         outcome(publish(registry, image, "--json", REGISTRY_AUTH_FILE=str(auth)))

@@ -239,7 +239,7 @@ def test_publishers_at_once_lose_no_version(server: Server, tmp_path: Path) -> N
 def test_errors(server: Server, tmp_path: Path) -> None:
     (image,) = disks(tmp_path, 1)
     wrong = publish(server, image, "x", AWS_SECRET_ACCESS_KEY="wrong-canary")
-    assert (wrong.status, "refuses the request" in wrong.err) == (11, True), wrong.err
+    assert (wrong.status, "refuses the request" in wrong.err) == (12, True), wrong.err
     assert "wrong-canary" not in wrong.err
     closed = publish(server, image, "x", "--endpoint-url", f"http://127.0.0.1:{_free_ports(1)[0]}")
     assert (closed.status, "does not answer" in closed.err) == (5, True), closed.err
