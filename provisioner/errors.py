@@ -98,11 +98,13 @@ class Outdated(BakeryError):
 class Vulnerable(BakeryError):
     """An image contains packages with known vulnerabilities."""
 
+    exit_code = 11
+
 
 class Refused(BakeryError):
     """A cloud or a registry does not accept the credentials, or does not permit the operation."""
 
-    exit_code = 11
+    exit_code = 12
 
 
 class Interrupted(BakeryError):
