@@ -86,7 +86,7 @@ _SECONDS: Mapping[str, int] = {
     "test_submit.py": 90,
     "test_status_command.py": 25,
     "test_status_live.py": 20,
-    "test_status_watch.py": 60,
+    "test_status_watch.py": 75,
     "test_status_why.py": 150,
     "test_token_acceptance.py": 55,
     "test_token_fetch.py": 60,
