@@ -11,6 +11,7 @@
     ├── Different              8  two images differ
     ├── Outdated              10  an image has packages with updates
     ├── Vulnerable            11  an image has packages with known vulnerabilities
+    ├── Refused               12  a service does not accept the credentials or permit the operation
     └── Interrupted          130  SIGINT (143: SIGTERM)
 
 The commands print an error as one paragraph on stderr and exit with its code. The reference of exit codes
@@ -71,7 +72,7 @@ class Unreachable(BakeryError):
 
 
 class DiskFull(BakeryError):
-    """No space is left on a disk of this machine, of the image or of the remote machine."""
+    """No space is left on a disk of this machine, of the image, of the remote machine or in a quota."""
 
     exit_code = 6
 
@@ -100,6 +101,12 @@ class Vulnerable(BakeryError):
     exit_code = 11
 
 
+class Refused(BakeryError):
+    """A cloud or a registry does not accept the credentials, or does not permit the operation."""
+
+    exit_code = 12
+
+
 class Interrupted(BakeryError):
     """The command received SIGINT (exit code 130) or SIGTERM (exit code 143)."""
 
@@ -125,7 +132,7 @@ class CommandFailed(BakeryError):
 
 # The exit codes of several results, the worst first: an unforeseen cause, a damaged or forged file,
 # an image that fails its proof, input to correct, this machine, what another attempt may solve.
-SEVERITY = (1, 7, 4, 2, 3, 6, 5)
+SEVERITY = (1, 7, 4, 2, 3, 12, 6, 5)
 
 
 def worst(codes: Iterable[int]) -> int:
@@ -160,6 +167,6 @@ _KINDS: dict[str, type[BakeryError]] = {
     kind.__name__: kind
     for kind in (
         *(BadInput, MissingHere, NotProven, Unreachable, DiskFull, WrongChecksum, Different, Outdated),
-        Vulnerable,
+        *(Vulnerable, Refused),
     )
 }

@@ -14,7 +14,7 @@ from bakery.commands.command_line.parser import Parser, add_general, completed, 
 if TYPE_CHECKING:
     from bakery.publish.image import Image
     from bakery.publish.outcome import Outcome
-    from bakery.publish.target import Target
+    from bakery.publish.target import Bucket, Folder, Repository, Target
     from provisioner.events import Monitor
 
 _LEVELS = ("none", "offline", "boot", "pool", "clone")
@@ -32,12 +32,17 @@ def parser(prog: str) -> Parser:
         usage="[options] IMAGE --to TARGET",
         examples=(
             "%(prog)s osg-debian13-54cedd6f75a5 --to file:///srv/images",
-            "%(prog)s w.qcow2 --to file:///srv/images --name osg --keep 3",
+            "%(prog)s worker.qcow2 --to s3://images/workers --keep 3",
         ),
     )
     image = made.add_argument("image", metavar="IMAGE", help="path of an image, or its name in the cache")
     completed(image, "file")
-    made.add_argument("--to", required=True, metavar="TARGET", help="file:///DIR: a catalogue in a folder")
+    made.add_argument(
+        "--to",
+        required=True,
+        metavar="TARGET",
+        help="file:///DIR or s3://BUCKET/PREFIX (a catalogue), or oci://REGISTRY/NAME[:TAG]",
+    )
     made.add_argument("--name", default="", help="name of the published image (default: KIND-BASE)")
     made.add_argument(
         "--require-proof",
@@ -53,6 +58,12 @@ def parser(prog: str) -> Parser:
         help="remove all but the N newest images of this name (default: keep all)",
     )
     made.add_argument("--dry-run", action="store_true", help="print what would be done; change nothing")
+    made.add_argument(
+        "--endpoint-url",
+        default="",
+        metavar="URL",
+        help="URL of the S3 server (default: AWS_ENDPOINT_URL, or AWS)",
+    )
     add_general(made)
     return made
 
@@ -75,21 +86,55 @@ def _main(options: argparse.Namespace) -> int:
 
 def _publish(image: Image, target: Target, options: argparse.Namespace, monitor: Monitor) -> Outcome:
     from bakery.publish import target as targets
-    from bakery.publish.catalogue import folder
-    from bakery.publish.catalogue import publish as catalogue
+
+    _refuse_options_of_others(target, options)
+    match target:
+        case targets.Repository():
+            return _in_registry(image, target, options, monitor)
+    return _in_catalogue(image, target, options, monitor)
+
+
+def _refuse_options_of_others(target: Target, options: argparse.Namespace) -> None:
+    """Raise BadInput for an option that the target does not have."""
+    from bakery.publish import target as targets
     from provisioner.errors import BadInput
 
-    match target:
-        case targets.Folder(path):
-            return catalogue.publish(
-                image,
-                folder.Folder(path, monitor),
-                options.to,
-                keep=options.keep,
-                dry_run=options.dry_run,
-                monitor=monitor,
-            )
-    raise BadInput(f"--to {options.to} is not supported yet.")
+    if options.endpoint_url and not isinstance(target, targets.Bucket):
+        raise BadInput("--endpoint-url is for --to s3://BUCKET.", "Remove it.")
+
+
+def _in_catalogue(
+    image: Image, target: Folder | Bucket, options: argparse.Namespace, monitor: Monitor
+) -> Outcome:
+    from bakery.publish import target as targets
+    from bakery.publish.catalogue import folder, publish, s3
+    from bakery.publish.catalogue.storage import Storage
+
+    storage: Storage
+    if isinstance(target, targets.Folder):
+        storage = folder.Folder(target.path, monitor)
+    else:
+        storage = s3.connected(target.name, target.prefix, options.endpoint_url, monitor)
+    return publish.publish(
+        image, storage, options.to, keep=options.keep, dry_run=options.dry_run, monitor=monitor
+    )
+
+
+def _in_registry(
+    image: Image, target: Repository, options: argparse.Namespace, monitor: Monitor
+) -> Outcome:
+    from bakery.publish.registry import publish
+    from bakery.store import store
+
+    return publish.publish(
+        image,
+        target,
+        options.to,
+        store.Store(store.default_root()),
+        keep=options.keep,
+        dry_run=options.dry_run,
+        monitor=monitor,
+    )
 
 
 def _print(outcome: Outcome, options: argparse.Namespace) -> None:
