@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from bakery.status.texts import counted, printable
 from bakery.status.workers import Worker
 
-JOINED, LEFT = "joined", "left"
+JOINED, LEFT, RESTARTED = "joined", "left", "up"  # the last one is the title of a column
 Key = tuple[str, int]  # a worker's name, and how many workers of that name come before it
+_RESTARTED = 30  # seconds by which the time since the start is shorter: clocks differ by less
 # What may change, and the attributes that have it. Durations are not here: they grow.
 # The first ones are titles of columns of the table.
 _KINDS: Mapping[str, tuple[str, ...]] = {
@@ -28,11 +29,12 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
     "retirement": ("retires", "ends"),
     "reason of draining": ("drain_reason",),
 }
+_OF_JOBS = ("state", "jobs", "slots", "CPUs", "GiB", "users")
 
 
 @dataclass(frozen=True)
 class Change:
-    """`kinds` are JOINED or LEFT, or what changed, by the names above; `text` is one printable line."""
+    """`kinds` are JOINED or LEFT, or RESTARTED and the names above; `text` is one printable line."""
 
     worker: Key
     kinds: tuple[str, ...]
@@ -62,10 +64,14 @@ def _of_worker(key: Key, old: Worker | None, new: Worker | None) -> Iterator[Cha
         yield Change(key, (LEFT,), f"{name} left")
     elif old is None:
         yield Change(key, (JOINED,), f"{name} joined: {new.state}")
-    elif kinds := tuple(
-        kind for kind, names in _KINDS.items() if _values(old, names) != _values(new, names)
-    ):
+    elif kinds := tuple(_kinds(old, new)):
         yield Change(key, kinds, f"{name}: {', '.join(_words(old, new, kinds))}")
+
+
+def _kinds(old: Worker, new: Worker) -> Iterator[str]:
+    yield from (kind for kind, names in _KINDS.items() if _values(old, names) != _values(new, names))
+    if old.up is not None and new.up is not None and new.up + _RESTARTED < old.up:
+        yield RESTARTED
 
 
 def _values(worker: Worker, names: Sequence[str]) -> tuple[object, ...]:
@@ -75,11 +81,11 @@ def _values(worker: Worker, names: Sequence[str]) -> tuple[object, ...]:
 def _words(old: Worker, new: Worker, kinds: Sequence[str]) -> Iterator[str]:
     """What a reader wants to know; that slots and users change with the jobs needs no words."""
     found = [*_of_state_and_jobs(old, new)]
-    others = [kind for kind in kinds if kind not in ("state", "jobs", "slots", "CPUs", "GiB", "users")]
+    others = [kind for kind in kinds if kind not in _OF_JOBS]
     yield from found
-    yield from (f"another {kind}" for kind in others)
+    yield from ("restarted" if kind == RESTARTED else f"{kind} changed" for kind in others)
     if not found and not others:
-        yield f"other {' and '.join(kinds)}"
+        yield f"{' and '.join(kinds)} changed"
 
 
 def _of_state_and_jobs(old: Worker, new: Worker) -> Iterator[str]:

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from bakery.status import record
 from bakery.status.record import Entry, NotARecord
@@ -49,17 +50,19 @@ def read(path: Path) -> tuple[list[Entry], int]:
 
     Raises BadInput: the file is no record, or cannot be read.
     """
-    entries, torn = [], 0
     with _errors(path), path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                found = record.parse(line)
-            except NotARecord as error:
-                raise _no_record(path, number, error) from None
-            if found:
-                entries.append(found)
-            torn += not found
-    return entries, torn
+        found = list(_entries(path, file))
+    entries = [one for one in found if one]
+    return entries, len(found) - len(entries)
+
+
+def _entries(path: Path, file: IO[bytes]) -> Iterator[Entry | None]:
+    """Yield the entry of each line; None for one that was only partly written. Raises BadInput."""
+    for number, line in enumerate(iter(lambda: file.readline(_LONGEST), b""), 1):
+        try:
+            yield record.parse(line)
+        except NotARecord as error:
+            raise _no_record(path, number, error) from None
 
 
 @contextmanager
@@ -78,13 +81,9 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 def _check(path: Path, handle: int, of: str) -> None:
-    """Raise BadInput if the first line belongs to something else."""
+    """Raise BadInput if the first whole line belongs to something else."""
     with os.fdopen(os.dup(handle), "rb") as file:
-        first = file.readline(_LONGEST)
-    try:
-        found = record.parse(first)
-    except NotARecord as error:
-        raise _no_record(path, 1, error) from None
+        found = next(filter(None, _entries(path, file)), None)
     if found and found.of != of:
         raise BadInput(
             f"{path} is the record of other workers: {printable(found.of)}",

@@ -131,7 +131,8 @@ def summary(workers: Sequence[Worker]) -> str:
     users = sorted({user for worker in workers for user in worker.users})
     whose = f" of {named(users)}" if users else ""
     jobs = f"{counted(total['jobs'], 'job')}{whose}"
-    return f"{counted(len(workers), 'worker')} ({listed}); claimed: {' and '.join(claimed)}; {jobs}."
+    of = f" ({listed})" if workers else ""
+    return f"{counted(len(workers), 'worker')}{of}; claimed: {' and '.join(claimed)}; {jobs}."
 
 
 def totals(workers: Sequence[Worker]) -> dict[str, int]:

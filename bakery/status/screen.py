@@ -21,6 +21,7 @@ Line = tuple[Span, ...]
 _KEPT = 50  # changes
 _SHOWN = 5  # changes, and warnings, if there is room for the workers
 _MARKED = 10.0  # seconds for which a change is marked at least
+_WIDE = 60  # columns from which on the title has the time between two queries
 _FEWEST = 3  # workers that are shown before warnings and changes are
 # Columns that a narrow terminal does without, the first one first.
 _DISPENSABLE = ("users", "retires", "GiB", "up", "CPUs", "GPUs", "idle", "jobs", "slots")
@@ -74,7 +75,7 @@ def answered(view: View, workers: tuple[Worker, ...], now: float, note: str = ""
 
 def lines(view: View, now: float, width: int, height: int) -> list[Line]:
     """Return at most `height` lines of at most `width` columns, for the time `now`."""
-    head = [*_head(view, now, width), ()]
+    head = [*_head(view, now, width, max(1, height // 4)), ()]
     room = height - len(head) - 1  # without the table's header
     below = _below(view, max(0, room - min(len(view.workers), max(_FEWEST, room // 2))))
     table = _table(view, now, width, room - len(below))
@@ -82,18 +83,26 @@ def lines(view: View, now: float, width: int, height: int) -> list[Line]:
     return [_cropped(line, width) for line in found[:height]]
 
 
-def _head(view: View, now: float, width: int) -> Iterator[Line]:
+def _head(view: View, now: float, width: int, most: int) -> Iterator[Line]:
+    """The title, at most `most` lines of the summary, and a problem."""
     age = max(0.0, now - view.answered)
     clock = time.strftime("%H:%M:%S", time.localtime(view.answered))
-    right = f"{clock}, every {view.every:g} s"
-    left = view.title[: max(0, width - len(right) - 2)]
-    yield ((left, "bold"), (" " * max(2, width - len(left) - len(right)), ""), (right, "dim"))
-    yield from (((text, ""),) for text in _wrapped(report.summary(view.workers), width))
+    right = f"{clock}, every {view.every:g} s" if width >= _WIDE else clock
+    left = _beginning(view.title, width - len(right) - len(_GAP))
+    gap = " " * (width - len(left) - len(right)) if left else ""
+    yield ((left, "bold"), (gap, ""), (right, "dim"))
+    yield from (((text, ""),) for text in _wrapped(report.summary(view.workers), width)[:most])
     if view.problem:
         text = f"No answer: this is the state of {duration(age)} ago. {view.problem}"
         yield from (((part.ljust(width), _PROBLEM),) for part in _wrapped(text, width)[:3])
     elif view.note:
         yield from (((part, "yellow"),) for part in _wrapped(view.note, width)[:2])
+
+
+def _beginning(text: str, width: int) -> str:
+    if len(text) <= width:
+        return text
+    return f"{text[: width - 1]}…" if width > 0 else ""
 
 
 def _wrapped(text: str, width: int) -> list[str]:
@@ -105,7 +114,9 @@ def _wrapped(text: str, width: int) -> list[str]:
 def _below(view: View, room: int) -> list[Line]:
     """Warnings and the last changes, in at most `room` lines."""
     warnings = [line for line in report.remarks(view.workers) if line.startswith(report.WARNING)]
-    shown = warnings[: min(_SHOWN, max(0, room - 1))]
+    fitting = min(_SHOWN, room - 1)
+    # Without room for all, a line says how many others there are.
+    shown = warnings if len(warnings) <= fitting else warnings[: max(0, min(fitting, room - 2))]
     found: list[Line] = [(), *(((line, "yellow"),) for line in shown)] if shown else []
     if more := len(warnings) - len(shown):
         found.append(((f"{counted(more, 'more warning')}: see status without --watch", "yellow"),))

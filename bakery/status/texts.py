@@ -43,7 +43,7 @@ def shortened(text: str, longest: int) -> str:
     if len(text) <= longest:
         return text
     end = (longest - 1) // 2
-    return f"{text[: longest - 1 - end]}…{text[-end:]}"
+    return f"{text[: longest - 1 - end]}…{text[len(text) - end :]}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -20,7 +20,9 @@ _SHOW_CURSOR = b"\x1b[?25h\n"  # the progress display hides the cursor
 # What a user can mend: permissions, and paths that cannot exist.
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_BROKEN_PIPE = 128 + signal.SIGPIPE  # the exit code in a shell of a program that SIGPIPE ended
+# What a write to a pipe and to a terminal reports if nobody reads it, and the exit code in a shell of a
+# program that the signal for this ended.
+_NO_READER = {errno.EPIPE: 128 + signal.SIGPIPE, errno.EIO: 128 + signal.SIGHUP}
 
 
 def run(body: Callable[[], int], argv: Sequence[str] | None = None) -> int:
@@ -39,9 +41,9 @@ def run(body: Callable[[], int], argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except (BakeryError, OSError) as problem:
-        if isinstance(problem, BrokenPipeError) and _reader_is_gone():
+        if isinstance(problem, OSError) and problem.errno in _NO_READER and reader_is_gone():
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush when the interpreter ends
-            return _BROKEN_PIPE
+            return _NO_READER[problem.errno]
         error = _of_the_system(problem) if isinstance(problem, OSError) else problem
         # The error may have happened before the options were parsed.
         _report(error, as_json="--json" in (sys.argv[1:] if argv is None else argv))
@@ -54,8 +56,11 @@ def _require_stdout() -> None:
         raise BadInput("Standard output is closed.", "Redirect it to a file or to /dev/null.")
 
 
-def _reader_is_gone() -> bool:
-    """Whether standard output is a pipe that nobody reads; another pipe or socket may have broken."""
+def reader_is_gone() -> bool:
+    """Return whether standard output is a pipe that nobody reads, or a terminal that was closed.
+
+    Of a BrokenPipeError another pipe or socket may be the cause.
+    """
     import select
 
     waiting = select.poll()
@@ -123,6 +128,12 @@ def suggest(command: str, purpose: str, *, silent: bool) -> None:
     """
     if not silent:
         print(f"Next: {scrub(command)}  # {purpose}", file=sys.stderr)
+
+
+def interrupt_at_hangup() -> None:
+    """Let SIGHUP, which a terminal sends when it is closed, interrupt the command; not under nohup."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _interrupt)
 
 
 def _interrupt(signal_number: int, _frame: FrameType | None) -> None:

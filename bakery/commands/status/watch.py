@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -65,6 +66,8 @@ def stream(print_answer: Callable[[Answer], None], *, as_json: bool) -> Show:
 
     def show(found: Answer | Failure) -> None:
         nonlocal last, is_away
+        if entry.reader_is_gone():  # `| head`: nothing may change for hours
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         if isinstance(found, Failure):
             if last and not is_away:
                 entry.warn(away_text(last, found.reason), as_json=as_json)
@@ -129,6 +132,7 @@ def live(view: View) -> Iterator[Show]:
         width, height = console.size
         return _rendered(screen.lines(current, time.time(), width, height))
 
+    entry.interrupt_at_hangup()  # the terminal is restored then, too
     console = Console(highlight=False)  # rich applies NO_COLOR
     display = Live(console=console, screen=True, get_renderable=draw, refresh_per_second=_REFRESHES)
     with display:

@@ -147,7 +147,7 @@ def _print(options: argparse.Namespace, question: Question, chosen: Selection, c
     lines: list[str] = [report.title(case), *report.answer(found)]
     for line in lines:
         print(columns.wrapped(scrub(line), width, len(line) - len(line.lstrip()) + 2))
-    if not case.workers:
+    if not case.workers or not case.job.is_in_queue:
         return
     if found.rows:
         print()

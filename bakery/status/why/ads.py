@@ -6,6 +6,7 @@ As data, an ad maps names to strings, numbers and booleans; everything else is a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
@@ -53,7 +54,8 @@ def is_plain(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    return is_plain(value) and not isinstance(value, str | bool)
+    """Return whether it is a finite number."""
+    return is_plain(value) and not isinstance(value, str | bool) and math.isfinite(value)
 
 
 def decoded(data: Data) -> classad2.ClassAd:

@@ -25,7 +25,7 @@ def of_job(kind: Kind, change: str, scope: Scope) -> Finding:
         return Finding(kind, f"Requirements of the job are {value}.", "Correct requirements of the job.")
     texts = " and ".join(dict.fromkeys(printable(one.text) for one in scope.obstacle.clauses))
     text = f"The job requires {texts}; {_workers_have(scope)}."
-    return Finding(kind, text, " ".join(filter(None, [change, _spelling(kind, scope)])))
+    return Finding(kind, text, " ".join(filter(None, [_spelling(kind, scope), change])))
 
 
 def _workers_have(scope: Scope) -> str:

@@ -24,13 +24,13 @@ _EXPLAIN: Mapping[Kind, Callable[[Scope], Finding]] = {
     "container": partial(
         conditions.of_job,
         "container",
-        "The workers do not offer this kind of container: bake their image --with apptainer, or submit the "
-        "job without a container.",
+        "Bake the image of the workers --with apptainer, or submit the job without a container.",
     ),
     "file-transfer": partial(
         conditions.of_job,
         "file-transfer",
-        "Let HTCondor transfer the files: should_transfer_files = YES.",
+        "Let HTCondor transfer the files (should_transfer_files = YES), without this condition in "
+        "requirements.",
     ),
     "retiring": states.retiring,
     "draining": states.draining,

@@ -112,6 +112,11 @@ class Job:
         return self.number("JobStatus") or IDLE
 
     @property
+    def is_in_queue(self) -> bool:
+        """Whether it waits for a worker, or will after it is released."""
+        return self.status not in (RUNNING, TRANSFERRING, SUSPENDED, REMOVED, COMPLETED)
+
+    @property
     def access_point(self) -> str:
         """The name of its schedd; "" if unknown. GlobalJobId is SCHEDD#CLUSTER.PROC#TIME."""
         return self.text("GlobalJobId").rpartition("#")[0].rpartition("#")[0]

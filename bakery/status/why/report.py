@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bakery.status.texts import duration, named, printable
@@ -13,8 +13,15 @@ from bakery.status.why.findings import Finding
 from bakery.status.why.obstacles import Assessment
 from bakery.status.why.verdict import Case, Row, Verdict
 
-_HEADER = ("excluded", "condition", "of", "job", "workers")
+_HEADER = ("workers", "condition that is not true", "of", "job has", "worker has")
 _NOTHING = "-"
+# Of obstacles that no expression has.
+_STATES: Mapping[str, str] = {
+    "draining": "(the worker is draining)",
+    "owner": "(the slots are in the state Owner)",
+    "silent": "(the worker is silent)",
+    "cpus": "(the slot is claimed)",
+}
 _MANY_VALUES = 3
 _NOT_JUDGED = ("user priority", "group quotas", "preemption")
 _PARALLEL = 11  # JobUniverse
@@ -39,7 +46,7 @@ def answer(found: Verdict) -> Iterator[str]:
         before = "" if number == 0 else "Then: "
         yield f"{before}{finding.text}"
         if finding.change:
-            yield f"  {'Change first: ' if number == 0 else 'Change: '}{finding.change}"
+            yield f"  {'Do first: ' if number == 0 else 'Do: '}{finding.change}"
         if finding.command:
             yield f"  {command(finding)}"
 
@@ -49,17 +56,20 @@ def command(finding: Finding) -> str:
 
 
 def table(found: Verdict, total: int) -> list[tuple[str, ...]]:
-    """Return the cells of the conditions that exclude workers, the header first."""
+    """Return the cells of the conditions that exclude workers, the header first.
+
+    `now` marks what only other jobs keep from being true.
+    """
     rows = [(row, clause) for row in found.rows for clause in row.obstacle.clauses or (None,)]
     return [_HEADER, *(_cells(row, clause, total) for row, clause in rows)]
 
 
 def _cells(row: Row, clause: Clause | None, total: int) -> tuple[str, ...]:
-    number = f"{len(row.workers)} of {total}"
+    number = f"{len(row.workers)} of {total}{'' if row.lasting else ' now'}"
     if clause is None:
         return (
             number,
-            row.obstacle.kind,
+            _STATES.get(row.obstacle.kind, row.obstacle.kind),
             "worker",
             _NOTHING,
             named([one.worker.name for one in row.workers]),

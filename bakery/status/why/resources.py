@@ -61,7 +61,10 @@ def gpus(scope: Scope) -> Finding:
     asks = _sentence(request("gpus", wanted))
     if largest < wanted:
         has = f"the largest slot has {amount('gpus', largest)}" if largest else "the workers have none"
-        return Finding("gpus", f"{asks}; {has}.", "Start workers with GPUs, or request fewer GPUs.")
+        fewer = "request fewer GPUs" if largest else "submit the job without request_gpus"
+        return Finding(
+            "gpus", f"{asks}; {has}.", f"Start workers with {'more ' if largest else ''}GPUs, or {fewer}."
+        )
     required = next((one.value("job", "RequireGPUs") for one in scope.obstacle.clauses), "")
     return Finding(
         "gpus",
@@ -74,7 +77,7 @@ def lacking(scopes: Sequence[Scope]) -> Finding:
     """Explain that only other jobs keep this one from workers that would accept it."""
     waiting = scopes[0]
     wants = [
-        f"{request(kind, requested(one))}, the largest free slot has {amount(kind, free)}"
+        f"{request(kind, requested(one))}, and {_free(kind, free)}"
         for one in scopes
         if (kind := one.obstacle.kind) in RESOURCES and one.obstacle.clauses
         for free in [max(size(worker, kind, free=True) for worker in one.workers)]
@@ -87,6 +90,10 @@ def lacking(scopes: Sequence[Scope]) -> Finding:
         f"Other jobs{whose} occupy {waiting.names}, which would accept the job{why}.",
         "Wait until a job ends there, or start more workers.",
     )
+
+
+def _free(kind: Kind, number: float) -> str:
+    return f"the largest free slot has {amount(kind, number)}" if number > 0 else "none is free"
 
 
 def _sentence(text: str) -> str:

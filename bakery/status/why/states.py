@@ -30,8 +30,8 @@ def retiring(scope: Scope) -> Finding:
     left = f" {duration(max(0.0, max(ends) - scope.now))} are left." if ends else ""
     return Finding(
         "retiring",
-        f"{scope.verb('retires', 'retire')} (MaxLifetime): only jobs that state a duration and end in time "
-        f"start there.{left}",
+        f"{scope.verb('is retiring', 'are retiring')} (MaxLifetime): only jobs that state a duration and "
+        f"end in time start there.{left}",
         "State a duration that fits (allowed_execute_duration, in seconds), or start new workers.",
     )
 
@@ -42,7 +42,7 @@ def draining(scope: Scope) -> Finding:
     slot = str(scope.workers[0].slot.get("Name", ""))
     return Finding(
         "draining",
-        f"{scope.verb('drains', 'drain')}{why}: no job starts there.",
+        f"{scope.verb('is draining', 'are draining')}{why}: no job starts there.",
         "Cancel the draining, or start new workers.",
         ("condor_drain", "-cancel", slot) if slot.isprintable() else (),
     )

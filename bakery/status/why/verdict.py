@@ -64,7 +64,7 @@ class Verdict:
 def of(case: Case) -> Verdict:
     """Judge a job. There is at least one finding."""
     found = list(_of_job(case))
-    rows = _rows(case.workers)
+    rows = _rows(case.workers) if case.job.is_in_queue else ()
     if not found:
         found = [*_of_pool(case), *_of_workers(case, rows)]
     return Verdict(tuple(found), rows)
@@ -105,7 +105,7 @@ def _started(case: Case) -> Finding:
     job, state = case.job, job_ads.STATES[case.job.status]
     host = job.text("RemoteHost")
     since = job.number("JobCurrentStartDate") or job.number("EnteredCurrentStatus")
-    lasts = f" for {duration(max(0.0, case.now - since))}" if since else ""
+    lasts = f" (for {duration(max(0.0, case.now - since))})" if since else ""
     where = f" on {printable(host, 60)}" if host else ""
     ours = {one.worker.name for one in case.workers}
     other = (

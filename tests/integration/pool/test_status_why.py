@@ -146,7 +146,9 @@ CASES = {
     "unhealthy": Case("unhealthy", "is unhealthy: \\x1b[2J\\x07 disk\\x09full \\u202e", "Sick", "TG-SICK"),
     "start-error": Case("start-error", "has an error, so no job starts there", "Broken", "TG-BROKEN"),
     "start-false": Case("start-false", "is false: no job starts there", "Closed", "TG-CLOSED"),
-    "draining": Case("draining", "drains (kernel update): no job starts there", "Drained", "TG-DRAINED"),
+    "draining": Case(
+        "draining", "is draining (kernel update): no job starts there", "Drained", "TG-DRAINED"
+    ),
     "retiring": Case("retiring", "only jobs that state a duration and end in time", "Old", "TG-OLD"),
     "busy": Case(
         "busy", f"Other jobs of {SUBMITTER}@{TRUST_DOMAIN} occupy full@", "Full", project="TG-FULL"

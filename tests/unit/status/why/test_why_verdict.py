@@ -178,7 +178,7 @@ def test_states_of_workers() -> None:
     )
     drained = slot("a", Draining=True, State="Drained", DrainReason="update", Requirements=False)
     found = first(job(), {key: value for key, value in drained.items() if key != "Start"})
-    assert found.startswith("draining | a drains (update): no job starts there.")
+    assert found.startswith("draining | a is draining (update): no job starts there.")
     assert found.endswith("condor_drain -cancel slot1@a")
     assert reasons(of(job(RequestMemory=9999), drained)) == ["memory", "draining"]
     assert first(job(), slot("a", Start=expression("error"))).startswith(
@@ -196,8 +196,8 @@ def test_states_of_workers() -> None:
     lifetime = expression("time() < MY.WorkerRetires")
     old = slot("a", Start=lifetime, WorkerRetires=NOW - 10**9, WorkerEnds=NOW + 7200)
     assert first(job(), old, {**old, "Name": "slot1@b", "MyAddress": ""}).startswith(
-        "retiring | a and b retire (MaxLifetime): only jobs that state a duration and end in time start "
-        "there. 2 h are left."
+        "retiring | a and b are retiring (MaxLifetime): only jobs that state a duration and end in time "
+        "start there. 2 h are left."
     )
 
 
@@ -207,7 +207,8 @@ def test_a_worker_that_other_jobs_occupy() -> None:
     assert reasons(found) == ["busy"]
     assert found.findings[0].text == (
         "Other jobs of bob@x occupy a, which would accept the job: the job requests 2048 MB of memory, "
-        "the largest free slot has 1024 MB; the job requests 2 CPUs, the largest free slot has 1 CPU."
+        "and the largest free slot has 1024 MB; the job requests 2 CPUs, and the largest free slot has "
+        "1 CPU."
     )
     used_up = (slot("a", Cpus=0), claimed("a", Cpus=4))
     assert reasons(of(job(), *used_up)) == ["busy"]
@@ -216,6 +217,42 @@ def test_a_worker_that_other_jobs_occupy() -> None:
     assert reasons(of(job(), static)) == ["busy"]
     gpus = slot("a", GPUs=0, TotalSlotGPUs=2)
     assert reasons(of(job(RequestGPUs=1), gpus)) == ["busy"]
+
+
+def test_two_workers_of_which_the_one_that_fits_is_busy() -> None:
+    big, small = slot("big", Cpus=0, TotalSlotCpus=4), slot("small", Cpus=2, TotalSlotCpus=2)
+    found = case(job(RequestCpus=3), big, claimed("big", Cpus=4), small)
+    shown = "\n".join(lines(found))
+    assert (
+        "Other jobs of bob@x occupy big, which would accept the job: the job requests 3 CPUs, and none is"
+        in (shown)
+    )
+    assert "  Do first: Wait until a job ends there, or start more workers." in shown
+    assert "\n1 of 2      TARGET.Cpus >= RequestCpus     job     RequestCpus 3  Cpus 2" in shown
+    assert "\n1 of 2 now  TARGET.Cpus >= RequestCpus     job     RequestCpus 3  Cpus 0" in shown
+    assert "2 workers: 0 free for the job, 1 occupied by other jobs, 1 excluded." in shown
+
+
+@pytest.mark.parametrize("size", [float("-inf"), float("nan"), "many", expression("error")])
+def test_sizes_that_are_no_amount(size: Any) -> None:
+    wrong = slot("a", Cpus=size, TotalSlotCpus=size)
+    assert "the largest slot has 0 CPUs" in first(job(RequestCpus=2), wrong)
+
+
+def test_states_in_the_table() -> None:
+    def condition(**changed: Any) -> str:
+        found = of(job(), slot("a", **changed))
+        return report.table(found, 1)[1][1]
+
+    assert condition(Draining=True, Requirements=False) == "(the worker is draining)"
+    assert condition(State="Owner") == "(the slots are in the state Owner)"
+    assert condition(LastHeardFrom=NOW - 3600) == "(the worker is silent)"
+    assert condition(SlotType="Static", State="Claimed") == "(the slot is claimed)"
+
+
+def test_no_conditions_of_a_job_that_does_not_wait() -> None:
+    assert of(job(JobStatus=2, RequestCpus=9), slot("a")).rows == ()
+    assert of(job(JobStatus=5, RequestCpus=9), slot("a")).rows
 
 
 def test_a_dynamic_slot_is_not_for_other_jobs() -> None:
@@ -228,13 +265,16 @@ def test_a_dynamic_slot_is_not_for_other_jobs() -> None:
         ({"JobStatus": 5, "HoldReason": "disk quota"}, "held | The job is held: disk quota. | Correct"),
         ({"JobStatus": 3, "RemoveReason": "by alice"}, "removed | The job was removed: by alice."),
         ({"JobStatus": 4, "ExitCode": 3}, "completed | The job has completed with exit code 3."),
-        ({"JobStatus": 2, "RemoteHost": "slot1@a"}, "running | The job is running on slot1@a for 60 s. |"),
+        (
+            {"JobStatus": 2, "RemoteHost": "slot1@a"},
+            "running | The job is running on slot1@a (for 60 s). |",
+        ),
         ({"JobStatus": 2, "RemoteHost": "slot1@z"}, "which is not one of WorkerGroupName W"),
         (
             {"JobStatus": 6, "RemoteHost": "slot1@a"},
             "transferring | The job is transferring its output on slot1@a",
         ),
-        ({"JobStatus": 7}, "suspended | The job is suspended for 60 s"),
+        ({"JobStatus": 7}, "suspended | The job is suspended (for 60 s)"),
         (
             {"JobUniverse": 7},
             "universe | The job is of the universe scheduler: it runs on its access point",
