@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from bakery.status import ranges
 from bakery.status.workers import Ad
 from bakery.tokens import authorization
 from bakery.tokens.authorization import Reply
@@ -98,16 +99,23 @@ _DECODER = msgspec.json.Decoder(_Line)
 
 
 def ask(
-    question: Question, projection: Sequence[str], take: Take, of_dynamic: Sequence[str] = ()
+    question: Question,
+    projection: Sequence[str],
+    take: Take,
+    of_dynamic: Sequence[str] = (),
+    limit: int = ranges.LIMIT,
 ) -> Collector:
     """Call `take` with parts of the slots that satisfy the constraint; all slots of a worker are in one.
 
     They have the attributes of `projection`; in a large answer, dynamic slots have those of `of_dynamic`
-    (none: the same). Raises BadInput: the host is no address or no collector, or the collector does not
-    accept the token; Unreachable: it does not answer, or refuses the query.
+    (none: the same). `limit` is that of ranges.constraints.
+
+    Raises BadInput: the host is no address or no collector, or the collector does not accept the token;
+    Unreachable: it does not answer, or refuses the query.
     """
     parts = _Parts(projection, take)
-    asked = _asked(question, {"projection": list(projection), "of_dynamic": list(of_dynamic)})
+    more = {"projection": list(projection), "of_dynamic": list(of_dynamic), "limit": limit}
+    asked = _asked(question, more)
     try:
         log = run.lines(
             _argv("bakery.status.ask_ads"),

@@ -3,7 +3,7 @@
 A process of its own for the reasons in bakery/tokens/ask_collector.py. Its log is on stderr.
 
     {"address": "<HOST:PORT>", "token": "…" or "", "constraint": "…", "projection": ["Name", …],
-     "of_dynamic": ["Name", …]}  ->
+     "of_dynamic": ["Name", …], "limit": 30000}  ->
     {"version": "$CondorVersion: …", "ahead": 0}, then for each part of the slots one or several of
     {"ads": [{"Name": "slot1@worker", …}, …], "others": [[0, "Start", {"expression": "…", "error": false}]]}
     and {"ends": true}
@@ -92,9 +92,10 @@ class _Query:
         """The slots in parts that have all slots of a worker."""
         constraint, projection = f"({self._asked['constraint']})", self._asked["projection"]
         known = self._query(f"{constraint} && {ranges.WHOLE}", list(ranges.PROJECTION))
-        of_machine = ranges.constraints((ad.get("Machine"), ad.get("NumDynamicSlots")) for ad in known)
+        slots = ((ad.get("Machine"), ad.get("NumDynamicSlots")) for ad in known)
+        of_machine = ranges.constraints(slots, self._asked["limit"])
         del known
-        if len(of_machine) == 1:
+        if not of_machine:
             yield self._query(constraint, projection)
             return
         of_dynamic = self._asked["of_dynamic"] or projection

@@ -9,18 +9,22 @@ PROJECTION = ("Machine", "NumDynamicSlots")  # what `constraints` wants to know 
 WHOLE = 'SlotType =!= "Dynamic"'
 DYNAMIC = 'SlotType =?= "Dynamic"'
 LIMIT = 30_000  # dynamic slots of a query, about: 50 MB of ads
+_FEW = 4  # a quarter of that is queried at once, with all attributes
 WHOLE_WEIGHT = 2  # another slot has twice as many attributes
 # HTCondor and we order these in the same way.
 _ORDERED = re.compile(r"[A-Za-z0-9.-]+")
 
 
-def constraints(slots: Iterable[tuple[object, object]], limit: int = LIMIT) -> list[str]:
+def constraints(slots: Iterable[tuple[object, object]], limit: int) -> list[str]:
     """Return ClassAd expressions; for each Machine, also for one that is undefined, exactly one is true.
 
     `slots` are the values of PROJECTION. A range has about `limit` dynamic slots at most, or half as many
-    others, unless a single machine has more; ["true"] is for all.
+    others, unless a single machine has more. [] is for slots that are too few for several queries.
     """
-    bounds = _bounds(sorted(_weights(slots)), limit)
+    weights = sorted(_weights(slots))
+    if sum(weight for _, weight in weights) <= limit // _FEW:
+        return []
+    bounds = _bounds(weights, limit)
     if not bounds:
         return ["true"]
     firsts = [f'(Machine < "{bound}") =?= true' for bound in bounds]

@@ -183,7 +183,9 @@ _REASONS = (
 def _rejected(claims: Claims, reply: Reply, now: float) -> tuple[str, str]:
     """The collector checked the token before its signature, and does not say what is wrong."""
     ends, ahead = claims.expires, collectors.clock_differs(reply.ahead)
-    if ends is not None and ahead > 0 and now + ahead > ends:
+    if ends is not None and ahead <= 0 and now + ahead > ends:
+        return (f"The token expired on {format_time(ends)}.", "Ask for a new token.")
+    if ends is not None and now + ahead > ends:
         return (
             f"The token expired on {format_time(ends)} by the collector's clock, which is at least"
             f" {format_duration(ahead)} ahead of the clock of this machine.",
