@@ -4,6 +4,9 @@
     A ARCHITECTURE               of the system, in the words of the package manager
     O NAME=VALUE                 a line of os-release(5)
     P NAME ARCHITECTURE VERSION  an installed package; VERSION of rpm is [EPOCH:]VERSION-RELEASE
+    M NAME ARCHITECTURE VERSION SOURCE SOURCE-VERSION SIZE SUPPLIER
+                                 its source package (of rpm the file name), its size (KiB, of rpm bytes)
+    L NAME LICENSE               a license that the copyright file (DEP-5) or rpm's tag of a package states
     F PATH LINE                  a line of a file that defines repositories or their settings
     K PATH BASE64                a line of a keyring that such a file names
     D SHA256                     the digest of an InRelease or Release file that apt has read
@@ -32,8 +35,15 @@ show() { for file; do [ ! -f "$file" ] || sed "s|^|F$tab$file$tab|" "$file"; don
 sed "s/^/O$tab/" /etc/os-release
 if command -v apt-get >/dev/null; then
     printf 'S\tapt\nA\t%s\n' "$(dpkg --print-architecture)"
-    dpkg-query -W -f='${db:Status-Abbrev}\t${Package}\t${Architecture}\t${Version}\n' |
-        sed -n "s/^[ih]i *$tab/P$tab/p"
+    which='${db:Status-Abbrev}\t${Package}\t${Architecture}\t${Version}'
+    about='${source:Package}\t${source:Version}\t${Installed-Size}\t${Maintainer}'
+    dpkg-query -W -f="$which\n" | sed -n "s/^[ih]i *$tab/P$tab/p"
+    dpkg-query -W -f="$which\t$about\n" | sed -n "s/^[ih]i *$tab/M$tab/p"
+    if command -v awk >/dev/null; then
+        awk 'FNR == 1 { dep5 = /^Format/ }
+            dep5 && /^License:/ { split(FILENAME, part, "/"); print "L\t" part[5] "\t" $0 }' \
+            /usr/share/doc/*/copyright 2>/dev/null | sort -u
+    fi
     set -- /etc/apt/sources.list.d/* "$folder"/bake.sources.list "$folder"/sources.list.d/*
     show "$@"
     keys=$(cat "$@" 2>/dev/null | sed -n 's/^Signed-By: *//p; s/.*signed-by=\([^] ]*\).*/\1/p' |
@@ -51,8 +61,10 @@ elif command -v rpm >/dev/null; then
         [ -e "$base/Packages" ] || [ -e "$base/Packages.db" ] || [ -e "$base/rpmdb.sqlite" ] || continue
         rm -rf "$folder/rpmdb"
         cp -r "$base" "$folder/rpmdb"
+        which='%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}'
+        about='%{SOURCERPM}\t\t%{LONGSIZE}\t%{VENDOR}'
         rpm --dbpath "$folder/rpmdb" --nosignature --nodigest -qa \
-            --qf 'P\t%{NAME}\t%{ARCH}\t%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n'
+            --qf "P\t$which\nM\t$which\t$about\nL\t%{NAME}\t%{LICENSE}\n"
         rm -rf "$folder/rpmdb"
         break
     done

@@ -45,7 +45,9 @@ _SECONDS: Mapping[str, int] = {
     "test_container.py": 200,
     _LAYER: 5,
     _STARTED: 50,
+    "test_describe.py": 30,
     "test_disk.py": 20,
+    "test_disk_formats.py": 30,
     "test_el_repositories.py": 65,
     "test_documents_examples.py": 15,
     "test_documents_site.py": 40,
@@ -142,7 +144,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_quick_commands.py",
         "test_cache_in_use.py",
     ),
-    "bakery/output/": ("test_bake.py", _LAYER),
+    "bakery/output/": ("test_bake.py", "test_disk_formats.py", _LAYER),
     "bakery/runtime/": ("test_run.py", "test_bake.py"),
     "bakery/engines/chroot/": ("test_bake.py", "test_cache_in_use.py"),
     "bakery/engines/packer/": (
@@ -279,6 +281,8 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_bake.py",
         "test_packer_engine.py",
     ),
+    "bakery/description/": ("test_describe.py",),
+    "bakery/commands/description/": ("test_describe.py", "test_quick_commands.py"),
     "bakery/freshness/": (
         "test_outdated_paths.py",
         "test_rpm_updates.py",

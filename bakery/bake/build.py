@@ -11,9 +11,11 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from bakery import __version__
 from bakery.bake import failed, fresh
 from bakery.bake.options import Options, package_mirror
-from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, output, plan_bake
+from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, plan_bake, result
+from bakery.description import packages
 from bakery.engines import checkpoints, choice
 from bakery.engines.choice import Engine, Obstacles
 from bakery.engines.chroot import engine as chroot
@@ -43,7 +45,6 @@ from bakery.verify import verification
 from provisioner import plan as plans
 from provisioner.errors import BadInput, MissingHere
 from provisioner.events import Monitor, note
-from provisioner.plan import Plan
 
 
 def make(this: Bake) -> Baked:
@@ -91,7 +92,7 @@ def _make_locked(this: Bake) -> Baked:
     with lock_file(this.store.lock(this.plan.image), lambda: note(this.monitor, waiting)):
         known = None if this.rebuilds else _stored_manifest(this)
         manifest = _complete(this, known) if known else _build(this)
-        return Baked(output(this), manifest, from_store=known is not None)
+        return result(this, manifest, from_store=known is not None)
 
 
 def _stored_manifest(this: Bake) -> Manifest | None:
@@ -129,11 +130,12 @@ def _complete(this: Bake, manifest: Manifest) -> Manifest:
 
 
 def _build(this: Bake) -> Manifest:
+    started = _now()
     found = choice.obstacles(this.options.engine)
     choice.choose(this.options.engine, found)  # fails before time is spent on the base
     with work_folder(this.store) as work, _keep_disk_on_failure(this, lambda: failed.disk_in(work)):
         image, engine, lock = _make_image(this, found, work)
-        manifest = {**_manifest(this.plan, image), "engine": engine, **lock}
+        manifest = {**_manifest(this, image, started), "engine": engine, **lock}
         manifest = _prove(this, image, this.form.up_to(this.options.level), manifest, work)
         _commit(this, image, manifest)
     return manifest
@@ -155,15 +157,20 @@ def _keep_disk_on_failure(this: Bake, find: Callable[[], Path | None]) -> Abstra
 
 
 def _make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine, Manifest]:
-    """Build the image in its format; return its path, the engine used, and its lock for the manifest."""
+    """Build the image in its format; return path, engine, and its packages for the manifest."""
     with _base(this, work):
         this.monitor.emit({"event": "stored", "id": this.plan.base_id})
         installed = Installed(this.monitor)
         made, engine = _make_disk(replace(this, monitor=installed), found, work)
-        lock = fresh.recorded(this, installed)
+        lock = {**fresh.recorded(this, installed), **_installed(this, installed)}
         image = formats.write(this.form, made, this.plan, this.base, work, this.monitor)
         made.unlink()
         return image, engine, lock
+
+
+def _installed(this: Bake, installed: Installed) -> Manifest:
+    found = packages.of_rows(installed.rows(len(this.plan.steps)))
+    return {"installed": packages.to_json(found)} if found else {}
 
 
 def _make_disk(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
@@ -250,13 +257,21 @@ def _prove(this: Bake, image: Path, levels: Sequence[Level], manifest: Manifest,
     return {**manifest, "proof": {**manifest["proof"], **proof}}
 
 
-def _manifest(plan: Plan, image: Path) -> Manifest:
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _manifest(this: Bake, image: Path, started: str) -> Manifest:
+    plan = this.plan
     return {
         "format": 1,
         "id": plan.id,
         "base": plan.base,
         "kind": plan.kind,
-        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "version": __version__,
+        "architecture": this.base.architecture,
+        "started": started,
+        "made": _now(),
         "size": image.stat().st_size,
         "sha256": digest.of(image),
         "proof": {},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 
 from bakery.bake.options import Options
-from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, output, plan_bake
+from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, plan_bake, result
 from bakery.image import bases, recipe
 from bakery.store.locks import shared_lock
 from bakery.store.store import Store, is_intact, read_manifest
@@ -63,4 +63,4 @@ def _from_store(this: Bake) -> Baked | None:
     if missing_levels(this, manifest):
         return None
     note_stored(this, manifest)
-    return Baked(output(this), manifest, from_store=True)
+    return result(this, manifest, from_store=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from provisioner.roles.locked import Locked
 
 
+OUTPUT_FOLDER = "WORKER_BAKERY_OUTPUT"  # a variable: the folder for images without --output
+
+
 @dataclass(frozen=True)
 class LocalBase:
     """A disk image supplied by the user. Empty fields have defaults, see bakery.image.bases.local."""
@@ -47,6 +51,7 @@ class Options:
     kind: str = "osg"
     format: formats.Name = "qcow2"
     output: Path | None = None
+    compat: bool = False  # a qcow2 that QEMU before 5.1 can read
     level: formats.Level = "boot"
     mirror: str = ""
     keep_failed: bool = False
@@ -83,8 +88,7 @@ def check(options: Options) -> None:
     if options.level not in form.levels:
         hint = f"Choose --verify {' or '.join(form.levels)}."
         raise BadInput(f"The format {form.name} does not support --verify {options.level}.", hint)
-    if options.output:
-        formats.check_output(form, options.output)
+    _check_output(options, form)
     if options.apt_sources and not options.optional:
         raise BadInput("--apt-source requires an optional role.", "Add --with ROLE.")
     if options.offline and options.rebuild_base:
@@ -94,6 +98,17 @@ def check(options: Options) -> None:
         from bakery.verify import site_tests
 
         site_tests.check(options.tests)
+
+
+def _check_output(options: Options, form: formats.Format) -> None:
+    """Raise BadInput when the image cannot be written as wanted."""
+    if options.compat and form.name != "qcow2":
+        raise BadInput(f"--compat is for qcow2; the format is {form.name}.", "Omit one of them.")
+    if options.output:
+        formats.check_output(form, options.output)
+    elif not os.environ.get(OUTPUT_FOLDER) and (options.compat or not form.is_stored):
+        what = "--compat" if options.compat else f"The format {form.name}"
+        raise BadInput(f"{what} requires -o: the cache keeps disks as qcow2 with zstd.", "Add -o FILE.")
 
 
 def replays(options: Options) -> bool:

@@ -6,13 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakery.bake.options import Options, apt_sources, check, make_plan
+from bakery.bake.options import OUTPUT_FOLDER, Options, apt_sources, check, make_plan
 from bakery.freshness import age
 from bakery.image.bases import Base
 from bakery.output import formats
 from bakery.output.formats import FORMATS, Format, Level
 from bakery.store.store import Manifest, Store, record_use
-from provisioner.events import Monitor, note
+from provisioner.events import Monitor, note, phase
 from provisioner.plan import Plan
 
 
@@ -40,7 +40,7 @@ class Bake:
 
     @property
     def stored(self) -> Path:
-        return self.store.image(self.plan, self.form.suffix)
+        return self.store.image(self.plan, self.form.stored_suffix)
 
     @property
     def form(self) -> Format:
@@ -90,16 +90,29 @@ def note_stored(this: Bake, manifest: Manifest) -> None:
     record_use(this.stored)
 
 
-def output(this: Bake) -> Path:
-    """The path of the image for the user: in the store, or a copy at --output or in the output folder."""
+def result(this: Bake, manifest: Manifest, *, from_store: bool) -> Baked:
+    """Hand the image over: in the store, or written to --output or to the output folder.
+
+    The description is written beside the file. Of a file that is not a copy of the image in the store, the
+    manifest has size and digest.
+    """
     target = this.options.output or _in_folder(this)
     if target is None:
-        return this.stored
-    formats.write_output(this.form, this.stored, target)
-    return target
+        return Baked(this.stored, manifest, from_store)
+    compat = this.options.compat
+    formats.write_output(this.form, this.stored, target, this.monitor, compat=compat)
+    if compat or not this.form.is_stored:
+        from bakery.runtime import digest
+
+        with phase(this.monitor, "compute its SHA-256"):
+            manifest = {**manifest, "size": target.stat().st_size, "sha256": digest.of(target)}
+    from bakery.description import files  # most calls need no copy
+
+    files.write(target, manifest)
+    return Baked(target, manifest, from_store)
 
 
 def _in_folder(this: Bake) -> Path | None:
     """The image in the folder WORKER_BAKERY_OUTPUT, which the builder image sets to its volume."""
-    folder = os.environ.get("WORKER_BAKERY_OUTPUT")
-    return Path(folder) / this.stored.name if folder else None
+    folder = os.environ.get(OUTPUT_FOLDER)
+    return Path(folder) / f"{this.stored.stem}{this.form.suffix}" if folder else None

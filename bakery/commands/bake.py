@@ -126,6 +126,8 @@ def _suggest(wanted: Options, baked: Baked) -> None:
 
     if wanted.format == "oci":
         entry.suggest(verify.load(baked.path), "load the container image", silent=False)
+    elif wanted.format != "qcow2":
+        return  # each cloud has its own way
     elif "pool" in baked.manifest["proof"]:
         entry.suggest(verify.upload(baked.path), "upload the image to OpenStack", silent=False)
     else:

@@ -96,8 +96,8 @@ def _add_main(made: Parser) -> None:
     made.add_argument(
         "--format",
         default="qcow2",
-        choices=["qcow2", "oci"],
-        help="disk image or container image (default: %(default)s)",
+        choices=["qcow2", "raw", "vmdk", "vhd", "gce", "oci"],
+        help="disk image, or oci: container image (default: %(default)s)",
     )
     which.add_argument("--list-bases", action="store_true", help="list the base images and exit")
     which.add_argument("--base-image", type=Path, metavar="FILE", help=argparse.SUPPRESS)
@@ -250,6 +250,11 @@ def _add_work(made: Parser) -> None:
         metavar="N",
         help="bake up to N images at once, if there are several (default: %(default)s)",
     )
+    group.add_argument(
+        "--compat",
+        action="store_true",
+        help="write a qcow2 that old clouds can read (QEMU before 5.1): zlib instead of zstd",
+    )
     group.add_argument("--keep-failed", action="store_true", help="keep the disk of a failed bake")
     group.add_argument("--rebuild-base", action="store_true", help="rebuild the base and the image")
     group.add_argument(
@@ -291,6 +296,7 @@ def options(found: argparse.Namespace, settings: Settings = NO_SETTINGS) -> Opti
         kind=found.worker,
         output=found.output,
         format=found.format,
+        compat=found.compat,
         level=found.verify or highest_level(found.format),
         optional=tuple(dict.fromkeys(found.optional)),
         cvmfs=_cvmfs(found),
@@ -348,7 +354,7 @@ def _snapshot(found: argparse.Namespace, settings: Settings) -> Snapshot | None:
 
 def highest_level(form: str) -> Level:
     """The default verification level of a format."""
-    return "boot" if form == "qcow2" else "offline"
+    return "offline" if form == "oci" else "boot"
 
 
 def _checked(option: str, parse: Callable[[str], str], text: str) -> str:

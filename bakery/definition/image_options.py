@@ -45,6 +45,7 @@ def options(image: model.Image, keys: Mapping[str, Any], label: str, folder: Fol
         base=base.name,
         kind=image.worker,
         format=image.format,
+        compat=image.compat,
         level=_level(image),
         output=folder.path / image.output if image.output else None,
         optional=roles,

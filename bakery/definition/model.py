@@ -333,7 +333,10 @@ class Image(Table, frozen=True, kw_only=True):
     arch: Annotated[
         Architecture | UnsetType, _meta("Architecture of the base; that of the build host by default.")
     ] = UNSET
-    format: Annotated[formats.Name, _meta("Disk image or container image.")] = "qcow2"
+    format: Annotated[formats.Name, _meta("Disk image, or oci: container image.")] = "qcow2"
+    compat: Annotated[bool, _meta("Write a qcow2 that QEMU before 5.1 can read: zlib instead of zstd.")] = (
+        False
+    )
     verify: Annotated[
         formats.Level | UnsetType, _meta("Verification level; boot by default, offline for oci.")
     ] = UNSET

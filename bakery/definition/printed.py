@@ -41,6 +41,8 @@ def _top(options: Options) -> Iterator[tuple[str, Value]]:
     if options.architecture:
         yield "arch", options.architecture
     yield "format", options.format
+    if options.compat:
+        yield "compat", True
     supported = FORMATS[options.format].levels
     if options.level != ("boot" if "boot" in supported else supported[-1]):
         yield "verify", options.level

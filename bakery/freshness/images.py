@@ -13,11 +13,11 @@ from bakery.freshness import inventory, lock, record
 from bakery.freshness.lock import Lock
 from bakery.freshness.metadata.addresses import Addresses
 from bakery.freshness.metadata.definitions import Sources
-from bakery.imagediff import records
+from bakery.imagediff import records, rpmdb
 from bakery.imagediff.tree import Folder
 from bakery.runtime import mirror, qemu_img, sandbox
 from bakery.runtime.privileges import require_root
-from bakery.store.store import DISKS, Store, read_manifest, work_folder
+from bakery.store.store import DISKS, Store, image_manifest, read_manifest, work_folder
 from provisioner.disk.file_systems import mount_root
 from provisioner.errors import BadInput, CommandFailed
 from provisioner.events import Monitor
@@ -51,15 +51,16 @@ def named(name: str, store: Store, addresses: Addresses, monitor: Monitor) -> Im
 
     Without a lock in a manifest beside it, its package database is read. Raises BadInput, MissingHere.
     """
-    path = _path(name, store)
-    manifest = (read_manifest(path) if path.suffix in DISKS else None) or {}
+    path = path_of(name, store)
+    manifest = (image_manifest(path) if path.suffix in DISKS else None) or {}
     known = lock.of_manifest(manifest)
     if known is None and path.suffix != ".tar":
         known = _read(path, store, addresses, monitor)
     return Image(path, manifest, known)
 
 
-def _path(name: str, store: Store) -> Path:
+def path_of(name: str, store: Store) -> Path:
+    """The image of this path, or of this name in the store. Raises BadInput."""
     candidates = [Path(name), *(store.root / "images" / f"{name}{suffix}" for suffix in DISKS)]
     found = next((path for path in candidates if path.exists()), None)
     if found is None:
@@ -71,7 +72,7 @@ def _path(name: str, store: Store) -> Path:
 
 def _read(path: Path, store: Store, addresses: Addresses, monitor: Monitor) -> Lock:
     """Raises BadInput: the path is not that of an image."""
-    found = inventory.parse(_rows_of(path, store, monitor))
+    found = inventory.parse(rows_of(path, store, monitor))
     if found is None:
         message = f"{path} has no package database of dpkg or rpm."
         raise BadInput(message, "Give the path of an image, or of the root directory of one.")
@@ -81,7 +82,11 @@ def _read(path: Path, store: Store, addresses: Addresses, monitor: Monitor) -> L
     return record.of_rows(found, Sources(sources, "", release, urls=addresses.urls))
 
 
-def _rows_of(path: Path, store: Store, monitor: Monitor) -> list[str]:
+def rows_of(path: Path, store: Store, monitor: Monitor) -> list[str]:
+    """The rows of an image, which is mounted in a sandbox, or of a root directory.
+
+    Raises BadInput, MissingHere.
+    """
     if path.is_dir():
         return list(rows(path))
     require_root()
@@ -120,12 +125,37 @@ def rows(root: Path) -> Iterator[str]:
         elif not is_apt:
             package, _, architecture = name.rpartition(".")
             yield from (f"P\t{package}\t{architecture}\t{one}" for one in fields["version"].split())
+    yield from _dpkg_facts(tree) if is_apt else rpmdb.facts(tree)
     for folder in (_APT,) if is_apt else _RPM:
         for path, content in _files(tree, folder):
             yield from (f"F\t{path}\t{row}" for row in content.decode("utf-8", "replace").splitlines())
     for folder in _KEYRINGS if is_apt else ():
         for path, content in _files(tree, folder):
             yield f"K\t{path}\t{base64.b64encode(content).decode('ascii')}"
+
+
+def _dpkg_facts(tree: Folder) -> Iterator[str]:
+    """The rows M and L of dpkg's packages."""
+    documents = tree.children(b"/usr/share/doc")
+    for fields in records.dpkg_paragraphs(tree):
+        if not fields.get("Status", "").endswith(" ok installed"):
+            continue
+        name, version = fields["Package"], fields.get("Version", "")
+        source, _, given = fields.get("Source", name).partition(" ")
+        about = (
+            given.strip("()") or version,
+            fields.get("Installed-Size", ""),
+            fields.get("Maintainer", ""),
+        )
+        yield "\t".join(("M", name, fields.get("Architecture", ""), version, source, *about))
+        node = documents.get(name.encode())
+        folder = node.target if node and node.kind == "link" and b"/" not in node.target else name.encode()
+        text = tree.read(b"/usr/share/doc/" + folder + b"/copyright") or b""
+        if text.startswith(b"Format"):
+            stated = {
+                row for row in text.decode("utf-8", "replace").split("\n") if row.startswith("License:")
+            }
+            yield from (f"L\t{name}\t{row}" for row in sorted(stated))
 
 
 def _architecture(found: Mapping[str, Mapping[str, str]]) -> str:

@@ -173,15 +173,18 @@ def of_manifest(manifest: Mapping[str, Any]) -> Lock | None:
 # --- files of --lock ---------------------------------------------------------------------------
 
 
-def to_file(lock: Lock) -> str:
-    """The text of a lock file. It does not contain URLs of mirrors that the bake used."""
-    public = replace(
+def public(lock: Lock) -> Lock:
+    """The lock without the URLs of mirrors that the bake used."""
+    return replace(
         lock,
         repositories=tuple(replace(one, url="") for one in lock.repositories),
         seen={name: replace(one, base="") for name, one in lock.seen.items()},
-        kept=(),
     )
-    data = to_json(public)
+
+
+def to_file(lock: Lock) -> str:
+    """The text of a lock file. It does not contain URLs of mirrors that the bake used."""
+    data = to_json(replace(public(lock), kept=()))
     rows = ",\n".join(f"  {json.dumps(row)}" for row in data.pop("packages"))
     del data["keys"]
     for repository in data["repositories"]:

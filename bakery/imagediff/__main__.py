@@ -1,4 +1,4 @@
-"""`python -m bakery.imagediff WORK < '["A", "B"]'`, in a sandbox."""
+"""`python -m bakery.imagediff WORK < '{"a": "A", "b": "B", "what": "differences"}'`, in a sandbox."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from provisioner.events import JsonLines
 def main() -> int:
     monitor = JsonLines(sys.stdout)
     try:
-        a, b = map(Path, json.load(sys.stdin))
-        result = in_sandbox(a, b, Path(sys.argv[1]), monitor)
+        task = json.load(sys.stdin)
+        result = in_sandbox(Path(task["a"]), Path(task["b"]), task["what"], Path(sys.argv[1]), monitor)
     except errors.BakeryError as error:
         monitor.emit(errors.to_event(error))
         return error.exit_code
-    monitor.emit({"event": "result", "result": result.to_json()})
+    monitor.emit({"event": "result", "result": result})
     return 0
 
 

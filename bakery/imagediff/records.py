@@ -27,15 +27,19 @@ def packages(tree: Tree) -> Records:
 
 def _dpkg_packages(tree: Tree) -> Records:
     """Return dpkg's packages by name and architecture; see deb-control(5) for paragraphs."""
-    found = map(_paragraph, (tree.read(DPKG_STATUS) or b"").split(b"\n\n"))
     return {
         f"{fields['Package']}:{fields.get('Architecture', '')}": {
             "version": fields.get("Version", ""),
             "status": fields.get("Status", ""),
         }
-        for fields in found
-        if "Package" in fields
+        for fields in dpkg_paragraphs(tree)
     }
+
+
+def dpkg_paragraphs(tree: Tree) -> Iterator[dict[str, str]]:
+    """Yield the fields of each package that dpkg knows, with the first line of their values."""
+    found = map(_paragraph, (tree.read(DPKG_STATUS) or b"").split(b"\n\n"))
+    yield from (fields for fields in found if "Package" in fields)
 
 
 def _paragraph(text: bytes) -> dict[str, str]:

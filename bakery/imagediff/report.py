@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bakery.imagediff.differ import Result
 from bakery.imagediff.files import Difference
+from bakery.imagediff.sizes import Growth, Row
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,3 +67,39 @@ def line(found: Difference) -> str:
     how = "; ".join(map(str, found.changes))
     reason = f" ({found.reason})" if found.reason else ""
     return f"{found.what:<8} {found.name}{': ' + how if how else ''}{reason}"
+
+
+def print_growth(found: Growth, *, everything: bool) -> None:
+    """Print what grew; without `everything` at most LIMIT packages and directories."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"all files  {_mib(found.total.a)} → {_mib(found.total.b)} MiB  ({_change(found.total)})")
+    for title, rows in (("package", found.packages), ("directory", found.directories)):
+        _print_rows(console, title, rows, everything)
+
+
+def _print_rows(console: Console, title: str, rows: Sequence[Row], everything: bool) -> None:
+    from rich.table import Table
+
+    if not rows:
+        return
+    shown = rows if everything else sorted(rows, key=lambda row: -abs(row.growth))[:LIMIT]
+    table = Table(box=None, header_style="bold")
+    table.add_column(title, overflow="fold")
+    for heading in ("before", "after", "change"):
+        table.add_column(f"{heading}, MiB", justify="right")
+    for row in sorted(shown, key=lambda row: (-row.growth, row.name)):
+        table.add_row(row.name, _mib(row.a), _mib(row.b), _change(row))
+    console.print()
+    console.print(table)
+    if len(rows) > len(shown):
+        console.print(f" … and {len(rows) - len(shown)} more; --all shows them")
+
+
+def _mib(size: int | None) -> str:
+    return "-" if size is None else f"{size / 2**20:,.2f}"
+
+
+def _change(row: Row) -> str:
+    return f"{row.growth / 2**20:+,.2f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,7 +15,14 @@ from provisioner.process import run
 FOLDERS = (b"/usr/lib/sysimage/rpm", b"/var/lib/rpm")
 # Berkeley DB (EL7, EL8), ndb, sqlite (later).
 _DATABASES = (b"Packages", b"Packages.db", b"rpmdb.sqlite")
-_FORMAT = "%{NAME} %{ARCH} %|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}\n"
+_VERSION = "%|EPOCH?{%{EPOCH}:}|%{VERSION}-%{RELEASE}"
+_FORMAT = f"%{{NAME}} %{{ARCH}} {_VERSION}\n"
+# The rows M and L of provisioner/installed.py.
+_FACTS = (
+    f"M\t%{{NAME}}\t%{{ARCH}}\t{_VERSION}\t%{{SOURCERPM}}\t\t%{{LONGSIZE}}\t%{{VENDOR}}\n"
+    "L\t%{NAME}\t%{LICENSE}\n"
+)
+_SIZES = "%{NAME} %|LONGSIZE?{%{LONGSIZE}}:{%{SIZE}}|\n"  # bytes
 
 
 def packages(tree: Tree) -> dict[str, dict[str, str]]:
@@ -24,13 +32,34 @@ def packages(tree: Tree) -> dict[str, dict[str, str]]:
     """
     found: dict[str, list[str]] = {}
     for folder in FOLDERS:
-        for row in _rows(tree, folder):
+        for row in _rows(tree, folder, _FORMAT):
             name, architecture, version = row.split(" ")
             found.setdefault(f"{name}.{architecture}", []).append(version)
     return {name: {"version": " ".join(sorted(versions))} for name, versions in found.items()}
 
 
-def _rows(tree: Tree, folder: bytes) -> Iterable[str]:
+def sizes(tree: Tree) -> dict[str, int]:
+    """Return the bytes that each package installs, by its own record; all versions together.
+
+    Raises MissingHere, BadInput as `packages` does.
+    """
+    found: Counter[str] = Counter()
+    for folder in FOLDERS:
+        for row in _rows(tree, folder, _SIZES):
+            name, size = row.split(" ")
+            found[name] += int(size)
+    return dict(found)
+
+
+def facts(tree: Tree) -> list[str]:
+    """Return source, size, vendor and license of all packages as rows M and L of provisioner/installed.py.
+
+    Raises as `packages`.
+    """
+    return [row for folder in FOLDERS for row in _rows(tree, folder, _FACTS)]
+
+
+def _rows(tree: Tree, folder: bytes, form: str) -> Iterable[str]:
     names = [name for name, node in tree.children(folder).items() if node.kind == "file"]
     if not set(names) & set(_DATABASES):
         return ()
@@ -38,11 +67,11 @@ def _rows(tree: Tree, folder: bytes) -> Iterable[str]:
     with tempfile.TemporaryDirectory() as copy:
         for name in names:
             Path(copy, os.fsdecode(name)).write_bytes(tree.read(folder + b"/" + name) or b"")
-        return _queried(copy)
+        return _queried(copy, form)
 
 
-def _queried(copy: str) -> list[str]:
-    argv = ["rpm", "--dbpath", copy, "--nosignature", "--nodigest", "-qa", "--qf", _FORMAT]
+def _queried(copy: str, form: str) -> list[str]:
+    argv = ["rpm", "--dbpath", copy, "--nosignature", "--nodigest", "-qa", "--qf", form]
     try:
         done = run.call(argv)
     except CommandFailed as error:

@@ -7,8 +7,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
-from bakery.imagediff import differ
+from bakery.imagediff import differ, sizes
 from bakery.imagediff.tree import Folder
 from bakery.runtime import qemu_img, sandbox
 from bakery.runtime.privileges import require_root
@@ -18,31 +19,45 @@ from provisioner.errors import BadInput, CommandFailed
 from provisioner.events import Monitor, phase
 from provisioner.process import run
 
+What = Literal["differences", "sizes"]
 TOOLS = ("qemu-img", "unshare", "setpriv", "mount", "sfdisk", "blkid")
 
 
 def compare(a: Path, b: Path, store: Store, monitor: Monitor) -> differ.Result:
     """Compare two images or root directories. Raises BadInput, MissingHere, DiskFull."""
+    return differ.from_json(_run(a, b, "differences", store, monitor))
+
+
+def compare_sizes(a: Path, b: Path, store: Store, monitor: Monitor) -> sizes.Growth:
+    """Compare the sizes of two images or root directories. Raises BadInput, MissingHere, DiskFull."""
+    return sizes.from_json(_run(a, b, "sizes", store, monitor))
+
+
+def _run(a: Path, b: Path, what: What, store: Store, monitor: Monitor) -> dict[str, Any]:
+    """Return the result as JSON has it. Without an image there is nothing to mount, and no sandbox."""
     for path in (a, b):
         if not (path.is_file() or path.is_dir()):
             raise BadInput(f"{path} is neither an image nor a folder.")
     if a.is_dir() and b.is_dir():
-        return in_sandbox(a, b, Path(), monitor)
+        return in_sandbox(a, b, what, Path(), monitor)
     require_root()
     run.require(*TOOLS)
     with work_folder(store) as work:
         command = [sys.executable, "-P", "-m", "bakery.imagediff", str(work)]
-        stdin = json.dumps([str(a), str(b)]).encode()
-        return differ.from_json(sandbox.run_module(command, stdin, monitor)["result"])
+        stdin = json.dumps({"a": str(a), "b": str(b), "what": what}).encode()
+        result: dict[str, Any] = sandbox.run_module(command, stdin, monitor)["result"]
+        return result
 
 
-def in_sandbox(a: Path, b: Path, work: Path, monitor: Monitor) -> differ.Result:
+def in_sandbox(a: Path, b: Path, what: What, work: Path, monitor: Monitor) -> dict[str, Any]:
     """Compare two images or root directories in this process, which mounts images."""
     with phase(monitor, "mount the images"), ThreadPoolExecutor() as threads:
         roots = list(threads.map(_root, (a, b), (work / "a", work / "b")))
     left, right = map(Folder, roots)
     with phase(monitor, "compare"):
-        return differ.differ(left, right, partial(left.first_difference, right))
+        if what == "sizes":
+            return sizes.growth(sizes.measure(left), sizes.measure(right)).to_json()
+        return differ.differ(left, right, partial(left.first_difference, right)).to_json()
 
 
 def _root(path: Path, where: Path) -> Path:

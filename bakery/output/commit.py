@@ -6,6 +6,8 @@ import errno
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bakery.runtime.files import refuse_special
@@ -24,36 +26,54 @@ def check_target(target: Path) -> None:
 
 
 def copy_into_place(source: Path, target: Path) -> None:
-    """Copy a file to `target` atomically.
+    """Copy a file to `target` atomically. Raises BadInput, DiskFull."""
+    with appearing(target) as temporary, source.open("rb") as data, temporary.open("wb") as out:
+        shutil.copyfileobj(data, out, 1 << 20)
 
-    The copy has no name until it is complete, so a killed process leaves nothing behind. Raises BadInput,
-    DiskFull.
+
+def write_into_place(content: bytes, target: Path) -> None:
+    """Write a file atomically. Raises BadInput, DiskFull."""
+    with appearing(target) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def appearing(target: Path) -> Iterator[Path]:
+    """Yield the path of a new file, which appears at `target` when the block has ended without an error.
+
+    The file has no name until then, so a killed process leaves nothing behind; child processes can write to
+    the path. Raises BadInput, DiskFull.
     """
     check_target(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        _copy(source, temporary)
+        with _nameless(temporary) as path:
+            yield path
         temporary.rename(target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         if error.errno == errno.ENOSPC:
             raise DiskFull(
                 f"No space left on device for {target}.",
                 "Free some disk space, or choose another path with -o.",
             ) from None
         raise BadInput(f"Cannot write {target}: {error.strerror}.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _copy(source: Path, temporary: Path) -> None:
+@contextmanager
+def _nameless(temporary: Path) -> Iterator[Path]:
+    """Yield the path of a file that gets this name at the end of the block."""
     try:
         descriptor = os.open(temporary.parent, os.O_TMPFILE | os.O_RDWR, 0o644)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
             raise
-        shutil.copyfile(source, temporary)  # no O_TMPFILE on this file system (NFS, old overlayfs)
+        yield temporary  # no O_TMPFILE on this file system (NFS, old overlayfs)
         return
-    with os.fdopen(descriptor, "wb") as out, source.open("rb") as data:
-        shutil.copyfileobj(data, out, 1 << 20)
-        out.flush()
+    try:
+        yield Path(f"/proc/{os.getpid()}/fd/{descriptor}")
         # Only with a directory fd does Python call linkat(), which follows the link; link() does not.
         os.link(f"/proc/self/fd/{descriptor}", temporary, src_dir_fd=descriptor, follow_symlinks=True)
+    finally:
+        os.close(descriptor)

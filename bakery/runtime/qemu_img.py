@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,20 @@ def to_zstd(source: Path, target: Path) -> None:
     """
     options = ["-c", "-m", "4", "-o", "compression_type=zstd"]
     run.call(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options, str(source), str(target)])
+
+
+def convert(source: Path, target: Path, driver: str, options: Sequence[str]) -> None:
+    """Write the content of a qcow2 and its layers in the format of this driver of QEMU.
+
+    Raises CommandFailed, DiskFull.
+    """
+    run.call(["qemu-img", "convert", "-f", "qcow2", "-O", driver, *options, str(source), str(target)])
+
+
+def is_same(image: Path, other: Path, driver: str) -> bool:
+    """Return whether a qcow2 and an image of another format hold the same disk. Raises CommandFailed."""
+    argv = ["qemu-img", "compare", "-q", "-f", "qcow2", "-F", driver, str(image), str(other)]
+    return run.call(argv, expect=(0, 1)).status == 0
 
 
 def overlay(base: Path, target: Path, size: str = "") -> None:

@@ -16,7 +16,16 @@ from typing import Literal
 
 from bakery.runtime import digest
 from bakery.store.locks import exclusive_lock, try_exclusive_lock
-from bakery.store.store import DISKS, Store, checked_path, is_intact, manifest_path, read_manifest
+from bakery.store.store import (
+    DESCRIPTION,
+    DISKS,
+    Store,
+    checked_path,
+    is_intact,
+    manifest_path,
+    read_manifest,
+    remove_description,
+)
 from provisioner.errors import BadInput, MissingHere
 from provisioner.events import Monitor, note
 
@@ -118,10 +127,12 @@ def _disks(root: Path, folder: str) -> Iterator[Path]:
             yield path
 
 
-def _is_stray(manifest: Path) -> bool:
-    """Whether a manifest has had no disk for an hour; normally the disk follows at once."""
-    there = any(manifest.with_suffix(suffix).exists() for suffix in DISKS)
-    return not there and time.time() - manifest.stat().st_mtime > HOUR
+def _is_stray(path: Path) -> bool:
+    """Whether a manifest or description has had no disk for an hour; normally it follows at once."""
+    ending = next((one for one in DESCRIPTION if path.name.endswith(one)), path.suffix)
+    stem = path.name.removesuffix(ending)
+    there = any(path.with_name(stem + suffix).exists() for suffix in DISKS)
+    return not there and time.time() - path.stat().st_mtime > HOUR
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -255,6 +266,7 @@ def _remove_unlocked(path: Path) -> bool:
             if path.suffix in (*DISKS, ".part"):
                 manifest_path(path).unlink(missing_ok=True)
                 checked_path(path).unlink(missing_ok=True)
+                remove_description(path)
         if path.parent.name == "work":
             path.rmdir()
     finally:

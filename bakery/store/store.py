@@ -3,6 +3,7 @@
     bases/<id>.qcow2           a base, built or downloaded
     checkpoints/<id>.qcow2     the disk after the step with this id
     images/<kind>-<base>-<id12>.qcow2, .json         a finished image and its manifest; containers: .tar
+    images/<name>.cdx.json …   its description, if one was written beside it (bakery/description/files.py)
     images/<name>.checked, checkpoints/<id>.checked  the last answer of its package repositories
     packages/indexes/<digest>  package lists of repositories, for --refresh and outdated
     downloads/<id>.part        an unfinished download of a vendor's image
@@ -36,6 +37,17 @@ from provisioner.plan import Plan
 
 Manifest = dict[str, Any]
 DISKS = (".qcow2", ".tar")  # files with a manifest beside them; their stems are unique
+# The files of an image's description: NAME.manifest.json and so on beside NAME.qcow2.
+DESCRIPTION = (
+    ".manifest.json",
+    ".cdx.json",
+    ".spdx.json",
+    ".provenance.json",
+    ".verification.json",
+    ".intoto.jsonl",
+    ".SHA256SUMS",
+    ".SHA256SUMS.minisig",
+)
 
 
 def default_root() -> Path:
@@ -116,6 +128,23 @@ def read_manifest(disk: Path) -> Manifest | None:
     return found if found is not None and disk.exists() else None
 
 
+def description_path(image: Path, suffix: str) -> Path:
+    """Return the path of a file of the image's description; the image may be a folder (an OCI layout)."""
+    name = image.name.removesuffix(image.suffix) if image.suffix in DISKS else image.name
+    return image.with_name(name + suffix)
+
+
+def image_manifest(image: Path) -> Manifest | None:
+    """Return the manifest of an image: of the store, or that of its description beside a copy.
+
+    Raises MissingHere without permission.
+    """
+    found = read_manifest(image) if image.suffix in DISKS else None
+    if found is not None and "plan" in found and "sha256" in found:
+        return found
+    return _json(description_path(image, DESCRIPTION[0]))
+
+
 def _json(path: Path) -> Manifest | None:
     try:
         found = json.loads(path.read_text())
@@ -145,7 +174,14 @@ def rename_damaged(disk: Path, what: str, monitor: Monitor) -> None:
     damaged = disk.with_suffix(".damaged")
     disk.rename(damaged)
     manifest_path(disk).unlink(missing_ok=True)
+    remove_description(disk)
     warn(monitor, f"The cached {what} is damaged; it was renamed to {damaged} and is created again.")
+
+
+def remove_description(image: Path) -> None:
+    """Remove the files of an image's description, with its signature."""
+    for suffix in DESCRIPTION:
+        description_path(image, suffix).unlink(missing_ok=True)
 
 
 def record_use(disk: Path) -> None:
@@ -157,6 +193,7 @@ def record_use(disk: Path) -> None:
 def commit(disk: Path, at: Path, manifest: Manifest) -> None:
     """Move a finished file to its final name, after its manifest: a named disk always has one."""
     at.parent.mkdir(parents=True, exist_ok=True)
+    remove_description(at)  # of an image that it replaces
     write_manifest(at, manifest)
     disk.rename(at)
 

@@ -34,6 +34,9 @@ GROUPS: dict[str, dict[str, Command]] = {
     "images": {
         "bake": Command("bake", "bake a worker image and verify it"),
         "verify": Command("verify", "verify an existing image: boot it, let it join a test pool"),
+        "describe": Command(
+            "description.describe", "show the contents and the proof of an image; write its SBOM"
+        ),
         "outdated": Command("outdated", "list the packages of images that have updates"),
         "diff": Command("diff", "compare the contents of two images"),
         "shell": Command("shell", "open a shell in a copy of an image"),

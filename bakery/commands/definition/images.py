@@ -25,6 +25,7 @@ KEYS: Mapping[str, str] = {
     "--base": "base",
     "--worker": "worker",
     "--with": "[roles.NAME]",
+    "--compat": "compat",
     "--format": "format",
     "--base-image": "base.path",
     "--arch": "arch",

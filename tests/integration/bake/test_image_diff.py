@@ -97,6 +97,33 @@ def test_every_change_of_an_image_is_reported(baked: dict[str, Any], changed_ima
     assert [one["name"] for one in result["volatile"]] == ["/etc/machine-id"]
 
 
+def test_sizes_of_an_image(baked: dict[str, Any], image_root: Path, tmp_path: Path) -> None:
+    """find and dpkg count the same."""
+    done = command("worker-bakery", "diff", "--sizes", "--json", str(tmp_path), str(image_root))
+    assert done.status == 0, done.err[-3000:]
+    result = json.loads(done.out)
+    found = run.call(["find", str(image_root), "-xdev", "-type", "f", "-printf", "%s\n"]).stdout.split()
+    assert result["total"] == {
+        "name": "all files",
+        "a": 0,
+        "b": sum(map(int, found)),
+        "growth": sum(map(int, found)),
+    }
+    packages = {row["name"]: row["b"] for row in result["packages"]}
+    listed = run.call(["chroot", str(image_root), "dpkg", "-L", "condor"]).stdout.split("\n")
+    paths = [image_root / path.lstrip("/") for path in listed if path]
+    own = sum(path.stat().st_size for path in paths if path.is_file() and not path.is_symlink())
+    assert packages["condor"] == own
+    assert result["directories"][0]["name"] == "/usr"
+
+
+def test_sizes_of_an_image_and_its_root(baked: dict[str, Any], image_root: Path) -> None:
+    done = command("worker-bakery", "diff", "--sizes", "--json", baked["path"], str(image_root))
+    result = json.loads(done.out)
+    assert (done.status, result["packages"], result["directories"]) == (0, [], [])
+    assert result["total"]["growth"] == 0
+
+
 def test_unit_states_equal_systemctl(image_root: Path) -> None:
     listed = run.call(["chroot", str(image_root), "systemctl", "list-unit-files", "--no-legend"]).stdout
     theirs = {name: state for name, state, *_ in map(str.split, listed.splitlines())}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from bakery.imagediff import differ, records, report
+from bakery.imagediff import differ, records, report, sizes
 from bakery.imagediff.differ import Result
 from bakery.imagediff.files import Change, Difference
 from bakery.imagediff.tree import Node, printable
@@ -252,3 +252,58 @@ def test_report_is_limited_without_everything(capsys: pytest.CaptureFixture[str]
     output = capsys.readouterr().out
     assert "/[bold]024" in output
     assert "changed  /var/log/x: size 1 → 2 (logs)" in output
+
+
+# --- sizes -------------------------------------------------------------------------------------
+
+
+def _link(target: bytes) -> Node:
+    return Node("link", 0o777, target=target)
+
+
+def measured(**files: int) -> Data:
+    """dpkg knows /usr/lib/a/x by a link, and both files of the second package."""
+    lists = b"/var/lib/dpkg/info/"
+    content = {b"/usr/lib/" + name.replace("_", "/").encode(): b"x" * size for name, size in files.items()}
+    known = {
+        lists + b"one.list": b"/.\n/lib\n/lib/a/x\n",
+        lists + b"two:amd64.list": b"/usr/lib/b/deep/y\n",
+    }
+    return Data({**content, **known}, {b"/lib": _link(b"usr/lib")})
+
+
+def test_sizes_by_package_and_directory() -> None:
+    found = sizes.measure(measured(a_x=10, b_deep_y=20, b_own=5))
+    lists = len(b"/.\n/lib\n/lib/a/x\n/usr/lib/b/deep/y\n")
+    assert found.total == 35 + lists
+    assert found.packages == {"one": 10, "two": 20, sizes.NO_PACKAGE: 5 + lists}
+    assert found.directories == {
+        "/usr": 35, "/usr/lib": 35, "/usr/lib/a": 10, "/usr/lib/b": 25,
+        "/var": lists, "/var/lib": lists, "/var/lib/dpkg": lists,
+    }  # fmt: skip
+
+
+def test_what_grew_comes_first_and_what_is_equal_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = (measured(a_x=10, b_deep_y=20, c_old=7), measured(a_x=2**20, b_deep_y=20, d_new=9))
+    found = sizes.growth(sizes.measure(before), sizes.measure(after))
+    assert [(row.name, row.growth) for row in found.packages] == [
+        ("one", 2**20 - 10),
+        (sizes.NO_PACKAGE, 2),
+    ]
+    assert [row.name for row in found.directories] == [
+        "/usr", "/usr/lib", "/usr/lib/a", "/usr/lib/d", "/usr/lib/c",
+    ]  # fmt: skip
+    assert sizes.from_json(json.loads(json.dumps(found.to_json()))) == found
+    report.print_growth(found, everything=False)
+    printed = capsys.readouterr().out.split()
+    assert printed[:2] == ["all", "files"]
+    assert "+1.00" in printed
+
+
+def test_hostile_names_are_printed_harmlessly(capsys: pytest.CaptureFixture[str]) -> None:
+    name = b"/\x1b[2J[red]"
+    found = sizes.growth(sizes.measure(tree()), sizes.measure(tree({name + b"/x": b"x" * 2**20})))
+    report.print_growth(found, everything=True)
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "[red]" in printed

@@ -146,8 +146,8 @@ def test_untrusted_archive_writes_only_to_the_folder(tmp_path: Path) -> None:
 
 
 def test_layout_is_written_to_the_target(tmp_path: Path) -> None:
-    formats.write_output(FORMATS["oci"], archive(tmp_path), tmp_path / "mine")
+    formats.write_output(FORMATS["oci"], archive(tmp_path), tmp_path / "mine", Silent())
     assert (tmp_path / "mine/oci-layout").exists()
-    formats.write_output(FORMATS["oci"], archive(tmp_path), tmp_path / "mine.docker.tar")
+    formats.write_output(FORMATS["oci"], archive(tmp_path), tmp_path / "mine.docker.tar", Silent())
     assert (tmp_path / "mine.docker.tar").read_bytes() == archive(tmp_path).read_bytes()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

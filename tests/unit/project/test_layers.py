@@ -20,16 +20,17 @@ LARGEST = 15  # modules in one folder
 
 # Each folder, and the folders it may import besides itself and `provisioner`. From the entry points down.
 BAKERY: Mapping[str, set[str]] = {
-    "commands": {"bake", "base_proofs", "batch", "definition", "engines", "freshness", "image",
-                 "imagediff", "output", "runtime", "sources", "status", "store", "submit", "tokens",
-                 "userdata", "verify"},
+    "commands": {"bake", "base_proofs", "batch", "definition", "description", "engines", "freshness",
+                 "image", "imagediff", "output", "runtime", "sources", "status", "store", "submit",
+                 "tokens", "userdata", "verify"},
     "base_proofs": {"bake", "image", "imagediff", "output", "runtime", "store"},
     "definition": {"bake", "image", "output", "userdata"},
     "batch": {"bake", "runtime", "store"},
-    "bake": {"engines", "freshness", "image", "machines", "output", "runtime", "sources", "store",
-             "verify"},
+    "bake": {"description", "engines", "freshness", "image", "machines", "output", "runtime", "sources",
+             "store", "verify"},
     "submit": {"machines"},
     "status": {"tokens", "userdata"},
+    "description": {"freshness", "output", "runtime", "store"},
     "freshness": {"imagediff", "runtime", "sources", "store"},
     "imagediff": {"runtime", "store"},
     "verify": {"machines", "output", "runtime", "store", "tokens", "userdata"},

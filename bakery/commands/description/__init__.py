@@ -1,0 +1,1 @@
+"""describe and sign: the description of an image, and its signature."""
