@@ -20,7 +20,7 @@ PROJECTION = (
     "EnteredCurrentActivity", "NumDynamicSlotsTime", "MyCurrentTime", "LastHeardFrom", "DaemonStartTime",
     "Cpus", "TotalSlotCpus", "Memory", "TotalSlotMemory", "GPUs", "TotalSlotGPUs",
     "RemoteOwner", "JobId", "Start", "NODE_IS_HEALTHY", "NODE_STATUS", "WorkerRetires", "WorkerEnds",
-    "WorkerImage", "CloudInstanceID", "AuthenticatedIdentity",
+    "WorkerImage", "WorkerImageDate", "CloudInstanceID", "AuthenticatedIdentity",
 )  # fmt: skip
 # What is of interest in a dynamic slot; its partitionable slot has the rest.
 OF_DYNAMIC_SLOTS = (
@@ -40,7 +40,8 @@ class Worker:
     """A startd and its slots.
 
     Memory is in MiB; `idle`, `up` and `heard` are durations in seconds (None: not idle, or unknown);
-    `retires` and `ends` are seconds since 1970. `state` is one of STATES. `healthy` is None for a worker
+    `retires`, `ends` and `image_date` are seconds since 1970; the date of an image is that of its newest
+    package or of its bake. `state` is one of STATES. `healthy` is None for a worker
     that does not report its health. `accepts` is ANY_JOB or NO_JOB if Start is the same for all jobs, else
     "".
     """
@@ -70,6 +71,7 @@ class Worker:
     drain_reason: str
     start: str
     accepts: str
+    image_date: int | None = None
 
 
 def workers_of(ads: Iterable[Ad], now: float) -> tuple[Worker, ...]:
@@ -125,6 +127,7 @@ def _worker(name: str, slots: Sequence[Ad], now: float) -> Worker:
         retires=_number(first, "WorkerRetires"),
         ends=_number(first, "WorkerEnds"),
         image=_text(first, "WorkerImage"),
+        image_date=_number(first, "WorkerImageDate"),
         instance=_text(first, "CloudInstanceID"),
         identity=_text(first, "AuthenticatedIdentity"),
         healthy=healthy if isinstance(healthy, bool) else None,

@@ -289,7 +289,7 @@ def _print_table(found: Sequence[Worker], now: float) -> None:
     for line in columns.table(report.rows(found, now, width), width):
         print(line)
     print()
-    for line in (*report.remarks(found), report.summary(found)):
+    for line in (*report.remarks(found, now), report.summary(found)):
         print(columns.wrapped(line, width, 2))
 
 
