@@ -1,4 +1,7 @@
-"""Broken worker images whose defect a race could hide, and the message with which verification fails."""
+"""Broken worker images, and the message with which verification fails.
+
+DEFECTS are those that a race could hide; LEFT_IN is what two machines of an image must not share.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from bakery.runtime import qemu_img, sandbox
 from provisioner.disk.file_systems import mount_root
 from provisioner.events import Silent
 from provisioner.process import run
+from provisioner.targets.chroot import mount_kernel_file_systems
 
 RUNTIME = "usr/lib/worker-bakery/worker_runtime"
 WANTS = "etc/systemd/system/multi-user.target.wants"
@@ -72,6 +76,67 @@ DEFECTS: Mapping[str, Break] = MappingProxyType(
 )
 
 
+@dataclass(frozen=True)
+class LeftIn:
+    """What sealing should have removed: a shell script puts it into the image's root."""
+
+    script: str
+    shared: str  # a part of the message with which the level clone fails
+    remedy: str  # a part of what it says to do
+
+
+_CONFIG = "/etc/cloud/cloud.cfg.d/99-left.cfg"
+_ID = "0123456789abcdef0123456789abcdef"
+_STATE = """\
+mkdir -p /var/lib/cloud/instances/iid-left/sem /var/lib/cloud/data
+ln -s instances/iid-left /var/lib/cloud/instance
+echo iid-left >/var/lib/cloud/data/instance-id
+"""
+# cloud-init itself writes the state of an instance, which it is told to trust at the next boot.
+_TRUSTED = f"""\
+seed=/var/lib/cloud/seed/nocloud
+mkdir -p $seed
+echo 'instance-id: iid-left' >$seed/meta-data
+touch $seed/user-data
+echo 'datasource_list: [NoCloud]' >{_CONFIG}
+cloud-init init --local
+rm -r $seed
+printf 'manual_cache_clean: true\n' >>{_CONFIG}
+"""
+LEFT_IN: Mapping[str, LeftIn] = MappingProxyType(
+    {
+        "machine-id": LeftIn(
+            f"echo {_ID} >/etc/machine-id", f"machine-id {_ID}: ", "must be `uninitialized`"
+        ),
+        "D-Bus id": LeftIn(
+            f"rm -f /var/lib/dbus/machine-id; echo {_ID} >/var/lib/dbus/machine-id",
+            f"D-Bus id {_ID}: ",
+            "Remove /var/lib/dbus/machine-id",
+        ),
+        "host name": LeftIn(
+            f"echo left-in >/etc/hostname; echo 'preserve_hostname: true' >{_CONFIG}",
+            "host name left-in: ",
+            "Remove /etc/hostname from the image, and preserve_hostname",
+        ),
+        "ssh host key": LeftIn(
+            "ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key;"
+            f" echo 'ssh_deletekeys: false' >{_CONFIG}",
+            "ssh host key ED25519 SHA256:",
+            "Remove /etc/ssh/ssh_host_*",
+        ),
+        "random seed": LeftIn(
+            "printf %0512d 7 >/var/lib/systemd/random-seed",
+            "random seed ",
+            "Remove /var/lib/systemd/random-seed",
+        ),
+        "state of an instance": LeftIn(_STATE, "cloud-init instance iid-left: ", "Remove /var/lib/cloud/*"),
+        "state of an instance, trusted": LeftIn(
+            _TRUSTED, "Last answer: ['iid-left']", "remove /var/lib/cloud/* from the image"
+        ),
+    }
+)
+
+
 @contextmanager
 def broken(image: Path, defect: str, folder: Path) -> Iterator[Path]:
     """Yield a copy of the image with this defect; remove it after the block."""
@@ -82,12 +147,24 @@ def broken(image: Path, defect: str, folder: Path) -> Iterator[Path]:
     made.unlink()
 
 
-def make(image: Path, made: Path, defect: Break) -> None:
+def make(image: Path, made: Path, defect: Break | LeftIn) -> None:
     """Write a copy of the image with this defect. Requires a sandbox."""
     disk, root = made.with_suffix(".raw"), made.with_suffix(".root")
     qemu_img.to_raw(image, disk)
     root.mkdir()
     mount_root(disk, root)
+    if isinstance(defect, LeftIn):
+        mount_kernel_file_systems(root)
+        run.call(["chroot", str(root), "sh", "-ec", defect.script])
+    else:
+        _break(root, defect)
+    run.call(["umount", "--recursive", str(root)])
+    root.rmdir()
+    qemu_img.to_qcow2(disk, made)
+    disk.unlink()
+
+
+def _break(root: Path, defect: Break) -> None:
     path = root / defect.path
     if defect.old:
         text = path.read_text()
@@ -97,12 +174,9 @@ def make(image: Path, made: Path, defect: Break) -> None:
         path.write_text(text.replace(defect.old, defect.new))
     else:
         path.unlink()
-    run.call(["umount", str(root)])
-    root.rmdir()
-    qemu_img.to_qcow2(disk, made)
-    disk.unlink()
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), Path(sys.argv[2]), DEFECTS[sys.argv[3]])
+    known: dict[str, Break | LeftIn] = {**DEFECTS, **LEFT_IN}
+    make(Path(sys.argv[1]), Path(sys.argv[2]), known[sys.argv[3]])
     print(json.dumps({"event": "result"}))

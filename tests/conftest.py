@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -36,6 +37,10 @@ import htcondor2  # type: ignore[import-untyped]  # noqa: E402, F401  # no types
 
 if not _configured:
     os.environ.pop("CONDOR_CONFIG", None)
+
+# By default, an example that takes longer than 200 ms fails: on a busy machine, any may.
+hypothesis.settings.register_profile("any speed", deadline=None)
+hypothesis.settings.load_profile("any speed")
 
 BASE = bases.find(bases.DEFAULT)
 

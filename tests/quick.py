@@ -26,6 +26,7 @@ _LAYER = (
 _STARTED = "test_container.py::test_buildah_starts_it_and_it_says_all_that_is_missing"
 _MATCH = "test_ospool_guides.py::test_the_two_ads_match_as_they_should"
 _SITE = "test_broken_images.py::test_a_test_of_a_site_can_fail_verification"
+_SHARED = "test_broken_images.py::test_what_two_machines_share_is_named_with_what_to_do"
 _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
 _SEVERAL = "test_several_images.py::test_images_that_cannot_make_what_they_share_fail_with_their_own_errors"
 # How long each file takes by itself, and some tests of a long one: seconds, on a machine with two cores
@@ -90,6 +91,7 @@ _SECONDS: Mapping[str, int] = {
     "test_token_acceptance.py": 55,
     "test_token_fetch.py": 60,
     "test_token_newer_htcondor.py": 75,
+    "test_publish_catalogue.py": 100,
     "test_userdata_check.py": 25,
     "test_userdata_effect.py": 60,
     "test_userdata_shell.py": 40,
@@ -98,7 +100,8 @@ _SECONDS: Mapping[str, int] = {
     "test_wheel.py": 6,
     "test_worker_health.py": 95,
     "test_worker_jobs.py": 60,
-    "test_broken_images.py": 240,
+    "test_broken_images.py": 300,
+    _SHARED: 40,
     "test_el_standin.py": 300,
     "test_guest_life.py": 300,
     "test_life_configuration.py": 100,
@@ -140,6 +143,10 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_download.py",
         "test_bake.py",
     ),
+    "bakery/catalogue/": ("test_publish_catalogue.py",),
+    "bakery/publish/": ("test_publish_catalogue.py",),
+    "bakery/publish/catalogue/": ("test_publish_catalogue.py",),
+    "bakery/commands/publish/": ("test_publish_catalogue.py", "test_quick_commands.py"),
     "bakery/store/": (
         "test_quick_commands.py",
         "test_cache_in_use.py",
@@ -315,6 +322,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/output/oci/": (_LAYER, _STARTED, "test_container.py"),
     "bakery/verify/pool/access_point.py": (_MATCH, "test_ospool_guides.py"),
     "bakery/verify/pool/failover.py": ("test_ospool_shape_proof.py",),
+    "bakery/verify/clone/": (_SHARED, "test_broken_images.py"),
     "bakery/verify/site_tests.py": (_SITE,),
     "bakery/verify/": ("test_bake.py", "test_faults.py"),
     "cloud-init/": (

@@ -21,6 +21,7 @@ from bakery.engines.choice import Engine, Obstacles
 from bakery.engines.chroot import engine as chroot
 from bakery.freshness.record import Installed
 from bakery.image import bases
+from bakery.image import system as system_of
 from bakery.image.bases import Base
 from bakery.image.mkosi import Build
 from bakery.machines import probe
@@ -135,7 +136,8 @@ def _build(this: Bake) -> Manifest:
     choice.choose(this.options.engine, found)  # fails before time is spent on the base
     with work_folder(this.store) as work, _keep_disk_on_failure(this, lambda: failed.disk_in(work)):
         image, engine, lock = _make_image(this, found, work)
-        manifest = {**_manifest(this, image, started), "engine": engine, **lock}
+        about = {"system": system_of.of(this.base)}
+        manifest = {**_manifest(this, image, started), **about, "engine": engine, **lock}
         manifest = _prove(this, image, this.form.up_to(this.options.level), manifest, work)
         _commit(this, image, manifest)
     return manifest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,7 +115,13 @@ def recorded(this: Bake, installed: Installed) -> Manifest:
         metadata = _metadata(this, plain)
         for steps in installed.steps():
             _record_checkpoint(this, installed, steps, metadata)
-        return {"lock": lock.to_json(record.completed(plain, found, metadata))}
+        completed = lock.to_json(record.completed(plain, found, metadata))
+        return {"lock": completed, "os_release": _named(found.release)}
+
+
+def _named(release: Mapping[str, str]) -> dict[str, str]:
+    """What os-release(5) says of the system, by which clouds know images."""
+    return {key: release[key] for key in ("ID", "VERSION_ID", "VERSION_CODENAME") if key in release}
 
 
 def _metadata(this: Bake, plain: lock.Lock) -> record.Metadata:

@@ -202,11 +202,23 @@ def _of_snapshot(base: Base, snapshot: Snapshot) -> Base:
     return base
 
 
+def base_named(name: str, architecture: str = "") -> Base:
+    """Return a base by name, by the path of its TOML file or, as URL#NAME, of a catalogue.
+
+    Raises BadInput, Unreachable.
+    """
+    if "://" not in name:
+        return bases.find(name, architecture)
+    from bakery.catalogue import base as catalogue
+
+    return catalogue.find(name, architecture)
+
+
 def base_of(options: Options) -> Base:
     """Resolve the base. Raises BadInput."""
     own = options.base_image
     if own is None:
-        base = bases.find(options.base, options.architecture)
+        base = base_named(options.base, options.architecture)
     else:
         base = bases.local(own.path, own.family, own.sha256, own.login, options.architecture)
     if options.snapshot:

@@ -110,7 +110,7 @@ def _add_main_result(made: Parser, settings: Settings) -> None:
     completed(output, "file")
     made.add_argument(
         "--verify",
-        choices=["none", "offline", "boot", "pool"],
+        choices=["none", "offline", "boot", "pool", "clone"],
         help="verification level (default: boot; offline with --format oci)",
     )
     made.add_argument(

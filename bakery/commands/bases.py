@@ -60,7 +60,7 @@ def _add_prove(made: Parser) -> None:
     group = made.add_argument_group("proving (--prove)")
     group.add_argument(
         "--level",
-        choices=["offline", "boot", "pool"],
+        choices=["offline", "boot", "pool", "clone"],
         help="verification level (default: pool)",
     )
     result = group.add_argument(

@@ -28,13 +28,14 @@ def main(argv: Sequence[str] | None = None, prog: str = "worker-bakery verify") 
 def parser(prog: str) -> Parser:
     made = Parser(
         prog,
-        "Verify a worker image: test its files (offline), boot it (boot), and let it join a test pool, "
-        "run jobs and leave again (pool). A level includes the levels below it.",
+        "Verify a worker image: test its files (offline), boot it (boot), let it join a test pool, run "
+        "jobs and leave again (pool), and boot two machines of it, which must have nothing in common "
+        "(clone). A level includes the levels below it.",
         usage="[options] IMAGE",
         examples=(
             "%(prog)s worker.qcow2",
             "%(prog)s worker.qcow2 --level boot --login rocky --firmware efi",
-            "%(prog)s worker.qcow2 --machine namespace",
+            "%(prog)s worker.qcow2 --level clone --machine namespace",
         ),
     )
     image = made.add_argument("image", type=Path, metavar="IMAGE", help="disk image to verify")
@@ -50,7 +51,7 @@ def _add_main(made: Parser) -> None:
     made.add_argument(
         "--level",
         default="pool",
-        choices=["offline", "boot", "pool"],
+        choices=["offline", "boot", "pool", "clone"],
         help="highest verification level (default: %(default)s)",
     )
     made.add_argument(
@@ -156,7 +157,7 @@ def _suggest(options: argparse.Namespace, prog: str) -> None:
     silent = options.json or options.quiet
     if is_archive(options.image):
         entry.suggest(load(options.image), "load the container image", silent=silent)
-    elif options.level == "pool" and options.machine == "vm":
+    elif options.level in ("pool", "clone") and options.machine == "vm":
         entry.suggest(upload(options.image), "upload the image to OpenStack", silent=silent)
     else:
         words = [*prog.split(), str(options.image), *_repeated(options, prog)]
@@ -182,11 +183,11 @@ def command(wanted: Options, image: Path) -> str:
 
 def _how_to_boot(wanted: Options) -> list[str]:
     """The options that the base image needs, as far as they are not the defaults."""
-    from bakery.image import bases
+    from bakery.bake.options import base_named
 
     if wanted.base_image:
         return ["--login", wanted.base_image.login] if wanted.base_image.login else []
-    base = bases.find(wanted.base, wanted.architecture)
+    base = base_named(wanted.base, wanted.architecture)
     login = [] if base.login == LOGIN else ["--login", base.login]
     return login + ([] if "bios" in base.firmware else ["--firmware", "efi"])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bakery.bake.options import LocalBase, Options
+from bakery.bake.options import LocalBase, Options, base_named
 from bakery.definition import additions, content, model
 from bakery.definition.beside import Folder
 from bakery.definition.mistakes.positions import Path as Place
@@ -83,7 +83,7 @@ def _base(image: model.Image, folder: Folder) -> _Base:
     if named.endswith(".toml"):
         named = str(folder.find(("base",), named))
     try:
-        found = bases.find(named)
+        found = base_named(named)
     except BadInput as error:
         raise Wrong(("base",), f"base: {error.message}", error.hint) from None
     if image.root_size:

@@ -1,9 +1,13 @@
-"""Boot a machine of either kind from an image, as its requirements say."""
+"""Boot a machine of either kind from an image, as its requirements say.
+
+An *instance* is a copy of an image and a seed, as in cloud-init. It can be booted several times: each boot
+continues with the files of the boot before.
+"""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +18,12 @@ from bakery.machines.accelerator import TCG, Accelerator
 from bakery.machines.layer import layer
 from bakery.machines.machine import Machine
 from bakery.machines.network import Network
-from bakery.machines.vm import VirtualMachine
 from bakery.runtime.files import write_private
 from bakery.userdata.delivery import nocloud
 from provisioner.errors import BadInput
 
 Kind = Literal["namespace", "vm"]
+Boot = Callable[[], AbstractContextManager[Machine]]
 _SEED = "var/lib/cloud/seed/nocloud"
 
 
@@ -34,7 +38,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Needs:
-    """The requirements of a machine: its kind, its user-data and its devices."""
+    """The requirements of a machine: its kind, its meta-data and user-data, and its devices."""
 
     kind: Kind = "namespace"
     user_data: str | None = None  # None: none; in namespaces cloud-init is disabled, too
@@ -43,50 +47,58 @@ class Needs:
     disks: tuple[Path, ...] = ()  # raw files
     accelerator: Accelerator = TCG  # virtual machines only, like firmware
     firmware: Literal["bios", "efi"] = "bios"
+    instance_id: str = ""  # of the meta-data; "": a random one
 
 
-def boot(needs: Needs, image: Image, work: Path) -> AbstractContextManager[Machine]:
+@contextmanager
+def boot(needs: Needs, image: Image, work: Path) -> Iterator[Machine]:
     """Start a machine on a copy of the image while the block runs; its files are in the folder `work`.
 
     `Machine.wait_booted` waits until it has booted. Raises what the function of its kind raises.
     """
-    start = boot_virtual_machine if needs.kind == "vm" else boot_in_namespaces
-    return start(needs, image, work)
+    with instance(needs, image, work) as start, start() as machine:
+        yield machine
+
+
+def instance(needs: Needs, image: Image, work: Path) -> AbstractContextManager[Boot]:
+    """Yield the function that boots an instance of the image, which exists while the block runs.
+
+    Its files are in the folder `work`; one machine of it may run at a time. Raises what the function of its
+    kind raises.
+    """
+    make = virtual_instance if needs.kind == "vm" else namespace_instance
+    return make(needs, image, work)
 
 
 @contextmanager
-def boot_in_namespaces(needs: Needs, image: Image, work: Path) -> Iterator[Machine]:
-    """Start a namespace machine on a writable layer. Raises BadInput: it requires disks."""
+def namespace_instance(needs: Needs, image: Image, work: Path) -> Iterator[Boot]:
+    """Yield the function that boots an instance in namespaces. Raises BadInput: it requires disks."""
     if needs.disks:
         raise BadInput("A namespace machine has no disks.", "Use a virtual machine.")
     with layer(image.root, work) as root:
         arguments = ["cloud-init=disabled"]
         if needs.user_data is not None:
             arguments = ["ds=nocloud"]
-            _prepare_first_boot(root, _seed_files(needs, []))
-        with namespace.boot(
+            _write_seed(root, _seed_files(needs, []))
+        yield lambda: namespace.boot(
             root,
             console=work / namespace.CONSOLE,
             hostname=needs.hostname,
             network=needs.network,
             arguments=arguments,
-        ) as machine:
-            yield machine
+        )
 
 
-def _prepare_first_boot(root: Path, seed: dict[str, bytes]) -> None:
-    """Write the NoCloud seed, and make systemd take the next boot for the first."""
+def _write_seed(root: Path, seed: dict[str, bytes]) -> None:
     folder = root / _SEED
     folder.mkdir(parents=True)  # world-readable, as in a cloud: the worker must restrict it
     for name, content in seed.items():
         (folder / name).write_bytes(content)
-    # At its first boot, systemd enables every unit that no preset disables.
-    (root / "etc/machine-id").write_text("uninitialized\n")
 
 
 @contextmanager
-def boot_virtual_machine(needs: Needs, image: Image, work: Path) -> Iterator[VirtualMachine]:
-    """Start a virtual machine on an overlay; its seed always has a host name and an ssh key."""
+def virtual_instance(needs: Needs, image: Image, work: Path) -> Iterator[Boot]:
+    """Yield the function that boots an instance in QEMU; its seed always has a host name and an ssh key."""
     key, seed = vm.new_key(work), work / "seed.iso"
     files = _seed_files(needs, [key.with_suffix(".pub").read_text().strip()])
     write_private(seed, nocloud.iso(files))
@@ -99,14 +111,14 @@ def boot_virtual_machine(needs: Needs, image: Image, work: Path) -> Iterator[Vir
         disks=needs.disks,
         network=needs.network,
     )
-    with vm.boot(settings, work) as machine:
-        yield machine
+    vm.new_disk(settings, work)
+    yield lambda: vm.boot(settings, work)
 
 
 def _seed_files(needs: Needs, public_keys: list[str]) -> dict[str, bytes]:
     return nocloud.seed_files(
         user_data=needs.user_data or "",
-        instance_id=f"iid-{secrets.token_hex(4)}",
+        instance_id=needs.instance_id or f"iid-{secrets.token_hex(4)}",
         hostname=needs.hostname,
         public_keys=public_keys,
     )

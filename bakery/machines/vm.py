@@ -142,14 +142,18 @@ class VirtualMachine(Machine):
         return f"QEMU {how}, and printed: {output}" if output else f"QEMU {how}."
 
 
+def new_disk(settings: Settings, work: Path) -> None:
+    """Create the machine's disk in its work folder: an overlay of the image."""
+    qemu_img.overlay(settings.image, work / DISK, DISK_SIZE)
+
+
 @contextmanager
 def boot(settings: Settings, work: Path) -> Iterator[VirtualMachine]:
-    """Start a virtual machine on a temporary overlay of the image while the block runs.
+    """Start a virtual machine on the disk of `new_disk` while the block runs.
 
     Raises MissingHere: it boots by EFI, and there is no OVMF firmware.
     """
     disk, console, port = work / DISK, work / SERIAL, free_port()
-    qemu_img.overlay(settings.image, disk, DISK_SIZE)
     console.touch(0o600)
     argv = command(settings, disk, console, port, _firmware(settings.firmware, work))
     with background(on(settings.network, argv), log=work / QEMU_LOG) as process:
@@ -190,10 +194,12 @@ def _firmware(kind: str, work: Path) -> tuple[str, ...]:
             "The OVMF firmware for EFI machines is not installed.",
             "On Debian and Ubuntu, install ovmf; on Enterprise Linux and Fedora, edk2-ovmf.",
         )
-    shutil.copyfile(found.variables, work / "efivars.fd")
+    variables = work / "efivars.fd"
+    if not variables.exists():
+        shutil.copyfile(found.variables, variables)
     return (
         *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={found.code}"),
-        *("-drive", f"if=pflash,format=raw,unit=1,file={work / 'efivars.fd'}"),
+        *("-drive", f"if=pflash,format=raw,unit=1,file={variables}"),
     )
 
 

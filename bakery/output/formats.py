@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bakery.image.bases import Base
 
 Name = Literal["qcow2", "raw", "vmdk", "vhd", "gce", "oci"]
-Level = Literal["none", "offline", "boot", "pool"]
+Level = Literal["none", "offline", "boot", "pool", "clone"]
 LEVELS: tuple[Level, ...] = get_args(Level)  # the lowest first
 
 

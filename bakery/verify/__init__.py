@@ -1,1 +1,1 @@
-"""Verify an image: the levels offline, boot and pool, each a list of checks recorded in its proof."""
+"""Verify an image: the levels offline, boot, pool and clone, each a list of checks in its proof."""

@@ -1,65 +1,43 @@
-"""Run the verification levels boot and pool with one machine and one throw-away pool.
+"""Run the verification levels boot, pool and clone with one throw-away pool.
 
-`pool.level` has the checks of the level pool, `pool.failover` those of a pool of the shape `ospool`.
+One machine is for the levels boot and pool, further ones for the level clone. `pool.level` has the checks
+of the level pool, `pool.failover` those of a pool of the shape `ospool`, `clone.level` those of clone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-
 from bakery.machines import accelerator as accelerators
-from bakery.machines import namespace, network, serial, vm
+from bakery.machines import network
 from bakery.machines.accelerator import TCG, Accelerator
-from bakery.machines.machine import Machine
-from bakery.machines.needs import Image, Needs, boot_in_namespaces, boot_virtual_machine
 from bakery.machines.vm import VirtualMachine
-from bakery.runtime import qemu_img
-from bakery.userdata import rendering
-from bakery.verify import image_tests
+from bakery.verify import failure_logs, image_tests
+from bakery.verify.clone import level as clone_level
 from bakery.verify.level import (
-    BOOT_LIMIT,
     HOSTNAME,
-    LOGIN_LIMIT,
-    LONG_IDLE_TIMEOUT,
     SETTLE_LIMIT,
+    Environment,
     LevelContext,
     RunningWorker,
     run_site_tests,
     test_host,
+    wait_reachable,
 )
 from bakery.verify.pool import failover
 from bakery.verify.pool import level as pool_level
 from bakery.verify.pool import throwaway_pool as pools
-from bakery.verify.pool.sample_jobs import (
-    OSPOOL_TABLE,
-    SampleJobs,
-    adapt_to_ospool,
-    make_sample_jobs,
-    worker_kind,
-)
-from bakery.verify.pool.throwaway_pool import Pool
 from bakery.verify.record import Record
 from bakery.verify.verification import Level, Proof
-from provisioner.disk.file_systems import mount_root
-from provisioner.errors import BakeryError, NotProven
-from provisioner.events import keep_log
-from provisioner.process.scrub import hide
 
 
 def verify(context: LevelContext) -> Proof:
-    """Verify the requested levels of boot and pool, and return a proof for each.
+    """Verify the requested levels of boot, pool and clone, and return a proof for each.
 
     Raises NotProven: a check failed; its message ends with the last lines of the machine's console and
     of the pool's logs.
     """
     request = context.request
     accelerator = TCG if request.machine == "namespace" else _accelerator(context)
-    try:
-        records = _run(context, accelerator)
-    except NotProven as error:
-        raise _with_logs(error, context) from None
+    records = _run(context, accelerator)
     name = "" if request.machine == "namespace" else accelerator.name
     return {
         level: record.proof(accelerator=name, machine=request.machine, pool_shape=request.pool_shape)
@@ -75,49 +53,33 @@ def _accelerator(context: LevelContext) -> Accelerator:
 
 
 def _run(context: LevelContext, accelerator: Accelerator) -> dict[Level, Record]:
-    """Verify both levels with one machine and one pool; both have ended when this returns."""
-    request, monitor = context.request, context.monitor
-    boot, pool_record = Record("boot", monitor), Record("pool", monitor)
-    with ExitStack() as stack:
-        sandbox_network = network.from_sandbox()
-        pool = stack.enter_context(pools.start(context.root, context.work, shape=request.pool_shape))
-        samples = _sample_jobs(context, pool)
-        submit_early = "pool" in request.levels and request.pool_shape == "plain"
-        jobs = pool_level.submit_both(pool, samples) if submit_early else None
-        needs = Needs(
-            user_data=rendering.render(samples.conf, "script"),
-            hostname=HOSTNAME,
-            network=sandbox_network,
-            accelerator=accelerator,
-            firmware=request.firmware,
-        )
-        machine = stack.enter_context(_machine(context, needs))
+    """Verify the levels with one pool; it and all machines have ended when this returns."""
+    levels: tuple[Level, ...] = ("boot", "pool", "clone")
+    records = {level: Record(level, context.monitor) for level in levels}
+    sandbox_network = network.from_sandbox()
+    with pools.start(context.root, context.work, shape=context.request.pool_shape) as pool:
+        environment = Environment(context, pool, sandbox_network, accelerator)
+        if set(context.request.levels) & {"boot", "pool"}:
+            with failure_logs.added(context, pool):
+                _run_boot_and_pool(environment, records)
+        if "clone" in context.request.levels:
+            clone_level.verify(environment, records["clone"])
+    return records
+
+
+def _run_boot_and_pool(environment: Environment, records: dict[Level, Record]) -> None:
+    context, pool = environment.context, environment.pool
+    request, samples = context.request, environment.samples()
+    submit_early = "pool" in request.levels and request.pool_shape == "plain"
+    jobs = pool_level.submit_both(pool, samples) if submit_early else None
+    with environment.instance(samples, HOSTNAME) as start, start() as machine:
         worker = RunningWorker(context, machine, pool, samples)
         if "boot" in request.levels:
-            _verify_boot_level(worker, boot)
+            _verify_boot_level(worker, records["boot"])
         if jobs:
-            pool_level.verify(worker, jobs, pool_record)
+            pool_level.verify(worker, jobs, records["pool"])
         elif "pool" in request.levels:
-            failover.verify(worker, pool_record)
-    return {"boot": boot, "pool": pool_record}
-
-
-@contextmanager
-def _machine(context: LevelContext, needs: Needs) -> Iterator[Machine]:
-    image = Image(context.request.image, context.root, context.request.login)
-    boot = boot_in_namespaces if context.request.machine == "namespace" else boot_virtual_machine
-    with boot(needs, image, context.work) as machine:
-        yield machine
-
-
-def _sample_jobs(context: LevelContext, pool: Pool) -> SampleJobs:
-    token = pool.worker_token()
-    hide(token)
-    settings = {"IdleTimeout": str(LONG_IDLE_TIMEOUT)}
-    samples = make_sample_jobs(worker_kind(context.root), context.request.group_name, token, settings)
-    if context.request.pool_shape == "plain":
-        return samples
-    return adapt_to_ospool(samples, pool.shape, has_role=(context.root / OSPOOL_TABLE).exists())
+            failover.verify(worker, records["pool"])
 
 
 def _verify_boot_level(worker: RunningWorker, record: Record) -> None:
@@ -139,50 +101,8 @@ def _verify_boot_level(worker: RunningWorker, record: Record) -> None:
 
 
 def _wait_reachable(worker: RunningWorker, record: Record) -> None:
-    machine, request = worker.machine, worker.context.request
-    if isinstance(machine, VirtualMachine):
-        with record.check(f"booted ({request.firmware}), ssh answered", machine.started):
-            machine.wait_ssh(request.boot_seconds * machine.slowdown)
-            machine.wait_login(LOGIN_LIMIT * machine.slowdown)
-    else:
-        with record.check("booted in namespaces"):
-            machine.wait_booted(BOOT_LIMIT)
-
-
-def _with_logs(error: NotProven, context: LevelContext) -> NotProven:
-    """Add to a failure its diagnosis and the last log lines; the machine has ended by now."""
-    virtual_machine = context.request.machine == "vm"
-    console = _text(context.work / (vm.SERIAL if virtual_machine else namespace.CONSOLE))
-    diagnosis = serial.diagnose(console) if virtual_machine else None
-    for name in (vm.SERIAL, vm.QEMU_LOG, namespace.CONSOLE):
-        if (context.work / name).exists():
-            keep_log(context.monitor, context.work / name)
-    parts = [
-        f"{error.message} {diagnosis}"
-        if diagnosis and str(diagnosis) not in error.message
-        else error.message,
-        "The last lines of its console:",
-        serial.last_lines(console),
-        *(["The worker's logs:", _worker_logs(context)] if virtual_machine else []),
-        "The pool's logs:",
-        pools.condor_logs(context.work / "pool", ("CollectorLog", "SchedLog")),
-        "",
-    ]
-    with_logs = NotProven("\n".join(parts), diagnosis.hint if diagnosis else error.hint)
-    with_logs.where = error.where
-    return with_logs
-
-
-def _text(file: Path) -> str:
-    return file.read_text("utf-8", "replace") if file.exists() else ""
-
-
-def _worker_logs(context: LevelContext) -> str:
-    root = context.work / "failed-root"
-    try:
-        root.mkdir()
-        qemu_img.to_raw(context.work / vm.DISK, context.work / "failed.raw")
-        mount_root(context.work / "failed.raw", root, read_only=True)
-    except BakeryError as problem:
-        return f"(cannot read its disk: {problem})"
-    return pools.condor_logs(root, ("MasterLog", "StartLog"))
+    machine, firmware = worker.machine, worker.context.request.firmware
+    virtual = isinstance(machine, VirtualMachine)
+    what = f"booted ({firmware}), ssh answered" if virtual else "booted in namespaces"
+    with record.check(what, pool_level.power_on(worker)):
+        wait_reachable(worker)

@@ -43,7 +43,11 @@ class Record:
         """Add the number of passed tests to the last check, and warn of each skipped test."""
         for skipped in result.skipped:
             warn(self.monitor, f"Image test skipped: {skipped}")
-        self.checks[-1]["what"] += f": {result.passed} passed"
+        self.add(f": {result.passed} passed")
+
+    def add(self, text: str) -> None:
+        """Add a text, known only when it succeeded, to the last check."""
+        self.checks[-1]["what"] += text
 
     def proof(self, **attributes: str) -> dict[str, Any]:
         """Return the level's entry in the manifest; attributes with an empty value are left out."""

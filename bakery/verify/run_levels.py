@@ -32,7 +32,7 @@ def verify_image(request: Request, work: Path, monitor: Monitor) -> Proof:
     proof: Proof = {}
     if "offline" in request.levels:
         proof["offline"] = _verify_offline_level(context)
-    if "boot" in request.levels or "pool" in request.levels:
+    if set(request.levels) & {"boot", "pool", "clone"}:
         proof.update(booted.verify(context))
     return {level: {**entry, **_tests_of_site(request)} for level, entry in proof.items()}
 

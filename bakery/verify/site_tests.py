@@ -1,8 +1,8 @@
 """The tests of a site: testinfra files of its own, run at each verification level after ours.
 
-A test without a marker runs at every level; one with the marker `offline`, `boot` or `pool` at that level
-only. All files are copied into one folder before they run, so that the digests in the proof are those of
-the tests that ran; pytest reads a conftest.py if it is one of the files.
+A test without a marker runs at every level; one with the marker `offline`, `boot`, `pool` or `clone` at
+that level only. All files are copied into one folder before they run, so that the digests in the proof are
+those of the tests that ran; pytest reads a conftest.py if it is one of the files.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def copy(files: Sequence[Path], work: Path) -> Path:
 
 def markers(level: str) -> str:
     """The marker expression of pytest that selects the tests of this level."""
-    return f"{level} or not (offline or boot or pool)"
+    return f"{level} or not (offline or boot or pool or clone)"
 
 
 def _is_test(file: Path) -> bool:

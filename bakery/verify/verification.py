@@ -23,7 +23,7 @@ from bakery.store.store import Store, work_folder
 from provisioner.events import Monitor
 from provisioner.process import run
 
-Level = Literal["none", "offline", "boot", "pool"]
+Level = Literal["none", "offline", "boot", "pool", "clone"]
 PoolShape = Literal["plain", "ospool"]
 Proof = dict[str, dict[str, Any]]
 

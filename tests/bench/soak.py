@@ -1,6 +1,7 @@
 """Repeat the verification of images, and count wrong results.
 
-    scripts/soak [N] [--machine namespace|vm] [--worker osg|prominence] [--speed NAME] [--broken N]
+    scripts/soak [N] [--machine namespace|vm] [--worker osg|prominence] [--level LEVEL] [--speed NAME]
+                 [--broken N]
 
 Each kind of worker is verified N times (default: 20) at three speeds of the machine: alone, beside two
 busy loops, and with half a CPU. A good image must pass each time. --broken N: each broken image of
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("proofs", nargs="?", type=int, default=20, metavar="N")
     parser.add_argument("--machine", choices=["namespace", "vm"], default="namespace")
     parser.add_argument("--worker", choices=KINDS)
+    parser.add_argument("--level", choices=["pool", "clone"], default="pool")
     parser.add_argument("--speed", choices=SPEEDS, action="append")
     parser.add_argument("--broken", type=int, default=0, metavar="N")
     return parser
@@ -77,7 +79,7 @@ def _row(kind: str, speed: str, image: Path, options: argparse.Namespace, folder
     proofs: list[Proof] = []
     with at_speed(speed) as prefix:
         for number in range(options.proofs):
-            proofs.append(prove(image, options.machine, prefix))
+            proofs.append(prove(image, options, prefix))
             if not proofs[-1].good:
                 (folder / f"{kind}-{speed}-{number}.log".replace(" ", "-")).write_text(proofs[-1].output)
                 print(f"  {kind}, {speed}, {number}: failed", flush=True)
@@ -89,7 +91,7 @@ def _broken_row(defect: str, image: Path, options: argparse.Namespace, folder: P
     proofs = []
     with tempfile.TemporaryDirectory() as name, broken.broken(image, defect, Path(name)) as bad:
         for number in range(options.broken):
-            proofs.append(prove(bad, options.machine, ()))
+            proofs.append(prove(bad, options, ()))
             if proofs[-1].good or broken.DEFECTS[defect].message not in proofs[-1].output:
                 (folder / f"broken-{defect}-{number}.log".replace(" ", "-")).write_text(proofs[-1].output)
     seen = sum(broken.DEFECTS[defect].message in proof.output and not proof.good for proof in proofs)
@@ -106,8 +108,9 @@ def _show(name: str, proofs: Sequence[Proof]) -> None:
           flush=True)  # fmt: skip
 
 
-def prove(image: Path, machine: str, prefix: Sequence[str]) -> Proof:
-    argv = [*prefix, str(BIN / "worker-bakery"), "verify", str(image), "--machine", machine, "--json"]
+def prove(image: Path, options: argparse.Namespace, prefix: Sequence[str]) -> Proof:
+    how = ("--machine", options.machine, "--level", options.level, "--json")
+    argv = [*prefix, str(BIN / "worker-bakery"), "verify", str(image), *how]
     begun = time.monotonic()
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - begun

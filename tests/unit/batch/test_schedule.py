@@ -146,10 +146,10 @@ def test_no_step_that_takes_time_is_applied_twice(batch: tuple[list[Wanted], set
             continue
         end = len(this.plan.steps)
         start = max((n for n in range(end) if this.plan.id_after(n) in done), default=0)
-        applied += [step.id for step in this.plan.steps[start:end]]
+        # Where another image ends a role, this one may be within one, and cannot start there.
+        applied += [this.plan.id_after(n) for n in this.plan.role_ends() if n > start]
         done |= {this.plan.id_after(n) for n in job.keeps}
-    ends = {i.plan.id_after(n) for i in images for n in i.plan.role_ends()}
-    twice = {one for one in applied if applied.count(one) > 1} & ends
+    twice = {one for one in applied if applied.count(one) > 1}
     assert not {one for one in twice if shared_by_role(one, images)}
 
 

@@ -17,7 +17,7 @@ from bakery.definition import model, reading
 from provisioner.errors import BadInput
 
 WORDS = [
-    *("", "a", "A b", "debian13", "rocky9", "osg", "prominence", "x86_64", "oci", "qcow2", "boot", "pool"),
+    *("", "a", "A b", "debian13", "rocky9", "osg", "prominence", "x86_64", "oci", "qcow2", "boot", "clone"),
     *("/etc/a", "/", "../a", "0644", "root:root", "20G", "http://x.example/y", "./", "final", "site.toml"),
     *("chrony", "a=1", "net.ipv4.ip_forward", "${x}", "a\nb", "é", "\x7f", "1" * 64, "el9", "#!/bin/sh"),
 ]

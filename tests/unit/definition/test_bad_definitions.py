@@ -70,7 +70,7 @@ MISTAKES = {
     ),
     'worker = "ogs"\n': "site.toml:1: worker must be osg or prominence. Did you mean osg?",
     'arch = "amd65"\n': "site.toml:1: arch must be aarch64 or x86_64.",
-    'verify = "all"\n': "site.toml:1: verify must be boot, none, offline or pool.",
+    'verify = "all"\n': "site.toml:1: verify must be boot, clone, none, offline or pool.",
     'format = "oci"\nverify = "boot"\n': (
         'site.toml:2: verify: the format oci does not support "boot". Use none or offline.'
     ),

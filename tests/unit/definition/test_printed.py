@@ -63,7 +63,7 @@ PARTS = st.tuples(
     words("--apt-source", 'a "b" \\ü.sources'),
     words("--arch", "amd64"),
     words("--format", "oci"),
-    st.sampled_from([[], *(["--verify", level] for level in ("none", "offline", "boot", "pool"))]),
+    st.sampled_from([[], *(["--verify", level] for level in ("none", "offline", "boot", "pool", "clone"))]),
     words("-o", "o.qcow2"),
     words("--repository-url", "htcondor=http://x.example/y"),
     # Of the build host: no definition contains them.

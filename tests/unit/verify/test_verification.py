@@ -29,6 +29,7 @@ def test_a_level_includes_those_below_it() -> None:
     assert verification.up_to("none") == ()
     assert verification.up_to("boot") == ("offline", "boot")
     assert verification.up_to("pool") == ("offline", "boot", "pool")
+    assert verification.up_to("clone") == ("offline", "boot", "pool", "clone")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Catalogues of published images: their documents, and bases that are read from them."""

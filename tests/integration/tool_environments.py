@@ -1,0 +1,30 @@
+"""Python packages that a test needs beside the project: each set in an environment of its own, cached."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bakery.store.locks import lock_file
+from provisioner.process import run
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "worker-bakery-tests"
+
+
+def environment(name: str, packages: Sequence[str]) -> Path:
+    """The folder of an environment with these packages; it is created by whichever test is first."""
+    wanted = hashlib.sha256("\n".join((sys.version, *packages)).encode()).hexdigest()[:12]
+    folder = CACHE / f"{name}-{wanted}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with lock_file(CACHE / f"{name}.lock"):
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a killed test
+            run.call([sys.executable, "-m", "venv", str(folder)])
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q"]
+            run.call([*pip, "--disable-pip-version-check", *packages], seconds=900)
+            (folder / "complete").touch()
+    return folder
