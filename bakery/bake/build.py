@@ -272,6 +272,7 @@ def _manifest(this: Bake, image: Path, started: str) -> Manifest:
         "kind": plan.kind,
         "version": __version__,
         "architecture": this.base.architecture,
+        "base_source": "recipe" if isinstance(this.base.source, Build) else "image",
         "started": started,
         "made": _now(),
         "size": image.stat().st_size,

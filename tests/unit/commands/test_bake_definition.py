@@ -92,7 +92,7 @@ def test_every_option_is_of_the_image_or_of_the_build_host() -> None:
         *("--refresh", "--lock", "--snapshot", "--snapshot-mirror", "--submit", "--wait"),
         *("--submit-files", "--submit-dir", "--submit-program", "--submit-container", "--submit-command"),
         *("--submit-status", "--submit-retries", "--rebuild-base", "--repository-url", "--packer-files"),
-        *("--print-definition", "--print-schema"),
+        *("--print-definition", "--print-schema", "--sign", "--passphrase-file"),
         *("--list-bases", "--list-roles", "--json", "--verbose", "--quiet", "--version", "--help"),
     }
     known = {flag for action in bake.parser()._actions for flag in action.option_strings if flag[1] == "-"}
