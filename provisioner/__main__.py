@@ -3,25 +3,31 @@
 The chroot engine runs this program. It stops before M, at the end of a role, if a checkpoint is worth
 writing there. Events are printed to stdout as JSON lines; the last one is either of
 
-    {"event": "result", "steps": 12, "keep": true}      12 steps are applied; write a checkpoint
+    {"event": "result", "steps": 12, "keep": true, "source_date": 1754735400, "written": {}}
+    {"event": "result", "steps": 25, …, "written": {"date": 1763112000, "obstacle": ""}}
     {"event": "error", "class": "CommandFailed", "message": "…", "hint": "…", …}
+
+12 steps are applied, and a checkpoint is to be written; `source_date` is the date of the base. Or all are
+applied, and with --rewrite the disk was written again, or not, because of an obstacle; `date` is the latest
+time in it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
 
-from provisioner import errors, installed, plan
+from provisioner import errors, installed, plan, source_date
 from provisioner.apply import apply
 from provisioner.checkpoints import POLICIES, is_worth_keeping
-from provisioner.disk import growth
-from provisioner.disk.file_systems import finish, mount_root
+from provisioner.disk import growth, rewrite
+from provisioner.disk.file_systems import Mounted, finish, mount_root, save_copies, trim
 from provisioner.disk.space import full_disk
 from provisioner.errors import BakeryError
 from provisioner.events import JsonLines, line, phase
@@ -35,6 +41,7 @@ from provisioner.targets.chroot import Chroot, TemporaryRepositories, definition
 
 def main() -> int:
     options = _options()
+    os.umask(0o022)  # that of whoever bakes would become modes in the image
     monitor = JsonLines(sys.stdout)
     try:
         _apply(options, monitor)
@@ -58,6 +65,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--preferences", type=Path, required=True)
     parser.add_argument("--package-cache", type=Path, required=True)
     parser.add_argument("--refresh", action="store_true", help="read the package lists again")
+    parser.add_argument("--source-date", type=int, default=0, help="of the base; by default, find it")
+    parser.add_argument("--rewrite", action="store_true", help="make the bytes of the disk reproducible")
     parser.add_argument("--repository-url", action="append", default=[], metavar="ID=URL")
     return parser.parse_args()
 
@@ -80,22 +89,41 @@ def _apply(options: argparse.Namespace, monitor: JsonLines) -> None:
         *texts, options.package_cache, urls, options.more_sources.read_text()
     )
     try:
-        target = Chroot(root, repositories)
+        date = options.source_date or source_date.of(root)
+        target = Chroot(root, repositories, date)
         if options.refresh:
             target.run(installed.refresh(resumed=options.first > 0), lambda text: line(monitor, text))
         done, keep = _steps(planned, target, options, monitor)
         if keep or done == len(planned.steps):
             installed.report(target, monitor, done)
         # Raises errors of a full disk, which would otherwise go unnoticed.
-        finish(mounted)
-        target.close()
+        if done == len(planned.steps) and options.rewrite:
+            save_copies(mounted, date)
+            written = _write_again(options.disk, mounted, target, monitor)
+        else:
+            finish(mounted, date)
+            target.close()
+            written = {}
     except OSError as error:
         raise full_disk(BakeryError(f"Cannot write to the image: {error}."), options.disk, root) from None
     except BakeryError as error:
         raise full_disk(error, options.disk, root) from None
     run.call(["umount", "--recursive", str(root)])
     root.rmdir()
-    monitor.emit({"event": "result", "steps": done, "keep": keep})
+    result = {"steps": done, "keep": keep, "source_date": date, "written": written}
+    monitor.emit({"event": "result", **result})
+
+
+def _write_again(disk: Path, mounted: Mounted, target: Chroot, monitor: JsonLines) -> dict[str, int | str]:
+    """Write the file systems of the finished disk again. Returns "written" of the result."""
+    date = source_date.of(mounted.places[0][1])
+    with rewrite.bound(mounted, disk.parent) as bound:
+        target.close()
+        with phase(monitor, "write the file systems in a fixed order"):
+            obstacle = rewrite.rewrite(disk, bound, date)
+        if obstacle:
+            trim(bound)
+    return {"date": date, "obstacle": obstacle}
 
 
 def _steps(

@@ -12,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from bakery import __version__
-from bakery.bake import failed, fresh
+from bakery.bake import failed, fresh, reproducible
 from bakery.bake.options import Options, package_mirror
 from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, plan_bake, result
 from bakery.description import packages
 from bakery.engines import checkpoints, choice
 from bakery.engines.choice import Engine, Obstacles
 from bakery.engines.chroot import engine as chroot
+from bakery.engines.made import Made
 from bakery.freshness.record import Installed
 from bakery.image import bases
 from bakery.image import system as system_of
@@ -27,7 +28,7 @@ from bakery.image.mkosi import Build
 from bakery.machines import probe
 from bakery.output import formats
 from bakery.output.formats import Level
-from bakery.runtime import digest, mirror
+from bakery.runtime import digest, mirror, privileges
 from bakery.runtime.privileges import require_root
 from bakery.sources import base_image
 from bakery.store import logs, retention
@@ -45,7 +46,7 @@ from bakery.store.store import (
 from bakery.verify import verification
 from provisioner import plan as plans
 from provisioner.errors import BadInput, MissingHere
-from provisioner.events import Monitor, note
+from provisioner.events import Monitor, note, warn
 
 
 def make(this: Bake) -> Baked:
@@ -67,9 +68,8 @@ def _repositories(this: Bake) -> chroot.Repositories:
     release = this.base.release
     # Only Debian gets a mirror: elsewhere the package manager reads the base's own definitions.
     sources = package_mirror(this.options).sources(release) if this.base.family == "debian" else ""
-    return chroot.Repositories(
-        release, sources, this.more_sources, this.options.replaced.temporary_urls, refresh=fresh.asks(this)
-    )
+    urls, refresh = this.options.replaced.temporary_urls, fresh.asks(this)
+    return chroot.Repositories(release, sources, this.more_sources, urls, refresh, this.pins)
 
 
 def _check_privileges(this: Bake) -> None:
@@ -135,9 +135,9 @@ def _build(this: Bake) -> Manifest:
     found = choice.obstacles(this.options.engine)
     choice.choose(this.options.engine, found)  # fails before time is spent on the base
     with work_folder(this.store) as work, _keep_disk_on_failure(this, lambda: failed.disk_in(work)):
-        image, engine, lock = _make_image(this, found, work)
+        image, engine, more = make_image(this, found, work)
         about = {"system": system_of.of(this.base)}
-        manifest = {**_manifest(this, image, started), **about, "engine": engine, **lock}
+        manifest = {**_manifest(this, image, started), **about, "engine": engine, **more}
         manifest = _prove(this, image, this.form.up_to(this.options.level), manifest, work)
         _commit(this, image, manifest)
     return manifest
@@ -158,16 +158,23 @@ def _keep_disk_on_failure(this: Bake, find: Callable[[], Path | None]) -> Abstra
     return failed.keep_disk_on_failure(find, image, wanted=this.options.keep_failed)
 
 
-def _make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine, Manifest]:
-    """Build the image in its format; return path, engine, and its packages for the manifest."""
+def make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine, Manifest]:
+    """Build the image in its format; return its path, the engine used, and more for the manifest.
+
+    It is in `work`: not proven, and not in the store.
+    """
     with _base(this, work):
         this.monitor.emit({"event": "stored", "id": this.plan.base_id})
         installed = Installed(this.monitor)
         made, engine = _make_disk(replace(this, monitor=installed), found, work)
-        lock = {**fresh.recorded(this, installed), **_installed(this, installed)}
-        image = formats.write(this.form, made, this.plan, this.base, work, this.monitor)
-        made.unlink()
-        return image, engine, lock
+        more = {
+            **fresh.recorded(this, installed),
+            **_installed(this, installed),
+            **reproducible.recorded(this, made),
+        }
+        image = formats.write(this.form, made.disk, this.plan, this.base, work, this.monitor)
+        made.disk.unlink()
+        return image, engine, more
 
 
 def _installed(this: Bake, installed: Installed) -> Manifest:
@@ -175,8 +182,8 @@ def _installed(this: Bake, installed: Installed) -> Manifest:
     return {"installed": packages.to_json(found)} if found else {}
 
 
-def _make_disk(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
-    """Apply the plan; return the raw disk and the engine used. The base is in the store."""
+def _make_disk(this: Bake, found: Obstacles, work: Path) -> tuple[Made, Engine]:
+    """Apply the plan; return the disk and the engine used. The base is in the store."""
     disk = this.store.base(this.plan.base_id)
     engine, why = choice.choose(this.options.engine, _with_mount_obstacle(this, found, disk, work))
     if why:
@@ -184,17 +191,19 @@ def _make_disk(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine]:
     return _raw_disk(this, engine, disk, work), engine
 
 
-def _raw_disk(this: Bake, engine: Engine, base: Path, work: Path) -> Path:
+def _raw_disk(this: Bake, engine: Engine, base: Path, work: Path) -> Made:
     plan, monitor, keep = this.plan, this.monitor, this.options.checkpoints
     store = fresh.usable(this) if fresh.asks(this) else this.store
     if engine == "chroot":
         awaited = this.options.awaited
-        return chroot.bake(plan, store, _repositories(this), work, monitor, keep, awaited)
+        rewrite = this.form.boots  # a layer of a container is sorted by itself
+        return chroot.bake(plan, store, _repositories(this), work, monitor, keep, awaited, rewrite=rewrite)
     from bakery.engines.packer import engine as packer
 
     accelerator = probe.choose(this.options.accelerator, base, work, monitor)
     keep = "all" if this.options.awaited else keep
-    return packer.bake(plan, store, _repositories(this), accelerator, work, monitor, keep)
+    disk = packer.bake(plan, store, _repositories(this), accelerator, work, monitor, keep)
+    return Made(disk, obstacle="the engine packer boots the image, and a running system writes to it")
 
 
 def _with_mount_obstacle(this: Bake, found: Obstacles, disk: Path, work: Path) -> Obstacles:
@@ -244,8 +253,12 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
 
 
 def _prove(this: Bake, image: Path, levels: Sequence[Level], manifest: Manifest, work: Path) -> Manifest:
-    """Verify the image to these levels; return the manifest with the proof added. Raises NotProven."""
-    if not levels:
+    """Verify the image to these levels; return the manifest with the proof added. Raises NotProven.
+
+    Without a level, the image is only searched for secrets.
+    """
+    if not levels and (problem := privileges.mount_obstacle()):
+        warn(this.monitor, f"The image was not searched for secrets: {problem}")
         return manifest
     request = verification.Request(
         image,

@@ -36,6 +36,7 @@ class Bake:
     monitor: Monitor
     more_sources: str  # deb822, for the optional roles
     stale: str = ""  # the SHA-256 of an image of the store that must be baked again
+    pins: str = ""  # apt_preferences(5) for the bake only, in addition to those of the release
     age: str = ""  # of the image of the store, in words, with what its repositories say
 
     @property

@@ -45,6 +45,8 @@ def _main(argv: Sequence[str], prog: str) -> int:
         return _list_bases(options)
     if options.list_roles:
         return _list_roles(options)
+    if options.list_seal:
+        return _list_seal(options)
     if options.print_schema:
         return _print_schema()
     if options.print_definition:
@@ -303,6 +305,23 @@ def _list_roles(options: argparse.Namespace) -> int:
         return 0
     for name, title in ROLES.items():
         print(f"{name:<12} {title}")
+    return 0
+
+
+def _list_seal(options: argparse.Namespace) -> int:
+    """Print TRACES: paths with a glob in the last component, and what is there."""
+    from provisioner.roles.seal import TRACES
+
+    if options.json:
+        rows = [
+            {"path": trace.pattern, "what": trace.why, "removes": trace.what, "spared": trace.spared}
+            for trace in TRACES
+        ]
+        print(json.dumps(rows))
+        return 0
+    width = max(len(trace.pattern) for trace in TRACES)
+    for trace in TRACES:
+        print(f"{trace.pattern:<{width}} {trace.why}")
     return 0
 
 

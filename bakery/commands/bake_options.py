@@ -254,6 +254,11 @@ def _add_work(made: Parser) -> None:
         help="bake up to N images at once, if there are several (default: %(default)s)",
     )
     group.add_argument(
+        "--list-seal",
+        action="store_true",
+        help="list what is removed from every image at the end, and exit",
+    )
+    group.add_argument(
         "--compat",
         action="store_true",
         help="write a qcow2 that old clouds can read (QEMU before 5.1): zlib instead of zstd",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bakery.runtime import qemu_img
 from bakery.store.locks import shared_lock
-from bakery.store.store import Store, commit, is_intact, record_use, rename_damaged
+from bakery.store.store import Store, commit, is_intact, read_manifest, record_use, rename_damaged
 from provisioner import plan as plans
 from provisioner.events import Monitor, note, phase
 from provisioner.plan import Plan
@@ -39,6 +39,11 @@ def nearest(plan: Plan, store: Store, monitor: Monitor) -> Iterator[tuple[int, P
                 return
 
 
+def source_date(checkpoint: Path) -> int:
+    """The date of the base of a checkpoint; 0 if its manifest does not have it."""
+    return int((read_manifest(checkpoint) or {}).get("source_date", 0))
+
+
 def keep(
     disk: Path,
     plan: Plan,
@@ -47,8 +52,12 @@ def keep(
     work: Path,
     monitor: Monitor,
     form: qemu_img.Form = "raw",
+    source_date: int = 0,
 ) -> None:
-    """Commit `disk`, which no process writes to, as the checkpoint after `done` steps of the plan."""
+    """Commit `disk`, which no process writes to, as the checkpoint after `done` steps of the plan.
+
+    `source_date` is the date of its base, for the bakes that resume from it.
+    """
     kept = work / "checkpoint.qcow2"
     with phase(monitor, f"write a checkpoint after {plan.steps[done - 1].role}"):
         qemu_img.to_qcow2(disk, kept, form)
@@ -57,6 +66,7 @@ def keep(
             "size": kept.stat().st_size,
             "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "steps": done,  # of the plan
+            "source_date": source_date,
             "plan": plans.to_json(plan),
         }
         commit(kept, store.checkpoint(plan.id_after(done)), manifest)

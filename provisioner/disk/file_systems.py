@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from provisioner import source_date
 from provisioner.errors import BadInput, BakeryError, CommandFailed
 from provisioner.process import run
 from provisioner.targets.chroot import inside
@@ -25,7 +26,7 @@ _EFI_TYPES = ("C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "EF")
 # Where systemd mounts an EFI system partition that fstab does not mention (systemd-gpt-auto-generator(8)).
 _EFI_FOLDERS = ("/efi", "/boot")
 _LVM_TYPES = ("E6D6D379-F507-44C2-A23C-238F2A3DF928", "8E")
-_EXT = ("ext2", "ext3", "ext4")
+EXT = ("ext2", "ext3", "ext4")
 # File systems that are not mounted on this machine: blkid's names and common names. btrfs, because two of
 # the same UUID (a base and its copy) must never be mounted at once, and loop devices do not separate them.
 _NOT_MOUNTED_HERE = {
@@ -74,9 +75,9 @@ class _Copy:
 
 @dataclass(frozen=True)
 class Mounted:
-    """Mounted file systems of a disk. `trimmable` are the mount points to pass to fstrim."""
+    """Mounted file systems of a disk, each with its mount point; the root comes first."""
 
-    trimmable: tuple[Path, ...]
+    places: tuple[tuple[Partition, Path], ...]
     copies: tuple[_Copy, ...]
 
 
@@ -88,8 +89,7 @@ def mount_root(disk: Path, where: Path, *, read_only: bool = False, boot_loader:
     Linux root, or its file system is not supported (LVM, LUKS, RAID, btrfs).
     """
     found = partitions(disk)
-    _mount_first_root(disk, found, where, read_only)
-    trimmable, copies = [where], []
+    places, copies = [(_mount_first_root(disk, found, where, read_only), where)], []
     for entry in fstab_entries(_fstab(where)):
         partition = find_partition(entry.spec, found)
         if partition is None:
@@ -99,17 +99,30 @@ def mount_root(disk: Path, where: Path, *, read_only: bool = False, boot_loader:
             copies.append(_copy_out(disk, partition, mount_point, read_only))
         else:
             _mount(disk, partition, mount_point, read_only)
-            trimmable.append(mount_point)
+            places.append((partition, mount_point))
     if boot_loader and not copies:
         copies += _efi_copies(disk, found, where, read_only)
-    return Mounted(tuple(trimmable), tuple(copies))
+    return Mounted(tuple(places), tuple(copies))
 
 
-def finish(mounted: Mounted) -> None:
-    """Sync and trim before unmounting, so that deleted data is not recoverable and takes no space."""
+def finish(mounted: Mounted, date: int = 0) -> None:
+    """Save changes and trim before unmounting: deleted data is not recoverable and takes no space."""
+    save_copies(mounted, date)
+    trim(mounted)
+
+
+def save_copies(mounted: Mounted, date: int = 0) -> None:
+    """Write changed files of EFI partitions back to the disk.
+
+    `date`: the time that they get, in seconds since 1970; 0: their own times.
+    """
     for copy in mounted.copies:
-        _copy_back(copy)
-    for where in mounted.trimmable:
+        _copy_back(copy, date)
+
+
+def trim(mounted: Mounted) -> None:
+    """Write all changes of the file systems, and release the space of deleted files."""
+    for _, where in mounted.places:
         run.call(["sync", "--file-system", str(where)])
         run.call(["fstrim", str(where)])
 
@@ -175,7 +188,7 @@ def _partition(disk: Path, table: dict[str, str], row: dict[str, str]) -> Partit
 
 def root_candidates(found: Iterable[Partition]) -> list[Partition]:
     """Partitions that may be the root: those with a root type first, then the largest."""
-    usable = [each for each in found if each.file_system in (*_EXT, "xfs")]
+    usable = [each for each in found if each.file_system in (*EXT, "xfs")]
     return sorted(usable, key=lambda each: (each.kind not in _ROOT_TYPES, -each.size))
 
 
@@ -213,11 +226,11 @@ def _plain(word: str) -> str:
 # --- mounting ----------------------------------------------------------------------------------
 
 
-def _mount_first_root(disk: Path, found: Sequence[Partition], where: Path, read_only: bool) -> None:
+def _mount_first_root(disk: Path, found: Sequence[Partition], where: Path, read_only: bool) -> Partition:
     for partition in root_candidates(found):
         _mount(disk, partition, where, read_only)
         if partition.kind in _ROOT_TYPES or _is_root(where):
-            return
+            return partition
         run.call(["umount", str(where)])
     for partition in found:
         name = _NOT_MOUNTED_HERE.get(partition.file_system)
@@ -234,7 +247,7 @@ def _is_root(where: Path) -> bool:
 
 
 def _mount(disk: Path, partition: Partition, where: Path, read_only: bool) -> None:
-    if partition.file_system not in (*_EXT, "xfs"):
+    if partition.file_system not in (*EXT, "xfs"):
         name = _NOT_MOUNTED_HERE.get(
             partition.file_system, partition.file_system or "an unknown file system"
         )
@@ -291,16 +304,18 @@ def _copy_out(disk: Path, partition: Partition, where: Path, read_only: bool) ->
     return _Copy(image, where, _content(where))
 
 
-def _copy_back(copy: _Copy) -> None:
+def _copy_back(copy: _Copy, date: int) -> None:
     """Write only changed files, so that two bakes of the same plan produce the same partition."""
-    now = _content(copy.where)
+    now, at = _content(copy.where), copy.image
     for name in sorted(set(copy.before) - set(now), reverse=True):  # content before its folder
-        _mtools("mdel" if copy.before[name] else "mrd", "-i", copy.image, f"::{name}")
+        _mtools("mdel" if copy.before[name] else "mrd", "-i", at, f"::{name}", date=date)
     for name in sorted(now):
         if name not in copy.before and not now[name]:
-            _mtools("mmd", "-i", copy.image, f"::{name}")
+            _mtools("mmd", "-i", at, f"::{name}", date=date)
         elif now[name] and copy.before.get(name) != now[name]:
-            _mtools("mcopy", "-m", "-o", "-i", copy.image, str(copy.where / name), f"::{name}")
+            if date:
+                os.utime(copy.where / name, (date, date))
+            _mtools("mcopy", "-m", "-o", "-i", at, str(copy.where / name), f"::{name}", date=date)
 
 
 def _content(folder: Path) -> dict[str, str]:
@@ -314,5 +329,6 @@ def _content(folder: Path) -> dict[str, str]:
     return found
 
 
-def _mtools(*argv: str) -> str:
-    return run.call(argv, env=_MTOOLS).stdout
+def _mtools(*argv: str, date: int = 0) -> str:
+    env = {**_MTOOLS, source_date.VARIABLE: str(date)} if date else _MTOOLS
+    return run.call(argv, env=env).stdout

@@ -7,11 +7,13 @@ cannot remain in the image.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from provisioner import source_date
 from provisioner.packages import repository_files
 from provisioner.packages.repositories import APT, YUM
 from provisioner.process import run
@@ -70,9 +72,16 @@ class TemporaryRepositories:
 class Chroot:
     """Mounts kernel file systems and temporary files below `root`, and runs programs in it with chroot."""
 
-    def __init__(self, root: Path, repositories: TemporaryRepositories) -> None:
+    def __init__(self, root: Path, repositories: TemporaryRepositories, date: int = 0) -> None:
+        """`date` is SOURCE_DATE_EPOCH for programs that write the time into files; 0: none."""
         self._root, self._urls = root, repositories.repository_urls
+        self._environment = {
+            **ENVIRONMENT,
+            "APT_CONFIG": f"/{FOLDER}/apt.conf",
+            **({source_date.VARIABLE: str(date)} if date else {}),
+        }
         self._resolver_is_ours = False
+        _remove_hidden_files(root)
         mount_kernel_file_systems(root)
         _add_temporary_files(root, repositories)
 
@@ -82,7 +91,7 @@ class Chroot:
         run.stream(
             ["chroot", str(self._root), *argv],
             on_line,
-            env={**ENVIRONMENT, "APT_CONFIG": f"/{FOLDER}/apt.conf"},
+            env=self._environment,
         )
 
     def put(self, path: str, data: bytes, mode: int) -> None:
@@ -96,8 +105,7 @@ class Chroot:
 
     def close(self) -> None:
         """Unmount everything below the root, so that the root itself can be unmounted."""
-        mounts = Path("/proc/self/mounts").read_text().splitlines()
-        ours = [entry.split()[1] for entry in mounts if entry.split()[1].startswith(f"{self._root}/")]
+        ours = [where for where in mount_points() if where.startswith(f"{self._root}/")]
         run.call(["umount", *reversed(ours)])
         if self._resolver_is_ours:
             inside(self._root, _RESOLVER).unlink()
@@ -108,6 +116,12 @@ class Chroot:
             inside(self._root, _RESOLVER).touch()
             self._resolver_is_ours = True
         _add_resolver(self._root)
+
+
+def mount_points() -> list[str]:
+    """The mount points of this process, in the order of mounting; the kernel escapes spaces (proc(5))."""
+    rows = [row.split() for row in Path("/proc/self/mounts").read_text().splitlines()]
+    return [re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), row[1]) for row in rows]
 
 
 def inside(root: Path, path: str) -> Path:
@@ -124,6 +138,13 @@ def inside(root: Path, path: str) -> Path:
         else:
             resolved = step
     return resolved / PurePosixPath(path).name
+
+
+def _remove_hidden_files(root: Path) -> None:
+    """Remove the base's files in folders that are in memory during the build: no step could remove them."""
+    for folder in (root / "run", root / "tmp"):
+        if folder.is_dir() and not folder.is_symlink():
+            run.call(["find", str(folder), "-xdev", "-mindepth", "1", "-delete"])
 
 
 def mount_kernel_file_systems(root: Path) -> None:

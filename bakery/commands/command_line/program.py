@@ -41,6 +41,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "publish": Command("publish.command", "publish an image where clouds and people find it"),
         "outdated": Command("outdated", "list the packages of images that have updates"),
         "diff": Command("diff", "compare the contents of two images"),
+        "rebuild": Command("rebuild.command", "bake an image again and compare the bytes"),
         "shell": Command("shell", "open a shell in a copy of an image"),
         "bases": Command("bases", "list the base images"),
         "cache": Command("cache", "list or remove what bakes keep"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bakery.output.oci import layer, layout
 from bakery.output.oci.config import About, config, tag
-from provisioner import errors, plan
+from provisioner import errors, plan, source_date
 from provisioner.disk.file_systems import mount_root
 from provisioner.events import JsonLines, Monitor, phase
 
@@ -33,7 +33,7 @@ def _write(disk: Path, target: Path, work: Path, monitor: Monitor) -> None:
     root = work / "container-root"
     root.mkdir()
     mount_root(disk, root, read_only=True)
-    about = About(inputs["architecture"], layer.epoch(root))
+    about = About(inputs["architecture"], source_date.of(root))
     with phase(monitor, "write the layer"):
         made = layer.write(root, work, about.epoch)
     with phase(monitor, "write the archive"):

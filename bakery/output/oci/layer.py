@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,20 +39,6 @@ class Layer:
     digest: str
     diff_id: str
     size: int
-
-
-def epoch(root: Path) -> int:
-    """Return SOURCE_DATE_EPOCH, else the date of the newest package, in seconds since 1970.
-
-    Debian's packages contain the date of the changelog, rpm's the date of the build; neither depends on the
-    day of the bake.
-    """
-    configured = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if configured.isdigit():
-        return int(configured)
-    share = root / "usr/share"
-    dated = [*share.glob("doc/*/copyright"), *share.glob("licenses/*/*")]
-    return max((int(path.stat().st_mtime) for path in dated if path.is_file()), default=0)
 
 
 def write(root: Path, work: Path, epoch: int) -> Layer:

@@ -89,7 +89,7 @@ def test_a_changed_late_step_starts_from_the_checkpoint_before_it(
     plan, heard = changed_late(recipe.plan(BASE, "osg")), Heard()
     with work_folder(store) as work:
         repositories = chroot.Repositories("trixie", find_mirror().sources("trixie"))
-        image = chroot.bake(plan, store, repositories, work, heard)
+        image = chroot.bake(plan, store, repositories, work, heard).disk
         assert image.stat().st_size > 0
     done = heard.phases()
     assert "copy the checkpoint" in done

@@ -317,7 +317,7 @@ def test_the_steps_of_the_site_applied_twice_change_nothing(baked_site: Site, tm
     (url,) = baked_site.options.replaced.urls.values()
     repositories = chroot.Repositories("trixie", find_mirror().sources("trixie"), urls={"site-tools": url})
     with work_folder(baked_site.store) as work:
-        disk = chroot.bake(twice(baked_site.plan), baked_site.store, repositories, work, Silent())
+        disk = chroot.bake(twice(baked_site.plan), baked_site.store, repositories, work, Silent()).disk
         done = command("worker-bakery", "diff", "--json", str(baked_site.image), str(disk))
         assert boot_files(disk, tmp_path) == boot_files(baked_site.image, tmp_path)
     found = json.loads(done.out)

@@ -65,7 +65,7 @@ def test_a_checkpoint_follows_a_slow_role(monkeypatch: pytest.MonkeyPatch) -> No
 def sandbox_ends(more: str, tmp_path: Path) -> list[int]:
     """The steps at which sandboxes must end."""
     repositories = chroot.Repositories("trixie", "Types: deb\n", more)
-    bake = chroot._Bake(PLAN, Store(tmp_path), repositories, tmp_path, tmp_path, Silent(), ())
+    bake = chroot._Bake(PLAN, Store(tmp_path), repositories, tmp_path, tmp_path, Silent(), (), rewrite=True)
     found, done = list[int](), 0
     while done < len(PLAN.steps):
         done = chroot._sandbox_end(done, bake)

@@ -1,0 +1,160 @@
+"""Write a folder to an ext2, ext3 or ext4 file system, so that the bytes depend on its content alone.
+
+A mounted file system lays out files in the order in which they were written, by several processors, and
+keeps the content of deleted ones. mke2fs -d writes a folder sorted by name, without the kernel. It takes
+the times of access and change from the folder, which no program can set there; debugfs sets them.
+(mke2fs >= 1.47.1 can do that itself, see SOURCE_DATE_EPOCH in mke2fs(8).)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from provisioner.disk.file_systems import Partition
+from provisioner.errors import CommandFailed
+from provisioner.process import run
+from provisioner.process.scrub import shown
+
+TOOLS = ("mke2fs", "dumpe2fs", "debugfs")
+# Features that say how a file system was last used, not how to make one.
+_STATES = frozenset({"needs_recovery", "orphan_present"})
+# Without it, mke2fs would use the defaults of this machine.
+_CONFIGURATION = """\
+[defaults]
+\tdefault_mntopts = {mount_options}
+[fs_types]
+\text2 = {{
+\t}}
+\text3 = {{
+\t}}
+\text4 = {{
+\t}}
+"""
+# The kernel has nothing left to initialize at the first mount.
+_COMPLETE = "lazy_itable_init=0,lazy_journal_init=0"
+_ROOT_INODE, _FIRST_FREE = 2, 11  # the inodes between are of the file system itself, except lost+found
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The parameters of a file system. Sizes are in bytes, but `reserved` and `blocks` in blocks."""
+
+    uuid: str
+    label: str
+    features: tuple[str, ...]
+    mount_options: tuple[str, ...]
+    errors: str  # what the kernel does about an error, in the words of mke2fs
+    block: int
+    inode: int
+    blocks: int
+    inodes: int
+    reserved: int
+    journal: int
+
+    @property
+    def hash_seed(self) -> str:
+        """The seed of the hashes of folders, which mke2fs would choose at random."""
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, self.uuid))
+
+
+def shape(disk: Path, partition: Partition) -> Shape:
+    """Read the parameters of the file system in a partition. Raises CommandFailed."""
+    return parse(run.call(["dumpe2fs", "-h", _inside(disk, partition)], env=_environment()).stdout)
+
+
+def parse(header: str) -> Shape:
+    """The parameters in the output of dumpe2fs -h."""
+    rows = dict(re.findall(r"^([^:\n]+):[ \t]*(.*)$", header, re.MULTILINE))
+    label, errors = rows["Filesystem volume name"], rows.get("Errors behavior", "Continue")
+    return Shape(
+        rows["Filesystem UUID"],
+        "" if label == "<none>" else label,
+        tuple(sorted(set(rows["Filesystem features"].split()) - _STATES)),
+        tuple(rows["Default mount options"].replace("(none)", "").split()),
+        {"Remount read-only": "remount-ro", "Panic": "panic"}.get(errors, "continue"),
+        int(rows["Block size"]),
+        int(rows.get("Inode size", 128)),
+        int(rows["Block count"]),
+        int(rows["Inode count"]),
+        int(rows["Reserved block count"]),
+        int(rows.get("Total journal blocks") or rows.get("Journal length", 0)) * int(rows["Block size"]),
+    )
+
+
+def write(tree: Path, disk: Path, partition: Partition, shape: Shape, date: int) -> None:
+    """Write the content of the folder `tree` to a partition of `disk`, which must be empty: all zero.
+
+    All times of access, change and creation become `date`, in seconds since 1970. Raises CommandFailed,
+    DiskFull.
+    """
+    configuration = disk.with_name(f"{disk.name}.mke2fs")
+    options = ",".join(shape.mount_options)
+    configuration.write_text(_CONFIGURATION.format(mount_options=options))
+    try:
+        env = _environment(MKE2FS_CONFIG=str(configuration), E2FSPROGS_FAKE_TIME=str(date))
+        run.call(_mke2fs(tree, disk, partition, shape), env=env)
+    finally:
+        configuration.unlink()
+    _set_fields(tree, disk, partition, date)
+
+
+def _mke2fs(tree: Path, disk: Path, partition: Partition, shape: Shape) -> list[str]:
+    journal = f"size={shape.journal >> 20}"
+    return [
+        *("mke2fs", "-q", "-F", "-t", "ext4", "-d", str(tree)),
+        *("-U", shape.uuid, "-L", shape.label, "-O", ",".join(("none", *shape.features))),
+        *("-b", str(shape.block), "-I", str(shape.inode), "-N", str(shape.inodes)),
+        *("-m", repr(100 * shape.reserved / shape.blocks), "-e", shape.errors),
+        *(["-J", journal] if shape.journal else []),
+        *("-E", f"offset={partition.start},hash_seed={shape.hash_seed},nodiscard,{_COMPLETE}"),
+        *(str(disk), f"{shape.blocks * shape.block >> 10}k"),
+    ]
+
+
+def _set_fields(tree: Path, disk: Path, partition: Partition, date: int) -> None:
+    """Set the times, and what mke2fs does not copy to the root folder."""
+    used = used_inodes(run.call(["dumpe2fs", _inside(disk, partition)], env=_environment()).stdout)
+    root = tree.stat()
+    fields = [
+        *((inode, name, f"@{date}") for inode in used for name in ("atime", "ctime", "crtime")),
+        (_ROOT_INODE, "mtime", f"@{int(root.st_mtime)}"),
+        (_ROOT_INODE, "mode", f"0{root.st_mode:o}"),
+        (_ROOT_INODE, "uid", str(root.st_uid)),
+        (_ROOT_INODE, "gid", str(root.st_gid)),
+    ]
+    text = "".join(f"set_inode_field <{inode}> {name} {value}\n" for inode, name, value in fields)
+    command = ["debugfs", "-w", "-f", "-", _inside(disk, partition)]
+    env = _environment(E2FSPROGS_FAKE_TIME=str(date))
+    done = run.call(command, stdin=text.encode(), env=env)
+    problems = [line for line in done.stderr.splitlines() if not line.startswith("debugfs 1.")]
+    if problems:  # its status is 0 even so
+        raise CommandFailed(shown(command), done.status, "\n".join(problems[:20]))
+
+
+def used_inodes(dump: str) -> Iterator[int]:
+    """The inodes in use by files and folders, from the output of dumpe2fs."""
+    found = re.search(r"^Inode count:\s+(\d+)$", dump, re.MULTILINE)
+    assert found, "dumpe2fs prints it for every file system"
+    free: set[int] = set()
+    for ranges in re.findall(r"^  Free inodes: (.+)$", dump, re.MULTILINE):
+        for one in ranges.split(", "):
+            first, _, last = one.strip().partition("-")
+            free.update(range(int(first), int(last or first) + 1))
+    numbers = (_ROOT_INODE, *range(_FIRST_FREE, int(found[1]) + 1))
+    return (number for number in numbers if number not in free)
+
+
+def _inside(disk: Path, partition: Partition) -> str:
+    """The notation of libext2fs for a file system in a file."""
+    return f"{disk}?offset={partition.start}"
+
+
+def _environment(**more: str) -> dict[str, str]:
+    """mke2fs sorts names as the locale does."""
+    path = os.environ.get("PATH", os.defpath)
+    return {"PATH": f"{path}:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC", **more}
