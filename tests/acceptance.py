@@ -15,12 +15,10 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bakery.machines import conditions
 from bakery.machines.conditions import Condition, wait
 from bakery.machines.network import GATEWAY, Network
 from bakery.tokens import authorization
@@ -216,12 +214,7 @@ def compare(row: Row, pool: Pool, client: Client, version: tuple[int, int], name
     claims = claims_of(text)
     assert claims
     if accepted is not None:  # else the collector would abort
-        ask = partial(authorization.ask, GATEWAY, text, "ADVERTISE_STARTD")
-        reply = conditions.wait_until(  # a collector publishes its own ad from time to time
-            "the collector answers with its version",
-            lambda: inside(client.network, ask),
-            lambda found: bool(found.collector and found.version),
-        )
+        [reply] = inside(client.network, lambda: authorization.ask(GATEWAY, text, ("ADVERTISE_STARTD",)))
         verdict = authorization.judge(claims, "ADVERTISE_STARTD", reply, time.time())
         assert verdict.authorized is accepted, str(verdict)
         assert row.why in verdict.reason

@@ -89,6 +89,7 @@ _SECONDS: Mapping[str, int] = {
     "test_start_matching.py": 25,
     "test_submit.py": 90,
     "test_status_command.py": 25,
+    "test_status_large.py": 150,
     "test_status_live.py": 20,
     "test_status_watch.py": 75,
     "test_status_why.py": 150,

@@ -9,10 +9,13 @@ import json
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
+from bakery.status import ranges
 from bakery.status.workers import Ad
 from bakery.tokens import authorization
 from bakery.tokens.authorization import Reply
@@ -32,17 +35,100 @@ class Question:
     constraint: str
 
 
-def ask(question: Question, projection: Sequence[str]) -> list[Ad]:
-    """Return these attributes of the slots that satisfy the constraint.
+@dataclass(frozen=True)
+class Collector:
+    """The collector that answered: its HTCondor, as $CondorVersion: …$, and its clock.
+
+    The clock is ahead of ours by at least so many seconds, behind if negative; None if unknown.
+    """
+
+    version: str
+    ahead: float | None
+
+
+Take = Callable[[list[Ad], Collector], None]
+
+
+class _Line(msgspec.Struct):
+    """A line of ask_ads, of any kind."""
+
+    ads: list[dict[str, Any]] = []
+    others: list[tuple[int, str, Any]] = []
+    ends: bool = False
+    version: str | None = None
+    ahead: float | None = None
+    failed: str = ""
+
+
+@dataclass
+class _Parts:
+    """Puts lines together to parts, and hands each part over."""
+
+    projection: Sequence[str]
+    take: Take
+    collector: Collector = Collector("", None)
+    failed: str = ""
+    _ads: list[Ad] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._names = {name.casefold(): name for name in self.projection}
+        self._known = frozenset(self.projection)
+
+    def read(self, text: str) -> None:
+        line = _DECODER.decode(text)
+        if line.version is not None:
+            self.collector = Collector(line.version, line.ahead)
+        self.failed = self.failed or line.failed
+        for place, name, value in line.others:
+            if value is None:
+                del line.ads[place][name]
+            else:
+                line.ads[place][name] = value
+        self._ads += [ad if ad.keys() <= self._known else self._renamed(ad) for ad in line.ads]
+        if line.ends:
+            self.take(self._ads, self.collector)
+            self._ads = []
+
+    def _renamed(self, ad: Mapping[str, Any]) -> Ad:
+        """With the names of the projection: in HTCondor upper and lower case are the same."""
+        named = ((self._names.get(name.casefold()), value) for name, value in ad.items())
+        return {name: value for name, value in named if name}
+
+
+_DECODER = msgspec.json.Decoder(_Line)
+
+
+def ask(
+    question: Question,
+    projection: Sequence[str],
+    take: Take,
+    of_dynamic: Sequence[str] = (),
+    limit: int = ranges.LIMIT,
+) -> Collector:
+    """Call `take` with parts of the slots that satisfy the constraint; all slots of a worker are in one.
+
+    They have the attributes of `projection`; in a large answer, dynamic slots have those of `of_dynamic`
+    (none: the same). `limit` is that of ranges.constraints.
 
     Raises BadInput: the host is no address or no collector, or the collector does not accept the token;
     Unreachable: it does not answer, or refuses the query.
     """
-    answer, log = answer_of(question, "bakery.status.ask_ads", {"projection": list(projection)})
-    if "failed" in answer:
-        raise error_of(question, answer["failed"], log, time.time())
-    ads: list[Ad] = answer["ads"]
-    return ads
+    parts = _Parts(projection, take)
+    more = {"projection": list(projection), "of_dynamic": list(of_dynamic), "limit": limit}
+    asked = _asked(question, more)
+    try:
+        log = run.lines(
+            _argv("bakery.status.ask_ads"),
+            parts.read,
+            stdin=asked,
+            env=run.environment(),
+            silence=_ANSWER_SECONDS,
+        )
+    except CommandFailed as error:
+        raise _silent(question, error) from None
+    if parts.failed:
+        raise error_of(question, parts.failed, log, time.time())
+    return parts.collector
 
 
 def answer_of(question: Question, module: str, more: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
@@ -50,27 +136,33 @@ def answer_of(question: Question, module: str, more: Mapping[str, Any]) -> tuple
 
     `more` is what it reads besides the question. Raises Unreachable: there is no answer; BadInput.
     """
-    asked = {
-        "address": f"<{authorization.reachable(question.host)}>",
-        "token": question.token,
-        "constraint": question.constraint,
-        **more,
-    }
-    argv = [sys.executable, "-P", "-m", module]
+    asked, argv = _asked(question, more), _argv(module)
     try:
-        done = run.call(
-            argv, stdin=json.dumps(asked).encode(), env=run.environment(), seconds=_ANSWER_SECONDS
-        )
+        done = run.call(argv, stdin=asked, env=run.environment(), seconds=_ANSWER_SECONDS)
     except CommandFailed as error:
-        if "timed out" in error.tail:
-            raise Unreachable(
-                f"{question.host} accepts connections, but does not answer the query within"
-                f" {_ANSWER_SECONDS:g} s.",
-                "Check --pool, or try again when the collector is less busy.",
-            ) from None
-        raise
+        raise _silent(question, error) from None
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer, done.stderr
+
+
+def _argv(module: str) -> list[str]:
+    return [sys.executable, "-P", "-m", module]
+
+
+def _asked(question: Question, more: Mapping[str, Any]) -> bytes:
+    """Raises BadInput: the host is no address; Unreachable."""
+    address = f"<{authorization.reachable(question.host)}>"
+    token, constraint = question.token, question.constraint
+    return json.dumps({"address": address, "token": token, "constraint": constraint, **more}).encode()
+
+
+def _silent(question: Question, error: CommandFailed) -> BakeryError:
+    if "timed out" not in error.tail:
+        return error
+    return Unreachable(
+        f"{question.host} accepts connections, but does not answer the query within {_ANSWER_SECONDS:g} s.",
+        "Check --pool, or try again when the collector is less busy.",
+    )
 
 
 def error_of(question: Question, failed: str, log: str, now: float) -> BakeryError:

@@ -1,22 +1,40 @@
-"""Query the slots of a collector: a program with JSON on stdin and stdout, its log on stderr.
+"""Query the slots of a collector: a program with JSON on stdin, and lines of JSON on stdout.
 
-A process of its own for the reasons in bakery/tokens/ask_collector.py.
+A process of its own for the reasons in bakery/tokens/ask_collector.py. Its log is on stderr.
 
-    {"address": "<HOST:PORT>", "token": "…" or "", "constraint": "…", "projection": ["Name", …]}  ->
-    {"ads": [{"Name": "slot1@worker", "Start": {"expression": "…", "error": false}, …}]}
+    {"address": "<HOST:PORT>", "token": "…" or "", "constraint": "…", "projection": ["Name", …],
+     "of_dynamic": ["Name", …], "limit": 30000}  ->
+    {"version": "$CondorVersion: …", "ahead": 0}, then for each part of the slots one or several of
+    {"ads": [{"Name": "slot1@worker", …}, …], "others": [[0, "Start", {"expression": "…", "error": false}]]}
+    and {"ends": true}
     or {"failed": "query"}; "constraint" if the constraint is not a ClassAd expression; "collector" if the
     daemon is not a collector
 
-Undefined attributes are left out. A literal `error` has its text as an expression.
+`others` has the values that JSON has no type for: the place of the ad in this line, the name, and the
+value, or null if the attribute is to be left out. A literal `error` has its text as an expression.
+
+HTCondor's library returns all ads of a query at once. Of a large answer, ranges of Machine are therefore
+queried one after the other, so that the memory does not grow with the pool; all slots of a startd have
+the same Machine. Dynamic slots are most of the ads, and repeat what the partitionable slot has: in a large
+answer they have the attributes `of_dynamic` only.
 """
 
 from __future__ import annotations
 
+import gc
 import json
+import re
 import sys
+from collections.abc import Iterator
 from typing import Any
 
+from bakery.status import ranges
 from bakery.tokens import client_library
+
+_LINE = 1000  # ads
+# Of an ad as JSON, the lines whose value is undefined, a list, another ad or an expression.
+_OTHER = re.compile(r'^  "([^"]+)": (?:null|\[|\{|("\\/Expr\(.*"),?$)', re.MULTILINE)
+_OTHERS = (": null", ": [", ": {", '"\\/Expr(')
 
 
 def main() -> None:
@@ -24,62 +42,133 @@ def main() -> None:
     # Without a token the query is anonymous, which most pools permit.
     authentication = "REQUIRED" if asked["token"] else "OPTIONAL"
     htcondor2 = client_library.load(authentication, {"QUERY_TIMEOUT": "30"})
-    import classad2  # type: ignore[import-untyped]  # the wheel has no types
-
+    gc.disable()  # the many objects here are in no circles
     try:
-        classad2.ExprTree(asked["constraint"])
-    except classad2.ClassAdException:
-        print(json.dumps({"failed": "constraint"}))
-        return
-    print(json.dumps(_query(htcondor2, classad2, asked)))
+        query = _Query(htcondor2, asked)
+        _print(query.daemon())
+        for ads in query.parts():
+            for line in query.lines(ads):
+                sys.stdout.write(line)
+            _print({"ends": True})
+    except _Failed as failed:
+        _print({"failed": failed.args[0]})
 
 
-def _query(htcondor2: Any, classad2: Any, asked: dict[str, Any]) -> dict[str, Any]:
-    security = htcondor2.SecurityContext(token=asked["token"]) if asked["token"] else None
-    names = asked["projection"]
-    try:
-        collector = htcondor2.Collector(asked["address"], security)
-        found = collector.query(htcondor2.AdType.Startd, asked["constraint"], names)
-    except htcondor2.HTCondorException:
-        return {"failed": "query"}
-    if not found and not _is_collector(htcondor2, collector):
-        return {"failed": "collector"}
-    return {"ads": [_encoded(classad2, ad, names) for ad in found]}
+def _print(answer: dict[str, Any]) -> None:
+    print(json.dumps(answer), flush=True)
 
 
-def _is_collector(htcondor2: Any, collector: Any) -> bool:
-    """Whether it answers a query for collectors; a schedd answers one for slots too, with none."""
-    try:
-        collector.query(htcondor2.AdType.Collector, projection=["Name"])
-    except htcondor2.HTCondorException:
-        return False
-    return True
+class _Failed(Exception):
+    """There is no answer; the argument says why."""
 
 
-def _encoded(classad2: Any, ad: Any, names: list[str]) -> dict[str, Any]:
-    values = {name: _value(classad2, ad, name) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
+class _Query:
+    """The collector that is asked, and the question."""
 
+    def __init__(self, htcondor2: Any, asked: dict[str, Any]) -> None:
+        import classad2  # type: ignore[import-untyped]  # the wheel has no types
 
-def _value(classad2: Any, ad: Any, name: str) -> Any:
-    try:
-        value = ad.get(name)
-    except UnicodeDecodeError:
-        return "\ufffd"
-    if value is classad2.Value.Undefined:
-        # condor_status prints nothing else for it; Start alone must tell it from a missing attribute.
-        return {"expression": "undefined", "error": False} if name == "Start" else None
-    if value is classad2.Value.Error:
-        return {"expression": "error", "error": True}
-    if isinstance(value, classad2.ExprTree):
-        return {"expression": _text(classad2, value), "error": value.eval(ad) is classad2.Value.Error}
-    return value if isinstance(value, (str, bool, int, float)) else None
+        self._htcondor, self._classad, self._asked = htcondor2, classad2, asked
+        self._texts: dict[str, str] = {}
+        try:
+            classad2.ExprTree(asked["constraint"])
+        except classad2.ClassAdException:
+            raise _Failed("constraint") from None
+        self._security = htcondor2.SecurityContext(token=asked["token"]) if asked["token"] else None
+        try:
+            self._collector = htcondor2.Collector(asked["address"], self._security)
+        except htcondor2.HTCondorException:
+            raise _Failed("query") from None
 
+    def daemon(self) -> dict[str, Any]:
+        """Version and clock of the daemon. Raises _Failed: it does not answer, or is not a collector."""
+        found = client_library.daemon(self._htcondor, self._asked["address"], self._security)
+        # A schedd answers a query for slots too, with none, but none for collectors.
+        if found is None or not self._is_collector():
+            raise _Failed("query" if found is None else "collector")
+        return found
 
-def _text(classad2: Any, tree: Any) -> str:
-    """The expression as condor_status prints it: with =?=, where str() has `is`."""
-    text: str = classad2.ClassAd({"x": tree}).printOld()
-    return text.strip().removeprefix("x = ")
+    def parts(self) -> Iterator[list[Any]]:
+        """The slots in parts that have all slots of a worker."""
+        constraint, projection = f"({self._asked['constraint']})", self._asked["projection"]
+        known = self._query(f"{constraint} && {ranges.WHOLE}", list(ranges.PROJECTION))
+        slots = ((ad.get("Machine"), ad.get("NumDynamicSlots")) for ad in known)
+        of_machine = ranges.constraints(slots, self._asked["limit"])
+        del known
+        if not of_machine:
+            yield self._query(constraint, projection)
+            return
+        of_dynamic = self._asked["of_dynamic"] or projection
+        for one in of_machine:
+            found = self._query(f"{constraint} && {one} && {ranges.WHOLE}", projection)
+            if any(ad.get("SlotType") == "Partitionable" for ad in found):
+                found += self._query(f"{constraint} && {one} && {ranges.DYNAMIC}", of_dynamic)
+            yield found
+
+    def lines(self, ads: list[Any]) -> Iterator[str]:
+        """Lines of JSON; the list is emptied."""
+        while ads:
+            some, ads[-_LINE:] = ads[-_LINE:], []
+            texts, others = [], []
+            for place, ad in enumerate(some):
+                text, found = self._encoded(ad)
+                texts.append(text)
+                others += [[place, *one] for one in found]
+            joined = ",".join(texts).replace("\n", "")  # JSON has no line ends in strings
+            yield f'{{"ads":[{joined}],"others":{json.dumps(others)}}}\n'
+
+    def _is_collector(self) -> bool:
+        try:
+            self._collector.query(self._htcondor.AdType.Collector, projection=["Name"])
+        except self._htcondor.HTCondorException:
+            return False
+        return True
+
+    def _query(self, constraint: str, names: list[str]) -> list[Any]:
+        try:
+            found: list[Any] = self._collector.query(self._htcondor.AdType.Startd, constraint, names)
+        except self._htcondor.HTCondorException:
+            raise _Failed("query") from None
+        return found
+
+    def _encoded(self, ad: Any) -> tuple[str, list[tuple[str, Any]]]:
+        """The ad as JSON by HTCondor, and the values to replace in it."""
+        try:
+            text: str = ad.printJson()
+        except UnicodeDecodeError:
+            names = [*self._asked["projection"]]
+            return json.dumps({name: value for name in names if (value := self._value(ad, name, ""))}), []
+        if not any(sign in text for sign in _OTHERS):
+            return text, []
+        found = (match.groups() for match in _OTHER.finditer(text))
+        return text, [(name, self._value(ad, name, written or "")) for name, written in found]
+
+    def _value(self, ad: Any, name: str, written: str) -> Any:
+        """The value for JSON, None to leave it out. `written` is an expression in HTCondor's JSON."""
+        try:
+            value = ad.get(name)
+        except UnicodeDecodeError:
+            return "\ufffd"
+        if value is self._classad.Value.Undefined:
+            # condor_status prints nothing else for it; Start alone must tell it from a missing attribute.
+            return {"expression": "undefined", "error": False} if name.casefold() == "start" else None
+        if value is self._classad.Value.Error:
+            return {"expression": "error", "error": True}
+        if isinstance(value, self._classad.ExprTree):
+            return {"expression": self._text(value, written), "error": self._is_error(ad, value)}
+        return value if isinstance(value, (str, bool, int, float)) else None
+
+    def _text(self, tree: Any, written: str) -> str:
+        """The expression as condor_status prints it: with =?=, where str() and JSON have `is`."""
+        if not (text := self._texts.get(written, "")):
+            printed: str = self._classad.ClassAd({"x": tree}).printOld()
+            text = printed.strip().removeprefix("x = ")
+            if written:
+                self._texts[written] = text
+        return text
+
+    def _is_error(self, ad: Any, tree: Any) -> bool:
+        return tree.eval(ad) is self._classad.Value.Error
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from bakery.status.texts import counted, duration, gibibytes, named, printable, shortened
 from bakery.status.workers import ANY_JOB, NO_JOB, STATES, Worker
@@ -16,6 +16,8 @@ _HEADER = ("worker", "state", "slots", "CPUs", "GiB", "GPUs", "jobs", "users", "
 _NOTHING = "-"
 WARNING = "WARNING: "
 _SHORTEST_NAME = 12  # columns
+_OLD_IMAGE = 60 * 86400  # seconds: Debian and Enterprise Linux publish security updates every few days
+Key = TypeVar("Key")
 
 
 def rows(workers: Sequence[Worker], now: float, width: int = 0) -> list[tuple[str, ...]]:
@@ -67,8 +69,11 @@ def _short(seconds: float | None) -> str:
     return _NOTHING if seconds is None else duration(seconds).replace(" ", "")
 
 
-def remarks(workers: Sequence[Worker]) -> list[str]:
-    """Return warnings, then what several workers have in common; each is one line."""
+def remarks(workers: Sequence[Worker], now: float) -> list[str]:
+    """Return warnings, then what several workers have in common; each is one line.
+
+    `now` is in seconds since 1970.
+    """
     starts = _by(workers, lambda worker: worker.start)
     lines = [
         *(line for worker in workers for line in _of_worker(worker)),
@@ -76,8 +81,8 @@ def remarks(workers: Sequence[Worker]) -> list[str]:
     ]
     users = _by_user(workers)
     lines += [f"Jobs of {named([user])}: on {named(names)}" for user, names in sorted(users.items())]
-    images = _by(workers, lambda worker: worker.image).items()
-    lines += [f"Image of {named(names)}: {printable(text)}" for text, names in images]
+    images = _by(workers, lambda worker: _image(worker, now)).items()
+    lines += [f"{text[0]}Image of {named(names)}: {text[1]}" for text, names in images]
     return sorted(lines, key=lambda line: not line.startswith(WARNING))
 
 
@@ -104,6 +109,19 @@ def _start(text: str, names: Sequence[str], accepts: str) -> str:
     return f"{of}: {printable(text)}"
 
 
+def _image(worker: Worker, now: float) -> tuple[str, str] | None:
+    """The mark of an old image, and its name and age."""
+    if not worker.image:
+        return None
+    name = printable(worker.image)
+    if worker.image_date is None:
+        return "", name
+    age = max(0.0, now - worker.image_date)
+    if age < _OLD_IMAGE:
+        return "", f"{name}, {duration(age)} old"
+    return WARNING, f"{name} is {duration(age)} old: bake it again for updates (worker-bakery outdated)"
+
+
 def _by_user(workers: Sequence[Worker]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for worker in workers:
@@ -112,8 +130,8 @@ def _by_user(workers: Sequence[Worker]) -> dict[str, list[str]]:
     return found
 
 
-def _by(workers: Sequence[Worker], key: Callable[[Worker], str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+def _by(workers: Sequence[Worker], key: Callable[[Worker], Key | None]) -> dict[Key, list[str]]:
+    found: dict[Key, list[str]] = defaultdict(list)
     for worker in workers:
         if value := key(worker):
             found[value].append(worker.name)

@@ -113,7 +113,9 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def _below(view: View, room: int) -> list[Line]:
     """Warnings and the last changes, in at most `room` lines."""
-    warnings = [line for line in report.remarks(view.workers) if line.startswith(report.WARNING)]
+    warnings = [
+        line for line in report.remarks(view.workers, view.answered) if line.startswith(report.WARNING)
+    ]
     fitting = min(_SHOWN, room - 1)
     # Without room for all, a line says how many others there are.
     shown = warnings if len(warnings) <= fitting else warnings[: max(0, min(fitting, room - 2))]

@@ -10,21 +10,27 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 Ad = Mapping[str, Any]  # as bakery/status/ask_ads.py prints it
 
 PROJECTION = (
-    "Name", "Machine", "MyAddress", "SlotType", "State", "Activity", "Draining", "DrainReason",
+    "Name", "Machine", "MyAddress", "SlotType", "State", "Draining", "DrainReason",
     "EnteredCurrentActivity", "NumDynamicSlotsTime", "MyCurrentTime", "LastHeardFrom", "DaemonStartTime",
     "Cpus", "TotalSlotCpus", "Memory", "TotalSlotMemory", "GPUs", "TotalSlotGPUs",
     "RemoteOwner", "JobId", "Start", "NODE_IS_HEALTHY", "NODE_STATUS", "WorkerRetires", "WorkerEnds",
-    "WorkerImage", "CloudInstanceID", "AuthenticatedIdentity",
+    "WorkerImage", "WorkerImageDate", "CloudInstanceID", "AuthenticatedIdentity",
+)  # fmt: skip
+# What is of interest in a dynamic slot; its partitionable slot has the rest.
+OF_DYNAMIC_SLOTS = (
+    "Name", "Machine", "MyAddress", "SlotType", "State", "Draining", "EnteredCurrentActivity",
+    "LastHeardFrom", "Cpus", "Memory", "GPUs", "RemoteOwner", "JobId",
 )  # fmt: skip
 # Workers send an update at least every 60 s, and HTCondor by default every 300 s.
 SILENT = 600  # seconds
 STATES = ("busy", "idle", "retiring", "draining", "drained", "owner", "unhealthy", "Start error", "silent")
-_CLOCK_DIFFERS = 60  # seconds
+_LARGEST = 2**53  # a number that is larger is no number of anything
 _CHANGES = ("EnteredCurrentActivity", "NumDynamicSlotsTime")  # of a slot, and of its dynamic slots
 ANY_JOB, NO_JOB = "any job", "no job"
 
@@ -34,7 +40,8 @@ class Worker:
     """A startd and its slots.
 
     Memory is in MiB; `idle`, `up` and `heard` are durations in seconds (None: not idle, or unknown);
-    `retires` and `ends` are seconds since 1970. `state` is one of STATES. `healthy` is None for a worker
+    `retires`, `ends` and `image_date` are seconds since 1970; the date of an image is that of its newest
+    package or of its bake. `state` is one of STATES. `healthy` is None for a worker
     that does not report its health. `accepts` is ANY_JOB or NO_JOB if Start is the same for all jobs, else
     "".
     """
@@ -64,11 +71,20 @@ class Worker:
     drain_reason: str
     start: str
     accepts: str
+    image_date: int | None = None
 
 
 def workers_of(ads: Iterable[Ad], now: float) -> tuple[Worker, ...]:
-    """Return the workers of these slots, by name. `now` is the time of the query, in seconds since 1970."""
+    """Return the workers of these slots, by name.
+
+    `now` is the time of the query by the collector's clock, in seconds since 1970.
+    """
     return tuple(worker for worker, _ in with_slots(ads, now))
+
+
+def in_order(workers: Iterable[Worker]) -> tuple[Worker, ...]:
+    """Return workers by name."""
+    return tuple(sorted(workers, key=lambda one: (_natural(one.name), one.name)))
 
 
 def with_slots(ads: Iterable[Ad], now: float) -> tuple[tuple[Worker, tuple[Ad, ...]], ...]:
@@ -79,12 +95,6 @@ def with_slots(ads: Iterable[Ad], now: float) -> tuple[tuple[Worker, tuple[Ad, .
     ordered = sorted(slots.items(), key=lambda item: (_natural(item[0][0]), item[0]))
     grouped = ((name, tuple(sorted(found, key=_slot_order))) for (name, _), found in ordered)
     return tuple((_worker(name, found, now), found) for name, found in grouped)
-
-
-def clock_ahead(ads: Sequence[Ad], now: float) -> int:
-    """Return by how many seconds at least the collector's clock is ahead of ours; 0 for up to a minute."""
-    ahead = int((_latest(ads, "LastHeardFrom") or now) - now)
-    return ahead if ahead > _CLOCK_DIFFERS else 0
 
 
 def is_claimed(ad: Ad) -> bool:
@@ -100,7 +110,7 @@ def _worker(name: str, slots: Sequence[Ad], now: float) -> Worker:
     healthy = first.get("NODE_IS_HEALTHY")
     return Worker(
         name=name,
-        state=_state(slots, clock, heard, accepts),
+        state=_state(slots, clock, heard, accepts, has_claim=bool(claimed)),
         slots_busy=len(claimed),
         slots=sum(not _is_used_up(ad) for ad in slots),
         cpus_busy=_sum(claimed, "Cpus"),
@@ -117,6 +127,7 @@ def _worker(name: str, slots: Sequence[Ad], now: float) -> Worker:
         retires=_number(first, "WorkerRetires"),
         ends=_number(first, "WorkerEnds"),
         image=_text(first, "WorkerImage"),
+        image_date=_number(first, "WorkerImageDate"),
         instance=_text(first, "CloudInstanceID"),
         identity=_text(first, "AuthenticatedIdentity"),
         healthy=healthy if isinstance(healthy, bool) else None,
@@ -127,9 +138,8 @@ def _worker(name: str, slots: Sequence[Ad], now: float) -> Worker:
     )
 
 
-def _state(slots: Sequence[Ad], clock: float, heard: int | None, accepts: str) -> str:
+def _state(slots: Sequence[Ad], clock: float, heard: int | None, accepts: str, *, has_claim: bool) -> str:
     """Name the state that matters most: first why no job starts. `heard` is a duration in seconds."""
-    has_claim = any(map(is_claimed, slots))
     if heard is not None and heard > SILENT:
         return "silent"
     if _is_draining(slots):
@@ -219,7 +229,13 @@ def _host(address: str) -> str:
 
 
 def _slot_order(ad: Ad) -> tuple[bool, Sequence[Any]]:
-    return _text(ad, "SlotType") == "Dynamic", _natural(_text(ad, "Name"))
+    return _text(ad, "SlotType") == "Dynamic", _of_slot(_text(ad, "Name").partition("@")[0])
+
+
+@lru_cache(4096)
+def _of_slot(name: str) -> tuple[tuple[int, str], ...]:
+    """The slots of all workers have the same few names."""
+    return _natural(name)
 
 
 def _natural(text: str) -> tuple[tuple[int, str], ...]:
@@ -238,6 +254,6 @@ def _text(ad: Ad, name: str) -> str:
 
 def _number(ad: Ad, name: str) -> int | None:
     value = ad.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return int(value) if abs(value) < 2**53 else None  # also: not infinite, not NaN
+    return int(value) if -_LARGEST < value < _LARGEST else None  # also: not infinite, not NaN

@@ -3,8 +3,11 @@
 HTCondor's library holds the interpreter's lock, keeps sessions and reads the configuration of the machine:
 none of that belongs into the process of a command. Its exceptions have no reason; its log on stderr does.
 
-    {"address": "<HOST:PORT>", "token": "…", "level": "ADVERTISE_STARTD"}  ->
-    {"authorized": true, "identity": "worker@cloud", "version": "…", "collector": true, "time": 1800000000}
+    {"address": "<HOST:PORT>", "token": "…", "levels": ["ADVERTISE_STARTD", …]}  ->
+    {"levels": [{"authorized": true, "identity": "worker@cloud"}, …], "collector": true,
+     "version": "$CondorVersion: …", "ahead": 0}
+
+`ahead` is as in bakery/tokens/client_library.py. In the log, a line `---` follows each level.
 """
 
 from __future__ import annotations
@@ -19,37 +22,35 @@ from bakery.tokens import client_library
 def main() -> None:
     asked = json.loads(sys.stdin.read())
     htcondor2 = client_library.load("REQUIRED")
-    answer = _ping(htcondor2, asked)
-    print("---", file=sys.stderr, flush=True)  # the log of the query follows
+    levels = [_ping(htcondor2, asked, level) for level in asked["levels"]]
     # Anybody may read who the collector is, as a rule; the token need not allow it.
     htcondor2.param["SEC_CLIENT_AUTHENTICATION"] = "OPTIONAL"
-    print(json.dumps(answer | _collector(htcondor2, asked["address"])))
+    answers = [answer for answer, _ in levels]
+    daemons = [daemon for _, daemon in levels if daemon]
+    found = client_library.daemon(htcondor2, asked["address"]) or (daemons[0] if daemons else {})
+    print(json.dumps({"levels": answers, "collector": _is_collector(htcondor2, asked["address"]), **found}))
 
 
-def _ping(htcondor2: Any, asked: dict[str, str]) -> dict[str, Any]:
+def _ping(
+    htcondor2: Any, asked: dict[str, Any], level: str
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The answer for a level, and what the daemon says about itself."""
+    security = htcondor2.SecurityContext(token=asked["token"])
+    ad, daemon = client_library.ping(htcondor2, asked["address"], level, security)
+    print("---", file=sys.stderr, flush=True)
+    if ad is None:
+        return {"authorized": False}, None
+    identity = str(ad.get("MyRemoteUserName", ""))
+    return {"authorized": bool(ad.get("AuthorizationSucceeded")), "identity": identity}, daemon
+
+
+def _is_collector(htcondor2: Any, address: str) -> bool:
     try:
-        ad = htcondor2.ping(
-            asked["address"], asked["level"], htcondor2.SecurityContext(token=asked["token"])
-        )
+        htcondor2.Collector(address).query(htcondor2.AdType.Collector, projection=["Name"])
     except htcondor2.HTCondorException:
-        return {"authorized": False}
-    return {
-        "authorized": bool(ad.get("AuthorizationSucceeded")),
-        "identity": str(ad.get("MyRemoteUserName", "")),
-        "version": str(ad.get("RemoteVersion", "")),
-    }
-
-
-def _collector(htcondor2: Any, address: str) -> dict[str, Any]:
-    try:
-        found = htcondor2.Collector(address).query(
-            htcondor2.AdType.Collector, projection=["CondorVersion", "MyCurrentTime"]
-        )
-    except htcondor2.HTCondorException:
-        return {"collector": False}
-    ads = [{"version": str(ad.get("CondorVersion", "")), "time": ad.get("MyCurrentTime")} for ad in found]
+        return False
     # It answered the query; right after a reconfiguration a collector has no ClassAd of its own.
-    return {"collector": True, **(ads[0] if ads else {})}
+    return True
 
 
 if __name__ == "__main__":

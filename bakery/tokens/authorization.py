@@ -10,17 +10,18 @@ import json
 import re
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from bakery.tokens import collectors
 from bakery.tokens.claims import Claims, format_duration, format_time, shown
 from provisioner.errors import BadInput, BakeryError, CommandFailed, Unreachable
 from provisioner.process import run
 
 PORT = 9618
 _CONNECT_SECONDS = 10.0
-_ANSWER_SECONDS = 40.0
-_CLOCK_DIFFERS = 60  # seconds
+_ANSWER_SECONDS = 60.0
 _ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<name>[^:?\[\]]+))(?::(?P<port>\d+))?(?P<more>\?.*)?")
 _NO_HOST = (socket.EAI_NONAME, socket.EAI_NODATA)
 _FOREIGN = r"from trust domain .*? \(server trust domain is (.*?)\)"
@@ -31,8 +32,8 @@ _CLOSED = "Connection closed during command authorization"
 class Reply:
     """The reply of a daemon to a token, and the log of HTCondor's library.
 
-    `collector` is None if the daemon does not tell what it is; `time` is when the collector last updated
-    its ClassAd, by its clock, in seconds since 1970, or None.
+    `collector` is None if the daemon does not tell what it is. `version` is X.Y.Z or "". The daemon's clock
+    is `ahead` of ours by at least so many seconds, behind if negative; None if unknown.
     """
 
     authorized: bool
@@ -40,7 +41,7 @@ class Reply:
     identity: str = ""
     version: str = ""
     collector: bool | None = True
-    time: int | None = None
+    ahead: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,14 @@ class Verdict:
         return f"{self.reason} {self.fix}".strip()
 
 
-def ask(host: str, token: str, level: str) -> Reply:
-    """Ask the collector at HOST[:PORT][?sock=NAME] for this authorization level.
+def ask(host: str, token: str, levels: Sequence[str]) -> list[Reply]:
+    """Ask the collector at HOST[:PORT][?sock=NAME] for these authorization levels; return a reply for each.
 
     Send no token without a subject: a collector of HTCondor 23.9 aborts. Raises BadInput: `host` is no
     address, or the daemon is no collector; Unreachable.
     """
     address = f"<{reachable(host)}>"
-    asked = json.dumps({"address": address, "token": token, "level": level}).encode()
+    asked = json.dumps({"address": address, "token": token, "levels": list(levels)}).encode()
     argv = [sys.executable, "-P", "-m", "bakery.tokens.ask_collector"]
     try:
         done = run.call(argv, stdin=asked, env=run.environment(), seconds=_ANSWER_SECONDS)
@@ -72,28 +73,30 @@ def ask(host: str, token: str, level: str) -> Reply:
                 f"{host} accepts connections, but does not answer as HTCondor does.", "Check --pool."
             ) from None
         raise
-    reply = parse_reply(json.loads(done.stdout), done.stderr)
-    if wrong := no_collector(host, reply):
-        raise wrong
-    return reply
+    replies = parse_replies(json.loads(done.stdout), done.stderr)
+    for reply in replies:
+        if wrong := no_collector(host, reply):
+            raise wrong
+    return replies
 
 
-def parse_reply(answer: dict[str, object], log: str) -> Reply:
-    """Return the reply from the output of ask_collector."""
-    ping, _, query = log.partition("\n---\n")
+def parse_replies(answer: Mapping[str, Any], log: str) -> list[Reply]:
+    """Return a reply for each level from the output of ask_collector."""
+    *pings, query = re.split(r"^---\n", log, flags=re.MULTILINE)
     is_collector: bool | None = answer.get("collector") is True
     if not is_collector and _CLOSED not in query and not _is_other_protocol(query):
         is_collector = None  # it did not permit the question
-    version = re.search(r"\d+\.\d+\.\d+", str(answer.get("version", "")))
-    seen = answer.get("time")
-    return Reply(
-        authorized=answer.get("authorized") is True,
-        log=ping,
-        identity=str(answer.get("identity", "")),
-        version=version[0] if version else "",
-        collector=is_collector,
-        time=seen if isinstance(seen, int) else None,
-    )
+    return [
+        Reply(
+            authorized=one["authorized"] is True,
+            log=ping,
+            identity=str(one.get("identity", "")),
+            version=collectors.number_of(str(answer.get("version", ""))),
+            collector=is_collector,
+            ahead=answer.get("ahead"),
+        )
+        for one, ping in zip(answer["levels"], pings, strict=True)
+    ]
 
 
 def judge(claims: Claims, level: str, reply: Reply, now: float) -> Verdict:
@@ -114,12 +117,6 @@ def trust_domain_of(reply: Reply) -> str:
     """Return the collector's trust domain if it did not fit the token; else ""."""
     found = re.search(_FOREIGN, reply.log)
     return found[1] if found else ""
-
-
-def clock_ahead(reply: Reply, now: float) -> int:
-    """Return by how many seconds at least the collector's clock is ahead of ours; 0 if it is not."""
-    ahead = 0 if reply.time is None else int(reply.time - now)
-    return ahead if ahead > _CLOCK_DIFFERS else 0
 
 
 def shown_line(line: str) -> str:
@@ -185,8 +182,10 @@ _REASONS = (
 
 def _rejected(claims: Claims, reply: Reply, now: float) -> tuple[str, str]:
     """The collector checked the token before its signature, and does not say what is wrong."""
-    ends, ahead = claims.expires, clock_ahead(reply, now)
-    if ends is not None and reply.time is not None and reply.time > ends:
+    ends, ahead = claims.expires, collectors.clock_differs(reply.ahead)
+    if ends is not None and ahead <= 0 and now + ahead > ends:
+        return (f"The token expired on {format_time(ends)}.", "Ask for a new token.")
+    if ends is not None and now + ahead > ends:
         return (
             f"The token expired on {format_time(ends)} by the collector's clock, which is at least"
             f" {format_duration(ahead)} ahead of the clock of this machine.",
@@ -195,7 +194,7 @@ def _rejected(claims: Claims, reply: Reply, now: float) -> tuple[str, str]:
     if not claims.payload.get("jti"):
         return ("The token has no ID (jti), which HTCondor 25 requires.", "Ask for a new token.")
     causes = ["the pool has revoked it (SEC_TOKEN_REVOCATION_EXPR)", "it is older than SEC_TOKEN_MAX_AGE"]
-    if ends is not None:
+    if ends is not None and reply.ahead is None:
         causes.append(f"the collector's clock is more than {format_duration(ends - now)} ahead")
     return (
         f"The collector rejects the token before it verifies the signature: {', or '.join(causes)}.",

@@ -87,6 +87,12 @@ def _failed(wanted: Request, error: CommandFailed) -> BakeryError:
             f"Nobody approved the request at {wanted.pool} within {wanted.timeout} s.",
             "Ask an administrator of the pool, and request again.",
         )
+    if "did not provide a valid request ID" in error.tail:
+        return BadInput(  # seen with 23.9.6, whose collector sends the token without an ID
+            f"{wanted.pool} approved the request at once, by condor_token_request_auto_approve, but"
+            f" HTCondor's {TOOL} accepts no such answer.",
+            "Request an identity other than condor, which an administrator approves.",
+        )
     if re.search(r"DENIED|PERMISSION|not authorized", error.tail):
         return BadInput(
             f"{wanted.pool} does not accept token requests from here:\n{error.tail}\n",

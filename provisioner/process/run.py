@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import selectors
 import shutil
 import signal
 import subprocess
@@ -36,6 +37,7 @@ from provisioner.process.scrub import scrub, shown
 TAIL_LINES = 15
 _TAIL_WIDTH = 1000  # characters of each
 _CHUNK = 1 << 16  # bytes
+_ANY_LENGTH = 1 << 30  # characters of a line of our own programs
 _DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 _CONDOR_VARIABLE = re.compile(r"CONDOR_CONFIG$|_CONDOR_", re.IGNORECASE)
 _temporary: ContextVar[Path | None] = ContextVar("_temporary", default=None)
@@ -121,6 +123,34 @@ def stream(
         status = child.wait()
     if status != 0:
         raise failure(argv, status, _tail(last))
+
+
+def lines(
+    argv: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    silence: float,
+) -> str:
+    """Run a program until it exits, calling `on_line` with each line of stdout; return stderr.
+
+    For our own programs: a line may be long. A program that prints nothing for `silence` seconds is
+    killed. Raises the error of `failure`, CommandFailed if it was killed, MissingHere.
+    """
+    with _child(argv, env=env, cwd=None, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdin
+        with suppress(BrokenPipeError):  # it exited before reading everything; its status is checked below
+            child.stdin.write(stdin)
+            child.stdin.close()
+        try:
+            errors = _text(_read(child, on_line, silence))
+        except TimeoutError:
+            raise CommandFailed(shown(argv), -signal.SIGKILL, f"timed out after {silence} s") from None
+        status = child.wait()
+    if status != 0:
+        raise failure(argv, status, _tail(errors.splitlines()))
+    return errors
 
 
 @contextmanager
@@ -279,6 +309,26 @@ def _child(
         yield process
     finally:
         _end(process)
+
+
+def _read(child: subprocess.Popen[bytes], on_line: Callable[[str], None], silence: float) -> bytes:
+    """Read until both streams end; return stderr. Raises TimeoutError: neither had anything for so long."""
+    assert child.stdout and child.stderr
+    out, errors = LineSplitter(on_line, _ANY_LENGTH), bytearray()
+    takers = {child.stdout.fileno(): out.feed, child.stderr.fileno(): errors.extend}
+    with selectors.DefaultSelector() as streams:
+        for stream_number in takers:
+            streams.register(stream_number, selectors.EVENT_READ)
+        while streams.get_map():
+            if not (ready := streams.select(silence)):
+                raise TimeoutError
+            for key, _ in ready:
+                data = os.read(key.fd, _CHUNK)
+                takers[key.fd](data)
+                if not data:
+                    streams.unregister(key.fd)
+    out.close()
+    return bytes(errors)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

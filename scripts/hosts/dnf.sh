@@ -7,6 +7,6 @@ runtime=(qemu-img edk2-ovmf mtools e2fsprogs util-linux iproute openssh-clients 
 # What builds the base debian13 from packages.
 mkosi=()
 # What the tests and checks run, too.
-development=(libcap xfsprogs buildah zsh man-db)
+development=(libcap xfsprogs buildah zsh man-db jq)
 # Installed where the repositories have them; of Enterprise Linux, EPEL.
 optional_development=(ShellCheck fish dpkg-dev btrfs-progs iptables-legacy minisign)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bakery.image import recipe
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
@@ -36,7 +37,8 @@ def test_user_data_configures_a_worker(
         wait_joined(machine, pool, group)
         assert machine.wait_booted() == "running", machine.run(["systemctl", "--failed"]).stdout
         assert machine.run(["stat", "-c", "%a %U:%G", CONF]).stdout.strip() == "600 root:root"
-        assert pool.slot_attributes(group, "Machine") == [f'"by-{form}"']
+        date = int((worker_image.root / recipe.IMAGE[1:]).stat().st_mtime)
+        assert pool.slot_attributes(group, "Machine", "WorkerImageDate") == [f'"by-{form}" {date}']
 
 
 @pytest.fixture(scope="module")

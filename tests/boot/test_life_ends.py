@@ -213,7 +213,7 @@ def expiry(machine: Machine) -> int:
 
 
 def a_token_is_renewed_while_a_job_runs(start: Boot, pool: Pool) -> None:
-    stays_in_the_pool(start, pool, life=SHORT, seconds=2 * SHORT)
+    stays_in_the_pool(start, pool, life=SHORT, seconds=SHORT)  # two renewals: each after two thirds
 
 
 def stays_in_the_pool(start: Boot, pool: Pool, life: int, seconds: int) -> None:

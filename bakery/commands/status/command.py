@@ -96,7 +96,7 @@ def add_selection(made: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     from bakery.commands.token import common
     from bakery.status import selection
-    from bakery.tokens import creation
+    from bakery.tokens import collectors, creation
 
     _check_outputs(options)
     chosen = selection.of_options({name: getattr(options, name) for name in selection.ATTRIBUTES})
@@ -108,6 +108,8 @@ def run(options: argparse.Namespace) -> int:
     recorder.check()
     asked, first = _first_answer(options, hosts, token, chosen, recorder)
     _tell_command(options, asked[0])
+    if old := collectors.old_text(first.version):
+        entry.warn(old, as_json=options.json)
     if options.watch:
         return _watch(options, asked, chosen, first, recorder, limit)
     last, failed = _wait(options, asked, first, recorder, limit) if options.wait else (first, None)
@@ -287,7 +289,7 @@ def _print_table(found: Sequence[Worker], now: float) -> None:
     for line in columns.table(report.rows(found, now, width), width):
         print(line)
     print()
-    for line in (*report.remarks(found), report.summary(found)):
+    for line in (*report.remarks(found, now), report.summary(found)):
         print(columns.wrapped(line, width, 2))
 
 
@@ -299,12 +301,17 @@ def _none(question: Question, chosen: Selection) -> str:
 
 def similar(question: Question, chosen: Selection) -> str:
     """Name similar workers of the pool, if it answers that."""
-    from bakery.status import ask, selection
+    from bakery.status import ask, selection, workers
     from provisioner.errors import BakeryError
 
+    others: list[workers.Ad] = []
+    names = [name for name, _ in chosen.wanted]
     try:
-        names = [name for name, _ in chosen.wanted]
-        others = ask.ask(ask.Question(question.host, question.token, chosen.candidates), names)
+        ask.ask(
+            ask.Question(question.host, question.token, chosen.candidates),
+            names,
+            lambda ads, _: others.extend(ads),
+        )
     except BakeryError:
         others = []
     return selection.suggestion(chosen, others)

@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """The workers at a time, in seconds since 1970. The collector's clock is `ahead` by so many seconds."""
+    """The workers at a time, in seconds since 1970.
+
+    The collector's clock is `ahead` of ours by so many seconds, behind if negative; 0 for up to a minute.
+    `version` is that of its HTCondor as $CondorVersion: …$, or "".
+    """
 
     workers: tuple[Worker, ...]
     time: float
     ahead: int
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,17 @@ class Failure:
 def ask(question: Question) -> Answer:
     """Query the collector. Raises BadInput, Unreachable."""
     from bakery.status import ask, workers
+    from bakery.tokens import collectors
 
-    ads = ask.ask(question, workers.PROJECTION)
-    now = time.time()
-    return Answer(workers.workers_of(ads, now), now, workers.clock_ahead(ads, now))
+    found: list[Worker] = []
+
+    def take(ads: list[workers.Ad], collector: ask.Collector) -> None:
+        # The workers' last updates are by the collector's clock.
+        found.extend(workers.workers_of(ads, time.time() + (collector.ahead or 0)))
+
+    collector = ask.ask(question, workers.PROJECTION, take, workers.OF_DYNAMIC_SLOTS)
+    ahead = collectors.clock_differs(collector.ahead)
+    return Answer(workers.in_order(found), time.time(), ahead, collector.version)
 
 
 @dataclass(frozen=True)

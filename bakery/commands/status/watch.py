@@ -157,6 +157,6 @@ def _rendered(lines: Sequence[Sequence[tuple[str, str]]]) -> Text:
 
 def clock_text(ahead: int) -> str:
     """Say that the collector's clock differs from ours by so many seconds; "" for 0."""
-    from bakery.status.texts import duration
+    from bakery.tokens import collectors
 
-    return f"The collector's clock is at least {duration(ahead)} ahead of the clock here." if ahead else ""
+    return collectors.clock_text(ahead)

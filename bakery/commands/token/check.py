@@ -12,7 +12,7 @@ from bakery.commands.command_line.parser import Parser, completed
 from bakery.commands.command_line.settings import Settings
 from bakery.commands.token import common
 from bakery.tokens import token_file
-from bakery.tokens.claims import claims_of, format_duration, shown
+from bakery.tokens.claims import claims_of, shown
 from bakery.tokens.problems import Problem
 from provisioner.errors import BadInput, Unreachable
 from provisioner.process.scrub import scrub
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         return _print(options, hosts[0], [(level, False, str(wrong)) for level in levels], None)
     host, used, answers = _asked(options, hosts, sendable, levels)
     rows = [_row(used, level, reply, now) for level, reply in answers]
-    _tell_clock(options, answers[0][1], now)
+    _tell_daemon(options, answers[0][1])
     return _print(options, host, rows, answers[0][1])
 
 
@@ -102,7 +102,7 @@ def _answers(
 
     for host in hosts:
         try:
-            return host, [(level, authorization.ask(host, token, level)) for level in levels]
+            return host, list(zip(levels, authorization.ask(host, token, levels), strict=True))
         except Unreachable as error:
             if host == hosts[-1]:
                 raise
@@ -122,12 +122,15 @@ def _row(judged: Judged, level: str, reply: Reply, now: float) -> tuple[str, boo
     return level, verdict.authorized, str(verdict)
 
 
-def _tell_clock(options: argparse.Namespace, reply: Reply, now: float) -> None:
-    from bakery.tokens import authorization
+def _tell_daemon(options: argparse.Namespace, reply: Reply) -> None:
+    from bakery.tokens import collectors
 
-    if ahead := authorization.clock_ahead(reply, now):
-        text = f"The collector's clock is at least {format_duration(ahead)} ahead of the clock here."
-        common.tell(options, "warning", text)
+    for text in (
+        collectors.clock_text(collectors.clock_differs(reply.ahead)),
+        collectors.old_text(reply.version),
+    ):
+        if text:
+            common.tell(options, "warning", text)
 
 
 def _print(

@@ -140,3 +140,34 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def test_lines_of_any_length_and_the_log() -> None:
+    found: list[str] = []
+    program = "import sys; print('x' * 3_000_000); print('log', file=sys.stderr); print('end', end='')"
+    log = run.lines([sys.executable, "-c", program], found.append, silence=60)
+    assert [len(line) for line in found] == [3_000_000, 3]
+    assert log == "log\n"
+
+
+def test_lines_arrive_while_the_program_runs() -> None:
+    """It ends when its first line has been read, and gets what it waits for."""
+    program = "import sys, time; print(sys.stdin.read(), flush=True); time.sleep(600)"
+
+    class Enough(Exception):
+        pass
+
+    def read(line: str) -> None:
+        assert line == "asked [token]"
+        raise Enough
+
+    token = b"asked eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.abc"
+    with pytest.raises(Enough):
+        run.lines([sys.executable, "-c", program], read, stdin=token, silence=60)
+
+
+def test_lines_of_a_program_that_is_silent_or_fails() -> None:
+    with pytest.raises(CommandFailed, match="timed out"):
+        run.lines(["sleep", "600"], print, silence=0.1)
+    with pytest.raises(CommandFailed, match="no such thing"):
+        run.lines(["sh", "-c", "echo no such thing >&2; exit 3"], print, silence=60)

@@ -20,17 +20,20 @@ import pytest
 from bakery.machines import conditions
 from bakery.machines.conditions import Condition
 from bakery.machines.network import GATEWAY, Network, isolated
+from bakery.status import ask, ranges
 from bakery.status.selection import classad_string
+from bakery.status.workers import OF_DYNAMIC_SLOTS, PROJECTION, Ad, Worker, in_order, workers_of
 from bakery.tokens import signing
 from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import KEY, TRUST_DOMAIN, Pool
-from tests.acceptance import Client, folder_of, secret_file
+from tests.acceptance import Client, folder_of, inside, secret_file
 from tests.conftest import BIN, Ended, Folders, command
 
 GROUP = 'My "workers" \\ é'
 HOSTILE = "\x1b[2J\x07 disk\tfull\rWARNING \u202e"  # condor_advertise cannot send a line feed
 START = '( MY.NODE_IS_HEALTHY =?= true ) && TARGET.ProjectName == "TG-ABC123"'
 
+NOW = time.time()
 Value = str | int | bool
 
 
@@ -153,6 +156,30 @@ def test_the_state_of_each_worker(pool: Pool, network: Network) -> None:
     assert found["idle"]["idle"] >= 200
     assert found["open"]["accepts"] == "any job"
     assert found["unhealthy"]["health"] == HOSTILE  # JSON has it as it is, and escapes it
+
+
+def in_parts(network: Network, constraint: str, limit: int) -> tuple[list[int], tuple[Worker, ...]]:
+    """How many slots each part of an answer has, and the workers."""
+    sizes: list[int] = []
+    found: list[Worker] = []
+
+    def take(ads: list[Ad], collector: ask.Collector) -> None:
+        sizes.append(len(ads))
+        found.extend(workers_of(ads, NOW))
+
+    question = ask.Question(GATEWAY, "", constraint)
+    inside(network, lambda: ask.ask(question, PROJECTION, take, OF_DYNAMIC_SLOTS, limit))
+    return sizes, in_order(found)
+
+
+def test_an_answer_in_parts(pool: Pool, network: Network) -> None:
+    """A limit of a few slots instead of thousands: the workers are the same."""
+    constraint = f"WorkerGroupName == {classad_string(GROUP)}"
+    (whole,), expected = in_parts(network, constraint, ranges.LIMIT)
+    sizes, found = in_parts(network, constraint, 4)
+    assert len(sizes) >= 4
+    assert sum(sizes) == whole
+    assert found == expected
 
 
 def test_the_same_rows_as_condor_status(pool: Pool, network: Network) -> None:

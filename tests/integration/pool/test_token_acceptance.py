@@ -330,6 +330,22 @@ def test_a_requested_token(pool: Pool, network: Network, tool: dict[str, str], t
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_request_that_the_pool_approves_at_once(
+    pool: Pool, network: Network, tool: dict[str, str], tmp_path: Path
+) -> None:
+    """By a rule, for the identity of daemons; HTCondor's own condor_token_request drops such a token."""
+    rule = ["condor_token_request_auto_approve", "-netblock", f"{GATEWAY}/32", "-lifetime", "3600"]
+    run.call(network.argv(["chroot", str(pool.root), *rule]), seconds=60)
+    output = tmp_path / "token"
+    daemon = ("--identity", f"condor@{TRUST_DOMAIN}", "--authz", "ADVERTISE_STARTD")
+    with request(network, tool, "-o", str(output), "--lifetime", "1h", *daemon) as asking:
+        _, said = asking.communicate()
+    assert "approved via auto-approval rule" in (pool.root / "var/log/condor/CollectorLog").read_text()
+    assert asking.returncode == 2
+    assert "approved the request at once, by condor_token_request_auto_approve" in said
+    assert not output.exists()
+
+
 def test_a_request_that_nobody_approves(network: Network, tool: dict[str, str], tmp_path: Path) -> None:
     with request(network, tool, "-o", str(tmp_path / "token"), "--timeout", "2") as asking:
         _, said = asking.communicate()

@@ -7,19 +7,21 @@ import json
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bakery.commands.status.command import main
 from bakery.status import ask
-from bakery.status.ask import Question
+from bakery.status.ask import Collector, Question
 from bakery.status.workers import Ad
 from provisioner.errors import Unreachable
 from tests.unit.status.test_status_rows import NOW, recorded
 from tests.unit.userdata.test_token import made
 
 Captured = pytest.CaptureFixture[str]
+COLLECTOR = Collector("$CondorVersion: 25.14.1 2026-08-21 $", 0)
 SELECTED = ("--pool", "cm.example", "--group", "g")
 
 
@@ -37,16 +39,21 @@ def frozen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def answers(monkeypatch: pytest.MonkeyPatch, *given: list[Ad] | Exception) -> list[Question]:
+def answers(
+    monkeypatch: pytest.MonkeyPatch, *given: list[Ad] | Exception, collector: Collector = COLLECTOR
+) -> list[Question]:
     """Have the collector answer this, the last answer for ever; return the list of its questions."""
     asked: list[Question] = []
 
-    def answer(question: Question, projection: Sequence[str]) -> list[Ad]:
+    def answer(
+        question: Question, projection: Sequence[str], take: ask.Take, of_dynamic: Sequence[str] = ()
+    ) -> Collector:
         found = given[min(len(asked), len(given) - 1)]
         asked.append(question)
         if isinstance(found, Exception):
             raise found
-        return found
+        take(found, collector)
+        return collector
 
     monkeypatch.setattr(ask, "ask", answer)
     return asked
@@ -135,12 +142,29 @@ def test_quiet_prints_the_result_alone(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert err == ""
 
 
-@pytest.mark.parametrize(("ahead", "words"), [(7300, "at least 2 h ahead of the clock here"), (30, "")])
+@pytest.mark.parametrize(
+    ("ahead", "words"),
+    [
+        (7300, "at least 2 hours ahead of the clock here"),
+        (-7300, "at least 2 hours behind the clock here"),
+        (30, ""),
+    ],
+)
 def test_the_clock_of_the_collector(
     ahead: int, words: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    answers(monkeypatch, recorded("idle", "node-1", LastHeardFrom=int(NOW) + ahead))
+    """The workers' last updates are by that clock: it makes none of them silent."""
+    ads = recorded("idle", "node-1", LastHeardFrom=int(NOW) + ahead)
+    answers(monkeypatch, ads, collector=replace(COLLECTOR, ahead=ahead))
     assert main([*SELECTED, "--quiet"]) == 0
-    err = capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split()[:2] == ["node-1", "idle"]
     assert words in err
     assert bool(err) is bool(words)
+
+
+def test_an_old_collector(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    old = replace(COLLECTOR, version="$CondorVersion: 8.8.17 Mar 14 2022 $")
+    answers(monkeypatch, recorded("idle", "node-1"), collector=old)
+    assert main([*SELECTED]) == 0
+    assert "runs HTCondor 8.8.17, which does not know tokens (IDTOKENS)" in capsys.readouterr().err

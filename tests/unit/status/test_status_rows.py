@@ -55,6 +55,8 @@ def all_kinds() -> tuple[Worker, ...]:
         *recorded("idle", "node-9", LastHeardFrom=HEARD - 700),
         *recorded("idle", "node-11", State="Owner"),
         *recorded("idle", HOSTILE, WorkerImage=HOSTILE),
+        *recorded("idle", "node-12", WorkerImage="osg-x", WorkerImageDate=HEARD - 61 * 86400),
+        *recorded("idle", "node-13", WorkerImage="osg-x", WorkerImageDate=HEARD - 3 * 86400),
     ]
     return workers_of(reversed(ads), NOW)
 
@@ -68,7 +70,7 @@ def golden(name: str, text: str) -> None:
 
 def shown(workers: tuple[Worker, ...], width: int) -> list[str]:
     lines = [*columns.table(report.rows(workers, NOW, width), width), ""]
-    for line in (*report.remarks(workers), report.summary(workers)):
+    for line in (*report.remarks(workers, NOW), report.summary(workers)):
         lines += columns.wrapped(line, width, 2).splitlines()
     return lines
 
@@ -103,7 +105,7 @@ def test_no_output_has_control_characters(output: str) -> None:
 def test_rows_are_sorted_by_the_numbers_in_names() -> None:
     names = [worker.name for worker in all_kinds()]
     numbered = [name for name in names if name.startswith("node-")]
-    assert numbered == [f"node-{number}" for number in range(2, 12)]
+    assert numbered == [f"node-{number}" for number in range(2, 14)]
 
 
 def test_a_busy_worker() -> None:
@@ -164,7 +166,7 @@ def test_start(start: object, accepts: str, text: str) -> None:
     worker = one(recorded("idle", Start=start))
     assert (worker.accepts, worker.start) == (accepts, text)
     assert (worker.state == "Start error") is (accepts == NO_JOB)
-    said = [line for line in report.remarks([worker]) if "Start of" in line]
+    said = [line for line in report.remarks([worker], NOW) if "Start of" in line]
     assert said
     assert said[0].startswith("WARNING: ") is bool(accepts)
 
@@ -207,3 +209,22 @@ def test_texts() -> None:
     assert texts.gibibytes(0) + texts.gibibytes(256) + texts.gibibytes(24105) == "00.224"
     assert texts.named(["a", "b"]) == "a and b"
     assert texts.named(list("abcdef")) == "a, b, c and 3 others"
+
+
+@pytest.mark.parametrize(
+    ("date", "text"),
+    [
+        (None, "Image of w: osg-x"),
+        (int(NOW) - 3 * 86400, "Image of w: osg-x, 3 d old"),
+        (int(NOW) + 500, "Image of w: osg-x, 0 s old"),
+        (
+            int(NOW) - 61 * 86400,
+            "WARNING: Image of w: osg-x is 61 d old: bake it again for updates (worker-bakery outdated)",
+        ),
+    ],
+)
+def test_the_age_of_an_image(date: int | None, text: str) -> None:
+    changed = {} if date is None else {"WorkerImageDate": date}
+    worker = one(recorded("idle", "w", WorkerImage="osg-x", **changed))
+    assert worker.image_date == date
+    assert text in report.remarks([worker], NOW)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bakery.tokens import authorization
-from bakery.tokens.authorization import Reply, judge, parse_reply
+from bakery.tokens.authorization import Reply, judge, parse_replies
 from bakery.tokens.claims import Claims, claims_of
 from provisioner.errors import BadInput
 from tests.unit.userdata.test_token import NOW, made
@@ -39,8 +39,8 @@ def claims(**changes: Any) -> Claims:
     return found
 
 
-def reply(*lines: str, time: int | None = NOW) -> Reply:
-    return Reply(False, START + "".join(lines), version="23.9.6", time=time)
+def reply(*lines: str, ahead: float | None = None) -> Reply:
+    return Reply(False, START + "".join(lines), version="23.9.6", ahead=ahead)
 
 
 @pytest.mark.parametrize(
@@ -66,31 +66,41 @@ def test_the_reasons(lines: tuple[str, ...], changes: dict[str, object], words: 
 
 
 def test_an_authorized_token_has_no_reason() -> None:
-    verdict = judge(claims(), "READ", Reply(True, START, "w@c", "23.9.6", True, NOW), NOW)
+    verdict = judge(claims(), "READ", Reply(True, START, "w@c", "23.9.6", True, 0), NOW)
     assert (verdict.authorized, str(verdict)) == (True, "")
 
 
 def test_a_clock_that_is_ahead() -> None:
-    """The collector's ClassAd has the time of its last update, so its clock is at least there."""
-    ahead = reply(NOT_OK, FAILED, time=NOW + 7200)
-    assert authorization.clock_ahead(ahead, NOW) == 7200
+    ahead = reply(NOT_OK, FAILED, ahead=7200)
     verdict = judge(claims(exp=NOW + 600), "ADVERTISE_STARTD", ahead, NOW)
     assert "by the collector's clock, which is at least 2 hours ahead" in verdict.reason
-    for time in (None, NOW, NOW + 60, NOW - 7200):
-        assert authorization.clock_ahead(reply(time=time), NOW) == 0
+    expired = judge(claims(exp=NOW - 10), "ADVERTISE_STARTD", reply(NOT_OK, ahead=0), NOW)
+    assert expired.reason.startswith("The token expired on")
+    assert "clock" not in str(expired)
+    for known in (0, 30, 500, -7200):  # the token has not expired there
+        verdict = judge(claims(exp=NOW + 600), "ADVERTISE_STARTD", reply(NOT_OK, ahead=known), NOW)
+        assert verdict.reason.endswith("or it is older than SEC_TOKEN_MAX_AGE.")
 
 
 @pytest.mark.parametrize(
     ("answer", "query", "collector"),
     [
-        ({"collector": True, "version": "$CondorVersion: 25.14.1 2026", "time": 5}, "", True),
+        ({"collector": True, "version": "$CondorVersion: 25.14.1 2026", "ahead": 5}, "", True),
         ({"collector": False}, CLOSED, False),
         ({"collector": False}, OTHER, False),
         ({"collector": False}, DENIED, None),
     ],
 )
 def test_what_the_daemon_is(answer: dict[str, object], query: str, collector: bool | None) -> None:
-    found = parse_reply({"authorized": False, **answer}, f"{START}\n---\n{query}")
+    levels = [{"authorized": False}, {"authorized": True, "identity": "w@c"}]
+    found, other = parse_replies({"levels": levels, **answer}, f"{START}---\nother\n---\n{query}")
+    assert (found.authorized, other.authorized, other.identity, other.log) == (
+        False,
+        True,
+        "w@c",
+        "other\n",
+    )
+    assert found.ahead == other.ahead == answer.get("ahead")
     assert found.collector is collector
     assert found.version == ("25.14.1" if answer.get("version") else "")
     assert DENIED not in found.log  # of the query
@@ -114,4 +124,4 @@ def test_no_collector(found: Reply, words: str) -> None:
 @pytest.mark.parametrize("host", ["", "a:b:c", "[::1", "cm.example:0", "cm.example:70000"])
 def test_what_is_no_address(host: str) -> None:
     with pytest.raises(BadInput):
-        authorization.ask(host, made(), "READ")
+        authorization.ask(host, made(), ("READ",))

@@ -193,7 +193,7 @@ def test_a_dumb_terminal_is_not_redrawn(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_clock_of_the_collector() -> None:
     assert watch.clock_text(0) == ""
-    assert "at least 5 min ahead" in watch.clock_text(300)
+    assert "at least 5 minutes ahead" in watch.clock_text(300)
 
 
 # --- options -----------------------------------------------------------------------------------

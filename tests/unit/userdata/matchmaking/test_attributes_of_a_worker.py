@@ -19,14 +19,16 @@ def test_attributes_of_the_kind_the_machine_and_the_health(name: str) -> None:
     kind = kind_of(name)
     values = {key.setting: key.default or "given" for key in kind.keys}
     machine = condor_config.Machine(
-        1_700_000_000, {**instance.cloud_attributes({}), **instance.image_attributes({})}
+        1_700_000_000,
+        {**instance.cloud_attributes({}), **instance.image_attributes({})},
+        image_date=1_690_000_000,
     )
     advertised = set(condor_config.attributes(kind, {**values, "MaxLifetime": "3600"}, machine))
     health_attributes = health.format_attributes(
         health.Report(True, "OK", 0, "")
     ) + container_runtimes.format_attributes("no")
     advertised |= {row.partition(" ")[0] for row in health_attributes.splitlines()}
-    assert {"NODE_IS_HEALTHY", "HasUdocker", "WorkerImage", "WorkerEnds"} <= advertised
+    assert {"NODE_IS_HEALTHY", "HasUdocker", "WorkerImage", "WorkerImageDate", "WorkerEnds"} <= advertised
     assert advertised <= samples.WORKER_ATTRIBUTES
 
 

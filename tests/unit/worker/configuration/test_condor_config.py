@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
+from worker_runtime.configuration import instance
 from worker_runtime.configuration.condor_config import (
     Machine,
     escape_macro,
@@ -42,6 +46,21 @@ def test_the_whole_file() -> None:
         "MASTER_ATTRS = $(MASTER_ATTRS) CloudRegion WorkerImage WorkerGroupName OSPool",
         f'START = {BASE} && {GPUS} && ( $(WORKER_GUARDS) ) && ( Owner == "$(DOLLAR)(SECRET)" )',
     ]
+
+
+def test_the_date_of_the_image() -> None:
+    text = render(OSG, VALUES, PLACE._replace(image_date=1_790_000_000))
+    assert "\nWorkerImageDate = 1790000000\n" in text
+    assert "STARTD_ATTRS = $(STARTD_ATTRS) CloudRegion WorkerImage WorkerImageDate WorkerGroupName" in text
+
+
+def test_the_date_is_that_of_the_file_that_the_bake_writes_last(tmp_path: Path) -> None:
+    path = tmp_path / "image.json"
+    assert instance.image_date(str(path)) == 0
+    path.touch()
+    for seconds, expected in ((1_790_000_000, 1_790_000_000), (0, 0), (500_000_000, 0)):
+        os.utime(path, (seconds, seconds))
+        assert instance.image_date(str(path)) == expected
 
 
 def test_the_token_is_not_in_it() -> None:

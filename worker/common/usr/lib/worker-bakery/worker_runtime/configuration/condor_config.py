@@ -35,12 +35,14 @@ class Machine(NamedTuple):
     """What the configuration takes from the machine.
 
     `booted` is the time of boot in seconds since 1970, `attributes` are strings to advertise, and
-    `selector` is the number that selects one of several equal servers.
+    `selector` is the number that selects one of several equal servers. `image_date` is the date of the
+    image in seconds since 1970, 0 if unknown.
     """
 
     booted: int
     attributes: Mapping[str, str]
     selector: int = 0
+    image_date: int = 0
 
 
 def escape_macro(classad: str) -> str:
@@ -80,6 +82,8 @@ def retirement_time(values: Mapping[str, str], booted: int) -> int:
 def attributes(kind: Kind, values: Mapping[str, str], machine: Machine) -> Dict[str, str]:
     """Everything that the worker advertises about itself: attribute -> ClassAd text."""
     found = {name: quote(value) for name, value in sorted(machine.attributes.items())}
+    if machine.image_date:
+        found["WorkerImageDate"] = str(machine.image_date)
     for key in kind.keys:
         if key.advertise and values[key.setting]:
             found[key.advertise] = quote(values[key.setting])

@@ -74,7 +74,7 @@ def apply(kind: Kind, content: bytes) -> Outcome:
         log("waiting for %s (missing or empty)" % kind.file)
         return Outcome(0)
     machine = condor_config.Machine(
-        boot_time.boot_epoch(), instance.attributes(), instance.machine_number()
+        boot_time.boot_epoch(), instance.attributes(), instance.machine_number(), instance.image_date()
     )
     conf = check(kind, parse(content, kind.keys, kind.form), machine)
     for warning in conf.warnings:

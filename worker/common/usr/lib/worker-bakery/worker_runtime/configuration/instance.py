@@ -1,5 +1,6 @@
 """Describes the cloud instance and the image of this worker as ClassAd attributes."""
 
+import os
 import socket
 import zlib
 from typing import Any, Dict, Mapping
@@ -11,6 +12,7 @@ from worker_runtime.system.files import read_json
 INSTANCE = "/run/cloud-init/instance-data.json"
 # Written by the last step of a bake.
 IMAGE = "/usr/lib/worker-bakery/image.json"
+_NO_DATE = 1000000000  # a file of that time, in 2001, has lost its own
 _MACHINE_ID = "/etc/machine-id"  # may be missing in a container
 
 
@@ -49,6 +51,19 @@ def image_attributes(data: Mapping[str, Any]) -> Dict[str, str]:
         "WorkerBase": _first(data, "base"),
         "WorkerBakeryVersion": _first(data, "version"),
     }
+
+
+def image_date(path: str = IMAGE) -> int:
+    """The date of the image, in seconds since 1970; 0: unknown.
+
+    It is the time of image.json, which the bake writes last: the time of the bake, or for an image whose
+    files have no later time than its newest package, the time of that package.
+    """
+    try:
+        found = int(os.stat(path).st_mtime)
+    except OSError:
+        return 0
+    return found if found > _NO_DATE else 0
 
 
 def representable(found: Mapping[str, str]) -> Dict[str, str]:

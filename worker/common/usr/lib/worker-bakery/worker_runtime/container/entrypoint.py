@@ -52,7 +52,9 @@ def run_worker(host: Host) -> int:
     table = settings.load_table()
     for warning in table.warnings:
         log("warning: " + warning)
-    machine = condor_config.Machine(int(time.time()), instance.attributes(), instance.machine_number())
+    machine = condor_config.Machine(
+        int(time.time()), instance.attributes(), instance.machine_number(), instance.image_date()
+    )
     inputs = Inputs(host.kind(table.kind), machine, host.readable_by_jobs)
     conf = inputs.read()
     for warning in conf.warnings:
