@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import select
@@ -79,6 +78,12 @@ class Terminal:
     def type(self, keys: bytes) -> None:
         os.write(self._master, keys)
 
+    def close(self) -> None:
+        """Close the terminal, if it is open; the kernel sends SIGHUP."""
+        if self._master >= 0:
+            os.close(self._master)
+            self._master = -1
+
     def resize(self, columns: int, lines: int) -> None:
         """Give the terminal another size, as a window manager does; the kernel sends SIGWINCH."""
         _set_size(self._master, (columns, lines))
@@ -119,11 +124,11 @@ def started(
         env={**os.environ, "TERM": "xterm-256color", **(env or {})},
     )
     os.close(slave)
+    terminal = Terminal(process, master, size)
     try:
-        yield Terminal(process, master, size)
+        yield terminal
     finally:
         if process.poll() is None:
             process.kill()
         process.wait()
-        with contextlib.suppress(OSError):
-            os.close(master)
+        terminal.close()

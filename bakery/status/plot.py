@@ -7,6 +7,7 @@ an influence.
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ def format_of(path: Path) -> str:
 
 def require_matplotlib() -> None:
     """Raise MissingHere if matplotlib is not installed."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its remarks about its cache and fonts
     try:
         import matplotlib  # noqa: F401
     except ImportError:

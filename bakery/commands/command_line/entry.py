@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -37,6 +38,7 @@ def run(body: Callable[[], int], argv: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     try:
         _require_stdout()
+        _escape_what_stdout_cannot_encode()
         code = body()
         sys.stdout.flush()
         return code
@@ -54,6 +56,12 @@ def _require_stdout() -> None:
     """Raise BadInput if standard output is closed (`>&-`): the result would be lost."""
     if sys.stdout is None:
         raise BadInput("Standard output is closed.", "Redirect it to a file or to /dev/null.")
+
+
+def _escape_what_stdout_cannot_encode() -> None:
+    """Print `\\xe9` for é if the locale's encoding does not have it, as Python does on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def reader_is_gone() -> bool:

@@ -63,17 +63,23 @@ class _Pool:
             raise _Failed({"failed": "query"}) from None
 
     def answer(self) -> dict[str, Any]:
-        if not self._query("Collector", None, ["Name"]):
-            raise _Failed({"failed": "collector"})
+        # As ask_ads does: a collector that denies READ denies both, another daemon answers the first one.
+        if not self._query("Startd", self._asked["constraint"], ["Name"]):
+            self._require_collector()
         found = {"job": self._asked["ad"]} if self._asked["ad"] else self._of_schedd()
         return {**found, **self._pool(), "slots": self._slots(found["job"])}
+
+    def _require_collector(self) -> None:
+        try:
+            self._collector.query(self._htcondor.AdType.Collector, None, ["Name"])
+        except self._htcondor.HTCondorException:
+            raise _Failed({"failed": "collector"}) from None
 
     def _query(self, kind: str, constraint: str | None, names: list[str]) -> list[dict[str, Any]]:
         try:
             found = self._collector.query(getattr(self._htcondor.AdType, kind), constraint, names)
         except self._htcondor.HTCondorException:
-            failed = "collector" if kind == "Collector" else "query"
-            raise _Failed({"failed": failed}) from None
+            raise _Failed({"failed": "query"}) from None
         return [ads.encoded(self._classad, ad, names) for ad in found]
 
     def _pool(self) -> dict[str, Any]:

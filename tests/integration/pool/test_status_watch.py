@@ -142,6 +142,55 @@ def _block(process: subprocess.Popen[str]) -> list[str]:
     return lines
 
 
+def test_a_pipe_that_nobody_reads_any_more(pool: Pool, network: Network) -> None:
+    """As with `| head`: it ends although nothing changes."""
+    advertise(pool, network, "head", of_group("Head", "head-1"))
+    argv = network.argv([*ARGV, "Head", "--watch", "1", "--quiet"])
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stderr
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=120) == 128 + signal.SIGPIPE
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_restores_the_terminal(number: signal.Signals, pool: Pool, network: Network) -> None:
+    advertise(pool, network, f"signal{number}", of_group("Signals", "signal-1"))
+    with terminals.started([*ARGV, "Signals", "--watch", "1"], (80, 20), prefix=network.argv([])) as shown:
+        shown.await_text("signal-1  idle", "every 1 s")
+        shown.process.send_signal(number)
+        assert shown.end() == 128 + number
+        assert "signal-1  idle" in shown.text()
+    assert not shown.is_alternate
+    assert not shown.screen.cursor.hidden
+
+
+def test_a_terminal_that_is_closed(pool: Pool, network: Network, tmp_path: Path) -> None:
+    advertise(pool, network, "closed", of_group("Closed", "closed-1"))
+    command_line = [*ARGV, "Closed", "--watch", "1", "--quiet"]
+    errors = tmp_path / "errors"
+    argv = ["sh", "-c", f'exec "$@" 2>{errors}', "sh", *command_line]
+    with terminals.started(argv, (80, 20), prefix=network.argv([])) as shown:
+        shown.await_text("closed-1  idle", "every 1 s")
+        shown.close()
+        assert shown.process.wait(timeout=120) == 128 + signal.SIGHUP
+    assert errors.read_text() == ""
+
+
+@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"NO_COLOR": "1"}])
+def test_terminals_that_show_less(env: dict[str, str], pool: Pool, network: Network) -> None:
+    advertise(pool, network, f"less{len(env.get('TERM', ''))}", of_group("Less", "less-1"))
+    argv = [*ARGV, "Less", "--watch", "1"]
+    with terminals.started(argv, (80, 20), prefix=network.argv([]), env=env) as shown:
+        shown.await_text("less-1  idle")
+        assert shown.is_alternate is ("TERM" not in env)
+        colours = {cell.fg for line in shown.screen.buffer.values() for cell in line.values()}
+        assert colours == {"default"}
+        shown.type(b"\x03")
+        assert shown.end() == 128 + signal.SIGINT
+
+
 def test_json_lines(pool: Pool, network: Network) -> None:
     """--json is for programs, also on a terminal; --wait ends it."""
     advertise(pool, network, "json", of_group("Json", "json-1"))

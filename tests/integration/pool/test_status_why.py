@@ -348,6 +348,23 @@ def test_no_such_job(argv: tuple[str, ...], words: str, pool: Pool, network: Net
     assert words in done.err
 
 
+def test_the_ad_on_standard_input(jobs: Mapping[str, str], pool: Pool, network: Network) -> None:
+    text = pool._tool("condor_q", "-l", jobs["cpus"], jobs["gpus"])
+    argv = ("status", "why", "--pool", GATEWAY, jobs["gpus"], "--job-ad", "-", "--group", GROUP)
+    done = command("worker-bakery", *argv, prefix=network.argv([]), stdin=text)
+    assert done.status == 0, done.err
+    assert "The job requests 1 GPU; the workers have none." in done.out
+
+
+def test_a_daemon_that_is_no_collector(pool: Pool, network: Network) -> None:
+    [address] = pool._tool("condor_status", "-pool", GATEWAY, "-schedd", "-af", "MyAddress").split()
+    there = f"{GATEWAY}:9618?sock={address.partition('sock=')[2].rstrip('>')}"
+    argv = ("status", "why", "1", "--pool", there, "--group", GROUP)
+    done = command("worker-bakery", *argv, prefix=network.argv([]))
+    assert done.status == 2
+    assert "is not a collector" in done.err
+
+
 def test_jobs_that_have_left_the_queue(jobs: Mapping[str, str], pool: Pool, network: Network) -> None:
     pool.remove(jobs["gpus"])
     found = why(network, jobs["gpus"], "--group", GROUP)
@@ -356,7 +373,7 @@ def test_jobs_that_have_left_the_queue(jobs: Mapping[str, str], pool: Pool, netw
 
 
 def test_without_a_negotiator(pool: Pool, network: Network) -> None:
-    """The last test: the pool matches nothing any more."""
+    """The last test but one: the pool matches nothing any more."""
     pool.switch("negotiator", on=False)
     more = {"request_memory": "3000"}  # so that no claim is reused
     job = pool.submit("late", PROJECT, "#!/bin/sh\nexit 0\n", more)
@@ -371,3 +388,18 @@ def test_without_a_negotiator(pool: Pool, network: Network) -> None:
     assert re.search(
         r"accepts? the job now, but the negotiator has not considered it", gone["findings"][1]["text"]
     )
+
+
+def test_a_pool_that_requires_a_token_for_reading(pool: Pool, network: Network) -> None:
+    """The last test: it changes the pool's configuration."""
+    config = pool.root / "etc/condor/config.d/90-read.config"
+    config.write_text("ALLOW_READ = condor@*\nALLOW_WRITE = condor@*\n")
+    pool.reconfigure()
+    done = conditions.wait_until(
+        "the pool denies READ to anonymous users",
+        lambda: ask(network, "1", "--group", GROUP),
+        lambda found: "anonymous" in found.err,
+        _SECONDS,
+    )
+    assert (done.status, done.out) == (5, "")
+    assert "refuses anonymous queries. Use --token-file" in done.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import shlex
 import signal
@@ -50,6 +51,18 @@ def test_an_error_is_a_paragraph_or_an_event(
 
 
 # --- the program -------------------------------------------------------------------------------
+
+
+def test_what_the_encoding_of_stdout_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii"))
+
+    def body() -> int:
+        print("My é → workers")
+        return 0
+
+    assert entry.run(body, []) == 0
+    assert written.getvalue() == b"My \\xe9 \\u2192 workers\n"
 
 
 def test_a_command_is_called_by_its_name(capsys: Captured) -> None:
