@@ -10,6 +10,7 @@
     ├── WrongChecksum          7  a download does not match its digest or signature
     ├── Different              8  two images differ
     ├── Outdated              10  an image has packages with updates
+    ├── Vulnerable            11  an image has packages with known vulnerabilities
     └── Interrupted          130  SIGINT (143: SIGTERM)
 
 The commands print an error as one paragraph on stderr and exit with its code. The reference of exit codes
@@ -93,6 +94,12 @@ class Outdated(BakeryError):
     exit_code = 10
 
 
+class Vulnerable(BakeryError):
+    """An image contains packages with known vulnerabilities."""
+
+    exit_code = 11
+
+
 class Interrupted(BakeryError):
     """The command received SIGINT (exit code 130) or SIGTERM (exit code 143)."""
 
@@ -153,5 +160,6 @@ _KINDS: dict[str, type[BakeryError]] = {
     kind.__name__: kind
     for kind in (
         *(BadInput, MissingHere, NotProven, Unreachable, DiskFull, WrongChecksum, Different, Outdated),
+        Vulnerable,
     )
 }

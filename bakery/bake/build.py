@@ -27,7 +27,7 @@ from bakery.image.mkosi import Build
 from bakery.machines import probe
 from bakery.output import formats
 from bakery.output.formats import Level
-from bakery.runtime import digest, mirror
+from bakery.runtime import digest, mirror, privileges
 from bakery.runtime.privileges import require_root
 from bakery.sources import base_image
 from bakery.store import logs, retention
@@ -45,7 +45,7 @@ from bakery.store.store import (
 from bakery.verify import verification
 from provisioner import plan as plans
 from provisioner.errors import BadInput, MissingHere
-from provisioner.events import Monitor, note
+from provisioner.events import Monitor, note, warn
 
 
 def make(this: Bake) -> Baked:
@@ -244,8 +244,12 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
 
 
 def _prove(this: Bake, image: Path, levels: Sequence[Level], manifest: Manifest, work: Path) -> Manifest:
-    """Verify the image to these levels; return the manifest with the proof added. Raises NotProven."""
-    if not levels:
+    """Verify the image to these levels; return the manifest with the proof added. Raises NotProven.
+
+    Without a level, the image is only searched for secrets.
+    """
+    if not levels and (problem := privileges.mount_obstacle()):
+        warn(this.monitor, f"The image was not searched for secrets: {problem}")
         return manifest
     request = verification.Request(
         image,
@@ -272,6 +276,7 @@ def _manifest(this: Bake, image: Path, started: str) -> Manifest:
         "kind": plan.kind,
         "version": __version__,
         "architecture": this.base.architecture,
+        "base_source": "recipe" if isinstance(this.base.source, Build) else "image",
         "started": started,
         "made": _now(),
         "size": image.stat().st_size,

@@ -15,9 +15,12 @@ from bakery.commands import bake_options
 from bakery.commands.bake_options import ROLES, parser
 from bakery.commands.command_line import entry, settings
 from bakery.commands.command_line.settings import Settings
+from bakery.commands.description import key
 from bakery.commands.submit import options as submit_options
 
 if TYPE_CHECKING:
+    from minisign import SecretKey
+
     from bakery.bake.options import Options
     from bakery.bake.planned import Baked
     from provisioner.plan import Plan
@@ -42,6 +45,8 @@ def _main(argv: Sequence[str], prog: str) -> int:
         return _list_bases(options)
     if options.list_roles:
         return _list_roles(options)
+    if options.list_seal:
+        return _list_seal(options)
     if options.print_schema:
         return _print_schema()
     if options.print_definition:
@@ -51,6 +56,7 @@ def _main(argv: Sequence[str], prog: str) -> int:
         return _explain(options, images)
     if options.dry_run:
         return _dry_run(options, images)
+    _check_key(options)
     if options.packer_files:
         return _packer_files(options, images)
     if submit_options.is_wanted(options):
@@ -58,8 +64,20 @@ def _main(argv: Sequence[str], prog: str) -> int:
     if len(images) > 1:
         from bakery.commands.definition import batch
 
-        return batch.bake(images, options)
-    return _bake(options, images[0])
+        return batch.bake(images, options, key.optional(options))
+    return _bake(options, images[0], key.optional(options))
+
+
+def _check_key(options: argparse.Namespace) -> None:
+    """Raises BadInput: nothing would be signed."""
+    from provisioner.errors import BadInput
+
+    if options.passphrase_file and not options.key:
+        raise BadInput("--passphrase-file requires --sign.", "Add --sign FILE.")
+    for other in ("submit", "submit_files", "submit_status", "packer_files"):
+        if options.key and getattr(options, other):
+            option = f"--{other.replace('_', '-')}"
+            raise BadInput(f"--sign and {option} cannot be used together.", "Use worker-bakery sign later.")
 
 
 def _images(options: argparse.Namespace, argv: Sequence[str], defaults: Settings) -> Sequence[Item]:
@@ -95,7 +113,7 @@ def _refuse_moved(argv: Sequence[str], prog: str) -> None:
         raise BadInput(f"{prog} has no commands.", f"Did you mean worker-bakery {found[0]}?")
 
 
-def _bake(options: argparse.Namespace, image: Item) -> int:
+def _bake(options: argparse.Namespace, image: Item, secret: SecretKey | None) -> int:
     from bakery.bake import lookup
     from bakery.runtime import progress
     from bakery.store import store
@@ -104,6 +122,10 @@ def _bake(options: argparse.Namespace, image: Item) -> int:
     reporting = progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet)
     with reporting as monitor, _naming(label):
         baked = lookup.bake(wanted, store.Store(store.default_root()), monitor)
+        if secret:
+            from bakery.description import signature
+
+            signature.sign(baked.path, secret)
     if options.json:
         print(json.dumps(_result(baked)))
         return 0
@@ -283,6 +305,23 @@ def _list_roles(options: argparse.Namespace) -> int:
         return 0
     for name, title in ROLES.items():
         print(f"{name:<12} {title}")
+    return 0
+
+
+def _list_seal(options: argparse.Namespace) -> int:
+    """Print TRACES: paths with a glob in the last component, and what is there."""
+    from provisioner.roles.seal import TRACES
+
+    if options.json:
+        rows = [
+            {"path": trace.pattern, "what": trace.why, "removes": trace.what, "spared": trace.spared}
+            for trace in TRACES
+        ]
+        print(json.dumps(rows))
+        return 0
+    width = max(len(trace.pattern) for trace in TRACES)
+    for trace in TRACES:
+        print(f"{trace.pattern:<{width}} {trace.why}")
     return 0
 
 

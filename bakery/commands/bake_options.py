@@ -15,6 +15,7 @@ from bakery.commands.command_line.parser import (
     whole_number,
 )
 from bakery.commands.command_line.settings import NO_SETTINGS, REFRESH, Settings, checked
+from bakery.commands.description import key
 from bakery.commands.submit import options as submit_options
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def parser(prog: str = "bake-image", settings: Settings = NO_SETTINGS) -> Parser
     _add_repositories(made)
     _add_updates(made, settings)
     _add_work(made)
+    signature = made.add_argument_group("signature")
+    key.add_options(signature, "--sign", "sign the image and its description with this key of minisign")
     submit_options.add_options(made)
     add_general(made)
     return made
@@ -249,6 +252,11 @@ def _add_work(made: Parser) -> None:
         default=1,
         metavar="N",
         help="bake up to N images at once, if there are several (default: %(default)s)",
+    )
+    group.add_argument(
+        "--list-seal",
+        action="store_true",
+        help="list what is removed from every image at the end, and exit",
     )
     group.add_argument(
         "--compat",

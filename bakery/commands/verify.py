@@ -35,7 +35,7 @@ def parser(prog: str) -> Parser:
         examples=(
             "%(prog)s worker.qcow2",
             "%(prog)s worker.qcow2 --level boot --login rocky --firmware efi",
-            "%(prog)s worker.qcow2 --level clone --machine namespace",
+            "%(prog)s worker.qcow2 --signature minisign.pub",
         ),
     )
     image = made.add_argument("image", type=Path, metavar="IMAGE", help="disk image to verify")
@@ -54,6 +54,14 @@ def _add_main(made: Parser) -> None:
         choices=["offline", "boot", "pool", "clone"],
         help="highest verification level (default: %(default)s)",
     )
+    signature = made.add_argument(
+        "--signature",
+        type=Path,
+        metavar="PUBKEY",
+        help="only check the signature of the image and its description with this public key of minisign; "
+        "exit code 7 if a file was changed",
+    )
+    completed(signature, "file")
     made.add_argument(
         "--machine",
         default="vm",
@@ -127,6 +135,9 @@ def _main(options: argparse.Namespace, prog: str) -> int:
     from bakery.verify.verification import Request, up_to, verify
 
     settings.load()
+    if options.signature:
+        _check_signature(options)
+        return 0
     request = Request(
         options.image.resolve(),
         up_to(options.level),
@@ -148,6 +159,22 @@ def _main(options: argparse.Namespace, prog: str) -> int:
         print_proof(proof)
     _suggest(options, prog)
     return 0
+
+
+def _check_signature(options: argparse.Namespace) -> None:
+    """Raises WrongChecksum: the image, its description or the signature was changed."""
+    from bakery.description import signature
+    from provisioner.errors import WrongChecksum
+
+    image = options.image.resolve()
+    found = signature.problems(image, options.signature)
+    if found:
+        hint = "Do not use the image; get it and its description again from their publisher."
+        raise WrongChecksum(f"The signature of {options.image} is not valid. {' '.join(found)}", hint)
+    if options.json:
+        print(json.dumps({"image": str(options.image), "signature": "valid"}))
+    elif not options.quiet:
+        print(f"{options.image}: the signature is valid for the image and its description.")
 
 
 def _suggest(options: argparse.Namespace, prog: str) -> None:

@@ -13,6 +13,8 @@ from typing import Any, Literal
 from bakery import __version__
 from bakery.description import packages
 from bakery.description.packages import Installed, Package
+from bakery.output.formats import FORMATS
+from bakery.output.oci import layout
 
 Kind = Literal["package", "base", "runtime"]
 # Of the ids of documents (UUID version 5), so that the same image always has the same documents.
@@ -43,24 +45,31 @@ class Component:
 class Image:
     """An image and what its manifest says. `name` is that of its file; `made` is an ISO date and time.
 
-    `id` is that of the plan, `digest` the SHA-256 of the file. `installed` is None if nothing is known.
+    `id` is that of the plan. `digest` is the SHA-256 of the file; of an OCI layout that of its image
+    manifest, by which registries name it. `installed` is None if nothing is known.
     """
 
     name: str
     manifest: Mapping[str, Any]
     installed: Installed | None
+    digest: str = ""
 
     @property
     def id(self) -> str:
         return str(self.manifest.get("id", ""))
 
     @property
-    def digest(self) -> str:
-        return str(self.manifest.get("sha256", ""))
+    def is_container(self) -> bool:
+        steps = self.manifest.get("plan", {}).get("steps", ())
+        return any(step["role"] == "container" for step in steps)
 
     @property
-    def is_container(self) -> bool:
-        return not self.name.endswith(".qcow2")
+    def format(self) -> str:
+        """The name of the format, as --format has it; that of a disk is known by its suffix."""
+        if self.is_container:
+            return "oci"
+        names = (one.name for one in FORMATS.values() if self.name.endswith(one.suffix))
+        return next(names, "qcow2")
 
     @property
     def made(self) -> datetime.datetime:
@@ -79,8 +88,9 @@ class Image:
 
 
 def of_manifest(image: Path, manifest: Mapping[str, Any]) -> Image:
-    """The image of this path with its manifest."""
-    return Image(image.name, manifest, packages.of_manifest(manifest))
+    """The image of this path with its manifest. Raises BadInput: a folder is not an OCI layout."""
+    digest = layout.image_digest(image) if image.is_dir() else str(manifest.get("sha256", ""))
+    return Image(image.name, manifest, packages.of_manifest(manifest), digest)
 
 
 def components(image: Image) -> tuple[Component, ...]:

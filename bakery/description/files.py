@@ -3,6 +3,9 @@
     NAME.manifest.json      base, plan, lock, packages, proof
     NAME.cdx.json           SBOM, CycloneDX 1.6
     NAME.spdx.json          SBOM, SPDX 2.3
+    NAME.provenance.json    how it was baked: an in-toto statement with SLSA provenance
+    NAME.verification.json  what was shown of it: an in-toto statement with test results
+    NAME.intoto.jsonl       both in signed envelopes (signature.py)
     NAME.SHA256SUMS         the digests of all files and of the image, for `sha256sum -c`
 
 NAME is that of the image without .qcow2 or .tar.
@@ -16,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bakery.description import components
+from bakery.description import components, statements
 from bakery.description.components import Image
 from bakery.freshness import lock
 from bakery.output.commit import write_into_place
@@ -24,7 +27,8 @@ from bakery.runtime import digest
 from bakery.store.store import DESCRIPTION, description_path, remove_description
 from provisioner.errors import BadInput, WrongChecksum
 
-MANIFEST, CYCLONEDX, SPDX = DESCRIPTION[:3]
+MANIFEST, CYCLONEDX, SPDX, PROVENANCE, VERIFICATION = DESCRIPTION[:5]
+STATEMENTS = (PROVENANCE, VERIFICATION)
 SUMS = ".SHA256SUMS"
 _SUM = re.compile(r"(?P<escaped>\\?)(?P<digest>[0-9a-f]{64}) [ *](?P<name>.+)")
 
@@ -47,11 +51,21 @@ def texts(image: Image) -> dict[str, str]:
     """The files by suffix, without that of the digests. Raises BadInput without a plan in the manifest."""
     from bakery.description import cyclonedx, spdx  # slow to import
 
+    published = manifest_text(image.manifest)
     return {
-        MANIFEST: manifest_text(image.manifest),
+        MANIFEST: published,
         CYCLONEDX: cyclonedx.text(image),
         SPDX: spdx.text(image),
+        **{suffix: statements.text(one) for suffix, one in _statements(image, published)},
     }
+
+
+def _statements(image: Image, published: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Of an image without a plan or without a proof, nothing is stated about them."""
+    if "plan" in image.manifest and image.digest:
+        yield PROVENANCE, statements.provenance(image, published)
+        if found := statements.verification(image):
+            yield VERIFICATION, found
 
 
 def manifest_text(manifest: Mapping[str, Any]) -> str:
@@ -96,8 +110,15 @@ def _image_rows(image: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
     if not image.is_dir():
         yield _line(check(image, manifest), image.name)
         return
-    for path in sorted(path for path in image.rglob("*") if path.is_file()):
-        yield _row(path, str(path.relative_to(image.parent)))
+    for name in image_names(image):
+        yield _row(image.parent / name, name)
+
+
+def image_names(image: Path) -> list[str]:
+    """The name of the image; of an OCI layout those of its files."""
+    if not image.is_dir():
+        return [image.name]
+    return sorted(str(path.relative_to(image.parent)) for path in image.rglob("*") if path.is_file())
 
 
 def _row(path: Path, name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bakery.description import packages
+from bakery.description import packages, signature
 from bakery.description.packages import Installed
 from bakery.description.read import Found
 from bakery.freshness.age import age
@@ -31,7 +31,19 @@ def data(found: Found) -> dict[str, Any]:
         "packages": _packages(installed, manifest) if installed else None,
         "proof": manifest.get("proof", {}),
         "files": [path.name for path in beside(found.path)],
+        "signature": _signature(found.path),
     }
+
+
+def _signature(image: Path) -> dict[str, str] | None:
+    """Who has signed the description, according to the signature, which is not checked here."""
+    path = description_path(image, signature.MINISIG)
+    if not path.is_file():
+        return None
+    from bakery.description.minisign_keys import shown_id, signer
+
+    found = signature.read(path)
+    return {"key": shown_id(signer(found)[0]), "comment": found.trusted_comment} if found else {}
 
 
 def _packages(installed: Installed, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +89,15 @@ def _rows(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         by = f", by worker-bakery {about['version']}" if about["version"] else ""
         yield "baked", f"{age(about)} ({about['made']}){by}"
     yield from _package_rows(about["packages"]) if about["packages"] else [("packages", "unknown")]
+    yield "signature", _signature_text(about["signature"])
     yield "beside it", ", ".join(about["files"]) or "no description; --write creates it"
+
+
+def _signature_text(found: Mapping[str, str] | None) -> str:
+    if found is None:
+        return "none; worker-bakery sign creates one"
+    by = f"by the key {found['key']}" if found else "unreadable"
+    return f"{by}; worker-bakery verify --signature checks it"
 
 
 def _package_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -32,7 +32,7 @@ def packages(tree: Tree) -> dict[str, dict[str, str]]:
     """
     found: dict[str, list[str]] = {}
     for folder in FOLDERS:
-        for row in _rows(tree, folder, _FORMAT):
+        for row in rows(tree, folder, _FORMAT):
             name, architecture, version = row.split(" ")
             found.setdefault(f"{name}.{architecture}", []).append(version)
     return {name: {"version": " ".join(sorted(versions))} for name, versions in found.items()}
@@ -45,7 +45,7 @@ def sizes(tree: Tree) -> dict[str, int]:
     """
     found: Counter[str] = Counter()
     for folder in FOLDERS:
-        for row in _rows(tree, folder, _SIZES):
+        for row in rows(tree, folder, _SIZES):
             name, size = row.split(" ")
             found[name] += int(size)
     return dict(found)
@@ -56,10 +56,14 @@ def facts(tree: Tree) -> list[str]:
 
     Raises as `packages`.
     """
-    return [row for folder in FOLDERS for row in _rows(tree, folder, _FACTS)]
+    return [row for folder in FOLDERS for row in rows(tree, folder, _FACTS)]
 
 
-def _rows(tree: Tree, folder: bytes, form: str) -> Iterable[str]:
+def rows(tree: Tree, folder: bytes, form: str) -> Iterable[str]:
+    """The output lines of a query of all packages in the database in `folder`; () if there is none.
+
+    Raises MissingHere without rpm, BadInput for a database that rpm cannot read.
+    """
     names = [name for name, node in tree.children(folder).items() if node.kind == "file"]
     if not set(names) & set(_DATABASES):
         return ()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from bakery import __version__
 from bakery.verify.image_tests import Result
 from bakery.verify.verification import Level
 from provisioner.errors import BakeryError
@@ -54,6 +55,7 @@ class Record:
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         return {
             "at": at,
+            "version": __version__,
             "checks": self.checks,
             **{name: value for name, value in attributes.items() if value},
         }

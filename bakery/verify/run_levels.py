@@ -1,4 +1,7 @@
-"""Run the requested verification levels in the sandbox, with the image mounted once."""
+"""Run the requested verification levels in the sandbox, with the image mounted once.
+
+Without a level, only the search for secrets runs: no bake commits an image without it.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,17 @@ from bakery.runtime import qemu_img
 from bakery.verify import booted, image_tests, site_tests
 from bakery.verify.level import LevelContext, run_site_tests
 from bakery.verify.record import Record
+from bakery.verify.secrets import scan
 from bakery.verify.verification import Proof, Request
 from provisioner.disk.file_systems import mount_root
 from provisioner.errors import BadInput
-from provisioner.events import Monitor, phase
+from provisioner.events import Monitor, phase, warn
 
 
 def verify_image(request: Request, work: Path, monitor: Monitor) -> Proof:
     """Verify an image to the requested levels and return its proof.
+
+    Without a level, an image that cannot be mounted is not searched, with a warning.
 
     Raises BadInput: it is not an image, or cannot boot; NotProven: a check failed.
     """
@@ -25,13 +31,21 @@ def verify_image(request: Request, work: Path, monitor: Monitor) -> Proof:
         raise BadInput(f"{request.image} is not a file.")
     if is_archive(request.image) and set(request.levels) - {"offline"}:
         raise BadInput("A container image cannot be booted.", "Verify it with --level offline.")
-    with phase(monitor, "open the image"):
-        root = _open(request.image, work)
+    try:
+        with phase(monitor, "open the image"):
+            root, raw = _open(request.image, work)
+    except BadInput as error:
+        if request.levels:
+            raise
+        warn(monitor, f"The image was not searched for secrets: {error.message}")
+        return {}
     folder = site_tests.copy(request.tests, work) if request.tests else None
     context = LevelContext(request, root, work, monitor, folder)
     proof: Proof = {}
+    if not request.levels:
+        _search_secrets(context, raw, Record("none", monitor))
     if "offline" in request.levels:
-        proof["offline"] = _verify_offline_level(context)
+        proof["offline"] = _verify_offline_level(context, raw)
     if set(request.levels) & {"boot", "pool", "clone"}:
         proof.update(booted.verify(context))
     return {level: {**entry, **_tests_of_site(request)} for level, entry in proof.items()}
@@ -41,19 +55,29 @@ def _tests_of_site(request: Request) -> dict[str, Any]:
     return {"tests": site_tests.digests(request.tests)} if request.tests else {}
 
 
-def _open(image: Path, work: Path) -> Path:
+def _open(image: Path, work: Path) -> tuple[Path, Path]:
+    """Return the root directory of the image, and the file with its raw bytes."""
     disk, root = work / "verify.raw", work / "image-root"
     if is_archive(image):
         open_archive(image, work, root)
-        return root
+        return root, image
     qemu_img.to_raw(image, disk)
     root.mkdir()
     mount_root(disk, root, read_only=True)
-    return root
+    return root, disk
 
 
-def _verify_offline_level(context: LevelContext) -> dict[str, Any]:
+def _search_secrets(context: LevelContext, raw: Path, record: Record) -> None:
+    """Raises NotProven: there is a secret in a file, or in bytes that no file has."""
+    with record.check("no secret"):
+        result = scan.scan(context.root, raw)
+        result.check()
+    record.checks[-1]["what"] += f" in {result}"
+
+
+def _verify_offline_level(context: LevelContext, raw: Path) -> dict[str, Any]:
     record = Record("offline", context.monitor)
+    _search_secrets(context, raw, record)
     with record.check("image tests on the mounted root"):
         container = is_archive(context.request.image)
         result = image_tests.run_offline(context.root, context.work, context.monitor, container=container)

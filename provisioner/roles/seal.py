@@ -6,6 +6,7 @@ clean` and the state of HTCondor. tests/image/test_hygiene.py checks images for 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -27,10 +28,10 @@ def machine_id(family: Family) -> str:
 
 @dataclass(frozen=True)
 class Trace:
-    """Files to remove. `pattern` is a shell glob; matches are removed recursively.
+    """Files to remove. `pattern` is a path; its last component is a glob that also matches hidden names.
 
-    With `what` "files", only regular files below the matches are removed. Matches of the glob `spared`
-    stay.
+    Matches are removed recursively. With `what` "files", only regular files are: the matches themselves and
+    those below them. Matches of the glob `spared` stay.
     """
 
     pattern: str
@@ -62,10 +63,26 @@ TRACES: tuple[Trace, ...] = (
     Trace("/root/.ssh", "root's keys"),
     Trace("/home/*", "home directories"),
     Trace("/root/.netrc", "passwords"),
+    Trace("/root/.git-credentials", "passwords"),
+    Trace("/root/.npmrc", "passwords of registries"),
+    Trace("/root/.pypirc", "passwords of registries"),
+    Trace("/root/.docker", "passwords of registries"),
     Trace("/root/.aws", "cloud credentials"),
+    Trace("/root/.azure", "cloud credentials"),
+    Trace("/root/.boto", "cloud credentials"),
+    Trace("/root/.kube", "cloud credentials"),
+    Trace("/root/.gnupg", "a user's keys"),
     Trace("/root/.config", "a user's settings"),
+    Trace("/root/.local", "a user's data"),
     Trace("/root/.cache", "caches of pip and others"),
-    Trace("/root/.*_history", "shell history"),
+    Trace("/root/.*_history", "history of a shell"),
+    Trace("/root/.lesshst", "history of less"),
+    Trace("/root/.viminfo", "history of vim"),
+    Trace("/root/.wget-hsts", "history of wget"),
+    Trace("/etc/krb5.keytab", "a Kerberos key"),
+    Trace("/var/lib/sss/db/*", "cached accounts and passwords"),
+    Trace("/var/lib/waagent/*", "what Azure gave to an instance"),
+    Trace("/var/lib/amazon/ssm/*", "a registration at AWS"),
     Trace("/etc/ssl/private/ssl-cert-snakeoil.key", "a private key made at installation"),
     Trace("/etc/pki/consumer/*", "a machine's identity at Red Hat's subscription service"),
     Trace("/etc/pki/entitlement/*", "keys of a subscription"),
@@ -78,6 +95,8 @@ TRACES: tuple[Trace, ...] = (
     Trace("/var/lib/condor/execute/*", "job scratch"),
     Trace("/var/lib/condor/spool/*", "job queue"),
     Trace("/var/lib/private/systemd/*", "state of systemd's services"),
+    Trace("/var/lib/systemd/coredump/*", "core dumps"),
+    Trace("/var/lib/systemd/pstore/*", "crash dumps"),
     # the build: mirrors, proxies, packages, logs
     Trace(POLICY, "the policy against starting services during the build"),
     Trace("/etc/apt/sources.list", "the build machine's mirror"),
@@ -88,6 +107,7 @@ TRACES: tuple[Trace, ...] = (
     Trace("/var/cache/apt/*.bin", "package lists"),
     Trace("/var/cache/apt/archives/*.deb", "downloaded packages"),
     Trace("/var/cache/debconf/*-old", "backups"),
+    Trace("/var/backups/*", "backups, of the user database too"),
     Trace("/var/cache/ldconfig/aux-cache", "a cache that is not reproducible"),
     Trace("/var/lib/dpkg/*-old", "backups"),
     Trace("/var/cache/yum/*", "package lists and downloaded packages"),
@@ -101,10 +121,10 @@ TRACES: tuple[Trace, ...] = (
     Trace("/etc/.pwd.lock", "lock"),
     Trace("/var/log", "logs", "files"),
     Trace("/tmp/*", "temporary files"),
-    Trace("/tmp/.[!.]*", "temporary files"),
     Trace("/var/tmp/*", "temporary files"),
     Trace("/var/crash/*", "crash dumps"),
     Trace("/var/spool/cron/crontabs/*", "a user's cron jobs"),
+    Trace("/var/spool/cron/root", "root's cron jobs"),
     Trace("/var/mail/*", "mail"),
 )
 
@@ -129,24 +149,24 @@ def _removes(trace: Trace, path: str) -> bool:
     match = parts[: len(patterns)]
     if trace.spared and fnmatchcase("/".join(match), trace.spared):
         return False
-    return len(parts) >= len(patterns) and all(map(_matches, match, patterns))
+    return len(parts) >= len(patterns) and all(map(fnmatchcase, match, patterns))
 
 
-def _matches(name: str, pattern: str) -> bool:
-    """As a shell matches a component of a path: a wildcard does not match a leading dot."""
-    hidden = name.startswith(".") and not pattern.startswith(".")
-    return fnmatchcase(name, pattern) and not hidden
+def removal_script(traces: Iterable[Trace] = TRACES) -> str:
+    """A shell script that removes the traces."""
+    return "\n".join(["set -e", *(_find(trace, "-exec rm -rf -- {} +") for trace in traces)])
 
 
-def removal_script() -> str:
-    """A shell script that removes TRACES. The machine's shell expands the globs, which are constants."""
-    return "\n".join(["set -e", *map(_removal, TRACES)])
+def search_script(trace: Trace) -> str:
+    """A shell script that prints what is left of a trace."""
+    return _find(trace, "-print")
 
 
-def _removal(trace: Trace) -> str:
+def _find(trace: Trace, action: str) -> str:
+    """Unlike a glob of a shell, `find -name` also matches hidden names."""
+    folder, _, name = trace.pattern.rpartition("/")
     if trace.what == "files":
-        return f"find {trace.pattern} -xdev -type f -delete"
-    if trace.spared:
-        body = f'case "$path" in {trace.spared}) ;; *) rm -rf -- "$path" ;; esac'
-        return f"for path in {trace.pattern}; do {body}; done"
-    return f"rm -rf -- {trace.pattern}"
+        return f"if [ -e {trace.pattern} ]; then find -H {trace.pattern} -xdev -type f {action}; fi"
+    spared = f" ! -path '{trace.spared}'" if trace.spared else ""
+    tests = f"-mindepth 1 -maxdepth 1 -name '{name}'{spared}"
+    return f"if [ -d {folder} ]; then find -H {folder} {tests} {action}; fi"

@@ -73,6 +73,7 @@ class Chroot:
     def __init__(self, root: Path, repositories: TemporaryRepositories) -> None:
         self._root, self._urls = root, repositories.repository_urls
         self._resolver_is_ours = False
+        _remove_hidden_files(root)
         mount_kernel_file_systems(root)
         _add_temporary_files(root, repositories)
 
@@ -124,6 +125,13 @@ def inside(root: Path, path: str) -> Path:
         else:
             resolved = step
     return resolved / PurePosixPath(path).name
+
+
+def _remove_hidden_files(root: Path) -> None:
+    """Remove the base's files in folders that are in memory during the build: no step could remove them."""
+    for folder in (root / "run", root / "tmp"):
+        if folder.is_dir() and not folder.is_symlink():
+            run.call(["find", str(folder), "-xdev", "-mindepth", "1", "-delete"])
 
 
 def mount_kernel_file_systems(root: Path) -> None:

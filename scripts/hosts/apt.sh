@@ -8,6 +8,7 @@ runtime=(qemu-system-x86 qemu-utils ovmf mtools e2fsprogs util-linux fdisk mount
 mkosi=(mkosi bubblewrap dosfstools cpio grub-common grub2-common grub-pc-bin grub-efi-amd64-bin
     debian-archive-keyring)
 # What the tests and checks run, too.
-development=(shellcheck db5.3-util iptables dpkg-dev libcap2-bin xfsprogs btrfs-progs buildah curl zsh fish man-db)
+development=(shellcheck db5.3-util iptables dpkg-dev libcap2-bin xfsprogs btrfs-progs buildah curl zsh fish man-db
+    minisign)
 # Installed where the repositories have them.
 optional=()

@@ -6,6 +6,11 @@ import socket
 import subprocess
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Both are limits of time, which a busy machine exceeds.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 
 @pytest.fixture(autouse=True)

@@ -37,6 +37,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "describe": Command(
             "description.describe", "show the contents and the proof of an image; write its SBOM"
         ),
+        "sign": Command("description.sign", "sign an image and its description with a key of minisign"),
         "publish": Command("publish.command", "publish an image where clouds and people find it"),
         "outdated": Command("outdated", "list the packages of images that have updates"),
         "diff": Command("diff", "compare the contents of two images"),

@@ -6,14 +6,17 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bakery.commands.command_line import entry, terminal
 from bakery.commands.command_line.columns import table
-from provisioner.errors import BadInput, to_event
+from provisioner.errors import BadInput, BakeryError, to_event
 from provisioner.process.scrub import scrub
 
 if TYPE_CHECKING:
+    from minisign import SecretKey
+
     from bakery.bake.options import Options
     from bakery.batch.outcome import Outcome
 
@@ -21,10 +24,13 @@ _HEADER = ("image", "result", "seconds", "proven", "path")
 _SHOWN = ("id", "base", "kind", "size", "sha256", "made", "proof")
 
 
-def bake(items: Sequence[tuple[str, Options]], options: argparse.Namespace) -> int:
+def bake(
+    items: Sequence[tuple[str, Options]], options: argparse.Namespace, key: SecretKey | None = None
+) -> int:
     """Bake the images of (label, options); return the exit code of the worst result.
 
-    `options` has jobs, json, quiet and verbose. Raises BadInput, Interrupted as bakery.batch.run.bake_all.
+    `options` has jobs, json, quiet and verbose; `key` signs the images. Raises BadInput,
+    Interrupted as bakery.batch.run.bake_all.
     """
     from bakery.batch import outcome, run
     from bakery.runtime import progress
@@ -33,6 +39,8 @@ def bake(items: Sequence[tuple[str, Options]], options: argparse.Namespace) -> i
     _refuse_common_lock(items)
     with progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
         outcomes = run.bake_all(items, options.jobs, store.Store(store.default_root()), monitor)
+        if key:
+            outcomes = tuple(_signed(one, key) for one in outcomes)
     code = outcome.exit_code(outcomes)
     if options.json:
         print(json.dumps({"images": [to_json(one) for one in outcomes], "exit_code": code}))
@@ -45,6 +53,19 @@ def bake(items: Sequence[tuple[str, Options]], options: argparse.Namespace) -> i
     if not code:
         _suggest(outcomes, dict(items), silent=options.quiet)
     return code
+
+
+def _signed(one: Outcome, key: SecretKey) -> Outcome:
+    """Sign an image that was baked; an error becomes that of the image."""
+    from bakery.description import signature
+
+    if one.path is None:
+        return one
+    try:
+        signature.sign(one.path, key)
+    except BakeryError as error:
+        return replace(one, error=error)
+    return one
 
 
 def _refuse_common_lock(items: Sequence[tuple[str, Options]]) -> None:

@@ -6,10 +6,16 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from bakery.commands.command_line import columns, entry, settings, terminal
 from bakery.commands.command_line.parser import Parser, add_general, completed
+
+if TYPE_CHECKING:
+    from bakery.description.read import Found
+    from bakery.description.vulnerabilities import Vulnerability
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "worker-bakery describe") -> int:
@@ -25,7 +31,7 @@ def parser(prog: str) -> Parser:
         examples=(
             "%(prog)s worker.qcow2",
             "%(prog)s worker.qcow2 --write .",
-            "%(prog)s --json worker.qcow2 | jq .packages.count",
+            "%(prog)s worker.qcow2 --vulnerabilities all.zip",
         ),
     )
     image = made.add_argument("image", metavar="IMAGE", help="path of an image, or its name in the cache")
@@ -37,6 +43,21 @@ def parser(prog: str) -> Parser:
         help="write the description to DIR: manifest, SBOM (CycloneDX and SPDX), SHA256SUMS",
     )
     completed(folder, "directory")
+    records = made.add_argument(
+        "--vulnerabilities",
+        type=Path,
+        metavar="PATH",
+        help="match the packages with OSV records (JSON, a folder or a zip archive of it); exit code 11 if "
+        "there are any",
+    )
+    completed(records, "file")
+    made.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="ignore the vulnerability with this id or alias; repeatable",
+    )
     add_general(made)
     return made
 
@@ -52,11 +73,56 @@ def _main(options: argparse.Namespace) -> int:
         found = read.image(options.image, cache, monitor)
         written = files.write(found.path, found.manifest, options.write) if options.write else ()
     about = {**overview.data(found), "written": [str(path) for path in written]}
+    vulnerable = _vulnerabilities(options, found) if options.vulnerabilities else None
     if options.json:
-        print(json.dumps(about))
+        more = {} if vulnerable is None else {"vulnerabilities": [asdict(one) for one in vulnerable]}
+        print(json.dumps({**about, **more}))
     elif not options.quiet:
         _print(about)
+        _print_vulnerabilities(vulnerable)
+    if vulnerable:
+        _raise(vulnerable, options.image)
     return 0
+
+
+def _vulnerabilities(options: argparse.Namespace, found: Found) -> tuple[Vulnerability, ...]:
+    """Raises BadInput: the packages or the records are not known."""
+    from bakery.description import packages, vulnerabilities
+    from provisioner.errors import BadInput
+
+    installed = packages.of_manifest(found.manifest)
+    if installed is None:
+        raise BadInput(f"The packages of {found.path} are not known.", "Bake the image again.")
+    path, ignored = options.vulnerabilities, set(options.ignore)
+    everything = vulnerabilities.find(installed, vulnerabilities.read(path), str(path))
+    return tuple(one for one in everything if not {one.id, *one.aliases} & ignored)
+
+
+def _print_vulnerabilities(found: Sequence[Vulnerability] | None) -> None:
+    from bakery.description.overview import shown
+
+    if found is None:
+        return
+    print()
+    if not found:
+        print("vulnerabilities: none")
+        return
+    header = ("vulnerability", "package", "installed", "fixed in", "urgency")
+    rows = [
+        tuple(shown(text or "-") for text in (one.id, one.package, one.installed, one.fixed, one.urgency))
+        for one in found
+    ]
+    for line in columns.table([header, *rows], terminal.width(terminal.STDOUT)):
+        print(line)
+
+
+def _raise(found: Sequence[Vulnerability], image: str) -> NoReturn:
+    from provisioner.errors import Vulnerable
+
+    fixed = sum(1 for one in found if one.fixed)
+    hint = "Bake the image again: --refresh auto." if fixed else "See --ignore."
+    sys.stdout.flush()
+    raise Vulnerable(f"{image} has {len(found)} known vulnerabilities; {fixed} are fixed by updates.", hint)
 
 
 def _print(about: dict[str, object]) -> None:

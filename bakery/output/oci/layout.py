@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bakery.output.oci.layer import Layer
+from provisioner.errors import BadInput
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
@@ -88,6 +89,15 @@ def _json(value: Any) -> bytes:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def image_digest(folder: Path) -> str:
+    """Return the SHA-256 of the image manifest in a layout. Raises BadInput: the folder is not a layout."""
+    try:
+        [manifest] = json.loads((folder / "index.json").read_bytes())["manifests"]
+        return str(manifest["digest"]).removeprefix("sha256:")
+    except (OSError, ValueError, KeyError, TypeError):
+        raise BadInput(f"{folder} is not an OCI layout with one image.") from None
 
 
 # --- archives -----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 
@@ -53,12 +54,16 @@ def worker_defaults(context: Context) -> Iterator[Step]:
 
 
 def definition(context: Context) -> Iterator[Step]:
-    """The name and version of the definition, and the digests of its certificate authorities."""
+    """The name and version of the definition, and the digests of its certificate authorities and files.
+
+    The checks of the image accept these, where they refuse others: authorities, proxies, keys of ssh.
+    """
     own = context.customization
     said = {
         "name": own.name,
         "version": own.version,
         "ca_certificates": certificates.digests(context),
+        "files": {file.path: hashlib.sha256(file.data).hexdigest() for file in own.files},
     }
     present = {name: value for name, value in said.items() if value}
     if present:

@@ -88,11 +88,11 @@ def test_several_images_go_to_a_folder(folder: Path, capsys: Captured) -> None:
 def test_every_option_is_of_the_image_or_of_the_build_host() -> None:
     host = {
         *("--output", "--verify", "--mirror", "--dry-run", "--explain", "--base-url", "--offline"),
-        *("--forbid-eol", "--engine", "--accel", "--checkpoints", "--jobs", "--keep-failed"),
+        *("--forbid-eol", "--engine", "--accel", "--checkpoints", "--jobs", "--keep-failed", "--list-seal"),
         *("--refresh", "--lock", "--snapshot", "--snapshot-mirror", "--submit", "--wait"),
         *("--submit-files", "--submit-dir", "--submit-program", "--submit-container", "--submit-command"),
         *("--submit-status", "--submit-retries", "--rebuild-base", "--repository-url", "--packer-files"),
-        *("--print-definition", "--print-schema"),
+        *("--print-definition", "--print-schema", "--sign", "--passphrase-file"),
         *("--list-bases", "--list-roles", "--json", "--verbose", "--quiet", "--version", "--help"),
     }
     known = {flag for action in bake.parser()._actions for flag in action.option_strings if flag[1] == "-"}

@@ -184,8 +184,9 @@ def test_each_option_of_bake_is_passed_on_or_is_for_this_machine() -> None:
     """An option that is in no list would be lost on the way to the execute node."""
     here = {
         *("output", "verify", "dry_run", "explain", "list_bases", "list_roles", "packer_files"),
-        *("print_definition", "print_schema", "jobs", "keep_failed"),
+        *("print_definition", "print_schema", "jobs", "keep_failed", "key", "passphrase_file"),
         *("json", "verbose", "quiet", "version", "help", "wait", "submit"),
+        "list_seal",
     }
     # They are keys of the definition, which bakery/definition/printed.py writes.
     flags = {flag: action.dest for action in parser()._actions for flag in action.option_strings}

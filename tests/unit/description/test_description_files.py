@@ -24,12 +24,12 @@ def described(folder: Path, name: str = "worker.qcow2") -> Path:
     return image
 
 
-@pytest.mark.parametrize("name", ["worker.qcow2", "a b\n\\c.qcow2", "sité\u2028.tar", "v1.0"])
+@pytest.mark.parametrize("name", ["worker.qcow2", "a b\n\\c.qcow2", "sité\u2028.tar", "v1.0", "a.raw"])
 def test_digests_by_name(name: str, tmp_path: Path) -> None:
     image = described(tmp_path, name)
     sums = files.read_sums(store.description_path(image, files.SUMS))
     assert sums[name] == hashlib.sha256(b"abc").hexdigest()
-    assert len(sums) == 4
+    assert len(sums) == 5
     assert set(sums) | {store.description_path(image, files.SUMS).name} == {
         path.name for path in tmp_path.iterdir()
     }
@@ -52,10 +52,16 @@ def test_an_oci_layout_has_the_digests_of_its_files(tmp_path: Path) -> None:
     layout = tmp_path / "worker"
     (layout / "blobs").mkdir(parents=True)
     (layout / "blobs/a").write_bytes(b"a")
-    (layout / "index.json").write_bytes(b"{}")
+    index = {"manifests": [{"digest": f"sha256:{'a' * 64}"}]}
+    (layout / "index.json").write_text(json.dumps(index))
     files.write(layout, manifest())
     sums = files.read_sums(tmp_path / "worker.SHA256SUMS")
     assert {"worker/blobs/a", "worker/index.json", "worker.cdx.json"} < set(sums)
+    [subject] = json.loads((tmp_path / "worker.provenance.json").read_text())["subject"]
+    assert subject == {"name": "worker", "digest": {"sha256": "a" * 64}}
+    (layout / "index.json").write_text("{}")
+    with pytest.raises(BadInput, match="not an OCI layout"):
+        files.write(layout, manifest())
 
 
 def test_a_description_does_not_name_the_mirror(tmp_path: Path) -> None:

@@ -67,7 +67,8 @@ def test_no_argument_contains_a_url() -> None:
 
 def test_the_seal_removes_the_service_policy() -> None:
     assert POLICY in [trace.pattern for trace in TRACES]
-    assert f"rm -rf -- {POLICY}" in removal_script().splitlines()
+    folder, _, name = POLICY.rpartition("/")
+    assert f"find -H {folder} -mindepth 1 -maxdepth 1 -name '{name}' " in removal_script()
 
 
 def test_the_seal_never_removes_a_top_level_folder() -> None:

@@ -207,7 +207,7 @@ def test_a_file_that_the_image_would_not_have_is_refused(path: str, says: str) -
 @pytest.mark.parametrize(
     "path",
     ["/etc/condor/config.d/60-site.config", "/etc/apt/sources.list.d/worker-site.sources",
-     "/srv/x", "/tmpx", "/etc/.hidden-"],
+     "/srv/x", "/tmpx", "/etc/.hidden", "/root/.bashrc"],
 )  # fmt: skip
 def test_other_files_stay(path: str) -> None:
     assert removed_by(path) is None

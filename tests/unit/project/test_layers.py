@@ -35,7 +35,7 @@ BAKERY: Mapping[str, set[str]] = {
     "description": {"freshness", "output", "runtime", "store"},
     "freshness": {"imagediff", "runtime", "sources", "store"},
     "imagediff": {"runtime", "store"},
-    "verify": {"machines", "output", "runtime", "store", "tokens", "userdata"},
+    "verify": {"imagediff", "machines", "output", "runtime", "store", "tokens", "userdata"},
     "engines": {"image", "machines", "runtime", "store", "userdata"},
     "machines": {"runtime", "store", "userdata"},
     "catalogue": {"image", "sources"},
