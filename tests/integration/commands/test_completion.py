@@ -75,7 +75,7 @@ CASES: list[tuple[str, set[str]]] = [
     ("worker-bakery bake --with ", set(bake_options.ROLES)),
     ("bake-image --worker prominence --with ", set(bake_options.ROLES)),
     ("worker-bakery bake --worker ", {"osg", "prominence"}),
-    ("worker-bakery bake --format ", {"qcow2", "oci"}),
+    ("worker-bakery bake --format ", {"qcow2", "raw", "vmdk", "vhd", "gce", "oci"}),
     ("worker-bakery bake --verify ", {"none", "offline", "boot", "pool", "clone"}),
     ("worker-bakery userdata --cloud ", set(CLOUDS)),
     ("gen-userdata --cloud ", set(CLOUDS)),
