@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from provisioner import did_you_mean
 from provisioner.errors import BadInput
 
-SCHEMES = ("file:///DIR", "s3://BUCKET/PREFIX", "oci://REGISTRY/NAME[:TAG]")
+SCHEMES = ("openstack:CLOUD", "file:///DIR", "s3://BUCKET/PREFIX", "oci://REGISTRY/NAME[:TAG]")
 _HINT = f"Write {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}."
 
 
@@ -30,6 +30,13 @@ class Bucket:
 
 
 @dataclass(frozen=True)
+class Cloud:
+    """A cloud of clouds.yaml."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Repository:
     """A repository of an OCI registry; `tag` is "" if none was given."""
 
@@ -38,21 +45,29 @@ class Repository:
     tag: str
 
 
-Target = Folder | Bucket | Repository
+Target = Folder | Bucket | Cloud | Repository
 
 
 def parse(text: str) -> Target:
     """Raises BadInput."""
-    scheme, separator, _ = text.partition(":")
+    scheme, separator, rest = text.partition(":")
     match scheme if separator else "":
+        case "openstack":
+            return Cloud(_required(rest, "openstack:CLOUD names a cloud of clouds.yaml."))
         case "file":
             return _folder(text)
         case "s3":
             return _bucket(text)
         case "oci":
             return _repository(text)
-    asked = did_you_mean.did_you_mean(scheme, ("file", "s3", "oci")) if separator else ""
+    asked = did_you_mean.did_you_mean(scheme, ("openstack", "file", "s3", "oci")) if separator else ""
     raise BadInput("--to: the target has no supported scheme.", f"{asked} {_HINT}".strip())
+
+
+def _required(text: str, hint: str) -> str:
+    if not re.fullmatch(r"[^\s/]+", text):
+        raise BadInput("--to: the name of the cloud is missing.", hint)
+    return text
 
 
 def _folder(text: str) -> Folder:

@@ -32,7 +32,7 @@ def parser(prog: str) -> Parser:
         usage="[options] IMAGE --to TARGET",
         examples=(
             "%(prog)s osg-debian13-54cedd6f75a5 --to file:///srv/images",
-            "%(prog)s worker.qcow2 --to s3://images/workers --keep 3",
+            "%(prog)s worker.qcow2 --to openstack:mycloud --name osg --keep 3",
         ),
     )
     image = made.add_argument("image", metavar="IMAGE", help="path of an image, or its name in the cache")
@@ -41,7 +41,8 @@ def parser(prog: str) -> Parser:
         "--to",
         required=True,
         metavar="TARGET",
-        help="file:///DIR or s3://BUCKET/PREFIX (a catalogue), or oci://REGISTRY/NAME[:TAG]",
+        help="openstack:CLOUD (a cloud of clouds.yaml), file:///DIR or s3://BUCKET/PREFIX (a catalogue), "
+        "or oci://REGISTRY/NAME[:TAG]",
     )
     made.add_argument("--name", default="", help="name of the published image (default: KIND-BASE)")
     made.add_argument(
@@ -64,8 +65,31 @@ def parser(prog: str) -> Parser:
         metavar="URL",
         help="URL of the S3 server (default: AWS_ENDPOINT_URL, or AWS)",
     )
+    _add_openstack(made)
     add_general(made)
     return made
+
+
+def _add_openstack(made: Parser) -> None:
+    group = made.add_argument_group("OpenStack")
+    group.add_argument(
+        "--visibility",
+        choices=["private", "shared", "community", "public"],
+        help="who sees the image (default: private)",
+    )
+    group.add_argument(
+        "--share",
+        dest="projects",
+        action="append",
+        default=[],
+        metavar="PROJECT",
+        help="share the image with the project of this id; requires --visibility shared; repeatable",
+    )
+    group.add_argument(
+        "--previous",
+        choices=["hide", "rename"],
+        help="hide the previous image of this name, or rename it to NAME-previous (default: hide)",
+    )
 
 
 def _main(options: argparse.Namespace) -> int:
@@ -89,6 +113,8 @@ def _publish(image: Image, target: Target, options: argparse.Namespace, monitor:
 
     _refuse_options_of_others(target, options)
     match target:
+        case targets.Cloud(name):
+            return _in_glance(image, name, options, monitor)
         case targets.Repository():
             return _in_registry(image, target, options, monitor)
     return _in_catalogue(image, target, options, monitor)
@@ -99,6 +125,11 @@ def _refuse_options_of_others(target: Target, options: argparse.Namespace) -> No
     from bakery.publish import target as targets
     from provisioner.errors import BadInput
 
+    of_openstack = ("visibility", "previous", "projects")
+    given = [name for name in of_openstack if getattr(options, name)]
+    if given and not isinstance(target, targets.Cloud):
+        name = "share" if given[0] == "projects" else given[0]
+        raise BadInput(f"--{name} is for --to openstack:CLOUD.", "Remove it.")
     if options.endpoint_url and not isinstance(target, targets.Bucket):
         raise BadInput("--endpoint-url is for --to s3://BUCKET.", "Remove it.")
 
@@ -135,6 +166,19 @@ def _in_registry(
         dry_run=options.dry_run,
         monitor=monitor,
     )
+
+
+def _in_glance(image: Image, cloud: str, options: argparse.Namespace, monitor: Monitor) -> Outcome:
+    from bakery.publish.glance import publish
+
+    wanted = publish.Options(
+        visibility=options.visibility or "private",
+        projects=tuple(options.projects),
+        previous=options.previous or "hide",
+        keep=options.keep,
+        dry_run=options.dry_run,
+    )
+    return publish.publish(image, cloud, wanted, options.to, monitor)
 
 
 def _print(outcome: Outcome, options: argparse.Namespace) -> None:

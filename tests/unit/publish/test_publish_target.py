@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bakery.publish.target import Bucket, Folder, Repository, parse
+from bakery.publish.target import Bucket, Cloud, Folder, Repository, parse
 from provisioner.errors import BadInput
 
 
@@ -17,6 +17,7 @@ from provisioner.errors import BadInput
         ("file:///srv/my%20images", Folder(Path("/srv/my images"))),
         ("s3://images", Bucket("images", "")),
         ("s3://images/htcondor/workers/", Bucket("images", "htcondor/workers/")),
+        ("openstack:jetstream2", Cloud("jetstream2")),
         ("oci://registry.example.org/site/worker", Repository("registry.example.org", "site/worker", "")),
         ("oci://localhost:5000/worker:v1", Repository("localhost:5000", "worker", "v1")),
     ],
@@ -29,10 +30,11 @@ def test_a_target(text: str, target: object) -> None:
     ("text", "said"),
     [
         ("/srv/images", "no supported scheme"),
-        ("fille:///srv", "Did you mean file"),
+        ("opnstack:cloud", "Did you mean openstack"),
         ("file://host/srv", "absolute path"),
         ("s3://Images", "name of a bucket"),
         ("s3://", "name of a bucket"),
+        ("openstack:", "name of the cloud is missing"),
         ("oci://registry", "not a repository"),
         ("oci://registry/Upper", "not a repository"),
         ("oci://registry/name:", None),

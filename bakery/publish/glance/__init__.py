@@ -1,0 +1,1 @@
+"""Publish a disk in Glance, OpenStack's image service."""

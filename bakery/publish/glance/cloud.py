@@ -1,0 +1,127 @@
+"""A connection to a cloud of clouds.yaml by openstacksdk, and its errors in our words.
+
+openstacksdk is an optional dependency. It reads clouds.yaml and secure.yaml itself, in the current folder,
+~/.config/openstack and /etc/openstack, or where OS_CLIENT_CONFIG_FILE says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from provisioner import did_you_mean
+from provisioner.errors import BadInput, BakeryError, DiskFull, MissingHere, Refused, Unreachable
+from provisioner.process.scrub import hide
+
+if TYPE_CHECKING:
+    from openstack.connection import Connection
+
+_SECRETS = ("password", "token", "secret", "passcode")
+_FULL = (413, 507)
+
+
+@contextmanager
+def connected(cloud: str) -> Iterator[Connection]:
+    """Yield a connection; the errors of the block become ours.
+
+    Raises MissingHere, BadInput, Refused, Unreachable, DiskFull.
+    """
+    try:
+        import openstack
+        from keystoneauth1 import exceptions as auth
+        from openstack import exceptions
+    except ImportError:
+        raise MissingHere(
+            "Publishing to OpenStack requires openstacksdk.",
+            "Install it: pip install 'worker-bakery[openstack]'.",
+        ) from None
+    with _configuration_errors(
+        cloud, (exceptions.ConfigException, auth.MissingRequiredOptions, auth.NoMatchingPlugin)
+    ):
+        connection = openstack.connect(cloud=_known(cloud))
+        _hide_secrets(connection.config.config.get("auth", {}))
+    try:
+        hide(str(connection.auth_token))
+        yield connection
+    except auth.Unauthorized:
+        raise _unauthorised(cloud) from None
+    except (auth.ConnectionError, auth.DiscoveryFailure, auth.EndpointNotFound) as error:
+        raise unreachable(cloud, error) from None
+    except exceptions.HttpException as error:
+        raise _refused(cloud, error) from None
+    except (auth.ClientException, exceptions.SDKException) as error:
+        raise BakeryError(f"The cloud {cloud} failed: {error}.") from None
+    finally:
+        connection.close()
+
+
+def _known(cloud: str) -> str:
+    """Raises BadInput for a cloud that no file names."""
+    from openstack.config import OpenStackConfig
+
+    config = OpenStackConfig()
+    names = [name for name in config.get_cloud_names() if name]
+    # Without clouds.yaml, openstacksdk has a cloud "defaults" of its own.
+    if cloud in names and config.config_filename:
+        return cloud
+    if not config.config_filename:
+        hint = "Save that of your cloud's dashboard as ~/.config/openstack/clouds.yaml."
+        raise BadInput("There is no clouds.yaml.", hint)
+    there = f"{config.config_filename} has {', '.join(sorted(names))}."
+    raise BadInput(f"There is no cloud {cloud!r}.", did_you_mean.hint([cloud], names, there))
+
+
+def _hide_secrets(auth: Mapping[str, Any]) -> None:
+    """Have errors and logs never show them."""
+    for key, value in auth.items():
+        if isinstance(value, str) and any(word in key for word in _SECRETS):
+            hide(value)
+
+
+@contextmanager
+def _configuration_errors(cloud: str, kinds: tuple[type[Exception], ...]) -> Iterator[None]:
+    try:
+        yield
+    except kinds as error:
+        message = f"clouds.yaml does not describe the cloud {cloud}: {str(error).rstrip('.')}."
+        raise BadInput(message, "Compare it with that of your cloud's dashboard.") from None
+
+
+def _unauthorised(cloud: str) -> Refused:
+    return Refused(
+        f"The cloud {cloud} does not accept the credentials of clouds.yaml (401).",
+        "They are wrong or have expired: get new ones, for example an application credential.",
+    )
+
+
+def unreachable(cloud: str, error: Exception) -> Unreachable:
+    """Return the error for a cloud that does not answer, or whose certificate is not trusted."""
+    reason = str(error).rstrip(".")
+    if "SSL" in type(error).__name__ or "certificate verify failed" in reason:
+        return Unreachable(
+            f"The certificate of the cloud {cloud} is not trusted: {reason}.",
+            "Set cacert in clouds.yaml to the certificate of its authority.",
+        )
+    return Unreachable(
+        f"The cloud {cloud} does not answer: {reason}.", "Check auth_url in clouds.yaml, and the network."
+    )
+
+
+def _refused(cloud: str, error: Any) -> BakeryError:
+    """The error for a status of HTTP, with the explanation of the service."""
+    status, why = error.status_code, str(error.details or error.message or error).strip().rstrip(".")
+    if status == 401:
+        return _unauthorised(cloud)
+    if status == 403:
+        return Refused(
+            f"The cloud {cloud} does not permit this (403): {why}.", "Ask its administrators for the role."
+        )
+    if status in _FULL:
+        return DiskFull(
+            f"The cloud {cloud} has no space for the image ({status}): {why}.",
+            "Delete images, use --keep N, or ask for a larger quota.",
+        )
+    if status in (502, 503, 504):
+        return Unreachable(f"The cloud {cloud} does not answer ({status}): {why}.", "Try again later.")
+    return BakeryError(f"The cloud {cloud} failed ({status}): {why}.")
