@@ -153,7 +153,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     ),
     "bakery/catalogue/": ("test_publish_catalogue.py",),
     "bakery/publish/": ("test_publish_catalogue.py", "test_publish_s3.py", "test_publish_registry.py"),
-    "bakery/publish/glance/": ("test_publish_glance.py",),
+    "bakery/publish/glance/": ("test_publish_glance.py", "test_publish_catalogue.py"),
     "bakery/publish/catalogue/": ("test_publish_catalogue.py", "test_publish_s3.py"),
     "bakery/publish/registry/": ("test_publish_catalogue.py", "test_publish_registry.py"),
     "bakery/commands/publish/": ("test_publish_catalogue.py", "test_quick_commands.py"),
