@@ -124,6 +124,7 @@ def test_a_worker_joins_runs_only_its_jobs_and_leaves_and_its_token_is_seen_nowh
         assert files_with(signature.encode(), store.root / folder) == []
 
 
+@pytest.mark.full
 def test_bake_image_proves_a_prominence_worker_and_only_what_is_missing(image: Path) -> None:
     """It joins by its user-data, and runs the job it is for."""
     wanted = ("--worker", "prominence", "--verify", "pool", "--json", "-v")

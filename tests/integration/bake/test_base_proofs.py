@@ -87,11 +87,12 @@ def test_a_base_that_cannot_be_reached_keeps_its_proof_and_does_not_stop_the_oth
     assert [text for text in warned if text.startswith("mine was not tried, unreachable: ")]
 
 
-def test_an_image_that_fails_its_proof_is_recorded_with_the_check_and_without_a_token(
+def test_an_image_that_fails_its_proof_is_recorded_with_the_check(
     baked: dict[str, Any], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An image that still holds a token and a host key after its seal."""
-    monkeypatch.setitem(recipe.ROLES, "osg", (*recipe.ROLES["osg"], ("dirt", dirty)))
+    """An image that still holds a host key after its seal. With a secret, the bake itself would fail."""
+    host_key = ("dirt", lambda context: dirty(context)[1:])
+    monkeypatch.setitem(recipe.ROLES, "osg", (*recipe.ROLES["osg"], host_key))
     image = store.image(recipe.plan(BASE, "osg"))
     try:
         attempt = prove.prove(BASE, Options(base=BASE.name, level="offline"), store, Silent())
@@ -104,7 +105,6 @@ def test_an_image_that_fails_its_proof_is_recorded_with_the_check_and_without_a_
     assert proof.failed.startswith(
         "offline: image tests on the mounted root: The image failed these tests: test_"
     )
-    assert "c2lnbmF0dXJl" not in proof.failed
     assert proof.seconds["bake"] > 0
     assert {"HTCondor", "kernel", "cloud-init"} < set(proof.versions)
 

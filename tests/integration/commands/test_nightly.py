@@ -143,11 +143,11 @@ def test_a_real_failure_becomes_a_report_without_the_token(
     done = run(argv)
     assert (status, done.status) == (4, 0), done.err
     report = (tmp_path / "results/failed/dirty.md").read_text()
-    assert report.startswith("# dirty: level offline failed: image tests on the mounted root\n")
+    assert report.startswith("# dirty: level offline failed: no secret\n")
     assert "- exit code: 4 (NotProven)" in report
-    assert "ssh host keys in" in report
+    assert "/etc/osg-worker.conf" in report
     assert "The last lines of `events.log`" in report
-    assert "error: The image failed these tests" in report.split("`events.log`")[1]
+    assert "error: The image contains secrets" in report.split("`events.log`")[1]
     assert "c2lnbmF0dXJl" not in report and "zdWIiOiJhQGIifQ" not in report
 
 
