@@ -47,6 +47,7 @@ def recorded(path: Path) -> list[Entry]:
     return entries
 
 
+@pytest.mark.full
 def test_the_life_of_a_group_on_a_terminal(pool: Pool, network: Network, tmp_path: Path) -> None:
     """Changes, another size, many workers, a collector that is away for a while, Ctrl-C."""
     advertise(pool, network, "three", of_group(GROUP, "node-1", "node-2", "node-3"))
@@ -154,6 +155,7 @@ def test_a_pipe_that_nobody_reads_any_more(pool: Pool, network: Network) -> None
         assert process.stderr.read() == ""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_restores_the_terminal(number: signal.Signals, pool: Pool, network: Network) -> None:
     advertise(pool, network, f"signal{number}", of_group("Signals", "signal-1"))
@@ -166,6 +168,7 @@ def test_a_signal_restores_the_terminal(number: signal.Signals, pool: Pool, netw
     assert not shown.screen.cursor.hidden
 
 
+@pytest.mark.full
 def test_a_terminal_that_is_closed(pool: Pool, network: Network, tmp_path: Path) -> None:
     advertise(pool, network, "closed", of_group("Closed", "closed-1"))
     command_line = [*ARGV, "Closed", "--watch", "1", "--quiet"]
@@ -178,6 +181,7 @@ def test_a_terminal_that_is_closed(pool: Pool, network: Network, tmp_path: Path)
     assert errors.read_text() == ""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"NO_COLOR": "1"}])
 def test_terminals_that_show_less(env: dict[str, str], pool: Pool, network: Network) -> None:
     advertise(pool, network, f"less{len(env.get('TERM', ''))}", of_group("Less", "less-1"))
