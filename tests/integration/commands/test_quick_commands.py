@@ -43,7 +43,8 @@ def test_what_is_asked_before_a_bake(asked: str, tmp_path: Path) -> None:
     ("argv", "mine"),
     [
         (["--help"], set()),
-        (["bake", "--help"], {"bake", "bake_options", "submit"}),  # of submit, the options only
+        # Of submit and description, the options only.
+        (["bake", "--help"], {"bake", "bake_options", "submit", "description"}),
         (["verify", "--help"], {"verify"}),
         (["apply", "--help"], {"remote"}),
         (["bases"], {"bases"}),
