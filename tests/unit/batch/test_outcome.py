@@ -41,7 +41,7 @@ def test_the_exit_code_is_that_of_the_worst(found: list[BakeryError], code: int)
 
 
 def test_every_error_of_a_bake_has_a_severity() -> None:
-    others = (errors.Different, errors.Outdated)
+    others = (errors.Different, errors.Outdated, errors.Vulnerable)
     kinds: list[type[BakeryError]] = [
         BakeryError,
         *(kind for kind in errors._KINDS.values() if kind not in others),
