@@ -117,8 +117,9 @@ def ignored(_: Answer | Failure) -> None:
 
 def test_it_ends_when_enough_have_joined() -> None:
     shown: list[Answer | Failure] = []
-    given = [found(), Failure("away"), found(worker("a"), worker("b")), found()]
-    end = watch.follow(given, shown.append, given[0], 2)  # type: ignore[arg-type]
+    first = found()
+    given: list[Answer | Failure] = [first, Failure("away"), found(worker("a"), worker("b")), found()]
+    end = watch.follow(given, shown.append, first, 2)
     assert shown == given[:3]
     assert (len(end.last.workers), end.problem, end.code) == (2, "", 0)
 
