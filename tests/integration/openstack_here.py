@@ -50,6 +50,12 @@ class Cloud:
         done = run.call(words, env=run.environment(**self.env), seconds=_WAIT)
         return json.loads(done.stdout) if done.stdout.strip() else None
 
+    def python(self, script: str) -> str:
+        """The standard output of a script that has openstacksdk."""
+        argv = [str(self.programs / "python"), "-"]
+        env = run.environment(**self.env)
+        return run.call(argv, stdin=script.encode(), env=env, seconds=_WAIT).stdout
+
     def images(self, cloud: str = "site", *argv: str) -> dict[str, str]:
         """The ids of the images of `openstack image list`, and their names."""
         rows = self.openstack(cloud, "image", "list", "-f", "json", *argv)
@@ -209,7 +215,7 @@ def _write_clouds(cloud: Cloud) -> None:
 
 
 def _accounts(cloud: Cloud) -> None:
-    """Projects, users and the endpoint of Glance, by openstacksdk as one process."""
+    """Projects, users and the endpoint of Glance, by one process."""
     script = f"""
 import openstack
 cloud = openstack.connect(cloud="admin").identity
@@ -223,5 +229,4 @@ service = cloud.create_service(name="glance", type="image").id
 where = dict(url={cloud.image_url!r}, region_id="RegionOne")
 cloud.create_endpoint(service_id=service, interface="public", **where)
 """
-    argv = [str(cloud.programs / "python"), "-"]
-    run.call(argv, stdin=script.encode(), env=run.environment(**cloud.env), seconds=_WAIT)
+    cloud.python(script)

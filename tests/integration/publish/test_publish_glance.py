@@ -169,12 +169,23 @@ def test_the_same_content_is_not_uploaded_again(cloud: Cloud, tmp_path: Path) ->
     assert cloud.show(first["location"])["visibility"] == "community"
 
 
+def without_data(cloud: Cloud, name: str, published_as: str) -> str:
+    """The id of an image without data. The command-line client would read them from its stdin."""
+    attributes = {"name": name, "worker_bakery_name": published_as, "disk_format": "qcow2"}
+    script = f"""
+import openstack
+attributes = {attributes} | {{"container_format": "bare"}}
+print(openstack.connect(cloud="site").image.post("/images", json=attributes).json()["id"])
+"""
+    return cloud.python(script).strip()
+
+
 def test_what_an_interrupted_publication_can_leave_is_used_or_deleted(cloud: Cloud, tmp_path: Path) -> None:
     """Each of them made by Glance: without data, and with less data than the file has."""
     image = disk(tmp_path, 2)
+    queued = without_data(cloud, "left-uploading", "left")
     property_of = ("--property", "worker_bakery_name=left", "--disk-format", "qcow2")
     create = ("image", "create", "-f", "json", *property_of, "left-uploading")
-    queued = cloud.openstack("site", *create)["id"]
     half = tmp_path / "half"
     half.write_bytes(image.read_bytes()[:-512])
     short = cloud.openstack("site", *create, "--file", str(half))["id"]

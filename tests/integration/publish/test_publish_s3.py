@@ -178,8 +178,8 @@ def test_a_killed_upload_is_continued_and_bake_image_reads_it(
     assert len(there) >= 3
 
     with recording(server.url) as proxy:
-        argv = ("--json", "--endpoint-url", proxy.url)
-        assert outcome(publish(server, baked["path"], "killed", *argv))["uploaded"]
+        through = ("--json", "--endpoint-url", proxy.url)
+        assert outcome(publish(server, baked["path"], "killed", *through))["uploaded"]
     assert not set(parts_sent(proxy)) & set(there)
     (entry,) = server.entries("killed")
     assert sha256(server.content(f"killed/{entry.path}")).hexdigest() == entry.sha256 == baked["sha256"]

@@ -90,14 +90,16 @@ def test_one_flipped_byte_is_refused(signed: Path, keys: Keys, name: str, tmp_pa
 
 
 def test_a_proof_that_nobody_has_signed_is_refused(signed: Path, keys: Keys, tmp_path: Path) -> None:
-    """A manifest as in the cache, beside the signed one: with it, the image would be proven to clone."""
+    """A manifest as in the cache, beside the signed one: only with it, the level boot is proven."""
     about = json.loads(signed.with_name("worker.manifest.json").read_text())
     forged = {name: about[name] for name in ("id", "kind", "base", "sha256")}
     forged["proof"] = {level: {} for level in ("offline", "boot", "pool", "clone")}
     signed.with_suffix(".json").write_text(json.dumps(forged))
-    argv = ("--to", catalogue(tmp_path).as_uri(), "--require-signature", str(keys.public))
-    done = command("worker-bakery", "publish", str(signed), *argv)
-    assert (done.status, "publishing it requires clone" in done.err) == (4, True), done.err
+    argv = ("--to", catalogue(tmp_path).as_uri(), "--require-proof", "boot")
+    signature = ("--require-signature", str(keys.public))
+    done = command("worker-bakery", "publish", str(signed), *argv, *signature)
+    assert (done.status, "publishing it requires boot" in done.err) == (4, True), done.err
+    assert command("worker-bakery", "publish", str(signed), *argv, "--dry-run").status == 0
     assert not catalogue(tmp_path).exists()
 
 
@@ -108,5 +110,5 @@ def test_no_target_is_asked_for_an_unsigned_image(target: str, keys: Keys, tmp_p
 
 
 def test_a_file_that_is_no_key(signed: Path, keys: Keys, tmp_path: Path) -> None:
-    done = publish(signed, Keys(keys.secret, signed), catalogue(tmp_path).as_uri())
+    done = publish(signed, Keys(keys.secret, keys.secret), catalogue(tmp_path).as_uri())
     assert (done.status, "is not a public key of minisign" in done.err) == (2, True), done.err
