@@ -6,8 +6,10 @@ of the level pool, `pool.failover` those of a pool of the shape `ospool`, `clone
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from bakery.machines import accelerator as accelerators
-from bakery.machines import network
+from bakery.machines import emulation, network
 from bakery.machines.accelerator import TCG, Accelerator
 from bakery.machines.vm import VirtualMachine
 from bakery.verify import consoles, failure_logs, image_tests
@@ -37,7 +39,9 @@ def verify(context: LevelContext) -> Proof:
     """
     request = context.request
     accelerator = TCG if request.machine == "namespace" else _accelerator(context)
-    records = _run(context, accelerator)
+    is_virtual = request.machine == "vm"
+    with emulation.turn(accelerator, context.monitor) if is_virtual else nullcontext():
+        records = _run(context, accelerator)
     name = "" if request.machine == "namespace" else accelerator.name
     about = {"accelerator": name, "machine": request.machine, "pool_shape": request.pool_shape}
     console = consoles.keep(context)
