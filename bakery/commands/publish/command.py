@@ -34,7 +34,7 @@ def parser(prog: str) -> Parser:
         examples=(
             "%(prog)s osg-debian13-54cedd6f75a5 --to file:///srv/images",
             "%(prog)s worker.qcow2 --to openstack:mycloud --name osg --keep 3",
-            "%(prog)s worker.qcow2 --to s3://images/workers --require-signature site.pub",
+            "%(prog)s osg.qcow2 --to s3://images --require-signature site.pub",
         ),
     )
     image = made.add_argument("image", metavar="IMAGE", help="path of an image, or its name in the cache")
