@@ -38,6 +38,11 @@ import htcondor2  # type: ignore[import-untyped]  # noqa: E402, F401  # no types
 if not _configured:
     os.environ.pop("CONDOR_CONFIG", None)
 
+# pytest imports readline, which exports the size of a terminal, and the lanes of xdist inherit it: a test
+# would see another environment in a lane than alone.
+for _size in ("COLUMNS", "LINES"):
+    os.environ.pop(_size, None)
+
 # By default, an example that takes longer than 200 ms fails: on a busy machine, any may.
 hypothesis.settings.register_profile("any speed", deadline=None)
 hypothesis.settings.load_profile("any speed")

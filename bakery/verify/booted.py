@@ -7,10 +7,11 @@ of the level pool, `pool.failover` those of a pool of the shape `ospool`, `clone
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from pathlib import Path
 
 from bakery.machines import accelerator as accelerators
-from bakery.machines import namespace, network, vm
+from bakery.machines import emulation, namespace, network, vm
 from bakery.machines.accelerator import TCG, Accelerator
 from bakery.machines.vm import VirtualMachine
 from bakery.verify import failure_logs, image_tests
@@ -42,7 +43,9 @@ def verify(context: LevelContext) -> Proof:
     """
     request = context.request
     accelerator = TCG if request.machine == "namespace" else _accelerator(context)
-    records = _run(context, accelerator)
+    is_virtual = request.machine == "vm"
+    with emulation.turn(accelerator, context.monitor) if is_virtual else nullcontext():
+        records = _run(context, accelerator)
     name = "" if request.machine == "namespace" else accelerator.name
     about = {"accelerator": name, "machine": request.machine, "pool_shape": request.pool_shape}
     console = _keep_console(context)
