@@ -1,6 +1,6 @@
 """`worker-bakery status` of real workers: in every state that somebody brings about, beside condor_status.
 
-tests/integration/pool/test_status_command.py has advertised ads, of which the collector holds any state.
+test_status_command.py has advertised ads, of which the collector holds any state.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from bakery.machines import conditions
 from bakery.machines.conditions import Condition
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image
-from bakery.machines.network import Network
+from bakery.machines.network import Network, isolated
+from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import ADDRESS, IDENTITY, SUBMITTER, TRUST_DOMAIN, Pool
 from tests.boot.life import conf, configure, machines, wait_job
 from tests.boot.test_life_ends import UNTIL_TOLD
-from tests.conftest import Ended, command
+from tests.conftest import BASE, Ended, Folders, command
 
 Boot = Callable[[str], Machine]
 GROUP, PROJECT = "Seen", "TG-SEEN"
@@ -51,9 +52,23 @@ FILL = f"{OWNED} && mount -t tmpfs -o size=64m tmpfs {EXECUTE} && {OWNED}"
 REASON = 'a kernel "update"'
 
 
+@pytest.fixture(scope="module")
+def network(folders: Folders) -> Iterator[Network]:
+    with isolated(folders("network")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pool(network: Network, image_root: Path, folders: Folders) -> Iterator[Pool]:
+    with throwaway_pool.start_in_sandbox(image_root, folders("pool"), network) as up:
+        yield up
+
+
 @pytest.fixture
-def start(network: Network, worker_image: Image, tmp_path: Path) -> Iterator[Boot]:
-    with machines(worker_image, network, tmp_path) as started:
+def start(network: Network, baked: dict[str, Any], image_root: Path, tmp_path: Path) -> Iterator[Boot]:
+    """Machines of these names, until the test ends."""
+    image = Image(Path(baked["path"]), image_root, BASE.login)
+    with machines(image, network, tmp_path) as started:
         yield started
 
 
