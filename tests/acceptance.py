@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bakery.commands.token import command as inspect
-from bakery.machines.conditions import Condition, wait
 from bakery.machines.network import GATEWAY, Network
+from bakery.runtime.conditions import Condition, wait
 from bakery.tokens import authorization
 from bakery.tokens.claims import claims_of
 from bakery.tokens.problems import is_rejected, problems_of

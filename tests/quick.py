@@ -103,6 +103,7 @@ _SECONDS: Mapping[str, int] = {
     "test_publish_registry.py": 200,
     "test_publish_glance.py": 400,
     "test_publish_s3.py": 120,
+    "test_publish_signature.py": 20,
     "test_userdata_check.py": 25,
     "test_userdata_effect.py": 60,
     "test_userdata_shell.py": 40,
@@ -133,6 +134,7 @@ _SECONDS: Mapping[str, int] = {
     "test_definition_by_packer.py": 900,
     "test_packer.py": 600,
     "test_proof.py": 700,
+    "test_vmdk.py": 150,
 }
 
 # Of a folder or a file of the sources, the tests beside the unit tests that tell most about it, the most
@@ -155,11 +157,20 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_bake.py",
     ),
     "bakery/catalogue/": ("test_publish_catalogue.py",),
-    "bakery/publish/": ("test_publish_catalogue.py", "test_publish_s3.py", "test_publish_registry.py"),
+    "bakery/publish/": (
+        "test_publish_signature.py",
+        "test_publish_catalogue.py",
+        "test_publish_s3.py",
+        "test_publish_registry.py",
+    ),
     "bakery/publish/glance/": ("test_publish_glance.py", "test_publish_catalogue.py"),
     "bakery/publish/catalogue/": ("test_publish_catalogue.py", "test_publish_s3.py"),
     "bakery/publish/registry/": ("test_publish_catalogue.py", "test_publish_registry.py"),
-    "bakery/commands/publish/": ("test_publish_catalogue.py", "test_quick_commands.py"),
+    "bakery/commands/publish/": (
+        "test_publish_signature.py",
+        "test_publish_catalogue.py",
+        "test_quick_commands.py",
+    ),
     "bakery/store/": (
         "test_quick_commands.py",
         "test_cache_in_use.py",

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from bakery.machines import conditions
-from bakery.machines.conditions import Condition
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image
 from bakery.machines.network import Network, isolated
+from bakery.runtime import conditions
+from bakery.runtime.conditions import Condition
 from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import ADDRESS, IDENTITY, SUBMITTER, TRUST_DOMAIN, Pool
 from tests.boot.life import conf, configure, machines, wait_job
