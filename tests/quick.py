@@ -29,6 +29,7 @@ _SITE = "test_broken_images.py::test_a_test_of_a_site_can_fail_verification"
 _SHARED = "test_broken_images.py::test_what_two_machines_share_is_named_with_what_to_do"
 _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
 _SEVERAL = "test_several_images.py::test_images_that_cannot_make_what_they_share_fail_with_their_own_errors"
+_NO_CONTAINER = "test_site_in_container.py::test_packer_makes_no_container_and_says_so_before_it_starts"
 # How long each file takes by itself, and some tests of a long one: seconds, on a machine with two cores
 # where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
 _SECONDS: Mapping[str, int] = {
@@ -83,6 +84,7 @@ _SECONDS: Mapping[str, int] = {
     "test_broken_offline.py": 20,
     "test_canaries.py": 60,
     "test_site_in_container.py": 110,
+    _NO_CONTAINER: 3,
     "test_site_on_el.py": 110,
     "test_setup.py": 60,
     "test_signed_image.py": 40,
@@ -93,6 +95,7 @@ _SECONDS: Mapping[str, int] = {
     "test_status_live.py": 20,
     "test_status_watch.py": 75,
     "test_status_why.py": 150,
+    "test_status_workers.py": 70,
     "test_token_acceptance.py": 55,
     "test_token_fetch.py": 60,
     "test_token_newer_htcondor.py": 75,
@@ -100,6 +103,7 @@ _SECONDS: Mapping[str, int] = {
     "test_publish_registry.py": 200,
     "test_publish_glance.py": 400,
     "test_publish_s3.py": 120,
+    "test_publish_signature.py": 20,
     "test_userdata_check.py": 25,
     "test_userdata_effect.py": 60,
     "test_userdata_shell.py": 40,
@@ -130,6 +134,7 @@ _SECONDS: Mapping[str, int] = {
     "test_definition_by_packer.py": 900,
     "test_packer.py": 600,
     "test_proof.py": 700,
+    "test_vmdk.py": 150,
 }
 
 # Of a folder or a file of the sources, the tests beside the unit tests that tell most about it, the most
@@ -152,11 +157,20 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_bake.py",
     ),
     "bakery/catalogue/": ("test_publish_catalogue.py",),
-    "bakery/publish/": ("test_publish_catalogue.py", "test_publish_s3.py", "test_publish_registry.py"),
+    "bakery/publish/": (
+        "test_publish_signature.py",
+        "test_publish_catalogue.py",
+        "test_publish_s3.py",
+        "test_publish_registry.py",
+    ),
     "bakery/publish/glance/": ("test_publish_glance.py", "test_publish_catalogue.py"),
     "bakery/publish/catalogue/": ("test_publish_catalogue.py", "test_publish_s3.py"),
     "bakery/publish/registry/": ("test_publish_catalogue.py", "test_publish_registry.py"),
-    "bakery/commands/publish/": ("test_publish_catalogue.py", "test_quick_commands.py"),
+    "bakery/commands/publish/": (
+        "test_publish_signature.py",
+        "test_publish_catalogue.py",
+        "test_quick_commands.py",
+    ),
     "bakery/store/": (
         "test_quick_commands.py",
         "test_cache_in_use.py",
@@ -228,7 +242,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "scripts/setup": ("test_setup.py",),
     "scripts/hosts/": ("test_setup.py",),
     "bakery/runtime/privileges.py": ("test_root_without_capabilities.py", "test_bake.py"),
-    "bakery/engines/choice.py": ("test_root_without_capabilities.py", "test_bake.py"),
+    "bakery/engines/choice.py": ("test_root_without_capabilities.py", _NO_CONTAINER, "test_bake.py"),
     "bakery/runtime/qemu_img.py": (
         "test_qemu_monitor.py",
         "test_disk.py",
@@ -285,6 +299,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     ),
     "bakery/commands/submit/": ("test_submit.py", "test_quick_commands.py"),
     "bakery/status/": ("test_status_command.py", "test_status_watch.py"),
+    "bakery/status/workers.py": ("test_status_command.py", "test_status_workers.py"),
     "bakery/status/why/": ("test_status_why.py",),
     "bakery/commands/status/why.py": ("test_status_why.py", "test_quick_commands.py"),
     "bakery/commands/status/": ("test_status_command.py", "test_status_watch.py", "test_quick_commands.py"),

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from bakery.machines import conditions
 from bakery.output import disks
-from bakery.runtime import qemu_img
+from bakery.runtime import conditions, qemu_img
 from provisioner.process import run
 from tests.conftest import BIN, Ended, command
 

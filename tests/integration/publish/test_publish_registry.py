@@ -18,9 +18,9 @@ from typing import Any
 import bcrypt
 import pytest
 
-from bakery.machines.conditions import Condition, wait
 from bakery.output.oci import layout
 from bakery.runtime import digest
+from bakery.runtime.conditions import Condition, wait
 from provisioner.process import run
 from tests.conftest import BIN, Ended, command
 

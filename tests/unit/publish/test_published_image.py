@@ -59,7 +59,16 @@ def test_an_unknown_image_has_no_proof(tmp_path: Path) -> None:
 def test_a_manifest_of_another_content_is_no_proof(tmp_path: Path) -> None:
     disk = written(tmp_path)
     disk.write_bytes(CONTENT + b"!")
-    with pytest.raises(WrongChecksum, match="describes"):
+    with pytest.raises(WrongChecksum, match="the manifest beside it is for"):
+        find(disk, tmp_path / "cache")
+
+
+def test_a_copy_with_the_manifest_of_bake_o_beside_it(tmp_path: Path) -> None:
+    disk = written(tmp_path)
+    disk.with_suffix(".json").rename(tmp_path / "worker.manifest.json")
+    assert find(disk, tmp_path / "cache").levels == ("offline",)
+    disk.write_bytes(CONTENT + b"!")
+    with pytest.raises(WrongChecksum, match="the manifest beside it is for"):
         find(disk, tmp_path / "cache")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bakery.machines.conditions import Clock, Condition, wait
+from bakery.runtime.conditions import Clock, Condition, wait
 from provisioner.errors import CommandFailed, NotProven
 
 
