@@ -29,6 +29,7 @@ _SITE = "test_broken_images.py::test_a_test_of_a_site_can_fail_verification"
 _SHARED = "test_broken_images.py::test_what_two_machines_share_is_named_with_what_to_do"
 _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
 _SEVERAL = "test_several_images.py::test_images_that_cannot_make_what_they_share_fail_with_their_own_errors"
+_NO_CONTAINER = "test_site_in_container.py::test_packer_makes_no_container_and_says_so_before_it_starts"
 # How long each file takes by itself, and some tests of a long one: seconds, on a machine with two cores
 # where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
 _SECONDS: Mapping[str, int] = {
@@ -83,6 +84,7 @@ _SECONDS: Mapping[str, int] = {
     "test_broken_offline.py": 20,
     "test_canaries.py": 60,
     "test_site_in_container.py": 110,
+    _NO_CONTAINER: 3,
     "test_site_on_el.py": 110,
     "test_setup.py": 60,
     "test_signed_image.py": 40,
@@ -93,6 +95,7 @@ _SECONDS: Mapping[str, int] = {
     "test_status_live.py": 20,
     "test_status_watch.py": 75,
     "test_status_why.py": 150,
+    "test_status_workers.py": 70,
     "test_token_acceptance.py": 55,
     "test_token_fetch.py": 60,
     "test_token_newer_htcondor.py": 75,
@@ -239,7 +242,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "scripts/setup": ("test_setup.py",),
     "scripts/hosts/": ("test_setup.py",),
     "bakery/runtime/privileges.py": ("test_root_without_capabilities.py", "test_bake.py"),
-    "bakery/engines/choice.py": ("test_root_without_capabilities.py", "test_bake.py"),
+    "bakery/engines/choice.py": ("test_root_without_capabilities.py", _NO_CONTAINER, "test_bake.py"),
     "bakery/runtime/qemu_img.py": (
         "test_qemu_monitor.py",
         "test_disk.py",
@@ -296,6 +299,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     ),
     "bakery/commands/submit/": ("test_submit.py", "test_quick_commands.py"),
     "bakery/status/": ("test_status_command.py", "test_status_watch.py"),
+    "bakery/status/workers.py": ("test_status_command.py", "test_status_workers.py"),
     "bakery/status/why/": ("test_status_why.py",),
     "bakery/commands/status/why.py": ("test_status_why.py", "test_quick_commands.py"),
     "bakery/commands/status/": ("test_status_command.py", "test_status_watch.py", "test_quick_commands.py"),
