@@ -26,7 +26,7 @@ _LAYER = (
 _STARTED = "test_container.py::test_buildah_starts_it_and_it_says_all_that_is_missing"
 _MATCH = "test_ospool_guides.py::test_the_two_ads_match_as_they_should"
 _SITE = "test_broken_images.py::test_a_test_of_a_site_can_fail_verification"
-_SHARED = "test_broken_images.py::test_what_two_machines_share_is_named_with_what_to_do"
+_SHARED = "test_broken_images.py::test_what_two_machines_share_is_named_with_what_to_do[machine-id]"
 _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
 _SEVERAL = "test_several_images.py::test_images_that_cannot_make_what_they_share_fail_with_their_own_errors"
 _NO_CONTAINER = "test_site_in_container.py::test_packer_makes_no_container_and_says_so_before_it_starts"
@@ -60,11 +60,11 @@ _SECONDS: Mapping[str, int] = {
     "test_freshness.py": 250,
     "test_order_of_programs.py": 10,
     "test_outdated_paths.py": 30,
-    "test_rpm_updates.py": 75,
-    "test_snapshot.py": 75,
+    "test_rpm_updates.py": 65,
+    "test_snapshot.py": 5,
     "test_image_diff.py": 65,
     "test_kernel_arguments.py": 20,
-    "test_kill.py": 190,
+    "test_kill.py": 120,
     "test_metadata_guard.py": 50,
     "test_ospool_jobs.py": 350,
     "test_packer_engine.py": 80,
@@ -85,8 +85,8 @@ _SECONDS: Mapping[str, int] = {
     "test_canaries.py": 60,
     "test_site_in_container.py": 110,
     _NO_CONTAINER: 3,
-    "test_site_on_el.py": 110,
-    "test_setup.py": 60,
+    "test_site_on_el.py": 60,
+    "test_setup.py": 35,
     "test_signed_image.py": 40,
     "test_start_matching.py": 25,
     "test_submit.py": 90,
@@ -112,22 +112,22 @@ _SECONDS: Mapping[str, int] = {
     "test_wheel.py": 6,
     "test_worker_health.py": 95,
     "test_worker_jobs.py": 60,
-    "test_broken_images.py": 300,
+    "test_broken_images.py": 200,
     _SHARED: 40,
-    "test_el_standin.py": 300,
-    "test_guest_life.py": 300,
+    "test_el_standin.py": 220,
+    "test_guest_life.py": 120,
     "test_life_configuration.py": 100,
     "test_life_ends.py": 300,
     "test_life_jobs.py": 120,
     "test_network.py": 10,
-    "test_nightly.py": 110,
+    "test_nightly.py": 85,
     "test_pool_shape.py": 110,
     "test_ospool_attributes.py": 150,
     "test_ospool_guides.py": 235,
     _MATCH: 130,
     "test_ospool_shape_proof.py": 75,
-    "test_prominence_life.py": 200,
-    "test_disk_shapes.py": 300,
+    "test_prominence_life.py": 120,
+    "test_disk_shapes.py": 150,
     "test_job_memory.py": 300,
     "test_life_vm.py": 400,
     "test_machine_faults.py": 300,
