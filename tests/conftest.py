@@ -102,6 +102,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
     return Lanes(config, log)
 
 
+_IMAGES = {"baked", "baked_prominence"}  # fixtures
 _LEFT = "left_for_full"  # how many tests are, by whoever collected them
 _left = pytest.StashKey[int]()
 
@@ -115,7 +116,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The longest begin first, so that the lanes end together: virtual machines, files, unit tests.
+    """Virtual machines begin, and what needs no image beside them, as one may have to be made; then the
+    longest, so that the lanes end together.
 
     What is marked full is left out, unless it is asked for by --full or by its name.
     """
@@ -125,7 +127,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if wanted(item) or _is_named(item, config.args)]
     config.hook.pytest_deselected(items=left)
     _note_left(config, 0 if full else len(left))
-    items.sort(key=lambda item: (not item.nodeid.startswith(VIRTUAL), -quick.seconds_of(item.nodeid)))
+    imaged = {item.path for item in items if not _IMAGES.isdisjoint(getattr(item, "fixturenames", ()))}
+    items.sort(
+        key=lambda item: (
+            not item.nodeid.startswith(VIRTUAL),
+            item.path in imaged,
+            -quick.seconds_of(item.nodeid),
+        )
+    )
 
 
 def _is_usual(item: pytest.Item) -> bool:

@@ -107,6 +107,7 @@ def collected(*nodeids: str, full: bool = False, words: tuple[str, ...] = ()) ->
             nodeid=nodeid,
             marked="full" in nodeid,
             obj=SimpleNamespace(is_hypothesis_test=nodeid.endswith("any")),
+            fixturenames=["baked"] if nodeid.endswith("image") else [],
         )
         for nodeid in nodeids
     ]
@@ -123,6 +124,12 @@ def test_machines_begin_then_the_longest_files_and_last_what_takes_no_time() -> 
     wanted = [VM, f"{long}::b", f"{long}::a", f"{short}::a", UNIT]
     order, _ = collected(UNIT, f"{short}::a", f"{long}::b", f"{long}::a", VM)
     assert order == wanted
+
+
+def test_what_needs_an_image_waits_for_what_needs_none() -> None:
+    long, short = "tests/integration/bake/test_kill.py", "tests/integration/bake/test_run.py"
+    order, _ = collected(UNIT, f"{short}::a", f"{long}::image", f"{long}::a", VM)
+    assert order == [VM, f"{short}::a", UNIT, f"{long}::image", f"{long}::a"]
 
 
 def test_what_nobody_has_measured_does_not_come_last() -> None:
