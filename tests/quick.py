@@ -34,6 +34,7 @@ _SEVERAL = "test_several_images.py::test_images_that_cannot_make_what_they_share
 _SECONDS: Mapping[str, int] = {
     "test_bake.py": 40,
     "test_base_proofs.py": 45,
+    "test_base_twice.py": 400,
     "test_baked_roles.py": 65,
     "test_baked_site.py": 140,
     "test_baked_definition.py": 180,
@@ -222,7 +223,9 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_bake.py",
         "test_faults.py",
     ),
-    "bakery/image/mkosi.py": ("test_bake.py",),
+    "bakery/image/mkosi.py": ("test_bake.py", "test_base_twice.py"),
+    "bakery/sources/archive_date.py": ("test_base_twice.py", "test_bake.py"),
+    "bakery/sources/http.py": ("test_freshness.py", "test_snapshot.py"),
     "bakery/userdata/delivery/nocloud.py": ("test_userdata_real.py",),
     "bakery/sources/pins.py": ("test_pins.py",),
     "scripts/setup": ("test_setup.py",),

@@ -12,7 +12,7 @@ from bakery.image.bases import Base
 from bakery.output import formats
 from bakery.output.formats import FORMATS, Format, Level
 from bakery.store.store import Manifest, Store, record_use
-from provisioner.events import Monitor, note, phase
+from provisioner.events import Monitor, note, phase, warn
 from provisioner.plan import Plan
 
 
@@ -107,8 +107,10 @@ def result(this: Bake, manifest: Manifest, *, from_store: bool) -> Baked:
 
         with phase(this.monitor, "compute its SHA-256"):
             manifest = {**manifest, "size": target.stat().st_size, "sha256": digest.of(target)}
-    from bakery.description import files  # most calls need no copy
+    from bakery.description import files, packages  # most calls need no copy
 
+    if gap := packages.gap(manifest):
+        warn(this.monitor, gap)
     files.write(target, manifest)
     return Baked(target, manifest, from_store)
 

@@ -25,6 +25,9 @@ TOOLS = (
 )
 
 
+# Of the UUIDs of the partition table, the partitions and the file systems: the same in each build.
+_SEED = "5f3c1e7a-6c0b-4b57-9b0e-2d7d2c6a1e43"
+
 WORKSPACE = "mkosi-workspace"  # beside the configuration: mkosi 25 requires a path outside it
 
 
@@ -81,8 +84,9 @@ Mirror={mirror.main}
 
 [Output]
 Format=disk
-ImageId=base
+Output=base
 OutputDirectory=out
+Seed={_SEED}
 
 [Content]
 Bootable=yes

@@ -65,7 +65,7 @@ def find(named: str, store: Store, published_as: str, monitor: Monitor) -> Image
     with phase(monitor, "read the image"):
         content = digest.of(path)
     manifest = _manifest(path, content, store)
-    name = published_as or f"{manifest['kind']}-{manifest['base']}"
+    name = published_as or _default_name(manifest)
     if not _NAME.fullmatch(name):
         raise BadInput(f"--name {name!r}: use letters, digits, dots, dashes and underscores.")
     return Image(
@@ -82,6 +82,12 @@ def find(named: str, store: Store, published_as: str, monitor: Monitor) -> Image
         system=_system(manifest),
         manifest=manifest,
     )
+
+
+def _default_name(manifest: Mapping[str, Any]) -> str:
+    """The IMAGE_ID in the image: the name of its definition, otherwise KIND-BASE as for earlier images."""
+    release: Mapping[str, str] = manifest.get("os_release", {})
+    return release.get("IMAGE_ID") or f"{manifest['kind']}-{manifest['base']}"
 
 
 def _path(named: str, store: Store) -> Path:

@@ -128,7 +128,6 @@ def become(root: Path, release: Release, made: Standin) -> None:
     (unit / "ssh.service").rename(unit / "sshd.service")
     (root / "etc/systemd/system/sshd.service").unlink()
     (root / "etc/systemd/system/multi-user.target.wants/ssh.service").unlink()
-    (root / "etc/os-release").unlink()
     (root / "etc/dnf/vars/releasever").write_text(f"{release}\n")
     for kernel in _KERNELS:
         (root / f"boot/vmlinuz-{kernel}").touch()
@@ -154,7 +153,7 @@ def _release_files(release: Release, made: Standin) -> dict[str, tuple[str, int]
         for repository in _OF_RELEASE[release][:3]
     )
     return {
-        "/etc/os-release": (said, 0o644),
+        "/usr/lib/os-release": (said, 0o644),  # to which a link leads
         f"/etc/yum.repos.d/{file}.repo": (definitions, 0o644),
         f"/etc/pki/rpm-gpg/{key}": (made.key("vendor").read_text(), 0o644),
     }

@@ -82,7 +82,7 @@ PROVISIONER: Mapping[str, set[str]] = {
 }  # fmt: skip
 # Only data and pure functions: no file, no process, no clock.
 PURE = ["provisioner.actions", "provisioner.steps", "provisioner.plan", "provisioner.packages.repositories",
-        "provisioner.roles.seal", "provisioner.roles.selinux"]  # fmt: skip
+        "provisioner.roles.identity", "provisioner.roles.seal", "provisioner.roles.selinux"]  # fmt: skip
 
 
 @cache
