@@ -16,7 +16,7 @@ ISSUE = "/etc/issue.d/50-worker.issue"
 # agetty of EL7 reads no issue.d. The file may be the site's: the line is appended.
 ISSUE_EL7 = "/etc/issue"
 APPEND = f"""\
-grep -qxF '{LINE}' {ISSUE_EL7} || printf '%s\\n\\n' '{LINE}' >>{ISSUE_EL7}
+grep -qsxF '{LINE}' {ISSUE_EL7} || printf '%s\\n\\n' '{LINE}' >>{ISSUE_EL7}
 """
 
 _OURS = "^IMAGE_(ID|VERSION)="
