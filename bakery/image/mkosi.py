@@ -27,6 +27,13 @@ TOOLS = (
 
 # Of the UUIDs of the partition table, the partitions and the file systems: the same in each build.
 _SEED = "5f3c1e7a-6c0b-4b57-9b0e-2d7d2c6a1e43"
+# Of each build others: identities, caches with positions in memory, times.
+_NEVER_THE_SAME = (
+    "/etc/ssh/ssh_host_*",
+    "/var/cache/apt/*.bin",
+    "/var/cache/ldconfig/aux-cache",
+    "/var/log/alternatives.log",
+)
 
 WORKSPACE = "mkosi-workspace"  # beside the configuration: mkosi 25 requires a path outside it
 
@@ -92,6 +99,7 @@ Seed={_SEED}
 Bootable=yes
 Bootloader=grub
 BiosBootloader=grub
+RemoveFiles={",".join(_NEVER_THE_SAME)}
 WithDocs=no
 Locale=C.UTF-8
 KernelCommandLine={" ".join(build.kernel_command_line)}

@@ -180,10 +180,10 @@ _UMASK = ("sh", "-c", 'umask 022; exec "$@"', "sh")
 def _mkosi(folder: Path, date: int) -> list[str]:
     """The command that builds the base; no time in it is later than `date`, in seconds since 1970.
 
-    In the environment: mkosi 24 and 25 do not pass the option --source-date-epoch to systemd-repart.
+    In the environment, too: mkosi 24 and 25 do not pass the option to systemd-repart.
     """
-    dated = f"--environment={source_date.VARIABLE}={date}"
-    return [*_UMASK, "mkosi", "--directory", str(folder), "--force", dated, "build"]
+    dated = (f"--source-date-epoch={date}", f"--environment={source_date.VARIABLE}={date}")
+    return [*_UMASK, "mkosi", "--directory", str(folder), "--force", *dated, "build"]
 
 
 def _require_namespaces() -> None:

@@ -126,6 +126,7 @@ def made_site(base_root: Path, store: Store, home: Path, work: Path) -> Iterator
     work.mkdir()
     with layer(base_root, work) as root, isolated(work) as network:
         new_key(home / "key")
+        run.call(["ssh-keygen", "-A", "-f", str(root)])  # cloud-init, which is off, would create them
         prepare_apt(root, work, store.packages("trixie") / "archives")
         with namespace.boot(
             root,
