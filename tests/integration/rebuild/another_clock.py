@@ -1,34 +1,40 @@
-"""Commands for which it is another day, by libfaketime: for their children, and in the root of an image.
+"""Commands whose programs see another day, by libfaketime: those of this machine, and those in an image.
 
-chroot(8) is replaced in a mount namespace of the command: it gives the library to what it starts. apt and
-the programs that verify signatures see the real time, because the package lists of a mirror expire.
+Two kinds of programs see the real time: our own Python, which libfaketime hinders from sleeping, and apt
+with the programs that verify signatures, because the package lists of a mirror expire.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 _DAYS = 400
-_APT = "apt-get,apt,gpgv,sqv,http,https,store,file,copy,rred"
 SETTINGS = {
     "FAKETIME": f"+{_DAYS}d",
-    "FAKETIME_SKIP_CMDS": _APT,
+    "FAKETIME_SKIP_CMDS": "apt-get,apt,gpgv,sqv,http,https,store,file,copy,rred",
     # Neither intervals nor the times of files: of these, a copy would be later than its source.
     "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     "NO_FAKE_STAT": "1",
 }
-# In the image, the library is on the temporary file system of the bake.
+# Of this machine: what writes times to the disk of an image.
+_TOOLS = ("mke2fs", "debugfs", "mcopy", "sfdisk", "qemu-img")
+_TOOL = """\
+#!/bin/sh
+exec env {settings} LD_PRELOAD={library} {program} "$@"
+"""
+# The chroot(8) of this machine: in the image, the library is on the temporary file system of the bake.
 _CHROOT = """\
 #!/bin/sh
 root=$1
 shift
-[ -d "$root/run/worker-bakery" ] || exec {chroot} "$root" "$@"
+[ -d "$root/run/worker-bakery" ] || exec {program} "$root" "$@"
 echo "$1" >>{log}
 cp {library} "$root/run/worker-bakery/clock.so"
-exec {chroot} "$root" /usr/bin/env {settings} LD_PRELOAD=/run/worker-bakery/clock.so "$@"
+exec {program} "$root" /usr/bin/env {settings} LD_PRELOAD=/run/worker-bakery/clock.so "$@"
 """
 
 
@@ -50,18 +56,28 @@ def library() -> Path:
 
 def another_day(folder: Path) -> Clock:
     """A clock that is 400 days fast; `folder` is for its files."""
-    there, program = shutil.which("chroot"), folder / "chroot"
-    assert there
-    where = Path(there).resolve()
+    log, tools = folder / "clock.log", folder / "bin"
+    tools.mkdir()
+    for name in _TOOLS:
+        _write(tools / name, _TOOL, _program(name), log)
+    where = _program("chroot")
     original = Path(shutil.copy2(where, folder / "chroot.original"))
-    settings = " ".join(f"{name}={value}" for name, value in SETTINGS.items())
-    log = folder / "clock.log"
-    words = {"chroot": original, "library": library(), "log": log}
-    text = _CHROOT.format(
-        settings=settings, **{name: shlex.quote(str(path)) for name, path in words.items()}
-    )
-    program.write_text(text)
-    program.chmod(0o755)
+    _write(folder / "chroot", _CHROOT, original, log)
+    # A bake runs programs of the image with a PATH of its own.
     mount = 'mount --bind "$1" "$2"; shift 2; exec "$@"'
-    prefix = ("unshare", "--mount", "sh", "-ec", mount, "sh", str(program), str(where))
-    return Clock(prefix, {**SETTINGS, "LD_PRELOAD": str(library())}, log)
+    prefix = ("unshare", "--mount", "sh", "-ec", mount, "sh", str(folder / "chroot"), str(where.resolve()))
+    return Clock(prefix, {"PATH": f"{tools}:{os.environ['PATH']}"}, log)
+
+
+def _program(name: str) -> Path:
+    found = shutil.which(name)
+    assert found, name
+    return Path(found)
+
+
+def _write(path: Path, script: str, program: Path, log: Path) -> None:
+    paths = {"program": program, "library": library(), "log": log}
+    words = {name: shlex.quote(str(value)) for name, value in paths.items()}
+    settings = " ".join(f"{name}={value}" for name, value in SETTINGS.items())
+    path.write_text(script.format(settings=settings, **words))
+    path.chmod(0o755)

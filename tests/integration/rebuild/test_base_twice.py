@@ -35,7 +35,7 @@ with work_folder(store) as work:
     with base_image.provide(base, store, sources, work, JsonLines(sys.stderr), rebuild=False):
         pass
 """
-# mkosi passes these to apt, dpkg and systemd-repart; its own process has them from the environment.
+# mkosi passes these to apt, dpkg and systemd-repart.
 MKOSI = """\
 #!/bin/sh
 [ "$1" != --version ] || exec {mkosi} "$@"
@@ -58,13 +58,13 @@ def cache_with_packages(store: Store, cache: Path) -> Path:
 
 
 def later(folder: Path) -> dict[str, str]:
-    """A clock that is 400 days fast, for mkosi and the programs of this machine that it starts."""
+    """A clock that is 400 days fast, for the programs of this machine that mkosi starts."""
     mkosi = shutil.which("mkosi")
     settings = {**another_clock.SETTINGS, "LD_PRELOAD": str(another_clock.library())}
     words = " ".join(f"--environment={name}={value}" for name, value in settings.items())
     (folder / "mkosi").write_text(MKOSI.format(mkosi=mkosi, settings=words))
     (folder / "mkosi").chmod(0o755)
-    return {**settings, "PATH": f"{folder}:{run.inherited()['PATH']}"}
+    return {"PATH": f"{folder}:{run.inherited()['PATH']}"}
 
 
 def differences(a: Store, b: Store, folder: Path) -> list[str]:
