@@ -12,7 +12,7 @@ from bakery.image.bases import Base
 from bakery.output import formats
 from bakery.output.formats import FORMATS, Format, Level
 from bakery.store.store import Manifest, Store, record_use
-from provisioner.events import Monitor, note, phase, warn
+from provisioner.events import Monitor, note, phase
 from provisioner.plan import Plan
 
 
@@ -94,8 +94,8 @@ def note_stored(this: Bake, manifest: Manifest) -> None:
 def result(this: Bake, manifest: Manifest, *, from_store: bool) -> Baked:
     """Hand the image over: in the store, or written to --output or to the output folder.
 
-    The description is written beside the file. Of a file that is not a copy of the image in the store, the
-    manifest has size and digest.
+    Its manifest and the digests of both are written beside the file. Of a file that is not a copy of the
+    image in the store, the manifest has size and digest.
     """
     target = this.options.output or _in_folder(this)
     if target is None:
@@ -107,11 +107,9 @@ def result(this: Bake, manifest: Manifest, *, from_store: bool) -> Baked:
 
         with phase(this.monitor, "compute its SHA-256"):
             manifest = {**manifest, "size": target.stat().st_size, "sha256": digest.of(target)}
-    from bakery.description import files, packages  # most calls need no copy
+    from bakery.description import files  # most calls need no copy
 
-    if gap := packages.gap(manifest):
-        warn(this.monitor, gap)
-    files.write(target, manifest)
+    files.write_manifest(target, manifest)
     return Baked(target, manifest, from_store)
 
 

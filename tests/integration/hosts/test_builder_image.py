@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from bakery.machines.conditions import Condition, wait
 from bakery.runtime import qemu_img
+from bakery.runtime.conditions import Condition, wait
 from bakery.store.store import Store
 from provisioner.disk.file_systems import mount_root
 from provisioner.process import run
