@@ -35,14 +35,17 @@ _NEVER_THE_SAME = (
     "/var/log/alternatives.log",
 )
 
+# Of mkosi's default initrd. mkosi 26 finds the file by its name.
+INITRD = "mkosi.initrd.conf"
+READS_INITRD = 26
 WORKSPACE = "mkosi-workspace"  # beside the configuration: mkosi 25 requires a path outside it
 
 
-def check_version(output: str) -> None:
-    """Check the output of `mkosi --version`. Raises MissingHere: it is older than OLDEST."""
+def check_version(output: str) -> int:
+    """The version in the output of `mkosi --version`. Raises MissingHere: it is older than OLDEST."""
     found = re.match(r"mkosi (\d+)", output)
     if found and int(found[1]) >= OLDEST:
-        return
+        return int(found[1])
     raise MissingHere(
         f"{output.strip() or 'mkosi'} is too old to build the base; mkosi {OLDEST} or later is required.",
         "Use a base that is downloaded (--base debian13-cloud), or the builder image of "
@@ -70,6 +73,7 @@ def files(build: Build, mirror: Mirror, package_cache: Path) -> dict[str, str]:
     sources = mirror.sources(build.release)
     return {
         "mkosi.conf": _main_conf(build, mirror, package_cache),
+        INITRD: f"[Content]\nRemoveFiles={','.join(_NEVER_THE_SAME)}\n",
         # mkosi's default list includes the debug archive, which most mirrors do not carry.
         "mkosi.pkgmngr/etc/apt/sources.list.d/mkosi.sources": sources,  # mkosi 24
         "mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources": sources,  # mkosi 25 renamed the folder

@@ -148,7 +148,7 @@ def _now() -> str:
 def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Monitor) -> Path:
     run.require(*host_paths.programs(mkosi.TOOLS))
     _require_namespaces()
-    mkosi.check_version(run.call(["mkosi", "--version"]).stdout)
+    version = mkosi.check_version(run.call(["mkosi", "--version"]).stdout)
     folder = work / "mkosi"
     packages = store.packages(build.release) / "mkosi"
     packages.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Moni
         ),
         phase(monitor, f"build the base from {build.distribution} {build.release}'s packages"),
     ):
-        argv = run.sandbox_argv(_mkosi(folder, date))
+        argv = run.sandbox_argv(_mkosi(folder, date, version))
         run.stream(argv, lambda text: line(monitor, text), env={**run.inherited(), **_LOCALE})
         disk = work / "base.qcow2"
         qemu_img.to_qcow2(folder / "out" / "base.raw", disk)
@@ -177,13 +177,20 @@ _LOCALE = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
 _UMASK = ("sh", "-c", 'umask 022; exec "$@"', "sh")
 
 
-def _mkosi(folder: Path, date: int) -> list[str]:
+# systemd-repart passes it to mkfs.vfat, which otherwise writes the time of the clock.
+_VFAT = "SYSTEMD_REPART_MKFS_OPTIONS_VFAT=--invariant"
+
+
+def _mkosi(folder: Path, date: int, version: int) -> list[str]:
     """The command that builds the base; no time in it is later than `date`, in seconds since 1970.
 
-    In the environment, too: mkosi 24 and 25 do not pass the option to systemd-repart.
+    The date is in the environment, too: mkosi 24 and 25 do not pass the option to systemd-repart.
     """
-    dated = (f"--source-date-epoch={date}", f"--environment={source_date.VARIABLE}={date}")
-    return [*_UMASK, "mkosi", "--directory", str(folder), "--force", *dated, "build"]
+    options = [f"--source-date-epoch={date}", f"--environment={source_date.VARIABLE}={date}"]
+    options.append(f"--environment={_VFAT}")
+    if version < mkosi.READS_INITRD:
+        options.append(f"--initrd-include={folder / mkosi.INITRD}")
+    return [*_UMASK, "mkosi", "--directory", str(folder), "--force", *options, "build"]
 
 
 def _require_namespaces() -> None:
