@@ -1,0 +1,310 @@
+"""`worker-bakery fleet` on a real control plane, beside a real collector.
+
+Nova's fake driver has no machines: the slots of workers are advertised by condor_advertise, with the ids
+of the servers, as workers publish them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakery.machines.conditions import wait_until
+from bakery.machines.network import GATEWAY, Network, isolated
+from bakery.verify.pool import throwaway_pool
+from bakery.verify.pool.throwaway_pool import Pool
+from provisioner.errors import NotProven
+from tests.conftest import BIN, Ended, Folders
+from tests.integration.control_plane import plane as planes
+from tests.integration.control_plane.plane import Plane
+from tests.integration.pool.test_status_command import Value, advertise, claimed, slot
+
+# The control plane takes a minute to start, and minutes to install where it is not cached.
+pytestmark = pytest.mark.full
+GROUP = "My Test Workers, é"
+IMAGE = ("--image", "osg-debian13", "--flavor", "m3.tiny")
+RATES = """
+unit = "EUR"
+[flavors]
+"m3.tiny" = 0.5
+[states]
+shutoff = 0.5
+"""
+
+
+@pytest.fixture(scope="module")
+def network(folders: Folders) -> Iterator[Network]:
+    with isolated(folders("network")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pool(network: Network, image_root: Path, folders: Folders) -> Iterator[Pool]:
+    with throwaway_pool.start_in_sandbox(image_root, folders("pool"), network) as up:
+        yield up
+
+
+@pytest.fixture(scope="module")
+def plane(network: Network, folders: Folders) -> Iterator[Plane]:
+    with planes.running(folders("plane"), network) as up:
+        yield up
+
+
+@pytest.fixture
+def token(pool: Pool, tmp_path: Path) -> Path:
+    file = tmp_path / "token"
+    file.write_text(pool.worker_token())
+    file.chmod(0o600)
+    return file
+
+
+@pytest.fixture
+def rates(tmp_path: Path) -> Path:
+    file = tmp_path / "rates.toml"
+    file.write_text(RATES)
+    return file
+
+
+def argv_of(token: Path, *more: str, group: str = GROUP, cloud: str = "site") -> tuple[str, ...]:
+    asked = ("--token-file", str(token), "--project", "TG-ABC123", "--pool", GATEWAY, "--group-name", group)
+    return ("fleet", "launch", "--cloud", cloud, *IMAGE, *asked, *more)
+
+
+def of(done: Ended, status: int = 0) -> dict[str, Any]:
+    assert done.status == status, done.err
+    found: dict[str, Any] = json.loads(done.out)
+    return found
+
+
+def listed(plane: Plane, *more: str) -> dict[str, dict[str, Any]]:
+    done = of(plane.bakery("fleet", "list", "--cloud", "site", "--json", *more))
+    return {one["name"]: one for one in done["servers"]}
+
+
+def servers(plane: Plane, cloud: str = "site") -> dict[str, dict[str, Any]]:
+    """All servers of a project, ours or not, by name."""
+    script = """
+found = connect(sys.argv[1]).compute.servers(details=True)
+print(json.dumps({one.name: {"id": one.id, "status": one.status, "metadata": one.metadata} for one in found}))
+"""
+    found: dict[str, dict[str, Any]] = plane.python(script, cloud)
+    return found
+
+
+def test_twenty_workers_are_launched_listed_and_reaped(
+    plane: Plane, pool: Pool, network: Network, token: Path, rates: Path
+) -> None:
+    secret = token.read_text().strip()
+    foreign = foreign_servers(plane)
+    made = of(plane.bakery(*argv_of(token, "--count", "20", "--rates", str(rates), "--json")))
+    assert (len(made["servers"]), made["per_hour"], made["unit"]) == (20, 10.0, "EUR")
+    assert secret not in json.dumps(made) + json.dumps(servers(plane))
+    _is_as_asked(plane, made, secret)
+
+    names = [one["name"] for one in made["servers"]]
+    ids = {one["name"]: one["id"] for one in made["servers"]}
+    worker = {"WorkerGroupName": GROUP}
+    slots: list[dict[str, Value]] = [
+        slot(f"{name}.novalocal", CloudInstanceID=ids[name], **worker) for name in names[:6]
+    ]
+    slots += [claimed(f"{names[5]}.novalocal", 1, CloudInstanceID=ids[names[5]], **worker)]
+    advertise(pool, network, "twenty", slots)
+    stop_and_break(plane, [ids[names[18]], ids[names[19]]], ids[names[17]])
+
+    rows = listed(plane, "--rates", str(rates))
+    states = {name: row["state"] for name, row in rows.items()}
+    assert states == {
+        **dict.fromkeys(names[:5], "idle"), names[5]: "busy", **dict.fromkeys(names[6:17], "booting"),
+        names[17]: "error", **dict.fromkeys(names[18:], "shut off"),
+    }  # fmt: skip
+    assert all(0 < row["cost"] < 0.5 for row in rows.values())
+    table = plane.bakery("fleet", "list", "--cloud", "site")
+    assert table.status == 0 and "2 shut off" in table.out and "fleet reap --cloud site" in table.out
+
+    reap = ("fleet", "reap", "--cloud", "site", "--json")
+    shown = of(plane.bakery(*reap))
+    assert {one["name"] for one in shown["servers"] if one["delete"]} == set(names[17:])
+    assert set(servers(plane)) == {*names, *foreign}  # nothing was deleted
+    both = [popen(plane, network, *reap, "--yes") for _ in range(2)]
+    results = [of(ended(one)) for one in both]
+    assert {one["name"] for found in results for one in found["servers"]} == set(names[17:])
+    assert set(servers(plane)) == {*names[:17], *foreign}
+    assert of(plane.bakery(*reap, "--yes"))["servers"] == []
+
+    delete = ("fleet", "delete", "--cloud", "site", "--group", GROUP, "--yes", "--json")
+    kept = [one for one in of(plane.bakery(*delete))["servers"] if not one["delete"]]
+    assert [one["name"] for one in kept] == [names[5]] and "a job runs on it" in kept[0]["reason"]
+    assert set(servers(plane)) == {names[5], *foreign}
+    assert of(plane.bakery(*delete, "--force"))["servers"][0]["delete"]
+    assert set(servers(plane)) == foreign
+    assert server_groups(plane) == []
+
+
+def _is_as_asked(plane: Plane, made: dict[str, Any], secret: str) -> None:
+    """What Nova and Neutron have of the servers, by an administrator's eyes."""
+    script = """
+cloud = connect("admin")
+found = [one.to_dict() for one in cloud.compute.servers(all_projects=True) if one.name in sys.argv[1:]]
+groups = [len(one["members"]) for one in cloud.compute.get("/os-server-groups?all_projects=1").json()["server_groups"]]
+rules = [
+    rule["direction"] for one in cloud.network.security_groups(name="worker-bakery")
+    for rule in one.security_group_rules
+]
+addresses = list(cloud.network.ips())
+print(json.dumps({
+    "user_data": [one["user_data"] for one in found], "metadata": [one["metadata"] for one in found],
+    "security": [one["security_groups"] for one in found], "groups": sorted(groups), "rules": rules,
+}))
+"""
+    script = script.replace("addresses = list(cloud.network.ips())\n", "")  # no router here, so no API for them
+    found = plane.python(script, *(one["name"] for one in made["servers"]))
+    import base64
+
+    assert len(found["user_data"]) == 20
+    for text in found["user_data"]:
+        assert f"Token = {secret}" in base64.b64decode(text).decode()
+    assert all(one["worker_bakery_launch"] == made["launch"] for one in found["metadata"])
+    assert all(one == [{"name": "worker-bakery"}] for one in found["security"])
+    assert found["groups"] == [10, 10]  # Nova permits ten servers in a group
+    assert set(found["rules"]) == {"egress"}
+
+
+def foreign_servers(plane: Plane) -> set[str]:
+    """Servers that are not ours: without marks, with the tag alone, with the metadata alone."""
+    script = """
+cloud = connect("site")
+image, flavor = cloud.image.find_image("osg-debian13"), cloud.compute.find_flavor("m3.tiny")
+network = cloud.network.find_network("workers")
+marks = {"worker_bakery_launch": "0123456789ab", "worker_bakery_group": "g", "worker_bakery_pool": "p",
+         "worker_bakery_join": "900", "worker_bakery_lifetime": "0"}
+kinds = {"precious": {}, "tagged": {"tags": ["worker-bakery", "worker-bakery-0123456789ab"]},
+         "described": {"metadata": marks}}
+for name, more in kinds.items():
+    body = {"name": name, "imageRef": image.id, "flavorRef": flavor.id, "networks": [{"uuid": network.id}], **more}
+    one = cloud.compute.post("/servers", json={"server": body}, microversion="2.52").json()["server"]
+    cloud.compute.wait_for_server(cloud.compute.get_server(one["id"]))
+    cloud.compute.stop_server(one["id"])
+    cloud.compute.wait_for_server(cloud.compute.get_server(one["id"]), status="SHUTOFF")
+print(json.dumps(sorted(kinds)))
+"""
+    return set(plane.python(script))
+
+
+def stop_and_break(plane: Plane, stopped: list[str], broken: str) -> None:
+    script = """
+cloud, (broken, *stopped) = connect("admin").compute, sys.argv[1:]
+for id in stopped:
+    cloud.stop_server(id)
+    cloud.wait_for_server(cloud.get_server(id), status="SHUTOFF")
+cloud.reset_server_state(broken, "error")
+"""
+    plane.python(script, broken, *stopped)
+
+
+def server_groups(plane: Plane) -> list[str]:
+    script = "print(json.dumps([one.name for one in connect('site').compute.server_groups()]))"
+    found: list[str] = plane.python(script)
+    return found
+
+
+def popen(plane: Plane, network: Network, *argv: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        network.argv([str(BIN / "worker-bakery"), *argv]),
+        env={**os.environ, **plane.env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> Ended:
+    out, err = process.communicate(timeout=600)
+    return Ended(process.returncode, out, err)
+
+
+def test_what_a_killed_launch_has_left_is_found_and_deleted(
+    plane: Plane, network: Network, token: Path
+) -> None:
+    launch = popen(plane, network, *argv_of(token, "--count", "30", group="killed"))
+
+    def some() -> int:
+        if launch.poll() is not None:
+            raise NotProven(f"the launch has ended: {launch.communicate()}")
+        return sum(one["group"] == "killed" for one in listed(plane).values())
+
+    wait_until("the first servers are there", some, lambda number: number >= 3)
+    os.kill(launch.pid, signal.SIGKILL)
+    launch.communicate()
+    found = {name: one for name, one in listed(plane).items() if one["group"] == "killed"}
+    assert 3 <= len(found) < 30
+    assert {name for name in servers(plane) if name.startswith("killed-")} == set(found)
+    [id] = {one["launch"] for one in found.values()}
+    done = of(plane.bakery("fleet", "delete", "--cloud", "site", "--launch", id, "--yes", "--json", "--force"))
+    assert {one["name"] for one in done["servers"]} == set(found)
+    assert not [name for name in servers(plane) if name.startswith("killed-")]
+    assert server_groups(plane) == []
+
+
+def test_a_quota_is_checked_before_and_its_end_undoes_the_launch(plane: Plane, token: Path) -> None:
+    set_quota = """
+cloud = connect("admin")
+project = cloud.identity.find_project(sys.argv[1]).id
+body = {"quota_set": {"instances": int(sys.argv[2]), "force": True}}
+print(json.dumps(cloud.compute.put(f"/os-quota-sets/{project}", json=body, microversion="2.52").status_code))
+"""
+    assert plane.python(set_quota, "other", "6") == 200
+    refused = plane.bakery(*argv_of(token, "--count", "20", cloud="other"))
+    assert refused.status == 12 and "20 servers are requested, 6 are left" in refused.err
+    assert "--count 6" in refused.err and servers(plane, "other") == {}
+
+
+def test_no_secret_is_shown_even_with_debug_logging(
+    plane: Plane, network: Network, token: Path, tmp_path: Path
+) -> None:
+    """argv, output, the files that were written, and openstacksdk's own log."""
+    import base64
+
+    secret = token.read_text().strip()
+    script = tmp_path / "debug.py"
+    script.write_text(
+        "import logging, sys\nlogging.basicConfig(level=logging.DEBUG)\n"
+        "from bakery.commands.main import main\nsys.exit(main())\n"
+    )
+    argv = argv_of(token, "--count", "1", "--verbose", group="secret")
+    done = subprocess.run(
+        network.argv([str(BIN / "python"), str(script), *argv]),
+        env={**os.environ, **plane.env}, capture_output=True, text=True, check=False, cwd=planes.ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "openstack" in done.stderr and "DEBUG" in done.stderr  # it did log
+    encoded = base64.b64encode(f"Token = {secret}".encode()).decode()
+    said = done.stdout + done.stderr
+    assert secret not in said and encoded[8:40] not in said and "canary" not in said
+    # Of the three offsets at which the token can stand in base64.
+    for shift in range(3):
+        part = base64.b64encode(b"x" * shift + secret.encode()).decode()[8:60]
+        assert part not in said
+    left = plane.bakery("fleet", "delete", "--cloud", "site", "--group", "secret", "--yes", "--force")
+    assert left.status == 0, left.err
+
+
+def test_an_image_for_other_workers_and_wrong_credentials_are_refused(plane: Plane, token: Path) -> None:
+    argv = [*argv_of(token, "--count", "1")]
+    argv[argv.index("osg-debian13")] = "prominence-debian13"
+    wrong = plane.bakery(*argv)
+    assert wrong.status == 2 and "is for prominence workers" in wrong.err
+    argv[argv.index("prominence-debian13")] = "osg-debian31"
+    missing = plane.bakery(*argv)
+    assert missing.status == 2 and "Did you mean osg-debian13?" in missing.err
+    small = plane.bakery(*[*argv_of(token, "--count", "1"), "--flavor", "tiny"])
+    assert small.status == 2 and "has a disk of 1 GiB" in small.err
+    expired = plane.bakery("fleet", "list", "--cloud", "expired")
+    assert expired.status == 12 and "canary" not in expired.err
+    assert not [name for name in servers(plane) if name.startswith("my-test-workers")]
