@@ -287,7 +287,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "bakery/commands/submit/": ("test_submit.py", "test_quick_commands.py"),
     "bakery/fleet/": ("test_fleet.py", "test_quick_commands.py"),
     "bakery/commands/fleet/": ("test_fleet.py", "test_quick_commands.py"),
-    "bakery/openstack/": ("test_publish_glance.py", "test_fleet.py"),
+    "bakery/openstack/": ("test_publish_glance.py", "test_fleet.py", "test_quick_commands.py"),
     "bakery/status/": ("test_status_command.py", "test_status_watch.py"),
     "bakery/status/why/": ("test_status_why.py",),
     "bakery/commands/status/why.py": ("test_status_why.py", "test_quick_commands.py"),

@@ -148,7 +148,9 @@ def _add_main_worker(made: Parser) -> None:
     made.add_argument(
         "--worker", default="osg", choices=rendering.KINDS, help="kind of worker (default: %(default)s)"
     )
-    _add_group_and_life(made)
+    _add_group_name(made)
+    for flag in ("--idle-minutes", "--max-hours"):
+        _add(made, _LIFE[flag])
     output = made.add_argument(
         "-o", "--output", metavar="FILE", help="write FILE (mode 0600) instead of standard output"
     )
@@ -163,12 +165,10 @@ def _add_main_worker(made: Parser) -> None:
     completed(check, "file")
 
 
-def _add_group_and_life(made: Parser) -> None:
+def _add_group_name(made: Parser) -> None:
     made.add_argument(
         "--group-name", metavar="NAME", help="name by which you find your workers in the pool"
     )
-    for flag in ("--idle-minutes", "--max-hours"):
-        _add(made, _LIFE[flag])
 
 
 _LIFE = {option.flag: option for option in keys.LIFECYCLE_OPTIONS}
@@ -234,9 +234,9 @@ def _add_worker(made: Parser) -> None:
             _add(prominence, option)
 
 
-def _add_worker_settings(made: Parser) -> None:
+def _add_worker_settings(made: Parser, *more: str) -> None:
     worker = made.add_argument_group("worker (default: the settings of the image)")
-    for flag in ("--join-minutes", "--on-idle"):
+    for flag in (*more, "--join-minutes", "--on-idle"):
         _add(worker, _LIFE[flag])
     worker.add_argument(
         "--set",
@@ -297,13 +297,13 @@ def _add_policy(group: _Container, names: Sequence[str], where: str) -> None:
 def add_request(made: Parser, settings: Settings) -> None:
     """Add the options of an OSG worker and its jobs, for a command that passes the user-data on itself."""
     token = _add_jobs_and_pool(made, settings)
-    _add_group_and_life(made)
+    _add_group_name(made)
     group = made.add_argument_group("token of the pool")
     others = [_add(group, option) for option in keys.TOKEN_OPTIONS]
     made.add_mutually_exclusive_group()._group_actions.extend((token, *others))
     _add_trust_domain(group, settings)
     _add_jobs(made)
-    _add_worker_settings(made)
+    _add_worker_settings(made, "--idle-minutes", "--max-hours")
     checks = made.add_argument_group("checks of the user-data")
     _add_policy(checks, GENERATED, "gen-userdata --list-findings prints the names")
     made.set_defaults(**_NOT_OFFERED)

@@ -25,7 +25,11 @@ _NOVA = "2.52"
 _PAGE = 500
 Json = Mapping[str, Any]
 # Of calls that may be made twice. keystoneauth doubles the delay between them, from half a second.
-_AGAIN = {"status_code_retries": 4, "retriable_status_codes": (429, 500, 502, 503, 504), "connect_retries": 3}
+_AGAIN = {
+    "status_code_retries": 4,
+    "retriable_status_codes": (429, 500, 502, 503, 504),
+    "connect_retries": 3,
+}
 
 
 @dataclass
@@ -64,7 +68,7 @@ class Api:
         self._delete(f"/servers/{server.id}")
 
     def console(self, server: Server, lines: int) -> str:
-        """Return the end of a server's console log; "" if there is none, as of a server that is not built."""
+        """Return the end of a server's console log; "" if there is none."""
         from openstack import exceptions
 
         action = {"os-getConsoleOutput": {"length": lines}}

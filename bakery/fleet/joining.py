@@ -21,7 +21,9 @@ IN_POOL = ("joined", "idle", "busy")
 _LAST = ("shut off", "error", "lost", "deleting")
 
 
-def wait_for_all(launch: str, count: int, token: str, api: Api, monitor: Monitor, seconds: float) -> list[Member]:
+def wait_for_all(
+    launch: str, count: int, token: str, api: Api, monitor: Monitor, seconds: float
+) -> list[Member]:
     """Wait until `count` workers of the launch are in the pool; return the members.
 
     Raises Unreachable, with what consoles say: they are not in time, or servers have ended before.
@@ -58,7 +60,7 @@ def _too_few(there: Sequence[Member], count: int, api: Api) -> Unreachable:
     reasons = "".join(f"\n  {line}" for line in _reasons(absent, api))
     return Unreachable(
         f"{len(there) - len(absent)} of {count} workers are in the pool.{reasons}\n",
-        "The servers are kept: see worker-bakery fleet list, and the console logs in your cloud's dashboard.",
+        "The servers are kept: see worker-bakery fleet list, and their console logs in the dashboard.",
     )
 
 
@@ -71,7 +73,7 @@ def _reasons(absent: Sequence[Member], api: Api) -> Iterator[str]:
 
 
 def console_reason(log: str) -> str:
-    """Return why a worker has not joined, from its console log: its last own line, or a failed boot. Pure."""
+    """Return why a worker has not joined, from its console: its last line, or a failed boot. Pure."""
     own = [line for line in serial.strip_escapes(log).splitlines() if "osg-worker" in line]
     if own:
         return own[-1].strip()

@@ -26,8 +26,8 @@ class Mark:
     """What the marks of a server say.
 
     `launch` is the id of the launch, `group` the WorkerGroupName, `pool` the collectors as
-    HOST[:PORT][,HOST…]; `join` and `lifetime` are the worker's JoinTimeout and MaxLifetime in seconds, 0 for
-    none.
+    HOST[:PORT][,HOST…]; `join` and `lifetime` are the worker's JoinTimeout and MaxLifetime in seconds,
+    0 for none.
     """
 
     launch: str

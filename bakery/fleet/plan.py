@@ -147,7 +147,7 @@ def check_metadata(mark: Mark) -> None:
 def server_groups(launch: str, count: int, limits: Limits) -> tuple[tuple[str, ...], int]:
     """Return the names of server groups, and the number of servers in each.
 
-    Nova limits both (by default to 10), so a large launch has several groups; servers beyond them have none.
+    Nova limits both (by default to 10): a large launch has several groups, and servers beyond them none.
     """
     most = limits.values.get("maxServerGroupMembers", -1)
     each = count if most < 0 else min(most, count)

@@ -103,7 +103,9 @@ def parse(text: str, name: str) -> Rates:
     flavors = _numbers(table.get("flavors"), f"{name}: [flavors]")
     states = _numbers(table.get("states", {}), f"{name}: [states]", most=1.0)
     if not flavors:
-        raise BadInput(f"{name} has no [flavors].", "Write a price per hour for each flavor: m1.small = 0.05")
+        raise BadInput(
+            f"{name} has no [flavors].", "Write a price per hour for each flavor: m1.small = 0.05"
+        )
     return Rates(flavors=flavors, states={one.upper(): share for one, share in states.items()}, **texts)
 
 

@@ -65,5 +65,7 @@ def _verdict(member: Member, reason: str, force: bool) -> Verdict:
     if member.has_job:
         return Verdict(member, False, f"{reason}; a job runs on it (--force)")
     if member.server.running and not member.worker and not member.settled:
-        return Verdict(member, False, f"{reason}; the pool did not answer whether a job runs on it (--force)")
+        return Verdict(
+            member, False, f"{reason}; the pool did not answer whether a job runs on it (--force)"
+        )
     return Verdict(member, True, reason)

@@ -89,7 +89,11 @@ def verdict_data(one: Verdict, left: Collection[str]) -> dict[str, Any]:
 
 def as_json(members: Sequence[Member], rates: Rates | None, now: float) -> dict[str, Any]:
     """Return the members and the sums for JSON."""
-    known = [(one, rates.per_hour(one.server), rates.so_far(one.server, now)) for one in members] if rates else []
+    known = (
+        [(one, rates.per_hour(one.server), rates.so_far(one.server, now)) for one in members]
+        if rates
+        else []
+    )
     states = Counter(member.state for member in members)
     return {
         "servers": [as_data(member, rates, now) for member in members],

@@ -4,7 +4,8 @@ A process of its own for the reasons in bakery/tokens/ask_collector.py. Its log 
 
     {"address": "<HOST:PORT>", "token": "…" or "", "constraint": "…", "projection": ["Name", …],
      "of_dynamic": ["Name", …], "limit": 30000}  ->
-    {"version": "$CondorVersion: …", "ahead": 0, "up": 86400}, then for each part of the slots one or several of
+    {"version": "$CondorVersion: …", "ahead": 0, "up": 86400}, then for each part of the slots one or
+    several of
     {"ads": [{"Name": "slot1@worker", …}, …], "others": [[0, "Start", {"expression": "…", "error": false}]]}
     and {"ends": true}
     or {"failed": "query"}; "constraint" if the constraint is not a ClassAd expression; "collector" if the

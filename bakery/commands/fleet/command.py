@@ -29,13 +29,12 @@ def _main(argv: Sequence[str] | None, prog: str) -> int:
 def parser(prog: str, settings: Settings = NO_SETTINGS) -> Parser:
     made = Parser(
         prog,
-        "Launch workers on an OpenStack cloud, list them beside their pool, and delete those that have shut "
-        "down: clouds charge a server until it is deleted. Only servers that this command launched are "
-        "listed or deleted. The cloud is one of clouds.yaml.",
+        "Launch workers on an OpenStack cloud, list them beside their pool, and delete those that have "
+        "shut down: clouds charge a server until it is deleted. Only servers that this command launched "
+        "are listed or deleted. The cloud is one of clouds.yaml.",
         usage="COMMAND [options]",
         examples=(
-            "%(prog)s launch --cloud mycloud --image osg-debian13 --flavor m3.small --count 20 "
-            "--network auto_allocated_network --token-file token --project TG-ABC123 --group-name mine",
+            "%(prog)s launch --image osg --flavor m3.tiny --count 9 --anyone",
             "%(prog)s list --cloud mycloud --group mine",
             "%(prog)s reap --cloud mycloud --yes",
         ),

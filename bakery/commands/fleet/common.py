@@ -34,7 +34,7 @@ def add_cloud(made: Parser) -> None:
     )
 
 
-def add_rates(made: Parser) -> None:
+def add_rates(made: argparse._ActionsContainer) -> None:
     rates = made.add_argument(
         "--rates",
         type=Path,

@@ -11,12 +11,15 @@ from provisioner.errors import BadInput
 
 SUMMARY = "delete all servers of a group or of a launch"
 DESCRIPTION = (
-    "Delete the servers of a group or of a launch, whatever their state. Without --yes, print what would be "
-    "deleted. Workers with running jobs, locked servers, and running servers of which the pool does not know "
-    "enough are kept, unless --force is given."
+    "Delete the servers of a group or of a launch, whatever their state. Without --yes, print what "
+    "would be deleted. Workers with running jobs, locked servers, and running servers of which the pool "
+    "does not know enough are kept, unless --force is given."
 )
 USAGE = "(--group NAME | --launch ID) [options]"
-EXAMPLES = ("%(prog)s --cloud mycloud --group mine --yes",)
+EXAMPLES = (
+    "%(prog)s --cloud mycloud --group mine",
+    "%(prog)s --cloud mycloud --group mine --yes",
+)
 
 
 def add_options(made: Parser, settings: Settings) -> None:

@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 
 SUMMARY = "launch servers that become workers"
 DESCRIPTION = (
-    "Launch servers from a worker image, with user-data as gen-userdata writes it. The user-data, the image, "
-    "the flavor and the quota are checked before anything is made. If not all servers can be made, those that "
-    "were are deleted again."
+    "Launch servers from a worker image, with user-data as gen-userdata writes it. The user-data, the "
+    "image, the flavor and the quota are checked before anything is made. If not all servers can be "
+    "made, those that were are deleted again."
 )
-USAGE = "--cloud NAME --image NAME --flavor NAME --count N [options]"
+USAGE = "--image NAME --flavor NAME --count N [options]"
 EXAMPLES = (
-    "%(prog)s --cloud mycloud --image osg-debian13 --flavor m3.small --count 20 --token-file token "
-    "--project TG-ABC123 --group-name mine",
+    "%(prog)s --image osg --flavor m3.tiny --count 9 --anyone",
+    "%(prog)s --image osg --flavor m3.tiny --count 9 --owner ada",
 )
 
 
 def add_options(made: Parser, settings: Settings) -> None:
     common.add_cloud(made)
-    add_servers(made)
+    add_servers(made, required=True)
     made.add_argument("--count", type=positive_number, required=True, metavar="N", help="number of servers")
     userdata_options.add_request(made, settings)
     add_manner(made)
 
 
-def add_servers(made: Parser, *, required: bool = True) -> None:
+def add_servers(made: argparse._ActionsContainer, *, required: bool) -> None:
     made.add_argument("--image", required=required, metavar="NAME", help="image, by name or id")
     made.add_argument("--flavor", required=required, metavar="NAME", help="flavor, by name or id")
     made.add_argument(
@@ -54,7 +54,10 @@ def add_servers(made: Parser, *, required: bool = True) -> None:
 def add_manner(made: Parser) -> None:
     group = made.add_argument_group("launch")
     group.add_argument(
-        "--spread", default="", metavar="TIME", help="start the servers over this time: 10min (default: at once)"
+        "--spread",
+        default="",
+        metavar="TIME",
+        help="start the servers over this time: 10min (default: at once)",
     )
     group.add_argument(
         "--keep-partial", action="store_true", help="keep the servers that were made if others fail"
@@ -67,7 +70,9 @@ def add_manner(made: Parser) -> None:
         metavar="TIME",
         help="wait until all workers are in the pool, at most this time (default: 30min); else say why not",
     )
-    group.add_argument("--dry-run", action="store_true", help="check everything, print the plan, make nothing")
+    group.add_argument(
+        "--dry-run", action="store_true", help="check everything, print the plan, make nothing"
+    )
     common.add_rates(group)
 
 
@@ -101,7 +106,7 @@ def plan_of(options: argparse.Namespace, asked: Options, api: Api, count: int) -
     from dataclasses import replace
 
     from bakery.fleet import plan
-    from bakery.fleet.marks import Mark, names
+    from bakery.fleet.marks import names
     from provisioner.process.scrub import hide
 
     launch = os.urandom(6).hex()
@@ -233,8 +238,11 @@ class Result:
         commands = {
             "Watch": ("worker-bakery", "status", "--pool", mark.pool, "--group", mark.group, "--watch"),
             "List": (*fleet, "list", *chosen),
-            "Workers that have shut down are charged until you delete them": (*fleet, "reap", *chosen, "--yes"),
+            "Workers that have shut down are charged until you delete them": (
+                *fleet,
+                "reap",
+                *chosen,
+                "--yes",
+            ),
         }
         return {purpose: shlex.join(words) for purpose, words in commands.items()}
-
-

@@ -10,8 +10,8 @@ from bakery.commands.fleet import common
 
 SUMMARY = "list the servers, their workers in the pool, and what they cost"
 DESCRIPTION = (
-    "List the servers that fleet launched in the project, with the state of their workers in the pool, their "
-    "age, and what they have cost."
+    "List the servers that fleet launched in the project, with the state of their workers in the pool, "
+    "their age, and what they have cost."
 )
 USAGE = "[options]"
 EXAMPLES = ("%(prog)s --cloud mycloud", "%(prog)s --cloud mycloud --group mine --json")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+
 from bakery.commands.command_line.parser import Parser
 from bakery.commands.command_line.settings import Settings
 from bakery.commands.fleet import common
 
 SUMMARY = "delete servers that have shut down, failed, expired, or never joined"
 DESCRIPTION = (
-    "Delete servers that fleet launched and that do no work: shut off, in ERROR, in BUILD for too long, past "
-    "their --max-hours, or running without a worker in the pool for too long. Without --yes, print what would "
-    "be deleted. A worker with a running job, a locked server, and a server of which the pool does not know "
-    "enough are kept."
+    "Delete servers that fleet launched and that do no work: shut off, in ERROR, in BUILD for too long, "
+    "past their --max-hours, or running without a worker in the pool for too long. Without --yes, print "
+    "what would be deleted. A worker with a running job, a locked server, and a server of which the "
+    "pool does not know enough are kept."
 )
 USAGE = "[options]"
 EXAMPLES = ("%(prog)s --cloud mycloud", "%(prog)s --cloud mycloud --group mine --yes")
@@ -24,7 +25,10 @@ def add_options(made: Parser, settings: Settings) -> None:
     common.add_pool_token(made)
     common.add_lost(made)
     made.add_argument(
-        "--build-limit", default="30min", metavar="TIME", help="longest time in BUILD (default: %(default)s)"
+        "--build-limit",
+        default="30min",
+        metavar="TIME",
+        help="longest time in BUILD (default: %(default)s)",
     )
     common.add_yes(made)
 

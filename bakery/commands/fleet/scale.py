@@ -18,25 +18,24 @@ if TYPE_CHECKING:
 
 SUMMARY = "launch or delete servers of a group until it has N"
 DESCRIPTION = (
-    "Launch or delete servers until the group has N that work. Servers that are shut off, in ERROR or lost "
-    "do not count. More servers are launched as fleet launch does, with the same options. Of too many, those "
-    "go first that are not built or booted, then idle workers; workers with running jobs stay, unless --force "
-    "is given. Without --yes, print what would be done."
+    "Launch or delete servers until the group has N that work. Servers that are shut off, in ERROR or "
+    "lost do not count. More servers are launched as fleet launch does, with the same options. Of too "
+    "many, those go first that are not built or booted, then idle workers; workers with running jobs "
+    "stay, unless --force is given. Without --yes, print what would be done."
 )
-USAGE = "--cloud NAME --group-name NAME --to N [options]"
+USAGE = "--group-name NAME --to N [options]"
 EXAMPLES = (
+    "%(prog)s --cloud mycloud --group-name mine --to 5",
     "%(prog)s --cloud mycloud --group-name mine --to 5 --yes",
-    "%(prog)s --cloud mycloud --group-name mine --to 30 --yes --image osg-debian13 --flavor m3.small "
-    "--token-file token --project TG-ABC123",
 )
 
 
 def add_options(made: Parser, settings: Settings) -> None:
     common.add_cloud(made)
     made.add_argument("--to", type=whole_number, required=True, metavar="N", help="number of servers")
-    launch.add_servers(made, required=False)
     common.add_yes(made)
     userdata_options.add_request(made, settings)
+    launch.add_servers(made.add_argument_group("more servers"), required=False)
     launch.add_manner(made)
     made.set_defaults(lost_after="", launch="")
 

@@ -72,13 +72,17 @@ class Services:
         self._database()
         self._queue()
         with ThreadPoolExecutor() as threads:
-            databases = [threads.submit(one) for one in (self._glance, self._placement, self._neutron, self._nova)]
+            databases = [
+                threads.submit(one) for one in (self._glance, self._placement, self._neutron, self._nova)
+            ]
             self._keystone()
             for one in databases:
                 one.result()
         self._start_apis()
         for name in ("conductor", "scheduler", "compute"):
-            self._background(f"nova-{name}", [self._bin(f"nova-{name}"), "--config-file", self._file("nova.conf")])
+            self._background(
+                f"nova-{name}", [self._bin(f"nova-{name}"), "--config-file", self._file("nova.conf")]
+            )
         self._until("Nova has found its host", self._host_is_found)
 
     # --- what the services stand on ---
@@ -191,7 +195,9 @@ class Services:
 
     def _host_is_found(self) -> bool:
         self._manage("nova-manage", "nova.conf", "cell_v2", "discover_hosts")
-        script = "import openstack; print(len(list(openstack.connect(cloud='admin').compute.hypervisors())))"
+        script = (
+            "import openstack; print(len(list(openstack.connect(cloud='admin').compute.hypervisors())))"
+        )
         return self.python(script).strip() == "1"
 
     def python(self, script: str, *argv: str) -> str:

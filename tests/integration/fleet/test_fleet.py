@@ -6,6 +6,7 @@ of the servers, as workers publish them.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -91,8 +92,9 @@ def listed(plane: Plane, *more: str) -> dict[str, dict[str, Any]]:
 def servers(plane: Plane, cloud: str = "site") -> dict[str, dict[str, Any]]:
     """All servers of a project, ours or not, by name."""
     script = """
+names = ("id", "status", "metadata")
 found = connect(sys.argv[1]).compute.servers(details=True)
-print(json.dumps({one.name: {"id": one.id, "status": one.status, "metadata": one.metadata} for one in found}))
+print(json.dumps({one.name: {name: one[name] for name in names} for one in found}))
 """
     found: dict[str, dict[str, Any]] = plane.python(script, cloud)
     return found
@@ -152,21 +154,21 @@ def _is_as_asked(plane: Plane, made: dict[str, Any], secret: str) -> None:
     script = """
 cloud = connect("admin")
 found = [one.to_dict() for one in cloud.compute.servers(all_projects=True) if one.name in sys.argv[1:]]
-groups = [len(one["members"]) for one in cloud.compute.get("/os-server-groups?all_projects=1").json()["server_groups"]]
+all_groups = cloud.compute.get("/os-server-groups?all_projects=1").json()["server_groups"]
+groups = [len(one["members"]) for one in all_groups]
 rules = [
     rule["direction"] for one in cloud.network.security_groups(name="worker-bakery")
     for rule in one.security_group_rules
 ]
-addresses = list(cloud.network.ips())
 print(json.dumps({
     "user_data": [one["user_data"] for one in found], "metadata": [one["metadata"] for one in found],
     "security": [one["security_groups"] for one in found], "groups": sorted(groups), "rules": rules,
 }))
 """
-    script = script.replace("addresses = list(cloud.network.ips())\n", "")  # no router here, so no API for them
+    script = script.replace(
+        "addresses = list(cloud.network.ips())\n", ""
+    )  # no router here, so no API for them
     found = plane.python(script, *(one["name"] for one in made["servers"]))
-    import base64
-
     assert len(found["user_data"]) == 20
     for text in found["user_data"]:
         assert f"Token = {secret}" in base64.b64decode(text).decode()
@@ -187,7 +189,8 @@ marks = {"worker_bakery_launch": "0123456789ab", "worker_bakery_group": "g", "wo
 kinds = {"precious": {}, "tagged": {"tags": ["worker-bakery", "worker-bakery-0123456789ab"]},
          "described": {"metadata": marks}}
 for name, more in kinds.items():
-    body = {"name": name, "imageRef": image.id, "flavorRef": flavor.id, "networks": [{"uuid": network.id}], **more}
+    about = {"name": name, "imageRef": image.id, "flavorRef": flavor.id}
+    body = {**about, "networks": [{"uuid": network.id}], **more}
     one = cloud.compute.post("/servers", json={"server": body}, microversion="2.52").json()["server"]
     cloud.compute.wait_for_server(cloud.compute.get_server(one["id"]))
     cloud.compute.stop_server(one["id"])
@@ -246,7 +249,9 @@ def test_what_a_killed_launch_has_left_is_found_and_deleted(
     assert 3 <= len(found) < 30
     assert {name for name in servers(plane) if name.startswith("killed-")} == set(found)
     [id] = {one["launch"] for one in found.values()}
-    done = of(plane.bakery("fleet", "delete", "--cloud", "site", "--launch", id, "--yes", "--json", "--force"))
+    done = of(
+        plane.bakery("fleet", "delete", "--cloud", "site", "--launch", id, "--yes", "--json", "--force")
+    )
     assert {one["name"] for one in done["servers"]} == set(found)
     assert not [name for name in servers(plane) if name.startswith("killed-")]
     assert server_groups(plane) == []
@@ -257,7 +262,8 @@ def test_a_quota_is_checked_before_and_its_end_undoes_the_launch(plane: Plane, t
 cloud = connect("admin")
 project = cloud.identity.find_project(sys.argv[1]).id
 body = {"quota_set": {"instances": int(sys.argv[2]), "force": True}}
-print(json.dumps(cloud.compute.put(f"/os-quota-sets/{project}", json=body, microversion="2.52").status_code))
+done = cloud.compute.put(f"/os-quota-sets/{project}", json=body, microversion="2.52")
+print(json.dumps(done.status_code))
 """
     assert plane.python(set_quota, "other", "6") == 200
     refused = plane.bakery(*argv_of(token, "--count", "20", cloud="other"))
@@ -269,8 +275,6 @@ def test_no_secret_is_shown_even_with_debug_logging(
     plane: Plane, network: Network, token: Path, tmp_path: Path
 ) -> None:
     """argv, output, the files that were written, and openstacksdk's own log."""
-    import base64
-
     secret = token.read_text().strip()
     script = tmp_path / "debug.py"
     script.write_text(

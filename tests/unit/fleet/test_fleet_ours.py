@@ -15,15 +15,21 @@ NOW = 1_800_000_000.0
 OURS = Mark("0a1b2c3d4e5f", "mine", "cm.example.edu", 900, 3600)
 LAUNCHES = ("0a1b2c3d4e5f", "ffffffffffff", "0A1B2C3D4E5F", "0a1b2c3d4e5", "", "x" * 12)
 TAGS = st.lists(
-    st.sampled_from(("worker-bakery", *(f"worker-bakery-{one}" for one in LAUNCHES), "worker", "WORKER-BAKERY"))
+    st.sampled_from(
+        ("worker-bakery", *(f"worker-bakery-{one}" for one in LAUNCHES), "worker", "WORKER-BAKERY")
+    )
 )
 KEYS = st.sampled_from(("launch", "group", "pool", "join", "lifetime", "other"))
-VALUES = st.sampled_from((*LAUNCHES, "mine", "900", "0", "-1", "1e3", "９００", "cm.example.edu"))
+VALUES = st.sampled_from(
+    (*LAUNCHES, "mine", "900", "0", "-1", "1e3", "\uff19\uff10\uff10", "cm.example.edu")
+)
 METADATA = st.one_of(
     st.just(OURS.metadata),
     st.dictionaries(KEYS.map(lambda key: f"{marks.PREFIX}{key}"), VALUES),
     st.dictionaries(KEYS, VALUES),
-    st.tuples(st.just(OURS.metadata), KEYS, VALUES).map(lambda one: {**one[0], f"{marks.PREFIX}{one[1]}": one[2]}),
+    st.tuples(st.just(OURS.metadata), KEYS, VALUES).map(
+        lambda one: {**one[0], f"{marks.PREFIX}{one[1]}": one[2]}
+    ),
 )
 SERVERS = st.fixed_dictionaries(
     {
@@ -41,7 +47,7 @@ SERVERS = st.fixed_dictionaries(
 
 
 def is_ours(server: dict[str, Any]) -> bool:
-    """By the rule, not by the code under test: a tag, a tag of the launch, and metadata of the same launch."""
+    """By the rule, not by the code under test: both tags, and metadata of the same launch."""
     launch = server["metadata"].get("worker_bakery_launch", "")
     well_formed = len(launch) == 12 and set(launch) <= set("0123456789abcdef")
     tagged = "worker-bakery" in server["tags"] and f"worker-bakery-{launch}" in server["tags"]
@@ -53,7 +59,11 @@ def test_whatever_is_deleted_is_ours(found: list[dict[str, Any]], force: bool, a
     ours = [one for server in found if (one := servers.of(server, "ours"))]
     pools = Pools(since={"cm.example.edu": 0.0, "": 0.0} if answers else {})
     members = states.members(ours, pools, NOW)
-    doomed = {one.member.server.id for one in reaping.verdicts(members, reaping.Policy(0, force), NOW) if one.delete}
+    doomed = {
+        one.member.server.id
+        for one in reaping.verdicts(members, reaping.Policy(0, force), NOW)
+        if one.delete
+    }
     doomed |= {one.member.server.id for one in reaping.requested(members, "", force=force) if one.delete}
     doomed |= {one.server.id for one in scaling.surplus(members, 0, force=force)}
     assert doomed <= {server["id"] for server in found if is_ours(server)}

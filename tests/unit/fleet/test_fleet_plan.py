@@ -48,7 +48,9 @@ def test_servers_beyond_the_groups_have_none() -> None:
         (5, {"maxServerGroupMembers": 1}, (0, 0)),
     ],
 )
-def test_server_groups_keep_the_limits_of_nova(count: int, values: dict[str, int], sizes: tuple[int, int]) -> None:
+def test_server_groups_keep_the_limits_of_nova(
+    count: int, values: dict[str, int], sizes: tuple[int, int]
+) -> None:
     groups, each = plan.server_groups("0a1b2c3d4e5f", count, Limits(values))
     assert (len(groups), each) == sizes
 
@@ -112,7 +114,12 @@ def test_costs_of_jetstream2() -> None:
     assert su.per_hour(server(10, "ERROR")) == 2  # not stated: as if it ran
     assert su.per_hour(server(10, flavor="other")) is None
     assert rates.total([1.0, None]) is None and rates.total([]) == 0
-    assert [rates.amount(one, "SU") for one in (None, 0.5, 40.0, 1234.56)] == ["?", "0.50 SU", "40 SU", "1235 SU"]
+    assert [rates.amount(one, "SU") for one in (None, 0.5, 40.0, 1234.56)] == [
+        "?",
+        "0.50 SU",
+        "40 SU",
+        "1235 SU",
+    ]
 
 
 def test_the_clock_of_the_cloud_may_be_behind() -> None:
@@ -127,7 +134,8 @@ def test_rates_are_of_the_cloud_that_they_are_of() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["x", 'unit = "EUR"', "[flavors]\na = 1", 'unit = "E"\n[flavors]\na = "1"', 'unit = "E"\n[flavors]\na = -1',
+    ["x", 'unit = "EUR"', "[flavors]\na = 1", 'unit = "E"\n[flavors]\na = "1"',
+     'unit = "E"\n[flavors]\na = -1',
      'unit = "E"\n[flavors]\na = true', 'unit = "E"\n[flavors]\na = 1\n[states]\nSHUTOFF = 2',
      'unit = "E"\nflavor = 1', 'unit = "E"\n[flavors]\na = nan', 'unit = "\\u001b"\n[flavors]\na = 1'],
 )  # fmt: skip
@@ -148,7 +156,9 @@ def test_the_report_says_what_costs_and_does_no_work() -> None:
     assert lines[0] == (
         "WARNING: 1 server without a worker may still be charged: worker-bakery fleet reap --cloud js2"
     )
-    assert lines[1].startswith("2 servers (1 booting, 1 shut off); 3 SU per hour, about 36 SU so far (rates of")
+    assert lines[1].startswith(
+        "2 servers (1 booting, 1 shut off); 3 SU per hour, about 36 SU so far (rates of"
+    )
     assert report.rows(members, None, NOW)[0][-1] == "age"
     assert report.as_json(members, rates.JETSTREAM2, NOW)["per_hour"] == 3
 

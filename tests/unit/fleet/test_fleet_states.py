@@ -28,7 +28,8 @@ ANSWERS = Pools(since={POOL: NOW - 100 * HOUR})
 def worker(name: str = SERVER.name, claimed: bool = False, heard: int = 10, **more: object) -> Worker:
     ad = {
         "Name": f"slot1@{name}", "Machine": name, "State": "Claimed" if claimed else "Unclaimed", "Cpus": 1,
-        "LastHeardFrom": int(NOW) - heard, "MyCurrentTime": int(NOW), "Start": "x", **more,
+        "LastHeardFrom": int(NOW) - heard, "MyCurrentTime": int(NOW),
+        "Start": {"expression": "x", "error": False}, **more,
         **({"JobId": "1.0"} if claimed else {}),
     }  # fmt: skip
     return workers_of([ad], NOW)[0]
@@ -40,10 +41,13 @@ def member(server: Server, *workers: Worker, pools: Pools = ANSWERS, lost_after:
 
 
 def aged(hours: float, **more: object) -> Server:
-    return replace(SERVER, created=NOW - hours * HOUR, changed=NOW - hours * HOUR, **more)  # type: ignore[arg-type]
+    when = NOW - hours * HOUR
+    return replace(SERVER, created=when, changed=when, **more)  # type: ignore[arg-type]  # of its fields
 
 
-def reason(server: Server, *workers: Worker, pools: Pools = ANSWERS, force: bool = False) -> tuple[bool, str] | None:
+def reason(
+    server: Server, *workers: Worker, pools: Pools = ANSWERS, force: bool = False
+) -> tuple[bool, str] | None:
     found = reaping.verdicts([member(server, *workers, pools=pools)], Policy(force=force), NOW)
     return (found[0].delete, found[0].reason) if found else None
 
@@ -87,7 +91,10 @@ def test_a_server_is_lost_only_if_the_pool_would_know_its_worker() -> None:
 def test_what_is_reaped() -> None:
     assert reason(SERVER) is None and reason(SERVER, worker()) is None
     assert reason(aged(2, status="SHUTOFF")) == (True, "SHUTOFF for 2 h")
-    assert reason(aged(2, status="ERROR", running=False, fault="No valid host")) == (True, "ERROR: No valid host")
+    assert reason(aged(2, status="ERROR", running=False, fault="No valid host")) == (
+        True,
+        "ERROR: No valid host",
+    )
     assert reason(replace(SERVER, status="BUILD")) is None
     assert reason(aged(1, status="BUILD", running=False)) == (True, "in BUILD for 60 min")
     assert reason(aged(2)) == (True, "not in the pool for 2 h")
@@ -129,10 +136,12 @@ def test_a_locked_server_stays() -> None:
     assert kept == (False, "SHUTOFF for 60 min; it is locked")
 
 
+KINDS: list[State] = ["busy", "idle", "booting", "launched", "shut off", "error", "lost", "unknown"]
+
+
 def fleet() -> list[Member]:
-    one: State
     members = []
-    for number, one in enumerate(("busy", "idle", "booting", "launched", "shut off", "error", "lost", "unknown")):
+    for number, one in enumerate(KINDS):
         server = replace(SERVER, id=one, created=NOW - number, running=one != "launched")
         known = worker(claimed=one == "busy") if one in ("busy", "idle") else None
         members.append(Member(server, known, one, settled=one != "unknown"))

@@ -20,9 +20,9 @@ LARGEST = 15  # modules in one folder
 
 # Each folder, and the folders it may import besides itself and `provisioner`. From the entry points down.
 BAKERY: Mapping[str, set[str]] = {
-    "commands": {"bake", "base_proofs", "batch", "definition", "description", "engines", "fleet", "freshness",
-                 "image", "imagediff", "openstack", "output", "publish", "rebuild", "runtime", "sources",
-                 "status", "store", "submit", "tokens", "userdata", "verify"},
+    "commands": {"bake", "base_proofs", "batch", "definition", "description", "engines", "fleet",
+                 "freshness", "image", "imagediff", "openstack", "output", "publish", "rebuild", "runtime",
+                 "sources", "status", "store", "submit", "tokens", "userdata", "verify"},
     "fleet": {"machines", "status"},
     "publish": {"catalogue", "image", "openstack", "output", "runtime", "store"},
     "base_proofs": {"bake", "image", "imagediff", "output", "runtime", "store"},
