@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _NOVA = "2.52"
 _PAGE = 500
+_TIMEOUT = 120  # seconds until an answer begins
 Json = Mapping[str, Any]
 # Of calls that may be made twice. keystoneauth doubles the delay between them, from half a second.
 _AGAIN = {
@@ -42,6 +43,10 @@ class Api:
     @property
     def project(self) -> str:
         return str(self.connection.current_project_id)
+
+    @property
+    def auth_url(self) -> str:
+        return str(self.connection.config.config.get("auth", {}).get("auth_url", ""))
 
     @property
     def now(self) -> float:
@@ -172,7 +177,8 @@ class Api:
     def _call(self, proxy: Any, method: str, path: str, again: bool, **more: Any) -> Any:
         from openstack import exceptions
 
-        answer = proxy.request(path, method, **(_AGAIN if again else {"connect_retries": 0}), **more)
+        retries = _AGAIN if again else {"connect_retries": 0}
+        answer = proxy.request(path, method, timeout=_TIMEOUT, **retries, **more)
         exceptions.raise_from_response(answer)
         self._ahead = _clock(answer.headers.get("Date", "")) - time.time()
         return answer

@@ -89,11 +89,7 @@ class _Launch:
             except exceptions.ForbiddenException as error:
                 self.failure = self._refused(name, error)
                 return False
-            except (
-                exceptions.HttpException,
-                auth.ConnectFailure,
-                auth.RetriableConnectionFailure,
-            ) as error:
+            except (exceptions.HttpException, auth.ConnectionError) as error:
                 if not _may_pass(error):
                     raise
                 if any(server.name == name for server in self.api.servers(self.plan.mark.launch)):

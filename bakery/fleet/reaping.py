@@ -66,6 +66,6 @@ def _verdict(member: Member, reason: str, force: bool) -> Verdict:
         return Verdict(member, False, f"{reason}; a job runs on it (--force)")
     if member.server.running and not member.worker and not member.settled:
         return Verdict(
-            member, False, f"{reason}; the pool did not answer whether a job runs on it (--force)"
+            member, False, f"{reason}; the pool does not know whether a job runs on it (--force)"
         )
     return Verdict(member, True, reason)

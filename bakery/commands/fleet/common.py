@@ -95,7 +95,7 @@ def rates_of(options: argparse.Namespace, api: Api) -> Rates | None:
     from bakery.runtime import files
 
     if options.rates is None:
-        return rates.of_cloud(str(api.connection.config.auth.get("auth_url", "")))
+        return rates.of_cloud(api.auth_url)
     data = files.read_limited(options.rates, _RATES_LIMIT)
     return rates.parse(data.decode("utf-8", "replace"), str(options.rates))
 

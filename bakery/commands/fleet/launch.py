@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bakery.commands import userdata, userdata_options
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from bakery.commands.userdata_options import Options
     from bakery.fleet.api import Api
     from bakery.fleet.launch import Launched
-    from bakery.fleet.marks import Mark
     from bakery.fleet.plan import Plan
+    from bakery.fleet.preparing import Wanted
     from bakery.fleet.rates import Rates
-    from bakery.userdata.request import UserData
     from provisioner.events import Monitor
 
 SUMMARY = "launch servers that become workers"
@@ -78,17 +77,33 @@ def add_manner(made: Parser) -> None:
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     asked = userdata_options.of_request(options, settings)
+    wanted = wanted_of(options, options.count)
     with common.monitor_of(options) as monitor, common.connected(options) as api:
-        execute(options, asked, api, options.count, monitor)
+        execute(options, asked, wanted, api, monitor)
     return 0
 
 
-def execute(options: argparse.Namespace, asked: Options, api: Api, count: int, monitor: Monitor) -> None:
-    """Launch so many servers, or print the plan, and wait for the workers if asked to."""
-    from bakery.fleet import launch
+def wanted_of(options: argparse.Namespace, count: int) -> Wanted:
+    """Return what is asked for. Raises BadInput for a time that is none."""
+    from bakery.fleet.preparing import Wanted
 
     common.seconds_of(options.wait)
-    plan = plan_of(options, asked, api, count)
+    return Wanted(
+        image=options.image,
+        flavor=options.flavor,
+        count=count,
+        network=options.network,
+        spread=common.seconds_of(options.spread),
+    )
+
+
+def execute(
+    options: argparse.Namespace, asked: Options, wanted: Wanted, api: Api, monitor: Monitor
+) -> None:
+    """Launch the servers, or print the plan, and wait for the workers if asked to."""
+    from bakery.fleet import launch
+
+    plan = _plan(asked, wanted, api)
     result = Result(plan, common.rates_of(options, api), common.cloud_of(options))
     if options.dry_run:
         result.print_plan(options)
@@ -101,65 +116,17 @@ def execute(options: argparse.Namespace, asked: Options, api: Api, count: int, m
         _wait(options, plan, api, monitor)
 
 
-def plan_of(options: argparse.Namespace, asked: Options, api: Api, count: int) -> Plan:
-    """Check what is asked for, and return the plan. Raises BadInput, Refused."""
-    from dataclasses import replace
-
-    from bakery.fleet import plan
-    from bakery.fleet.marks import names
-    from provisioner.process.scrub import hide
-
-    launch = os.urandom(6).hex()
-    asked = replace(asked, group_name=asked.group_name or f"fleet-{launch}")
-    flavor, image = api.flavor(options.flavor), api.image(options.image)
-    plan.check_image(image, flavor, asked.worker)
-    network = plan.choose_network(api.networks(), options.network)
-    limits = api.limits()
-    plan.check_quota(limits, flavor, count)
-    made = _user_data(asked, api)
-    mark = _mark(launch, made)
-    plan.check_metadata(mark)
-    groups, each = plan.server_groups(launch, count, limits)
-    found = plan.Plan(
-        mark=mark,
-        names=names(mark.group, launch, count),
-        image=image,
-        flavor=flavor,
-        network=network,
-        user_data=made.payload,
-        server_groups=groups,
-        servers_per_group=each,
-        spread=common.seconds_of(options.spread),
-    )
-    hide(found.secret)
-    return found
-
-
-def _user_data(asked: Options, api: Api) -> UserData:
-    from bakery.fleet import rates
+def _plan(asked: Options, wanted: Wanted, api: Api) -> Plan:
+    """Check what is asked for, read the token, and return the plan. Raises BadInput, Refused."""
+    from bakery.fleet import preparing, rates
     from bakery.userdata.request import Delivery
 
-    url = str(api.connection.config.auth.get("auth_url", ""))
-    cloud = "jetstream2" if rates.of_cloud(url) else "openstack"
-    _, made = userdata.generated(asked, lambda: Delivery(cloud=cloud))
-    return made
-
-
-def _mark(launch: str, made: UserData) -> Mark:
-    """The marks of the servers, from the worker's file."""
-    from bakery.fleet.marks import Mark
-    from bakery.userdata import pools, request
-
-    conf = made.conf
-    known = request.pool_of(conf)
-    hosts = (known.query_host, *known.managers) if known else pools.addresses(request.managers_of(conf))
-    return Mark(
-        launch,
-        conf.group_name,
-        ",".join(dict.fromkeys(hosts)),
-        int(request.setting_of(conf, "JoinTimeout")),
-        int(request.setting_of(conf, "MaxLifetime")),
-    )
+    launch = os.urandom(6).hex()
+    found = preparing.find(wanted, api)
+    cloud = "jetstream2" if rates.of_cloud(api.auth_url) else "openstack"
+    named = replace(asked, group_name=asked.group_name or f"fleet-{launch}")
+    _, made = userdata.generated(named, lambda: Delivery(cloud=cloud))
+    return preparing.plan_of(launch, wanted, found, made)
 
 
 def _wait(options: argparse.Namespace, plan: Plan, api: Api, monitor: Monitor) -> None:

@@ -46,12 +46,14 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     if not options.group_name:
         raise BadInput("--group-name is required.", "See the groups: worker-bakery fleet list.")
     asked = userdata_options.of_request(options, settings)
+    options.yes = options.yes and not options.dry_run
     with common.monitor_of(options) as monitor, common.connected(options) as api:
         members = _members(options, api, monitor)
         there = scaling.counted(members)
         if len(there) < options.to:
             _require_image(options)
-            launch.execute(options, asked, api, options.to - len(there), monitor)
+            wanted = launch.wanted_of(options, options.to - len(there))
+            launch.execute(options, asked, wanted, api, monitor)
             return 0
         gone = scaling.surplus(members, options.to, force=options.force)
         found = reaping.requested(gone, f"{len(there)} servers, --to {options.to}", force=options.force)
@@ -68,7 +70,7 @@ def _require_image(options: argparse.Namespace) -> None:
     """Raise BadInput if servers cannot be launched; without --yes, nothing is."""
     if not options.image or not options.flavor:
         raise BadInput("More servers require --image and --flavor.", "Give the options of fleet launch.")
-    options.dry_run = not options.yes
+    options.dry_run = options.dry_run or not options.yes
 
 
 def _members(options: argparse.Namespace, api: Api, monitor: Monitor) -> list[Member]:

@@ -7,6 +7,8 @@ from pathlib import Path
 PASSWORD = "canary-of-the-plane-7c2e"
 KEYSTONE, GLANCE, PLACEMENT, NOVA, NEUTRON = 5000, 9292, 8778, 8774, 9696
 AUTH_URL = f"http://127.0.0.1:{KEYSTONE}/v3"
+NOVA_URL = f"http://127.0.0.1:{NOVA}/v2.1"
+FAULTY_NOVA = "http://127.0.0.1:8775/v2.1"
 DATABASE_PORT = 3307
 DATABASES = ("keystone", "glance", "placement", "neutron", "nova", "nova_api", "nova_cell0")
 QUEUE = "rabbit://guest:guest@127.0.0.1:5672/"

@@ -21,7 +21,12 @@ from bakery.machines.network import Network
 from provisioner.process import run
 from tests.conftest import Ended, command
 from tests.integration.control_plane import programs
-from tests.integration.control_plane.configuration import AUTH_URL, PASSWORD
+from tests.integration.control_plane.configuration import (
+    AUTH_URL,
+    FAULTY_NOVA,
+    NOVA_URL,
+    PASSWORD,
+)
 
 ROOT = Path(__file__).parent.parent.parent.parent
 _WAIT = 900  # seconds
@@ -76,6 +81,19 @@ class Plane:
         all_env = {**self.env, **(env or {})}
         return command("worker-bakery", *argv, env=all_env, prefix=self.network.argv([]), stdin=stdin)
 
+    @contextmanager
+    def faulty_nova(self, *faults: str) -> Iterator[None]:
+        """Run the proxy of the cloud `faulty`; the faults are those of faulty_nova.py."""
+        script = Path(__file__).parent / "faulty_nova.py"
+        words = [sys.executable, str(script), FAULTY_NOVA, NOVA_URL, *faults]
+        log = self.folder / "log" / "faulty-nova.out"
+        ready = log.with_suffix(".ready")
+        ready.unlink(missing_ok=True)
+        argv = self.network.argv([*words, str(ready)])
+        with run.background(argv, log=log):
+            wait(Condition("the proxy listens", ready.exists, 60))
+            yield
+
     def logs(self) -> str:
         """The last lines of the logs of the services."""
         parts = []
@@ -115,4 +133,6 @@ def _write_clouds(folder: Path) -> None:
     clouds = {"admin": entry("admin", "admin"), **{name: entry(name, name) for name in PROJECTS}}
     clouds["expired"] = entry("site", "site")
     clouds["expired"]["auth"]["password"] = "canary-of-a-wrong-password"
+    # Nova behind faulty_nova.py.
+    clouds["faulty"] = {**entry("site", "site"), "compute_endpoint_override": FAULTY_NOVA}
     (folder / "clouds.yaml").write_text(yaml.safe_dump({"clouds": clouds}))

@@ -123,7 +123,7 @@ def test_if_the_pool_does_not_answer_nothing_that_runs_is_reaped() -> None:
     expired = replace(aged(5), mark=replace(SERVER.mark, lifetime=3600))
     for server in (expired, aged(1, status="ERROR")):
         kept = reason(server, pools=Pools())
-        assert kept and not kept[0] and "the pool did not answer" in kept[1]
+        assert kept and not kept[0] and "the pool does not know" in kept[1]
     assert reason(aged(5), pools=Pools()) is None
     gone = reason(aged(1, status="ERROR", running=False), pools=Pools())
     assert gone and gone[0]
