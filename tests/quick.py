@@ -100,6 +100,7 @@ _SECONDS: Mapping[str, int] = {
     "test_publish_registry.py": 200,
     "test_publish_glance.py": 400,
     "test_fleet.py": 240,
+    "test_reap_files.py": 10,
     "test_publish_s3.py": 120,
     "test_userdata_check.py": 25,
     "test_userdata_effect.py": 60,
@@ -420,6 +421,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_provision_ssh.py",
     ),
     "examples/nightly/": ("test_nightly.py",),
+    "examples/fleet/": ("test_reap_files.py",),
     "mkdocs.yml": ("test_documents_site.py",),
     "scripts/docs": ("test_documents_site.py",),
     "tools/": (

@@ -178,7 +178,8 @@ class Api:
         from openstack import exceptions
 
         retries = _AGAIN if again else {"connect_retries": 0}
-        answer = proxy.request(path, method, timeout=_TIMEOUT, **retries, **more)
+        # clouds.yaml may have a cache, which would show servers that have gone.
+        answer = proxy.request(path, method, timeout=_TIMEOUT, skip_cache=True, **retries, **more)
         exceptions.raise_from_response(answer)
         self._ahead = _clock(answer.headers.get("Date", "")) - time.time()
         return answer

@@ -122,11 +122,10 @@ def _plan(asked: Options, wanted: Wanted, api: Api) -> Plan:
     from bakery.userdata.request import Delivery
 
     launch = os.urandom(6).hex()
-    found = preparing.find(wanted, api)
     cloud = "jetstream2" if rates.of_cloud(api.auth_url) else "openstack"
     named = replace(asked, group_name=asked.group_name or f"fleet-{launch}")
     _, made = userdata.generated(named, lambda: Delivery(cloud=cloud))
-    return preparing.plan_of(launch, wanted, found, made)
+    return preparing.plan_of(launch, wanted, preparing.find(wanted, api), made)
 
 
 def _wait(options: argparse.Namespace, plan: Plan, api: Api, monitor: Monitor) -> None:

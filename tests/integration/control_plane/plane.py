@@ -41,11 +41,12 @@ for name in projects:
     cloud.identity.assign_project_role_to_user(project, user, cloud.identity.find_role("member"))
 network = cloud.network.create_network(name="workers", shared=True)
 cloud.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.64.0.0/16", enable_dhcp=False)
-for name, cpus, ram, disk in (("m3.tiny", 1, 3072, 20), ("m3.small", 2, 6144, 20), ("tiny", 1, 512, 1)):
+for name, cpus, ram, disk in (("m3.tiny", 1, 3072, 20), ("m3.small", 2, 6144, 20), ("tiny", 1, 512, 1),
+                              ("for-no-host", 1, 2**30, 20)):
     cloud.compute.create_flavor(name=name, vcpus=cpus, ram=ram, disk=disk)
 for name, kind in (("osg-debian13", "osg"), ("prominence-debian13", "prominence")):
     cloud.image.create_image(
-        name=name, data=b"no disk", disk_format="qcow2", container_format="bare", visibility="public",
+        name=name, data=b"no disk", disk_format="raw", container_format="bare", visibility="public",
         min_disk=4, min_ram=1024, worker_bakery_kind=kind,
     )
 """

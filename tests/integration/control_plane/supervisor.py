@@ -13,7 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,18 +180,15 @@ class Services:
 
     def _answers(self, name: str) -> None:
         def answers() -> bool:
-            with suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{_WSGI[name][0]}/", timeout=30).close()
-                return True
-            return False
-
-        def reply() -> bool:
             try:
-                return answers()
+                urllib.request.urlopen(f"http://127.0.0.1:{_WSGI[name][0]}/", timeout=30).close()
             except urllib.error.HTTPError:
-                return True
+                return True  # an error is an answer
+            except OSError:
+                return False
+            return True
 
-        self._until(f"the API of {name} answers", reply)
+        self._until(f"the API of {name} answers", answers)
 
     def _host_is_found(self) -> bool:
         self._manage("nova-manage", "nova.conf", "cell_v2", "discover_hosts")

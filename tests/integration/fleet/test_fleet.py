@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -390,3 +391,50 @@ def test_a_fleet_is_scaled(plane: Plane, pool: Pool, network: Network, token: Pa
     assert [one["state"] for one in listed(plane, "--group", "scaled").values()] == ["busy"]
     last = ("fleet", "delete", "--cloud", "site", "--group", "scaled", "--yes", "--force", "--json")
     of(plane.bakery(*last))
+
+
+def test_a_thousand_servers_are_listed_and_reaped(plane: Plane, network: Network) -> None:
+    """In ERROR, for there is no host for their flavor; made with our marks by four requests."""
+    script = """
+cloud = connect("site")
+image, flavor = cloud.image.find_image("osg-debian13"), cloud.compute.find_flavor("for-no-host")
+network = cloud.network.find_network("workers")
+about = {"name": "many", "imageRef": image.id, "flavorRef": flavor.id, "networks": [{"uuid": network.id}]}
+launch = "00000000cafe"
+marks = {"launch": launch, "group": "many", "pool": "10.0.2.2", "join": "900", "lifetime": "0"}
+metadata = {f"worker_bakery_{key}": value for key, value in marks.items()}
+more = {"metadata": metadata, "tags": ["worker-bakery", f"worker-bakery-{launch}"]}
+for _ in range(4):
+    body = {"server": {**about, **more, "min_count": 250, "max_count": 250}}
+    cloud.compute.post("/servers", json=body, microversion="2.52").raise_for_status()
+"""
+    plane.python(script)
+
+    def states() -> dict[str, int]:
+        done = of(plane.bakery("fleet", "list", "--cloud", "site", "--group", "many", "--json"))
+        found: dict[str, int] = done["states"]
+        return found
+
+    wait_until("all are in ERROR", states, lambda found: found == {"error": 1000}, seconds=600)
+    showed = measured(plane, network, "fleet", "list", "--cloud", "site", "--group", "many", "--json")
+    reaped = measured(
+        plane, network, "fleet", "reap", "--cloud", "site", "--group", "many", "--yes", "--json"
+    )
+    print(f"\nlist: {showed[1:]}; reap: {reaped[1:]} (seconds, MiB)")
+    assert len(json.loads(showed[0])["servers"]) == 1000
+    verdicts = json.loads(reaped[0])["servers"]
+    assert len(verdicts) == 1000 and all(one["delete"] and not one["left"] for one in verdicts)
+    assert not [name for name in servers(plane) if name.startswith("many")]
+    assert showed[2] < 300 and reaped[2] < 300
+
+
+def measured(plane: Plane, network: Network, *argv: str) -> tuple[str, float, float]:
+    """What a command prints, its seconds, and its peak memory in MiB."""
+    started = time.monotonic()
+    process = popen(plane, network, *argv)
+    assert process.stdout
+    out = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return out, round(time.monotonic() - started, 1), round(usage.ru_maxrss / 1024, 1)
