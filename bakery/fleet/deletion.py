@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 
 from bakery.fleet import marks
 from bakery.fleet.api import Api
@@ -10,6 +11,7 @@ from bakery.fleet.servers import Server
 from bakery.machines.conditions import Condition, wait
 from provisioner.errors import NotProven
 from provisioner.events import Monitor, phase, warn
+from provisioner.process.scrub import scrub
 
 _GONE = 300.0  # seconds until deleted servers have gone
 _INTERVAL = 1.0  # seconds between two queries for the servers
@@ -25,33 +27,37 @@ def delete_all(api: Api, servers: Sequence[Server], monitor: Monitor) -> list[Se
 
     if not servers:
         return []
-    asked = set()
+    refused: dict[str, str] = {}
     with phase(monitor, f"delete {len(servers)} servers"):
         for server in servers:
             try:
                 api.delete(server)
-                asked.add(server.id)
             except exceptions.ConflictException as error:
-                warn(monitor, f"{server.name} was not deleted: {error.details or error}")
-        left = _left(api, asked)
-    if left:
-        warn(monitor, f"Still being deleted after {_GONE:g} s: {', '.join(left)}.")
-    return [server for server in servers if server.id not in asked or server.id in left]
+                refused[server.id] = str(error.details or error)
+        there = _left(api, {server.id for server in servers} - refused.keys())
+    for server in servers:
+        if server.id in refused or server.id in there:
+            after = there.get(server.id, server)
+            why = refused.get(server.id) or after.fault or f"it is {after.status} after {_GONE:g} s"
+            warn(monitor, f"{server.name} was not deleted: {scrub(why)}")
+    return [server for server in servers if server.id in refused or server.id in there]
 
 
-def _left(api: Api, asked: set[str]) -> list[str]:
-    """Wait until the servers have gone; return the ids of those that have not."""
-    there: list[str] = sorted(asked)
+def _left(api: Api, ids: Collection[str]) -> dict[str, Server]:
+    """Wait until the servers have gone; return those that have not, by id.
 
-    def none_is_left() -> bool:
-        there[:] = sorted(asked & {server.id for server in api.servers()})
-        return not there
+    A server that could not be deleted is one again, usually in ERROR: it is not waited for.
+    """
+    there: dict[str, Server] = {}
 
-    try:
-        wait(Condition("the servers have gone", none_is_left, _GONE), interval=_INTERVAL)
-    except NotProven:
-        return there
-    return []
+    def none_is_being_deleted() -> bool:
+        there.clear()
+        there.update((server.id, server) for server in api.servers() if server.id in ids)
+        return not any(server.deleting for server in there.values())
+
+    with suppress(NotProven):
+        wait(Condition("the servers have gone", none_is_being_deleted, _GONE), interval=_INTERVAL)
+    return there
 
 
 def delete_empty_groups(api: Api, launches: Iterable[str]) -> None:

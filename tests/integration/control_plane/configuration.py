@@ -22,7 +22,7 @@ def files(folder: Path, environment: Path) -> dict[str, str]:
     """The text of each file, by its name."""
     return {
         "keystone.conf": _keystone(folder),
-        "glance.conf": _glance(folder, environment),
+        "glance-api.conf": _glance(folder, environment),
         "placement.conf": _placement(),
         "nova.conf": _nova(folder),
         "neutron.conf": _neutron(folder, environment),
@@ -122,7 +122,11 @@ connection = {database("nova_api")}
 connection = {database("nova")}
 [glance]
 api_servers = http://127.0.0.1:{GLANCE}
-{_token("nova")}{_client("placement", "placement")}{_client("neutron", "neutron")}{_common(folder)}"""
+# Neutron lets a user's servers delete their ports only by a service.
+[service_user]
+send_service_user_token = true{_user("nova")}
+{_token("nova")}
+{_client("placement", "placement")}{_client("neutron", "neutron")}{_common(folder)}"""
 
 
 def _neutron(folder: Path, environment: Path) -> str:

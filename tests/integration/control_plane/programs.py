@@ -12,7 +12,7 @@ from tests.integration.tool_environments import CACHE, environment
 
 _DEBIAN = ("mariadb-server-core", "mariadb-server", "mariadb-client-core", "rabbitmq-server")
 _PYTHON = (
-    *("keystone==30.*", "glance==33.*", "openstack-placement==15.*", "neutron==29.*", "nova==34.*"),
+    *("keystone==30.*", "glance==33.*", "openstack-placement==16.*", "neutron==29.*", "nova==34.*"),
     *("pymysql==1.*", "gunicorn==27.*", "openstacksdk>=4"),
 )
 

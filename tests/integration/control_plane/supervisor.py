@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bakery.machines.conditions import Condition, wait
@@ -30,6 +32,14 @@ _WSGI = {
     "placement": (configuration.PLACEMENT, "placement.wsgi.api"),
     "neutron": (configuration.NEUTRON, "neutron.wsgi.api"),
     "nova": (configuration.NOVA, "nova.wsgi.osapi_compute"),
+}
+# The variables OS_…_CONFIG_FILES; some services know the names of their files.
+_FILES = {
+    "keystone": "{}/keystone.conf",
+    "glance": "",
+    "placement": "",
+    "neutron": "{}/neutron.conf",
+    "nova": "api-paste.ini;nova.conf",
 }
 # Users and endpoints of the services, by openstacksdk in the environment of the services.
 _REGISTER = """
@@ -62,6 +72,7 @@ class Services:
     folder: Path
     environment: Path
     stack: ExitStack
+    started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self) -> None:
         for name in ("fernet", "credential", "images", "nova", "lock", "log", "rabbit", "wsgi"):
@@ -135,7 +146,7 @@ class Services:
         )  # fmt: skip
 
     def _glance(self) -> None:
-        self._manage("glance-manage", "glance.conf", "db_sync")
+        self._manage("glance-manage", "glance-api.conf", "db_sync")
 
     def _placement(self) -> None:
         self._manage("placement-manage", "placement.conf", "db", "sync")
@@ -171,10 +182,9 @@ class Services:
         text = f"import sys\nsys.argv = sys.argv[:1]\nfrom {module} import application\n"
         (self.folder / "wsgi" / f"of_{name}.py").write_text(text)
         prefix = f"OS_{name.upper()}_CONFIG"
-        config = f"{name}.conf" if name != "nova" else "api-paste.ini;nova.conf"
-        file = self._file(config) if name in ("keystone", "glance", "neutron") else config
-        env = {f"{prefix}_FILES": file, f"{prefix}_DIR": str(self.folder)}
-        argv = [self._bin("gunicorn"), "-b", f"127.0.0.1:{port}", "--threads", "8", "--timeout", "600"]
+        env = {f"{prefix}_DIR": str(self.folder), f"{prefix}_FILES": _FILES[name].format(self.folder)}
+        options = ("--threads", "8", "--timeout", "600", "--no-control-socket")
+        argv = [self._bin("gunicorn"), "-b", f"127.0.0.1:{port}", *options]
         paths = f"{self.folder / 'wsgi'}:{self.folder / 'drivers'}"
         self._background(f"api-{name}", [*argv, f"of_{name}:application"], PYTHONPATH=paths, **env)
 
@@ -208,7 +218,8 @@ class Services:
 
     def _background(self, name: str, argv: list[str], **env: str) -> None:
         log = self.folder / "log" / f"{name}.out"
-        self.stack.enter_context(run.background(argv, log=log, env=self._env(**env)))
+        process = self.stack.enter_context(run.background(argv, log=log, env=self._env(**env)))
+        self.started[name] = process
 
     def _env(self, **more: str) -> dict[str, str]:
         clean = {name: value for name, value in run.environment().items() if name != "PYTHONPATH"}
@@ -220,9 +231,14 @@ class Services:
     def _file(self, name: str) -> str:
         return str(self.folder / name)
 
-    @staticmethod
-    def _until(what: str, query: object) -> None:
-        wait(Condition(what, query, _WAIT), interval=0.5)  # type: ignore[arg-type]  # any answer that is true
+    def _until(self, what: str, query: Callable[[], object]) -> None:
+        wait(Condition(what, query, _WAIT), end_reason=self._ended)
+
+    def _ended(self) -> str:
+        """Which of the services has ended, and its last words."""
+        ended = [name for name, process in self.started.items() if process.poll() is not None]
+        logs = ((name, self.folder / "log" / f"{name}.out") for name in ended)
+        return "".join(f"{name} has ended: {log.read_text()[-2000:]}" for name, log in logs)
 
 
 def _drivers(folder: Path) -> None:

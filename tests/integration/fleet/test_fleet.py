@@ -158,7 +158,8 @@ def _is_as_asked(plane: Plane, made: dict[str, Any], secret: str) -> None:
 cloud = connect("admin")
 found = [one.to_dict() for one in cloud.compute.servers(all_projects=True) if one.name in sys.argv[1:]]
 all_groups = cloud.compute.get("/os-server-groups?all_projects=1").json()["server_groups"]
-groups = [len(one["members"]) for one in all_groups]
+launch = sys.argv[-1]
+groups = [len(one["members"]) for one in all_groups if launch in one["name"]]
 rules = [
     rule["direction"] for one in cloud.network.security_groups(name="worker-bakery")
     for rule in one.security_group_rules
@@ -168,10 +169,7 @@ print(json.dumps({
     "security": [one["security_groups"] for one in found], "groups": sorted(groups), "rules": rules,
 }))
 """
-    script = script.replace(
-        "addresses = list(cloud.network.ips())\n", ""
-    )  # no router here, so no API for them
-    found = plane.python(script, *(one["name"] for one in made["servers"]))
+    found = plane.python(script, *(one["name"] for one in made["servers"]), made["launch"])
     assert len(found["user_data"]) == 20
     for text in found["user_data"]:
         assert f"Token = {secret}" in base64.b64decode(text).decode()
