@@ -183,7 +183,8 @@ class Services:
         (self.folder / "wsgi" / f"of_{name}.py").write_text(text)
         prefix = f"OS_{name.upper()}_CONFIG"
         env = {f"{prefix}_DIR": str(self.folder), f"{prefix}_FILES": _FILES[name].format(self.folder)}
-        options = ("--threads", "8", "--timeout", "600", "--no-control-socket")
+        # A client may use a connection again just when gunicorn closes it, by default after two seconds.
+        options = ("--threads", "8", "--timeout", "600", "--keep-alive", "600", "--no-control-socket")
         argv = [self._bin("gunicorn"), "-b", f"127.0.0.1:{port}", *options]
         paths = f"{self.folder / 'wsgi'}:{self.folder / 'drivers'}"
         self._background(f"api-{name}", [*argv, f"of_{name}:application"], PYTHONPATH=paths, **env)
