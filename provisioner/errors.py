@@ -102,7 +102,7 @@ class Vulnerable(BakeryError):
 
 
 class Refused(BakeryError):
-    """A cloud or a registry does not accept the credentials, or does not permit the operation."""
+    """A cloud or a registry refuses credentials or an operation, or an image lacks a required signature."""
 
     exit_code = 12
 

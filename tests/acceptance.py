@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import hmac
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +20,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bakery.machines.conditions import Condition, wait
+from bakery.commands.token import command as inspect
 from bakery.machines.network import GATEWAY, Network
+from bakery.runtime.conditions import Condition, wait
 from bakery.tokens import authorization
 from bakery.tokens.claims import claims_of
 from bakery.tokens.problems import is_rejected, problems_of
@@ -134,7 +136,10 @@ ROWS = (
 
 @dataclass(frozen=True)
 class FileRow:
-    """A token file in tokens.d: `content` makes its bytes of a good token and of one of another issuer."""
+    """A token file in tokens.d: `content` makes its bytes of a good token and of one of another issuer.
+
+    `accepted` is what HTCondor 23.9 and 25.14 do alike. With `link`, tokens.d has a symbolic link to it.
+    """
 
     name: str
     accepted: bool
@@ -142,22 +147,35 @@ class FileRow:
     file: str = "token"
     mode: int = 0o600
     owner: int = 0
+    link: bool = False
 
 
+_KEPT = ("token.jwt", "flock.opensciencegrid.org", "x.SH", "x y")
+_IGNORED = (
+    *(".x", "#x", "x~", "x.pl", "x.py", "x.sh"),
+    *("x.rpmsave", "x.rpmnew", "x.dpkg-old", "x.dpkg-dist", "x.cfsaved"),
+)
 FILES = (
     FileRow("good", True),
     FileRow("comments, blank lines, several tokens", True, lambda g, o: f"# us\n\n{o}\n{g}\n"),
+    FileRow("of another issuer", False, lambda _, o: f"{o}\n"),
     FileRow("CRLF", True, lambda g, _: f"{g}\r\n"),
     FileRow("blanks around it", True, lambda g, _: f"  {g} \t\n"),
+    FileRow("a word after it", False, lambda g, _: f"{g} # ours\n"),
     FileRow("no final newline", True, lambda g, _: g),
     FileRow("byte order mark", False, lambda g, _: f"\ufeff{g}\n"),
+    FileRow("byte order mark, a comment first", True, lambda g, _: f"\ufeff# us\n{g}\n"),
+    FileRow("byte order mark, another token first", True, lambda g, o: f"\ufeff{o}\n{g}\n"),
+    FileRow("byte order mark, another token last", False, lambda g, o: f"\ufeff{g}\n{o}\n"),
     FileRow("mode 0644", False, mode=0o644),
     FileRow("mode 0640", False, mode=0o640),
+    FileRow("mode 0400", True, mode=0o400),
+    FileRow("mode 0700", True, mode=0o700),
     FileRow("owner not root", False, owner=1234),
-    *(
-        FileRow(name, False, file=name)
-        for name in (".x", "x~", "x.rpmnew", "x.sh", "x.py", "x.pl", "x.dpkg-old", "#x")
-    ),
+    FileRow("symbolic link", True, link=True),
+    FileRow("symbolic link, mode 0644", False, mode=0o644, link=True),
+    *(FileRow(name, True, file=name) for name in _KEPT),
+    *(FileRow(name, False, file=name) for name in _IGNORED),
 )
 
 
@@ -226,6 +244,26 @@ def compare(row: Row, pool: Pool, client: Client, version: tuple[int, int], name
     if row.judged:
         found = problems_of(text, trust_domain=TRUST_DOMAIN, now=time.time())
         assert is_rejected(found, version) is not (accepted is True), found
+
+
+def compare_file(row: FileRow, pool: Pool, client: Client, name: str) -> None:
+    """Assert that condor_ping uses the token of the file, and that `inspect` accepts it, as the row says.
+
+    `name` is that of a new folder.
+    """
+    good = Row("good", True).token(pool.signing_key)
+    other = Row("other", False, {"iss": "other.example"}).token(pool.signing_key)
+    folder, there = folder_of(pool, name)
+    path = secret_file(
+        folder.parent / "kept" if row.link else folder / row.file, row.content(good, other).encode()
+    )
+    path.chmod(row.mode)
+    os.chown(path, row.owner, 0)
+    if row.link:
+        (folder / row.file).symlink_to("../kept")
+    assert client.may_advertise(there) is row.accepted
+    status = inspect.main(["inspect", "--trust-domain", TRUST_DOMAIN, str(folder / row.file)])
+    assert status == (0 if row.accepted else 2)
 
 
 def join(pool: Pool, client: Client, token: str, name: str) -> list[str]:

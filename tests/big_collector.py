@@ -67,7 +67,7 @@ def ads(workers: int) -> Iterator[str]:
         }
         yield text_of(slot(name, "slot1", **{**whole, **_MORE}))
         for job in range(DYNAMIC):
-            yield text_of(claimed(name, 10 * number + job, **_MORE))
+            yield text_of(claimed(name, job + 1, **{**_MORE, "JobId": f"{10 * number + job}.0"}))
 
 
 def fill(pool: Pool, workers: int) -> float:

@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from bakery.machines import conditions
 from bakery.machines.network import GATEWAY, Network, isolated
+from bakery.runtime import conditions
 from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import Pool
 from provisioner.process import run

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyte
 
-from bakery.machines import conditions
+from bakery.runtime import conditions
 
 _READ_SECONDS = 0.05
 

@@ -132,7 +132,7 @@ def _complete(this: Bake, manifest: Manifest) -> Manifest:
 
 def _build(this: Bake) -> Manifest:
     started = _now()
-    found = choice.obstacles(this.options.engine)
+    found = choice.obstacles(this.options.engine, boots=this.form.boots)
     choice.choose(this.options.engine, found)  # fails before time is spent on the base
     with work_folder(this.store) as work, _keep_disk_on_failure(this, lambda: failed.disk_in(work)):
         image, engine, more = make_image(this, found, work)
@@ -214,7 +214,7 @@ def _with_mount_obstacle(this: Bake, found: Obstacles, disk: Path, work: Path) -
     if this.options.engine != "auto" or found.chroot or isinstance(this.base.source, Build):
         return found
     problem = probe.mount_problem(disk, work, this.monitor)
-    return Obstacles(problem, choice.packer_obstacle() if problem else "")
+    return Obstacles(problem, choice.packer_obstacle(boots=this.form.boots) if problem else "")
 
 
 def _base(this: Bake, work: Path) -> AbstractContextManager[None]:
@@ -236,6 +236,8 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
     from bakery.engines.packer import engine as packer
 
     this = plan_bake(options, store, monitor)
+    if not this.form.boots:
+        raise BadInput("packer does not make container images.", "Omit --packer-files.")
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:

@@ -94,8 +94,8 @@ def note_stored(this: Bake, manifest: Manifest) -> None:
 def result(this: Bake, manifest: Manifest, *, from_store: bool) -> Baked:
     """Hand the image over: in the store, or written to --output or to the output folder.
 
-    The description is written beside the file. Of a file that is not a copy of the image in the store, the
-    manifest has size and digest.
+    Its manifest and the digests of both are written beside the file. Of a file that is not a copy of the
+    image in the store, the manifest has size and digest.
     """
     target = this.options.output or _in_folder(this)
     if target is None:
@@ -109,7 +109,7 @@ def result(this: Bake, manifest: Manifest, *, from_store: bool) -> Baked:
             manifest = {**manifest, "size": target.stat().st_size, "sha256": digest.of(target)}
     from bakery.description import files  # most calls need no copy
 
-    files.write(target, manifest)
+    files.write_manifest(target, manifest)
     return Baked(target, manifest, from_store)
 
 

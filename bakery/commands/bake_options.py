@@ -108,7 +108,11 @@ def _add_main(made: Parser) -> None:
 
 def _add_main_result(made: Parser, settings: Settings) -> None:
     output = made.add_argument(
-        "-o", "--output", type=Path, metavar="PATH", help="write the image to PATH (default: the cache)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="write the image to PATH, its manifest and SHA256SUMS beside it (default: the cache)",
     )
     completed(output, "file")
     made.add_argument(

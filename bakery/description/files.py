@@ -47,6 +47,16 @@ def write(image: Path, manifest: Mapping[str, Any], folder: Path | None = None) 
     return (*(description_path(at, suffix) for suffix in found), write_sums(at, image, manifest))
 
 
+def write_manifest(image: Path, manifest: Mapping[str, Any]) -> None:
+    """Write the manifest and the digests beside an image; `write` makes all other files of the manifest.
+
+    An older description is removed with its signature. Raises BadInput, DiskFull.
+    """
+    remove_description(image)
+    write_into_place(manifest_text(manifest).encode(), description_path(image, MANIFEST))
+    write_sums(image, image, manifest)
+
+
 def texts(image: Image) -> dict[str, str]:
     """The files by suffix, without that of the digests. Raises BadInput without a plan in the manifest."""
     from bakery.description import cyclonedx, spdx  # slow to import
@@ -68,12 +78,15 @@ def _statements(image: Image, published: str) -> Iterator[tuple[str, dict[str, A
             yield VERIFICATION, found
 
 
-def manifest_text(manifest: Mapping[str, Any]) -> str:
+def public(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest to publish: without the URLs of mirrors that the bake used."""
-    public = dict(manifest)
-    if found := lock.of_manifest(manifest):
-        public["lock"] = lock.to_json(lock.public(found))
-    return json.dumps(public, indent=1) + "\n"
+    found = lock.of_manifest(manifest)
+    return {**manifest, **({"lock": lock.to_json(lock.public(found))} if found else {})}
+
+
+def manifest_text(manifest: Mapping[str, Any]) -> str:
+    """The manifest to publish, as its file has it."""
+    return json.dumps(public(manifest), indent=1) + "\n"
 
 
 def write_sums(at: Path, image: Path, manifest: Mapping[str, Any]) -> Path:

@@ -96,12 +96,15 @@ def _packages(image: Image) -> Iterator[dict[str, Any]]:
 
 
 def _configuration(level: str, entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """A level with its time, program, machine and pool; the console of the machine; the tests of a site."""
-    plain = {key: value for key, value in entry.items() if key not in ("checks", "console", "tests")}
+    """A level with its time, program, machine and pool; the consoles of machines; the tests of a site."""
+    files = ("checks", "console", "consoles", "tests")
+    plain = {key: value for key, value in entry.items() if key not in files}
     seconds = {check["what"]: check["seconds"] for check in entry["checks"]}
     yield {"name": level, "annotations": {**plain, "seconds": seconds}}
     if console := entry.get("console"):
         yield {"name": f"{level}: console", "digest": {"sha256": console}}
+    for name, digest in entry.get("consoles", {}).items():
+        yield {"name": f"{level}: console of {name}", "digest": {"sha256": digest}}
     for name, digest in entry.get("tests", {}).items():
         yield {"name": f"{level}: {name}", "digest": {"sha256": digest}}
 

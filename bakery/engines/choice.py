@@ -14,6 +14,8 @@ from provisioner.process import run
 Engine = Literal["chroot", "packer"]
 Option = Literal["auto", "chroot", "packer"]
 ENGINES: tuple[Option, ...] = get_args(Option)
+# Its machine would have to remove what it runs on; and where the disk can be mounted, chroot is usable.
+_NO_CONTAINERS = "it does not make container images, which are written from a mounted disk."
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,13 @@ def choose(wanted: str, found: Obstacles) -> tuple[Engine, str]:
             raise MissingHere(f"The engine chroot is not usable: {found.chroot}", "Try --engine packer.")
         return "chroot", "" if wanted == "chroot" else "Using engine chroot (no virtual machine needed)."
     if found.packer and wanted == "packer":
-        raise MissingHere(f"The engine packer is not usable: {found.packer}")
+        hint = "Use --engine chroot, as root." if found.packer == _NO_CONTAINERS else ""
+        raise MissingHere(f"The engine packer is not usable: {found.packer}", hint)
     if found.packer:
+        install = "" if found.packer == _NO_CONTAINERS else ", or install packer"
         raise MissingHere(
             f"No engine is usable. chroot: {found.chroot} packer: {found.packer}",
-            "Run the command as root (a container: with --privileged), or install packer.",
+            f"Run the command as root (a container: with --privileged){install}.",
         )
     return (
         "packer",
@@ -46,18 +50,23 @@ def choose(wanted: str, found: Obstacles) -> tuple[Engine, str]:
     )
 
 
-def obstacles(wanted: str) -> Obstacles:
-    """The obstacles of the engines that `wanted` allows; packer is checked only if it may be used."""
+def obstacles(wanted: str, *, boots: bool = True) -> Obstacles:
+    """The obstacles of the engines that `wanted` allows; packer is checked only if it may be used.
+
+    Without `boots` the image is a container.
+    """
     chroot = _chroot_obstacle()
-    return Obstacles(chroot, packer_obstacle() if chroot or wanted == "packer" else "")
+    return Obstacles(chroot, packer_obstacle(boots=boots) if chroot or wanted == "packer" else "")
 
 
 def _chroot_obstacle() -> str:
     return privileges.mount_obstacle() or _missing(chroot.TOOLS) or privileges.sandbox_obstacle()
 
 
-def packer_obstacle() -> str:
+def packer_obstacle(*, boots: bool = True) -> str:
     """Why packer cannot be used on this machine, as a sentence; "" if it can."""
+    if not boots:
+        return _NO_CONTAINERS
     try:
         packer_program.find()
     except MissingHere as error:

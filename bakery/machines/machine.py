@@ -10,8 +10,8 @@ from pathlib import Path
 from subprocess import Popen
 from typing import ClassVar, TypeVar
 
-from bakery.machines import conditions
-from bakery.machines.conditions import Condition
+from bakery.runtime import conditions
+from bakery.runtime.conditions import Condition
 from provisioner.errors import NotProven
 from provisioner.process.run import Completed
 

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bakery.machines.conditions import Condition, wait
+from bakery.runtime.conditions import Condition, wait
 from provisioner.errors import NotProven
 from provisioner.process import run
 

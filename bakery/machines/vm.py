@@ -14,10 +14,10 @@ from typing import Literal
 
 from bakery.machines import serial
 from bakery.machines.accelerator import Accelerator
-from bakery.machines.conditions import Condition
 from bakery.machines.machine import ENVIRONMENT, Machine
 from bakery.machines.network import Network, on
 from bakery.runtime import host_paths, qemu_img
+from bakery.runtime.conditions import Condition
 from provisioner.errors import MissingHere
 from provisioner.process.run import TAIL_LINES, Completed, background, call, failure
 from provisioner.process.scrub import scrub

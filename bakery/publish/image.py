@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from typing import Any
 from bakery.image import bases, system
 from bakery.output.formats import FORMATS, Name
 from bakery.runtime import digest
-from bakery.store.store import DISKS, Store, manifest_path, read_manifest
-from provisioner.errors import BadInput, NotProven, WrongChecksum
+from bakery.store.store import DISKS, Manifest, Store, description_path, image_manifest, read_manifest
+from provisioner.errors import BadInput, NotProven, Refused, WrongChecksum
 from provisioner.events import Monitor, phase
 
 # The highest level comes last. A container image has the levels of its format only.
 LEVELS = ("none", "offline", "boot", "pool", "clone")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._ -]{0,98}[A-Za-z0-9._-])?")
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,27 @@ class Image:
     manifest: Mapping[str, Any]
 
 
-def find(named: str, store: Store, published_as: str, monitor: Monitor) -> Image:
+def find(
+    named: str, store: Store, published_as: str, monitor: Monitor, signed_by: Path | None = None
+) -> Image:
     """Return an image by its path, or by its name in the cache; reads the whole file.
 
-    Its manifest is beside it, or is that of the image of the cache with the same content. Raises BadInput,
-    NotProven, WrongChecksum.
+    Its manifest is beside it, or is that of the image of the cache with the same content. With `signed_by`,
+    a public key of minisign, this key must have signed the image and its description.
+    Raises BadInput, NotProven, WrongChecksum; Refused: it is not signed, or was changed.
     """
     path = _path(named, store)
+    beside = [_signed(path, signed_by, monitor)] if signed_by else _beside(path)
     with phase(monitor, "read the image"):
         content = digest.of(path)
-    manifest = _manifest(path, content, store)
+    cached = () if signed_by else (store.root / "images").glob("*.json")
+    return _image(path, content, _manifest(path, content, beside, cached), published_as)
+
+
+def _image(path: Path, content: str, manifest: Manifest, published_as: str) -> Image:
     name = published_as or f"{manifest['kind']}-{manifest['base']}"
     if not _NAME.fullmatch(name):
-        raise BadInput(f"--name {name!r}: use letters, digits, dots, dashes and underscores.")
+        raise BadInput(f"--name {name!r}: use letters, digits, dots, dashes, underscores and spaces.")
     return Image(
         path=path,
         name=name,
@@ -95,31 +103,59 @@ def _path(named: str, store: Store) -> Path:
     return found.resolve()
 
 
-def _manifest(path: Path, content: str, store: Store) -> dict[str, Any]:
-    beside = read_manifest(path)
-    if beside and beside.get("sha256") == content:
-        return beside
-    for other in (store.root / "images").glob("*.json"):
+def _beside(path: Path) -> list[Manifest]:
+    """The manifest that the cache has beside an image, and the one of its description."""
+    return [found for found in (read_manifest(path), image_manifest(path)) if found]
+
+
+def _signed(path: Path, public_key: Path, monitor: Monitor) -> Manifest:
+    """The manifest that the key has signed with the image. Raises BadInput, Refused."""
+    from bakery.description import files, signature  # few publications need them
+
+    with phase(monitor, "check the signature"):
+        problems = signature.problems(path, public_key)
+    if problems:
+        raise Refused(
+            f"{path} is not signed as --require-signature demands. {' '.join(problems)}",
+            "Publish an image that this key has signed with worker-bakery sign.",
+        )
+    signed: Manifest = json.loads(description_path(path, files.MANIFEST).read_text("utf-8"))
+    return signed
+
+
+def _manifest(path: Path, content: str, beside: Sequence[Manifest], cached: Iterable[Path]) -> Manifest:
+    if known := next((found for found in beside if found.get("sha256") == content), None):
+        return known
+    for other in cached:
         found = _of_cache(other)
         if found.get("sha256") == content:
             return found
     if beside:
-        message = (
-            f"{path} has the sha256 {content}; {manifest_path(path)} describes {beside.get('sha256')}."
+        raise WrongChecksum(
+            f"{path} has the sha256 {content}; the manifest beside it is for {beside[0].get('sha256')}.",
+            "Bake the image again, or restore the file.",
         )
-        raise WrongChecksum(message, "Bake the image again, or restore the file.")
     raise NotProven(
         f"{path} has no proof: no manifest is beside it, and no image of the cache has this content.",
-        "Publish an image that bake-image has made, with its manifest (NAME.json) beside it.",
+        "Publish an image of the cache, or one that bake-image -o has written with its manifest beside it.",
     )
 
 
-def _of_cache(path: Path) -> dict[str, Any]:
+def _of_cache(path: Path) -> Manifest:
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def require_file_name(image: Image) -> None:
+    """Raise BadInput if the name cannot be one of a file, and a part of a URL, as it is."""
+    if " " in image.name:
+        raise BadInput(
+            f"--name {image.name!r}: only an image in OpenStack can have spaces in its name.",
+            "Use letters, digits, dots, dashes and underscores.",
+        )
 
 
 def require_proof(image: Image, level: str) -> None:

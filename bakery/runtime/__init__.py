@@ -1,1 +1,2 @@
-"""Infrastructure for all other folders: sandboxes, progress, privileges, files, packaged data."""
+"""Infrastructure for all other folders: sandboxes, progress, privileges, files, packaged data,
+conditions."""

@@ -49,9 +49,11 @@ def main() -> None:
     try:
         query = _Query(htcondor2, asked)
         _print(query.daemon())
-        for ads in query.parts():
-            for line in query.lines(ads):
-                sys.stdout.write(line)
+        for part in query.parts():
+            for ads in part:
+                for line in query.lines(ads):
+                    sys.stdout.write(line)
+                sys.stdout.flush()  # is read during the next query
             _print({"ends": True})
     except _Failed as failed:
         _print({"failed": failed.args[0]})
@@ -90,22 +92,26 @@ class _Query:
             raise _Failed("query")
         return {**found, "up": self._up(found["ahead"] or 0.0)}
 
-    def parts(self) -> Iterator[list[Any]]:
-        """The slots in parts that have all slots of a worker."""
+    def parts(self) -> Iterator[Iterator[list[Any]]]:
+        """The slots in parts that have all slots of a worker; each has one or two answers."""
         constraint, projection = f"({self._asked['constraint']})", self._asked["projection"]
         known = self._query(f"{constraint} && {ranges.WHOLE}", list(ranges.PROJECTION))
         slots = ((ad.get("Machine"), ad.get("NumDynamicSlots")) for ad in known)
         of_machine = ranges.constraints(slots, self._asked["limit"])
         del known
         if not of_machine:
-            yield self._query(constraint, projection)
-            return
-        of_dynamic = self._asked["of_dynamic"] or projection
+            yield iter([self._query(constraint, projection)])
         for one in of_machine:
-            found = self._query(f"{constraint} && {one} && {ranges.WHOLE}", projection)
-            if any(ad.get("SlotType") == "Partitionable" for ad in found):
-                found += self._query(f"{constraint} && {one} && {ranges.DYNAMIC}", of_dynamic)
-            yield found
+            yield self._part(f"{constraint} && {one}")
+
+    def _part(self, constraint: str) -> Iterator[list[Any]]:
+        """The slots of a range: first those that are not dynamic."""
+        projection = self._asked["projection"]
+        whole = self._query(f"{constraint} && {ranges.WHOLE}", projection)
+        is_divided = any(ad.get("SlotType") == "Partitionable" for ad in whole)
+        yield whole
+        if is_divided:
+            yield self._query(f"{constraint} && {ranges.DYNAMIC}", self._asked["of_dynamic"] or projection)
 
     def lines(self, ads: list[Any]) -> Iterator[str]:
         """Lines of JSON; the list is emptied."""

@@ -223,6 +223,7 @@ def _daemon(ad: Ad) -> str:
     return name.partition("@")[2] or name or _text(ad, "Machine")
 
 
+@lru_cache(64)
 def _host(address: str) -> str:
     """The address without port: a startd that starts again has another port, but replaces its ads."""
     return address.lstrip("<").partition("?")[0].rpartition(":")[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,6 +64,27 @@ def shared_lock(path: Path) -> Iterator[bool]:
     finally:
         if lock is not None:
             os.close(lock)
+
+
+@contextmanager
+def one_lock_of(paths: Sequence[Path], on_wait: OnWait = _do_nothing) -> Iterator[Path]:
+    """Hold an exclusive lock on one of the files, which are created if necessary and stay; yield its path.
+
+    `on_wait` is called before waiting, if others hold all of them. All paths are in one folder.
+    """
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        path.touch(0o600)
+        if (lock := try_exclusive_lock(path)) is not None:
+            break
+    else:
+        path = paths[os.getpid() % len(paths)]
+        lock = os.open(path, os.O_RDONLY)
+    try:
+        _flock(lock, fcntl.LOCK_EX, on_wait)
+        yield path
+    finally:
+        os.close(lock)
 
 
 def try_exclusive_lock(path: Path) -> int | None:

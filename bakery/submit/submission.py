@@ -7,8 +7,8 @@ import re
 import shutil
 from pathlib import Path
 
-from bakery.machines import conditions
-from bakery.machines.conditions import Condition
+from bakery.runtime import conditions
+from bakery.runtime.conditions import Condition
 from bakery.submit import results
 from bakery.submit.description import DAG
 from provisioner.errors import BadInput, BakeryError, CommandFailed, MissingHere, Unreachable

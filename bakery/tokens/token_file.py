@@ -45,14 +45,16 @@ class Line:
 def lines_of(data: bytes) -> list[Line]:
     """Return the tokens of a file: its lines without blank ones and # comments.
 
-    Raises BadInput: the file has none.
+    Of a file that begins with a byte order mark, HTCondor ignores the first line; it is left out if another
+    one has a token. Raises BadInput: the file has none.
     """
     text = data.removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace")
     rows = enumerate((row.strip() for row in text.split("\n")), 1)
     found = [Line(number, row) for number, row in rows if row and not row.startswith("#")]
     if not found:
         raise BadInput("The file contains no token.", "It must have a line that begins with eyJ.")
-    return found
+    read = [line for line in found if line.number > 1] if data.startswith(_BYTE_ORDER_MARK) else found
+    return read or found
 
 
 def facts_of(path: Path) -> FileFacts | None:
@@ -67,9 +69,13 @@ def facts_of(path: Path) -> FileFacts | None:
 
 
 def problems_of_file(facts: FileFacts | None, data: bytes = b"") -> Iterator[Problem]:
-    """Yield why HTCondor ignores a token file. Its name and owner are errors in a folder tokens.d only."""
+    """Yield why HTCondor ignores a token file. Its name and owner are errors in a folder tokens.d only.
+
+    A byte order mark is an error if the only token is in the first line.
+    """
     if data.startswith(_BYTE_ORDER_MARK):
-        yield error(
+        is_only = lines_of(data)[0].number == 1
+        yield (error if is_only else warning)(
             "marked-token-file",
             "The file begins with a byte order mark, so HTCondor ignores its first line.",
             "Save the file as ASCII, or as UTF-8 without a byte order mark.",

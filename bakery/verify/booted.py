@@ -6,14 +6,13 @@ of the level pool, `pool.failover` those of a pool of the shape `ospool`, `clone
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
+from contextlib import nullcontext
 
 from bakery.machines import accelerator as accelerators
-from bakery.machines import namespace, network, vm
+from bakery.machines import emulation, network
 from bakery.machines.accelerator import TCG, Accelerator
 from bakery.machines.vm import VirtualMachine
-from bakery.verify import failure_logs, image_tests
+from bakery.verify import consoles, failure_logs, image_tests
 from bakery.verify.clone import level as clone_level
 from bakery.verify.level import (
     HOSTNAME,
@@ -30,8 +29,6 @@ from bakery.verify.pool import level as pool_level
 from bakery.verify.pool import throwaway_pool as pools
 from bakery.verify.record import Record
 from bakery.verify.verification import Level, Proof
-from provisioner.events import keep_log
-from provisioner.process.scrub import scrub
 
 
 def verify(context: LevelContext) -> Proof:
@@ -42,28 +39,18 @@ def verify(context: LevelContext) -> Proof:
     """
     request = context.request
     accelerator = TCG if request.machine == "namespace" else _accelerator(context)
-    records = _run(context, accelerator)
+    is_virtual = request.machine == "vm"
+    with emulation.turn(accelerator, context.monitor) if is_virtual else nullcontext():
+        records = _run(context, accelerator)
     name = "" if request.machine == "namespace" else accelerator.name
     about = {"accelerator": name, "machine": request.machine, "pool_shape": request.pool_shape}
-    console = _keep_console(context)
+    console = consoles.keep(context)
     return {
-        # The machines of the level clone have consoles of their own.
+        # The record of the level clone has the consoles of its own machines.
         level: record.proof(**about, console="" if level == "clone" else console)
         for level, record in records.items()
         if level in request.levels
     }
-
-
-def _keep_console(context: LevelContext) -> str:
-    """Keep the console of the machine, which has ended, in the log; return the SHA-256 of the kept file.
-
-    Returns "" if there was no machine for the levels boot and pool.
-    """
-    console: Path = context.work / (vm.SERIAL if context.request.machine == "vm" else namespace.CONSOLE)
-    if not console.exists():
-        return ""
-    keep_log(context.monitor, console)
-    return hashlib.sha256(scrub(console.read_text("utf-8", "replace")).encode()).hexdigest()
 
 
 def _accelerator(context: LevelContext) -> Accelerator:

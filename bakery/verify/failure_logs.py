@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bakery.machines import namespace, serial, vm
 from bakery.runtime import qemu_img
+from bakery.verify import consoles
 from bakery.verify.level import LevelContext
 from bakery.verify.pool import throwaway_pool as pools
 from bakery.verify.pool.throwaway_pool import Pool
@@ -30,7 +31,7 @@ def added(context: LevelContext, pool: Pool) -> Iterator[None]:
 
 def _with_logs(error: NotProven, context: LevelContext, pool: Pool) -> NotProven:
     virtual_machine = context.request.machine == "vm"
-    console = _text(context.work / (vm.SERIAL if virtual_machine else namespace.CONSOLE))
+    console = _text(consoles.path(context))
     diagnosis = serial.diagnose(console) if virtual_machine else None
     for name in (vm.SERIAL, vm.QEMU_LOG, namespace.CONSOLE):
         if (context.work / name).exists():

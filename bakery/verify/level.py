@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from bakery.machines.accelerator import Accelerator
-from bakery.machines.conditions import Condition
 from bakery.machines.machine import Machine
 from bakery.machines.namespace import NamespaceMachine
 from bakery.machines.needs import Boot, Image, Needs, instance
 from bakery.machines.network import Network
 from bakery.machines.vm import VirtualMachine
+from bakery.runtime.conditions import Condition
 from bakery.userdata import rendering
 from bakery.verify import image_tests
 from bakery.verify.pool.sample_jobs import (

@@ -76,11 +76,18 @@ def _search_secrets(context: LevelContext, raw: Path, record: Record) -> None:
 
 
 def _verify_offline_level(context: LevelContext, raw: Path) -> dict[str, Any]:
+    """Search and test the files; whoever has to mend the image learns of all failures at once."""
     record = Record("offline", context.monitor)
-    _search_secrets(context, raw, record)
+    record.together(
+        lambda: _search_secrets(context, raw, record),
+        lambda: _run_image_tests(context, record),
+        lambda: run_site_tests(context, "offline", image_tests.mounted_host(context.root), record),
+    )
+    return record.proof()
+
+
+def _run_image_tests(context: LevelContext, record: Record) -> None:
     with record.check("image tests on the mounted root"):
         container = is_archive(context.request.image)
         result = image_tests.run_offline(context.root, context.work, context.monitor, container=container)
     record.add_test_counts(result)
-    run_site_tests(context, "offline", image_tests.mounted_host(context.root), record)
-    return record.proof()

@@ -10,9 +10,9 @@ from testinfra import backend
 from testinfra.backend import base
 from testinfra.backend.paramiko import ParamikoBackend
 
-from bakery.machines import conditions
-from bakery.machines.conditions import Condition
 from bakery.machines.namespace import nsenter_argv
+from bakery.runtime import conditions
+from bakery.runtime.conditions import Condition
 from provisioner.errors import NotProven
 
 NAMES = {

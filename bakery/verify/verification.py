@@ -5,6 +5,8 @@ A proof is plain data, kept in the image's manifest:
     {"boot": {"at": "2026-11-22T…", "version": "0.2.0", "accelerator": "tcg", "machine": "vm",
       "pool_shape": "plain", "console": SHA-256 of the console in the log folder,
       "checks": [{"what": "booted, ssh answered", "seconds": 93.2}, …]}}
+
+The level clone has "consoles": {"clone-1": SHA-256, "clone-2": …, "clone-2-again": …} instead of "console".
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from provisioner.errors import CommandFailed
 from provisioner.process import run
 from provisioner.process.scrub import shown
 
-TOOLS = ("mke2fs", "dumpe2fs", "debugfs")
+# Not dumpe2fs: since 1.47.1, it takes the = of DISK?offset=N for a tag such as LABEL=NAME.
+TOOLS = ("mke2fs", "debugfs")
 # Features that say how a file system was last used, not how to make one.
 _STATES = frozenset({"needs_recovery", "orphan_present"})
 # Without it, mke2fs would use the defaults of this machine.
@@ -38,6 +39,10 @@ _CONFIGURATION = """\
 # The kernel has nothing left to initialize at the first mount.
 _COMPLETE = "lazy_itable_init=0,lazy_journal_init=0"
 _ROOT_INODE, _FIRST_FREE = 2, 11  # the inodes between are of the file system itself, except lost+found
+_JOURNAL_INODE = 8
+_GROUP = re.compile(
+    r"^ Group +(\d+): .*inode bitmap at (\d+), .*\n +\d+ free blocks?, (\d+) free inodes?,", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,19 @@ class Shape:
 
 def shape(disk: Path, partition: Partition) -> Shape:
     """Read the parameters of the file system in a partition. Raises CommandFailed."""
-    return parse(run.call(["dumpe2fs", "-h", _inside(disk, partition)], env=_environment()).stdout)
+    return parse(_told(disk, partition, "stats -h", f"stat <{_JOURNAL_INODE}>"))
 
 
-def parse(header: str) -> Shape:
-    """The parameters in the output of dumpe2fs -h."""
-    rows = dict(re.findall(r"^([^:\n]+):[ \t]*(.*)$", header, re.MULTILINE))
+def _told(disk: Path, partition: Partition, *commands: str) -> str:
+    """What debugfs prints for these commands. Raises CommandFailed."""
+    argv = ["debugfs", "-f", "-", _inside(disk, partition)]
+    return run.call(argv, stdin="\n".join(commands).encode(), env=_environment()).stdout
+
+
+def parse(text: str) -> Shape:
+    """The parameters in the output of debugfs, of `stats -h` and of `stat` for the journal."""
+    rows = dict(re.findall(r"^([^:\n]+):[ \t]*(.*)$", text, re.MULTILINE))
+    journal = re.search(r"^User: .* Size: (\d+)$", text, re.MULTILINE)
     label, errors = rows["Filesystem volume name"], rows.get("Errors behavior", "Continue")
     return Shape(
         rows["Filesystem UUID"],
@@ -82,7 +94,7 @@ def parse(header: str) -> Shape:
         int(rows["Block count"]),
         int(rows["Inode count"]),
         int(rows["Reserved block count"]),
-        int(rows.get("Total journal blocks") or rows.get("Journal length", 0)) * int(rows["Block size"]),
+        int(journal[1]) if journal else 0,
     )
 
 
@@ -118,7 +130,7 @@ def _mke2fs(tree: Path, disk: Path, partition: Partition, shape: Shape) -> list[
 
 def _set_fields(tree: Path, disk: Path, partition: Partition, date: int) -> None:
     """Set the times, and what mke2fs does not copy to the root folder."""
-    used = used_inodes(run.call(["dumpe2fs", _inside(disk, partition)], env=_environment()).stdout)
+    used = _used_inodes(disk, partition)
     root = tree.stat()
     fields = [
         *((inode, name, f"@{date}") for inode in used for name in ("atime", "ctime", "crtime")),
@@ -136,17 +148,38 @@ def _set_fields(tree: Path, disk: Path, partition: Partition, date: int) -> None
         raise CommandFailed(shown(command), done.status, "\n".join(problems[:20]))
 
 
-def used_inodes(dump: str) -> Iterator[int]:
-    """The inodes in use by files and folders, from the output of dumpe2fs."""
-    found = re.search(r"^Inode count:\s+(\d+)$", dump, re.MULTILINE)
-    assert found, "dumpe2fs prints it for every file system"
-    free: set[int] = set()
-    for ranges in re.findall(r"^  Free inodes: (.+)$", dump, re.MULTILINE):
-        for one in ranges.split(", "):
-            first, _, last = one.strip().partition("-")
-            free.update(range(int(first), int(last or first) + 1))
-    numbers = (_ROOT_INODE, *range(_FIRST_FREE, int(found[1]) + 1))
-    return (number for number in numbers if number not in free)
+def _used_inodes(disk: Path, partition: Partition) -> Iterator[int]:
+    """The inodes in use by files and folders. Raises CommandFailed."""
+    stats = _told(disk, partition, "stats")
+    block = int(_value(stats, "Block size"))
+
+    def bitmap(number: int) -> bytes:
+        with disk.open("rb") as file:
+            file.seek(partition.start + number * block)
+            return file.read(block)
+
+    return used_inodes(stats, bitmap)
+
+
+def used_inodes(stats: str, bitmap: Callable[[int], bytes]) -> Iterator[int]:
+    """The inodes in use, from the output of `stats` of debugfs; `bitmap` reads a block of the file system.
+
+    In a bitmap, the lowest bit of the first byte is the first inode of the group.
+    """
+    size = int(_value(stats, "Inodes per group"))
+    for group, block, free in _GROUP.findall(stats):
+        if int(free) == size:  # its bitmap need not be initialized
+            continue
+        bits = int.from_bytes(bitmap(int(block)), "little")
+        first = int(group) * size + 1
+        used = (first + place for place in range(size) if bits >> place & 1)
+        yield from (number for number in used if number == _ROOT_INODE or number >= _FIRST_FREE)
+
+
+def _value(stats: str, name: str) -> str:
+    found = re.search(rf"^{name}:\s+(\S+)$", stats, re.MULTILINE)
+    assert found, "debugfs prints it for every file system"
+    return found[1]
 
 
 def _inside(disk: Path, partition: Partition) -> str:

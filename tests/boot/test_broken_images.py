@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bakery.machines.needs import Image
+from bakery.runtime import digest
 from bakery.store.store import Store
 from bakery.verify.verification import Request, verify
 from provisioner.errors import NotProven
@@ -116,6 +117,8 @@ def clone_proven(image: Path, store: Store) -> dict[str, Any]:
     return verify(request, store, Silent())["clone"]
 
 
+# Two machines and a pool more; the clone of the other kind is verified above.
+@pytest.mark.full
 def test_two_prominence_workers_of_an_image_share_nothing_and_one_is_itself_after_a_second_boot(
     prominence_image: Image, store: Store
 ) -> None:
@@ -123,6 +126,19 @@ def test_two_prominence_workers_of_an_image_share_nothing_and_one_is_itself_afte
     proof = clone_proven(prominence_image.path, store)
     assert [check["what"] for check in proof["checks"]] == CLONE_CHECKS
     assert (proof["machine"], proof["pool_shape"]) == ("namespace", "plain")
+    assert_consoles_are_kept(proof["consoles"], prominence_image.path, store, "console")
+
+
+def assert_consoles_are_kept(consoles: dict[str, str], image: Path, store: Store, name: str) -> None:
+    """One for each boot, in a log folder of the verification, with the digests in the proof."""
+    assert list(consoles) == ["clone-1", "clone-2", "clone-2-again"]
+    assert len(set(consoles.values())) == 3
+    wanted = {f"{boot}-{name}": digest for boot, digest in consoles.items()}
+    assert wanted in [kept(folder, name) for folder in store.root.glob(f"logs/*-verify-{image.stem}")]
+
+
+def kept(folder: Path, name: str) -> dict[str, str]:
+    return {path.name: digest.of(path) for path in folder.glob(f"clone-*-{name}")}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bakery.machines.conditions import wait_until
+from bakery.runtime.conditions import wait_until
 
 pytestmark = pytest.mark.boot
 

@@ -21,9 +21,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bakery.machines.conditions import Condition, wait
 from bakery.machines.layer import layer
 from bakery.machines.network import Network
+from bakery.runtime.conditions import Condition, wait
 from provisioner.errors import NotProven
 from provisioner.process import run
 

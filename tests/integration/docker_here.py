@@ -19,8 +19,8 @@ from pathlib import Path
 
 import platformdirs
 
-from bakery.machines.conditions import Condition, wait
 from bakery.runtime import digest, mirror
+from bakery.runtime.conditions import Condition, wait
 from provisioner.process import run
 
 CACHE = platformdirs.user_cache_path("worker-bakery-tests-docker")

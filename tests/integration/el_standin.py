@@ -105,7 +105,7 @@ _FOLDERS = {"baseos": "base", "appstream": "updates", "crb": "extras"}
 
 def build(store: Store, work: Path) -> Standin:
     """Some forty seconds; what is downloaded is kept among the store's packages."""
-    made = Standin(work / "standin.raw", work / "repositories", work / "keys")
+    made = _in(work)
     qemu_img.to_raw(store.base(BASE.id), made.disk)
     with mounted(made.disk, work / "building") as root:
         with _workshop(root, store) as workshop:
@@ -115,6 +115,21 @@ def build(store: Store, work: Path) -> Standin:
             _make_repositories(workshop, made)
         shutil.rmtree(root / OURS[1:])
     return made
+
+
+def shared(store: Store, folder: Path) -> Standin:
+    """The one in this folder, built by whichever lane of a run is the first to need it."""
+    finished, work = folder / "el-standin", folder / "el-standin.new"
+    with exclusive_lock(folder):
+        if not finished.exists():
+            work.mkdir()
+            build(store, work)
+            work.rename(finished)
+    return _in(finished)
+
+
+def _in(folder: Path) -> Standin:
+    return Standin(folder / "standin.raw", folder / "repositories", folder / "keys")
 
 
 def become(root: Path, release: Release, made: Standin) -> None:

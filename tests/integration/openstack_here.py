@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from bakery.machines.conditions import Condition, wait
+from bakery.runtime.conditions import Condition, wait
 from provisioner.process import run
 from tests.integration.tool_environments import environment
 
@@ -34,6 +34,7 @@ class Cloud:
     folder: Path
     programs: Path
     auth_url: str
+    image_url: str
 
     @property
     def env(self) -> dict[str, str]:
@@ -48,6 +49,12 @@ class Cloud:
         words = [str(self.programs / "openstack"), "--os-cloud", cloud, *argv]
         done = run.call(words, env=run.environment(**self.env), seconds=_WAIT)
         return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def python(self, script: str) -> str:
+        """The standard output of a script that has openstacksdk."""
+        argv = [str(self.programs / "python"), "-"]
+        env = run.environment(**self.env)
+        return run.call(argv, stdin=script.encode(), env=env, seconds=_WAIT).stdout
 
     def images(self, cloud: str = "site", *argv: str) -> dict[str, str]:
         """The ids of the images of `openstack image list`, and their names."""
@@ -69,21 +76,22 @@ def running(folder: Path) -> Iterator[Cloud]:
         (folder / name).mkdir()
     (folder / "keystone.conf").write_text(_keystone(folder))
     (folder / "glance-api.conf").write_text(_glance(folder, programs.parent, keystone))
-    cloud = Cloud(folder, programs, auth_url)
+    image_url = f"http://127.0.0.1:{glance}"
+    cloud = Cloud(folder, programs, auth_url, image_url)
     with ExitStack() as services:
         _prepare_keystone(cloud)
         env = {"OS_KEYSTONE_CONFIG_FILES": str(folder / "keystone.conf")}
         services.enter_context(_served(cloud, "keystone", "keystone.wsgi.api", keystone, env))
         _wait_for(auth_url, folder / "keystone.log")
         _write_clouds(cloud)
-        _accounts(cloud, f"http://127.0.0.1:{glance}")
+        _accounts(cloud)
         _manage(cloud, "glance-manage", "glance-api.conf", "db_sync")
         env = {
             "OS_GLANCE_CONFIG_FILES": str(folder / "glance-api.conf"),
             "OS_GLANCE_CONFIG_DIR": str(folder),
         }
         services.enter_context(_served(cloud, "glance", "glance.wsgi.api", glance, env))
-        _wait_for(f"http://127.0.0.1:{glance}/versions", folder / "glance.log")
+        _wait_for(f"{image_url}/versions", folder / "glance.log")
         yield cloud
 
 
@@ -206,8 +214,8 @@ def _write_clouds(cloud: Cloud) -> None:
     (cloud.folder / "clouds.yaml").write_text(yaml.safe_dump({"clouds": clouds}))
 
 
-def _accounts(cloud: Cloud, glance: str) -> None:
-    """Projects, users and the endpoint of Glance, by openstacksdk as one process."""
+def _accounts(cloud: Cloud) -> None:
+    """Projects, users and the endpoint of Glance, by one process."""
     script = f"""
 import openstack
 cloud = openstack.connect(cloud="admin").identity
@@ -217,8 +225,8 @@ for user, project, role in (
     project = cloud.create_project(name=project, domain_id="default")
     user = cloud.create_user(name=user, password={PASSWORD!r}, domain_id="default")
     cloud.assign_project_role_to_user(project, user, cloud.find_role(role))
-service = cloud.create_service(name="glance", type="image")
-cloud.create_endpoint(service_id=service.id, interface="public", url={glance!r}, region_id="RegionOne")
+service = cloud.create_service(name="glance", type="image").id
+where = dict(url={cloud.image_url!r}, region_id="RegionOne")
+cloud.create_endpoint(service_id=service, interface="public", **where)
 """
-    argv = [str(cloud.programs / "python"), "-"]
-    run.call(argv, stdin=script.encode(), env=run.environment(**cloud.env), seconds=_WAIT)
+    cloud.python(script)

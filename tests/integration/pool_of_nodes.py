@@ -24,8 +24,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bakery.machines import conditions
 from bakery.machines.layer import layer
+from bakery.runtime import conditions
 from bakery.runtime.data import ROOT
 from bakery.runtime.mirror import find
 from bakery.store.store import Store, manifest_path

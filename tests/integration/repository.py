@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import email.utils
 import hashlib
+import shutil
 import socket
+import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -70,6 +72,24 @@ def _entry(file: Path) -> str:
     return run.call(["dpkg-deb", "--field", str(file)]).stdout + where
 
 
+def suite(folder: Path, name: str, components: Mapping[str, Sequence[str]]) -> str:
+    """Make it a repository with a suite whose components have these packages; return its key, armored."""
+    packages = "dists", name
+    listed = ""
+    for component, names in components.items():
+        at = Path(component, "binary-amd64", "Packages")
+        text = "\n".join(_entry(folder / f"{one}.deb") for one in names)
+        where = folder.joinpath(*packages, at)
+        where.parent.mkdir(parents=True)
+        where.write_text(text)
+        listed += f" {hashlib.sha256(text.encode()).hexdigest()} {len(text.encode())} {at}\n"
+    date = email.utils.formatdate(usegmt=True)
+    fields = f"Origin: test\nLabel: test\nSuite: {name}\nCodename: {name}\nArchitectures: amd64\n"
+    released = f"{fields}Components: {' '.join(components)}\nDate: {date}\nSHA256:\n{listed}"
+    folder.joinpath(*packages, "Release").write_text(released)
+    return _sign(folder, folder.joinpath(*packages))
+
+
 def index(folder: Path, label: str = "test") -> str:
     """Make it a flat repository, of suite `./`, signed with its key, which is new at first; it, armored."""
     packages = "\n".join(_entry(file) for file in sorted(folder.glob("*.deb")))
@@ -79,13 +99,26 @@ def index(folder: Path, label: str = "test") -> str:
     listed = f" {digest} {len(packages.encode())} Packages\n"
     fields = f"Origin: test\nLabel: {label}\nCodename: test\nDate: {date}\nSHA256:\n{listed}"
     (folder / "Release").write_text(fields)
-    gpg = ["gpg", "--batch", "--quiet", "--homedir", str(folder / "gnupg"), "--passphrase", ""]
-    if not (folder / "gnupg").exists():
-        (folder / "gnupg").mkdir(mode=0o700)
-        run.call([*gpg, "--quick-generate-key", "test@invalid", "ed25519", "sign", "never"])
-    run.call([*gpg, "--yes", "--clearsign", "--output", str(folder / "InRelease"), str(folder / "Release")])
-    run.call(["gpgconf", "--homedir", str(folder / "gnupg"), "--kill", "gpg-agent"])
-    return run.call([*gpg, "--armor", "--export"]).stdout
+    return _sign(folder, folder)
+
+
+def _sign(folder: Path, where: Path) -> str:
+    """Sign the file Release with the repository's key, which is new at first; return the key, armored."""
+    kept = folder / "gnupg"
+    # The paths of the agent's sockets are limited to 108 characters.
+    with tempfile.TemporaryDirectory(prefix="gpg-", dir="/tmp") as home:
+        gpg = ["gpg", "--batch", "--quiet", "--homedir", home, "--passphrase", ""]
+        if kept.exists():
+            shutil.copytree(kept, home, dirs_exist_ok=True)
+        else:
+            run.call([*gpg, "--quick-generate-key", "test@invalid", "ed25519", "sign", "never"])
+        run.call(
+            [*gpg, "--yes", "--clearsign", "--output", str(where / "InRelease"), str(where / "Release")]
+        )
+        key = run.call([*gpg, "--armor", "--export"]).stdout
+        run.call(["gpgconf", "--homedir", home, "--kill", "gpg-agent"])
+        shutil.copytree(home, kept, dirs_exist_ok=True, ignore=shutil.ignore_patterns("S.*"))
+    return key
 
 
 def as_field(key: str) -> str:

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakery.commands.command_line import entry, settings
@@ -33,6 +34,7 @@ def parser(prog: str) -> Parser:
         examples=(
             "%(prog)s osg-debian13-54cedd6f75a5 --to file:///srv/images",
             "%(prog)s worker.qcow2 --to openstack:mycloud --name osg --keep 3",
+            "%(prog)s osg.qcow2 --to s3://images --require-signature site.pub",
         ),
     )
     image = made.add_argument("image", metavar="IMAGE", help="path of an image, or its name in the cache")
@@ -52,6 +54,14 @@ def parser(prog: str) -> Parser:
         help="refuse an image that was not verified to LEVEL: none, offline, boot, pool or clone "
         "(default: clone; offline for a container image)",
     )
+    signature = made.add_argument(
+        "--require-signature",
+        type=Path,
+        metavar="PUBKEY",
+        help="refuse an image that is not signed with the key of this public key of minisign (default: "
+        "accept unsigned images)",
+    )
+    completed(signature, "file")
     made.add_argument(
         "--keep",
         type=positive_number,
@@ -101,7 +111,8 @@ def _main(options: argparse.Namespace) -> int:
     settings.load()
     target = targets.parse(options.to)
     with progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
-        image = images.find(options.image, store.Store(store.default_root()), options.name, monitor)
+        cache, key = store.Store(store.default_root()), options.require_signature
+        image = images.find(options.image, cache, options.name, monitor, key)
         images.require_proof(image, options.require_proof or images.default_level(image))
         outcome = _publish(image, target, options, monitor)
     _print(outcome, options)
@@ -109,14 +120,15 @@ def _main(options: argparse.Namespace) -> int:
 
 
 def _publish(image: Image, target: Target, options: argparse.Namespace, monitor: Monitor) -> Outcome:
+    from bakery.publish import image as images
     from bakery.publish import target as targets
 
     _refuse_options_of_others(target, options)
-    match target:
-        case targets.Cloud(name):
-            return _in_glance(image, name, options, monitor)
-        case targets.Repository():
-            return _in_registry(image, target, options, monitor)
+    if isinstance(target, targets.Cloud):
+        return _in_glance(image, target.name, options, monitor)
+    images.require_file_name(image)
+    if isinstance(target, targets.Repository):
+        return _in_registry(image, target, options, monitor)
     return _in_catalogue(image, target, options, monitor)
 
 

@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -133,10 +133,19 @@ def live(view: View) -> Iterator[Show]:
         return _rendered(screen.lines(current, time.time(), width, height))
 
     entry.interrupt_at_hangup()  # the terminal is restored then, too
-    console = Console(highlight=False)  # rich applies NO_COLOR
+    console = Console(highlight=False, _environ=_without_size(os.environ))  # rich applies NO_COLOR
     display = Live(console=console, screen=True, get_renderable=draw, refresh_per_second=_REFRESHES)
     with display:
         yield show
+
+
+def _without_size(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables for rich, which prefers the size in them to the terminal's.
+
+    They are exported where a program with readline(3) started this one, and stay the same when the window
+    gets another size.
+    """
+    return {name: value for name, value in variables.items() if name not in ("COLUMNS", "LINES")}
 
 
 def _next(view: View, found: Answer | Failure) -> View:

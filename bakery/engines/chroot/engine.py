@@ -27,7 +27,7 @@ from provisioner.plan import Plan
 
 TOOLS = (
     *("qemu-img", "mount", "unshare", "setpriv", "chroot", "sfdisk", "fstrim", "blkid"),
-    *("mke2fs", "dumpe2fs", "debugfs"),
+    *("mke2fs", "debugfs"),
 )
 
 

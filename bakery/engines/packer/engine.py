@@ -21,7 +21,7 @@ from bakery.engines.packer import build_files, disk_layers, machine_readable, qm
 from bakery.engines.packer import program as packer_program
 from bakery.engines.packer.build_files import Files, Start
 from bakery.engines.packer.machine_readable import Message
-from bakery.machines import serial
+from bakery.machines import emulation, serial
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.serial import Diagnosis
 from bakery.runtime import host_paths, privileges, qemu_img
@@ -63,7 +63,8 @@ def bake(
         start = Start(enlarged(found, plan, work, monitor) if not done else found, done)
         folder = work / build_files.FOLDER
         files = build_files.write(folder, plan, start, repositories, accelerator, keep)
-        build(files, _CheckpointWriter(plan, store, work, monitor))
+        with emulation.turn(accelerator, monitor):
+            build(files, _CheckpointWriter(plan, store, work, monitor))
         return _copy_disk(files, work, monitor)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from bakery.catalogue import streams
 from bakery.catalogue.streams import ARCHITECTURES, Document, Entry, Tags
+from bakery.description import files as files_of_description
 from bakery.publish.image import Image
 
 
@@ -167,7 +168,7 @@ def _tags(image: Image) -> Tags:
 
 def manifest_of(image: Image) -> bytes:
     """Return the content of the manifest that is published."""
-    return _json(image.manifest)
+    return _json(files_of_description.public(image.manifest))
 
 
 def _manifest_path(image: Image, manifest: bytes) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from bakery.publish.glance import properties
 from bakery.publish.glance.data import Data
@@ -29,7 +30,8 @@ class Images:
     def of_name(self, name: str) -> Iterator[Json]:
         """Yield the images of this project that publications of this name have made, hidden ones too."""
         for hidden in ("false", "true"):
-            url = f"/images?{properties.NAME}={name}&os_hidden={hidden}&owner={self._project}&limit=100"
+            asked = {properties.NAME: name, "os_hidden": hidden, "owner": self._project, "limit": 100}
+            url = f"/images?{urlencode(asked)}"
             while url:
                 page = self._call("GET", url).json()
                 # The filter is one of the service; what is deleted must be ours in any case.

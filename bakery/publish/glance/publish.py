@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,13 +26,14 @@ from bakery.publish.glance.plan import (
 from bakery.publish.image import Image
 from bakery.publish.outcome import Outcome
 from bakery.runtime import digest, qemu_img
-from provisioner.errors import BadInput, WrongChecksum
+from bakery.runtime.conditions import wait_until
+from provisioner.errors import BadInput, BakeryError, NotProven, WrongChecksum
 from provisioner.events import Monitor, note, phase, warn
 
 if TYPE_CHECKING:
     from openstack.connection import Connection
 
-_SETTLE_SECONDS = 60  # until Glance notices that the client of an upload has gone
+_SETTLE_SECONDS = 60  # for Glance to notice that the client of an upload has gone
 _BUSY = ("saving", "uploading", "importing")
 _GIB = 1 << 30
 
@@ -85,6 +85,15 @@ def _wanted(image: Image, options: Options) -> Wanted:
     return Wanted(image.name, found, options.visibility, options.projects, options.previous, options.keep)
 
 
+def _still_uploaded(name: str, images: Sequence[Json]) -> BakeryError:
+    ids = " ".join(image["id"] for image in images if image["status"] in _BUSY)
+    return BakeryError(
+        f"Another publication of {name} uploads to {ids}.",
+        "Wait until it has ended, and publish again. If it is dead, delete what it has left: "
+        f"openstack image delete {ids}.",
+    )
+
+
 def _current(there: Sequence[Found]) -> str:
     """The id of the image that has the content; "" if it is to be uploaded."""
     return next((one.id for one in there if one.is_whole and not one.is_unfinished), "")
@@ -110,12 +119,20 @@ class _Publication:
     # --- what is there ---
 
     def there(self) -> list[Found]:
-        """All images of ours with this name. One that is being uploaded is waited for: it may be dead."""
-        deadline = time.monotonic() + _SETTLE_SECONDS
-        images = list(self.images.of_name(self.wanted.name))
-        while any(image["status"] in _BUSY for image in images) and time.monotonic() < deadline:
-            time.sleep(1)
-            images = list(self.images.of_name(self.wanted.name))
+        """All images of ours with this name, when none of them is being uploaded.
+
+        Raises BakeryError: one still is. Its client may be alive, so it is not deleted.
+        """
+        images: list[Json] = []
+
+        def uploading() -> list[Json]:
+            images[:] = self.images.of_name(self.wanted.name)
+            return [image for image in images if image["status"] in _BUSY]
+
+        try:
+            wait_until("the end of other uploads", uploading, lambda found: not found, _SETTLE_SECONDS)
+        except NotProven:
+            raise _still_uploaded(self.wanted.name, images) from None
         return [self._found(image) for image in images]
 
     def _found(self, image: Json) -> Found:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Boot
 from bakery.userdata.rendering import conf_text
-from bakery.verify import failure_logs
+from bakery.verify import consoles, failure_logs
 from bakery.verify.clone import identity
 from bakery.verify.clone.identity import FINISHED, INSTANCE, WORKER_FILE, Facts
 from bakery.verify.level import (
@@ -42,24 +42,28 @@ class Clone:
     """One of the two instances: its title in messages, its meta-data, its user-data, and how it boots."""
 
     environment: Environment
+    record: Record
+    name: str  # of its files
     title: str
     instance_id: str
     samples: SampleJobs
     start: Boot
 
     @contextmanager
-    def booted(self) -> Iterator[RunningWorker]:
-        """Boot it while the block runs."""
+    def booted(self, times: str = "") -> Iterator[RunningWorker]:
+        """Boot it while the block runs, and keep its console; `times` distinguishes several boots."""
         with self.start() as machine:
             yield RunningWorker(self.environment.context, machine, self.environment.pool, self.samples)
+        name = f"{self.name}{times}"
+        self.record.consoles[name] = consoles.keep(self.environment.context, name)
 
 
 def verify(environment: Environment, record: Record) -> None:
     """Run the checks of the level clone. Raises NotProven: one failed."""
-    with _clone(environment, 1) as one, one.booted() as worker:
+    with _clone(environment, record, 1) as one, one.booted() as worker:
         first = _first_boot(one, worker, record)
         _joined(one, worker, record)
-    with _clone(environment, 2) as two:
+    with _clone(environment, record, 2) as two:
         with two.booted() as worker:
             second = _first_boot(two, worker, record)
             with record.check("nothing of the first is in the second"):
@@ -68,18 +72,18 @@ def verify(environment: Environment, record: Record) -> None:
             started = _joined(two, worker, record)
             with record.check("the second shut down"):
                 _shut_down(worker.machine)
-        with two.booted() as worker:
+        with two.booted("-again") as worker:
             _second_boot(two, worker, second, record)
             _joined_again(two, worker, started, record)
             run_site_tests(environment.context, "clone", test_host(worker.machine), record)
 
 
 @contextmanager
-def _clone(environment: Environment, number: int) -> Iterator[Clone]:
-    title = ("the first", "the second")[number - 1]
+def _clone(environment: Environment, record: Record, number: int) -> Iterator[Clone]:
+    title, name = ("the first", "the second")[number - 1], f"clone-{number}"
     context = environment.context
     request = replace(context.request, group_name=f"{context.request.group_name} clone {number}")
-    work = context.work / f"clone-{number}"
+    work = context.work / name
     work.mkdir()
     own = replace(environment, context=replace(context, request=request, work=work))
     samples, instance_id = own.samples(), f"iid-clone-{number}-{secrets.token_hex(4)}"
@@ -87,7 +91,7 @@ def _clone(environment: Environment, number: int) -> Iterator[Clone]:
         failure_logs.added(own.context, environment.pool),
         own.instance(samples, f"{HOSTNAME}-{number}", instance_id) as start,
     ):
-        yield Clone(own, title, instance_id, samples, start)
+        yield Clone(own, record, name, title, instance_id, samples, start)
 
 
 def _first_boot(clone: Clone, worker: RunningWorker, record: Record) -> Facts:

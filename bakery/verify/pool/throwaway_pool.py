@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from bakery.machines import conditions
-from bakery.machines.conditions import Condition
 from bakery.machines.layer import mount_layer
 from bakery.machines.network import GATEWAY, Network, on
+from bakery.runtime import conditions
+from bakery.runtime.conditions import Condition
 from bakery.tokens import signing
 from bakery.verify.pool import access_point
 from provisioner.errors import NotProven

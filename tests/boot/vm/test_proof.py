@@ -16,8 +16,11 @@ import pytest
 
 from bakery.runtime import qemu_img
 from bakery.store.store import Store, read_manifest, write_manifest
+from bakery.verify.verification import Request, verify
+from provisioner.events import Silent
 from tests.boot.conftest import Seen
-from tests.conftest import Ended, command
+from tests.boot.test_broken_images import CLONE_CHECKS, assert_consoles_are_kept
+from tests.conftest import BASE, Ended, command
 
 GROUP = 'WorkerGroupName == "Bakery\'s \\"proof\\" $(run)"'
 
@@ -147,3 +150,18 @@ def test_bake_image_proves_a_prominence_worker_and_only_what_is_missing(image: P
     again = command("bake-image", *wanted)
     assert json.loads(again.out)["from_store"]
     assert phases(again) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["osg", "prominence"])
+def test_two_virtual_machines_of_an_image_share_nothing_and_one_is_itself_after_a_second_boot(
+    kind: str, request: pytest.FixtureRequest, store: Store
+) -> None:
+    """Without the levels below: the machines of this one boot by themselves."""
+    baked = request.getfixturevalue({"osg": "baked", "prominence": "baked_prominence"}[kind])
+    path = Path(baked["path"])
+    proof = verify(Request(path, ("clone",), BASE.login), store, Silent())["clone"]
+    assert [check["what"] for check in proof["checks"]] == CLONE_CHECKS
+    assert proof["machine"] == "vm"
+    assert proof["accelerator"] in ("kvm", "tcg")
+    assert_consoles_are_kept(proof["consoles"], path, store, "serial.log")

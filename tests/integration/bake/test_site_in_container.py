@@ -14,6 +14,7 @@ from bakery.output.oci.root import open_archive
 from bakery.store.store import Store
 from provisioner.events import Silent
 from tests import site
+from tests.conftest import command
 from tests.integration import repository
 from tests.integration.bake.test_baked_site import authority, inside, owner, site_store, tools
 
@@ -48,3 +49,17 @@ def test_a_container_has_all_but_units(baked: dict[str, object], store: Store, t
     # That of the build machine is used for the packages only.
     assert (root / "etc/resolv.conf").read_text() != Path("/etc/resolv.conf").read_text()
     shutil.rmtree(own.root)
+
+
+def test_packer_makes_no_container_and_says_so_before_it_starts(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('format = "oci"\npackages = ["tmux"]\n')
+    bake = ("worker-bakery", "bake", str(tmp_path / "c.toml"), "-o", str(tmp_path / "c.tar"))
+    env = {"WORKER_BAKERY_CACHE": str(tmp_path / "cache")}
+    done = command(*bake, "--engine", "packer", env=env)
+    assert (done.status, done.out) == (3, "")
+    assert "The engine packer is not usable: it does not make container images" in done.err
+    assert "Use --engine chroot, as root." in done.err
+    done = command(*bake, "--packer-files", str(tmp_path / "build"), env=env)
+    assert done.status == 2
+    assert "packer does not make container images." in done.err
+    assert not (tmp_path / "build").exists()

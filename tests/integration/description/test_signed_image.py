@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from securesystemslib.dsse import Envelope
@@ -18,8 +18,8 @@ from securesystemslib.signer import SSlibKey
 
 from bakery.description import files, minisign_keys, signature
 from tests.conftest import BIN, command
+from tests.integration.signing import Keys, described, generated
 from tests.unit.description.sample import manifest
-from tests.unit.description.test_statements import PROOF
 from tests.unit.description.test_vulnerabilities import record as vulnerability
 
 PASSPHRASE = "correct horse battery staple"
@@ -30,25 +30,6 @@ NAMES = (
 )
 
 
-class Keys(NamedTuple):
-    secret: Path
-    public: Path
-
-
-def generated(folder: Path, name: str, passphrase: str = "") -> Keys:
-    """A pair of keys that the program minisign has made."""
-    keys = Keys(folder / f"{name}.key", folder / f"{name}.pub")
-    argv = ["minisign", "-G", "-s", str(keys.secret), "-p", str(keys.public)]
-    subprocess.run(
-        argv if passphrase else [*argv, "-W"],
-        input=f"{passphrase}\n{passphrase}\n",
-        text=True,
-        capture_output=True,
-        check=True,
-    )
-    return keys
-
-
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return generated(tmp_path_factory.mktemp("keys"), "plain")
@@ -57,15 +38,6 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return generated(tmp_path_factory.mktemp("keys"), "encrypted", PASSPHRASE)
-
-
-def described(folder: Path) -> Path:
-    """An image with the description that `bake -o` writes beside it. Its content does not matter here."""
-    made = folder / "worker.qcow2"
-    folder.mkdir()
-    made.write_bytes(b"content" * 1000)
-    files.write(made, {**manifest(), "proof": PROOF, "sha256": files.check(made, {}), "size": 7000})
-    return made
 
 
 @pytest.fixture

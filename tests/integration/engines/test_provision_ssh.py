@@ -548,6 +548,8 @@ def test_a_prominence_worker_is_removed(fresh_site: Site) -> None:
     assert (again.status, again.out) == (0, "nothing to remove: no plan was applied\n"), again.err
 
 
+# Another machine: a whole worker is removed above, and test_baked_site.py has the additions.
+@pytest.mark.full
 def test_the_additions_of_a_site_are_removed_except_effects_of_its_commands(
     fresh_site: Site, tmp_path: Path
 ) -> None:

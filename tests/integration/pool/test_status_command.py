@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from bakery.machines import conditions
-from bakery.machines.conditions import Condition
 from bakery.machines.network import GATEWAY, Network, isolated
+from bakery.runtime import conditions
+from bakery.runtime.conditions import Condition
 from bakery.status import ask, ranges
 from bakery.status.selection import classad_string
 from bakery.status.workers import OF_DYNAMIC_SLOTS, PROJECTION, Ad, Worker, in_order, workers_of

@@ -47,13 +47,13 @@ def recorded(path: Path) -> list[Entry]:
     return entries
 
 
-@pytest.mark.full
 def test_the_life_of_a_group_on_a_terminal(pool: Pool, network: Network, tmp_path: Path) -> None:
     """Changes, another size, many workers, a collector that is away for a while, Ctrl-C."""
     advertise(pool, network, "three", of_group(GROUP, "node-1", "node-2", "node-3"))
     file = tmp_path / "watched.jsonl"
     argv = [*ARGV, GROUP, "--watch", "1", "--record", str(file)]
-    with terminals.started(argv, (100, 24), prefix=network.argv([])) as shown:
+    exported = {"COLUMNS": "80", "LINES": "40"}  # as by readline(3), of another terminal
+    with terminals.started(argv, (100, 24), prefix=network.argv([]), env=exported) as shown:
         shown.await_text(f"{GATEWAY}: WorkerGroupName {GROUP}", "every 1 s", "3 workers (3 idle)", "node-3")
         assert shown.is_alternate
         assert "last changes" not in shown.text()
@@ -155,7 +155,6 @@ def test_a_pipe_that_nobody_reads_any_more(pool: Pool, network: Network) -> None
         assert process.stderr.read() == ""
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_restores_the_terminal(number: signal.Signals, pool: Pool, network: Network) -> None:
     advertise(pool, network, f"signal{number}", of_group("Signals", "signal-1"))
@@ -168,7 +167,6 @@ def test_a_signal_restores_the_terminal(number: signal.Signals, pool: Pool, netw
     assert not shown.screen.cursor.hidden
 
 
-@pytest.mark.full
 def test_a_terminal_that_is_closed(pool: Pool, network: Network, tmp_path: Path) -> None:
     advertise(pool, network, "closed", of_group("Closed", "closed-1"))
     command_line = [*ARGV, "Closed", "--watch", "1", "--quiet"]
@@ -181,7 +179,6 @@ def test_a_terminal_that_is_closed(pool: Pool, network: Network, tmp_path: Path)
     assert errors.read_text() == ""
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"NO_COLOR": "1"}])
 def test_terminals_that_show_less(env: dict[str, str], pool: Pool, network: Network) -> None:
     advertise(pool, network, f"less{len(env.get('TERM', ''))}", of_group("Less", "less-1"))

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from bakery.machines import conditions
 from bakery.machines.network import GATEWAY, Network, isolated
+from bakery.runtime import conditions
 from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import RUNNING, SUBMITTER, TRUST_DOMAIN, Pool, classad_string
 from tests.conftest import Ended, command

@@ -13,7 +13,7 @@ import pytest
 from bakery.commands import bake
 from bakery.commands.bake_options import parser
 from bakery.commands.submit import command as submit_command
-from bakery.machines import conditions
+from bakery.runtime import conditions
 from bakery.store.store import Store
 from bakery.submit import results, submission
 from bakery.submit.images import JobImage

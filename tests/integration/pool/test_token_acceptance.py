@@ -19,7 +19,6 @@ from typing import Any
 import jwt
 import pytest
 
-from bakery.commands.token.command import main
 from bakery.machines.network import GATEWAY, Network, isolated
 from bakery.tokens import signing
 from bakery.verify.pool import throwaway_pool
@@ -85,15 +84,7 @@ def test_check_says_why(name: str, pool: Pool, network: Network) -> None:
 
 @pytest.mark.parametrize("row", FILES, ids=lambda row: row.name)
 def test_the_table_of_accepted_files(row: FileRow, pool: Pool, client: Client, tmp_path: Path) -> None:
-    good = Row("good", True).token(pool.signing_key)
-    other = Row("other", False, {"iss": "other.example"}).token(pool.signing_key)
-    folder, there = folder_of(pool, tmp_path.name)
-    path = secret_file(folder / row.file, row.content(good, other).encode())
-    path.chmod(row.mode)
-    os.chown(path, row.owner, 0)
-    assert client.may_advertise(there) is row.accepted
-    status = main(["inspect", "--trust-domain", TRUST_DOMAIN, str(path)])
-    assert status == (0 if row.accepted else 2)
+    acceptance.compare_file(row, pool, client, tmp_path.name)
 
 
 def test_a_created_token_joins(pool: Pool, network: Network, client: Client, key: Path) -> None:

@@ -1,4 +1,4 @@
-"""The table of accepted tokens, asked of a collector of HTCondor 25.14 (Debian's unstable)."""
+"""The tables of accepted tokens and files, asked of a collector of HTCondor 25.14 (Debian's unstable)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bakery.machines.network import isolated
 from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import IDENTITY, TRUST_DOMAIN, Pool
 from tests import acceptance, newer_htcondor
-from tests.acceptance import ROWS, Client, Row
+from tests.acceptance import FILES, ROWS, Client, FileRow, Row
 from tests.conftest import Folders, command, mounted
 
 pytestmark = pytest.mark.full
@@ -36,6 +36,13 @@ def pool_and_client(baked: dict[str, Any], folders: Folders) -> Iterator[tuple[P
 def test_the_newer_htcondor(row: Row, pool_and_client: tuple[Pool, Client], tmp_path: Path) -> None:
     pool, client = pool_and_client
     acceptance.compare(row, pool, client, (25, 14), tmp_path.name)
+
+
+@pytest.mark.parametrize("row", FILES, ids=lambda row: row.name)
+def test_the_newer_htcondor_and_files(
+    row: FileRow, pool_and_client: tuple[Pool, Client], tmp_path: Path
+) -> None:
+    acceptance.compare_file(row, *pool_and_client, tmp_path.name)
 
 
 def test_a_created_token_joins_the_newer_htcondor(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,15 +22,17 @@ from botocore.config import Config
 from bakery.bake.options import base_named
 from bakery.catalogue import streams
 from bakery.image.bases import VendorImage
-from bakery.machines.conditions import Condition, wait
 from bakery.runtime import digest
+from bakery.runtime.conditions import Condition, wait
 from provisioner.process import run
 from tests.conftest import BIN, Ended, command
+from tests.integration.recording_proxy import Proxy, recording
 from tests.integration.tool_environments import environment
 
 KEY, SECRET = "the-publisher", "canary-of-the-bucket-7c21"
 NAME = "osg-debian13"
 BUCKET = "images"
+PART = 16 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,13 @@ class Server:
         found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
         return {one["Key"] for one in found.get("Contents", ())}
 
+    def unfinished(self) -> list[dict[str, str]]:
+        """Key and UploadId of each upload in parts."""
+        found = self.client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", ())
+        return [{name: one[name] for name in ("Key", "UploadId")} for one in found]
+
     def uploads(self) -> list[str]:
-        found = self.client.list_multipart_uploads(Bucket=BUCKET)
-        return [one["Key"] for one in found.get("Uploads", ())]
+        return [one["Key"] for one in self.unfinished()]
 
     def content(self, key: str) -> bytes:
         content: bytes = self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
@@ -166,10 +173,14 @@ def test_a_killed_upload_is_continued_and_bake_image_reads_it(
     assert killed.wait() == -signal.SIGKILL
     killed.stderr.close()
     assert server.keys("killed/") == set()
-    assert len(server.uploads()) == 1
+    [left] = server.unfinished()
+    there = [part["PartNumber"] for part in server.client.list_parts(Bucket=BUCKET, **left)["Parts"]]
+    assert len(there) >= 3
 
-    done = outcome(publish(server, baked["path"], "killed", "--json"))
-    assert done["uploaded"]
+    with recording(server.url) as proxy:
+        through = ("--json", "--endpoint-url", proxy.url)
+        assert outcome(publish(server, baked["path"], "killed", *through))["uploaded"]
+    assert not set(parts_sent(proxy)) & set(there)
     (entry,) = server.entries("killed")
     assert sha256(server.content(f"killed/{entry.path}")).hexdigest() == entry.sha256 == baked["sha256"]
     names = (streams.INDEX, streams.IMAGES, entry.path, entry.manifest)
@@ -181,23 +192,28 @@ def test_a_killed_upload_is_continued_and_bake_image_reads_it(
     assert base.source == VendorImage(f"{server.url}/{BUCKET}/killed/{entry.path}", baked["sha256"])
 
 
-def test_the_parts_that_are_there_are_not_uploaded_again(server: Server, baked: dict[str, Any]) -> None:
-    """The first two of them are those of a killed upload."""
-    name = f"{NAME}-{baked['sha256'][:12]}.qcow2"
-    key, part = f"parts/images/{NAME}/amd64/{name}", 16 << 20
-    upload = server.client.create_multipart_upload(
-        Bucket=BUCKET, Key=key, Metadata={"sha256": baked["sha256"]}
-    )["UploadId"]
+def parts_sent(proxy: Proxy) -> list[int]:
+    """The numbers of the parts that were uploaded, in their order."""
+    found = [re.match(r"PUT \S+[?&]partNumber=(\d+)", line) for line in proxy.lines]
+    return [int(match[1]) for match in found if match]
+
+
+def test_only_the_parts_that_are_missing_or_damaged_are_uploaded(
+    server: Server, baked: dict[str, Any]
+) -> None:
+    """A killed upload has left the first two parts, and a third one with other content."""
+    key = f"parts/images/{NAME}/amd64/{NAME}-{baked['sha256'][:12]}.qcow2"
+    upload, metadata = {"Bucket": BUCKET, "Key": key}, {"sha256": baked["sha256"]}
+    upload["UploadId"] = server.client.create_multipart_upload(**upload, Metadata=metadata)["UploadId"]
     with Path(baked["path"]).open("rb") as data:
-        tags = [
-            server.client.upload_part(
-                Bucket=BUCKET, Key=key, UploadId=upload, PartNumber=number, Body=data.read(part)
-            )["ETag"]
-            for number in (1, 2)
-        ]
-    done = publish(server, baked["path"], "parts", "--json")
+        left = [data.read(PART), data.read(PART), b"damaged" * 1000]
+    for number, content in enumerate(left, 1):
+        server.client.upload_part(**upload, PartNumber=number, Body=content)
+    with recording(server.url) as proxy:
+        done = publish(server, baked["path"], "parts", "--json", "--endpoint-url", proxy.url)
     assert outcome(done)["uploaded"]
-    assert len(tags) == 2 and server.uploads() == []
+    assert parts_sent(proxy) == [*range(3, -(-Path(baked["path"]).stat().st_size // PART) + 1)]
+    assert server.uploads() == []
     assert sha256(server.content(key)).hexdigest() == baked["sha256"]
 
 

@@ -74,6 +74,19 @@ def test_a_description_does_not_name_the_mirror(tmp_path: Path) -> None:
     ]
 
 
+def test_a_new_manifest_replaces_the_description_of_before(tmp_path: Path) -> None:
+    """`bake -o` to the path of an image that was described and signed: nothing vouches for the old one."""
+    image = described(tmp_path)
+    store.description_path(image, ".SHA256SUMS.minisig").write_text("of before")
+    image.write_bytes(b"abd")
+    files.write_manifest(image, {**manifest(), "sha256": hashlib.sha256(b"abd").hexdigest()})
+    names = {"worker.qcow2", "worker.manifest.json", "worker.SHA256SUMS"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    sums = files.read_sums(store.description_path(image, files.SUMS))
+    assert set(sums) == names - {"worker.SHA256SUMS"}
+    assert sums["worker.qcow2"] == hashlib.sha256(b"abd").hexdigest()
+
+
 def test_a_copy_is_found_with_its_manifest(tmp_path: Path) -> None:
     image = described(tmp_path)
     found = store.image_manifest(image)

@@ -30,6 +30,15 @@ PROOF = {
         "tests": {"test_site.py": "d" * 64},
         "checks": [{"what": "a job of TG-PROOF01 ran on it", "seconds": 3.0}],
     },
+    "clone": {
+        "at": "2026-11-29T08:15:00+00:00",
+        "version": "0.2.0",
+        "accelerator": "tcg",
+        "machine": "vm",
+        "pool_shape": "plain",
+        "consoles": {"clone-1": "e" * 64, "clone-2": "f" * 64},
+        "checks": [{"what": "the second shut down", "seconds": 9.0}],
+    },
 }  # fmt: skip
 
 
@@ -72,7 +81,8 @@ def test_what_was_shown_at_which_level() -> None:
     found = statements.verification(image())
     assert found
     predicate = found["predicate"]
-    assert predicate["passedTests"] == ["offline: tests", "pool: a job of TG-PROOF01 ran on it"]
+    shown = ["offline: tests", "pool: a job of TG-PROOF01 ran on it", "clone: the second shut down"]
+    assert predicate["passedTests"] == shown
     pool = next(one for one in predicate["configuration"] if one["name"] == "pool")
     assert pool["annotations"] == {
         "at": "2026-11-29T08:05:00+00:00",
@@ -83,6 +93,9 @@ def test_what_was_shown_at_which_level() -> None:
         "seconds": {"a job of TG-PROOF01 ran on it": 3.0},
     }
     assert {"name": "pool: console", "digest": {"sha256": "c" * 64}} in predicate["configuration"]
+    assert {"name": "clone: console of clone-2", "digest": {"sha256": "f" * 64}} in predicate[
+        "configuration"
+    ]
     assert {"name": "pool: test_site.py", "digest": {"sha256": "d" * 64}} in predicate["configuration"]
     assert statements.verification(image(proof={})) is None
 

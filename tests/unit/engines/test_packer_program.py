@@ -122,3 +122,16 @@ def test_no_usable_engine(wanted: str, found: Obstacles, says: tuple[str, ...]) 
         choice.choose(wanted, found)
     for text in says:
         assert text in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hint"),
+    [
+        ("packer", "Use --engine chroot, as root."),
+        ("auto", "Run the command as root (a container: with --privileged)."),
+    ],
+)
+def test_packer_makes_no_container_images(wanted: str, hint: str) -> None:
+    with pytest.raises(MissingHere, match=r"packer.*: it does not make container images") as caught:
+        choice.choose(wanted, Obstacles("only root can.", choice.packer_obstacle(boots=False)))
+    assert caught.value.hint == hint

@@ -1,4 +1,4 @@
-"""Parameters of ext file systems, as dumpe2fs prints them, and the date of the newest package."""
+"""Parameters of ext file systems, as debugfs prints them, and the date of the newest package."""
 
 from __future__ import annotations
 
@@ -24,23 +24,32 @@ Reserved block count:     52428
 Block size:               4096
 Inode size:	          256
 Filesystem created:       Sun Nov 29 08:36:52 2026
-Total journal size:       64M
-Total journal blocks:     16384
+Directories:              99
+"""
+JOURNAL = """\
+debugfs: stat <8>
+Inode: 8   Type: regular    Mode:  0600   Flags: 0x80000
+Generation: 0    Version: 0x00000000:00000000
+User:     0   Group:     0   Project:     0   Size: 67108864
+File ACL: 0
 """
 GROUPS = """\
-Inode count:              40
-
-Group 0: (Blocks 0-32767) csum 0xf3ca [ITABLE_ZEROED]
-  Free blocks: 21-24, 30
-  Free inodes: 14, 16-20
-Group 1: (Blocks 32768-65535) csum 0x7d1f [INODE_UNINIT, ITABLE_ZEROED]
-  Free blocks: 
-  Free inodes: 21-40
-"""  # noqa: W291  # as dumpe2fs prints it
+Inode count:              60
+Inodes per group:         20
+ Group  0: block bitmap at 489, inode bitmap at 505, inode table at 521
+           21854 free blocks, 6 free inodes, 99 used directories, 5 unused inodes
+           [Checksum 0xc5a9]
+ Group  1: block bitmap at 490, inode bitmap at 506, inode table at 1050
+           1 free block, 1 free inode, 1 used directory, 1 unused inode
+           [Block not init, Checksum 0x4d4e]
+ Group  2: block bitmap at 491, inode bitmap at 507, inode table at 1579
+           32768 free blocks, 20 free inodes, 0 used directories, 20 unused inodes
+           [Inode not init, Block not init, Checksum 0xa95d]
+"""
 
 
 def test_the_parameters_of_a_file_system_are_read() -> None:
-    shape = ext4.parse(HEADER)
+    shape = ext4.parse(HEADER + JOURNAL)
     assert (shape.uuid, shape.label) == ("062177b3-42b8-4240-88f1-0b25545bd8b0", "root-x86-64")
     assert shape.features == ("64bit", "ext_attr", "extent", "has_journal", "metadata_csum")
     assert shape.mount_options == ("user_xattr", "acl")
@@ -48,12 +57,9 @@ def test_the_parameters_of_a_file_system_are_read() -> None:
     assert (shape.reserved, shape.journal, shape.errors) == (52428, 64 << 20, "remount-ro")
 
 
-def test_the_journal_is_read_from_older_programs_too_and_need_not_exist() -> None:
-    older = HEADER.replace("Total journal size", "Journal size").replace(
-        "Total journal blocks:     16384", "Journal length:           16384"
-    )
-    assert ext4.parse(older).journal == 64 << 20
-    assert ext4.parse(HEADER.split("Total journal")[0]).journal == 0
+def test_the_journal_need_not_exist() -> None:
+    assert ext4.parse(HEADER + JOURNAL.replace("67108864", "0")).journal == 0
+    assert ext4.parse(HEADER).journal == 0
 
 
 def test_no_label_is_an_empty_one() -> None:
@@ -61,13 +67,15 @@ def test_no_label_is_an_empty_one() -> None:
 
 
 def test_the_seed_of_hashes_depends_on_the_uuid_alone() -> None:
-    shape = ext4.parse(HEADER)
+    shape = ext4.parse(HEADER + JOURNAL)
     assert shape.hash_seed == ext4.parse(HEADER.replace("root-x86-64", "other")).hash_seed
     assert shape.hash_seed != ext4.parse(HEADER.replace("062177b3", "162177b3")).hash_seed
 
 
 def test_inodes_in_use_are_those_that_no_group_has_free() -> None:
-    assert list(ext4.used_inodes(GROUPS)) == [2, 11, 12, 13, 15]
+    bitmaps = {505: 0b0101_1111_1111_1111, 506: 0b0111_1111_1111_1111_1111}
+    used = ext4.used_inodes(GROUPS, lambda block: (bitmaps[block] | 1 << 60).to_bytes(64, "little"))
+    assert list(used) == [2, 11, 12, 13, 15, *range(21, 40)]
 
 
 # --- the date ----------------------------------------------------------------------------------

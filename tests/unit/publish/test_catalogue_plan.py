@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bakery.catalogue import streams
-from bakery.publish.catalogue.plan import Plan, Remove, UploadImage, Write, key, plan
+from bakery.publish.catalogue.plan import Plan, Remove, UploadImage, Write, key, manifest_of, plan
 from bakery.publish.image import Image, System
+from tests.unit.description.sample import manifest
 
 NOW = datetime.datetime(2026, 11, 29, 8, 30, tzinfo=datetime.UTC)
 SYSTEM = System("debian", "13", "trixie", "debian", "debian", ("bios", "efi"), "x86_64")
@@ -170,3 +171,10 @@ def test_a_version_is_later_than_all_others_whatever_the_clock_says() -> None:
     document: dict[str, Any] = {"products": {"k": {"versions": {"20991231.000000": {}}}}}
     assert streams.next_version(document, "k", NOW) == "20991231.000000.1"
     assert streams.next_version({}, "k", NOW) == "20261129.083000"
+
+
+def test_a_published_manifest_does_not_name_the_mirror() -> None:
+    published = manifest_of(replace(image("a", "offline"), manifest=manifest()))
+    assert b"mirror.site.example" in json.dumps(manifest()).encode()
+    assert b"mirror.site.example" not in published
+    assert json.loads(published)["kind"] == "osg"

@@ -59,7 +59,16 @@ def test_an_unknown_image_has_no_proof(tmp_path: Path) -> None:
 def test_a_manifest_of_another_content_is_no_proof(tmp_path: Path) -> None:
     disk = written(tmp_path)
     disk.write_bytes(CONTENT + b"!")
-    with pytest.raises(WrongChecksum, match="describes"):
+    with pytest.raises(WrongChecksum, match="the manifest beside it is for"):
+        find(disk, tmp_path / "cache")
+
+
+def test_a_copy_with_the_manifest_of_bake_o_beside_it(tmp_path: Path) -> None:
+    disk = written(tmp_path)
+    disk.with_suffix(".json").rename(tmp_path / "worker.manifest.json")
+    assert find(disk, tmp_path / "cache").levels == ("offline",)
+    disk.write_bytes(CONTENT + b"!")
+    with pytest.raises(WrongChecksum, match="the manifest beside it is for"):
         find(disk, tmp_path / "cache")
 
 
@@ -100,3 +109,12 @@ def test_the_system_of_a_base(name: str, os: str, version: str) -> None:
 def test_a_name_that_no_target_accepts(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="--name"):
         find(written(tmp_path), tmp_path / "cache", "../x")
+
+
+def test_a_name_with_spaces_is_not_one_of_a_file(tmp_path: Path) -> None:
+    found = find(written(tmp_path), tmp_path / "cache", "OSG Cloud Worker")
+    assert found.name == "OSG Cloud Worker"
+    with pytest.raises(BadInput, match="only an image in OpenStack can have spaces"):
+        images.require_file_name(found)
+    with pytest.raises(BadInput, match="--name"):
+        find(written(tmp_path), tmp_path / "cache", "worker ")

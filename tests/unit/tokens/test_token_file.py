@@ -57,6 +57,9 @@ def test_files_that_htcondor_ignores(found: FileFacts | None, problems: list[tup
 
 def test_a_byte_order_mark() -> None:
     assert names(facts(), b"\xef\xbb\xbfeyJ") == [("marked-token-file", "error")]
+    for data in (b"\xef\xbb\xbf# ours\neyJ", b"\xef\xbb\xbfother\neyJ"):
+        assert names(facts(), data) == [("marked-token-file", "warning")]
+        assert lines_of(data) == [Line(2, "eyJ")]
 
 
 @pytest.mark.parametrize(
