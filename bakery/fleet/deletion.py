@@ -8,7 +8,7 @@ from contextlib import suppress
 from bakery.fleet import marks
 from bakery.fleet.api import Api
 from bakery.fleet.servers import Server
-from bakery.machines.conditions import Condition, wait
+from bakery.runtime.conditions import Condition, wait
 from provisioner.errors import NotProven
 from provisioner.events import Monitor, phase, warn
 from provisioner.process.scrub import scrub
@@ -32,7 +32,9 @@ def delete_all(api: Api, servers: Sequence[Server], monitor: Monitor) -> list[Se
         for server in servers:
             try:
                 api.delete(server)
-            except exceptions.ConflictException as error:
+            except exceptions.HttpException as error:
+                if error.status_code != 409 and (error.status_code or 500) < 500:
+                    raise
                 refused[server.id] = str(error.details or error)
         there = _left(api, {server.id for server in servers} - refused.keys())
     for server in servers:

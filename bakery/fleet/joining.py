@@ -8,7 +8,7 @@ from bakery.fleet import pool, states
 from bakery.fleet.api import Api
 from bakery.fleet.states import Member
 from bakery.machines import serial
-from bakery.machines.conditions import Condition, wait
+from bakery.runtime.conditions import Condition, wait
 from bakery.status.texts import printable
 from provisioner.errors import NotProven, Unreachable
 from provisioner.events import Monitor, Silent, note, phase

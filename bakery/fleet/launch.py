@@ -10,7 +10,7 @@ from bakery.fleet.api import Api
 from bakery.fleet.deletion import delete_all, delete_empty_groups
 from bakery.fleet.plan import Plan
 from bakery.fleet.servers import Server
-from bakery.machines.conditions import Condition, wait
+from bakery.runtime.conditions import Condition, wait
 from provisioner.errors import BakeryError, NotProven, Refused
 from provisioner.events import Monitor, note, phase, warn
 from provisioner.process.scrub import scrub

@@ -58,11 +58,14 @@ def connected(cloud: str) -> Iterator[Connection]:
 
 
 def _log_no_bodies() -> None:
-    """At the level DEBUG they log requests with their bodies, of which user-data contains a token."""
+    """At the level DEBUG they log requests with their bodies, of which user-data contains a token.
+
+    Warnings, as of each further attempt, would be lines of their own between ours.
+    """
     import logging
 
     for name in ("keystoneauth", "openstack"):
-        logging.getLogger(name).setLevel(logging.INFO)
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _known(cloud: str) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from bakery.machines.conditions import Condition, wait
 from bakery.machines.network import Network
+from bakery.runtime.conditions import Condition, wait
 from provisioner.process import run
 from tests.conftest import Ended, command
 from tests.integration.control_plane import programs

@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bakery.machines.conditions import Condition, wait
+from bakery.runtime.conditions import Condition, wait
 from provisioner.process import run
 from tests.integration.control_plane import configuration
 from tests.integration.control_plane.configuration import PASSWORD

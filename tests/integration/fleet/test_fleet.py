@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from bakery.machines.conditions import wait_until
 from bakery.machines.network import GATEWAY, Network, isolated
+from bakery.runtime.conditions import wait_until
 from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import Pool
 from provisioner.errors import NotProven

@@ -23,7 +23,7 @@ BAKERY: Mapping[str, set[str]] = {
     "commands": {"bake", "base_proofs", "batch", "definition", "description", "engines", "fleet",
                  "freshness", "image", "imagediff", "openstack", "output", "publish", "rebuild", "runtime",
                  "sources", "status", "store", "submit", "tokens", "userdata", "verify"},
-    "fleet": {"machines", "status", "userdata"},
+    "fleet": {"machines", "runtime", "status", "userdata"},
     "publish": {"catalogue", "description", "image", "openstack", "output", "runtime", "store"},
     "base_proofs": {"bake", "image", "imagediff", "output", "runtime", "store"},
     "definition": {"bake", "image", "output", "userdata"},
