@@ -15,6 +15,7 @@ from bakery.fleet.marks import Mark
 
 RUNNING = 1  # OS-EXT-STS:power_state
 OFF = ("SHUTOFF", "STOPPED", "SUSPENDED", "PAUSED", "SHELVED", "SHELVED_OFFLOADED")
+_DELETING = ("deleting", "soft-deleting")  # OS-EXT-STS:task_state
 GONE = ("DELETED", "SOFT_DELETED")
 
 
@@ -53,7 +54,7 @@ def of(found: Mapping[str, Any], project: str) -> Server | None:
         created=created,
         changed=seconds(found["updated"]) if found.get("updated") else created,
         running=found.get("OS-EXT-STS:power_state") == RUNNING,
-        deleting=found["status"] in GONE or "delet" in (found.get("OS-EXT-STS:task_state") or ""),
+        deleting=found["status"] in GONE or found.get("OS-EXT-STS:task_state") in _DELETING,
         locked=bool(found.get("locked")),
         fault=str((found.get("fault") or {}).get("message", "")),
     )
