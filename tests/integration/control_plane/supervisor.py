@@ -184,9 +184,9 @@ class Services:
         prefix = f"OS_{name.upper()}_CONFIG"
         env = {f"{prefix}_DIR": str(self.folder), f"{prefix}_FILES": _FILES[name].format(self.folder)}
         # A client may use a connection again just when gunicorn closes it, by default after two seconds.
-        options = ("--threads", "8", "--timeout", "600", "--keep-alive", "600", "--no-control-socket")
-        # Nova asks Neutron for the ports of 150 servers at once.
-        options += ("--limit-request-line", "0")
+        # Nova asks Neutron for the ports of 150 servers at once, in one line.
+        long = ("--timeout", "600", "--keep-alive", "600", "--limit-request-line", "0")
+        options = ("--threads", "8", "--no-control-socket", *long)
         argv = [self._bin("gunicorn"), "-b", f"127.0.0.1:{port}", *options]
         paths = f"{self.folder / 'wsgi'}:{self.folder / 'drivers'}"
         self._background(f"api-{name}", [*argv, f"of_{name}:application"], PYTHONPATH=paths, **env)
