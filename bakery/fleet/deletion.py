@@ -36,13 +36,12 @@ def delete_all(api: Api, servers: Sequence[Server], monitor: Monitor) -> list[Se
                 if error.status_code != 409 and (error.status_code or 500) < 500:
                     raise
                 refused[server.id] = str(error.details or error)
-        there = _left(api, {server.id for server in servers} - refused.keys())
-    for server in servers:
-        if server.id in refused or server.id in there:
-            after = there.get(server.id, server)
-            why = refused.get(server.id) or after.fault or f"it is {after.status} after {_GONE:g} s"
-            warn(monitor, f"{server.name} was not deleted: {scrub(why)}")
-    return [server for server in servers if server.id in refused or server.id in there]
+        # Somebody else may have deleted what was refused.
+        there = _left(api, {server.id for server in servers})
+    for id, after in there.items():
+        why = refused.get(id) or after.fault or f"it is {after.status} after {_GONE:g} s"
+        warn(monitor, f"{after.name} was not deleted: {scrub(why)}")
+    return [server for server in servers if server.id in there]
 
 
 def _left(api: Api, ids: Collection[str]) -> dict[str, Server]:
