@@ -35,6 +35,7 @@ _NO_CONTAINER = "test_site_in_container.py::test_packer_makes_no_container_and_s
 _SECONDS: Mapping[str, int] = {
     "test_bake.py": 40,
     "test_base_proofs.py": 45,
+    "test_base_twice.py": 400,
     "test_baked_roles.py": 65,
     "test_baked_site.py": 140,
     "test_baked_definition.py": 180,
@@ -238,8 +239,8 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_bake.py",
         "test_faults.py",
     ),
-    "bakery/image/mkosi.py": ("test_bake.py",),
-    "bakery/sources/archive_date.py": ("test_bake.py",),
+    "bakery/image/mkosi.py": ("test_bake.py", "test_base_twice.py"),
+    "bakery/sources/archive_date.py": ("test_base_twice.py", "test_bake.py"),
     "bakery/sources/http.py": ("test_freshness.py", "test_snapshot.py"),
     "bakery/userdata/delivery/nocloud.py": ("test_userdata_real.py",),
     "bakery/sources/pins.py": ("test_pins.py",),

@@ -26,7 +26,7 @@ TOOLS = (
 
 
 # Of the UUIDs of the partition table, the partitions and the file systems: the same in each build.
-_SEED = "5f3c1e7a-6c0b-4b57-9b0e-2d7d2c6a1e43"
+SEED = "5f3c1e7a-6c0b-4b57-9b0e-2d7d2c6a1e43"
 # Of each build others: identities, caches with positions in memory, times.
 _NEVER_THE_SAME = (
     "/etc/ssh/ssh_host_*",
@@ -97,7 +97,7 @@ Mirror={mirror.main}
 Format=disk
 Output=base
 OutputDirectory=out
-Seed={_SEED}
+Seed={SEED}
 
 [Content]
 Bootable=yes
