@@ -205,7 +205,6 @@ def _inside(disk: Path, partition: Partition) -> str:
 def _environment(**more: str) -> dict[str, str]:
     """mke2fs sorts names as the locale does. debugfs starts a pager, which reads its commands."""
     path = os.environ.get("PATH", os.defpath)
-<<<<<<< HEAD
     return {
         "PATH": f"{path}:/usr/sbin:/sbin",
         "LC_ALL": "C",
@@ -213,6 +212,3 @@ def _environment(**more: str) -> dict[str, str]:
         "DEBUGFS_PAGER": "__none__",
         **more,
     }
-=======
-    return {"PATH": f"{path}:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC", "DEBUGFS_PAGER": "__none__", **more}
->>>>>>> identity2
