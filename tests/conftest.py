@@ -29,6 +29,7 @@ from provisioner.process import run
 from tests import quick
 from tests.integration import el_standin
 from tests.integration.el_standin import Standin
+from tests.integration.tool_environments import CACHE
 
 # As it is imported, by whichever test is first to have an ad parsed, it sets CONDOR_CONFIG=/dev/null for
 # every child of ours: HTCondor's tools in an image would read that.
@@ -37,6 +38,10 @@ import htcondor2  # type: ignore[import-untyped]  # noqa: E402, F401  # no types
 
 if not _configured:
     os.environ.pop("CONDOR_CONFIG", None)
+
+# Compiled modules, those that pytest rewrites among them, lie apart: worker/ is copied into images.
+sys.dont_write_bytecode = False
+sys.pycache_prefix = str(CACHE / "pycache")
 
 # pytest imports readline, which exports the size of a terminal, and the lanes of xdist inherit it: a test
 # would see another environment in a lane than alone.
@@ -64,6 +69,16 @@ tested = false
 url = "{url}"
 sha256 = "{digest}"
 """
+
+
+def share_bases(store: Store, own: Path) -> None:
+    """Give a cache of a test's own the bases of another: the files, not the folder.
+
+    What a bake of another base adds stays in its own.
+    """
+    (own / "bases").mkdir(parents=True)
+    for path in (store.root / "bases").iterdir():
+        (own / "bases" / path.name).symlink_to(path)
 
 
 VIRTUAL = "tests/boot/vm/"
@@ -97,26 +112,58 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
     return Lanes(config, log)
 
 
+_IMAGES = {"baked", "baked_prominence"}  # fixtures
 _LEFT = "left_for_full"  # how many tests are, by whoever collected them
 _left = pytest.StashKey[int]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="the tests marked full, and no others")
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="the tests marked full, those of any input with many more examples, and no others",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The longest begin first, so that the lanes end together: virtual machines, files, unit tests.
+    """Virtual machines begin, and what needs no image beside them, as one may have to be made; then the
+    longest, so that the lanes end together.
 
     What is marked full is left out, unless it is asked for by --full or by its name.
     """
     full = config.getoption("--full")
-    if full or not any("::" in word for word in config.args):
-        left = [item for item in items if (item.get_closest_marker("full") is None) == full]
-        items[:] = [item for item in items if item not in left]
-        config.hook.pytest_deselected(items=left)
-        _note_left(config, 0 if full else len(left))
-    items.sort(key=lambda item: (not item.nodeid.startswith(VIRTUAL), -quick.seconds_of(item.nodeid)))
+    wanted = _is_full if full else _is_usual
+    left = [item for item in items if not (wanted(item) or _is_named(item, config.args))]
+    items[:] = [item for item in items if wanted(item) or _is_named(item, config.args)]
+    config.hook.pytest_deselected(items=left)
+    _note_left(config, 0 if full else len(left))
+    imaged = {item.path for item in items if not _IMAGES.isdisjoint(getattr(item, "fixturenames", ()))}
+    items.sort(
+        key=lambda item: (
+            not item.nodeid.startswith(VIRTUAL),
+            item.path in imaged,
+            -quick.seconds_of(item.nodeid),
+        )
+    )
+
+
+def _is_usual(item: pytest.Item) -> bool:
+    return item.get_closest_marker("full") is None
+
+
+def _is_full(item: pytest.Item) -> bool:
+    """Also tests of any input: tests/unit/conftest.py has more examples for them then."""
+    return not _is_usual(item) or getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+
+
+def _is_named(item: pytest.Item, words: Sequence[str]) -> bool:
+    """Whether a word of the command line is this test's name, or that of all its parameters."""
+    own = item.nodeid.partition("::")[2]
+    for path, _, name in (word.partition("::") for word in words):
+        is_own = name and (own == name or own.startswith((f"{name}[", f"{name}::")))
+        if is_own and Path(path).resolve() == item.path:
+            return True
+    return False
 
 
 def _note_left(config: pytest.Config, number: int) -> None:
@@ -283,7 +330,9 @@ def mounted(image: Path, folder: Path) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def standin(baked: dict[str, Any], store: Store, tmp_path_factory: pytest.TempPathFactory) -> Standin:
     """An EL stand-in; `baked` sees to it that the store has the base it is made of."""
-    return el_standin.build(store, tmp_path_factory.mktemp("standin"))
+    own = tmp_path_factory.getbasetemp()
+    of_run = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return el_standin.shared(store, of_run)
 
 
 @pytest.fixture

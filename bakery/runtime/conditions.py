@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 # Even after the time limit, for a process that was suspended in between.
 _MIN_QUERIES = 3
+_LONGEST_PAUSE = 1.0  # seconds, unless the interval is longer
 _WIDTH = 500  # characters of an answer in a message
 
 
@@ -51,11 +52,11 @@ def wait(
     interval: float = 0.5,
     clock: Clock = CLOCK,
 ) -> T:
-    """Query every `interval` seconds until the condition is met; return the answer that met it.
+    """Query until the condition is met; return the answer that met it.
 
-    `end_reason` returns why the condition cannot be met any more ("" if it can): the wait then ends
-    after one last query. Raises NotProven: the wait ended, or the limit is over; its message has the last
-    answer.
+    Queries are at first `interval` seconds apart, later more. `end_reason` returns why the condition cannot
+    be met any more ("" if it can): the wait then ends after one last query. Raises NotProven: the wait
+    ended, or the limit is over; its message has the last answer.
     """
     started, queries = clock.now(), 0
     while True:
@@ -66,11 +67,12 @@ def wait(
             return answer[0]
         if reason:
             raise NotProven(f"{reason} Still waiting for: {condition.description}. {last}")
-        if clock.now() - started > condition.seconds and queries >= _MIN_QUERIES:
+        elapsed = clock.now() - started
+        if elapsed > condition.seconds and queries >= _MIN_QUERIES:
             raise NotProven(
                 f"Timed out after {condition.seconds:g} s waiting for: {condition.description}. {last}"
             )
-        clock.pause(interval)
+        clock.pause(_pause(interval, elapsed))
 
 
 def wait_until(
@@ -78,6 +80,14 @@ def wait_until(
 ) -> T:
     """Call `wait` with a Condition of these parts, and query every second."""
     return wait(Condition(description, query, seconds, is_met), interval=1)
+
+
+def _pause(interval: float, elapsed: float) -> float:
+    """Return the seconds until the next query, which grow to a twentieth of the time waited, or one second.
+
+    A query starts programs, here or in the machine, and they delay what is waited for.
+    """
+    return max(interval, min(_LONGEST_PAUSE, elapsed / 20))
 
 
 def _query(condition: Condition[T]) -> tuple[tuple[T] | None, str]:

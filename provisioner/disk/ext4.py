@@ -188,6 +188,12 @@ def _inside(disk: Path, partition: Partition) -> str:
 
 
 def _environment(**more: str) -> dict[str, str]:
-    """mke2fs sorts names as the locale does."""
+    """mke2fs sorts names as the locale does. debugfs starts a pager, which reads its commands."""
     path = os.environ.get("PATH", os.defpath)
-    return {"PATH": f"{path}:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC", **more}
+    return {
+        "PATH": f"{path}:/usr/sbin:/sbin",
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        "DEBUGFS_PAGER": "__none__",
+        **more,
+    }

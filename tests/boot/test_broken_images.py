@@ -117,6 +117,8 @@ def clone_proven(image: Path, store: Store) -> dict[str, Any]:
     return verify(request, store, Silent())["clone"]
 
 
+# Two machines and a pool more; the clone of the other kind is verified above.
+@pytest.mark.full
 def test_two_prominence_workers_of_an_image_share_nothing_and_one_is_itself_after_a_second_boot(
     prominence_image: Image, store: Store
 ) -> None:

@@ -35,7 +35,7 @@ from provisioner.plan import Plan
 from provisioner.process import run
 from provisioner.roles.seal import machine_id
 from provisioner.targets.chroot import Chroot, TemporaryRepositories
-from tests.boot.life import conf, configure, submitted, wait_job, wait_joined
+from tests.boot.life import SHOW_ISSUE, conf, configure, submitted, wait_job, wait_joined
 from tests.conftest import VENDOR, Ended, Folders, command
 from tests.integration import el_standin
 from tests.integration.containers import DockerRun, started
@@ -218,6 +218,7 @@ def test_it_boots_joins_the_pool_and_runs_a_job(baked_el: Baked, tmp_path: Path)
         with boot(needs, baked_el.image, tmp_path / "machine") as machine:
             machine.wait_booted()
             assert complaints(machine) == []
+            assert "Worker image osg-" in machine.output(*SHOW_ISSUE)
             configure(machine, conf(pool, group, project))
             wait_joined(machine, pool, group)
             with submitted(
@@ -282,6 +283,8 @@ def test_image_diff_names_a_package_that_one_has_more(
     assert "/var/lib/rpm/rpmdb.sqlite" in {one["name"] for one in told["volatile"]}
 
 
+# A pool more: test_container.py has a container's life, this the packages of EL in one.
+@pytest.mark.full
 @pytest.mark.parametrize("vendor", [BY_COMMAND], indirect=True)
 def test_a_container_of_it_joins_the_pool_and_runs_a_job(
     vendor: Vendor, vendor_root: Path, baked_el: Baked, tmp_path: Path
@@ -360,6 +363,16 @@ def provisioned(vendor: Vendor, site: tuple[Site, str]) -> Provisioned:
 RPM = {"packages": "rpm -qa --qf '%{NAME}.%{ARCH}: %{SUMMARY}\\n'"}
 
 
+# In each run on EL9: of EL7, yum is the same dnf, and the bake above shows its plan.
+over_ssh = pytest.mark.parametrize(
+    "vendor",
+    [pytest.param(one, marks=pytest.mark.full) if one == BY_COMMAND else one for one in RELEASES],
+    ids=[f"el{release}" for release in RELEASES],
+    indirect=True,
+)
+
+
+@over_ssh
 def test_the_same_plan_over_ssh(provisioned: Provisioned) -> None:
     machine, first = provisioned.site, provisioned.first
     assert first.status == 0, first.err[-4000:]
@@ -372,6 +385,7 @@ def test_the_same_plan_over_ssh(provisioned: Provisioned) -> None:
     assert machine.apply(provisioned.plan).out.startswith("nothing to do: all ")
 
 
+@over_ssh
 def test_and_is_given_back(provisioned: Provisioned) -> None:
     site, before = provisioned.site, provisioned.before
     # As a worker that has lived for a while; and modules that its packages, and somebody, have enabled.

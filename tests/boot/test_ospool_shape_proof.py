@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from bakery.machines.needs import Image
 from tests.conftest import command
 
@@ -18,6 +20,8 @@ CHECKS = [
 ]
 
 
+# test_pool_shape.py has such a worker in such a pool in each run.
+@pytest.mark.full
 def test_a_worker_outlives_its_first_manager(worker_image: Image) -> None:
     like = ("--machine", "namespace", "--pool-shape", "ospool", "--json")
     done = command("worker-bakery", "verify", str(worker_image.path), *like)

@@ -159,6 +159,8 @@ def an_expired_token_is_told_of(start: Boot, pool: Pool) -> None:
     assert not pool.status("expired", "ProminenceCloud")
 
 
+# A minute of CPU for 128 jobs at once; test_resources.py has the number of accounts.
+@pytest.mark.full
 def test_more_slots_than_the_original_had_accounts(apart: Apart) -> None:
     """In a pool of their own, which ends with them: to remove so many jobs takes longer than they run."""
     machine, pool = apart.start("wide"), apart.pool

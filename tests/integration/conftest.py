@@ -13,8 +13,7 @@ from bakery.runtime import data
 from bakery.store.store import Store, manifest_path
 from tests.conftest import BASE
 
-# The guest runtime, from where it lies. What lies there is copied into images: nothing compiled.
-sys.dont_write_bytecode = True
+# The guest runtime, from where it lies.
 sys.path.insert(0, str(data.WORKER / "common/usr/lib/worker-bakery"))
 
 

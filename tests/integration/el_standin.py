@@ -108,7 +108,7 @@ def build(store: Store, work: Path, *, optional: bool = False) -> Standin:
 
     `optional`: with the repositories cernvm and nvidia, and with what a site's definition asks of others.
     """
-    made = Standin(work / "standin.raw", work / "repositories", work / "keys")
+    made = _in(work)
     qemu_img.to_raw(store.base(BASE.id), made.disk)
     with mounted(made.disk, work / "building") as root:
         with _workshop(root, store) as workshop:
@@ -122,6 +122,21 @@ def build(store: Store, work: Path, *, optional: bool = False) -> Standin:
     return made
 
 
+def shared(store: Store, folder: Path) -> Standin:
+    """The one in this folder, built by whichever lane of a run is the first to need it."""
+    finished, work = folder / "el-standin", folder / "el-standin.new"
+    with exclusive_lock(folder):
+        if not finished.exists():
+            work.mkdir()
+            build(store, work)
+            work.rename(finished)
+    return _in(finished)
+
+
+def _in(folder: Path) -> Standin:
+    return Standin(folder / "standin.raw", folder / "repositories", folder / "keys")
+
+
 def become(root: Path, release: Release, made: Standin) -> None:
     """Make an EL of this release of the stand-in's root, as a vendor's image would be."""
     for name in _HIDDEN:  # so that nothing is done by them unseen
@@ -133,7 +148,6 @@ def become(root: Path, release: Release, made: Standin) -> None:
     (unit / "ssh.service").rename(unit / "sshd.service")
     (root / "etc/systemd/system/sshd.service").unlink()
     (root / "etc/systemd/system/multi-user.target.wants/ssh.service").unlink()
-    (root / "etc/os-release").unlink()
     (root / "etc/dnf/vars/releasever").write_text(f"{release}\n")
     for kernel in _KERNELS:
         (root / f"boot/vmlinuz-{kernel}").touch()
@@ -159,7 +173,7 @@ def _release_files(release: Release, made: Standin) -> dict[str, tuple[str, int]
         for repository in _OF_RELEASE[release][:3]
     )
     return {
-        "/etc/os-release": (said, 0o644),
+        "/usr/lib/os-release": (said, 0o644),  # to which a link leads
         f"/etc/yum.repos.d/{file}.repo": (definitions, 0o644),
         f"/etc/pki/rpm-gpg/{key}": (made.key("vendor").read_text(), 0o644),
     }

@@ -9,8 +9,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Both are limits of time, which a busy machine exceeds.
-settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=50
+)
+settings.register_profile("many", settings.get_profile("any-machine"), max_examples=1000)
 settings.load_profile("any-machine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """`scripts/test full` tries twenty times as many examples (tests/conftest.py)."""
+    if config.getoption("--full"):
+        settings.load_profile("many")
 
 
 @pytest.fixture(autouse=True)

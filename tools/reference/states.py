@@ -11,7 +11,8 @@ from bakery.runtime import data
 from tools.reference.markdown import code, described, page, table, texts
 
 _RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"
-sys.dont_write_bytecode = True  # what is in that folder is copied into images
+# What is in that folder is copied into images.
+sys.dont_write_bytecode = sys.pycache_prefix is None
 sys.path.append(str(_RUNTIME))
 from worker_runtime.lifecycle import states as life  # noqa: E402
 

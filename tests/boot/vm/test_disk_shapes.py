@@ -150,6 +150,8 @@ def test_it_is_baked_in_place_with_its_boot_and_efi_partitions(
         (folder / "baked.raw").unlink()
 
 
+# Another machine: test_proof.py boots by EFI in each run, the test above has the partitions and the loader.
+@pytest.mark.full
 def test_it_boots_by_efi_with_all_its_file_systems_and_grows(base: Path, store: Store) -> None:
     """A file system that is not mounted would be a failed unit, which the image's tests see."""
     proof = json.loads(bake(base, store, "boot").out)["proof"]["boot"]

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from bakery.description import files
 from bakery.output import disks
 from bakery.runtime import conditions, qemu_img
+from bakery.store.store import description_path
 from provisioner.process import run
 from tests.conftest import BIN, Ended, command
 
@@ -54,7 +56,8 @@ def written(baked: dict[str, Any], folder: Path, form: str, suffix: str, *more: 
     assert result["size"] == target.stat().st_size
     with target.open("rb") as file:
         assert result["sha256"] == hashlib.file_digest(file, "sha256").hexdigest()
-    assert all(path.name.startswith(target.name) for path in folder.iterdir())
+    beside = {description_path(target, one).name for one in (files.MANIFEST, files.SUMS)}
+    assert {path.name for path in folder.iterdir()} == {target.name} | beside
     return target
 
 

@@ -16,14 +16,21 @@ import pytest
 from bakery.store.store import Store
 from tests.conftest import BIN, command
 
-# Prefixes of phase names in the output of --json.
-MOMENTS = (
-    "copy the base",
-    "condor: install condor",
-    "write a checkpoint",
-    "compress the image",
-    "image tests on the mounted root",
+INSTALL = "condor: install condor"
+BUILD = "build the base"
+COMPRESS, TESTS = "compress the image", "image tests on the mounted root"
+# Prefixes of phase names in the output of --json, and what is killed there.
+SESSION, COMMAND = "the session", "the command alone"
+KILLED = (
+    ("copy the base", SESSION),
+    (INSTALL, SESSION),
+    (INSTALL, COMMAND),
+    ("write a checkpoint", SESSION),
+    (COMPRESS, SESSION),
+    (TESTS, SESSION),
 )
+# In this order, because the bake that is to be compressed keeps checkpoints.
+INTERRUPTED = {INSTALL: signal.SIGTERM, COMPRESS: signal.SIGINT, TESTS: signal.SIGTERM}
 
 
 def processes_of(cache: Path) -> list[int]:
@@ -119,25 +126,14 @@ def system_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("whom", "moments"), [("its whole session", MOMENTS), ("the command alone", MOMENTS[1:2])]
-)
-def test_killed(
-    whom: str,
-    moments: tuple[str, ...],
-    baked: dict[str, Any],
-    private_store: Store,
-    tmp_path: Path,
-    system_tmp: Path,
-) -> None:
+def test_killed(baked: dict[str, Any], private_store: Store, tmp_path: Path, system_tmp: Path) -> None:
     """The image baked afterwards equals that of an undisturbed bake."""
     cache, output = private_store.root, tmp_path / "out" / "worker.qcow2"
     output.parent.mkdir()
-    for moment in moments:
+    for moment, whom in KILLED:
         process = bake_until(moment, cache, output)
         time.sleep(0.4)
-        victims = session_of(process.pid) if whom == "its whole session" else [process.pid]
-        for pid in victims:
+        for pid in session_of(process.pid) if whom == SESSION else [process.pid]:
             with suppress(ProcessLookupError):  # it has exited with its parent
                 os.kill(pid, signal.SIGKILL)
         process.communicate()
@@ -166,21 +162,8 @@ def test_a_killed_comparison_leaves_nothing(moment: str, baked: dict[str, Any], 
     assert sum(file.stat().st_size for file in cache.rglob("*.raw")) == 0 or moment == "mount the images"
 
 
-INSTALL = "condor: install condor"
-BUILD = "build the base"
-
-
-@pytest.mark.parametrize(
-    ("number", "moments"),
-    [
-        (signal.SIGTERM, (INSTALL, "image tests on the mounted root")),
-        (signal.SIGINT, ("compress the image",)),
-    ],
-)
-def test_interrupted(
-    number: signal.Signals, moments: tuple[str, ...], private_store: Store, tmp_path: Path
-) -> None:
-    for moment in moments:
+def test_interrupted(private_store: Store, tmp_path: Path) -> None:
+    for moment, number in INTERRUPTED.items():
         process = bake_until(moment, private_store.root, tmp_path / "worker.qcow2")
         ends_in_order(process, number, private_store.root)
 

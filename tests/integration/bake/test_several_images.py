@@ -92,6 +92,8 @@ def most_at_once(events: list[Event]) -> int:
     return most
 
 
+# Minutes: in each run, the tests below begin, end and continue batches.
+@pytest.mark.full
 def test_four_images_and_a_broken_one(private_store: Store, tmp_path: Path) -> None:
     (tmp_path / "nobody.sources").write_text(NOBODY)
     broken = 'apt-sources = ["nobody.sources"]\n[roles.apptainer]'

@@ -119,6 +119,8 @@ def test_the_script_needs_a_definition_file(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+# A fourth bake: the script above makes such a report of another failure.
+@pytest.mark.full
 def test_a_real_failure_becomes_a_report_without_the_token(
     baked: dict[str, Any], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

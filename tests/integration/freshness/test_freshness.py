@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bakery.store.locks import exclusive_lock
 from bakery.store.store import Store, manifest_path
 from provisioner.roles import locked
 from tests.conftest import BASE, Ended, Folders, command, mounted
@@ -52,6 +53,8 @@ def site(store: Store, baked: dict[str, Any], folders: Folders) -> Iterator[Site
     own.base(BASE.id).parent.mkdir(parents=True)
     for path in (store.base(BASE.id), manifest_path(store.base(BASE.id))):
         shutil.copyfile(path, own.base(BASE.id).parent / path.name)
+    with exclusive_lock(store.packages("trixie")):
+        shutil.copytree(store.packages("trixie"), own.packages("trixie"))
     with archive.serving(folder / "archive") as served:
         served.publish("1")
         yield Site(served, own.root, served.source(folder / "lent.sources"), folder)

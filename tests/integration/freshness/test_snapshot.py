@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bakery.runtime.mirror import Mirror
 from bakery.runtime.mirror import find as find_mirror
 from bakery.store.store import Store, manifest_path
@@ -54,6 +56,8 @@ def snapshots(seen: list[str]) -> Iterator[str]:
         server.server_close()
 
 
+# A whole bake whose packages are all downloaded again.
+@pytest.mark.full
 def test_an_image_of_a_date(baked: dict[str, Any], store: Store, tmp_path: Path) -> None:
     disk, toml, seen = store.base(BASE.id), tmp_path / "mine.toml", list[str]()
     digest = hashlib.sha256(disk.read_bytes()).hexdigest()

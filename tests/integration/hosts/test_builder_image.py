@@ -146,8 +146,10 @@ def test_the_documented_line_bakes_and_proves_the_default_image(
     assert status == 0, err[-3000:]
     image = volumes.images / Path(out.strip()).name
     assert Path(out.strip()).parent == Path("/images")
-    assert (image.stat().st_uid, image.stat().st_gid) == (USER, USER)
-    assert [path.name for path in volumes.images.iterdir()] == [image.name]
+    written = {image.name, f"{image.stem}.manifest.json", f"{image.stem}.SHA256SUMS"}
+    assert {path.name for path in volumes.images.iterdir()} == written
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in volumes.images.iterdir()}
+    assert owners == {(USER, USER)}
     for level in ("offline", "boot", "pool"):
         assert f"\n{level} " in err
     assert "a job of TG-PROOF01 ran on it" in err

@@ -215,6 +215,8 @@ def test_a_full_disk_is_reported_and_nothing_is_left(baked: dict[str, Any], tmp_
         run.call(["umount", str(folder)])
 
 
+# A bake more: test_publish_s3.py reads a catalogue as bake-image does, test_download.py downloads a base.
+@pytest.mark.full
 def test_a_published_image_is_a_base(
     catalogue: Path, baked: dict[str, Any], store: Store, folders: Any
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bakery.runtime import digest
+from bakery.runtime import digest, qemu_img
 from provisioner.process import run
 from tests.conftest import BIN, Ended, command
 from tests.integration import openstack_here
@@ -105,7 +106,12 @@ def test_an_upload_that_is_killed_is_finished_found_by_name_and_boots(
     assert cloud.images("site", "--name", TITLE) == {done["location"]: TITLE}
 
     shown = cloud.show(TITLE)
-    assert (shown["status"], shown["visibility"], shown["min_disk"]) == ("active", "private", 4)
+    assert (shown["status"], shown["visibility"]) == ("active", "private")
+    assert (
+        (shown["min_disk"] - 1) << 30
+        < qemu_img.virtual_size(Path(baked["path"]))
+        <= shown["min_disk"] << 30
+    )
     properties = shown["properties"]
     assert properties["os_hash_value"] == digest.of(Path(baked["path"]), properties["os_hash_algo"])
     assert properties["worker_bakery_id"] == baked["id"]
@@ -142,11 +148,12 @@ def test_an_upload_that_another_publication_has_not_ended_is_left_alone(
 
 def test_data_that_are_damaged_on_the_way_are_not_published(cloud: Cloud, tmp_path: Path) -> None:
     def damaged(line: str, body: bytes) -> bytes:
-        return bytes([body[0] ^ 1]) + body[1:] if line.startswith("PUT ") and "/file " in line else body
+        """The last byte is another one: Glance itself refuses what has not the header of a qcow2."""
+        return body[:-1] + bytes([body[-1] ^ 1]) if re.match(r"PUT \S+/file ", line) else body
 
     with recording(cloud.image_url, damaged) as proxy:
         found = yaml.safe_load((cloud.folder / "clouds.yaml").read_text())
-        found["clouds"]["site"]["image_endpoint_override"] = f"{proxy.url}/v2"
+        found["clouds"]["site"]["image_endpoint_override"] = proxy.url
         (tmp_path / "clouds.yaml").write_text(yaml.safe_dump(found))
         done = command(
             *("worker-bakery", "publish", str(disk(tmp_path, 10)), "--to", "openstack:site"),

@@ -154,6 +154,8 @@ def test_a_killed_upload_of_a_disk_is_completed_and_kubevirt_can_use_it(
     assert (again.status, "nothing was uploaded" in again.err) == (0, True)
 
 
+# A bake more: a disk is pulled back above, and test_container.py has a container's life.
+@pytest.mark.full
 def test_a_container_image_is_pulled_back_and_runs(registry: str, tmp_path: Path) -> None:
     argv = ("--worker", "osg", "--format", "oci", "--verify", "offline", "--json")
     made = command("bake-image", *argv)

@@ -66,7 +66,7 @@ class Image:
 
 
 @pytest.fixture(scope="module")
-def archive(root_only: None) -> Path:
+def archive(baked: dict[str, Any]) -> Path:
     done = command("bake-image", "--worker", "prominence", "--format", "oci", "--json")
     assert done.status == 0, done.err[-3000:]
     return Path(json.loads(done.out)["path"])

@@ -11,6 +11,7 @@ import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,7 @@ SPELLINGS = {
 
 
 @pytest.fixture(scope="module")
-def ospool_image(store: Store, folders: Folders) -> Path:
+def ospool_image(baked: dict[str, Any], store: Store, folders: Folders) -> Path:
     """The image, baked by the command into a store of its own."""
     folder = folders("ospool")
     (folder / "repository").mkdir()

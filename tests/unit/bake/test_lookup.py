@@ -64,6 +64,8 @@ def test_an_image_is_copied_to_the_output_folder(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("WORKER_BAKERY_OUTPUT", str(folder))
     assert lookup.bake(options, store, Recorder()).path == folder / image.name
     assert (folder / image.name).read_bytes() == b"an image"
+    written = {image.name, f"{image.stem}.manifest.json", f"{image.stem}.SHA256SUMS"}
+    assert {path.name for path in folder.iterdir()} == written
 
 
 def test_output_takes_precedence_over_the_output_folder(

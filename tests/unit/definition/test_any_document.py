@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from bakery.definition import model, reading
@@ -98,7 +98,6 @@ def lines(document: dict[str, Any]) -> Iterator[str]:
     return (f"{_string(key)} = {toml(value)}\n" for key, value in document.items())
 
 
-@settings(max_examples=400, deadline=None)
 @given(DOCUMENTS)
 def test_a_document_is_read_or_refused(document: dict[str, Any]) -> None:
     text = "".join(lines(document))

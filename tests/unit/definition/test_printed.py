@@ -72,7 +72,7 @@ PARTS = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(PARTS)
 def test_a_printed_definition_has_the_options(parts: tuple[list[str], ...]) -> None:
     argv = [word for part in parts for word in part]

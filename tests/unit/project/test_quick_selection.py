@@ -24,6 +24,7 @@ def test_each_file_of_tests_has_its_seconds() -> None:
 def test_each_test_with_seconds_of_its_own_is_there() -> None:
     for test in SECONDS:
         path, _, name = test.partition("::")
+        name = name.partition("[")[0]
         assert not name or f"\ndef {name}(" in (ROOT / path).read_text()
         assert not name or SECONDS[test] < SECONDS[path]
 
@@ -92,12 +93,24 @@ class Item(SimpleNamespace):
     def get_closest_marker(self, _: str) -> object:
         return self.marked or None
 
+    @property
+    def path(self) -> Path:
+        return Path(self.nodeid.split("::")[0]).resolve()
+
 
 def collected(*nodeids: str, full: bool = False, words: tuple[str, ...] = ()) -> tuple[list[str], int]:
     """In the order in which they run, and how many are left for the full run."""
     hook = SimpleNamespace(pytest_deselected=lambda items: None)
     config = SimpleNamespace(getoption=lambda _: full, args=words, hook=hook, stash=pytest.Stash())
-    items = [Item(nodeid=nodeid, marked=nodeid.endswith("full")) for nodeid in nodeids]
+    items = [
+        Item(
+            nodeid=nodeid,
+            marked="full" in nodeid,
+            obj=SimpleNamespace(is_hypothesis_test=nodeid.endswith("any")),
+            fixturenames=["baked"] if nodeid.endswith("image") else [],
+        )
+        for nodeid in nodeids
+    ]
     conftest.pytest_collection_modifyitems(cast(Any, config), cast(Any, items))
     return [item.nodeid for item in items], config.stash.get(conftest._left, 0)
 
@@ -113,6 +126,12 @@ def test_machines_begin_then_the_longest_files_and_last_what_takes_no_time() -> 
     assert order == wanted
 
 
+def test_what_needs_an_image_waits_for_what_needs_none() -> None:
+    long, short = "tests/integration/bake/test_kill.py", "tests/integration/bake/test_run.py"
+    order, _ = collected(UNIT, f"{short}::a", f"{long}::image", f"{long}::a", VM)
+    assert order == [VM, f"{short}::a", UNIT, f"{long}::image", f"{long}::a"]
+
+
 def test_what_nobody_has_measured_does_not_come_last() -> None:
     assert collected(UNIT, "tests/boot/test_new.py::a")[0] == ["tests/boot/test_new.py::a", UNIT]
 
@@ -122,6 +141,15 @@ def test_what_is_marked_full_runs_by_itself_or_by_its_name() -> None:
     assert collected(VM, slow) == ([VM], 1)
     assert collected(VM, slow, full=True) == ([slow], 0)
     assert collected(VM, slow, words=(slow,)) == ([VM, slow], 0)
+    assert collected(VM, slow, words=(VM,)) == ([VM], 1)
+    assert collected(VM, f"{slow}[a]", words=(slow,)) == ([VM, f"{slow}[a]"], 0)
+    assert collected(VM, f"{slow}-other", words=(slow,)) == ([VM], 1)
+
+
+def test_those_of_any_input_are_in_both() -> None:
+    anything = "tests/unit/provisioner/test_plan.py::any"
+    assert collected(VM, anything) == ([VM, anything], 0)
+    assert collected(VM, anything, full=True) == ([anything], 0)
 
 
 def test_paths_are_of_this_repository() -> None:

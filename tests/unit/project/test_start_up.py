@@ -50,6 +50,11 @@ def _at_the_top(nodes: list[ast.stmt]) -> Iterator[str]:
 
 
 @cache
+def _imports(source: Path) -> tuple[str, ...]:
+    return tuple(_at_the_top(ast.parse(source.read_text()).body))
+
+
+@cache
 def imported_by(name: str) -> frozenset[str]:
     """All modules that `import name` imports, its own and those of theirs that are ours."""
     found, left = set[str](), [name]
@@ -63,7 +68,7 @@ def imported_by(name: str) -> frozenset[str]:
             found.add(module)
         elif source:
             found.add(module)
-            left += [*parents, *_at_the_top(ast.parse(source.read_text()).body)]
+            left += [*parents, *_imports(source)]
     return frozenset(found)
 
 

@@ -109,3 +109,12 @@ def test_the_system_of_a_base(name: str, os: str, version: str) -> None:
 def test_a_name_that_no_target_accepts(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="--name"):
         find(written(tmp_path), tmp_path / "cache", "../x")
+
+
+def test_a_name_with_spaces_is_not_one_of_a_file(tmp_path: Path) -> None:
+    found = find(written(tmp_path), tmp_path / "cache", "OSG Cloud Worker")
+    assert found.name == "OSG Cloud Worker"
+    with pytest.raises(BadInput, match="only an image in OpenStack can have spaces"):
+        images.require_file_name(found)
+    with pytest.raises(BadInput, match="--name"):
+        find(written(tmp_path), tmp_path / "cache", "worker ")

@@ -64,6 +64,21 @@ def test_a_suspended_process_queries_again_before_it_times_out() -> None:
     assert wait(Condition("it is up", answers(False, False, True), 5), clock=clock(step=1000)) is True
 
 
+def test_the_longer_it_takes_the_rarer_are_the_queries() -> None:
+    pauses: list[float] = []
+    at = [0.0]
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        at[0] += seconds
+
+    wanted = Condition("it is late", lambda: at[0], 100, lambda now: now > 60)
+    assert wait(wanted, interval=0.1, clock=Clock(lambda: at[0], pause)) < 62
+    assert (pauses[:20], pauses[-1]) == ([0.1] * 20, 1.0)
+    assert pauses == sorted(pauses)
+    assert len(pauses) < 120  # 600 without
+
+
 def test_after_the_end_there_is_one_last_query() -> None:
     assert (
         wait(Condition("it said so", answers("so"), 10), end_reason=lambda: "It ended.", clock=clock())

@@ -11,7 +11,6 @@ from bakery.userdata.findings import Finding
 from bakery.userdata.lint import unknown, wrapping, written
 from bakery.userdata.lint.context import Context
 from bakery.userdata.lint.shell import effects
-from bakery.userdata.lint.shell.state import TooMuch
 from bakery.userdata.lint.written import Leaf
 
 CONF = "/etc/osg-worker.conf"
@@ -93,8 +92,6 @@ def test_a_text_that_is_too_long_is_reported() -> None:
     ],
 )
 def test_a_script_that_does_too_much_is_not_checked(text: str) -> None:
-    with pytest.raises(TooMuch):
-        effects.of(text, {}, posix=False, where="", watched=())
     (found,) = _of_script(text)
     assert (found.id, found.severity) == ("not-judged", "note")
     assert "more than the check follows" in found.message
@@ -122,7 +119,7 @@ def test_the_limit_also_holds_for_the_decompressed_size() -> None:
     assert (found.id, found.severity) == ("too-large", "error")
 
 
-@pytest.mark.parametrize("word", ["{" + "," * 300_000, "[" * 300_000, "a" * 300_000, f'"{"a" * 300_000}"'])
+@pytest.mark.parametrize("word", ["{" + "," * 100_000, "[" * 100_000, "a" * 100_000, f'"{"a" * 100_000}"'])
 def test_a_long_word_is_expanded(word: str) -> None:
     made = effects.of(f"echo {word} >{CONF}\n", {}, posix=False, where="", watched=(CONF,)).files[CONF]
     assert [one.text for one in made if one] == [word.strip('"') + "\n"]

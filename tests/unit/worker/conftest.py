@@ -7,8 +7,7 @@ from bakery.runtime import data
 
 RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"
 
-# What lies there is copied into images as it is; no compiled files among it.
-sys.dont_write_bytecode = True
+# What lies there is copied into images: compiled files lie apart (tests/conftest.py).
 sys.path.insert(0, str(RUNTIME))
 
 from worker_runtime.configuration import kind  # noqa: E402

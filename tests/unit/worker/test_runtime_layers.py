@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,7 @@ def circle(graph: Mapping[str, set[str]]) -> list[str]:
     return next((found for node in sorted(graph) if (found := search(node, []))), [])
 
 
+@cache
 def graph() -> dict[str, set[str]]:
     sources = {name: PACKAGE / (name.replace(".", "/") + ".py") for name in MODULES}
     return {name: set(imported(ast.parse(path.read_text("utf-8")))) for name, path in sources.items()}

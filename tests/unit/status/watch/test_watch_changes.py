@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from bakery.status import changes
 from bakery.status.changes import JOINED, LEFT, RESTARTED, Change, changes_of
@@ -94,7 +94,6 @@ def test_names_of_ads_are_shown_harmlessly() -> None:
     assert changes_of([], [worker("")])[0].text == "? joined: idle"
 
 
-@settings(deadline=None, max_examples=40)
 @given(GROUPS, GROUPS)
 def test_any_workers(before: tuple[Worker, ...], after: tuple[Worker, ...]) -> None:
     found = changes_of(before, after)

@@ -36,7 +36,6 @@ def test_lines_are_as_documented() -> None:
     assert record.parse(record.line_of(FAILED)) == FAILED
 
 
-@settings(deadline=None, max_examples=40)
 @given(GROUPS, st.floats(0, 2e11), st.one_of(st.none(), st.floats(1, 1e6)))
 def test_any_workers_come_back(workers: tuple[Worker, ...], now: float, every: float | None) -> None:
     entry = record.answered(workers, OF, now, every)
@@ -86,7 +85,6 @@ def test_lines_of_something_else(line: bytes, reason: str) -> None:
         record.parse(line)
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.one_of(st.binary(max_size=60), st.binary(max_size=40).map(b'{"record":1,'.__add__)))
 def test_any_bytes_are_an_entry_or_torn_or_no_record(line: bytes) -> None:
     try:

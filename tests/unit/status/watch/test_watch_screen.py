@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bakery.status import screen
@@ -164,7 +164,6 @@ def test_daylight_saving_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "state of 60 min ago" in "".join(drawn(away, now=change + 1800))
 
 
-@settings(deadline=None, max_examples=40)
 @given(
     GROUPS, GROUPS, st.integers(1, 200), st.integers(1, 60), st.sampled_from(["", "away", HOSTILE[:0]]),
     st.floats(-100, 10**6),
@@ -182,7 +181,6 @@ def test_any_workers_fit_any_terminal(
 
 
 @given(st.integers(20, 200), st.integers(3, 60), st.integers(1, 80))
-@settings(deadline=None, max_examples=40)
 def test_summary_and_first_workers_are_visible(width: int, height: int, count: int) -> None:
     workers = [busy(f"n{number}", f"{number}.0") for number in range(count)]
     shown = drawn(view([], workers), width, height)

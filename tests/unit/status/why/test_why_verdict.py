@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bakery.commands.command_line import columns
@@ -362,7 +362,6 @@ TEXTS = ("error", "{ 1, [ a = 2 ] }", "undefined", "A B")
 WRONG = st.sampled_from([HOSTILE, 7, -1.5, True, float("inf"), float("nan"), None, *map(expression, TEXTS)])
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([*slot("a"), "RemoteOwner", "Draining", "DrainReason"]), WRONG, max_size=6

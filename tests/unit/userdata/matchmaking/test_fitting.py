@@ -8,7 +8,7 @@ from typing import Any
 
 import classad2  # type: ignore[import-untyped]  # the wheel has no types
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bakery.userdata.matchmaking import fitting, matching, samples
@@ -242,7 +242,6 @@ def _join(operator: str, parts: list[Known]) -> str:
     return operator.join(f"({one.text})" for one in parts)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(starts())
 def test_a_job_is_found_for_every_start_that_a_job_fulfils(made: tuple[Mapping[str, Any], str]) -> None:
     job, text = made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import process_time
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bakery.userdata import start
@@ -236,7 +236,6 @@ ifThenElse( eval( time() 'x' CurrentTime Requirements
 WORDS = st.sampled_from(_WORDS.split())
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=12).map(" ".join))
 @example("[ a = 1 ] . a == TARGET.Wish")
 @example('eval( "TARGET.Owner" ) == "x"')

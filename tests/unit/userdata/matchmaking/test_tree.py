@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import classad2  # type: ignore[import-untyped]  # the wheel has no types
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bakery.userdata.matchmaking import language
@@ -43,7 +43,6 @@ def expressions(draw: st.DrawFn) -> str:
     return " ".join(words)
 
 
-@settings(max_examples=500, deadline=None)
 @given(expressions())
 def test_precedences_are_those_of_htcondor(text: str) -> None:
     node = language.tree(text)
