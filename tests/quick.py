@@ -39,6 +39,7 @@ _SECONDS: Mapping[str, int] = {
     "test_baked_roles.py": 65,
     "test_baked_site.py": 140,
     "test_baked_definition.py": 180,
+    "test_baked_several.py": 280,
     "test_several_images.py": 80,
     _SEVERAL: 20,
     "test_builder_image.py": 900,
