@@ -71,6 +71,16 @@ sha256 = "{digest}"
 """
 
 
+def share_bases(store: Store, own: Path) -> None:
+    """Give a cache of a test's own the bases of another: the files, not the folder.
+
+    What a bake of another base adds stays in its own.
+    """
+    (own / "bases").mkdir(parents=True)
+    for path in (store.root / "bases").iterdir():
+        (own / "bases" / path.name).symlink_to(path)
+
+
 VIRTUAL = "tests/boot/vm/"
 
 

@@ -120,8 +120,9 @@ def recorded(this: Bake, installed: Installed) -> Manifest:
 
 
 def _named(release: Mapping[str, str]) -> dict[str, str]:
-    """What os-release(5) says of the system, by which clouds know images."""
-    return {key: release[key] for key in ("ID", "VERSION_ID", "VERSION_CODENAME") if key in release}
+    """What os-release(5) says of the system, by which clouds know images, and of the image."""
+    names = ("ID", "VERSION_ID", "VERSION_CODENAME", "IMAGE_ID", "IMAGE_VERSION")
+    return {key: release[key] for key in names if key in release}
 
 
 def _metadata(this: Bake, plain: lock.Lock) -> record.Metadata:

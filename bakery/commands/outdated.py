@@ -14,8 +14,8 @@ from bakery.commands.command_line.parser import Parser, add_general, completed
 if TYPE_CHECKING:
     from bakery.freshness.images import Image
     from bakery.freshness.metadata.addresses import Addresses
-    from bakery.freshness.metadata.http import Get
     from bakery.freshness.question import Answer
+    from bakery.sources.http import Get
     from bakery.store.store import Store
     from provisioner.events import Monitor
 
@@ -56,8 +56,8 @@ def parser(prog: str) -> Parser:
 
 def _main(options: argparse.Namespace) -> int:
     from bakery.freshness import images
-    from bakery.freshness.metadata import http
     from bakery.runtime import progress
+    from bakery.sources import http
     from bakery.store import store
 
     defaults = settings.load()

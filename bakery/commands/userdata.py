@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -102,14 +102,7 @@ def _check(options: Options, name: str) -> int:
 
 def _generate(options: Options) -> int:
     _refuse_overwriting(options)
-    # Report other mistakes before the user pastes a token.
-    request.conf_of(_request(options, "" if _worker_has_it(options) else "unread"))
-    delivery = _delivery(options)
-    token = _token(options)
-    hide(token)
-    wanted = _request(options, token)
-    made = request.generate(wanted, delivery, _policy(options))
-    _judge(options, made.findings)
+    wanted, made = generated(options, lambda: _delivery(options))
     _show(options, wanted, made)
     if options.verbose:
         _tell(options, "note", f"Start = {made.conf.start}")
@@ -119,6 +112,22 @@ def _generate(options: Options) -> int:
     silent = options.quiet or options.json
     entry.suggest(summary.condor_status(made.conf), "find the worker, once it has started", silent=silent)
     return 0
+
+
+def generated(options: Options, delivery: Callable[[], Delivery]) -> tuple[Request, UserData]:
+    """Read the token and generate the user-data; print the warnings.
+
+    Raises BadInput: a value is missing or invalid, or the user-data has an error.
+    """
+    # Report other mistakes before the user pastes a token.
+    request.conf_of(_request(options, "" if _worker_has_it(options) else "unread"))
+    form = delivery()
+    token = _token(options)
+    hide(token)
+    wanted = _request(options, token)
+    made = request.generate(wanted, form, _policy(options))
+    _judge(options, made.findings)
+    return wanted, made
 
 
 def _refuse_overwriting(options: Options) -> None:

@@ -105,6 +105,12 @@ def parsed(argv: Sequence[str], prog: str = "gen-userdata", settings: Settings =
 
 def _add_main(made: Parser, settings: Settings) -> Action:
     """With those of _add_main_worker, the ten options that people need first; returns --token-file."""
+    token = _add_jobs_and_pool(made, settings)
+    _add_cloud(made, settings)
+    return token
+
+
+def _add_jobs_and_pool(made: Parser, settings: Settings) -> Action:
     token = made.add_argument(
         "--token-file", metavar="FILE", help="file that contains the token; - is standard input"
     )
@@ -125,7 +131,6 @@ def _add_main(made: Parser, settings: Settings) -> Action:
     )
     completed(token, "file")
     completed(pool, "pools")
-    _add_cloud(made, settings)
     return token
 
 
@@ -143,9 +148,7 @@ def _add_main_worker(made: Parser) -> None:
     made.add_argument(
         "--worker", default="osg", choices=rendering.KINDS, help="kind of worker (default: %(default)s)"
     )
-    made.add_argument(
-        "--group-name", metavar="NAME", help="name by which you find your workers in the pool"
-    )
+    _add_group_name(made)
     for flag in ("--idle-minutes", "--max-hours"):
         _add(made, _LIFE[flag])
     output = made.add_argument(
@@ -160,6 +163,12 @@ def _add_main_worker(made: Parser) -> None:
     )
     completed(output, "file")
     completed(check, "file")
+
+
+def _add_group_name(made: Parser) -> None:
+    made.add_argument(
+        "--group-name", metavar="NAME", help="name by which you find your workers in the pool"
+    )
 
 
 _LIFE = {option.flag: option for option in keys.LIFECYCLE_OPTIONS}
@@ -186,6 +195,10 @@ def _add_token(made: Parser, token_file: Action, settings: Settings) -> None:
     others = [fetch, *(_add(group, option) for option in keys.TOKEN_OPTIONS)]
     # One of them; --token-file stands in another group of --help.
     made.add_mutually_exclusive_group()._group_actions.extend((token_file, token, *others))
+    _add_trust_domain(group, settings)
+
+
+def _add_trust_domain(group: _Container, settings: Settings) -> None:
     group.add_argument(
         "--trust-domain",
         metavar="NAME",
@@ -214,8 +227,16 @@ def _add_jobs(made: Parser) -> None:
 
 
 def _add_worker(made: Parser) -> None:
+    _add_worker_settings(made)
+    prominence = made.add_argument_group("PROMINENCE (--worker prominence)")
+    for option in keys.PROMINENCE_OPTIONS:
+        if option.name != "cloud":
+            _add(prominence, option)
+
+
+def _add_worker_settings(made: Parser, *more: str) -> None:
     worker = made.add_argument_group("worker (default: the settings of the image)")
-    for flag in ("--join-minutes", "--on-idle"):
+    for flag in (*more, "--join-minutes", "--on-idle"):
         _add(worker, _LIFE[flag])
     worker.add_argument(
         "--set",
@@ -224,10 +245,6 @@ def _add_worker(made: Parser) -> None:
         metavar="KEY=VALUE",
         help=f"set another key of the worker's file: {', '.join(keys.settable())}; repeatable",
     )
-    prominence = made.add_argument_group("PROMINENCE (--worker prominence)")
-    for option in keys.PROMINENCE_OPTIONS:
-        if option.name != "cloud":
-            _add(prominence, option)
 
 
 def _add_format(made: Parser) -> None:
@@ -261,16 +278,61 @@ def _add_checks(made: Parser) -> None:
         "A check finds errors (the user-data does not do at boot what it says), warnings (it does, but "
         "contradicts a schema, a convention or good security) and notes (what cannot be checked).",
     )
-    checks.add_argument(
+    _add_policy(checks, (*GENERATED, *CHECKED), "--list-findings prints the names")
+    checks.add_argument("--list-findings", action="store_true", help="list the names for --allow and exit")
+
+
+def _add_policy(group: _Container, names: Sequence[str], where: str) -> None:
+    group.add_argument(
         "--allow",
         action="append",
         default=[],
-        choices=(*GENERATED, *CHECKED),
+        choices=tuple(names),
         metavar="FINDING",
-        help="ignore this finding; repeatable; --list-findings prints the names",
+        help=f"ignore this finding; repeatable; {where}",
     )
-    checks.add_argument("--strict", action="store_true", help="treat warnings as errors")
-    checks.add_argument("--list-findings", action="store_true", help="list the names for --allow and exit")
+    group.add_argument("--strict", action="store_true", help="treat warnings as errors")
+
+
+def add_request(made: Parser, settings: Settings) -> None:
+    """Add the options of an OSG worker and its jobs, for a command that passes the user-data on itself."""
+    token = _add_jobs_and_pool(made, settings)
+    _add_group_name(made)
+    group = made.add_argument_group("token of the pool")
+    others = [_add(group, option) for option in keys.TOKEN_OPTIONS]
+    made.add_mutually_exclusive_group()._group_actions.extend((token, *others))
+    _add_trust_domain(group, settings)
+    _add_jobs(made)
+    _add_worker_settings(made, "--idle-minutes", "--max-hours")
+    checks = made.add_argument_group("checks of the user-data")
+    _add_policy(checks, GENERATED, "gen-userdata --list-findings prints the names")
+    made.set_defaults(**_NOT_OFFERED)
+
+
+# Of the options of gen-userdata, those that add_request leaves out.
+_NOT_OFFERED: Mapping[str, object] = {
+    "worker": "osg",
+    "token": None,
+    "fetch_token": None,
+    "format": None,
+    "include": [],
+    "gzip": False,
+    "base64": False,
+    "cloud": None,
+    "output": None,
+    "iso": None,
+    "seed_dir": None,
+    "check": [],
+    "batch": None,
+    "list_findings": False,
+}
+
+
+def of_request(found: Namespace, settings: Settings) -> Options:
+    """Return the options that were parsed with those of add_request. Raises BadInput."""
+    options = _options(found, settings)
+    _check(options, found)
+    return options
 
 
 def _options(found: Namespace, settings: Settings) -> Options:

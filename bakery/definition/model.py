@@ -316,12 +316,12 @@ class Image(Table, frozen=True, kw_only=True):
     name: Annotated[
         str,
         _meta(
-            "Name of the image in results and in its own records; the name of the file by default.",
+            "Name of the image in results (the name of the file by default), and IMAGE_ID in the image.",
             _WORD_FORM,
             _WORD,
         ),
     ] = ""
-    version: Annotated[str, _meta("Version of the image, for its records.", _WORD_FORM, _WORD)] = ""
+    version: Annotated[str, _meta("IMAGE_VERSION in the image.", _WORD_FORM, _WORD)] = ""
     base: Annotated[
         str | LocalBase,
         _meta(

@@ -59,6 +59,12 @@ class Image:
         return str(self.manifest.get("id", ""))
 
     @property
+    def version(self) -> str:
+        """IMAGE_VERSION of os-release(5) in the image, otherwise the first digits of the id of its plan."""
+        release = self.installed.release if self.installed else {}
+        return release.get("IMAGE_VERSION") or self.id[:12]
+
+    @property
     def is_container(self) -> bool:
         steps = self.manifest.get("plan", {}).get("steps", ())
         return any(step["role"] == "container" for step in steps)

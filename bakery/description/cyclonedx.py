@@ -47,10 +47,16 @@ def _metadata(image: Image, subject: Part) -> BomMetaData:
 def _subject(image: Image) -> Part:
     digest = [HashType(alg=HashAlgorithm.SHA_256, content=image.digest)] if image.digest else []
     kind = ComponentType.CONTAINER if image.is_container else ComponentType.OPERATING_SYSTEM
-    about = {"kind": image.manifest.get("kind"), "base": image.manifest.get("base"), "plan": image.id}
+    release = image.installed.release if image.installed else {}
+    about = {
+        "image": release.get("IMAGE_ID"),
+        "kind": image.manifest.get("kind"),
+        "base": image.manifest.get("base"),
+        "plan": image.id,
+    }
     return Part(
         name=image.name,
-        version=image.id[:12],
+        version=image.version,
         type=kind,
         bom_ref="image",
         hashes=digest,

@@ -27,6 +27,8 @@ def data(found: Found) -> dict[str, Any]:
         "image": found.path.name,
         "path": str(found.path),
         **{key: manifest.get(key) for key in keys},
+        "image_id": installed.release.get("IMAGE_ID") if installed else None,
+        "image_version": installed.release.get("IMAGE_VERSION") if installed else None,
         "system": installed.release.get("PRETTY_NAME") if installed else None,
         "packages": _packages(installed, manifest) if installed else None,
         "proof": manifest.get("proof", {}),
@@ -77,6 +79,8 @@ def lines(about: Mapping[str, Any]) -> Iterator[str]:
 def _rows(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if about["kind"]:
         yield "worker", f"{about['kind']} on {about['base']}"
+    if about["image_id"]:
+        yield "image", f"{about['image_id']} {about['image_version'] or ''}".rstrip()
     if about["system"]:
         yield "system", about["system"]
     if about["id"]:

@@ -13,7 +13,10 @@ from bakery.freshness import inventory
 from bakery.freshness.lock import System
 
 # Of os-release(5), as far as a description needs them.
-_RELEASE = ("ID", "VERSION_ID", "VERSION_CODENAME", "PRETTY_NAME", "CPE_NAME")
+_RELEASE = (
+    *("ID", "VERSION_ID", "VERSION_CODENAME", "PRETTY_NAME", "CPE_NAME"),
+    *("IMAGE_ID", "IMAGE_VERSION"),
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -139,6 +142,18 @@ def of_manifest(manifest: Mapping[str, Any]) -> Installed | None:
         return None
     packages = tuple(sorted(Package(*row[:3]) for row in lock["packages"]))
     return Installed(lock["system"], {}, packages)
+
+
+def gap(manifest: Mapping[str, Any]) -> str:
+    """What an SBOM of this manifest lacks and why, as a sentence; "" if it has packages with licenses."""
+    found = of_manifest(manifest)
+    if found and any(one.licenses for one in found.packages):
+        return ""
+    what = "states no licenses" if found else "has no packages"
+    return (
+        f"The SBOM of the image {what}: an earlier version of worker-bakery baked it, and did not record "
+        "them. Bake it again with --rebuild-base; of a disk, describe --write as root reads them from it."
+    )
 
 
 def origins(manifest: Mapping[str, Any]) -> dict[_Key, str]:

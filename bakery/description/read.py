@@ -9,6 +9,7 @@ from typing import Any
 
 from bakery.description import files, packages
 from bakery.freshness import images
+from bakery.runtime import privileges
 from bakery.store.store import Store, image_manifest
 from provisioner.errors import BadInput
 from provisioner.events import Monitor
@@ -33,12 +34,19 @@ def image(name: str, store: Store, monitor: Monitor) -> Found:
     if known is not None:
         if path.is_file():
             files.check(path, known)
-        if "installed" in known or path.is_dir() or path.suffix == ".tar":
+        if not packages.gap(known) or _is_all(path, known):
             return Found(path, known, True)
     rows = packages.of_rows(images.rows_of(path, store, monitor))
     if rows is None:
         raise BadInput(f"{path} has no package database of dpkg or rpm.", "Give the path of an image.")
     return Found(path, {**_about(path), **(known or {}), "installed": packages.to_json(rows)}, bool(known))
+
+
+def _is_all(path: Path, known: Mapping[str, Any]) -> bool:
+    """Whether no more can be read from the image than its manifest has: a container, or not mountable."""
+    if path.is_dir() or path.suffix == ".tar":
+        return True
+    return "installed" in known and bool(privileges.mount_obstacle())
 
 
 def _about(path: Path) -> dict[str, Any]:

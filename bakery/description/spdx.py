@@ -75,7 +75,7 @@ def _subject(image: Image) -> Package:
     return _spdx_package(
         _IMAGE,
         image.name,
-        image.id[:12],
+        image.version,
         image.digest,
         file_name=image.name,
         primary_package_purpose=purpose,

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bakery.freshness.lock import Index, Lock, Repository, Seen
-from bakery.freshness.metadata import apt, http, rpm
+from bakery.freshness.metadata import apt, rpm
 from bakery.freshness.metadata.addresses import Addresses
-from bakery.freshness.metadata.http import Get
 from bakery.freshness.metadata.offers import Head, Offer, decompressed
+from bakery.sources import http
+from bakery.sources.http import Get
 from bakery.store.store import Store
 from provisioner.errors import BakeryError, Unreachable, WrongChecksum
 

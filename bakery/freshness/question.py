@@ -10,9 +10,9 @@ from typing import Any
 from bakery.freshness import ask, checked, compare, record
 from bakery.freshness.ask import Heads
 from bakery.freshness.lock import Lock, Update
-from bakery.freshness.metadata import http
 from bakery.freshness.metadata.addresses import Addresses
-from bakery.freshness.metadata.http import Get
+from bakery.sources import http
+from bakery.sources.http import Get
 from bakery.store.store import Store
 from provisioner.errors import BakeryError
 

@@ -9,10 +9,11 @@ from bakery.freshness.ask import Heads
 from bakery.freshness.compare import Offers
 from bakery.freshness.inventory import Inventory
 from bakery.freshness.lock import Lock, Repository
-from bakery.freshness.metadata import definitions, http
+from bakery.freshness.metadata import definitions
 from bakery.freshness.metadata.addresses import Addresses
 from bakery.freshness.metadata.definitions import Sources
-from bakery.freshness.metadata.http import Get
+from bakery.sources import http
+from bakery.sources.http import Get
 from bakery.store.store import Store
 from provisioner.errors import BakeryError
 from provisioner.events import Event, Monitor, warn

@@ -25,14 +25,27 @@ TOOLS = (
 )
 
 
+# Of the UUIDs of the partition table, the partitions and the file systems: the same in each build.
+SEED = "5f3c1e7a-6c0b-4b57-9b0e-2d7d2c6a1e43"
+# Of each build others: identities, caches with positions in memory, times.
+_NEVER_THE_SAME = (
+    "/etc/ssh/ssh_host_*",
+    "/var/cache/apt/*.bin",
+    "/var/cache/ldconfig/aux-cache",
+    "/var/log/alternatives.log",
+)
+
+# Of mkosi's default initrd. mkosi 26 finds the file by its name.
+INITRD = "mkosi.initrd.conf"
+READS_INITRD = 26
 WORKSPACE = "mkosi-workspace"  # beside the configuration: mkosi 25 requires a path outside it
 
 
-def check_version(output: str) -> None:
-    """Check the output of `mkosi --version`. Raises MissingHere: it is older than OLDEST."""
+def check_version(output: str) -> int:
+    """The version in the output of `mkosi --version`. Raises MissingHere: it is older than OLDEST."""
     found = re.match(r"mkosi (\d+)", output)
     if found and int(found[1]) >= OLDEST:
-        return
+        return int(found[1])
     raise MissingHere(
         f"{output.strip() or 'mkosi'} is too old to build the base; mkosi {OLDEST} or later is required.",
         "Use a base that is downloaded (--base debian13-cloud), or the builder image of "
@@ -60,6 +73,7 @@ def files(build: Build, mirror: Mirror, package_cache: Path) -> dict[str, str]:
     sources = mirror.sources(build.release)
     return {
         "mkosi.conf": _main_conf(build, mirror, package_cache),
+        INITRD: f"[Content]\nRemoveFiles={','.join(_NEVER_THE_SAME)}\n",
         # mkosi's default list includes the debug archive, which most mirrors do not carry.
         "mkosi.pkgmngr/etc/apt/sources.list.d/mkosi.sources": sources,  # mkosi 24
         "mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources": sources,  # mkosi 25 renamed the folder
@@ -81,13 +95,15 @@ Mirror={mirror.main}
 
 [Output]
 Format=disk
-ImageId=base
+Output=base
 OutputDirectory=out
+Seed={SEED}
 
 [Content]
 Bootable=yes
 Bootloader=grub
 BiosBootloader=grub
+RemoveFiles={",".join(_NEVER_THE_SAME)}
 WithDocs=no
 Locale=C.UTF-8
 KernelCommandLine={" ".join(build.kernel_command_line)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from provisioner.actions import Put
 from provisioner.errors import BadInput
 from provisioner.packages.repositories import Repository
 from provisioner.plan import STAMP, Plan, PlannedStep, chained_id, start_id
-from provisioner.roles import NO_CVMFS, Context, CvmfsClient, Family, Pelican
+from provisioner.roles import NO_CVMFS, Context, CvmfsClient, Family, Pelican, identity
 from provisioner.roles import locked as lock_role
 from provisioner.roles.apptainer import apptainer
 from provisioner.roles.base import base as base_role
@@ -26,6 +27,7 @@ from provisioner.roles.condor import condor
 from provisioner.roles.container import container
 from provisioner.roles.customization import NO_CUSTOMIZATION, Customization
 from provisioner.roles.cvmfs import cvmfs
+from provisioner.roles.identity import Identity
 from provisioner.roles.locked import Locked
 from provisioner.roles.nvidia import nvidia
 from provisioner.roles.seal import seal
@@ -126,7 +128,7 @@ def plan(
     planned = Plan(base.name, base.id, kind, tuple(steps), customization.root_size)
     if customization.files:
         site_checks.refuse_written_twice(customization.files, _written(planned))
-    return with_stamp(planned, base)
+    return with_stamp(planned, base, customization)
 
 
 def _written(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -185,13 +187,30 @@ def roles(kind: str, optional: Collection[str], *, boots: bool = True) -> Iterat
                 yield "container", container
 
 
-def with_stamp(plan: Plan, base: Base) -> Plan:
-    """Return the plan with a last step that writes the image's name into it; workers advertise it."""
-    name = {"image": plan.image, "base": f"{base.name} {base.id[:12]}", "version": __version__}
-    content = (json.dumps(name, indent=1) + "\n").encode()
-    [(_, actions)] = lower((File(IMAGE, content, 0o644),))
+def with_stamp(plan: Plan, base: Base, own: Customization = NO_CUSTOMIZATION) -> Plan:
+    """Return the plan with a last step that writes the image's names into it; workers advertise them."""
+    named = identity_of(plan, own)
+    about = {
+        "image": plan.image,
+        "image_id": named.id,
+        "image_version": named.version,
+        "base": f"{base.name} {base.id[:12]}",
+        "version": __version__,
+    }
+    content = (json.dumps(about, indent=1) + "\n").encode()
+    steps = lower((identity.stamp(named), File(IMAGE, content, 0o644)))
+    actions = tuple(action for _, some in steps for action in some)
     last = PlannedStep("seal", STAMP, actions, chained_id(plan.id, actions))
     return replace(plan, steps=(*plan.steps, last))
+
+
+def identity_of(plan: Plan, own: Customization = NO_CUSTOMIZATION) -> Identity:
+    """Return what the image of a plan is called: by its definition, if it has one.
+
+    Without a definition, both values joined by a dash are the name of the image in the cache.
+    """
+    name = own.name or re.sub(r"[^a-z0-9._-]+", "-", f"{plan.kind}-{plan.base}".lower())
+    return Identity(name, own.version or plan.id[:12])
 
 
 def worker_files(worker: Path, kind: str) -> Iterator[File]:

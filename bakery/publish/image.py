@@ -73,7 +73,7 @@ def find(
 
 
 def _image(path: Path, content: str, manifest: Manifest, published_as: str) -> Image:
-    name = published_as or f"{manifest['kind']}-{manifest['base']}"
+    name = published_as or _default_name(manifest)
     if not _NAME.fullmatch(name):
         raise BadInput(f"--name {name!r}: use letters, digits, dots, dashes, underscores and spaces.")
     return Image(
@@ -90,6 +90,12 @@ def _image(path: Path, content: str, manifest: Manifest, published_as: str) -> I
         system=_system(manifest),
         manifest=manifest,
     )
+
+
+def _default_name(manifest: Mapping[str, Any]) -> str:
+    """The IMAGE_ID in the image: the name of its definition, otherwise KIND-BASE as for earlier images."""
+    release: Mapping[str, str] = manifest.get("os_release", {})
+    return release.get("IMAGE_ID") or f"{manifest['kind']}-{manifest['base']}"
 
 
 def _path(named: str, store: Store) -> Path:

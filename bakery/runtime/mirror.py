@@ -39,6 +39,11 @@ class Mirror:
             entries.append(_entry(self.security, f"{release}-security", self.expires))
         return "\n".join(entries)
 
+    def suites(self, release: str) -> tuple[str, ...]:
+        """Return the URLs of the suites in `sources`, where their indexes are."""
+        main = (f"{self.main}/dists/{suite}" for suite in (release, f"{release}-updates"))
+        return (*main, *([f"{self.security}/dists/{release}-security"] if self.security else []))
+
 
 @dataclass(frozen=True)
 class Snapshot:

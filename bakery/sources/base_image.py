@@ -21,8 +21,12 @@ from bakery.image.bases import Base, LocalImage, VendorImage
 from bakery.image.mkosi import Build
 from bakery.runtime import digest, host_paths, privileges, qemu_img
 from bakery.runtime.mirror import Mirror
+from bakery.sources import archive_date
 from bakery.store.locks import exclusive_lock, lock_file, shared_lock
 from bakery.store.store import Store, commit, is_intact, read_manifest, record_use, rename_damaged
+from provisioner import source_date
+from provisioner.disk import ext4
+from provisioner.disk.file_systems import EXT, partitions
 from provisioner.errors import BadInput, BakeryError, DiskFull, MissingHere, Unreachable, WrongChecksum
 from provisioner.events import Monitor, line, note, phase
 from provisioner.process import run
@@ -146,7 +150,7 @@ def _now() -> str:
 def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Monitor) -> Path:
     run.require(*host_paths.programs(mkosi.TOOLS))
     _require_namespaces()
-    mkosi.check_version(run.call(["mkosi", "--version"]).stdout)
+    version = mkosi.check_version(run.call(["mkosi", "--version"]).stdout)
     folder = work / "mkosi"
     packages = store.packages(build.release) / "mkosi"
     packages.mkdir(parents=True, exist_ok=True)
@@ -154,19 +158,52 @@ def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Moni
     for name, text in mkosi.files(build, mirror, packages).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    command = ["mkosi", "--directory", str(folder), "--force", "build"]
+    date = archive_date.of(mirror, build.release)
     with (
         exclusive_lock(
             packages.parent, lambda: note(monitor, f"Waiting for the package cache of {build.release}.")
         ),
         phase(monitor, f"build the base from {build.distribution} {build.release}'s packages"),
     ):
-        run.stream(run.sandbox_argv(command), lambda text: line(monitor, text))
-        disk = work / "base.qcow2"
-        qemu_img.to_qcow2(folder / "out" / "base.raw", disk)
+        argv = run.sandbox_argv(_mkosi(folder, date, version))
+        run.stream(argv, lambda text: line(monitor, text), env={**run.inherited(), **_LOCALE})
+        disk, raw = work / "base.qcow2", folder / "out" / "base.raw"
+        _date(raw, date)
+        qemu_img.to_qcow2(raw, disk)
     shutil.rmtree(folder)
     shutil.rmtree(work / mkosi.WORKSPACE)
     return disk
+
+
+# Of whoever builds it, nothing may be in the base.
+_LOCALE = {"LC_ALL": "C.UTF-8", "TZ": "UTC"}
+_UMASK = ("sh", "-c", 'umask 022; exec "$@"', "sh")
+
+
+# What systemd-repart passes on to mkfs.vfat and mke2fs, which otherwise write the time of the clock and a
+# random seed. The other two words are those that it uses itself.
+_VFAT = "SYSTEMD_REPART_MKFS_OPTIONS_VFAT=--invariant"
+_EXT4 = f"SYSTEMD_REPART_MKFS_OPTIONS_EXT4=-Enodiscard,lazy_itable_init=1,hash_seed={mkosi.SEED}"
+_MKE2FS_DATE = "E2FSPROGS_FAKE_TIME"
+
+
+def _mkosi(folder: Path, date: int, version: int) -> list[str]:
+    """The command that builds the base; no time in it is later than `date`, in seconds since 1970.
+
+    The date is in the environment, too: mkosi 24 and 25 do not pass the option to systemd-repart.
+    """
+    options = [f"--source-date-epoch={date}", f"--environment={source_date.VARIABLE}={date}"]
+    options += [f"--environment={one}" for one in (_VFAT, _EXT4, f"{_MKE2FS_DATE}={date}")]
+    if version < mkosi.READS_INITRD:
+        options.append(f"--initrd-include={folder / mkosi.INITRD}")
+    return [*_UMASK, "mkosi", "--directory", str(folder), "--force", *options, "build"]
+
+
+def _date(disk: Path, date: int) -> None:
+    """Set the times of access and change, which mke2fs takes from the folder that mkosi has made."""
+    for partition in partitions(disk):
+        if partition.file_system in EXT:
+            ext4.set_times(disk, partition, date)
 
 
 def _require_namespaces() -> None:

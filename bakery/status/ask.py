@@ -39,11 +39,13 @@ class Question:
 class Collector:
     """The collector that answered: its HTCondor, as $CondorVersion: …$, and its clock.
 
-    The clock is ahead of ours by at least so many seconds, behind if negative; None if unknown.
+    The clock is ahead of ours by at least so many seconds, behind if negative; it is `up` for so many
+    seconds. None if unknown.
     """
 
     version: str
     ahead: float | None
+    up: float | None = None
 
 
 Take = Callable[[list[Ad], Collector], None]
@@ -57,6 +59,7 @@ class _Line(msgspec.Struct):
     ends: bool = False
     version: str | None = None
     ahead: float | None = None
+    up: float | None = None
     failed: str = ""
 
 
@@ -77,7 +80,7 @@ class _Parts:
     def read(self, text: str) -> None:
         line = _DECODER.decode(text)
         if line.version is not None:
-            self.collector = Collector(line.version, line.ahead)
+            self.collector = Collector(line.version, line.ahead, line.up)
         self.failed = self.failed or line.failed
         for place, name, value in line.others:
             if value is None:

@@ -4,12 +4,14 @@ A process of its own for the reasons in bakery/tokens/ask_collector.py. Its log 
 
     {"address": "<HOST:PORT>", "token": "…" or "", "constraint": "…", "projection": ["Name", …],
      "of_dynamic": ["Name", …], "limit": 30000}  ->
-    {"version": "$CondorVersion: …", "ahead": 0}, then for each part of the slots one or several of
+    {"version": "$CondorVersion: …", "ahead": 0, "up": 86400}, then for each part of the slots one or
+    several of
     {"ads": [{"Name": "slot1@worker", …}, …], "others": [[0, "Start", {"expression": "…", "error": false}]]}
     and {"ends": true}
     or {"failed": "query"}; "constraint" if the constraint is not a ClassAd expression; "collector" if the
     daemon is not a collector
 
+`up` is for how many seconds the collector runs, null if unknown.
 `others` has the values that JSON has no type for: the place of the ad in this line, the name, and the
 value, or null if the attribute is to be left out. A literal `error` has its text as an expression.
 
@@ -25,6 +27,7 @@ import gc
 import json
 import re
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,12 +86,11 @@ class _Query:
             raise _Failed("query") from None
 
     def daemon(self) -> dict[str, Any]:
-        """Version and clock of the daemon. Raises _Failed: it does not answer, or is not a collector."""
+        """What is known of the daemon. Raises _Failed: it does not answer, or is not a collector."""
         found = client_library.daemon(self._htcondor, self._asked["address"], self._security)
-        # A schedd answers a query for slots too, with none, but none for collectors.
-        if found is None or not self._is_collector():
-            raise _Failed("query" if found is None else "collector")
-        return found
+        if found is None:
+            raise _Failed("query")
+        return {**found, "up": self._up(found["ahead"] or 0.0)}
 
     def parts(self) -> Iterator[Iterator[list[Any]]]:
         """The slots in parts that have all slots of a worker; each has one or two answers."""
@@ -123,12 +125,18 @@ class _Query:
             joined = ",".join(texts).replace("\n", "")  # JSON has no line ends in strings
             yield f'{{"ads":[{joined}],"others":{json.dumps(others)}}}\n'
 
-    def _is_collector(self) -> bool:
+    def _up(self, ahead: float) -> float | None:
+        """For how long the collector runs; of several in its pool, the one that started last.
+
+        Raises _Failed: it is not a collector. A schedd answers a query for slots too, with none.
+        """
+        kind, names = self._htcondor.AdType.Collector, ["Name", "DaemonStartTime"]
         try:
-            self._collector.query(self._htcondor.AdType.Collector, projection=["Name"])
+            found = self._collector.query(kind, projection=names)
         except self._htcondor.HTCondorException:
-            return False
-        return True
+            raise _Failed("collector") from None
+        started = [when for ad in found if isinstance(when := ad.get("DaemonStartTime"), int)]
+        return max(0.0, time.time() + ahead - max(started)) if started else None
 
     def _query(self, constraint: str, names: list[str]) -> list[Any]:
         try:

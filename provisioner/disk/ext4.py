@@ -73,8 +73,12 @@ def shape(disk: Path, partition: Partition) -> Shape:
 
 
 def _told(disk: Path, partition: Partition, *commands: str) -> str:
-    """What debugfs prints for these commands. Raises CommandFailed."""
-    argv = ["debugfs", "-f", "-", _inside(disk, partition)]
+    """What debugfs prints for these commands. Raises CommandFailed.
+
+    -n: while the file system is mounted, the checksum of its superblock on the disk may be outdated, and
+    debugfs would print nothing.
+    """
+    argv = ["debugfs", "-n", "-f", "-", _inside(disk, partition)]
     return run.call(argv, stdin="\n".join(commands).encode(), env=_environment()).stdout
 
 
@@ -130,15 +134,26 @@ def _mke2fs(tree: Path, disk: Path, partition: Partition, shape: Shape) -> list[
 
 def _set_fields(tree: Path, disk: Path, partition: Partition, date: int) -> None:
     """Set the times, and what mke2fs does not copy to the root folder."""
-    used = _used_inodes(disk, partition)
     root = tree.stat()
-    fields = [
-        *((inode, name, f"@{date}") for inode in used for name in ("atime", "ctime", "crtime")),
+    set_times(
+        disk,
+        partition,
+        date,
         (_ROOT_INODE, "mtime", f"@{int(root.st_mtime)}"),
         (_ROOT_INODE, "mode", f"0{root.st_mode:o}"),
         (_ROOT_INODE, "uid", str(root.st_uid)),
         (_ROOT_INODE, "gid", str(root.st_gid)),
-    ]
+    )
+
+
+def set_times(disk: Path, partition: Partition, date: int, *more: tuple[int, str, str]) -> None:
+    """Set all times of access, change and creation to `date`, and more fields: inode, name, value.
+
+    Raises CommandFailed.
+    """
+    used = _used_inodes(disk, partition)
+    times = ((inode, name, f"@{date}") for inode in used for name in ("atime", "ctime", "crtime"))
+    fields = (*times, *more)
     text = "".join(f"set_inode_field <{inode}> {name} {value}\n" for inode, name, value in fields)
     command = ["debugfs", "-w", "-f", "-", _inside(disk, partition)]
     env = _environment(E2FSPROGS_FAKE_TIME=str(date))
@@ -188,6 +203,12 @@ def _inside(disk: Path, partition: Partition) -> str:
 
 
 def _environment(**more: str) -> dict[str, str]:
-    """mke2fs sorts names as the locale does."""
+    """mke2fs sorts names as the locale does. debugfs starts a pager, which reads its commands."""
     path = os.environ.get("PATH", os.defpath)
-    return {"PATH": f"{path}:/usr/sbin:/sbin", "LC_ALL": "C", "TZ": "UTC", **more}
+    return {
+        "PATH": f"{path}:/usr/sbin:/sbin",
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        "DEBUGFS_PAGER": "__none__",
+        **more,
+    }

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from provisioner.actions import Action, Put, Run
 from provisioner.plan import PlannedStep
 from provisioner.remote import dpkg, rpm
+from provisioner.roles import identity
 from provisioner.roles.site.accounts import ADD_USER
 from provisioner.steps import FETCH_KEY
 
@@ -50,7 +51,7 @@ if [ ! -e "$folder/packages" ]; then
     users >"$folder/users"
     units >"$folder/units"
     keep
-    packages >"$folder/packages.new"
+{identity.KEEP}    packages >"$folder/packages.new"
     mv "$folder/packages.new" "$folder/packages"
 fi
 # If a plan failed, keep the earlier lists: what it has added still belongs to it.
@@ -149,6 +150,7 @@ while read -r path; do
     fi
 done <"$folder/kept"
 
+{identity.UNDO}
 users >"$work/users"
 for user in $(new users | grep -xE 'slot[0-9]+|condor|chrony|cvmfs' || true); do
     userdel "$user"
@@ -190,6 +192,8 @@ def _written(action: Action) -> Iterator[str]:
             yield path
         case Run(("sh", _, script, _, _, path, _)) if script == FETCH_KEY:
             yield path
+        case Run(("sh", _, identity.APPEND)):
+            yield identity.ISSUE_EL7
         case Run(("sh", _, script, _, name, _, _, _, groups, *_)) if script == ADD_USER:
             yield f"passwd:{name}"
             yield from (f"group:{group}" for group in groups.split(",") if group)

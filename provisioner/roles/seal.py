@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from provisioner.packages import repositories
-from provisioner.roles import Context, Family, selinux
+from provisioner.roles import Context, Family, identity, selinux
 from provisioner.roles.base import POLICY
 from provisioner.steps import Command, File, Step
 
@@ -130,11 +130,12 @@ TRACES: tuple[Trace, ...] = (
 
 
 def seal(context: Context) -> tuple[Step, ...]:
-    """The steps: remove TRACES, reset the machine-id, label files for SELinux."""
+    """The steps: remove TRACES, reset the machine-id, add the console's line, label files for SELinux."""
     return (
         # apt sources are removed: cloud-init writes those of the distribution or cloud at the first boot.
         Command("remove traces", ("sh", "-c", removal_script())),
         File("/etc/machine-id", machine_id(context.family).encode(), 0o444),
+        *identity.issue(context),
         *selinux.labels(context),
     )
 

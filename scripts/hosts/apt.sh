@@ -9,6 +9,6 @@ mkosi=(mkosi bubblewrap dosfstools cpio grub-common grub2-common grub-pc-bin gru
     debian-archive-keyring)
 # What the tests and checks run, too.
 development=(shellcheck db5.3-util iptables dpkg-dev libcap2-bin xfsprogs btrfs-progs buildah curl zsh fish man-db
-    minisign jq)
+    minisign jq faketime)
 # Installed where the repositories have them.
 optional=()

@@ -9,4 +9,4 @@ mkosi=()
 # What the tests and checks run, too.
 development=(libcap xfsprogs buildah zsh man-db jq)
 # Installed where the repositories have them; of Enterprise Linux, EPEL.
-optional_development=(ShellCheck fish dpkg-dev btrfs-progs iptables-legacy minisign)
+optional_development=(ShellCheck fish dpkg-dev btrfs-progs iptables-legacy minisign libfaketime)

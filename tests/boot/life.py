@@ -24,6 +24,8 @@ NEGOTIATOR_MIN_INTERVAL = 5
 # Seconds, for a slow machine. HTCondor sends its first ad a few seconds after its start, and one that
 # says that the worker is healthy some seconds later; the pool matches each 5 s.
 JOIN, JOB = 120, 240
+# What agetty(8) shows above the prompt for a login; it requires a terminal.
+SHOW_ISSUE = ("python3", "-c", "import pty; pty.spawn(['/usr/sbin/agetty', '--show-issue'])")
 
 
 def conf(pool: Pool, group: str, project: str, idle: int = 600) -> WorkerConf:

@@ -35,7 +35,7 @@ from provisioner.plan import Plan
 from provisioner.process import run
 from provisioner.roles.seal import machine_id
 from provisioner.targets.chroot import Chroot, TemporaryRepositories
-from tests.boot.life import conf, configure, submitted, wait_job, wait_joined
+from tests.boot.life import SHOW_ISSUE, conf, configure, submitted, wait_job, wait_joined
 from tests.conftest import VENDOR, Ended, Folders, command
 from tests.integration import el_standin
 from tests.integration.containers import DockerRun, started
@@ -218,6 +218,7 @@ def test_it_boots_joins_the_pool_and_runs_a_job(baked_el: Baked, tmp_path: Path)
         with boot(needs, baked_el.image, tmp_path / "machine") as machine:
             machine.wait_booted()
             assert complaints(machine) == []
+            assert "Worker image osg-" in machine.output(*SHOW_ISSUE)
             configure(machine, conf(pool, group, project))
             wait_joined(machine, pool, group)
             with submitted(

@@ -16,7 +16,16 @@ from bakery.machines.network import Network
 from bakery.userdata.matchmaking import samples
 from bakery.userdata.rendering import conf_text, render
 from bakery.verify.pool.throwaway_pool import COMPLETED, GROUP, Pool
-from tests.boot.life import CONF, conf, configure, started_at, wait_job, wait_joined, wait_refused
+from tests.boot.life import (
+    CONF,
+    SHOW_ISSUE,
+    conf,
+    configure,
+    started_at,
+    wait_job,
+    wait_joined,
+    wait_refused,
+)
 from tests.conftest import Folders
 
 LATE, CHANGED = 'Late "comer\'s" $(group)', "Changed"
@@ -39,6 +48,8 @@ def test_user_data_configures_a_worker(
         assert machine.run(["stat", "-c", "%a %U:%G", CONF]).stdout.strip() == "600 root:root"
         date = int((worker_image.root / recipe.IMAGE[1:]).stat().st_mtime)
         assert pool.slot_attributes(group, "Machine", "WorkerImageDate") == [f'"by-{form}" {date}']
+        [image] = pool.slot_attributes(group, "WorkerImageID", "WorkerImageVersion")
+        assert "Worker image " + image.replace('"', "") in machine.output(*SHOW_ISSUE)
 
 
 @pytest.fixture(scope="module")

@@ -103,16 +103,21 @@ _OF_RELEASE: dict[Release, tuple[str, ...]] = {
 _FOLDERS = {"baseos": "base", "appstream": "updates", "crb": "extras"}
 
 
-def build(store: Store, work: Path) -> Standin:
-    """Some forty seconds; what is downloaded is kept among the store's packages."""
+def build(store: Store, work: Path, *, optional: bool = False) -> Standin:
+    """Some forty seconds; what is downloaded is kept among the store's packages.
+
+    `optional`: with the repositories cernvm and nvidia, and with what a site's definition asks of others.
+    """
     made = _in(work)
     qemu_img.to_raw(store.base(BASE.id), made.disk)
     with mounted(made.disk, work / "building") as root:
         with _workshop(root, store) as workshop:
-            workshop.install(*_TOOLS, *_OF_SYSTEMD)
+            workshop.install(*_TOOLS, *_OF_SYSTEMD, *(("curl",) if optional else ()))
             _make_keys(workshop, made)
             _make_packages(workshop)
-            _make_repositories(workshop, made)
+            if optional:
+                _make_optional_packages(workshop)
+            _make_repositories(workshop, made, _OPTIONAL if optional else {})
         shutil.rmtree(root / OURS[1:])
     return made
 
@@ -143,7 +148,6 @@ def become(root: Path, release: Release, made: Standin) -> None:
     (unit / "ssh.service").rename(unit / "sshd.service")
     (root / "etc/systemd/system/sshd.service").unlink()
     (root / "etc/systemd/system/multi-user.target.wants/ssh.service").unlink()
-    (root / "etc/os-release").unlink()
     (root / "etc/dnf/vars/releasever").write_text(f"{release}\n")
     for kernel in _KERNELS:
         (root / f"boot/vmlinuz-{kernel}").touch()
@@ -169,7 +173,7 @@ def _release_files(release: Release, made: Standin) -> dict[str, tuple[str, int]
         for repository in _OF_RELEASE[release][:3]
     )
     return {
-        "/etc/os-release": (said, 0o644),
+        "/usr/lib/os-release": (said, 0o644),  # to which a link leads
         f"/etc/yum.repos.d/{file}.repo": (definitions, 0o644),
         f"/etc/pki/rpm-gpg/{key}": (made.key("vendor").read_text(), 0o644),
     }
@@ -393,20 +397,70 @@ def _make_newer(workshop: _Workshop) -> None:
     workshop.run("modifyrepo_c updateinfo.xml repositories/newer/repodata")
 
 
+# What mounts is a folder of the image in the place of a repository.
+_AUTO_CVMFS = '#!/bin/sh\n[ -d "/opt/cvmfs/$1" ] && echo "-fstype=bind :/opt/cvmfs/$1"\n'
+_BUILD = "/usr/lib/modules/3.10.0-10/build"  # of the kernel for which dkms is to build
+# The stream of which `dnf module install` installs the only profile.
+_MODULE = """\
+---
+document: modulemd
+version: 2
+data:
+  name: nvidia-driver
+  stream: open-dkms
+  version: 1
+  context: standin
+  arch: ARCH
+  summary: Made for a test
+  description: Made for a test
+  license: {module: [none]}
+  profiles:
+    default: {rpms: [nvidia-driver]}
+  artifacts:
+    rpms: ["nvidia-driver-0:1-1.ARCH"]
+...
+---
+document: modulemd-defaults
+version: 1
+data:
+  module: nvidia-driver
+  stream: open-dkms
+  profiles:
+    open-dkms: [default]
+...
+"""
+_OPTIONAL = {"cernvm": "epel", "nvidia": "epel"}  # the keys that sign them
+
+
+def _make_optional_packages(workshop: _Workshop) -> None:
+    _unpack(workshop, "autofs")
+    _pack(workshop, "base", _Spec("autofs"))
+    package(workshop, "base", "kernel-devel", {_BUILD: ("", 0o644)})
+    package(workshop, "vendor", "ca-certificates", {"/usr/bin/update-ca-trust": (_NOTE, 0o755)})
+    package(workshop, "base", "tmux", {"/usr/bin/tmux": ("#!/bin/sh\n", 0o755)})
+    package(workshop, "epel", "dkms", {"/usr/sbin/dkms": (_NOTE, 0o755)})
+    package(workshop, "cernvm", "cvmfs", {"/etc/auto.cvmfs": (_AUTO_CVMFS, 0o755)}, requires="autofs")
+    package(workshop, "nvidia", "nvidia-driver", {"/usr/bin/nvidia-smi": ("#!/bin/sh\n", 0o755)})
+
+
 _OF_VENDOR = ("base", "updates", "extras")
 _SIGNED_BY = {**dict.fromkeys(_OF_VENDOR, "vendor"), "epel": "epel", "htcondor": "htcondor"}
 
 
-def _make_repositories(workshop: _Workshop, made: Standin) -> None:
+def _make_repositories(workshop: _Workshop, made: Standin, optional: Mapping[str, str]) -> None:
     workshop.run("cp -r repositories/extras repositories/newer")
     for name in ("stranger", "unsigned"):
         workshop.run(f"cp -r repositories/htcondor repositories/{name}")
-    for repository, key in (_SIGNED_BY | {"stranger": "stranger"}).items():
+    for repository, key in {**_SIGNED_BY, **optional, "stranger": "stranger"}.items():
         workshop.run(
             f"rpmsign --define '_gpg_name {key}@invalid' --addsign repositories/{repository}/*.rpm"
         )
-    for repository in (*_SIGNED_BY, "stranger", "unsigned"):
+    for repository in (*_SIGNED_BY, *optional, "stranger", "unsigned"):
         workshop.run(f"createrepo_c -q repositories/{repository}")
+    if "nvidia" in optional:
+        arch = workshop.run("rpm --eval '%{_arch}'").strip()
+        workshop.path("modules.yaml").write_text(_MODULE.replace("ARCH", arch))
+        workshop.run("modifyrepo_c --mdtype=modules modules.yaml repositories/nvidia/repodata")
     _make_newer(workshop)
     workshop.run("gpgconf --kill gpg-agent")
     shutil.copytree(workshop.path("repositories"), made.repositories)

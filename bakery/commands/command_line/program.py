@@ -50,6 +50,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "token": Command("token.command", "explain, issue, obtain and try the tokens of workers"),
         "userdata": Command("userdata", "write or check the user-data of a worker"),
         "status": Command("status.dispatch", "show the workers of a group in their pool, wait for them"),
+        "fleet": Command("fleet.command", "launch, list and delete workers on an OpenStack cloud"),
         "apply": Command("remote", "turn a running machine into a worker, over ssh"),
         "remove": Command("remote", "undo what apply did on a machine"),
     },

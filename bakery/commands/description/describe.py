@@ -63,14 +63,17 @@ def parser(prog: str) -> Parser:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from bakery.description import files, overview, read
+    from bakery.description import files, overview, packages, read
     from bakery.runtime import progress
     from bakery.store import store
+    from provisioner.events import warn
 
     settings.load()
     cache = store.Store(store.default_root())
     with progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
         found = read.image(options.image, cache, monitor)
+        if gap := packages.gap(found.manifest):
+            warn(monitor, gap)
         written = files.write(found.path, found.manifest, options.write) if options.write else ()
     about = {**overview.data(found), "written": [str(path) for path in written]}
     vulnerable = _vulnerabilities(options, found) if options.vulnerabilities else None

@@ -35,13 +35,18 @@ def parser(prog: str) -> Parser:
 
 
 def _main(options: argparse.Namespace) -> int:
-    from bakery.description import signature
+    from bakery.description import packages, signature
     from bakery.freshness import images
+    from bakery.runtime import progress
     from bakery.store import store
+    from provisioner.events import warn
 
     settings.load()
     path = images.path_of(options.image, store.Store(store.default_root()))
-    written = signature.sign(path, key.read(options.key, options.passphrase_file))
+    with progress.reporting(json=options.json, verbose=options.verbose, quiet=options.quiet) as monitor:
+        if gap := packages.gap(store.image_manifest(path) or {}):
+            warn(monitor, gap)
+        written = signature.sign(path, key.read(options.key, options.passphrase_file))
     if options.json:
         print(json.dumps({"image": str(path), "written": [str(one) for one in written]}))
     elif not options.quiet:

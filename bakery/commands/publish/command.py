@@ -46,7 +46,7 @@ def parser(prog: str) -> Parser:
         help="openstack:CLOUD (a cloud of clouds.yaml), file:///DIR or s3://BUCKET/PREFIX (a catalogue), "
         "or oci://REGISTRY/NAME[:TAG]",
     )
-    made.add_argument("--name", default="", help="name of the published image (default: KIND-BASE)")
+    made.add_argument("--name", default="", help="name of the published image (default: its IMAGE_ID)")
     made.add_argument(
         "--require-proof",
         choices=_LEVELS,
@@ -103,10 +103,12 @@ def _add_openstack(made: Parser) -> None:
 
 
 def _main(options: argparse.Namespace) -> int:
+    from bakery.description import packages
     from bakery.publish import image as images
     from bakery.publish import target as targets
     from bakery.runtime import progress
     from bakery.store import store
+    from provisioner.events import warn
 
     settings.load()
     target = targets.parse(options.to)
@@ -114,6 +116,8 @@ def _main(options: argparse.Namespace) -> int:
         cache, key = store.Store(store.default_root()), options.require_signature
         image = images.find(options.image, cache, options.name, monitor, key)
         images.require_proof(image, options.require_proof or images.default_level(image))
+        if gap := packages.gap(image.manifest):
+            warn(monitor, gap)
         outcome = _publish(image, target, options, monitor)
     _print(outcome, options)
     return 0

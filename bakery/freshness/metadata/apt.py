@@ -16,8 +16,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from bakery.freshness.lock import Index, Repository, Seen
-from bakery.freshness.metadata.http import Answer, Get
 from bakery.freshness.metadata.offers import Head, Offer
+from bakery.sources.http import Answer, Get
 from provisioner.errors import Unreachable, WrongChecksum
 from provisioner.process import run
 

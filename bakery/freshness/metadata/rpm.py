@@ -16,8 +16,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from bakery.freshness.lock import Index, Repository, Seen
-from bakery.freshness.metadata.http import Get
 from bakery.freshness.metadata.offers import Head, Offer
+from bakery.sources.http import Get
 from provisioner.errors import Unreachable, WrongChecksum
 
 _REPO = "{http://linux.duke.edu/metadata/repo}"

@@ -15,7 +15,7 @@ SHA256 = f"{PREFIX}sha256"
 
 def of(image: Image) -> dict[str, str]:
     """Return the properties of an image; those without a value are left out."""
-    system = image.system
+    system, release = image.system, image.manifest.get("os_release", {})
     found = {
         "architecture": system.architecture,
         "hw_disk_bus": "virtio",
@@ -26,6 +26,8 @@ def of(image: Image) -> dict[str, str]:
         "os_admin_user": system.login,
         NAME: image.name,
         SHA256: image.sha256,
+        f"{PREFIX}image_id": release.get("IMAGE_ID", ""),
+        f"{PREFIX}image_version": release.get("IMAGE_VERSION", ""),
         f"{PREFIX}id": image.id,
         f"{PREFIX}kind": image.kind,
         f"{PREFIX}base": image.base,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bakery.openstack.cloud import connected
 from bakery.publish.glance import plan as plans
 from bakery.publish.glance import properties
 from bakery.publish.glance.api import Images, Json
-from bakery.publish.glance.cloud import connected
 from bakery.publish.glance.data import Data
 from bakery.publish.glance.plan import (
     Create,

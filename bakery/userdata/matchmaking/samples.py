@@ -78,7 +78,8 @@ WORKER: Mapping[str, Any] = {
         "TARGET.RequestCpus <= MY.Cpus && TARGET.RequestMemory <= MY.Memory"
     ),
     "WorkerBakeryVersion": "0.1.0", "WorkerBase": "debian13 0", "WorkerGroupName": "My workers",
-    "WorkerImage": "osg-debian13-0", "WorkerImageDate": _TIMESTAMP,
+    "WorkerImage": "osg-debian13-0", "WorkerImageDate": _TIMESTAMP, "WorkerImageID": "osg-debian13",
+    "WorkerImageVersion": "0",
 }  # fmt: skip
 
 # Attributes that depend on the processor, the cloud, the image or the configuration.

@@ -38,6 +38,8 @@ Place = tuple[str | int, ...]
 _NAME = r"[a-z_][a-z0-9_-]{0,31}"
 _UNIT = r"[A-Za-z0-9:_.\\@-]+\.(service|socket|timer|path|mount|target|automount|swap|slice)"
 _FORMS = {
+    "name of an image": r"[a-z0-9][a-z0-9._-]*",
+    "version of an image": r"[a-z0-9][a-z0-9._-]*",
     "package": r"[A-Za-z0-9/@][A-Za-z0-9+._:~=/@()*-]*(?<!-)",
     "user": _NAME,
     "group": _NAME,
@@ -107,6 +109,8 @@ def refuse_written_twice(files: Iterable[SiteFile], written: Iterable[tuple[str,
 
 def _words(own: Customization) -> Iterator[tuple[str, Place, str]]:
     """Words that have a form, with the name of the form and their places."""
+    yield from (("name of an image", ("name",), own.name) for _ in own.name[:1])
+    yield from (("version of an image", ("version",), own.version) for _ in own.version[:1])
     for number, package in enumerate(own.packages):
         yield "package", ("packages", number), package
     for number, user in enumerate(own.users):

@@ -82,6 +82,9 @@ def test_it_boots_and_joins_as_its_user_data_says(machine: Machine, pool: Pool) 
     assert said["image"]["WorkerImage"].startswith("osg-debian13-")
     [advertised] = pool.slot_attributes(GROUP, "CloudInstanceID", "CloudPlatform", "WorkerImage", "OSPool")
     assert advertised.split()[1:] == ['"nocloud"', f'"{said["image"]["WorkerImage"]}"', "false"]
+    # Above the prompt for a login, on the serial console.
+    image, version = said["image"]["WorkerImageID"], said["image"]["WorkerImageVersion"]
+    machine.wait_for_console_text(f"Worker image {image} {version}")
 
 
 def test_the_empty_disk_is_the_jobs_and_the_other_is_left_alone(

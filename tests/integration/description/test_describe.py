@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -86,11 +88,13 @@ def test_describe_says_what_the_image_is(copied: Path, image_root: Path) -> None
     assert done.status == 0, done.err
     about = json.loads(done.out)
     assert (about["kind"], about["base"], about["packages"]["system"]) == ("osg", "debian13", "dpkg")
+    assert f"{about['image_id']}-{about['image_version']}" == f"osg-debian13-{about['id'][:12]}"
     assert about["packages"]["count"] == len(installed_in(image_root))
     assert "offline" in about["proof"]
     for_people = command("worker-bakery", "describe", str(copied))
     assert f"{about['packages']['count']} (dpkg)" in for_people.out
     assert "image tests on the mounted root" in for_people.out
+    assert f"image         osg-debian13 {about['id'][:12]}\n" in for_people.out
 
 
 def test_an_image_without_a_manifest_is_read(copied: Path, tmp_path: Path, image_root: Path) -> None:
@@ -101,6 +105,32 @@ def test_an_image_without_a_manifest_is_read(copied: Path, tmp_path: Path, image
     assert done.status == 0, done.err
     recorded = json.loads(copied.with_name("worker.manifest.json").read_text())["installed"]
     assert json.loads((tmp_path / "disk.manifest.json").read_text())["installed"] == recorded
+
+
+def test_an_image_of_an_earlier_version_has_no_licenses_and_that_is_said(
+    copied: Path, tmp_path: Path
+) -> None:
+    """Its manifest has the packages of the lock only; describe reads the others from the disk."""
+    old, cache = tmp_path / "old.qcow2", {"WORKER_BAKERY_CACHE": str(tmp_path / "cache")}
+    os.link(copied, old)
+    manifest = json.loads(copied.with_name("worker.manifest.json").read_text())
+    del manifest["installed"]
+    old.with_suffix(".json").write_text(json.dumps(manifest))
+    target = f"file://{tmp_path / 'catalogue'}"
+    argv = ("publish", str(old), "--to", target, "--require-proof", "offline", "--dry-run")
+    done = command("worker-bakery", *argv, env=cache)
+    assert done.status == 0, done.err
+    assert "The SBOM of the image states no licenses: an earlier version" in done.err
+    done = command("worker-bakery", "describe", str(old), "--json", env=cache)
+    assert (done.status, "no licenses" in done.err) == (0, False), done.err
+    assert json.loads(done.out)["packages"]["licensed"] > 100
+    # The same container can only be baked again.
+    container = tmp_path / "old.tar"
+    container.write_bytes(b"")
+    manifest["sha256"] = hashlib.sha256(b"").hexdigest()
+    container.with_suffix(".json").write_text(json.dumps(manifest))
+    done = command("worker-bakery", "describe", str(container), env=cache)
+    assert (done.status, "states no licenses" in done.err) == (0, True), done.err
 
 
 def test_a_changed_image_is_refused(copied: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from provisioner.process import run
 from provisioner.process.line_splitter import LONGEST
 from provisioner.remote import applied_steps
 from provisioner.remote.machine import POLICY_SCRIPT
+from provisioner.roles import identity
 from provisioner.roles.base import POLICY
 from provisioner.steps import Command, Directory, File, Packages, Refresh, Service, Step, lower
 from provisioner.targets import ssh
@@ -125,6 +126,7 @@ def made_site(base_root: Path, store: Store, home: Path, work: Path) -> Iterator
     work.mkdir()
     with layer(base_root, work) as root, isolated(work) as network:
         new_key(home / "key")
+        run.call(["ssh-keygen", "-A", "-f", str(root)])  # cloud-init, which is off, would create them
         prepare_apt(root, work, store.packages("trixie") / "archives")
         with namespace.boot(
             root,
@@ -484,6 +486,35 @@ def test_the_plan_of_an_image_makes_a_worker(site: Site) -> None:
 
 
 # --- remove ------------------------------------------------------------------------------------
+
+RELEASE = "/usr/lib/os-release"
+
+
+def named(plan: str, version: str) -> Plan:
+    """A plan whose seal names the image."""
+    seal = [File(identity.ISSUE, b"x\n"), identity.stamp(identity.Identity("osg-debian13", version))]
+    return planned(plan, ("site", [shell("nothing", "true")]), ("seal", seal))
+
+
+def test_a_machine_gets_the_name_of_an_image_with_the_seal_only_and_loses_it(fresh_site: Site) -> None:
+    """`remove` keeps what an upgrade of the distribution has written in between."""
+    site = fresh_site
+    site.machine.run(["sh", "-c", f"echo IMAGE_ID=theirs >>{RELEASE}"])
+    before = site.says("cat", RELEASE)
+    assert site.apply(named("named", "1")).status == 0
+    assert site.says("cat", RELEASE) == before
+    for version in ("1", "2"):
+        done = site.apply(named(f"named {version}", version), "--seal")
+        assert done.status == 0, done.err
+        rest = before.removesuffix("\nIMAGE_ID=theirs")
+        assert site.says("cat", RELEASE) == f"{rest}\nIMAGE_ID=osg-debian13\nIMAGE_VERSION={version}"
+    assert site.says("readlink", "-f", "/etc/os-release") == RELEASE
+    assert site.says("cat", identity.ISSUE) == "x"
+    site.machine.run(["sed", "-i", "s/^VERSION_ID=.*/VERSION_ID=99/", RELEASE])
+    assert site.run("remove").out == "removed\n"
+    assert site.says("cat", RELEASE) == re.sub("(?m)^VERSION_ID=.*", "VERSION_ID=99", before)
+    assert not site.has(identity.ISSUE)
+
 
 LISTS = {
     "packages": "dpkg-query -W -f '${db:Status-Abbrev}${Package}\\n'",

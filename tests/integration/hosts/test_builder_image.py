@@ -17,12 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from bakery.runtime import qemu_img
 from bakery.runtime.conditions import Condition, wait
 from bakery.store.store import Store
-from provisioner.disk.file_systems import mount_root
 from provisioner.process import run
-from tests.conftest import BASE, Folders
+from tests.conftest import BASE, Folders, mounted
 from tests.integration import docker_here
 from tests.integration.docker_here import Docker
 
@@ -155,12 +153,8 @@ def test_the_documented_line_bakes_and_proves_the_default_image(
     for level in ("offline", "boot", "pool"):
         assert f"\n{level} " in err
     assert "a job of TG-PROOF01 ran on it" in err
-    raw, root = tmp_path / "image.raw", tmp_path / "root"
-    root.mkdir()
-    qemu_img.to_raw(image, raw)
-    mount_root(raw, root, read_only=True)
-    assert (root / "usr/lib/worker-bakery").is_dir()
-    run.call(["umount", "--recursive", str(root)])
+    with mounted(image, tmp_path) as root:
+        assert (root / "usr/lib/worker-bakery").is_dir()
 
 
 def test_a_second_run_finds_the_image_in_the_cache(built: Docker, volumes: Volumes) -> None:
@@ -169,6 +163,91 @@ def test_a_second_run_finds_the_image_in_the_cache(built: Docker, volumes: Volum
     assert status == 0
     assert "The image is already in the cache." in err
     assert out.startswith("/images/osg-debian13-")
+
+
+def test_a_definition_in_the_mounted_folder_is_baked(
+    built: Docker, volumes: Volumes, tmp_path: Path
+) -> None:
+    """With files beside it, additions of most kinds, and a test of its own."""
+    write_site(volumes.images / "site")
+    options = ("--privileged", *volumes.options)
+    status, out, err = bakery(
+        built, "bake", "site/worker.toml", "--verify", "offline", "--json", options=options
+    )
+    assert status == 0, err[-3000:]
+    result = json.loads(out)
+    assert (result["path"], result["from_store"]) == ("site/out/site-worker.qcow2", False)
+    assert "test_site.py" in result["proof"]["offline"]["tests"]
+    image = volumes.images / result["path"]
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in image.parent.iterdir()} == {(USER, USER)}
+    with mounted(image, tmp_path) as root:
+        assert (root / "usr/bin/tmux").exists()
+        assert (root / "etc/motd").read_text() == "A worker of Docker's site.\n"
+        assert "net.core.somaxconn = 4096" in (root / "etc/sysctl.d/60-site.conf").read_text()
+        assert (root / "etc/ssl/certs/example-site.pem").is_symlink()
+        assert (root / "etc/made").read_text() == "monitor\n"
+
+
+SITE = """\
+name = "site-worker"
+output = "out/"
+root-size = "6G"
+packages = ["tmux"]
+kernel-arguments = ["mitigations=auto"]
+ca-certificates = ["example-site.pem"]
+tests = ["test_site.py"]
+
+[worker-defaults]
+CentralManager = "cm.site.example.edu"
+
+[roles.udocker]
+
+[services]
+mask = ["apt-daily.timer"]
+
+[sysctl]
+"net.core.somaxconn" = 4096
+
+[variables]
+site = "Docker's site"
+
+[[files]]
+path = "/etc/motd"
+source = "motd"
+template = true
+
+[[users]]
+name = "monitor"
+system = true
+
+[[commands]]
+title = "note the user"
+text = "#!/bin/sh\\nid -un monitor >/etc/made\\n"
+"""
+TEST = """\
+import pytest
+
+
+@pytest.mark.offline
+def test_the_greeting(host):
+    assert host.file("/etc/motd").contains("Docker's site")
+"""
+
+
+def write_site(folder: Path) -> None:
+    """A site's definition and its files, which belong to the user of the folder."""
+    (folder / "out").mkdir(parents=True)
+    authority = (ROOT / "examples/site/ca/example-site.pem").read_text()
+    files = {
+        "worker.toml": SITE,
+        "test_site.py": TEST,
+        "motd": "A worker of $site.\n",
+        "example-site.pem": authority,
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, USER, USER)
 
 
 def test_docker_stop_ends_a_bake_and_leaves_nothing(built: Docker, volumes: Volumes) -> None:

@@ -22,6 +22,7 @@ from provisioner.disk import ext4, rewrite
 from provisioner.disk.file_systems import mount_root, partitions, save_copies, trim, wait_unmounted
 from provisioner.events import Silent
 from tests.conftest import BASE, Folders, command
+from tests.integration.rebuild.another_clock import another_day
 from tests.shapes import BOOT, ESP, ROOT, Part, call, make
 
 DATE = 1_750_000_000
@@ -299,17 +300,21 @@ def bake(cache: Path, prefix: Sequence[str] = (), **env: str) -> dict[str, Any]:
 def test_a_rebuild_in_another_place_gives_the_same_bytes(
     baked: dict[str, Any], store: Store, folders: Folders
 ) -> None:
-    """Other: folder, cache, time, umask, locale, time zone, number of processors."""
+    """Other: folder, cache, day, umask, locale, time zone, number of processors."""
     here = bake(cache_with_base(store, folders("here") / "cache"))
     there = cache_with_base(store, folders("there") / "another cache")
     image = there / "images" / Path(here["path"]).name
     image.parent.mkdir()
     for suffix in (".qcow2", ".json"):
         shutil.copy2(Path(here["path"]).with_suffix(suffix), image.with_suffix(suffix))
-    elsewhere = ("sh", "-c", 'umask 077; exec taskset -c 0 "$@"', "sh")
-    env = {"WORKER_BAKERY_CACHE": str(there), "LC_ALL": "tr_TR.UTF-8", "TZ": "Pacific/Auckland"}
-    done = command("worker-bakery", "rebuild", image.stem, "--json", env=env, prefix=elsewhere)
+    clock = another_day(folders("clock"))
+    elsewhere = (*clock.prefix, "sh", "-c", 'umask 077; exec taskset -c 0 "$@"', "sh")
+    place = {"WORKER_BAKERY_CACHE": str(there), "LC_ALL": "tr_TR.UTF-8", "TZ": "Pacific/Auckland"}
+    env = {**place, **clock.env, "TMPDIR": str(folders("temporary"))}
+    done = command("worker-bakery", "rebuild", image.stem, "--offline", "--json", env=env, prefix=elsewhere)
     assert done.status == 0, done.err[-3000:]
+    # `env` begins the commands of apt.
+    assert {"env", "systemctl"} <= set(clock.log.read_text().split()), "nothing ran with this clock"
     result = json.loads(done.out)
     assert (result["reproduced"], result["again"]) == (True, here["sha256"])
     manifest = json.loads(image.with_suffix(".json").read_text())
@@ -322,7 +327,7 @@ base = "debian13"
 
 [[commands]]
 title = "write the time"
-argv = ["sh", "-c", "date +%s.%N >/etc/built"]
+argv = ["sh", "-c", "date +%F >/etc/built"]
 """
 
 
@@ -330,14 +335,15 @@ argv = ["sh", "-c", "date +%s.%N >/etc/built"]
 def test_a_rebuild_names_what_depends_on_the_clock(
     baked: dict[str, Any], store: Store, folders: Folders
 ) -> None:
-    cache = cache_with_base(store, folders("clock") / "cache")
+    cache, clock = cache_with_base(store, folders("clock") / "cache"), another_day(folders("later"))
     file = cache.parent / "clock.toml"
     file.write_text(DEFINITION)
     env = {"WORKER_BAKERY_CACHE": str(cache)}
     done = command("bake-image", str(file), "--verify", "none", "--json", env=env)
     assert done.status == 0, done.err[-3000:]
-    done = command("worker-bakery", "rebuild", json.loads(done.out)["path"], "--json", env=env)
-    assert done.status == 1
+    argv = ("rebuild", json.loads(done.out)["path"], "--offline", "--json")
+    done = command("worker-bakery", *argv, env={**env, **clock.env}, prefix=clock.prefix)
+    assert done.status == 1, done.err[-3000:]
     result = json.loads(done.out)
     assert [one["name"] for one in result["differences"]] == ["/etc/built"]
     assert [region.split(":")[0] for region in result["regions"]] == ["partition 3 (ext4)"]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bakery.description import files, overview
+from bakery.description import files, overview, packages
 from bakery.description.read import Found
 from bakery.store import retention, store
 from bakery.store.store import Store, commit
 from provisioner.errors import BadInput, WrongChecksum
-from tests.unit.description.sample import HOSTILE, manifest
+from tests.unit.description.sample import APT, HOSTILE, installed, manifest
 
 
 def described(folder: Path, name: str = "worker.qcow2") -> Path:
@@ -111,6 +111,16 @@ def test_the_cache_keeps_and_removes_a_description_with_its_image(tmp_path: Path
     (tmp_path / "elsewhere").rename(image)
     assert retention.remove(entry)
     assert list(image.parent.iterdir()) == []
+
+
+def test_what_an_sbom_lacks_is_said() -> None:
+    """The manifest of an earlier version has a lock at most."""
+    made = manifest()
+    assert packages.gap(made) == ""
+    old = {key: value for key, value in made.items() if key != "installed"}
+    assert packages.gap(old).startswith("The SBOM of the image states no licenses: an earlier version")
+    assert packages.gap({**made, "installed": packages.to_json(installed(APT[:-4]))}) == packages.gap(old)
+    assert packages.gap({}).startswith("The SBOM of the image has no packages")
 
 
 def test_an_overview_of_hostile_packages_is_printable() -> None:

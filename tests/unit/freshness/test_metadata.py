@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from bakery.freshness.lock import Index, Repository, Seen
-from bakery.freshness.metadata import apt, http, rpm
+from bakery.freshness.metadata import apt, rpm
 from bakery.freshness.metadata.addresses import Addresses
-from bakery.freshness.metadata.http import Answer
 from bakery.freshness.metadata.offers import Offer, decompressed
+from bakery.sources import http
+from bakery.sources.http import Answer
 from provisioner.errors import Unreachable, WrongChecksum
 
 DEBIAN = Repository("debian trixie", "apt", "http://x", "trixie", ("main", "contrib"))

@@ -10,7 +10,7 @@ from provisioner.errors import MissingHere
 
 @pytest.mark.parametrize("output", ["mkosi 24.3\n", "mkosi 25.3", "mkosi 27~devel\n", "mkosi 26\n"])
 def test_recent_versions(output: str) -> None:
-    mkosi.check_version(output)
+    assert 24 <= mkosi.check_version(output) <= 27
 
 
 @pytest.mark.parametrize("output", ["mkosi 14\n", "mkosi 20.2\n", "mkosi 9", "", "another program"])

@@ -20,10 +20,11 @@ LARGEST = 15  # modules in one folder
 
 # Each folder, and the folders it may import besides itself and `provisioner`. From the entry points down.
 BAKERY: Mapping[str, set[str]] = {
-    "commands": {"bake", "base_proofs", "batch", "definition", "description", "engines", "freshness",
-                 "image", "imagediff", "output", "publish", "rebuild", "runtime", "sources", "status",
-                 "store", "submit", "tokens", "userdata", "verify"},
-    "publish": {"catalogue", "description", "image", "output", "runtime", "store"},
+    "commands": {"bake", "base_proofs", "batch", "definition", "description", "engines", "fleet",
+                 "freshness", "image", "imagediff", "openstack", "output", "publish", "rebuild", "runtime",
+                 "sources", "status", "store", "submit", "tokens", "userdata", "verify"},
+    "fleet": {"machines", "runtime", "status", "userdata"},
+    "publish": {"catalogue", "description", "image", "openstack", "output", "runtime", "store"},
     "base_proofs": {"bake", "image", "imagediff", "output", "runtime", "store"},
     "definition": {"bake", "image", "output", "userdata"},
     "batch": {"bake", "runtime", "store"},
@@ -46,6 +47,7 @@ BAKERY: Mapping[str, set[str]] = {
     "tokens": {"runtime"},
     "store": {"runtime"},
     "image": {"runtime", "userdata"},
+    "openstack": set(),
     "runtime": set(),
 }  # fmt: skip
 PROVISIONER: Mapping[str, set[str]] = {
@@ -82,7 +84,7 @@ PROVISIONER: Mapping[str, set[str]] = {
 }  # fmt: skip
 # Only data and pure functions: no file, no process, no clock.
 PURE = ["provisioner.actions", "provisioner.steps", "provisioner.plan", "provisioner.packages.repositories",
-        "provisioner.roles.seal", "provisioner.roles.selinux"]  # fmt: skip
+        "provisioner.roles.identity", "provisioner.roles.seal", "provisioner.roles.selinux"]  # fmt: skip
 
 
 @cache

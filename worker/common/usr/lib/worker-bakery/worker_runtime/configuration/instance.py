@@ -48,6 +48,8 @@ def image_attributes(data: Mapping[str, Any]) -> Dict[str, str]:
     """From image.json, which the bake writes."""
     return {
         "WorkerImage": _first(data, "image"),
+        "WorkerImageID": _first(data, "image_id"),
+        "WorkerImageVersion": _first(data, "image_version"),
         "WorkerBase": _first(data, "base"),
         "WorkerBakeryVersion": _first(data, "version"),
     }

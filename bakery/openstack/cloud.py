@@ -33,9 +33,10 @@ def connected(cloud: str) -> Iterator[Connection]:
         from openstack import exceptions
     except ImportError:
         raise MissingHere(
-            "Publishing to OpenStack requires openstacksdk.",
+            "OpenStack clouds require openstacksdk.",
             "Install it: pip install 'worker-bakery[openstack]'.",
         ) from None
+    _log_no_bodies()
     with _configuration_errors(
         cloud, (exceptions.ConfigException, auth.MissingRequiredOptions, auth.NoMatchingPlugin)
     ):
@@ -54,6 +55,17 @@ def connected(cloud: str) -> Iterator[Connection]:
         raise BakeryError(f"The cloud {cloud} failed: {error}.") from None
     finally:
         connection.close()
+
+
+def _log_no_bodies() -> None:
+    """At the level DEBUG they log requests with their bodies, of which user-data contains a token.
+
+    Warnings, as of each further attempt, would be lines of their own between ours.
+    """
+    import logging
+
+    for name in ("keystoneauth", "openstack"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _known(cloud: str) -> str:

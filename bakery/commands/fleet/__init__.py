@@ -1,0 +1,1 @@
+"""worker-bakery fleet: launch, list and delete workers on an OpenStack cloud."""

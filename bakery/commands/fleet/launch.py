@@ -1,0 +1,214 @@
+"""worker-bakery fleet launch: start servers that become workers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from bakery.commands import userdata, userdata_options
+from bakery.commands.command_line.parser import Parser, positive_number
+from bakery.commands.command_line.settings import Settings
+from bakery.commands.fleet import common
+
+if TYPE_CHECKING:
+    from bakery.commands.userdata_options import Options
+    from bakery.fleet.api import Api
+    from bakery.fleet.launch import Launched
+    from bakery.fleet.plan import Plan
+    from bakery.fleet.preparing import Wanted
+    from bakery.fleet.rates import Rates
+    from provisioner.events import Monitor
+
+SUMMARY = "launch servers that become workers"
+DESCRIPTION = (
+    "Launch servers from a worker image, with user-data as gen-userdata writes it. The user-data, the "
+    "image, the flavor and the quota are checked before anything is made. If not all servers can be "
+    "made, those that were are deleted again."
+)
+USAGE = "--image NAME --flavor NAME --count N [options]"
+EXAMPLES = (
+    "%(prog)s --image osg --flavor m3.tiny --count 9 --anyone",
+    "%(prog)s --image osg --flavor m3.tiny --count 9 --owner ada",
+)
+
+
+def add_options(made: Parser, settings: Settings) -> None:
+    common.add_cloud(made)
+    add_servers(made, required=True)
+    made.add_argument("--count", type=positive_number, required=True, metavar="N", help="number of servers")
+    userdata_options.add_request(made, settings)
+    add_manner(made)
+
+
+def add_servers(made: argparse._ActionsContainer, *, required: bool) -> None:
+    made.add_argument("--image", required=required, metavar="NAME", help="image, by name or id")
+    made.add_argument("--flavor", required=required, metavar="NAME", help="flavor, by name or id")
+    made.add_argument(
+        "--network", default="", metavar="NAME", help="network, by name or id (default: the only one)"
+    )
+
+
+def add_manner(made: Parser) -> None:
+    group = made.add_argument_group("launch")
+    group.add_argument(
+        "--spread",
+        default="",
+        metavar="TIME",
+        help="start the servers over this time: 10min (default: at once)",
+    )
+    group.add_argument(
+        "--keep-partial", action="store_true", help="keep the servers that were made if others fail"
+    )
+    group.add_argument(
+        "--wait",
+        nargs="?",
+        const="30min",
+        default="",
+        metavar="TIME",
+        help="wait until all workers are in the pool, at most this time (default: 30min); else say why not",
+    )
+    group.add_argument(
+        "--dry-run", action="store_true", help="check everything, print the plan, make nothing"
+    )
+    common.add_rates(group)
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    asked = userdata_options.of_request(options, settings)
+    wanted = wanted_of(options, options.count)
+    with common.monitor_of(options) as monitor, common.connected(options) as api:
+        execute(options, asked, wanted, api, monitor)
+    return 0
+
+
+def wanted_of(options: argparse.Namespace, count: int) -> Wanted:
+    """Return what is asked for. Raises BadInput for a time that is none."""
+    from bakery.fleet.preparing import Wanted
+
+    common.seconds_of(options.wait)
+    return Wanted(
+        image=options.image,
+        flavor=options.flavor,
+        count=count,
+        network=options.network,
+        spread=common.seconds_of(options.spread),
+    )
+
+
+def execute(
+    options: argparse.Namespace, asked: Options, wanted: Wanted, api: Api, monitor: Monitor
+) -> None:
+    """Launch the servers, or print the plan, and wait for the workers if asked to."""
+    from bakery.fleet import launch
+
+    plan = _plan(asked, wanted, api)
+    result = Result(plan, common.rates_of(options, api), common.cloud_of(options))
+    if options.dry_run:
+        result.print_plan(options)
+        return
+    made = launch.launch(plan, api, monitor, keep_partial=options.keep_partial)
+    result.print(options, made)
+    if made.failure:
+        raise made.failure
+    if options.wait:
+        _wait(options, plan, api, monitor)
+
+
+def _plan(asked: Options, wanted: Wanted, api: Api) -> Plan:
+    """Check what is asked for, read the token, and return the plan. Raises BadInput, Refused."""
+    from bakery.fleet import preparing, rates
+    from bakery.userdata.request import Delivery
+
+    launch = os.urandom(6).hex()
+    cloud = "jetstream2" if rates.of_cloud(api.auth_url) else "openstack"
+    named = replace(asked, group_name=asked.group_name or f"fleet-{launch}")
+    _, made = userdata.generated(named, lambda: Delivery(cloud=cloud))
+    return preparing.plan_of(launch, wanted, preparing.find(wanted, api), made)
+
+
+def _wait(options: argparse.Namespace, plan: Plan, api: Api, monitor: Monitor) -> None:
+    """Raises Unreachable: not all workers have joined in time."""
+    from bakery.fleet import joining
+
+    # A token that only advertises cannot ask; most pools permit anonymous queries.
+    joining.wait_for_all(
+        plan.mark.launch, len(plan.names), "", api, monitor, common.seconds_of(options.wait)
+    )
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a launch prints."""
+
+    plan: Plan
+    rates: Rates | None
+    cloud: str
+
+    def print_plan(self, options: argparse.Namespace) -> None:
+        if options.json:
+            common.print_json({**self._about(len(self.plan.names)), "names": list(self.plan.names)})
+            return
+        print("\n".join(self.plan.names))
+        common.say(options, f"Would launch {self._sentence(len(self.plan.names))}. Nothing was made.")
+
+    def print(self, options: argparse.Namespace, made: Launched) -> None:
+        if options.json:
+            servers = [{"id": one.id, "name": one.name, "status": one.status} for one in made.servers]
+            common.print_json({**self._about(len(servers)), "servers": servers})
+            return
+        for one in made.servers:
+            print(f"{one.id} {one.name}")
+        if made.servers:
+            common.say(options, f"Launched {self._sentence(len(made.servers))}.")
+            for purpose, command in self._commands().items():
+                common.say(options, f"{purpose}: {command}")
+
+    def _about(self, count: int) -> dict[str, Any]:
+        mark, hourly = self.plan.mark, self._per_hour(count)
+        return {
+            "cloud": self.cloud,
+            "group": mark.group,
+            "launch": mark.launch,
+            "image": self.plan.image.id,
+            "flavor": self.plan.flavor.name,
+            "network": self.plan.network,
+            "pool": mark.pool,
+            "count": count,
+            "unit": self.rates.unit if self.rates else None,
+            "per_hour": hourly,
+            "commands": list(self._commands().values()),
+        }
+
+    def _sentence(self, count: int) -> str:
+        from bakery.fleet import rates, report
+
+        plan = self.plan
+        text = f"{count} servers of {plan.flavor.name} from {plan.image.name}, launch {plan.mark.launch}"
+        if not self.rates:
+            return f"{text}; their cost is not known (--rates FILE)"
+        cost = rates.amount(self._per_hour(count), self.rates.unit)
+        return f"{text}; {cost} per hour until they are deleted ({report.basis(self.rates)})"
+
+    def _per_hour(self, count: int) -> float | None:
+        price = self.rates.flavors.get(self.plan.flavor.name) if self.rates else None
+        return None if price is None else price * count
+
+    def _commands(self) -> dict[str, str]:
+        """What follows: watch the workers, and delete what is still charged."""
+        import shlex
+
+        mark, fleet = self.plan.mark, ("worker-bakery", "fleet")
+        chosen = ("--cloud", self.cloud, "--group", mark.group)
+        commands = {
+            "Watch": ("worker-bakery", "status", "--pool", mark.pool, "--group", mark.group, "--watch"),
+            "List": (*fleet, "list", *chosen),
+            "Workers that have shut down are charged until you delete them": (
+                *fleet,
+                "reap",
+                *chosen,
+                "--yes",
+            ),
+        }
+        return {purpose: shlex.join(words) for purpose, words in commands.items()}

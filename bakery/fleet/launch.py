@@ -1,0 +1,167 @@
+"""Execute a launch: make the groups and the servers, wait until they are built, or undo it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bakery.fleet.api import Api
+from bakery.fleet.deletion import delete_all, delete_empty_groups
+from bakery.fleet.plan import Plan
+from bakery.fleet.servers import Server
+from bakery.runtime.conditions import Condition, wait
+from provisioner.errors import BakeryError, NotProven, Refused
+from provisioner.events import Monitor, note, phase, warn
+from provisioner.process.scrub import scrub
+
+BUILD = 1800.0  # seconds until all servers of a launch are built
+_ATTEMPTS = 4
+_INTERVAL = 2.0  # seconds between two queries for the servers
+
+
+@dataclass(frozen=True)
+class Launched:
+    """The servers that are there; `failure` is why there are fewer than planned."""
+
+    servers: tuple[Server, ...]
+    failure: BakeryError | None = None
+
+
+def launch(plan: Plan, api: Api, monitor: Monitor, *, keep_partial: bool) -> Launched:
+    """Make the servers of a plan.
+
+    If not all can be made, those that were are deleted again, unless `keep_partial`. Raises the exceptions
+    of openstacksdk, and Interrupted; the servers are deleted before.
+    """
+    this = _Launch(plan, api, monitor)
+    try:
+        this.create()
+        servers, failure = this.built()
+    except Exception as error:
+        this.undo(error)
+        raise
+    if failure is None or (keep_partial and servers):
+        return Launched(tuple(servers), failure)
+    this.undo(failure)
+    return Launched((), failure)
+
+
+@dataclass
+class _Launch:
+    plan: Plan
+    api: Api
+    monitor: Monitor
+    failure: BakeryError | None = None
+    _groups: dict[str, str] = field(default_factory=dict)
+
+    def create(self) -> None:
+        """Make the groups, and the servers one after the other, until one is refused."""
+        security_group, is_open = self.api.security_group()
+        if is_open:
+            warn(self.monitor, "The security group worker-bakery has inbound rules, which somebody added.")
+        total, started = len(self.plan.names), time.monotonic()
+        with phase(self.monitor, f"create {total} servers"):
+            for place, name in enumerate(self.plan.names):
+                _sleep_until(started + self.plan.spread * place / total)
+                group = self._server_group(self.plan.server_group(place))
+                if not self._create(name, self.plan.body(name, security_group, group)):
+                    return
+
+    def _server_group(self, name: str) -> str:
+        """The id of a server group, made when its first server is."""
+        if name and name not in self._groups:
+            self._groups[name] = self.api.create_server_group(name)
+        return self._groups.get(name, "")
+
+    def _create(self, name: str, body: dict[str, object]) -> bool:
+        """Create a server; False if the cloud refuses more.
+
+        After an error of the service the server may be there: it is looked for before another attempt.
+        """
+        from keystoneauth1 import exceptions as auth
+        from openstack import exceptions
+
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self.api.create(body)
+                return True
+            except exceptions.ForbiddenException as error:
+                self.failure = self._refused(name, error)
+                return False
+            except (exceptions.HttpException, auth.ConnectionError) as error:
+                if not _may_pass(error):
+                    raise
+                if any(server.name == name for server in self.api.servers(self.plan.mark.launch)):
+                    return True
+                if attempt == _ATTEMPTS:
+                    raise
+                note(self.monitor, f"{name}: {scrub(str(error))} Trying again.")
+                time.sleep(2.0**attempt)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _refused(self, name: str, error: Exception) -> BakeryError:
+        """The error for a 403: of a quota, or of a policy of the cloud."""
+        number = self.plan.names.index(name) + 1
+        why = scrub(str(getattr(error, "details", None) or error)).strip().rstrip(".")
+        return Refused(
+            f"The cloud refused server {number} of {len(self.plan.names)}: {why}.",
+            "Use a smaller --count, delete servers (fleet reap), or ask for a larger quota.",
+        )
+
+    def built(self) -> tuple[list[Server], BakeryError | None]:
+        """Wait until no server is being built; return those that run, and why others do not."""
+        launch = self.plan.mark.launch
+
+        def all_there() -> list[Server]:
+            found = self.api.servers(launch)
+            if any(server.status == "BUILD" for server in found):
+                raise NotProven(f"{sum(one.status == 'BUILD' for one in found)} are in BUILD")
+            return found
+
+        with phase(self.monitor, "wait until the servers are built"):
+            try:
+                condition = Condition("no server is in BUILD", all_there, BUILD, lambda _: True)
+                found = wait(condition, interval=_INTERVAL)
+            except NotProven as error:
+                return self.api.servers(launch), self.failure or BakeryError(str(error))
+        return self._judge(found)
+
+    def _judge(self, found: list[Server]) -> tuple[list[Server], BakeryError | None]:
+        """Delete what is not of use: servers in ERROR, and a second server of a name."""
+        good = {server.name: server for server in reversed(found) if server.status != "ERROR"}
+        bad = [server for server in found if server not in good.values()]
+        failed = [server for server in bad if server.name not in good]
+        delete_all(self.api, bad, self.monitor)
+        if failed and not self.failure:
+            faults = sorted({server.fault or "no reason is given" for server in failed})
+            self.failure = BakeryError(
+                f"{len(failed)} of {len(self.plan.names)} servers went to ERROR: {'; '.join(faults)}.",
+                "Try again later, or with another flavor.",
+            )
+        order = {name: place for place, name in enumerate(self.plan.names)}
+        return sorted(good.values(), key=lambda server: order.get(server.name, 0)), self.failure
+
+    def undo(self, error: BaseException) -> None:
+        """Delete what this launch has made. An error on the way is reported: the first one counts."""
+        launch = self.plan.mark.launch
+        note(self.monitor, "Deleting the servers of this launch.")
+        try:
+            delete_all(self.api, self.api.servers(launch), self.monitor)
+            delete_empty_groups(self.api, [launch])
+        except Exception as another:
+            warn(
+                self.monitor,
+                f"Not all servers of this launch were deleted: {scrub(str(another))} "
+                f"Run: worker-bakery fleet delete --launch {launch} --yes",
+            )
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether another attempt may succeed: no answer, too many requests, a fault of the service."""
+    status = getattr(error, "status_code", None) or getattr(error, "http_status", None)
+    return status is None or status == 429 or status >= 500
+
+
+def _sleep_until(when: float, clock: Callable[[], float] = time.monotonic) -> None:
+    time.sleep(max(0.0, when - clock()))

@@ -1,0 +1,172 @@
+"""What a launch makes, from what is asked for and what the cloud has. Pure."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bakery.fleet import marks
+from bakery.fleet.marks import Mark
+from provisioner.errors import BadInput, Refused
+
+SECURITY_GROUP = "worker-bakery"
+KIND = "worker_bakery_kind"  # the property that publish gives an image
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in Glance, and the least disk (GiB) and memory (MiB) of its servers."""
+
+    id: str
+    name: str
+    status: str = "active"
+    min_disk: int = 0
+    min_ram: int = 0
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """A flavor of Nova: memory in MiB, disk in GiB (0: that of the image)."""
+
+    id: str
+    name: str
+    vcpus: int
+    ram: int
+    disk: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The absolute limits of a project in Nova, and how much is used; -1 is without a limit."""
+
+    values: Mapping[str, int]
+
+    def left(self, most: str, used: str) -> int | None:
+        """Return how many there may be more; None without a limit."""
+        limit = self.values.get(most, -1)
+        return None if limit < 0 else max(0, limit - self.values.get(used, 0))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A launch. `user_data` is secret; `servers_per_group` is 0 without server groups.
+
+    `spread` is the time in seconds over which the servers are started.
+    """
+
+    mark: Mark
+    names: tuple[str, ...]
+    image: Image
+    flavor: Flavor
+    network: str
+    user_data: bytes = field(repr=False)
+    server_groups: tuple[str, ...] = ()
+    servers_per_group: int = 0
+    spread: float = 0.0
+
+    @property
+    def secret(self) -> str:
+        """The user-data as Nova receives it."""
+        return base64.b64encode(self.user_data).decode()
+
+    def server_group(self, place: int) -> str:
+        """Return the name of the server group of the server at this place; "" for none."""
+        number = place // self.servers_per_group if self.servers_per_group else len(self.server_groups)
+        return self.server_groups[number] if number < len(self.server_groups) else ""
+
+    def body(self, name: str, security_group: str, server_group: str) -> dict[str, Any]:
+        """Return the request that creates a server; the groups are ids."""
+        server = {
+            "name": name,
+            "imageRef": self.image.id,
+            "flavorRef": self.flavor.id,
+            "networks": [{"uuid": self.network}],
+            "security_groups": [{"name": security_group}],
+            "user_data": self.secret,
+            "metadata": self.mark.metadata,
+            "tags": list(self.mark.tags),
+        }
+        hints = {"os:scheduler_hints": {"group": server_group}} if server_group else {}
+        return {"server": server, **hints}
+
+
+def check_image(image: Image, flavor: Flavor, kind: str) -> None:
+    """Raise BadInput if no worker of this kind can start from the image with the flavor."""
+    if image.status != "active":
+        raise BadInput(f"The image {image.name} is {image.status}, not active.", "Publish it again.")
+    if image.kind and image.kind != kind:
+        raise BadInput(
+            f"The image {image.name} is for {image.kind} workers, not {kind}.", "Choose another image."
+        )
+    if flavor.disk and image.min_disk > flavor.disk:
+        raise BadInput(
+            f"The flavor {flavor.name} has a disk of {flavor.disk} GiB; the image {image.name} requires "
+            f"{image.min_disk} GiB.",
+            "Choose a larger flavor.",
+        )
+    if image.min_ram > flavor.ram:
+        raise BadInput(
+            f"The flavor {flavor.name} has {flavor.ram} MiB of memory; the image {image.name} requires "
+            f"{image.min_ram} MiB.",
+            "Choose a larger flavor.",
+        )
+
+
+def check_quota(limits: Limits, flavor: Flavor, count: int) -> None:
+    """Raise Refused if the quota of the project has no room for the servers."""
+    wanted = (
+        ("servers", count, limits.left("maxTotalInstances", "totalInstancesUsed")),
+        ("vCPUs", count * flavor.vcpus, limits.left("maxTotalCores", "totalCoresUsed")),
+        ("MiB of memory", count * flavor.ram, limits.left("maxTotalRAMSize", "totalRAMUsed")),
+    )
+    short = [(what, number, left) for what, number, left in wanted if left is not None and number > left]
+    if not short:
+        return
+    texts = [f"{number} {what} are requested, {left} are left" for what, number, left in short]
+    each = {"servers": 1, "vCPUs": flavor.vcpus, "MiB of memory": flavor.ram}
+    most = min(left // max(1, each[what]) for what, _, left in short)
+    raise Refused(
+        f"The quota of the project is too small: {'; '.join(texts)}.",
+        f"Use --count {most}, delete servers (fleet reap), or ask for a larger quota."
+        if most
+        else "Delete servers (fleet reap), or ask for a larger quota.",
+    )
+
+
+def check_metadata(mark: Mark) -> None:
+    """Raise BadInput for a group name or pool that Nova's metadata cannot hold."""
+    for name, value in mark.metadata.items():
+        if len(value) > marks.LONGEST:
+            what = "--group-name" if name.endswith("group") else "--pool"
+            raise BadInput(f"{what} is too long for the metadata of a server.", "Use a shorter name.")
+
+
+def server_groups(launch: str, count: int, limits: Limits) -> tuple[tuple[str, ...], int]:
+    """Return the names of server groups, and the number of servers in each.
+
+    Nova limits both (by default to 10): a large launch has several groups, and servers beyond them none.
+    """
+    most = limits.values.get("maxServerGroupMembers", -1)
+    each = count if most < 0 else min(most, count)
+    left = limits.left("maxServerGroups", "totalServerGroupsUsed")
+    if count < 2 or each < 2 or left == 0:
+        return (), 0
+    needed = -(-count // each)
+    number = needed if left is None else min(needed, left)
+    return tuple(marks.server_group(launch, one) for one in range(1, number + 1)), each
+
+
+def choose_network(found: Sequence[Mapping[str, Any]], wanted: str) -> str:
+    """Return the id of the network of this name or id, or of the only one. Raises BadInput."""
+    usable = [one for one in found if not one.get("router:external")]
+    named = [one for one in found if wanted in (one["name"], one["id"])] if wanted else usable
+    if len(named) == 1:
+        return str(named[0]["id"])
+    known = ", ".join(sorted(one["name"] or one["id"] for one in usable)) or "none"
+    if wanted:
+        what = f"{len(named)} networks have the name" if named else "There is no network"
+        raise BadInput(f"{what} {wanted!r}.", f"Use --network with one of these, or an id: {known}.")
+    raise BadInput("The network of the servers is not clear.", f"Use --network with one of these: {known}.")

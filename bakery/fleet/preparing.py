@@ -1,0 +1,77 @@
+"""From what is asked for to a plan: ask the cloud what it has, and check both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bakery.fleet import marks, plan
+from bakery.fleet.api import Api
+from bakery.fleet.marks import Mark
+from bakery.fleet.plan import Flavor, Image, Limits, Plan
+from bakery.userdata import pools, request
+from bakery.userdata.rendering import WorkerConf
+from bakery.userdata.request import UserData
+from provisioner.process.scrub import hide
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """The servers that are asked for. `spread` is in seconds; a network of "" is the only one."""
+
+    image: str
+    flavor: str
+    count: int
+    network: str = ""
+    spread: float = 0.0
+    kind: str = "osg"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the cloud has for them; `network` is an id."""
+
+    image: Image
+    flavor: Flavor
+    network: str
+    limits: Limits
+
+
+def find(wanted: Wanted, api: Api) -> Found:
+    """Find image, flavor, network and limits, and check that the servers are possible.
+
+    Raises BadInput; Refused: the quota has no room.
+    """
+    flavor, image = api.flavor(wanted.flavor), api.image(wanted.image)
+    plan.check_image(image, flavor, wanted.kind)
+    network = plan.choose_network(api.networks(), wanted.network)
+    limits = api.limits()
+    plan.check_quota(limits, flavor, wanted.count)
+    return Found(image, flavor, network, limits)
+
+
+def plan_of(launch: str, wanted: Wanted, found: Found, made: UserData) -> Plan:
+    """Return the plan; its user-data is hidden from messages from now on. Raises BadInput."""
+    mark = mark_of(launch, made.conf)
+    plan.check_metadata(mark)
+    groups, each = plan.server_groups(launch, wanted.count, found.limits)
+    complete = Plan(
+        mark=mark,
+        names=marks.names(mark.group, launch, wanted.count),
+        image=found.image,
+        flavor=found.flavor,
+        network=found.network,
+        user_data=made.payload,
+        server_groups=groups,
+        servers_per_group=each,
+        spread=wanted.spread,
+    )
+    hide(complete.secret)
+    return complete
+
+
+def mark_of(launch: str, conf: WorkerConf) -> Mark:
+    """Return the marks of the servers, from the worker's file."""
+    known = request.pool_of(conf)
+    hosts = (known.query_host, *known.managers) if known else pools.addresses(request.managers_of(conf))
+    join, lifetime = (int(request.setting_of(conf, key)) for key in ("JoinTimeout", "MaxLifetime"))
+    return Mark(launch, conf.group_name, ",".join(dict.fromkeys(hosts)), join, lifetime)
