@@ -300,7 +300,15 @@ def _member(
         with run.background(argv, log=home / "log", env=_ENV) as process:
             member = Member(name, root, process)
             conditions.wait_until(f"{name} has a condor_master", lambda: _is_master(member), bool, 60)
-            yield member
+            master = member.master
+            try:
+                yield member
+            finally:
+                if process.poll() is None:
+                    # --kill-child does not: the kernel forgets it when condor_master changes its user.
+                    os.kill(master, signal.SIGKILL)
+                    process.wait()
+        assert not Path(f"/proc/{master}").exists()
 
 
 def _take_root(root: Path) -> None:
