@@ -23,7 +23,7 @@ from bakery.commands.command_line.settings import VARIABLES
 from bakery.image import bases
 from bakery.machines.layer import layer
 from bakery.runtime import qemu_img
-from bakery.store.store import Store, default_root
+from bakery.store.store import Store, default_root, manifest_path
 from provisioner.disk.file_systems import mount_root
 from provisioner.process import run
 from tests import quick
@@ -71,13 +71,14 @@ sha256 = "{digest}"
 """
 
 
-def share_bases(store: Store, own: Path) -> None:
-    """Give a cache of a test's own the bases of another: the files, not the folder.
+def share_base(store: Store, own: Path) -> None:
+    """Give a cache of a test's own the default base of another: this file, not the folder.
 
-    What a bake of another base adds stays in its own.
+    What a bake of another base adds stays in its own, and what others add there does not disturb it: a link
+    to a test's file, for example, which is gone when that test has ended.
     """
     (own / "bases").mkdir(parents=True)
-    for path in (store.root / "bases").iterdir():
+    for path in (store.base(BASE.id), manifest_path(store.base(BASE.id))):
         (own / "bases" / path.name).symlink_to(path)
 
 

@@ -24,7 +24,7 @@ from bakery.store.store import Store, manifest_path
 from provisioner.disk.file_systems import mount_root
 from provisioner.process import run
 from tests.boot.test_guest_life import booted, conf, shell, slot, write
-from tests.conftest import BASE, Folders, command, share_bases
+from tests.conftest import BASE, Folders, command, share_base
 from tests.integration import repository
 from tests.integration.worker.test_worker_jobs import HOME, JOBS, POOL, SOONER
 
@@ -71,7 +71,7 @@ def roles_store(store: Store, root: Path) -> Store:
     if kept.exists():  # it is only where it pays
         for path in (kept, manifest_path(kept)):
             (mine.parent / path.name).symlink_to(path)
-    share_bases(store, own.root)
+    share_base(store, own.root)
     return own
 
 

@@ -34,7 +34,7 @@ from provisioner.process import run
 from provisioner.roles.customization import Customization, SiteCommand, User
 from provisioner.roles.site import accounts
 from tests import site
-from tests.conftest import BASE, Folders, command, mounted, share_bases
+from tests.conftest import BASE, Folders, command, mounted, share_base
 from tests.integration import repository
 
 ARGUMENTS = " mitigations=auto,nosmt site.tag=example"
@@ -74,7 +74,7 @@ def tools(folder: Path) -> str:
 def site_store(store: Store, root: Path) -> Store:
     """A store of its own with the base, and the packages that the user's has by now."""
     own = Store(root)
-    share_bases(store, root)
+    share_base(store, root)
     kept = own.packages("trixie") / "archives"
     kept.mkdir(parents=True)
     for path in (store.packages("trixie") / "archives").glob("*.deb"):
