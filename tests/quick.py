@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 UNIT = "tests/unit"
 LIMIT = 180  # seconds until all tests have ended
 OVERHEAD = 25  # of these: for the unit tests, and for what each tier starts once
-LANES = 2  # of scripts/test
+LANES = 2  # of scripts/test quick
 
 # Tests of files that take longer than all of it may.
 _LAYER = (

@@ -117,7 +117,8 @@ def started(
     master, slave = os.openpty()
     _set_size(slave, size)
     process = subprocess.Popen(
-        [*prefix, "setsid", "--ctty", *argv],
+        # All signals: nohup(1) before the tests ignores SIGHUP, a shell's & ignores SIGINT.
+        [*prefix, "setsid", "--ctty", "env", "--default-signal", *argv],
         stdin=slave,
         stdout=slave,
         stderr=slave,
