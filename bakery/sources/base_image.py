@@ -158,13 +158,13 @@ def _build(build: Build, store: Store, mirror: Mirror, work: Path, monitor: Moni
     for name, text in mkosi.files(build, mirror, packages).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    date = archive_date.of(mirror, build.release)
     with (
         exclusive_lock(
             packages.parent, lambda: note(monitor, f"Waiting for the package cache of {build.release}.")
         ),
         phase(monitor, f"build the base from {build.distribution} {build.release}'s packages"),
     ):
+        date = archive_date.of(mirror, build.release)
         argv = run.sandbox_argv(_mkosi(folder, date, version))
         run.stream(argv, lambda text: line(monitor, text), env={**run.inherited(), **_LOCALE})
         disk, raw = work / "base.qcow2", folder / "out" / "base.raw"
