@@ -202,9 +202,10 @@ print(json.dumps(sorted(kinds)))
 
 
 def stop_and_break(plane: Plane, stopped: list[str], broken: str) -> None:
+    """A server in ERROR that runs stays until the pool knows whether a job runs on it; this one does not."""
     script = """
 cloud, (broken, *stopped) = connect("admin").compute, sys.argv[1:]
-for id in stopped:
+for id in (broken, *stopped):
     cloud.stop_server(id)
     cloud.wait_for_server(cloud.get_server(id), status="SHUTOFF")
 cloud.reset_server_state(broken, "error")
@@ -429,10 +430,10 @@ for _ in range(4):
 def measured(plane: Plane, network: Network, *argv: str) -> tuple[str, float, float]:
     """What a command prints, its seconds, and its peak memory in MiB."""
     started = time.monotonic()
-    process = popen(plane, network, *argv)
-    assert process.stdout
-    out = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with popen(plane, network, *argv) as process:
+        assert process.stdout
+        out = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
     return out, round(time.monotonic() - started, 1), round(usage.ru_maxrss / 1024, 1)
