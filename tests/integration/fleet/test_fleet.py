@@ -202,7 +202,7 @@ print(json.dumps(sorted(kinds)))
 
 
 def stop_and_break(plane: Plane, stopped: list[str], broken: str) -> None:
-    """A server in ERROR that runs stays until the pool knows whether a job runs on it; this one does not."""
+    """Before the ERROR it is stopped: while it runs, the pool must know first that no job does on it."""
     script = """
 cloud, (broken, *stopped) = connect("admin").compute, sys.argv[1:]
 for id in (broken, *stopped):
