@@ -3,7 +3,7 @@
 manager=apt
 # What the commands run.
 runtime=(qemu-system-x86 qemu-utils ovmf mtools e2fsprogs util-linux fdisk mount iproute2 openssh-client procps
-    nftables ca-certificates gnupg rpm kmod zstd python3 python3-venv)
+    nftables ca-certificates gnupg gpgv rpm kmod zstd python3 python3-venv)
 # What builds the base debian13 from packages.
 mkosi=(mkosi bubblewrap dosfstools cpio grub-common grub2-common grub-pc-bin grub-efi-amd64-bin
     debian-archive-keyring)
