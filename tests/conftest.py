@@ -79,7 +79,8 @@ def share_base(store: Store, own: Path) -> None:
     """
     (own / "bases").mkdir(parents=True)
     for path in (store.base(BASE.id), manifest_path(store.base(BASE.id))):
-        (own / "bases" / path.name).symlink_to(path)
+        if path.exists():  # otherwise the base is built there
+            (own / "bases" / path.name).symlink_to(path)
 
 
 VIRTUAL = "tests/boot/vm/"
