@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bakery.commands.command_line import columns, entry, settings, terminal
-from bakery.commands.command_line.parser import Parser, add_general, add_help, number
+from bakery.commands.command_line.parser import Parser, add_general, add_help, add_verbs, number
 
 if TYPE_CHECKING:
     from bakery.store.retention import Entry, Policy
@@ -44,14 +44,7 @@ def parser(prog: str) -> Parser:
         usage="COMMAND [options]",
         examples=("%(prog)s list", "%(prog)s prune --older-than 30 --dry-run", "%(prog)s prune --all"),
     )
-    verbs = made.add_subparsers(
-        dest="verb",
-        required=True,
-        prog=prog,
-        parser_class=Parser,
-        title="commands",
-        metavar="COMMAND",
-    )
+    verbs = add_verbs(made, prog)
     _add_list(
         verbs.add_parser(
             "list",

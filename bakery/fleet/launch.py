@@ -38,7 +38,7 @@ def launch(plan: Plan, api: Api, monitor: Monitor, *, keep_partial: bool) -> Lau
     try:
         this.create()
         servers, failure = this.built()
-    except Exception as error:
+    except Exception as error:  # whatever it is, also a signal: servers that stay would be charged
         this.undo(error)
         raise
     if failure is None or (keep_partial and servers):
@@ -149,7 +149,7 @@ class _Launch:
         try:
             delete_all(self.api, self.api.servers(launch), self.monitor)
             delete_empty_groups(self.api, [launch])
-        except Exception as another:
+        except Exception as another:  # it must not hide the error that was first
             warn(
                 self.monitor,
                 f"Not all servers of this launch were deleted: {scrub(str(another))} "

@@ -11,13 +11,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
+from bakery.machines import vm
 from bakery.machines.accelerator import TCG, Accelerator
 from bakery.store import locks
 from bakery.store.store import default_root
 from provisioner.events import Monitor, note
 
-_CPUS = 2  # of a virtual machine: vm.Settings, and packer's template
+_CPUS = vm.Settings.cpus  # packer/worker.pkr.hcl has as many
 
 
 @contextmanager
@@ -27,7 +29,7 @@ def turn(accelerator: Accelerator, monitor: Monitor) -> Iterator[None]:
     The processes of one user (of one cache) take turns. Does nothing for machines with KVM.
     """
     paths = [default_root() / "emulation" / str(number) for number in range(places(os.cpu_count() or 1))]
-    on_wait = lambda: note(monitor, "Waiting until another emulated machine has ended.")  # noqa: E731
+    on_wait = partial(note, monitor, "Waiting until another emulated machine has ended.")
     with locks.one_lock_of(paths, on_wait) if accelerator == TCG else nullcontext():
         yield
 

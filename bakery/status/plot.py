@@ -147,9 +147,9 @@ def _finish_time(axes: Axes, timeline: Timeline) -> None:
 
     margin = 0.0 if timeline.end > timeline.start else _MARGIN
     axes.set_xlim(_time(timeline.start - margin), _time(timeline.end + margin))
-    locator = AutoDateLocator(tz=UTC)  # type: ignore[no-untyped-call]  # of matplotlib
+    locator = AutoDateLocator(tz=UTC)
     axes.xaxis.set_major_locator(locator)
-    formatter = ConciseDateFormatter(locator, tz=UTC)  # type: ignore[no-untyped-call]  # of matplotlib
+    formatter = ConciseDateFormatter(locator, tz=UTC)
     axes.xaxis.set_major_formatter(formatter)
     axes.set_xlabel("time (UTC)")
 

@@ -116,6 +116,13 @@ def add_general(made: argparse.ArgumentParser) -> None:
     add_help(group, made.prog)
 
 
+def add_verbs(made: Parser, prog: str, *, required: bool = True) -> argparse._SubParsersAction[Parser]:
+    """Give a command subcommands, whose name is `verb` of the options."""
+    return made.add_subparsers(
+        dest="verb", required=required, prog=prog, parser_class=Parser, title="commands", metavar="COMMAND"
+    )
+
+
 def add_help(group: argparse._ActionsContainer, prog: str) -> None:
     version = f"{prog.replace(' ', '-')} {__version__}"
     group.add_argument("--version", action="version", version=version, help="print the version and exit")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from bakery.commands.command_line import entry, settings
-from bakery.commands.command_line.parser import Parser, add_general, add_help
+from bakery.commands.command_line.parser import Parser, add_general, add_help, add_verbs
 from bakery.commands.command_line.settings import NO_SETTINGS, Settings
 from bakery.commands.fleet import delete, launch, listing, reap, scale
 
@@ -39,14 +39,7 @@ def parser(prog: str, settings: Settings = NO_SETTINGS) -> Parser:
             "%(prog)s reap --cloud mycloud --yes",
         ),
     )
-    verbs = made.add_subparsers(
-        dest="verb",
-        required=True,
-        prog=prog,
-        parser_class=Parser,
-        title="commands",
-        metavar="COMMAND",
-    )
+    verbs = add_verbs(made, prog)
     for name, module in _VERBS.items():
         verb = verbs.add_parser(
             name,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from bakery.commands.command_line import entry, settings
-from bakery.commands.command_line.parser import Parser, add_general
+from bakery.commands.command_line.parser import Parser, add_general, add_verbs
 from bakery.commands.status import command, plot, why
 from provisioner.errors import BadInput
 
@@ -33,9 +33,7 @@ def _main(words: Sequence[str], prog: str) -> int:
 
 def parser(prog: str) -> Parser:
     made = command.parser(prog)
-    verbs = made.add_subparsers(
-        dest="verb", prog=prog, parser_class=Parser, title="commands", metavar="COMMAND"
-    )
+    verbs = add_verbs(made, prog, required=False)
     for name, module in _VERBS.items():
         verb = verbs.add_parser(
             name,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from bakery.commands.command_line import entry, settings
-from bakery.commands.command_line.parser import Parser, add_general, add_help
+from bakery.commands.command_line.parser import Parser, add_general, add_help, add_verbs
 from bakery.commands.token import check, create, fetch, inspect, request
 
 _VERBS = {"inspect": inspect, "create": create, "fetch": fetch, "request": request, "check": check}
@@ -34,14 +34,7 @@ def parser(prog: str) -> Parser:
             "%(prog)s check token --pool cm.example.edu",
         ),
     )
-    verbs = made.add_subparsers(
-        dest="verb",
-        required=True,
-        prog=prog,
-        parser_class=Parser,
-        title="commands",
-        metavar="COMMAND",
-    )
+    verbs = add_verbs(made, prog)
     for name, module in _VERBS.items():
         verb = verbs.add_parser(
             name,

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from neutron_lib import constants  # type: ignore[import-not-found]  # of another environment
-from neutron_lib.api.definitions import portbindings  # type: ignore[import-not-found]
-from neutron_lib.plugins.ml2 import api  # type: ignore[import-not-found]
+from neutron_lib import constants
+from neutron_lib.api.definitions import portbindings
+from neutron_lib.plugins.ml2 import api
 
 
-class Driver(api.MechanismDriver):  # type: ignore[misc]  # of another environment
+class Driver(api.MechanismDriver):  # type: ignore[misc]  # neutron_lib is Any here
     """Binds a port to the first segment of its network."""
 
     def initialize(self) -> None:

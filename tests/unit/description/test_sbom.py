@@ -24,7 +24,7 @@ def image(rows: list[str] = APT) -> Image:
 
 
 def parsed(text: str) -> Document:
-    found: Document = JsonLikeDictParser().parse(json.loads(text))  # type: ignore[no-untyped-call]  # spdx
+    found: Document = JsonLikeDictParser().parse(json.loads(text))
     return found
 
 
