@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from bakery.image.bases import Base
 from bakery.image.repositories import Replaced
 from bakery.runtime import data
 from provisioner import did_you_mean
-from provisioner.actions import Put
+from provisioner.actions import Action, Put
 from provisioner.errors import BadInput
 from provisioner.packages.repositories import Repository
 from provisioner.plan import STAMP, Plan, PlannedStep, chained_id, start_id
@@ -113,22 +113,36 @@ def plan(
 
         customization_checks.check(customization, base, kind, found)
         site_checks.check(context)
-    steps: list[PlannedStep] = []
-    before = start_id(base.id, customization.root_size)
-    for role, make in roles(kind, selected, boots=boots):
-        without_systemd = any(step.role == "container" for step in steps)
-        made = _without_units(make(context), without_systemd)
-        if locked:
-            made = tuple(lock_role.steps(role, made, context.manager, locked))
-        if snapshot and not steps:
-            made = (File(SNAPSHOT, f"{snapshot}\n".encode()), *made)
-        for title, actions in lower(made):
-            before = chained_id(before, actions)
-            steps.append(PlannedStep(role, title, actions, before))
+    lowered = _lowered(context, roles(kind, selected, boots=boots), locked, snapshot)
+    steps = _chained(start_id(base.id, customization.root_size), lowered)
     planned = Plan(base.name, base.id, kind, tuple(steps), customization.root_size)
     if customization.files:
         site_checks.refuse_written_twice(customization.files, _written(planned))
     return with_stamp(planned, base, customization)
+
+
+def _lowered(
+    context: Context, made_by: Iterable[tuple[str, Role]], locked: Locked | None, snapshot: str
+) -> Iterator[tuple[str, str, tuple[Action, ...]]]:
+    """Yield role, title and actions of each step."""
+    without_systemd, is_first = False, True
+    for role, make in made_by:
+        made = _without_units(make(context), without_systemd)
+        if locked:
+            made = tuple(lock_role.steps(role, made, context.manager, locked))
+        if snapshot and is_first:
+            made = (File(SNAPSHOT, f"{snapshot}\n".encode()), *made)
+        for title, actions in lower(made):
+            yield role, title, actions
+            is_first = False
+            without_systemd = without_systemd or role == "container"
+
+
+def _chained(before: str, lowered: Iterable[tuple[str, str, tuple[Action, ...]]]) -> Iterator[PlannedStep]:
+    """Yield the steps with their ids; `before` is the id of what the first one is applied to."""
+    for role, title, actions in lowered:
+        before = chained_id(before, actions)
+        yield PlannedStep(role, title, actions, before)
 
 
 def _written(plan: Plan) -> Iterator[tuple[str, str]]:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bakery.machines import emulation
+from bakery.machines import emulation, vm
 from bakery.machines.accelerator import KVM, TCG
+from bakery.runtime import data
 from provisioner.events import Event
 
 
@@ -68,3 +69,7 @@ def test_machines_with_kvm_do_not_wait() -> None:
     with emulation.turn(TCG, notes), emulation.turn(KVM, notes):
         pass
     assert notes.texts == []
+
+
+def test_the_machines_of_packer_have_as_many_processors() -> None:
+    assert f'["-smp", "{vm.Settings.cpus}"]' in (data.ROOT / "packer/worker.pkr.hcl").read_text()
