@@ -13,7 +13,7 @@ from typing import Any, Dict, NamedTuple, Sequence, Tuple
 
 from worker_runtime.configuration import applied, kind, token
 from worker_runtime.configuration.applied import Fingerprint
-from worker_runtime.lifecycle import advertisement, observe, renewal, report, states
+from worker_runtime.lifecycle import advertisement, observe, preemption, renewal, report, states
 from worker_runtime.lifecycle.advertisement import Progress
 from worker_runtime.lifecycle.inspection import Inspection, Previous, Service, file_times, inspect
 from worker_runtime.lifecycle.join import Answers
@@ -70,6 +70,7 @@ def main() -> int:
         PendingRead(),
         file_times(worker),
     )
+    preemption.start()
     while True:
         before = times()
         state, inspection = step(state, service, server)
@@ -86,7 +87,7 @@ def step(state: WatchState, service: Service, server: StatusServer) -> Tuple[Wat
     now, memory = states.evaluate(state.memory, inspection.facts, inspection.limits)
     action = ""
     if memory.reason:
-        now, action = plan_shutdown(memory, inspection)
+        now, action = plan_shutdown(now, memory, inspection)
     save_memory(memory)
     progress = advertisement.compare(state.progress, inspection.expected, inspection.pool_ads)
     # Before the action, which may end this process.
@@ -147,12 +148,13 @@ def reader(worker: kind.Kind) -> str:
     return applied.reader_state(service, path, systemd.is_booting())
 
 
-def plan_shutdown(memory: Memory, inspection: Inspection) -> Tuple[Status, str]:
-    """The status of a worker that shuts down, and the next action."""
+def plan_shutdown(now: Status, memory: Memory, inspection: Inspection) -> Tuple[Status, str]:
+    """The status of a worker that shuts down, and the next action; `now`: as states.py has it."""
     on_idle = inspection.values["OnIdle"]
     people = observe.logins() if on_idle == "poweroff" else ()
     action = states.next_action(memory, inspection.facts, inspection.limits, len(people), on_idle)
-    return shutdown_status(action, memory, inspection, people), action
+    status = now if action == "drain" else shutdown_status(action, memory, inspection, people)
+    return status, action
 
 
 def execute(action: str, last: Order, now: float, service: Service) -> Order:
@@ -185,6 +187,9 @@ _ENDS = {"poweroff": "powering off", "exit": "ending the container"}
 
 # --no-block, because the effect of an order may be the end of this process.
 ORDERS = {
+    # HTCondor exits when the last job has ended.
+    "drain": [["condor_off", "-peaceful", "-master"]],
+    "vacate": [["condor_vacate"]],
     "stop": [["systemctl", "kill", "--kill-who=main", "--signal=SIGTERM", CONDOR_UNIT]],
     # Stopped first, so that systemd does not restart it as after a crash.
     "kill": [
@@ -279,7 +284,12 @@ def save_memory(memory: Memory) -> None:
 
 
 def notify_watchdog() -> None:
-    """Notify systemd's watchdog. (The protocol of sd_notify(3): a datagram to NOTIFY_SOCKET.)"""
+    """Notify systemd's watchdog."""
+    notify(b"WATCHDOG=1")
+
+
+def notify(message: bytes) -> None:
+    """Send systemd a message. (The protocol of sd_notify(3): a datagram to NOTIFY_SOCKET.)"""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -287,6 +297,6 @@ def notify_watchdog() -> None:
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
         try:
-            notifier.sendto(b"WATCHDOG=1", address)
+            notifier.sendto(message, address)
         except OSError:
             return

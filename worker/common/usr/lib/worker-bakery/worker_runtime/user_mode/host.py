@@ -67,7 +67,7 @@ def user_kind(plain: Kind) -> Kind:
     folder = os.path.expanduser(USER_CONDOR)
 
     def own(path: str, name: str) -> str:
-        return os.path.join(folder, name) if path else ""
+        return existing(os.path.join(folder, name), path) if path else ""
 
     keys = tuple(
         key._replace(default=own(key.default, "tokens.d/token.jwt")) if key.setting == "TokenFile" else key
@@ -75,6 +75,11 @@ def user_kind(plain: Kind) -> Kind:
     )
     file = own(plain.file, os.path.basename(plain.file))
     return plain._replace(keys=keys, file=file, user_tokens=os.path.join(folder, "tokens.d"))
+
+
+def existing(own: str, mounted: str) -> str:
+    """The user's file, unless only the other one exists, where a container has it."""
+    return mounted if mounted and not os.path.exists(own) and os.path.exists(mounted) else own
 
 
 def limit_memory(share: cgroup.Share, memory: str) -> cgroup.Share:
