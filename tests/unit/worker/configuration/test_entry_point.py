@@ -160,3 +160,14 @@ def test_a_user_s_files_are_where_htcondor_s_own_programs_look() -> None:
     assert kind.file == str(Path("~/.condor/prominence-worker.conf").expanduser())
     assert found["IdleTimeout"] == "0"
     assert kind.user_tokens == str(Path("~/.condor/tokens.d").expanduser())
+
+
+def test_folders_that_are_open_to_all_are_closed(tmp_path: Path) -> None:
+    """Not those in which only the owner of a file may replace it."""
+    modes = {"open": 0o777, "sticky": 0o1777, "group": 0o775, "closed": 0o755}
+    for name, mode in modes.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+    preparation.close_folders([*(str(tmp_path / name) for name in modes), str(tmp_path / "absent")])
+    found = {name: (tmp_path / name).stat().st_mode & 0o7777 for name in modes}
+    assert found == {"open": 0o755, "sticky": 0o1777, "group": 0o755, "closed": 0o755}

@@ -3,8 +3,9 @@
 import os
 import pwd
 import shutil
+import stat
 import time
-from typing import Mapping, Optional
+from typing import Iterable, Mapping, Optional
 
 from worker_runtime.configuration import condor_config, settings
 from worker_runtime.configuration.kind import Kind
@@ -27,6 +28,7 @@ _SPOOL = "/var/lib/condor/spool"
 _FOLDERS = ("/run/condor", "/run/lock/condor", "/var/lib/condor/execute", _SPOOL)
 # What `docker run --read-only` leaves to its user: HTCondor authenticates its own programs in /tmp.
 _WRITABLE = ("/run", "/tmp")
+_PARENTS = ("/run", "/home", "/var/lib/condor", "/var/log", "/var/spool")  # of what no job may replace
 
 
 def reset_run_folder() -> None:
@@ -57,6 +59,7 @@ def problem() -> Optional[str]:
 def prepare(values: Mapping[str, str]) -> Optional[bool]:
     """Prepare the container; whether the metadata guard is active, or None if HTCondor must not start."""
     settings.publish(values)
+    close_folders(_PARENTS)
     for path in (*_FOLDERS, paths.LOG, paths.RUN + "/health"):
         create_condor_folder(path)
     os.chmod(paths.LOG, 0o750)
@@ -73,6 +76,17 @@ def prepare(values: Mapping[str, str]) -> Optional[bool]:
         log("warning: without --cap-add NET_ADMIN jobs are not kept from the cloud's metadata service")
         return False
     return None if metadata_guard.main() else values["MetadataGuard"] == "yes"
+
+
+def close_folders(paths: Iterable[str]) -> None:
+    """Let only their owners write to these folders; the volumes of Kubernetes are open to all.
+
+    In an open folder, a job could put its own in the place of what the worker has written. Raises OSError.
+    """
+    for path in paths:
+        mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.isdir(path) else 0
+        if mode & 0o022 and not mode & stat.S_ISVTX:
+            os.chmod(path, mode & ~0o022)
 
 
 def create_condor_folder(path: str) -> None:
