@@ -51,6 +51,7 @@ _SECONDS: Mapping[str, int] = {
     "test_docker_options.py": 70,
     "test_docker_ends.py": 180,
     "test_docker_manifests.py": 120,
+    "test_docker_registry.py": 40,
     "test_preemption_notices.py": 3,
     "test_drain_vm.py": 240,
     _LAYER: 5,

@@ -41,7 +41,17 @@ class Delete:
         return f"delete the old image {self.tag}"
 
 
-Action = Push | Delete
+@dataclass(frozen=True)
+class Attach:
+    """Upload the documents that refer to the image."""
+
+    tag: str
+
+    def __str__(self) -> str:
+        return "attach the SBOM to the image"
+
+
+Action = Push | Delete | Attach
 
 
 def tags(image_id: str, given: str) -> tuple[str, ...]:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from bakery.publish.image import Image
 from bakery.publish.outcome import Outcome
-from bakery.publish.registry import container_disk
+from bakery.publish.registry import container_disk, referrers
 from bakery.publish.registry import plan as plans
-from bakery.publish.registry.plan import Delete, Push, Tag
+from bakery.publish.registry.plan import Attach, Delete, Push, Tag
+from bakery.publish.registry.referrers import Artifact, Referrers
 from bakery.publish.registry.skopeo import Remote
 from bakery.publish.target import Repository
 from bakery.store.store import Store, work_folder
@@ -38,9 +39,11 @@ def publish(
     run.require("skopeo")
     remote, wanted = Remote(repository), plans.tags(image.id, repository.tag)
     with _archive(image, wanted[0], store, monitor) as archive:
-        digest = manifest_digest(archive)
+        digest, attached = manifest_digest(archive), _referrers(image, archive)
         actions = plans.plan(wanted, digest, _there(remote, wanted, keep), keep)
-        retired = () if dry_run else _execute(remote, actions, archive, monitor)
+        if attached and remote.digest(referrers.tag(digest)) != attached.digest:
+            actions = (*actions, Attach(referrers.tag(digest)))
+        retired = () if dry_run else _execute(remote, actions, archive, attached, store, monitor)
     return Outcome(
         target=target,
         name=image.name,
@@ -65,6 +68,20 @@ def _archive(image: Image, tag: str, store: Store, monitor: Monitor) -> Iterator
         yield archive
 
 
+def _referrers(image: Image, archive: Path) -> Referrers | None:
+    """The SBOMs of a container image; None for a disk, or if its manifest does not say what is in it."""
+    if image.format != "oci" or "installed" not in image.manifest or "plan" not in image.manifest:
+        return None
+    from bakery.description import components, files  # slow to import
+
+    texts = files.texts(components.of_manifest(image.path, image.manifest))
+    kinds = {files.CYCLONEDX: referrers.CYCLONEDX, files.SPDX: referrers.SPDX}
+    found = (Artifact(kinds[suffix], image.name + suffix, texts[suffix].encode()) for suffix in kinds)
+    with tarfile.open(archive, "r:") as members:
+        manifest = members.extractfile(f"blobs/sha256/{manifest_digest(archive)}")
+        return referrers.layout(manifest.read(), tuple(found)) if manifest else None
+
+
 def manifest_digest(archive: Path) -> str:
     """Return the digest (hexadecimal) of the manifest of an OCI archive. Raises BadInput."""
     try:
@@ -87,7 +104,12 @@ def _there(remote: Remote, wanted: tuple[str, ...], keep: int | None) -> dict[st
 
 
 def _execute(
-    remote: Remote, actions: tuple[plans.Action, ...], archive: Path, monitor: Monitor
+    remote: Remote,
+    actions: tuple[plans.Action, ...],
+    archive: Path,
+    attached: Referrers | None,
+    store: Store,
+    monitor: Monitor,
 ) -> tuple[str, ...]:
     """Returns the tags of the images that were deleted."""
     retired = []
@@ -96,6 +118,11 @@ def _execute(
             case Push(tag):
                 with phase(monitor, str(action)):
                     remote.push(archive, tag)
+            case Attach(tag):
+                assert attached
+                with phase(monitor, str(action)), work_folder(store) as work:
+                    referrers.write(attached, work)
+                    remote.push_layout(work, referrers.NAME, tag)
             case Delete(tag):
                 try:
                     remote.delete(tag)

@@ -54,6 +54,19 @@ class Remote:
             return None
         return Tag(name, hashlib.sha256(raw.encode()).hexdigest(), config.get("created") or "")
 
+    def digest(self, tag: str) -> str:
+        """The digest of what a tag names; "" if it is not there."""
+        try:
+            raw = self._call("inspect", self._tls(), "--raw", self._url(tag))
+        except _Absent:
+            return ""
+        return hashlib.sha256(raw.encode()).hexdigest()
+
+    def push_layout(self, folder: Path, name: str, tag: str) -> None:
+        """Upload an index of an OCI layout with all that it names."""
+        options = ["--quiet", "--all", "--preserve-digests", self._tls("dest-")]
+        self._call("copy", *options, f"oci:{folder}:{name}", self._url(tag))
+
     def push(self, archive: Path, tag: str) -> None:
         """Upload an archive that is an OCI layout; layers that are there are skipped."""
         options = ["--quiet", "--preserve-digests", self._tls("dest-")]
