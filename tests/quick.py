@@ -52,6 +52,7 @@ _SECONDS: Mapping[str, int] = {
     "test_docker_ends.py": 180,
     "test_docker_manifests.py": 120,
     "test_docker_registry.py": 40,
+    "test_docker_osg.py": 100,
     "test_preemption_notices.py": 3,
     "test_drain_vm.py": 240,
     _LAYER: 5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ http: {{addr: "{address}"}}
 @pytest.fixture(scope="module")
 def registry(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """On the network of the daemon, which takes a registry of its loopback without TLS."""
+    if shutil.which("skopeo") is None:
+        run.call(["apt-get", "install", "-y", "-q", "--no-install-recommends", "skopeo"])
     folder = tmp_path_factory.mktemp("registry")
     (folder / "config.yml").write_text(CONFIG.format(folder=folder, address=ADDRESS))
     program = unpacked("bookworm", ("docker-registry",)) / "usr/bin/docker-registry"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from worker_runtime.configuration import condor_config
-from worker_runtime.container import inputs, preparation, supervision
+from worker_runtime.container import inputs, preparation, supervision, variables
 from worker_runtime.container.cgroup import Share
 from worker_runtime.container.supervision import StopRequests
 from worker_runtime.jobs import container_runtimes
@@ -17,7 +17,7 @@ from worker_runtime.system import user_home
 from worker_runtime.user_mode import host, start
 
 from bakery.runtime import data
-from tests.unit.worker.conftest import PROMINENCE
+from tests.unit.worker.conftest import OSG, PROMINENCE
 
 
 @pytest.mark.parametrize(
@@ -171,3 +171,27 @@ def test_folders_that_are_open_to_all_are_closed(tmp_path: Path) -> None:
     preparation.close_folders([*(str(tmp_path / name) for name in modes), str(tmp_path / "absent")])
     found = {name: (tmp_path / name).stat().st_mode & 0o7777 for name in modes}
     assert found == {"open": 0o755, "sticky": 0o1777, "group": 0o755, "closed": 0o755}
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("WorkerGroupName", "OSG_WORKER_GROUP_NAME"),
+        ("CCBAddress", "OSG_WORKER_CCB_ADDRESS"),
+        ("OnIdle", "OSG_WORKER_ON_IDLE"),
+        ("Token", "OSG_WORKER_TOKEN"),
+    ],
+)
+def test_a_key_of_osg_is_a_variable_of_a_container(key: str, name: str) -> None:
+    assert variables.variable(key) == name
+
+
+def test_variables_replace_the_file_of_osg_only_if_one_is_set() -> None:
+    assert variables.with_variables(OSG, {"OSG_WORKER_START": ""}) == OSG
+    kind = variables.with_variables(OSG, {"OSG_WORKER_START": "True"})
+    said = inputs.load(kind, {"OSG_WORKER_IDLE_TIMEOUT": "soon"}, condor_config.Machine(0, {}))
+    assert "OSG_WORKER_START is missing" in said.problems
+    assert any("OSG_WORKER_IDLE_TIMEOUT is not a whole number" in problem for problem in said.problems)
+    assert any(f"OSG_WORKER_TOKEN_FILE {variables.TOKEN_FILE}" in problem for problem in said.problems)
+    assert variables.unknown({"OSG_WORKER_IDLE": "5", "OSG_WORKER_START": "x"}, OSG) == ["OSG_WORKER_IDLE"]
+    assert variables.with_variables(PROMINENCE, {"OSG_WORKER_START": "True"}) == PROMINENCE

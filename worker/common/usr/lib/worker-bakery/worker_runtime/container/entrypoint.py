@@ -7,6 +7,7 @@
 The worker shuts down by ending the container, with status 0 if it did its work.
 """
 
+import os
 import shutil
 import time
 from typing import Callable, Iterable, Mapping, NamedTuple, Optional
@@ -14,7 +15,7 @@ from typing import Callable, Iterable, Mapping, NamedTuple, Optional
 from worker_runtime.configuration import condor_config, instance, settings
 from worker_runtime.configuration.kind import Kind
 from worker_runtime.configuration.worker_file import WorkerConfig
-from worker_runtime.container import init, preparation, token_files
+from worker_runtime.container import init, preparation, token_files, variables
 from worker_runtime.container.inputs import Inputs
 from worker_runtime.container.master import Master
 from worker_runtime.container.supervision import supervise
@@ -63,7 +64,10 @@ def run_worker(host: Host) -> int:
     machine = condor_config.Machine(
         int(time.time()), instance.attributes(), instance.machine_number(), instance.image_date()
     )
-    inputs = Inputs(host.kind(table.kind), machine, host.readable_by_jobs)
+    for name in variables.unknown(os.environ, table.kind):
+        log("warning: unknown variable, ignored: " + name)
+    kind = host.kind(variables.with_variables(table.kind, os.environ))
+    inputs = Inputs(kind, machine, host.readable_by_jobs)
     conf = inputs.read()
     for warning in conf.warnings:
         log("warning: " + warning)
