@@ -1,15 +1,13 @@
 // The page of gen-userdata. The fields become one question to Python (bakery/page/answers.py), its answer becomes
 // text nodes: no value is ever read as markup. After loading, the page forbids itself every further request.
 
-import { loadPyodide } from "./pyodide/pyodide.mjs";
-
 const SITE_WIDE = { pool: "", trust_domain: "", image: "", group_name: "", worker: "", cloud: "", title: "", hide: [] };
 const TEXTS = [
   "projects", "owners", "expression", "group_name", "trust_domain", "idle_minutes", "join_minutes", "max_hours",
   "gpu_jobs_only", "prominence_cloud", "region", "node_group", "schedd_name", "job_id", "place", "format", "worker",
 ];
 const OTHER = "other";
-const SEVERITIES = { error: "Error: ", warning: "Warning: ", note: "Note: ", missing: "" };
+const SEVERITIES = { error: "Error: ", warning: "Warning: ", note: "Note: " };
 const PAUSE = 150; // milliseconds between a key and the answer
 
 const at = (id) => document.getElementById(id);
@@ -29,9 +27,10 @@ async function fetched(path) {
 }
 
 async function load() {
-  const version = document.body.dataset.version;
+  const { version, pyodide } = document.body.dataset;
+  const indexURL = new URL(`${pyodide}/`, document.baseURI).href;
   const [python, archive, site] = await Promise.all([
-    loadPyodide({ indexURL: new URL("pyodide/", document.baseURI).href }),
+    import(`${indexURL}pyodide.mjs`).then(({ loadPyodide }) => loadPyodide({ indexURL })),
     fetched(`worker-bakery.zip?v=${version}`).then((answer) => answer.arrayBuffer()),
     fetched(`preset.json?v=${version}`).then((answer) => answer.json()),
   ]);
@@ -161,7 +160,7 @@ function note(name, row) {
 
 function show(answer) {
   showToken(answer.token);
-  showNotes([...answer.problems, ...(answer.findings ?? [])]);
+  showNotes([...answer.problems, ...(answer.findings ?? [])].filter((row) => row.severity !== "missing"));
   at("problems").dataset.command = answer.command ?? "";
   const done = answer.text !== undefined;
   at("made").hidden = !done;
@@ -182,24 +181,34 @@ function showNotes(rows) {
   const elsewhere = [];
   for (const row of rows) {
     const place = at(`${row.field}-notes`);
-    if (place && place.offsetParent !== null) place.append(note("p", row));
+    if (place && seen(row.field)) place.append(note("p", row));
     else elsewhere.push(note("li", row));
     if (row.severity === "error") mark([row.field, ...(row.also ?? "").split(" ")]);
   }
   at("problems").replaceChildren(...elsewhere);
 }
 
+// The element of a field that people can reach now; undefined if there is none.
+function seen(name) {
+  const shown = [at(name), name === "pool" ? at("pool_host") : null, name === "anyone" ? at("jobs-set") : null];
+  return shown.find((one) => one && one.offsetParent !== null);
+}
+
 function mark(names) {
-  for (const name of names) at(name)?.setAttribute("aria-invalid", "true");
+  for (const name of names) seen(name)?.setAttribute("aria-invalid", "true");
 }
 
 function showState(answer, done) {
   const rows = [...answer.problems, ...(answer.findings ?? []).filter((row) => row.severity === "error")];
   const wrong = rows.some((row) => row.severity === "error");
   at("state").className = done ? "ready" : wrong ? "wrong" : "";
-  const missing = "It appears here as soon as the token and the jobs are filled in.";
-  const text = done ? "Ready to paste." : wrong ? "Correct what is marked in the form." : missing;
+  const missing = `Still missing: ${rows.map((row) => row.text).join(", ")}.`;
+  const warned = (answer.findings ?? []).filter((row) => row.severity === "warning").length;
+  const ready = warned ? `Ready to paste, with ${warned} warning${warned === 1 ? "" : "s"} in the form.` : "Ready to paste.";
+  const text = done ? ready : wrong ? "Correct what is marked in the form." : missing;
   if (at("state").textContent !== text) at("state").textContent = text; // else a screen reader repeats it
+  at("go").hidden = done || !wrong || !seen(rows[0].field);
+  at("go").dataset.field = rows[0]?.field ?? "";
 }
 
 function showMade(answer) {
@@ -309,6 +318,11 @@ at("token").addEventListener("paste", (event) => {
 at("token-choose").addEventListener("click", () => at("token-file").click());
 at("token-file").addEventListener("change", () => readInto(at("token-file"), setToken));
 at("show-token").addEventListener("change", () => made?.text !== undefined && showMade(made));
+at("go").addEventListener("click", () => {
+  const field = seen(at("go").dataset.field);
+  field?.focus();
+  field?.scrollIntoView({ block: "center" });
+});
 at("copy").addEventListener("click", (event) => copy(made.text, event.currentTarget));
 at("copy-status").addEventListener("click", (event) => copy(made.condor_status, event.currentTarget));
 at("copy-command").addEventListener("click", (event) => copy(made.place.command, event.currentTarget));

@@ -7,11 +7,13 @@ the options of gen-userdata, and the answers hold what the command would print.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from bakery.page import fields
+from bakery.page.fields import LABELS
 from bakery.page.places import PLACES
 from bakery.tokens import words
 from bakery.tokens.claims import claims_of
@@ -35,7 +37,8 @@ _TITLES = {
     "allows": "Allows",
 }
 _NO_SHELL = "A browser has no shell, so the syntax of the script was not checked."
-_MISSING_TOKEN = "Paste the token of your pool."
+_NO_TOKEN = r"The (Token|PROMINENCE_WORKER_TOKEN) is empty"
+_REQUIRES = r"--worker \w+ requires --"
 
 
 def answer(question: str) -> str:
@@ -51,7 +54,7 @@ def _choices(_: Mapping[str, Any]) -> dict[str, Any]:
             {"value": pool.name, "title": _upper(pool.title or pool.name)} for pool in pools.built_in()
         ],
         "places": [{"value": name, "title": place.title} for name, place in PLACES.items()],
-        "labels": dict(fields.LABELS),
+        "labels": dict(LABELS),
         "defaults": {
             kind: {
                 "idle": _minutes(request.default_of(kind, "IdleTimeout")),
@@ -142,23 +145,33 @@ def _listed(text: str) -> tuple[str, ...]:
 
 
 def _problems(problem: BadInput, form: Form) -> list[dict[str, str]]:
-    if not form["token"].strip() and problem.message.startswith(
-        ("The Token is", "The PROMINENCE_WORKER_TOKEN is")
-    ):
-        return [{"field": "token", "severity": "missing", "text": _MISSING_TOKEN}]
+    missing = _missing(problem, form)
+    if missing:
+        return [{"field": field, "severity": "missing", "text": text} for field, text in missing.items()]
     about = fields.of_message(problem.message, form["worker"])
     return [
         {
             "field": about[0] if about else "",
             "also": " ".join(about[1:]),
-            "severity": "missing" if _is_missing(problem) else "error",
+            "severity": "error",
             "text": fields.worded(str(problem)).strip(),
         }
     ]
 
 
-def _is_missing(problem: BadInput) -> bool:
-    return problem.message == "No jobs are selected." or " requires --" in problem.message
+def _missing(problem: BadInput, form: Form) -> dict[str, str]:
+    """What is still to be filled in, by its field, if that is the problem."""
+    without_token = {} if form["token"].strip() else {"token": "the token of your pool"}
+    if without_token and re.match(_NO_TOKEN, problem.message):
+        return without_token
+    if problem.message == "No jobs are selected.":
+        return {**without_token, "projects": "whose jobs the worker runs"}
+    if re.match(_REQUIRES, problem.message):
+        return {
+            **without_token,
+            **{field: f"“{LABELS[field]}”" for field in fields.of_message(problem.message, form["worker"])},
+        }
+    return {}
 
 
 def _row(finding: Finding, field: str = "") -> dict[str, str]:
@@ -172,7 +185,7 @@ def _shown(wanted: Request, made: UserData, form: Form) -> dict[str, Any]:
     return {
         "text": text,
         "hidden": text.replace(made.conf.token, _HIDDEN) if made.conf.token else text,
-        "sentences": list(summary.sentences(wanted, made.conf)),
+        "sentences": [one.replace(" (UNDEFINED)", "") for one in summary.sentences(wanted, made.conf)],
         "condor_status": status,
         "size": _size(made, form),
     }
@@ -212,7 +225,7 @@ def _token(form: Form, now: float) -> list[list[str]]:
     for name, text in words.describe(claims, now):
         title = name or title
         if title in _TITLES:
-            rows.append([_TITLES[title] if name else "", _pool_named(text) if title == "issuer" else text])
+            rows.append([_TITLES[title] if name else "", _IN_WORDS.get(title, str)(text)])
     return rows
 
 
@@ -220,6 +233,15 @@ def _pool_named(issuer: str) -> str:
     """The titles of the known pools with this trust domain, before the domain itself."""
     titles = [pool.title for pool in pools.built_in() if pool.trust_domain == issuer]
     return f"{_upper(titles[0])} ({issuer})" if titles else issuer
+
+
+def _permission(text: str) -> str:
+    """A level and its meaning, the meaning first."""
+    level, colon, meaning = text.partition(": ")
+    return f"{_upper(meaning)} ({level})" if colon else _upper(text)
+
+
+_IN_WORDS: Mapping[str, Callable[[str], str]] = {"issuer": _pool_named, "allows": _permission}
 
 
 # --- checking user-data ------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def files(package: bytes, wanted: Preset) -> Mapping[str, bytes]:
     found = {name: (PAGE / name).read_bytes() for name in _SHIPPED}
     found |= {f"licenses/{path.name}": path.read_bytes() for path in sorted((PAGE / "licenses").iterdir())}
     found["licenses/worker-bakery.txt"] = LICENSE_FILE.read_bytes()
-    found |= {f"pyodide/{name}": data for name, data in runtime.files(package).items()}
+    found |= {f"{runtime.FOLDER}/{name}": data for name, data in runtime.files(package).items()}
     found[ARCHIVE] = modules.archive()
     found["preset.json"] = json.dumps(preset.as_data(wanted)).encode()
     found["index.html"] = _versioned(found)
@@ -37,7 +37,8 @@ def files(package: bytes, wanted: Preset) -> Mapping[str, bytes]:
 def _versioned(found: Mapping[str, bytes]) -> bytes:
     """Name the version of the other files in index.html, so that no browser mixes two of its cache."""
     digest = hashlib.sha256(b"".join(found[name] for name in sorted(found))).hexdigest()[:12]
-    return found["index.html"].replace(b"@version@", digest.encode())
+    text = found["index.html"].replace(b"@version@", digest.encode())
+    return text.replace(b"@pyodide@", runtime.FOLDER.encode())
 
 
 def write(found: Mapping[str, bytes], target: Path) -> None:

@@ -20,6 +20,7 @@ SHA512 = (
     "8c716930abe1db139bb2b860fcd8b37bcb6abe48dbe2ffa579244b0e943d91d4"
 )
 NAME = f"pyodide-{VERSION}.tgz"
+FOLDER = f"pyodide-{VERSION}"
 FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
 _SECONDS = 600.0
 _LARGEST = 64 * 1024 * 1024  # of the package, in bytes

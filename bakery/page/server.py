@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from posixpath import splitext
 from urllib.parse import urlsplit
 
+from bakery.page import runtime
 from provisioner.errors import BakeryError
 
 HOST = "127.0.0.1"
@@ -83,7 +84,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Referrer-Policy", "no-referrer")
         self.send_header("Cross-Origin-Opener-Policy", "same-origin")
-        self.send_header("Cache-Control", "no-cache")
+        pinned = name.startswith(runtime.FOLDER)
+        self.send_header("Cache-Control", "max-age=31536000, immutable" if pinned else "no-cache")
         if name:
             self.send_header("Content-Type", _TYPES[splitext(name)[1]])
             self.send_header("ETag", self.tags[name])
