@@ -48,6 +48,23 @@ def browser(folder: Path) -> Iterator[Any]:
             launched.close()
 
 
+@contextmanager
+def profile(folder: Path) -> Iterator[Any]:
+    """Start Chromium with the profile in `folder`, which it keeps; yield Playwright's context."""
+    _add_playwright()
+    from playwright.sync_api import sync_playwright
+
+    program, env = chromium()
+    with sync_playwright() as started:
+        context = started.chromium.launch_persistent_context(
+            str(folder), executable_path=str(program), args=list(_FLAGS), env={**os.environ, **env}
+        )
+        try:
+            yield context
+        finally:
+            context.close()
+
+
 def _add_playwright() -> None:
     """Make the environment's packages importable; they come last, so those of the project win."""
     python = f"python{sys.version_info[0]}.{sys.version_info[1]}"

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bakery.commands.command_line import entry
-from bakery.commands.command_line.parser import Parser, add_general, completed
+from bakery.commands.command_line.parser import Parser, add_general, completed, whole_number
 from provisioner.errors import BadInput
 
 _PORT = 8019
+_LAST_PORT = 65535
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "worker-bakery page") -> int:
@@ -34,7 +35,7 @@ def parser(prog: str) -> Parser:
     output = made.add_argument("-o", "--output", type=Path, metavar="DIR", help="write the page into DIR")
     made.add_argument(
         "--serve",
-        type=_port,
+        type=whole_number,
         nargs="?",
         const=_PORT,
         metavar="PORT",
@@ -59,15 +60,11 @@ def parser(prog: str) -> Parser:
     return made
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: use a number up to 65535")
-    return int(text)
-
-
 def _main(options: argparse.Namespace) -> int:
     if options.output is None and options.serve is None:
         raise BadInput("Nothing to do.", "Use -o DIR to write the page, or --serve to serve it here.")
+    if options.serve is not None and options.serve > _LAST_PORT:
+        raise BadInput(f"{options.serve} is not a port.", f"Use a number up to {_LAST_PORT}: --serve PORT.")
     files = _files(options)
     if options.output is not None:
         _write(options, files)

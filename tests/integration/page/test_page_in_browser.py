@@ -191,17 +191,25 @@ def test_the_text_and_the_errors_are_those_of_the_command(
         show_token(page)
         plain = fill(page, [EMPTY])[0]["markup"]
         answers = fill(page, [case.form for case in found])
-    kinds = {"made": 0, "refused": 0}
+    kinds = {"made": 0, "refused": 0, "not checked": 0}
     for case, answer in zip(found, answers, strict=True):
         code, text, error = of_command(case, tmp_path / "token", capsys)
         shown = (answer["text"] or "", scrub.scrub(answer["command"]))
+        if "is not a valid ClassAd expression" in error and said_not_checked(answer):
+            kinds["not checked"] += 1  # and the page says so
+            continue
         assert shown == (text, error), case.argv
         assert answer["markup"] == plain, case.form
         assert (answer["text"] is None) == bool(code)
         kinds["refused" if code else "made"] += 1
         if code:  # the reason can be seen
             assert answer["shown"] or answer["state"].startswith("Still missing"), case.form
-    assert min(kinds.values()) > CASES // 10, kinds
+    assert min(kinds["made"], kinds["refused"]) > CASES // 10, kinds
+    assert kinds["not checked"] <= CASES // 100, kinds
+
+
+def said_not_checked(answer: Mapping[str, Any]) -> bool:
+    return any("was not checked by HTCondor" in one for one in answer["shown"])
 
 
 def show_token(page: Any) -> None:
