@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from worker_runtime.configuration import condor_config, variables, worker_file
+from worker_runtime.configuration import condor_config, worker_file
 from worker_runtime.configuration.kind import Kind
 from worker_runtime.configuration.worker_file import WorkerConfig
-from worker_runtime.container import inputs
+from worker_runtime.container import inputs, variables
 
 from tests.unit.worker.conftest import OSG, PROMINENCE
 

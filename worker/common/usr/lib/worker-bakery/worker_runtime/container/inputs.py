@@ -8,11 +8,11 @@ import os
 import time
 from typing import Callable, Dict, Iterable, Mapping, Optional, Tuple
 
-from worker_runtime.configuration import condor_config, token, validation, variables, worker_file
+from worker_runtime.configuration import condor_config, token, validation, worker_file
 from worker_runtime.configuration.applied import Applied, FileStatus, Fingerprint
 from worker_runtime.configuration.kind import Kind
 from worker_runtime.configuration.worker_file import Given, WorkerConfig
-from worker_runtime.container import token_files
+from worker_runtime.container import token_files, variables
 from worker_runtime.system import files
 from worker_runtime.system.console import log
 
