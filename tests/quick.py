@@ -104,6 +104,7 @@ _SECONDS: Mapping[str, int] = {
     "test_token_newer_htcondor.py": 75,
     "test_publish_catalogue.py": 55,
     "test_publish_registry.py": 110,
+    "test_registry_indexes.py": 25,
     "test_publish_glance.py": 400,
     "test_fleet.py": 240,
     "test_reap_files.py": 10,
@@ -165,6 +166,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     ),
     "bakery/catalogue/": ("test_publish_catalogue.py",),
     "bakery/publish/": (
+        "test_registry_indexes.py",
         "test_publish_signature.py",
         "test_publish_catalogue.py",
         "test_publish_s3.py",
