@@ -22,7 +22,7 @@ from bakery.page import folder, runtime, server
 from bakery.page.preset import Preset
 from bakery.store.store import default_root
 from tests.bench.userdata import token_in
-from tests.integration import browser_here
+from tests.integration.page import browser_here
 
 RUNS = 7
 LARGEST = 15 * 2**20  # bytes

@@ -26,7 +26,7 @@ from bakery.store.store import default_root
 from bakery.tokens import signing
 from provisioner.process import scrub
 from tests.conftest import Folders
-from tests.integration import browser_here
+from tests.integration.page import browser_here
 from tests.integration.page.forms import EMPTY, Case, cases
 
 CASES = int(os.environ.get("PAGE_CASES", "300"))
