@@ -26,10 +26,10 @@ DESCRIPTION = (
     "have the token or a credential of the cloud, have mode 0600. For TARDIS, the security group "
     "worker-bakery is created if it is missing."
 )
-USAGE = "FORMAT --image NAME --flavor NAME --count N -o DIR [options]"
+USAGE = "FORMAT --count N -o DIR [options]"
 EXAMPLES = (
-    "%(prog)s heat --image osg --flavor m3.tiny --count 9 --anyone -o DIR",
-    "%(prog)s tardis --image osg --flavor m3.tiny --count 9 --anyone -o DIR",
+    "%(prog)s heat --image osg --flavor m3 --count 9 -o DIR",
+    "%(prog)s tardis --image osg --flavor m3 --count 9 -o DIR",
 )
 FORMATS = ("tardis", "terraform", "heat")
 

@@ -55,8 +55,15 @@ def heat(plane: Plane) -> Iterator[Heat]:
 @pytest.fixture(scope="module")
 def token(folders: Folders) -> Path:
     file = folders("token") / "token"
-    claims = {"issuer": TRUST_DOMAIN, "subject": "worker@cloud", "lifetime": 3600}
-    file.write_text(signing.mint(b"a signing key of nobody", KEY, scopes=("READ",), **claims))  # type: ignore[arg-type]  # of a dict
+    claims = {"issuer": TRUST_DOMAIN, "subject": "worker@cloud", "lifetime": 30 * 86400}
+    file.write_text(
+        signing.mint(
+            b"a signing key of nobody",
+            KEY,
+            scopes=("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ"),
+            **claims,
+        )
+    )  # type: ignore[arg-type]  # of a dict
     file.chmod(0o600)
     return file
 
