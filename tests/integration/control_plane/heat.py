@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
+import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bakery.runtime.conditions import Condition, wait
 from provisioner.process import run
@@ -53,9 +52,19 @@ class Heat:
 
     def openstack(self, *argv: str, cloud: str = "site", expect: tuple[int, ...] = (0,)) -> str:
         """Run OpenStack's command with the plug-in of Heat; return what it prints."""
-        words = [str(self.programs / "openstack"), "--os-cloud", cloud, *argv]
         env = run.environment(**self.plane.env)
-        return run.call(self.plane.network.argv(words), env=env, seconds=_WAIT, expect=expect).stdout
+        return run.call(self._argv(cloud, *argv), env=env, seconds=_WAIT, expect=expect).stdout
+
+    def raw(self, *argv: str) -> str:
+        """What the command prints, with tokens: `openstack` hides them."""
+        env = {**os.environ, **self.plane.env}
+        done = subprocess.run(
+            self._argv("site", *argv), env=env, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    def _argv(self, cloud: str, *argv: str) -> list[str]:
+        return self.plane.network.argv([str(self.programs / "openstack"), "--os-cloud", cloud, *argv])
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""COBalD/TARDIS with the configuration of `fleet export tardis`, on a real control plane beside a real pool.
+"""COBalD/TARDIS with the configuration of `fleet export tardis`: a real control plane beside a real pool.
 
 Nova's fake driver has no machines: for each server that TARDIS launches, a machine of the image boots in
 namespaces, with the user-data and the metadata that Nova has of the server, as a config drive.
