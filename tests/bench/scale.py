@@ -228,6 +228,7 @@ def _target(bench: Bench, number: int) -> Iterator[None]:
     home = f"/tmp/target-{number}"
     for folder in ("log", "spool", "execute", "lock"):
         (bench.pool.root / home[1:] / folder).mkdir(parents=True)
+    bench.tool("chown", "-R", "condor:condor", home)
     settings = {
         "LOCAL_DIR": home, "LOG": f"{home}/log", "SPOOL": f"{home}/spool", "EXECUTE": f"{home}/execute",
         "LOCK": f"{home}/lock", "RUN": home, "DAEMON_LIST": "MASTER", "USE_SHARED_PORT": "False",

@@ -25,7 +25,7 @@ with pymysql.connect(host="127.0.0.1", port=int(sys.argv[1]), user="os", passwor
     connection.cursor().execute("create database heat character set utf8mb3")
 """
 # The domain is for users that stacks make; Heat requires it to start, our stacks make none.
-_REGISTER = f"""
+_REGISTER = """
 password, url = sys.argv[1:]
 cloud = connect("admin").identity
 project, role = cloud.find_project("service"), cloud.find_role("admin")

@@ -56,15 +56,11 @@ def heat(plane: Plane) -> Iterator[Heat]:
 @pytest.fixture(scope="module")
 def token(folders: Folders) -> Path:
     file = folders("token") / "token"
-    claims = {"issuer": TRUST_DOMAIN, "subject": "worker@cloud", "lifetime": 30 * 86400}
-    file.write_text(
-        signing.mint(
-            b"a signing key of nobody",
-            KEY,
-            scopes=("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ"),
-            **claims,
-        )
-    )  # type: ignore[arg-type]  # of a dict
+    minted = signing.mint(
+        b"a signing key of nobody", KEY, issuer=TRUST_DOMAIN, subject="worker@cloud", lifetime=30 * 86400,
+        scopes=("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ"),
+    )  # fmt: skip
+    file.write_text(minted)
     file.chmod(0o600)
     return file
 
