@@ -78,8 +78,9 @@ class Bench:
     tokens: list[Path] = field(default_factory=list)
 
     def daemon(self, name: str) -> Daemon:
-        """The daemon of the pool that has this name."""
-        [found] = [pid for pid in _processes(self.network) if _name(pid) == name[:15]]
+        """The daemon of the pool that has this name; not its children, which answer queries."""
+        named = {pid for pid in _processes(self.network) if _name(pid) == name[:15]}
+        [found] = [pid for pid in named if _parent(pid) not in named]
         return Daemon(found)
 
     def tool(self, *argv: str) -> str:
@@ -274,6 +275,13 @@ def _processes(network: Network) -> Iterator[int]:
                     yield int(path.name)
             except OSError:  # it has ended
                 continue
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def _name(pid: int) -> str:
