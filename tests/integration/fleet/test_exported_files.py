@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shutil
 import stat
+import subprocess
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ from bakery.machines.network import Network, isolated
 from bakery.tokens import signing
 from bakery.verify.pool.throwaway_pool import KEY, TRUST_DOMAIN
 from provisioner.process import run
-from tests.conftest import Ended, Folders
+from tests.conftest import BIN, Ended, Folders
 from tests.integration.control_plane import heat as heats
 from tests.integration.control_plane import plane as planes
 from tests.integration.control_plane.heat import Heat
@@ -220,3 +223,27 @@ def test_what_is_wrong_is_refused(plane: Plane, token: Path, tmp_path: Path) -> 
     assert not (tmp_path / "y").exists()
     expired = export(plane, token, "heat", "-o", str(tmp_path / "z"), cloud="expired")
     assert expired.status == 12 and "canary" not in expired.err and not (tmp_path / "z").exists()
+
+
+def test_the_calls_of_a_launch(plane: Plane, network: Network, token: Path, tmp_path: Path) -> None:
+    """One for each server, one for each server group, and a fixed number: docs/explanation/scale.md has it."""
+    script = tmp_path / "debug.py"
+    script.write_text(
+        "import logging, sys\nlogging.basicConfig(level=logging.DEBUG)\n"
+        "from bakery.commands.main import main\nsys.exit(main())\n"
+    )
+    its = ("--image", "osg-debian13", "--flavor", "m3.tiny", "--count", "20", "--group-name", "calls")
+    jobs = ("--token-file", str(token), "--project", "TG-ABC123", "--pool", "10.0.2.2")
+    done = subprocess.run(
+        network.argv([str(BIN / "python"), str(script), "fleet", "launch", "--cloud", "site", *its, *jobs]),
+        env={**os.environ, **plane.env}, capture_output=True, text=True, check=False, cwd=planes.ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    calls = re.findall(r':(\d+) "([A-Z]+) ([^ ?"]+)\S* HTTP', done.stderr)
+    count = Counter(f"{method} {port}{path}" for port, method, path in calls)
+    polls = count.pop("GET 8774/v2.1/servers/detail")
+    print(f"\n{count.total()} calls and {polls} of the list of servers: {dict(count)}")
+    assert count["POST 8774/v2.1/servers"] == 20 and count["POST 8774/v2.1/os-server-groups"] == 2
+    assert count.total() <= 22 + 15
+    gone = plane.bakery("fleet", "delete", "--cloud", "site", "--group", "calls", "--yes", "--force")
+    assert gone.status == 0, gone.err
