@@ -9,6 +9,7 @@ A throw-away pool of the default image, with the real collector, negotiator and 
     joins          N workers that join, each with its own connection: one by one, and 32 at once
     tokens         the same with a hundred tokens, as of a hundred launches
     brokers        N daemons behind a CCB broker: file descriptors and memory of the broker
+    worker         a real worker of the image: file descriptors of the collector, which is its broker, too
 
 CPU is that of the daemon, which does not depend on how busy the machine is; the seconds do. The first lines
 say what machine it is, and how busy.
@@ -25,10 +26,11 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import GATEWAY, Network, isolated
 from bakery.runtime.conditions import wait_until
 from bakery.tokens import signing
@@ -36,7 +38,8 @@ from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import KEY, TRUST_DOMAIN, Pool
 from provisioner.process import run
 from tests import big_collector
-from tests.conftest import bake, mounted, own_mounts
+from tests.boot.life import conf, configure, wait_joined
+from tests.conftest import BASE, bake, mounted, own_mounts
 
 ROOT = Path(__file__).parent.parent.parent
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -74,8 +77,8 @@ class Bench:
     options: argparse.Namespace
     pool: Pool
     network: Network
+    image: Image
     work: Path
-    tokens: list[Path] = field(default_factory=list)
 
     def daemon(self, name: str) -> Daemon:
         """The daemon of the pool that has this name; not its children, which answer queries."""
@@ -245,6 +248,27 @@ def _target(bench: Bench, number: int) -> Iterator[None]:
         yield
 
 
+def worker(bench: Bench) -> None:
+    """A worker that joins; it is idle."""
+    collector = bench.daemon("condor_collector")
+    before = collector.descriptors
+    folder = bench.work / "worker"
+    folder.mkdir()
+    with boot(Needs(hostname="one", network=bench.network), bench.image, folder) as machine:
+        machine.wait_booted()
+        configure(machine, conf(bench.pool, "one", "TG-ABC123"))
+        wait_joined(machine, bench.pool, "one")
+        ads = bench.tool(
+            "condor_status", "-any", "-const", 'WorkerGroupName == "one"', "-af", "MyType"
+        ).split()
+        size = len(bench.tool("condor_status", "-const", 'WorkerGroupName == "one"', "-long").splitlines())
+        print(
+            f"a worker without jobs: {collector.descriptors - before} file descriptors of the collector, "
+            f"ads: {', '.join(sorted(ads))}, {size} attributes in that of the slot",
+            flush=True,
+        )
+
+
 def _show_each_cycle(pool: Pool) -> None:
     """Have the negotiator advertise each cycle, not only every five minutes."""
     config = pool.root / "etc/condor/config.d/20-bench.config"
@@ -291,7 +315,14 @@ def _name(pid: int) -> str:
         return ""
 
 
-_PARTS = {"ads": ads, "negotiation": negotiation, "joins": joins, "tokens": tokens, "brokers": brokers}
+_PARTS = {
+    "ads": ads,
+    "negotiation": negotiation,
+    "joins": joins,
+    "tokens": tokens,
+    "brokers": brokers,
+    "worker": worker,
+}
 
 
 def main() -> None:
@@ -318,7 +349,7 @@ def main() -> None:
             print(f"HTCondor {version}, {os.cpu_count()} cores")
             for part in options.parts or _PARTS:
                 print(f"\n{part}: load {os.getloadavg()[0]:.1f}", flush=True)
-                _PARTS[part](Bench(options, pool, network, work))
+                _PARTS[part](Bench(options, pool, network, Image(image, root, BASE.login), work))
 
 
 if __name__ == "__main__":
