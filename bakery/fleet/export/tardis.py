@@ -23,13 +23,14 @@ from provisioner.errors import BadInput
 DRONE = {f"{marks.PREFIX}drone": "tardis"}  # worker_runtime/configuration/instance.py reads it
 _PASSWORD = ("username", "password", "project_name", "user_domain_name", "project_domain_name")
 _CREDENTIAL = ("application_credential_id", "application_credential_secret")
+_AT_ONCE = 10  # a tenth of the drones boots at the same time
+_SECONDS = 10  # for each drone more or less
 _HEAD = "# Written by worker-bakery fleet export tardis.\n"
-# The share of a partitionable slot that its dynamic slots have, of cores or memory, whichever is scarcer. With
-# a ratio for each, TARDIS takes the smaller one as the utilisation: jobs that need cores and little memory
-# would never be a reason for more workers.
+# The share of a partitionable slot that its dynamic slots have, of cores or memory, whichever is scarcer.
+# With a ratio for each, TARDIS takes the smaller one as the utilisation: jobs that need cores and little
+# memory would never be a reason for more workers.
 _RATIOS = {
-    "busy": "max({Real(TotalSlotCpus-Cpus)/TotalSlotCpus, "
-    "Real(TotalSlotMemory-Memory)/TotalSlotMemory})"
+    "busy": "max({Real(TotalSlotCpus-Cpus)/TotalSlotCpus, Real(TotalSlotMemory-Memory)/TotalSlotMemory})"
 }
 
 
@@ -86,12 +87,20 @@ _Tags.add_representer(_Tag, lambda dumper, data: dumper.represent_mapping(data.t
 
 def _cobald(plan: Plan, folder: Path) -> dict[str, Any]:
     """The pipeline, from the decision to the servers; demand is in cores."""
-    cores = plan.flavor.vcpus
+    cores, most = plan.flavor.vcpus, len(plan.names)
+    limits = {
+        # Without a drone there is no allocation, and no reason for more.
+        "minimum": cores,
+        "maximum": cores * most,
+        "granularity": cores,
+        # More than the supply, which has no drones that boot. Without drones COBalD takes allocation as 1,
+        # and would launch all of them before the first is there.
+        "surplus": cores * -(-most // _AT_ONCE),
+    }
     return {
         "pipeline": [
-            _Tag("!LinearController", low_utilisation=0.5, high_allocation=0.9, rate=1),
-            # Without a drone there is no allocation, and no reason for more.
-            _Tag("!Limiter", minimum=cores, maximum=cores * len(plan.names)),
+            _Tag("!LinearController", low_utilisation=0.5, high_allocation=0.9, rate=cores / _SECONDS),
+            _Tag("!Limiter", **limits),
             _Tag("!Logger", name="changes"),
             _Tag("!TardisPoolFactory", configuration=str(folder / "tardis.yaml")),
         ]

@@ -226,7 +226,7 @@ def test_what_is_wrong_is_refused(plane: Plane, token: Path, tmp_path: Path) -> 
 
 
 def test_the_calls_of_a_launch(plane: Plane, network: Network, token: Path, tmp_path: Path) -> None:
-    """One for each server, one for each server group, and a fixed number: docs/explanation/scale.md has it."""
+    """One for each server and server group, and a fixed number: docs/explanation/scale.md has it."""
     script = tmp_path / "debug.py"
     script.write_text(
         "import logging, sys\nlogging.basicConfig(level=logging.DEBUG)\n"

@@ -64,6 +64,15 @@ def test_tardis_reads_the_site_its_server_and_the_user_data() -> None:
     assert found["BatchSystem"]["options"] == {"pool": "cm.example.edu"}
 
 
+@pytest.mark.parametrize(("count", "surplus"), [(1, 2), (5, 2), (20, 4), (25, 6)])
+def test_at_most_a_tenth_of_the_drones_boots_at_once(count: int, surplus: int) -> None:
+    plan = replace(PLAN, names=names("g", MARK.launch, count))
+    text = texts(tardis.export(plan, AUTH, FOLDER), secret=False)["cobald.yaml"]
+    assert (
+        f"!Limiter\n  minimum: 2\n  maximum: {2 * count}\n  granularity: 2\n  surplus: {surplus}\n" in text
+    )
+
+
 @pytest.mark.parametrize("group", ["update", "items", "Sites", "BatchSystem", "é", "-"])
 def test_a_site_has_no_name_that_tardis_uses(group: str) -> None:
     plan = replace(PLAN, mark=replace(MARK, group=group), names=names(group, MARK.launch, 1))
