@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bakery.machines.network import Network, isolated
+from bakery.machines.network import Network
 from bakery.tokens import signing
 from bakery.verify.pool.throwaway_pool import KEY, TRUST_DOMAIN
 from provisioner.process import run
@@ -36,18 +36,6 @@ from tests.integration.tool_environments import environment
 
 pytestmark = pytest.mark.full
 GROUP = "Exported, é ${x}"
-
-
-@pytest.fixture(scope="module")
-def network(folders: Folders) -> Iterator[Network]:
-    with isolated(folders("network")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def plane(network: Network, folders: Folders) -> Iterator[Plane]:
-    with planes.running(folders("plane"), network) as up:
-        yield up
 
 
 @pytest.fixture(scope="module")

@@ -21,13 +21,10 @@ import yaml
 from bakery.machines import namespace
 from bakery.machines.layer import layer
 from bakery.machines.machine import Machine
-from bakery.machines.network import GATEWAY, Network, isolated
+from bakery.machines.network import GATEWAY, Network
 from bakery.runtime.conditions import Condition, wait
-from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import Pool
 from provisioner.process import run
-from tests.conftest import Folders
-from tests.integration.control_plane import plane as planes
 from tests.integration.control_plane.plane import Plane
 from tests.integration.tool_environments import environment
 
@@ -42,24 +39,6 @@ found = connect("admin").compute.servers(all_projects=True)
 names = ("id", "name", "status", "user_data", "metadata", "security_groups")
 print(json.dumps([{name: one[name] for name in names} for one in found]))
 """
-
-
-@pytest.fixture(scope="module")
-def network(folders: Folders) -> Iterator[Network]:
-    with isolated(folders("network")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def pool(network: Network, image_root: Path, folders: Folders) -> Iterator[Pool]:
-    with throwaway_pool.start_in_sandbox(image_root, folders("pool"), network) as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
-def plane(network: Network, folders: Folders) -> Iterator[Plane]:
-    with planes.running(folders("plane"), network) as up:
-        yield up
 
 
 def exported(plane: Plane, pool: Pool, folder: Path) -> str:
