@@ -123,8 +123,9 @@ def planned(asked: Options, wanted: Wanted, api: Api) -> Plan:
 
     launch = os.urandom(6).hex()
     cloud = "jetstream2" if rates.of_cloud(api.auth_url) else "openstack"
-    named = replace(asked, group_name=asked.group_name or f"fleet-{launch}")
-    _, made = userdata.generated(named, lambda: Delivery(cloud=cloud))
+    texts = replace(asked.asked.texts, group_name=asked.asked.texts.group_name or f"fleet-{launch}")
+    named = replace(asked.asked, texts=texts)
+    _, made = userdata.generated(replace(asked, asked=named), lambda: Delivery(cloud=cloud))
     return preparing.plan_of(launch, wanted, preparing.find(wanted, api), made)
 
 
