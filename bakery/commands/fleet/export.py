@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bakery.fleet.api import Api
     from bakery.fleet.export.files import Export
     from bakery.fleet.plan import Plan
+    from provisioner.events import Monitor
 
 SUMMARY = "write the configuration of TARDIS, Terraform or Heat for such workers"
 DESCRIPTION = (
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     wanted = Wanted(
         image=options.image, flavor=options.flavor, count=options.count, network=options.network
     )
-    with common.monitor_of(options), common.connected(options) as api:
+    with common.monitor_of(options) as monitor, common.connected(options) as api:
         plan = launch.planned(asked, wanted, api)
         found = _export(options, plan, api, folder)
         if options.dry_run:
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             return 0
         _refuse_existing(found, folder)
         if options.format == "tardis":
-            api.security_group()  # TARDIS makes servers only
+            _require_security_group(api, monitor)
     _write(found, folder)
     _report(options, plan, found, folder)
     return 0
@@ -95,6 +96,15 @@ def _export(options: argparse.Namespace, plan: Plan, api: Api, folder: Path) -> 
     if options.format == "terraform":
         return terraform.export(plan, common.cloud_of(options))
     return heat.export(plan, common.cloud_of(options))
+
+
+def _require_security_group(api: Api, monitor: Monitor) -> None:
+    """Create the security group if it is missing: TARDIS makes servers only."""
+    from provisioner.events import warn
+
+    _, is_open = api.security_group()
+    if is_open:
+        warn(monitor, "The security group worker-bakery has inbound rules, which somebody added.")
 
 
 def _refuse_existing(found: Export, folder: Path) -> None:
