@@ -108,7 +108,7 @@ def _require_security_group(api: Api, monitor: Monitor) -> None:
 
 
 def _refuse_existing(found: Export, folder: Path) -> None:
-    """Raise BadInput if a file is there: another launch has other names, which would replace all servers."""
+    """Raise BadInput if a file is there: another launch would replace all servers of that one."""
     there = [file.name for file in found.files if (folder / file.name).exists()]
     if there:
         raise BadInput(f"{folder} already has {', '.join(there)}.", "Use an empty folder.")
