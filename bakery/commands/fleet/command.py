@@ -7,11 +7,18 @@ import sys
 from collections.abc import Sequence
 
 from bakery.commands.command_line import entry, settings
-from bakery.commands.command_line.parser import Parser, add_general, add_help, add_verbs
+from bakery.commands.command_line.parser import Parser, add_general, add_help, add_verb, add_verbs
 from bakery.commands.command_line.settings import NO_SETTINGS, Settings
-from bakery.commands.fleet import delete, launch, listing, reap, scale
+from bakery.commands.fleet import delete, export, launch, listing, reap, scale
 
-_VERBS = {"launch": launch, "list": listing, "reap": reap, "scale": scale, "delete": delete}
+_VERBS = {
+    "launch": launch,
+    "list": listing,
+    "reap": reap,
+    "scale": scale,
+    "delete": delete,
+    "export": export,
+}
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "worker-bakery fleet") -> int:
@@ -41,13 +48,7 @@ def parser(prog: str, settings: Settings = NO_SETTINGS) -> Parser:
     )
     verbs = add_verbs(made, prog)
     for name, module in _VERBS.items():
-        verb = verbs.add_parser(
-            name,
-            help=module.SUMMARY,
-            description=module.DESCRIPTION,
-            usage=module.USAGE,
-            examples=module.EXAMPLES,
-        )
+        verb = add_verb(verbs, name, module)
         module.add_options(verb, settings)
         add_general(verb)
     add_help(made.add_argument_group("general options"), prog)

@@ -103,7 +103,7 @@ def execute(
     """Launch the servers, or print the plan, and wait for the workers if asked to."""
     from bakery.fleet import launch
 
-    plan = _plan(asked, wanted, api)
+    plan = planned(asked, wanted, api)
     result = Result(plan, common.rates_of(options, api), common.cloud_of(options))
     if options.dry_run:
         result.print_plan(options)
@@ -116,15 +116,16 @@ def execute(
         _wait(options, plan, api, monitor)
 
 
-def _plan(asked: Options, wanted: Wanted, api: Api) -> Plan:
+def planned(asked: Options, wanted: Wanted, api: Api) -> Plan:
     """Check what is asked for, read the token, and return the plan. Raises BadInput, Refused."""
     from bakery.fleet import preparing, rates
     from bakery.userdata.request import Delivery
 
     launch = os.urandom(6).hex()
     cloud = "jetstream2" if rates.of_cloud(api.auth_url) else "openstack"
-    named = replace(asked, group_name=asked.group_name or f"fleet-{launch}")
-    _, made = userdata.generated(named, lambda: Delivery(cloud=cloud))
+    texts = replace(asked.asked.texts, group_name=asked.asked.texts.group_name or f"fleet-{launch}")
+    named = replace(asked.asked, texts=texts)
+    _, made = userdata.generated(replace(asked, asked=named), lambda: Delivery(cloud=cloud))
     return preparing.plan_of(launch, wanted, preparing.find(wanted, api), made)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from worker_runtime.configuration import condor_config
-from worker_runtime.container import inputs, preparation, supervision, variables
+from worker_runtime.container import inputs, preparation, supervision
 from worker_runtime.container.cgroup import Share
 from worker_runtime.container.supervision import StopRequests
 from worker_runtime.jobs import container_runtimes
@@ -17,7 +17,7 @@ from worker_runtime.system import user_home
 from worker_runtime.user_mode import host, start
 
 from bakery.runtime import data
-from tests.unit.worker.conftest import OSG, PROMINENCE
+from tests.unit.worker.conftest import PROMINENCE
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_who_asks_for_the_end_gets_it_within_a_limit(asked: StopRequests, now: f
     [
         (StopRequests(1, 100), 100, "drain"),
         (StopRequests(1, 100), 149, "drain"),
-        (StopRequests(1, 100), 150, "vacate"),
+        (StopRequests(1, 100), 150, "stop"),
         (StopRequests(1, 100), 210, "fast"),
         (StopRequests(1, 100), 240, "kill"),
         (StopRequests(2, 100), 101, "fast"),
@@ -81,7 +81,7 @@ def test_a_container_ends_well_if_it_was_of_use(memory: Memory, fulfilled: bool)
     assert states.succeeded(memory) is fulfilled
 
 
-def test_the_environment_comes_before_the_file_and_names_its_own_problems(tmp_path: Path) -> None:
+def test_the_environment_overrides_the_file_and_problems_say_where_they_are(tmp_path: Path) -> None:
     kind = PROMINENCE._replace(file=str(tmp_path / "worker.conf"))
     said = inputs.load(kind, {}, condor_config.Machine(0, {}))
     assert "PROMINENCE_CLOUD is missing" in said.problems
@@ -89,7 +89,8 @@ def test_the_environment_comes_before_the_file_and_names_its_own_problems(tmp_pa
     said = inputs.load(kind, {}, condor_config.Machine(0, {}))
     assert f"{kind.file}: PROMINENCE_REGION is missing" in said.problems
     said = inputs.load(kind, {"PROMINENCE_REGION": "x"}, condor_config.Machine(0, {}))
-    assert "PROMINENCE_CLOUD is missing" in said.problems
+    assert said.values["Cloud"] == "a b"
+    assert f"{kind.file} and the variables: PROMINENCE_NODE_GROUP is missing" in said.problems
 
 
 def test_a_token_in_the_environment_is_warned_of() -> None:
@@ -171,27 +172,3 @@ def test_folders_that_are_open_to_all_are_closed(tmp_path: Path) -> None:
     preparation.close_folders([*(str(tmp_path / name) for name in modes), str(tmp_path / "absent")])
     found = {name: (tmp_path / name).stat().st_mode & 0o7777 for name in modes}
     assert found == {"open": 0o755, "sticky": 0o1777, "group": 0o755, "closed": 0o755}
-
-
-@pytest.mark.parametrize(
-    ("key", "name"),
-    [
-        ("WorkerGroupName", "OSG_WORKER_GROUP_NAME"),
-        ("CCBAddress", "OSG_WORKER_CCB_ADDRESS"),
-        ("OnIdle", "OSG_WORKER_ON_IDLE"),
-        ("Token", "OSG_WORKER_TOKEN"),
-    ],
-)
-def test_a_key_of_osg_is_a_variable_of_a_container(key: str, name: str) -> None:
-    assert variables.variable(key) == name
-
-
-def test_variables_replace_the_file_of_osg_only_if_one_is_set() -> None:
-    assert variables.with_variables(OSG, {"OSG_WORKER_START": ""}) == OSG
-    kind = variables.with_variables(OSG, {"OSG_WORKER_START": "True"})
-    said = inputs.load(kind, {"OSG_WORKER_IDLE_TIMEOUT": "soon"}, condor_config.Machine(0, {}))
-    assert "OSG_WORKER_START is missing" in said.problems
-    assert any("OSG_WORKER_IDLE_TIMEOUT is not a whole number" in problem for problem in said.problems)
-    assert any(f"OSG_WORKER_TOKEN_FILE {variables.TOKEN_FILE}" in problem for problem in said.problems)
-    assert variables.unknown({"OSG_WORKER_IDLE": "5", "OSG_WORKER_START": "x"}, OSG) == ["OSG_WORKER_IDLE"]
-    assert variables.with_variables(PROMINENCE, {"OSG_WORKER_START": "True"}) == PROMINENCE

@@ -4,18 +4,16 @@ import resource
 import signal
 import subprocess
 import time
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Dict, Mapping, Optional
 
-from worker_runtime.system import command, exit_marker
+from worker_runtime.system import exit_marker
 
 ARGV = ["condor_master", "-f"]
 # As in the unit: no core files of jobs, and a limit for jobs that fork without end.
 _LIMITS = ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NPROC, 4096))
 RESTART_SECONDS = 5
 # "reload" does the same as for the unit: HTCondor reads its configuration and tokens again.
-_COMMANDS = {"drain": ("condor_off", "-peaceful", "-master"), "vacate": ("condor_vacate",)}
-_COMMAND_SECONDS = 10
-_SIGNALS = {"reload": signal.SIGHUP, "stop": signal.SIGTERM, "fast": signal.SIGQUIT, "kill": signal.SIGKILL}
+_SIGNALS = {"reload": signal.SIGHUP, "drain": signal.SIGTERM, "stop": signal.SIGTERM, "fast": signal.SIGQUIT, "kill": signal.SIGKILL}
 _NORMAL_EXIT = (0, 99)  # 99: do not restart, after DAEMON_SHUTDOWN
 
 
@@ -63,17 +61,12 @@ class Master:
     def order(self, action: str) -> None:
         """Send the signal for an action.
 
-        "drain": when jobs have ended, without new ones; "vacate": jobs are asked to end, after a drain; "stop": when they were asked to end; "fast": at once; "kill"; "reload": read the
+        "drain": when jobs have ended, by the settings of lifecycle/drain.py; "stop": when they were asked to end; "fast": at once; "kill"; "reload": read the
         configuration.
         """
-        if action in _COMMANDS and not self._obeys(_COMMANDS[action]):
-            action = "stop"
         if action in _SIGNALS and self._process and self.status() is None:
-            self._asked = self._asked or action not in ("stop", "reload")
+            self._asked = self._asked or action not in ("drain", "stop", "reload")
             self._process.send_signal(_SIGNALS[action])
-
-    def _obeys(self, argv: Sequence[str]) -> bool:
-        return command.run(argv, _COMMAND_SECONDS, env=self._environment).status == 0
 
     def do_not_restart(self) -> None:
         """From now on, its end is not treated as a crash."""

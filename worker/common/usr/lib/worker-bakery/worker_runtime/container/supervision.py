@@ -12,6 +12,7 @@ from worker_runtime.container import init
 from worker_runtime.container.inputs import Inputs
 from worker_runtime.container.master import Master
 from worker_runtime.container.preparation import install
+from worker_runtime.lifecycle import drain as draining
 from worker_runtime.lifecycle import inspection, preemption, report, states, watch
 from worker_runtime.lifecycle.inspection import Inspection, Service
 from worker_runtime.lifecycle.states import Status
@@ -118,6 +119,8 @@ def stop(master: Master, signals: SignalPipe, drain: float, tell: Callable[[Stat
     while master.status() is None:
         action = next_step(signals.requests, time.monotonic(), drain)
         if action not in ordered:
+            if action == "drain":
+                draining.prepare(drain)
             master.order(action)
             ordered.append(action)
         tell(Status("retiring" if action == "drain" else "stopping", "received a request to stop"))
@@ -133,6 +136,4 @@ def next_step(requests: StopRequests, now: float, drain: float) -> str:
         return "drain"
     if elapsed >= GRACE_SECONDS + FAST_SECONDS:
         return "kill"
-    if requests.times > 1 or elapsed >= GRACE_SECONDS:
-        return "fast"
-    return "vacate" if drain else "stop"
+    return "fast" if requests.times > 1 or elapsed >= GRACE_SECONDS else "stop"

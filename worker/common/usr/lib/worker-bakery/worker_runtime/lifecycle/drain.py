@@ -1,8 +1,11 @@
-"""`worker drain`: no new jobs; running ones may end within DrainTimeout. Returns when HTCondor has ended.
+"""A drain: no new jobs, and running ones may go on for a time; then they are asked to end.
 
-It is ExecStop= of condor.service, so that a shutdown of the machine by its power button, by the cloud or by
-systemctl waits for jobs; and for the preStop hook of Kubernetes in a container, where the first process does
-the same upon SIGTERM.
+HTCondor does this by itself when it is stopped in order, by settings that exist for the drain only:
+99-worker-drain.config includes the file CONFIG.
+
+`worker drain` is ExecStop= of condor.service, so that a shutdown of the machine by its power button, by the
+cloud or by systemctl waits for jobs; and for the preStop hook of Kubernetes in a container, where the first
+process does the same upon SIGTERM.
 """
 
 import os
@@ -11,15 +14,25 @@ import time
 from typing import Callable, Mapping
 
 from worker_runtime.configuration import settings
-from worker_runtime.lifecycle import states, watch
-from worker_runtime.system import paths, systemd
+from worker_runtime.lifecycle import observe, states
+from worker_runtime.system import exit_marker, files, paths, systemd
 from worker_runtime.system.command import run
 from worker_runtime.system.console import log
 
-SECONDS = 20  # for a program of HTCondor
+RELOAD = ("condor_reconfig", "-daemon", "startd")
+SECONDS = 10  # for condor_reconfig
 POLL_SECONDS = 1.0
 EXTENSION_SECONDS = 60  # for which each message extends TimeoutStopSec= of the unit
 FIRST_PROCESS = 1
+FOREVER = 10 * 366 * 24 * 3600  # seconds
+_CONFIG = """\
+# Written by the worker for a drain.
+START = False
+# A job may run for so long in all, but its eviction begins MachineMaxVacateTime earlier. Jobs that are to be
+# held have no retirement.
+MAXJOBRETIREMENTTIME = ifThenElse($(MAXJOBRETIREMENTTIME:0) < 0, -1, %d - (MY.JobStart ?: time()))
+MachineMaxVacateTime = %d
+"""
 
 
 def main() -> int:
@@ -29,10 +42,9 @@ def main() -> int:
     master, limit = main_process(os.environ), float(settings.current()["DrainTimeout"])
     if master and limit:
         log("HTCondor is stopped: running jobs have %d s to end" % limit)
-        if ordered("drain"):
-            wait(lambda: is_running(master), limit)
-        if is_running(master) and ordered("vacate"):
-            wait(lambda: is_running(master), states.STOP_SECONDS)
+        prepare(limit)
+        os.kill(master, signal.SIGTERM)
+        wait(lambda: is_running(master), limit + states.STOP_SECONDS)
     return 0
 
 
@@ -44,13 +56,20 @@ def drain_container() -> int:
     return 0
 
 
-def ordered(action: str) -> bool:
-    """Whether HTCondor has received the order, as the watch gives it."""
-    [argv] = watch.ORDERS[action]
-    done = run(argv, SECONDS)
+def prepare(seconds: float) -> None:
+    """Let the startd accept no job from now on, and let running ones go on for so long when it is stopped."""
+    end = time.time() + min(seconds, FOREVER)
+    if not files.put(exit_marker.DRAIN, config(end).encode("ascii"), 0o644):
+        return
+    done = run(RELOAD, SECONDS)
     if done.status != 0:
-        log("%s: %s" % (argv[0], done.error or "status %d" % done.status))
-    return done.status == 0
+        log("%s: %s" % (RELOAD[0], done.error or "status %d" % done.status))
+    observe.slots()  # answered after the order
+
+
+def config(end: float) -> str:
+    """The settings of a drain that ends at this time, in seconds since 1970."""
+    return _CONFIG % (end + states.STOP_SECONDS, states.STOP_SECONDS)
 
 
 def main_process(environment: Mapping[str, str]) -> int:
@@ -68,5 +87,5 @@ def wait(running: Callable[[], bool], seconds: float) -> None:
     """Wait for the end, at most so long; systemd is told to wait, too."""
     end = time.monotonic() + seconds
     while running() and time.monotonic() < end:
-        watch.notify(b"EXTEND_TIMEOUT_USEC=%d" % (EXTENSION_SECONDS * 10**6))
+        systemd.notify(b"EXTEND_TIMEOUT_USEC=%d" % (EXTENSION_SECONDS * 10**6))
         time.sleep(POLL_SECONDS)

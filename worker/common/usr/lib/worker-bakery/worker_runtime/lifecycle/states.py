@@ -237,8 +237,7 @@ def _finite(seconds: float) -> Optional[float]:
 def next_action(memory: Memory, facts: Facts, limits: Limits, logins: int, on_idle: str) -> str:
     """What to do about a worker that has to shut down.
 
-    "drain", "stop", "vacate" or "kill" HTCondor, "wait", power "off", "force" the power-off, or "rest" if all
-    is done.
+    "drain", "stop" or "kill" HTCondor, "wait", power "off", "force" the power-off, or "rest" if all is done.
     """
     down = facts.unit in ("inactive", "failed", "")
     elapsed = facts.now - memory.drained
@@ -248,8 +247,7 @@ def next_action(memory: Memory, facts: Facts, limits: Limits, logins: int, on_id
         # A startd that does not answer does not react to a request to stop, either.
         asked = facts.startd and elapsed < STOP_SECONDS
         if asked or elapsed < 2 * STOP_SECONDS or on_idle == "stop":
-            # A drain has begun HTCondor's orderly end, which nothing but an order to its slots hastens.
-            return "kill" if not asked else "vacate" if memory.drained > memory.ending else "stop"
+            return "stop" if asked else "kill"
     # With "none", only the cloud ends the worker, and the machine.
     if on_idle in ("stop", "none"):
         return "rest"

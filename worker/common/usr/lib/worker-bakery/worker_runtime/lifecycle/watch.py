@@ -7,13 +7,12 @@ client asks (system/status_socket.py) or one of the watched files changes.
 
 import json
 import os
-import socket
 import subprocess
 from typing import Any, Dict, NamedTuple, Sequence, Tuple
 
 from worker_runtime.configuration import applied, kind, token
 from worker_runtime.configuration.applied import Fingerprint
-from worker_runtime.lifecycle import advertisement, observe, preemption, renewal, report, states
+from worker_runtime.lifecycle import advertisement, drain, observe, preemption, renewal, report, states
 from worker_runtime.lifecycle.advertisement import Progress
 from worker_runtime.lifecycle.inspection import Inspection, Previous, Service, file_times, inspect
 from worker_runtime.lifecycle.join import Answers
@@ -104,6 +103,8 @@ def step(state: WatchState, service: Service, server: StatusServer) -> Tuple[Wat
         and advertisement.is_due(progress, inspection.facts.now)
     ):
         progress = advertisement.send(progress, inspection.pool_ads, inspection.facts.now)
+    if action == "drain":
+        drain.prepare((now.deadline or float("inf")) - inspection.facts.now)
     order = execute(action, state.order, inspection.facts.now, service)
     renewed, warned = renew_token(state.renewal, inspection, service), warn_of_end(state.warned, inspection)
     return WatchState(memory, order, now, progress, inspection.answers, renewed, warned), inspection
@@ -186,11 +187,10 @@ def shutdown_status(action: str, memory: Memory, inspection: Inspection, people:
 _ENDS = {"poweroff": "powering off", "exit": "ending the container"}
 
 # --no-block, because the effect of an order may be the end of this process.
+_STOP = ["systemctl", "kill", "--kill-who=main", "--signal=SIGTERM", CONDOR_UNIT]
 ORDERS = {
-    # HTCondor exits when the last job has ended.
-    "drain": [["condor_off", "-peaceful", "-master"]],
-    "vacate": [["condor_vacate"]],
-    "stop": [["systemctl", "kill", "--kill-who=main", "--signal=SIGTERM", CONDOR_UNIT]],
+    "drain": [_STOP],  # with the settings of drain.py
+    "stop": [_STOP],
     # Stopped first, so that systemd does not restart it as after a crash.
     "kill": [
         ["systemctl", "--no-block", "stop", CONDOR_UNIT],
@@ -285,18 +285,4 @@ def save_memory(memory: Memory) -> None:
 
 def notify_watchdog() -> None:
     """Notify systemd's watchdog."""
-    notify(b"WATCHDOG=1")
-
-
-def notify(message: bytes) -> None:
-    """Send systemd a message. (The protocol of sd_notify(3): a datagram to NOTIFY_SOCKET.)"""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
-        try:
-            notifier.sendto(message, address)
-        except OSError:
-            return
+    systemd.notify(b"WATCHDOG=1")

@@ -11,8 +11,8 @@ from typing import Dict, List, Mapping, Optional
 
 from worker_runtime.configuration import settings
 from worker_runtime.configuration.kind import Kind
-from worker_runtime.container import cgroup, entrypoint, init, preparation
-from worker_runtime.system import files, paths
+from worker_runtime.container import cgroup, entrypoint, preparation
+from worker_runtime.system import exit_marker, files, paths
 from worker_runtime.system.console import log
 from worker_runtime.user_mode.variables import CONFIG, HOME
 
@@ -35,7 +35,7 @@ def main(system_config: str) -> int:
     environment = dict(own, LANG="C.UTF-8")
     # Jobs belong to the user, so nothing is checked for other readers.
     host = entrypoint.Host(prepare_home, prepare, user_kind, lambda _: None, environment, limited=False)
-    return init.run(lambda: entrypoint.run_worker(host))
+    return entrypoint.start(host)
 
 
 def create_folders(home: str, root_config: str) -> None:
@@ -97,6 +97,7 @@ def config(home: str, program: str, share: cgroup.Share, user: str) -> str:
     rows: List[str] = ["# Written by `worker run --user` at each of its starts."]
     rows += ["%s = %s" % pair for pair in folders(home).items()]
     # Only root can set up a /tmp for each job, control groups and accounts of slots.
+    rows.append("WORKER_DRAIN = %s" % exit_marker.DRAIN)
     rows += ["MOUNT_UNDER_SCRATCH =", "BASE_CGROUP =", "NOBODY_SLOT_USER ="]
     rows += ["NUM_CPUS = %d" % share.cpus, "MEMORY = %d" % share.memory]
     rows += ["ALLOW_ADMINISTRATOR = $(ALLOW_ADMINISTRATOR) %s@$(UID_DOMAIN)" % user]
