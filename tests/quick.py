@@ -172,7 +172,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     ),
     "bakery/publish/glance/": ("test_publish_glance.py", "test_publish_catalogue.py"),
     "bakery/publish/catalogue/": ("test_publish_catalogue.py", "test_publish_s3.py"),
-    "bakery/publish/registry/": ("test_publish_catalogue.py", "test_publish_registry.py"),
+    "bakery/publish/registry/": ("test_registry_indexes.py", "test_publish_registry.py"),
     "bakery/commands/publish/": (
         "test_publish_signature.py",
         "test_publish_catalogue.py",
