@@ -114,6 +114,8 @@ _SECONDS: Mapping[str, int] = {
     "test_userdata_effect.py": 25,
     "test_userdata_shell.py": 40,
     "test_userdata_property.py": 60,
+    "test_page_in_browser.py": 80,
+    "test_page_programs.py": 15,
     "test_userdata_real.py": 12,
     "test_wheel.py": 6,
     "test_worker_health.py": 90,
@@ -320,6 +322,9 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_userdata_real.py",
         "test_userdata_check.py",
     ),
+    "bakery/page/": ("test_page_in_browser.py", "test_page_programs.py"),
+    "page/": ("test_page_in_browser.py", "test_page_programs.py"),
+    "bakery/commands/page/": ("test_page_programs.py", "test_quick_commands.py"),
     "bakery/commands/remote.py": (
         _BECOMES,
         "test_provision_ssh.py",
