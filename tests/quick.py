@@ -105,6 +105,8 @@ _SECONDS: Mapping[str, int] = {
     "test_publish_catalogue.py": 55,
     "test_publish_registry.py": 110,
     "test_registry_indexes.py": 25,
+    "test_docker_osg.py": 90,
+    "test_docker_registry.py": 1,
     "test_publish_glance.py": 400,
     "test_fleet.py": 240,
     "test_reap_files.py": 10,
