@@ -41,11 +41,15 @@ BOOT = (
     *("cloud-init", "cloud-guest-utils", "netplan.io", "openssh-server"),
     *("locales", "libc-l10n"),
 )
-# Texts for people, a fifth of the image; programs of a worker use C.UTF-8. Licences stay.
+# Texts for people, a fifth of the image; programs of a worker use C.UTF-8. Licences stay. Headers of Perl
+# are of no use without a compiler.
 _SMALLER = """\
 rm -rf /usr/share/man /usr/share/info /usr/share/locale /usr/share/i18n
+rm -rf /usr/lib/*/perl/*/CORE /usr/lib64/perl5/CORE /usr/share/lintian /usr/share/bash-completion
+rm -rf /usr/lib/python3.*/test /usr/lib/python3.*/pydoc_data /usr/lib/python3.*/__pycache__/pydoc*
 find /usr/share/doc -type f ! -name copyright -delete
 find /usr/share/doc -depth -type d -empty -delete
+find /usr/share /usr/lib -name '*.pod' -type f -delete
 """
 _LEFT = (
     *("/boot/*", "/efi/*", "/init", "/usr/lib/modules/*", "/usr/lib/grub"),

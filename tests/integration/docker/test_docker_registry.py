@@ -1,10 +1,10 @@
-"""The image in Debian's docker-registry: published, pulled by tag and by digest, started, joined."""
+"""An image that `publish` has put into Debian's docker-registry, started by its tag and by its digest."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,93 +14,57 @@ from bakery.machines.network import Network
 from bakery.runtime.conditions import Condition, wait
 from bakery.verify.pool.throwaway_pool import Pool
 from provisioner.process import run
-from tests.conftest import Ended, command
-from tests.integration.docker.containers import mounted, started, variables, wait_joined
-from tests.integration.docker.programs import unpacked
+from tests.conftest import Folders, command
+from tests.integration.docker.containers import started
+from tests.integration.docker.test_docker_osg import (
+    LOOK,
+    NETWORK,
+    PROJECT,
+    SECRET,
+    as_secret,
+    variables,
+    wait_job,
+    wait_joined,
+)
 from tests.integration.docker_here import Docker
-
-ADDRESS = "127.0.0.1:5000"  # of the network of the tests
-NAME = f"{ADDRESS}/site/worker"
-CONFIG = """\
-version: 0.1
-storage:
-  filesystem: {{rootdirectory: {folder}/data}}
-http: {{addr: "{address}"}}
-"""
+from tests.integration.publish.test_publish_registry import outcome, publish, serving
 
 
 @pytest.fixture(scope="module")
-def registry(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """On the network of the daemon, which takes a registry of its loopback without TLS."""
-    if shutil.which("skopeo") is None:
-        run.call(["apt-get", "install", "-y", "-q", "--no-install-recommends", "skopeo"])
-    folder = tmp_path_factory.mktemp("registry")
-    (folder / "config.yml").write_text(CONFIG.format(folder=folder, address=ADDRESS))
-    program = unpacked("bookworm", ("docker-registry",)) / "usr/bin/docker-registry"
-    argv = network.argv([str(program), "serve", str(folder / "config.yml")])
+def published(folders: Folders) -> tuple[Path, dict[str, Any]]:
+    """The folder of a registry, and what `publish` says of the image of an OSG worker in it."""
+    made = command("bake-image", "--worker", "osg", "--format", "oci", "--json")
+    assert made.status == 0, made.err[-3000:]
+    folder = folders("registry")
+    with serving(folder) as registry:
+        return folder, outcome(publish(registry, json.loads(made.out)["path"], "--json"))
 
-    def answers() -> bool:
-        return run.call(network.argv(["ss", "-Hltn", "sport = :5000"])).stdout.strip() != ""
 
+@contextmanager
+def served_on(network: Network, folder: Path, docker: Docker, image: str) -> Iterator[None]:
+    """The same registry at the same address on the network of the daemon."""
+    argv = network.argv(["docker-registry", "serve", str(folder / "config.yml")])
     with run.background(argv, log=folder / "log", cwd=folder):
-        wait(Condition("the registry listens", answers, 60))
+        wait(Condition("docker pull works", lambda: docker.call("pull", image).returncode == 0, 120))
         yield
 
 
-def here(network: Network, *argv: str) -> str:
-    return run.call(network.argv(argv)).stdout
-
-
-@pytest.fixture(scope="module")
-def published(registry: None, network: Network, archive: Path) -> dict[str, Any]:
-    argv = ("publish", str(archive), "--to", f"oci://{NAME}", "--require-proof", "offline", "--json")
-    done: Ended = command("worker-bakery", *argv, prefix=network.argv([]))
-    assert done.status == 0, done.err
-    found: dict[str, Any] = json.loads(done.out)
-    assert found["uploaded"]
-    again = command("worker-bakery", *argv, prefix=network.argv([]))
-    assert json.loads(again.out)["actions"] == [], again.err
-    return found
-
-
-def test_it_is_pulled_by_tag_and_by_digest_and_joins(
-    published: dict[str, Any], docker: Docker, pool: Pool, token: Path
+# test_docker_osg.py has a container's life; the registry adds a bake's time.
+@pytest.mark.full
+def test_started_by_tag_and_by_digest(
+    docker: Docker, network: Network, pool: Pool, published: tuple[Path, dict[str, Any]], token: Path
 ) -> None:
-    by_digest = published["location"]
-    for reference in (f"{NAME}:latest", by_digest):
-        done = docker.call("pull", reference)
-        assert done.returncode == 0, done.stderr
-    ids = {
-        docker.call("image", "inspect", "-f", "{{.Id}}", one).stdout
-        for one in (f"{NAME}:latest", by_digest)
-    }
-    assert len(ids) == 1
-    for reference, cloud in ((f"{NAME}:latest", "by-tag"), (by_digest, "by-digest")):
-        with started(docker, *mounted(token), image=reference, env=variables(cloud)) as container:
-            wait_joined(container, pool, cloud)
-
-
-def test_its_sboms_refer_to_it(
-    published: dict[str, Any], network: Network, archive: Path, tmp_path: Path
-) -> None:
-    digest = published["location"].partition("@")[2]
-    index = json.loads(here(network, "skopeo", "inspect", "--raw", "--tls-verify=false",
-                            f"docker://{NAME}:{digest.replace(':', '-')}"))  # fmt: skip
-    described = tmp_path / "described"
-    described.mkdir()
-    done = command("worker-bakery", "describe", str(archive), "--write", str(described))
-    assert done.status == 0, done.err
-    found = {}
-    for row in index["manifests"]:
-        folder = tmp_path / row["digest"].partition(":")[2][:8]
-        source = f"docker://{NAME}@{row['digest']}"
-        here(network, "skopeo", "copy", "-q", "--src-tls-verify=false", source, f"dir:{folder}")
-        manifest = json.loads((folder / "manifest.json").read_text())
-        assert manifest["subject"]["digest"] == digest
-        [layer] = manifest["layers"]
-        found[row["artifactType"]] = (folder / layer["digest"].partition(":")[2]).read_text()
-    name = archive.stem
-    assert found == {
-        "application/vnd.cyclonedx+json": (described / f"{name}.cdx.json").read_text(),
-        "application/spdx+json": (described / f"{name}.spdx.json").read_text(),
-    }
+    (folder, done), secret = published, as_secret(token)
+    name, _, digest = done["location"].partition("@")
+    with served_on(network, folder, docker, f"{name}:latest"):
+        for number, image in enumerate((f"{name}:latest", done["location"])):
+            found = json.loads(docker.call("image", "inspect", image).stdout)[0] if number == 0 else {}
+            assert number or found["RepoDigests"] == [f"{name}@{digest}"]
+            group = f"From The Registry {number}"
+            env = variables(group, OSG_WORKER_TOKEN_FILE=SECRET, OSG_WORKER_IDLE_TIMEOUT="15")
+            with started(docker, *NETWORK, *secret, image=image, env=env) as container:
+                wait_joined(pool, container, group)
+                wait_job(pool, container, pool.submit(f"docker-registry-{number}", PROJECT, LOOK))
+                assert container.wait(240) == 0
+            # So that the next one is pulled.
+            assert docker.call("image", "rm", "--force", image).returncode == 0
