@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from worker_runtime.lifecycle import drain
 from worker_runtime.lifecycle.states import (
     IDLE_MARGIN,
+    STOP_SECONDS,
     Departure,
     Facts,
     Limits,
@@ -254,3 +256,11 @@ def test_a_machine_that_is_kept_is_left_to_the_cloud(on_idle: str) -> None:
     facts = Facts(1010, 1, "inactive", False, "", 0, None, "", departure=SPOT)
     memory = Memory(ending=1000, drained=1000, reason="x")
     assert next_action(memory, facts, LIMITS, 0, on_idle) == "rest"
+
+
+def test_jobs_are_asked_to_end_when_the_drain_is_over() -> None:
+    """HTCondor begins their eviction MachineMaxVacateTime before the end of their retirement."""
+    text = drain.config(1000.0)
+    assert "START = False\n" in text
+    assert f" {1000 + STOP_SECONDS} - (MY.JobStart ?: time()))" in text
+    assert f"MachineMaxVacateTime = {STOP_SECONDS}\n" in text
