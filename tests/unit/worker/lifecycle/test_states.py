@@ -8,7 +8,6 @@ import pytest
 from worker_runtime.lifecycle import drain
 from worker_runtime.lifecycle.states import (
     IDLE_MARGIN,
-    STOP_SECONDS,
     Departure,
     Facts,
     Limits,
@@ -18,6 +17,8 @@ from worker_runtime.lifecycle.states import (
     limits,
     next_action,
 )
+
+from bakery.runtime import data
 
 LIMITS = Limits(
     configuration=3600, join=900, idle=1500, lifetime=float("inf"), retirement=0, watchdog=600, login=300
@@ -262,5 +263,6 @@ def test_jobs_are_asked_to_end_when_the_drain_is_over() -> None:
     """HTCondor begins their eviction MachineMaxVacateTime before the end of their retirement."""
     text = drain.config(1000.0)
     assert "START = False\n" in text
-    assert f" {1000 + STOP_SECONDS} - (MY.JobStart ?: time()))" in text
-    assert f"MachineMaxVacateTime = {STOP_SECONDS}\n" in text
+    assert " 1600 - (MY.JobStart ?: time()))" in text
+    jobs = (data.WORKER / "common/etc/condor/config.d/30-worker-jobs.config").read_text()
+    assert f"\nMachineMaxVacateTime = {drain.VACATE_SECONDS}\n" in jobs

@@ -24,6 +24,7 @@ SECONDS = 10  # for condor_reconfig
 POLL_SECONDS = 1.0
 EXTENSION_SECONDS = 60  # for which each message extends TimeoutStopSec= of the unit
 FIRST_PROCESS = 1
+VACATE_SECONDS = 600  # MachineMaxVacateTime in 30-worker-jobs.config; the startd reads it at its start only
 FOREVER = 10 * 366 * 24 * 3600  # seconds
 _CONFIG = """\
 # Written by the worker for a drain.
@@ -31,7 +32,6 @@ START = False
 # A job may run for so long in all, but its eviction begins MachineMaxVacateTime earlier. Jobs that are to be
 # held have no retirement.
 MAXJOBRETIREMENTTIME = ifThenElse($(MAXJOBRETIREMENTTIME:0) < 0, -1, %d - (MY.JobStart ?: time()))
-MachineMaxVacateTime = %d
 """
 
 
@@ -69,7 +69,7 @@ def prepare(seconds: float) -> None:
 
 def config(end: float) -> str:
     """The settings of a drain that ends at this time, in seconds since 1970."""
-    return _CONFIG % (end + states.STOP_SECONDS, states.STOP_SECONDS)
+    return _CONFIG % (end + VACATE_SECONDS)
 
 
 def main_process(environment: Mapping[str, str]) -> int:
