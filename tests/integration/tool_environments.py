@@ -1,4 +1,4 @@
-"""Programs that a test needs beside the project: Python packages in environments of their own, cached; npm."""
+"""What a test needs beside the project: sets of Python packages, each in an environment; npm."""
 
 from __future__ import annotations
 
