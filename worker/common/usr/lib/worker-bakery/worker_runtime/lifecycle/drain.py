@@ -24,7 +24,8 @@ SECONDS = 10  # for condor_reconfig
 POLL_SECONDS = 1.0
 EXTENSION_SECONDS = 60  # for which each message extends TimeoutStopSec= of the unit
 FIRST_PROCESS = 1
-VACATE_SECONDS = 600  # MachineMaxVacateTime in 30-worker-jobs.config; the startd reads it at its start only
+# MachineMaxVacateTime in 30-worker-jobs.config, which the startd reads at its start only.
+VACATE_SECONDS = 600
 FOREVER = 10 * 366 * 24 * 3600  # seconds
 _CONFIG = """\
 # Written by the worker for a drain.
@@ -57,7 +58,7 @@ def drain_container() -> int:
 
 
 def prepare(seconds: float) -> None:
-    """Let the startd accept no job from now on, and let running ones go on for so long when it is stopped."""
+    """Let the startd accept no job from now on, and running ones go on for so long when it is stopped."""
     end = time.time() + min(seconds, FOREVER)
     if not files.put(exit_marker.DRAIN, config(end).encode("ascii"), 0o644):
         return

@@ -1,8 +1,8 @@
 """What clouds announce before they take a machine away, as their metadata services say it. Pure.
 
-Amazon    spot/instance-action, events/recommendations/rebalance  (EC2 User Guide, "Spot Instance interruptions")
-Google    instance/preempted, instance/maintenance-event          (Compute Engine, "Preemptible VM instances")
-Azure     Scheduled Events                                        (Azure, "Scheduled Events for Linux VMs")
+Amazon    spot/instance-action, events/recommendations/rebalance (EC2, "Spot Instance interruptions")
+Google    instance/preempted, instance/maintenance-event (Compute Engine, "Preemptible VM instances")
+Azure     Scheduled Events ("Scheduled Events for Linux VMs")
 
 OpenStack defines no such notice.
 """
@@ -35,7 +35,8 @@ def amazon_action(text: str) -> Optional[Notice]:
     found = _object(text)
     if not found.get("action"):
         return None
-    return Notice("spot instance: Amazon announced %s" % found["action"], _epoch(found.get("time"), _AMAZON_TIME))
+    ends = _epoch(found.get("time"), _AMAZON_TIME)
+    return Notice("spot instance: Amazon announced %s" % found["action"], ends)
 
 
 def amazon_rebalance(text: str) -> Optional[Notice]:

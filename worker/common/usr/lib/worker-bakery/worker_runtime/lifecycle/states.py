@@ -237,7 +237,8 @@ def _finite(seconds: float) -> Optional[float]:
 def next_action(memory: Memory, facts: Facts, limits: Limits, logins: int, on_idle: str) -> str:
     """What to do about a worker that has to shut down.
 
-    "drain", "stop" or "kill" HTCondor, "wait", power "off", "force" the power-off, or "rest" if all is done.
+    "drain", "stop" or "kill" HTCondor, "wait", power "off", "force" the power-off, or "rest" if all is
+    done.
     """
     down = facts.unit in ("inactive", "failed", "")
     elapsed = facts.now - memory.drained
