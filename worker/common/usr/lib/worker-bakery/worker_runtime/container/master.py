@@ -67,8 +67,8 @@ class Master:
     def order(self, action: str) -> None:
         """Send the signal for an action.
 
-        "drain": when jobs have ended, by the settings of lifecycle/drain.py; "stop": when jobs have ended or
-        were asked to; "fast": at once; "kill"; "reload": read the
+        "drain": when jobs have ended, by the settings of lifecycle/drain.py; "stop": when jobs have ended
+        or were asked to; "fast": at once; "kill"; "reload": read the
         configuration.
         """
         if action in _SIGNALS and self._process and self.status() is None:

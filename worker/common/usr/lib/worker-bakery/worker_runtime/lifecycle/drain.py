@@ -30,8 +30,8 @@ FOREVER = 10 * 366 * 24 * 3600  # seconds
 _CONFIG = """\
 # Written by the worker for a drain.
 START = False
-# A job may run for so long in all, but its eviction begins MachineMaxVacateTime earlier. Jobs that are to be
-# held have no retirement.
+# A job may run for so long in all, but its eviction begins MachineMaxVacateTime earlier. Jobs that are to
+# be held have no retirement.
 MAXJOBRETIREMENTTIME = ifThenElse($(MAXJOBRETIREMENTTIME:0) < 0, -1, %d - (MY.JobStart ?: time()))
 """
 
