@@ -134,7 +134,7 @@ class _Launch:
         failed = [server for server in bad if server.name not in good]
         delete_all(self.api, bad, self.monitor)
         if failed and not self.failure:
-            faults = sorted({server.fault or "no reason is given" for server in failed})
+            faults = sorted({server.fault.strip().rstrip(" .") or "no reason is given" for server in failed})
             self.failure = BakeryError(
                 f"{len(failed)} of {len(self.plan.names)} servers went to ERROR: {'; '.join(faults)}.",
                 "Try again later, or with another flavor.",

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 
 TAG = "worker-bakery"
 PREFIX = "worker_bakery_"
+SIZE = f"{PREFIX}size"  # of a group, on its servers while they are being replaced
 LONGEST = 255  # characters of a value of Nova's metadata
 _LAUNCH = re.compile(r"[0-9a-f]{12}")
 _SERVER_GROUP = re.compile(rf"{TAG}-([0-9a-f]{{12}})-[0-9]+")
@@ -67,6 +68,12 @@ def of(tags: Collection[str], metadata: Mapping[str, str]) -> Mark | None:
         return None
     join, lifetime = map(int, numbers)
     return Mark(launch, unquote(values["group"]), values["pool"], join, lifetime)
+
+
+def size_of(metadata: Mapping[str, str]) -> int:
+    """Return the size of the group that is being replaced; 0 if none is."""
+    text = metadata.get(SIZE, "")
+    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else 0
 
 
 def names(group: str, launch: str, count: int) -> tuple[str, ...]:

@@ -9,9 +9,16 @@ from collections.abc import Sequence
 from bakery.commands.command_line import entry, settings
 from bakery.commands.command_line.parser import Parser, add_general, add_help, add_verbs
 from bakery.commands.command_line.settings import NO_SETTINGS, Settings
-from bakery.commands.fleet import delete, launch, listing, reap, scale
+from bakery.commands.fleet import delete, launch, listing, reap, replace, scale
 
-_VERBS = {"launch": launch, "list": listing, "reap": reap, "scale": scale, "delete": delete}
+_VERBS = {
+    "launch": launch,
+    "list": listing,
+    "reap": reap,
+    "scale": scale,
+    "replace": replace,
+    "delete": delete,
+}
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "worker-bakery fleet") -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bakery.fleet.plan import Plan
     from bakery.fleet.preparing import Wanted
     from bakery.fleet.rates import Rates
+    from bakery.fleet.states import Member
     from provisioner.events import Monitor
 
 SUMMARY = "launch servers that become workers"
@@ -103,7 +104,7 @@ def execute(
     """Launch the servers, or print the plan, and wait for the workers if asked to."""
     from bakery.fleet import launch
 
-    plan = _plan(asked, wanted, api)
+    plan = plan_of(asked, wanted, api)
     result = Result(plan, common.rates_of(options, api), common.cloud_of(options))
     if options.dry_run:
         result.print_plan(options)
@@ -116,7 +117,7 @@ def execute(
         _wait(options, plan, api, monitor)
 
 
-def _plan(asked: Options, wanted: Wanted, api: Api) -> Plan:
+def plan_of(asked: Options, wanted: Wanted, api: Api) -> Plan:
     """Check what is asked for, read the token, and return the plan. Raises BadInput, Refused."""
     from bakery.fleet import preparing, rates
     from bakery.userdata.request import Delivery
@@ -131,11 +132,13 @@ def _plan(asked: Options, wanted: Wanted, api: Api) -> Plan:
 def _wait(options: argparse.Namespace, plan: Plan, api: Api, monitor: Monitor) -> None:
     """Raises Unreachable: not all workers have joined in time."""
     from bakery.fleet import joining
+    from provisioner.events import Silent
 
-    # A token that only advertises cannot ask; most pools permit anonymous queries.
-    joining.wait_for_all(
-        plan.mark.launch, len(plan.names), "", api, monitor, common.seconds_of(options.wait)
-    )
+    def members() -> list[Member]:
+        # A token that only advertises cannot ask; most pools permit anonymous queries.
+        return joining.members(plan.mark.launch, "", api, Silent())
+
+    joining.wait_for_all(members, len(plan.names), api, monitor, common.seconds_of(options.wait))
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,12 @@ vif_plugging_is_fatal = false
 instances = -1
 cores = -1
 ram = -1
+# Several workers inherit one connection to Placement from the process that forks them, and one then receives
+# the answer to the request of another: "KeyError: 'errors'", or no valid host.
+[scheduler]
+workers = 1
+[conductor]
+workers = 1
 [api]
 auth_strategy = keystone
 [api_database]
