@@ -134,7 +134,8 @@ class _Launch:
         failed = [server for server in bad if server.name not in good]
         delete_all(self.api, bad, self.monitor)
         if failed and not self.failure:
-            faults = sorted({server.fault.strip().rstrip(" .") or "no reason is given" for server in failed})
+            texts = (server.fault.strip().rstrip(" .") for server in failed)
+            faults = sorted({text or "no reason is given" for text in texts})
             self.failure = BakeryError(
                 f"{len(failed)} of {len(self.plan.names)} servers went to ERROR: {'; '.join(faults)}.",
                 "Try again later, or with another flavor.",

@@ -124,8 +124,8 @@ class Roll:
                 self._refused.add(why)
                 warn(
                     self.monitor,
-                    f"{printable(worker.name, 63)} cannot be drained, and may start further jobs. Its server "
-                    f"is deleted when the worker is idle. {scrub(printable(why))}",
+                    f"{printable(worker.name, 63)} cannot be drained, and may start further jobs. Its "
+                    f"server is deleted when the worker is idle. {scrub(printable(why))}",
                 )
 
     def _wait_for_jobs(self, ids: set[str]) -> None:
@@ -144,8 +144,8 @@ class Roll:
                 wait(condition, interval=_INTERVAL)
             except NotProven:
                 raise BakeryError(
-                    f"After {self.manner.jobs:g} s, jobs run or may run on {', '.join(busy())}. These were not "
-                    "deleted.",
+                    f"After {self.manner.jobs:g} s, jobs run or may run on {', '.join(busy())}. These were "
+                    "not deleted.",
                     "Run this command again, or use --force.",
                 ) from None
 

@@ -114,7 +114,7 @@ vif_plugging_is_fatal = false
 instances = -1
 cores = -1
 ram = -1
-# Several workers inherit one connection to Placement from the process that forks them, and one then receives
+# Several workers inherit one connection to Placement from the process that forks them. One then receives
 # the answer to the request of another: "KeyError: 'errors'", or no valid host.
 [scheduler]
 workers = 1

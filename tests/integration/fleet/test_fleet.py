@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -191,10 +192,12 @@ def server_groups(plane: Plane) -> list[str]:
     return found
 
 
-def popen(plane: Plane, network: Network, *argv: str) -> subprocess.Popen[str]:
+def popen(
+    plane: Plane, network: Network, *argv: str, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         network.argv([str(BIN / "worker-bakery"), *argv]),
-        env={**os.environ, **plane.env},
+        env={**os.environ, **plane.env, **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
