@@ -6,6 +6,7 @@ from pathlib import Path
 
 PASSWORD = "canary-of-the-plane-7c2e"
 KEYSTONE, GLANCE, PLACEMENT, NOVA, NEUTRON = 5000, 9292, 8778, 8774, 9696
+METADATA = 8776  # of Nova, behind metadata_agent.py
 AUTH_URL = f"http://127.0.0.1:{KEYSTONE}/v3"
 NOVA_URL = f"http://127.0.0.1:{NOVA}/v2.1"
 FAULTY_NOVA = "http://127.0.0.1:8775/v2.1"
@@ -132,7 +133,10 @@ api_servers = http://127.0.0.1:{GLANCE}
 [service_user]
 send_service_user_token = true{_user("nova")}
 {_token("nova")}
-{_client("placement", "placement")}{_client("neutron", "neutron")}{_common(folder)}"""
+{_client("placement", "placement")}{_client("neutron", "neutron")}
+service_metadata_proxy = true
+metadata_proxy_shared_secret = {PASSWORD}
+{_common(folder)}"""
 
 
 def _neutron(folder: Path, environment: Path) -> str:

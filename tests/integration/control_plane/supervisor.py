@@ -32,7 +32,9 @@ _WSGI = {
     "placement": (configuration.PLACEMENT, "placement.wsgi.api"),
     "neutron": (configuration.NEUTRON, "neutron.wsgi.api"),
     "nova": (configuration.NOVA, "nova.wsgi.osapi_compute"),
+    "metadata": (configuration.METADATA, "nova.wsgi.metadata"),
 }
+_PART_OF = {"metadata": "nova"}
 # The variables OS_…_CONFIG_FILES; some services know the names of their files.
 _FILES = {
     "keystone": "{}/keystone.conf",
@@ -181,8 +183,9 @@ class Services:
         # The services read sys.argv, which is gunicorn's here.
         text = f"import sys\nsys.argv = sys.argv[:1]\nfrom {module} import application\n"
         (self.folder / "wsgi" / f"of_{name}.py").write_text(text)
-        prefix = f"OS_{name.upper()}_CONFIG"
-        env = {f"{prefix}_DIR": str(self.folder), f"{prefix}_FILES": _FILES[name].format(self.folder)}
+        project = _PART_OF.get(name, name)
+        prefix = f"OS_{project.upper()}_CONFIG"
+        env = {f"{prefix}_DIR": str(self.folder), f"{prefix}_FILES": _FILES[project].format(self.folder)}
         # A client may use a connection again just when gunicorn closes it, by default after two seconds.
         # Nova asks Neutron for the ports of 150 servers at once, in one line.
         long = ("--timeout", "600", "--keep-alive", "600", "--limit-request-line", "0")
