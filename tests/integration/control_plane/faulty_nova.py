@@ -5,6 +5,7 @@ A FAULT is NUMBER:KIND, of the request of this number that creates a server, cou
     500     the server is created, and the answer is an error
     drop    the server is created, and the connection is closed without an answer
     429     the server is not created: too many requests
+    hang    the server is not created, and there is no answer
 
 or console:FILE: the console log of every server is this file. Nova's fake driver has no consoles.
 
@@ -42,6 +43,8 @@ class Proxy(BaseHTTPRequestHandler):
         creates = self.command == "POST" and urlsplit(self.path).path.endswith("/servers")
         fault = next_fault() if creates else ""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if fault == "hang":
+            threading.Event().wait()
         if fault == "429":
             self.answer(429, b'{"overLimit": {"code": 429, "message": "too many", "retryAfter": "1"}}')
             return
