@@ -29,10 +29,10 @@ DESCRIPTION = (
     "fail, the replacement stops. Run again, it goes on where it has ended. Without --yes, print what "
     "would be replaced."
 )
-USAGE = "--group-name NAME --image NAME --flavor NAME [options]"
+USAGE = "--group-name NAME --image NAME [options]"
 EXAMPLES = (
-    "%(prog)s --cloud mycloud --group-name mine --image osg-2 --flavor m3.tiny --anyone",
-    "%(prog)s --cloud mycloud --group-name mine --image osg-2 --flavor m3.tiny --anyone --at-once 5 --yes",
+    "%(prog)s --group-name g1 --image osg2 --flavor m1 --anyone",
+    "%(prog)s --group-name g1 --image osg2 --flavor m1 --anyone --yes",
 )
 
 
