@@ -30,10 +30,7 @@ DESCRIPTION = (
     "would be replaced."
 )
 USAGE = "--group-name NAME --image NAME [options]"
-EXAMPLES = (
-    "%(prog)s --group-name g1 --image osg2 --flavor m1 --anyone",
-    "%(prog)s --group-name g1 --image osg2 --flavor m1 --anyone --yes",
-)
+EXAMPLES = ("%(prog)s --group-name g1 --image osg2 --flavor m1 --anyone",)
 
 
 def add_options(made: Parser, settings: Settings) -> None:
