@@ -119,14 +119,24 @@ def execute(
 
 def plan_of(asked: Options, wanted: Wanted, api: Api) -> Plan:
     """Check what is asked for, read the token, and return the plan. Raises BadInput, Refused."""
-    from bakery.fleet import preparing, rates
+    from bakery.fleet import marks, preparing, rates
+    from bakery.fleet.self_deletion.keystone import Keystone
+    from bakery.userdata.keys import SERVER_CREDENTIAL
     from bakery.userdata.request import Delivery
 
     launch = os.urandom(6).hex()
     cloud = "jetstream2" if rates.of_cloud(api.auth_url) else "openstack"
     named = replace(asked, group_name=asked.group_name or f"fleet-{launch}")
-    _, made = userdata.generated(named, lambda: Delivery(cloud=cloud))
-    return preparing.plan_of(launch, wanted, preparing.find(wanted, api), made)
+    delivery = Delivery(cloud=cloud)
+    if asked.settings.get("OnIdle") != "delete":
+        _, made = userdata.generated(named, lambda: delivery)
+        return preparing.plan_of(launch, wanted, preparing.find(wanted, api), made)
+    names = marks.names(named.group_name or "", launch, max(1, wanted.count))
+    servers = preparing.Deletable.of(names, Keystone(api))
+    first = replace(named, settings={**named.settings, SERVER_CREDENTIAL: servers.texts[names[0]]})
+    request, made = userdata.generated(first, lambda: delivery)
+    plan = preparing.plan_of(launch, wanted, preparing.find(wanted, api), made)
+    return preparing.with_own(plan, servers.own(request, delivery))
 
 
 def _wait(options: argparse.Namespace, plan: Plan, api: Api, monitor: Monitor) -> None:

@@ -30,7 +30,10 @@ DESCRIPTION = (
     "would be replaced."
 )
 USAGE = "--group-name NAME --image NAME [options]"
-EXAMPLES = ("%(prog)s --group-name g1 --image osg2 --flavor m1 --anyone",)
+EXAMPLES = (
+    "%(prog)s --group-name g --image b --flavor m --anyone",
+    "%(prog)s --group-name g --image b --flavor m --anyone --yes",
+)
 
 
 def add_options(made: Parser, settings: Settings) -> None:

@@ -60,10 +60,10 @@ for one in services:
         cloud.create_endpoint(service_id=service.id, interface=interface, url=url, region_id="RegionOne")
 """
 _KINDS = {
-    "glance": ("image", f"http://127.0.0.1:{configuration.GLANCE}"),
-    "placement": ("placement", f"http://127.0.0.1:{configuration.PLACEMENT}"),
-    "nova": ("compute", f"http://127.0.0.1:{configuration.NOVA}/v2.1"),
-    "neutron": ("network", f"http://127.0.0.1:{configuration.NEUTRON}"),
+    "glance": ("image", f"http://{configuration.HOST}:{configuration.GLANCE}"),
+    "placement": ("placement", f"http://{configuration.HOST}:{configuration.PLACEMENT}"),
+    "nova": ("compute", f"http://{configuration.HOST}:{configuration.NOVA}/v2.1"),
+    "neutron": ("network", f"http://{configuration.HOST}:{configuration.NEUTRON}"),
 }
 
 
@@ -190,14 +190,14 @@ class Services:
         # Nova asks Neutron for the ports of 150 servers at once, in one line.
         long = ("--timeout", "600", "--keep-alive", "600", "--limit-request-line", "0")
         options = ("--threads", "8", "--no-control-socket", *long)
-        argv = [self._bin("gunicorn"), "-b", f"127.0.0.1:{port}", *options]
+        argv = [self._bin("gunicorn"), "-b", f"{configuration.HOST}:{port}", *options]
         paths = f"{self.folder / 'wsgi'}:{self.folder / 'drivers'}"
         self._background(f"api-{name}", [*argv, f"of_{name}:application"], PYTHONPATH=paths, **env)
 
     def _answers(self, name: str) -> None:
         def answers() -> bool:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{_WSGI[name][0]}/", timeout=30).close()
+                urllib.request.urlopen(f"http://{configuration.HOST}:{_WSGI[name][0]}/", timeout=30).close()
             except urllib.error.HTTPError:
                 return True  # an error is an answer
             except OSError:
