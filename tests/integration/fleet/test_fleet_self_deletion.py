@@ -13,7 +13,7 @@ import pytest
 from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
 from bakery.runtime.conditions import wait_until
-from bakery.verify.pool.throwaway_pool import Pool
+from bakery.verify.pool.throwaway_pool import COMPLETED, Pool
 from tests.boot.life import JOIN
 from tests.boot.test_life_jobs import attempts, source
 from tests.conftest import BASE
@@ -56,16 +56,17 @@ found = {
     "create": tried("POST", nova + "/servers", key, {"server": {"name": "evil"}})[0],
     "images": tried("GET", glance + "/v2/images", key)[0],
     "application credentials": tried("GET", user + "/application_credentials", key)[0],
-    "make another": tried("POST", user + "/application_credentials", key, {"application_credential": {"name": "x"}})[0],
+    "make another": tried("POST", user + "/application_credentials", key, {"application_credential": {}})[0],
     "as another server": tried("POST", login, {}, self_deletion.authentication(credential, other))[0],
 }
 print(json.dumps(found))
 """
+_CAT = "#!/bin/sh\nexec 2>&1\nid\ncat /run/worker-bakery/server-credential\nexit 0\n"
 _CREDENTIALS = """
 user = connect("site")
 path = f"/users/{user.current_user_id}/application_credentials"
-found = user.identity.get(path).json()["application_credentials"]
-print(json.dumps({one["name"]: one["access_rules"] for one in found if one["name"].startswith("worker-bakery")}))
+found = {one["name"]: one for one in user.identity.get(path).json()["application_credentials"]}
+print(json.dumps({name: one["access_rules"] for name, one in found.items() if "worker-bakery" in name}))
 """
 
 
@@ -103,6 +104,16 @@ def credential_of(text: str) -> str:
     found = re.search(r"^ServerCredential = (\S+)$", text, re.MULTILINE)
     assert found, "there is no credential in the user-data"
     return found[1]
+
+
+def output_of(pool: Pool, name: str, script: str) -> str:
+    """What a job prints that has run on the worker."""
+    job = pool.submit(name, PROJECT, script)
+    ended = wait_until(
+        "the job ends", lambda: pool.job_attributes(job, "JobStatus")[0], lambda it: it in "45", 240
+    )
+    assert ended == COMPLETED
+    return pool.output(name)
 
 
 def worker_code() -> str:
@@ -153,13 +164,10 @@ def test_a_worker_without_jobs_deletes_its_server(
         machine.wait_until("it joins", lambda: pool.status(GROUP), JOIN)
         mode = machine.output("stat", "-c", "%a %U", "/run/worker-bakery/server-credential")
         assert mode == "600 root"
-        job = pool.submit("deletable-job", PROJECT, source("steal.sh"))
-        wait_until(
-            "the job ends", lambda: pool.job_attributes(job, "JobStatus")[0], lambda it: it == "4", 240
-        )
-        output = pool.output("deletable-job")
+        output = output_of(pool, "deletable-steal", source("steal.sh"))
         assert set(attempts(output).values()) == {"refused"}, output
-        assert secret not in output
+        shown = output_of(pool, "deletable-cat", _CAT)
+        assert "Permission denied" in shown and secret not in output + shown
         wait_until("its server is gone", lambda: name not in servers(plane), seconds=400)
         assert machine.powers_off_within(120), machine.console_text()[-2000:]
         said = machine.console_text()
