@@ -56,7 +56,7 @@ found = {
     "create": tried("POST", nova + "/servers", key, {"server": {"name": "evil"}})[0],
     "images": tried("GET", glance + "/v2/images", key)[0],
     "application credentials": tried("GET", user + "/application_credentials", key)[0],
-    "make another": tried("POST", user + "/application_credentials", key, {"application_credential": {}})[0],
+    "make one": tried("POST", user + "/application_credentials", key, {"application_credential": {}})[0],
     "as another server": tried("POST", login, {}, self_deletion.authentication(credential, other))[0],
 }
 print(json.dumps(found))
