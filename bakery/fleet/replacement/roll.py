@@ -62,6 +62,8 @@ class Roll:
         Raises BakeryError and its subclasses, and the exceptions of openstacksdk. A further run goes on
         where this one has ended, however it did.
         """
+        if not steps.is_unfinished(self.members(), self.goal.image):
+            return
         self._record(size)
         while not isinstance(step := steps.next_step(self.members(), self.goal, size), Done):
             self._execute(step, size)

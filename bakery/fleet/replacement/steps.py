@@ -65,6 +65,11 @@ def outdated(members: Sequence[Member], image: str) -> list[Member]:
     return sorted(found, key=lambda one: (one in working, one.has_job, one.server.created))
 
 
+def is_unfinished(members: Sequence[Member], image: str) -> bool:
+    """Return whether there is anything to replace, or a replacement that was begun."""
+    return bool(outdated(members, image)) or any(one.server.size for one in members)
+
+
 def next_step(members: Sequence[Member], goal: Goal, wanted: int) -> Step:
     """Return what to do next; `wanted` is the size of the group.
 
