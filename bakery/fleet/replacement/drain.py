@@ -21,6 +21,8 @@ _SECONDS = 60
 # Without the configuration, keys and tokens of this machine.
 _BY_TOKEN = {
     "CONDOR_CONFIG": "/dev/null",
+    # By its broker, a worker is asked to connect to this program, which has no shared port daemon.
+    "_CONDOR_USE_SHARED_PORT": "False",
     "_CONDOR_SEC_CLIENT_AUTHENTICATION": "REQUIRED",
     "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS",
     "_CONDOR_SEC_TOKEN_SYSTEM_DIRECTORY": "/nonexistent",

@@ -144,7 +144,7 @@ def test_a_group_is_replaced_also_by_a_run_that_is_killed(
         worker.wait_booted()
         configure(worker, conf(pool, GROUP, PROJECT))
         wait_joined(worker, pool, GROUP)
-        with submitted(pool, "rolled-job", PROJECT, "#!/bin/sh\nsleep 150\n") as job:
+        with submitted(pool, "rolled-job", PROJECT, "#!/bin/sh\nsleep 120\n") as job:
             wait_job(worker, pool, job, ends=(RUNNING,))
             killed = popen(plane, network, *command, "--yes", env=condor_drain)
             wait_until("a server is deleted", lambda: set(old) - set(images(plane)), seconds=300)
@@ -154,7 +154,7 @@ def test_a_group_is_replaced_also_by_a_run_that_is_killed(
             assert old[0] in left and all(size == "2" for _, size in left.values())
 
             again = popen(plane, network, *command, "--yes", env=condor_drain)
-            _is_drained(worker, pool, old[0])
+            _is_drained(worker, pool, old[0], job)
             wait_job(worker, pool, job, ends=(COMPLETED,))
             assert pool.job(job)[1] == 1  # it was started once, and nobody has ended it
             done = of(ended(again))
@@ -164,11 +164,18 @@ def test_a_group_is_replaced_also_by_a_run_that_is_killed(
     assert foreign <= set(servers(plane))
 
 
-def _is_drained(worker: Machine, pool: Pool, name: str) -> None:
+def _is_drained(worker: Machine, pool: Pool, name: str, job: str) -> None:
     """It takes no further job while its own runs, and says why."""
+
+    def drains() -> list[str]:
+        rows = pool.slot_attributes(name, "Draining", "DrainReason", name_attribute="Machine")
+        if pool.job_attributes(job, "JobStatus")[0] != RUNNING and "true" not in str(rows):
+            pytest.fail("the job has ended, and the worker does not drain")
+        return rows
+
     worker.wait_until(
         "the worker drains",
-        lambda: pool.slot_attributes(name, "Draining", "DrainReason", name_attribute="Machine"),
+        drains,
         300,
         lambda rows: any("true" in row and "another image" in row for row in rows),
     )
