@@ -14,10 +14,10 @@ from typing import Any
 from bakery.commands.command_line import entry, settings
 from bakery.commands.userdata_options import CHECKED, GENERATED, Options, parsed, parser
 from bakery.runtime import files
-from bakery.userdata import findings, keys, rendering, request, summary
+from bakery.userdata import asked, findings, rendering, request, summary
 from bakery.userdata.delivery import encodings, multipart
 from bakery.userdata.findings import Finding
-from bakery.userdata.request import Delivery, Policy, Request, UserData
+from bakery.userdata.request import Delivery, Request, UserData
 from provisioner.errors import BadInput
 from provisioner.events import JsonLines
 from provisioner.process.scrub import hide, scrub
@@ -62,9 +62,9 @@ def _batch(options: Options, table: str) -> int:
         batch.Batch(
             table=Path(table),
             folder=folder,
-            common=_request(options, _token(options) if _token_is_said(options) else ""),
+            common=options.asked.request(_token(options) if _token_is_said(options) else ""),
             delivery=_delivery(options),
-            policy=_policy(options),
+            policy=options.asked.policy(time.time()),
             read_token=lru_cache(maxsize=16)(partial(_token_from_file, options)),
         )
     )
@@ -88,10 +88,9 @@ def _check(options: Options, name: str) -> int:
     from bakery.userdata.lint.context import Context
 
     data = files.read_stdin(_CHECK_LIMIT) if name == "-" else files.read_limited(Path(name), _CHECK_LIMIT)
-    context = Context(now=time.time(), trust_domain=options.trust_domain, cloud=options.cloud)
-    found = findings.apply_policy(
-        wrapping.check(data, context), allowed=options.allowed, strict=options.strict
-    )
+    texts = options.asked.texts
+    context = Context(now=time.time(), trust_domain=texts.trust_domain, cloud=options.asked.cloud)
+    found = findings.apply_policy(wrapping.check(data, context), allowed=texts.allowed, strict=texts.strict)
     if options.json:
         _print_json({"file": name, "bytes": len(data), "findings": findings.as_data(found)})
     else:
@@ -120,13 +119,13 @@ def generated(options: Options, delivery: Callable[[], Delivery]) -> tuple[Reque
     Raises BadInput: a value is missing or invalid, or the user-data has an error.
     """
     # Report other mistakes before the user pastes a token.
-    request.conf_of(_request(options, "" if _worker_has_it(options) else "unread"))
+    asked.check_without_token(options.asked)
     form = delivery()
     token = _token(options)
     hide(token)
-    wanted = _request(options, token)
-    made = request.generate(wanted, form, _policy(options))
-    _judge(options, made.findings)
+    wanted = options.asked.request(token)
+    made = request.generate(wanted, form, options.asked.policy(time.time()))
+    _judge(options, made)
     return wanted, made
 
 
@@ -138,46 +137,21 @@ def _refuse_overwriting(options: Options) -> None:
             raise BadInput(f"{output} is an input file.", "Choose another path for the output.")
 
 
-def _request(options: Options, token: str) -> Request:
-    return Request(
-        kind=options.worker,
-        token=token,
-        projects=options.projects,
-        owners=options.owners,
-        conditions=options.conditions,
-        anyone=options.anyone,
-        group_name=options.group_name,
-        pool=options.pool,
-        settings=options.settings,
-    )
-
-
-def _policy(options: Options) -> Policy:
-    return Policy(
-        now=time.time(),
-        trust_domain=options.trust_domain,
-        allowed=options.allowed,
-        strict=options.strict,
-    )
-
-
 def _delivery(options: Options) -> Delivery:
     parts = [
         part
         for name in options.include
         for part in multipart.parse_include(name, files.read_limited(Path(name), _INCLUDE_LIMIT))
     ]
-    return Delivery(form=options.form, include=tuple(parts), encoding=options.encoding, cloud=options.cloud)
+    return options.asked.delivery(tuple(parts))
 
 
-def _judge(options: Options, found: Sequence[Finding]) -> None:
+def _judge(options: Options, made: UserData) -> None:
     """Print the warnings; raise BadInput if there is an error."""
-    _warn(options, found)
-    wrong = findings.errors(found)
-    if wrong and options.json:
-        _print_json({"findings": findings.as_data(found)})
-    if wrong:
-        raise findings.refusal(wrong)
+    _warn(options, made.findings)
+    if options.json and findings.errors(made.findings):
+        _print_json({"findings": findings.as_data(made.findings)})
+    asked.refuse(made)
 
 
 def _warn(options: Options, found: Iterable[Finding]) -> None:
@@ -187,13 +161,13 @@ def _warn(options: Options, found: Iterable[Finding]) -> None:
 
 
 def _show(options: Options, wanted: Request, made: UserData) -> None:
-    data = encodings.encoded(made.payload, options.encoding)
+    data = encodings.encoded(made.payload, options.asked.texts.encoding)
     written = _write_files(options, made.payload, data)
     for path in written.values() if not options.quiet else ():
         holds = "contains the token" if made.conf.token else "contains no token"
         _tell(options, "note", f"{path} {holds}; only its owner can read it.")
     if options.json:
-        result: dict[str, Any] = {"format": options.form, "bytes": len(data)}
+        result: dict[str, Any] = {"format": options.asked.texts.form, "bytes": len(data)}
         result |= written or _as_text(data)
         result["findings"] = findings.as_data(made.findings)
         _print_json(result | summary.as_data(wanted, made.conf))
@@ -241,18 +215,13 @@ def _as_text(data: bytes) -> dict[str, str]:
 
 
 def _refuse_terminal(options: Options) -> None:
-    binary = options.encoding.gzip and not options.encoding.base64
+    binary = options.asked.texts.encoding.gzip and not options.asked.texts.encoding.base64
     if binary and sys.stdout.isatty():
         raise BadInput("Compressed user-data is not written to a terminal.", "Write it to a file: -o FILE.")
 
 
-def _worker_has_it(options: Options) -> bool:
-    """Does the worker fetch its token itself? Then the user-data contains none."""
-    return any(key in options.settings for key in keys.TOKEN_SOURCES)
-
-
 def _token(options: Options) -> str:
-    if _worker_has_it(options):
+    if options.asked.fetches_token:
         if TOKEN_VARIABLE in os.environ and not options.quiet:
             _tell(options, "note", f"{TOKEN_VARIABLE} is ignored: the worker fetches its token itself.")
         return ""
@@ -284,7 +253,8 @@ def _fetched(url: str) -> str:
 
 def _token_is_said(options: Options) -> bool:
     said = (options.token, options.token_file, options.fetch_token)
-    return any(one is not None for one in said) or _worker_has_it(options) or TOKEN_VARIABLE in os.environ
+    given = any(one is not None for one in said) or TOKEN_VARIABLE in os.environ
+    return given or options.asked.fetches_token
 
 
 def _token_from_file(options: Options, name: str) -> str:

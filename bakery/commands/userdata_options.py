@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from bakery.commands.command_line.parser import Parser, add_general, completed, flags_of
 from bakery.commands.command_line.settings import NO_SETTINGS, Settings
-from bakery.userdata import keys, pools, rendering
+from bakery.userdata import asked, keys, pools, rendering
+from bakery.userdata.asked import Asked, Texts
 from bakery.userdata.delivery.clouds import CLOUDS
 from bakery.userdata.delivery.encodings import Encoding
 from bakery.userdata.lint import names as lint_names
@@ -38,29 +39,16 @@ _EXAMPLES = (
 class Options:
     """What gen-userdata was asked for; None is what neither an option nor a setting gives."""
 
-    worker: str
+    asked: Asked
     token: str | None = field(repr=False)
     token_file: str | None
     fetch_token: str | None
-    trust_domain: str
-    projects: tuple[str, ...]
-    owners: tuple[str, ...]
-    conditions: tuple[str, ...]
-    anyone: bool
-    group_name: str | None
-    pool: str | None
-    settings: Mapping[str, str]
-    form: str
     include: tuple[str, ...]
-    encoding: Encoding
-    cloud: str | None
     output: Path | None
     iso: Path | None
     seed_dir: Path | None
     check: str | None
     batch: str | None
-    allowed: frozenset[str]
-    strict: bool
     list_findings: bool
     json: bool
     verbose: bool
@@ -337,29 +325,16 @@ def of_request(found: Namespace, settings: Settings) -> Options:
 
 def _options(found: Namespace, settings: Settings) -> Options:
     return Options(
-        worker=found.worker,
+        asked=asked.read(_texts(found, settings)),
         token=found.token,
         token_file=found.token_file,
         fetch_token=found.fetch_token,
-        trust_domain=_trust_domain(found, settings),
-        projects=tuple(found.project),
-        owners=tuple(found.owner),
-        conditions=tuple(found.start),
-        anyone=found.anyone,
-        group_name=found.group_name,
-        pool=(settings.pool.value or None) if found.pool is None else found.pool,
-        settings=_settings(found, settings),
-        form=found.format or ("mime" if found.include else "script"),
         include=tuple(found.include),
-        encoding=Encoding(gzip=found.gzip, base64=found.base64),
-        cloud=_cloud(found, settings),
         output=_path(found.output),
         iso=_path(found.iso),
         seed_dir=_path(found.seed_dir),
         check=_one_file(found.check),
         batch=found.batch,
-        allowed=frozenset(found.allow),
-        strict=found.strict,
         list_findings=found.list_findings,
         json=found.json,
         verbose=found.verbose,
@@ -367,28 +342,27 @@ def _options(found: Namespace, settings: Settings) -> Options:
     )
 
 
-def _settings(found: Namespace, settings: Settings) -> dict[str, str]:
-    """The keys of the worker's file. The cloud is one of them for a worker of PROMINENCE only."""
-    cloud = _named_cloud(found, settings) if found.worker == "prominence" else None
-    texts = {**vars(found), "cloud": cloud}
-    return keys.from_options(texts, found.worker) | keys.from_assignments(found.set, found.worker)
-
-
-def _named_cloud(found: Namespace, settings: Settings) -> str | None:
+def _texts(found: Namespace, settings: Settings) -> Texts:
     """--cloud "" sets the default aside."""
-    return (settings.cloud.value if found.cloud is None else str(found.cloud)) or None
-
-
-def _cloud(found: Namespace, settings: Settings) -> str | None:
-    """The cloud whose limits are checked. Raises BadInput for one that is not known."""
-    name = _named_cloud(found, settings)
-    if name in CLOUDS:
-        return name
-    if name is not None and found.worker == "osg":
-        hint = did_you_mean.hint([name], CLOUDS, f"The clouds are {', '.join(CLOUDS)}.")
-        where = "--cloud" if found.cloud is not None else settings.cloud.source
-        raise BadInput(f"{where}: there is no cloud {scrub(name)!r}.", hint)
-    return None
+    names = {option.name for option in (*keys.options("osg"), *keys.PROMINENCE_OPTIONS)}
+    return Texts(
+        worker=found.worker,
+        projects=tuple(found.project),
+        owners=tuple(found.owner),
+        conditions=tuple(found.start),
+        anyone=found.anyone,
+        group_name=found.group_name,
+        pool=(settings.pool.value or None) if found.pool is None else found.pool,
+        options={name: text for name, text in vars(found).items() if name in names},
+        assignments=tuple(found.set),
+        form=found.format or ("mime" if found.include else "script"),
+        encoding=Encoding(gzip=found.gzip, base64=found.base64),
+        cloud=(settings.cloud.value if found.cloud is None else str(found.cloud)) or None,
+        cloud_source="--cloud" if found.cloud is not None else settings.cloud.source,
+        trust_domain=_trust_domain(found, settings),
+        allowed=frozenset(found.allow),
+        strict=found.strict,
+    )
 
 
 def _trust_domain(found: Namespace, settings: Settings) -> str:
@@ -408,16 +382,11 @@ def _one_file(names: Sequence[str]) -> str | None:
 
 def _check(options: Options, found: Namespace) -> None:
     """Raises BadInput for options that contradict each other."""
-    if found.trust_domain and "TrustDomain" in options.settings:
-        raise BadInput(
-            "--trust-domain and --set TrustDomain= both name the trust domain.",
-            "Give one of them: --set also writes it to the worker's file.",
-        )
     if options.include and found.format not in (None, "mime"):
         raise BadInput(f"--include requires --format mime, not {found.format}.", "Omit --format.")
-    if (options.iso or options.seed_dir) and options.encoding.base64:
+    if (options.iso or options.seed_dir) and options.asked.texts.encoding.base64:
         raise BadInput("A NoCloud seed must not be base64: nothing decodes it.", "Omit --base64.")
-    if options.fetch_token is not None and options.worker != "prominence":
+    if options.fetch_token is not None and options.asked.texts.worker != "prominence":
         raise BadInput("--fetch-token requires --worker prominence.", "Use --token-file FILE.")
     if options.batch and not options.output:
         raise BadInput("--batch requires -o.", "Name a folder: -o DIR.")

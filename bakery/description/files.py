@@ -59,15 +59,19 @@ def write_manifest(image: Path, manifest: Mapping[str, Any]) -> None:
 
 def texts(image: Image) -> dict[str, str]:
     """The files by suffix, without that of the digests. Raises BadInput without a plan in the manifest."""
-    from bakery.description import cyclonedx, spdx  # slow to import
-
     published = manifest_text(image.manifest)
     return {
         MANIFEST: published,
-        CYCLONEDX: cyclonedx.text(image),
-        SPDX: spdx.text(image),
+        **sbom_texts(image),
         **{suffix: statements.text(one) for suffix, one in _statements(image, published)},
     }
+
+
+def sbom_texts(image: Image) -> dict[str, str]:
+    """The SBOMs by suffix."""
+    from bakery.description import cyclonedx, spdx  # slow to import
+
+    return {CYCLONEDX: cyclonedx.text(image), SPDX: spdx.text(image)}
 
 
 def _statements(image: Image, published: str) -> Iterator[tuple[str, dict[str, Any]]]:

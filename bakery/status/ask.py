@@ -9,6 +9,7 @@ import json
 import re
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,6 +55,7 @@ Take = Callable[[list[Ad], Collector], None]
 class _Line(msgspec.Struct):
     """A line of ask_ads, of any kind."""
 
+    part: int = 0
     ads: list[dict[str, Any]] = []
     others: list[tuple[int, str, Any]] = []
     ends: bool = False
@@ -71,7 +73,7 @@ class _Parts:
     take: Take
     collector: Collector = Collector("", None)
     failed: str = ""
-    _ads: list[Ad] = field(default_factory=list)
+    _ads: defaultdict[int, list[Ad]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         self._names = {name.casefold(): name for name in self.projection}
@@ -87,10 +89,10 @@ class _Parts:
                 del line.ads[place][name]
             else:
                 line.ads[place][name] = value
-        self._ads += [ad if ad.keys() <= self._known else self._renamed(ad) for ad in line.ads]
+        renamed = (ad if ad.keys() <= self._known else self._renamed(ad) for ad in line.ads)
+        self._ads[line.part].extend(renamed)
         if line.ends:
-            self.take(self._ads, self.collector)
-            self._ads = []
+            self.take(self._ads.pop(line.part), self.collector)
 
     def _renamed(self, ad: Mapping[str, Any]) -> Ad:
         """With the names of the projection: in HTCondor upper and lower case are the same."""

@@ -6,8 +6,9 @@ A process of its own for the reasons in bakery/tokens/ask_collector.py. Its log 
      "of_dynamic": ["Name", …], "limit": 30000}  ->
     {"version": "$CondorVersion: …", "ahead": 0, "up": 86400}, then for each part of the slots one or
     several of
-    {"ads": [{"Name": "slot1@worker", …}, …], "others": [[0, "Start", {"expression": "…", "error": false}]]}
-    and {"ends": true}
+    {"part": 0, "ads": [{"Name": "slot1@worker", …}, …],
+     "others": [[0, "Start", {"expression": "…", "error": false}]]}
+    and {"part": 0, "ends": true}
     or {"failed": "query"}; "constraint" if the constraint is not a ClassAd expression; "collector" if the
     daemon is not a collector
 
@@ -17,18 +18,21 @@ value, or null if the attribute is to be left out. A literal `error` has its tex
 
 HTCondor's library returns all ads of a query at once. Of a large answer, ranges of Machine are therefore
 queried one after the other, so that the memory does not grow with the pool; all slots of a startd have
-the same Machine. Dynamic slots are most of the ads, and repeat what the partitionable slot has: in a large
-answer they have the attributes `of_dynamic` only.
+the same Machine. With two processors, two processes divide the ranges: the collector answers each query in
+a process of its own, too. The lines of two parts then alternate. Dynamic slots are most of the ads, and
+repeat what the partitionable slot has: in a large answer they have the attributes `of_dynamic` only.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import json
+import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bakery.status import ranges
@@ -38,6 +42,7 @@ _LINE = 1000  # ads
 # Of an ad as JSON, the lines whose value is undefined, a list, another ad or an expression.
 _OTHER = re.compile(r'^  "([^"]+)": (?:null|\[|\{|("\\/Expr\(.*"),?$)', re.MULTILINE)
 _OTHERS = (": null", ": [", ": {", '"\\/Expr(')
+_TURN = os.memfd_create("turn")  # the lock of a file belongs to a process: stdout has one writer at a time
 
 
 def main() -> None:
@@ -48,19 +53,51 @@ def main() -> None:
     gc.disable()  # the many objects here are in no circles
     try:
         query = _Query(htcondor2, asked)
-        _print(query.daemon())
-        for part in query.parts():
-            for ads in part:
-                for line in query.lines(ads):
-                    sys.stdout.write(line)
-                sys.stdout.flush()  # is read during the next query
-            _print({"ends": True})
+        _print(json.dumps(query.daemon()))
+        _side_by_side(query, query.ranges())
     except _Failed as failed:
-        _print({"failed": failed.args[0]})
+        _print(json.dumps({"failed": failed.args[0]}))
 
 
-def _print(answer: dict[str, Any]) -> None:
-    print(json.dumps(answer), flush=True)
+def _side_by_side(query: _Query, of_machine: Sequence[str]) -> None:
+    """Print all parts, by two processes if there are two processors. Raises _Failed."""
+    parts = list(enumerate(of_machine))
+    if len(parts) < 2 or len(os.sched_getaffinity(0)) < 2:
+        _print_parts(query, parts)
+        return
+    other = os.fork()
+    if not other:
+        os._exit(_exit_status(query, parts[1::2]))
+    try:
+        _print_parts(query, parts[::2])
+    finally:
+        _, status = os.waitpid(other, 0)
+    if status:
+        raise _Failed("query")
+
+
+def _exit_status(query: _Query, parts: Sequence[tuple[int, str]]) -> int:
+    try:
+        _print_parts(query, parts)
+    except BaseException:  # whatever it is, this process must not go on as its parent
+        return 1
+    return 0
+
+
+def _print_parts(query: _Query, parts: Sequence[tuple[int, str]]) -> None:
+    for number, constraint in parts:
+        for ads in query.part(constraint):
+            for line in query.lines(number, ads):
+                _print(line)
+        _print(json.dumps({"part": number, "ends": True}))
+
+
+def _print(line: str) -> None:
+    """Print a line while the other process prints none."""
+    fcntl.lockf(_TURN, fcntl.LOCK_EX)
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+    fcntl.lockf(_TURN, fcntl.LOCK_UN)
 
 
 class _Failed(Exception):
@@ -75,6 +112,7 @@ class _Query:
 
         self._htcondor, self._classad, self._asked = htcondor2, classad2, asked
         self._texts: dict[str, str] = {}
+        self._constraint = f"({asked['constraint']})"
         try:
             classad2.ExprTree(asked["constraint"])
         except classad2.ClassAdException:
@@ -92,28 +130,26 @@ class _Query:
             raise _Failed("query")
         return {**found, "up": self._up(found["ahead"] or 0.0)}
 
-    def parts(self) -> Iterator[Iterator[list[Any]]]:
-        """The slots in parts that have all slots of a worker; each has one or two answers."""
-        constraint, projection = f"({self._asked['constraint']})", self._asked["projection"]
-        known = self._query(f"{constraint} && {ranges.WHOLE}", list(ranges.PROJECTION))
+    def ranges(self) -> list[str]:
+        """ClassAd expressions of parts that have all slots of a worker; "" is for a single query."""
+        known = self._query(f"{self._constraint} && {ranges.WHOLE}", list(ranges.PROJECTION))
         slots = ((ad.get("Machine"), ad.get("NumDynamicSlots")) for ad in known)
-        of_machine = ranges.constraints(slots, self._asked["limit"])
-        del known
-        if not of_machine:
-            yield iter([self._query(constraint, projection)])
-        for one in of_machine:
-            yield self._part(f"{constraint} && {one}")
+        return ranges.constraints(slots, self._asked["limit"]) or [""]
 
-    def _part(self, constraint: str) -> Iterator[list[Any]]:
-        """The slots of a range: first those that are not dynamic."""
+    def part(self, of_machine: str) -> Iterator[list[Any]]:
+        """The slots of a part: one answer or two, first those that are not dynamic."""
         projection = self._asked["projection"]
+        if not of_machine:
+            yield self._query(self._constraint, projection)
+            return
+        constraint = f"{self._constraint} && {of_machine}"
         whole = self._query(f"{constraint} && {ranges.WHOLE}", projection)
         is_divided = any(ad.get("SlotType") == "Partitionable" for ad in whole)
         yield whole
         if is_divided:
             yield self._query(f"{constraint} && {ranges.DYNAMIC}", self._asked["of_dynamic"] or projection)
 
-    def lines(self, ads: list[Any]) -> Iterator[str]:
+    def lines(self, part: int, ads: list[Any]) -> Iterator[str]:
         """Lines of JSON; the list is emptied."""
         while ads:
             some, ads[-_LINE:] = ads[-_LINE:], []
@@ -123,7 +159,7 @@ class _Query:
                 texts.append(text)
                 others += [[place, *one] for one in found]
             joined = ",".join(texts).replace("\n", "")  # JSON has no line ends in strings
-            yield f'{{"ads":[{joined}],"others":{json.dumps(others)}}}\n'
+            yield f'{{"part":{part},"ads":[{joined}],"others":{json.dumps(others)}}}'
 
     def _up(self, ahead: float) -> float | None:
         """For how long the collector runs; of several in its pool, the one that started last.

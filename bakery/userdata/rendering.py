@@ -60,7 +60,11 @@ _HEREDOC = re.compile(r"(?ms)<<'([^'\n]+)'\n(.*?)^\1$")
 
 @dataclass(frozen=True)
 class Key:
-    """One row of keys.json; `setting` is the meaning of the key, the same for all kinds of worker."""
+    """One row of keys.json.
+
+    `setting` is the meaning of the key, the same for all kinds of worker; `variable` stands for the key in
+    a container.
+    """
 
     key: str
     kind: str
@@ -71,6 +75,7 @@ class Key:
     instead_of: str = ""
     advertise: str = ""
     start: str = ""
+    variable: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-from bakery.userdata.findings import Finding, error, warning
+from bakery.userdata.findings import Finding, error, note, warning
 from bakery.userdata.matchmaking import fitting, samples, undecided
+from bakery.userdata.matchmaking.evaluation import Unsupported
 from bakery.userdata.matchmaking.fitting import Search
 from bakery.userdata.matchmaking.language import Reference, references
 from bakery.userdata.matchmaking.matching import (
@@ -35,6 +36,7 @@ NAMES = (
     "failing-start",
     "unusual-project",
     "never-in-ospool",
+    "unchecked-start",
 )
 OTHER_PROJECT = "TG-SOMEBODY-ELSE"
 PLACEHOLDER = r"TG-(N+|X{3,}|0+)"
@@ -70,7 +72,10 @@ def match_samples(
     With `narrowed` (the Start has conditions), the jobs are generated so that they fulfil the conditions.
     """
     with fitting.time_limit(_SECONDS):
-        return _match_samples(start, projects, owners, narrowed)
+        try:
+            return _match_samples(start, projects, owners, narrowed)
+        except Unsupported:  # findings() reports it
+            return ()
 
 
 def _match_samples(
@@ -141,7 +146,18 @@ def findings(
     if anyone or (projects and not conditions):
         return unusual
     with fitting.time_limit(_SECONDS):
-        return [*unusual, *_evaluated(start, ospool)]
+        try:
+            return [*unusual, *_evaluated(start, ospool)]
+        except Unsupported:
+            return [*unusual, _not_checked()]
+
+
+def _not_checked() -> Finding:
+    return note(
+        "unchecked-start",
+        "The expression was not checked by HTCondor, whose library does not run in a browser.",
+        "Compare a worker's answer with condor_q -better-analyze, or check it with gen-userdata --check.",
+    )
 
 
 def _evaluated(start: str, ospool: bool) -> Iterator[Finding]:

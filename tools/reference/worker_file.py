@@ -14,7 +14,13 @@ _HEADER = ("key", "value", "default", "meaning")
 
 def pages() -> dict[str, str]:
     tables = {kind: table(_HEADER, rows(kind)) for kind in rendering.KINDS}
-    return {"worker-file.md": page("worker-file", **tables)}
+    variables = table(("key", "variable"), variable_rows("osg"))
+    return {"worker-file.md": page("worker-file", **tables, variables=variables)}
+
+
+def variable_rows(kind: str) -> list[tuple[str, str]]:
+    """One row for each key: its name and its variable in a container."""
+    return [(code(key["key"]), code(key["variable"])) for key in keys(kind)]
 
 
 def keys(kind: str) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
+from types import ModuleType
 from typing import Any, NoReturn
 
 from bakery import __version__
@@ -120,6 +121,17 @@ def add_verbs(made: Parser, prog: str, *, required: bool = True) -> argparse._Su
     """Give a command subcommands, whose name is `verb` of the options."""
     return made.add_subparsers(
         dest="verb", required=required, prog=prog, parser_class=Parser, title="commands", metavar="COMMAND"
+    )
+
+
+def add_verb(verbs: argparse._SubParsersAction[Parser], name: str, module: ModuleType) -> Parser:
+    """Add the subcommand of a module that has SUMMARY, DESCRIPTION, USAGE and EXAMPLES."""
+    return verbs.add_parser(
+        name,
+        help=module.SUMMARY,
+        description=module.DESCRIPTION,
+        usage=module.USAGE,
+        examples=module.EXAMPLES,
     )
 
 

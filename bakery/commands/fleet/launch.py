@@ -126,14 +126,15 @@ def plan_of(asked: Options, wanted: Wanted, api: Api) -> Plan:
 
     launch = os.urandom(6).hex()
     cloud = "jetstream2" if rates.of_cloud(api.auth_url) else "openstack"
-    named = replace(asked, group_name=asked.group_name or f"fleet-{launch}")
-    delivery = Delivery(cloud=cloud)
-    if asked.settings.get("OnIdle") != "delete":
-        _, made = userdata.generated(named, lambda: delivery)
+    texts = replace(asked.asked.texts, group_name=asked.asked.texts.group_name or f"fleet-{launch}")
+    named, delivery = replace(asked.asked, texts=texts), Delivery(cloud=cloud)
+    if named.settings.get("OnIdle") != "delete":
+        _, made = userdata.generated(replace(asked, asked=named), lambda: delivery)
         return preparing.plan_of(launch, wanted, preparing.find(wanted, api), made)
-    names = marks.names(named.group_name or "", launch, max(1, wanted.count))
+    names = marks.names(texts.group_name or "", launch, max(1, wanted.count))
     servers = preparing.Deletable.of(names, Keystone(api))
-    first = replace(named, settings={**named.settings, SERVER_CREDENTIAL: servers.texts[names[0]]})
+    own = {**named.settings, SERVER_CREDENTIAL: servers.texts[names[0]]}
+    first = replace(asked, asked=replace(named, settings=own))
     request, made = userdata.generated(first, lambda: delivery)
     plan = preparing.plan_of(launch, wanted, preparing.find(wanted, api), made)
     return preparing.with_own(plan, servers.own(request, delivery))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from bakery.commands.command_line import entry, settings
-from bakery.commands.command_line.parser import Parser, add_general, add_verbs
+from bakery.commands.command_line.parser import Parser, add_general, add_verb, add_verbs
 from bakery.commands.status import command, plot, why
 from provisioner.errors import BadInput
 
@@ -35,13 +35,7 @@ def parser(prog: str) -> Parser:
     made = command.parser(prog)
     verbs = add_verbs(made, prog, required=False)
     for name, module in _VERBS.items():
-        verb = verbs.add_parser(
-            name,
-            help=module.SUMMARY,
-            description=module.DESCRIPTION,
-            usage=module.USAGE,
-            examples=module.EXAMPLES,
-        )
+        verb = add_verb(verbs, name, module)
         module.add_options(verb)
         add_general(verb)
     return made

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from bakery.commands.command_line import entry, settings
-from bakery.commands.command_line.parser import Parser, add_general, add_help, add_verbs
+from bakery.commands.command_line.parser import Parser, add_general, add_help, add_verb, add_verbs
 from bakery.commands.token import check, create, fetch, inspect, request
 
 _VERBS = {"inspect": inspect, "create": create, "fetch": fetch, "request": request, "check": check}
@@ -36,13 +36,7 @@ def parser(prog: str) -> Parser:
     )
     verbs = add_verbs(made, prog)
     for name, module in _VERBS.items():
-        verb = verbs.add_parser(
-            name,
-            help=module.SUMMARY,
-            description=module.DESCRIPTION,
-            usage=module.USAGE,
-            examples=module.EXAMPLES,
-        )
+        verb = add_verb(verbs, name, module)
         module.add_options(verb)
         add_general(verb)
     add_help(made.add_argument_group("general options"), prog)

@@ -11,8 +11,8 @@ from bakery.commands.command_line.parser import Parser
 from bakery.commands.command_line.settings import Settings
 from bakery.commands.token import common
 from bakery.runtime import files
-from bakery.tokens import token_file
-from bakery.tokens.claims import LEVELS, Claims, claims_of, format_relative, format_time, shown, valid_time
+from bakery.tokens import token_file, words
+from bakery.tokens.claims import Claims, claims_of, format_relative, format_time
 from bakery.tokens.problems import Problem
 from bakery.tokens.token_file import Judged
 from provisioner.errors import BadInput
@@ -30,7 +30,6 @@ EXAMPLES = (
     "%(prog)s --pool cm.example.edu --valid-for 30d token",
     "%(prog)s --strict --json <token",
 )
-_KNOWN = ("iss", "sub", "iat", "nbf", "exp", "jti", "scope")
 _COLUMN = 10
 
 
@@ -105,40 +104,11 @@ def _text(found: common.TokenFile, rows: Rows, options: argparse.Namespace, now:
         yield f"{where}: {'not usable' if bad else 'usable'}"
         claims = claims_of(judged.line.token)
         if claims and not options.quiet:
-            yield from (f"  {title:<{_COLUMN}}{text}" for title, text in describe(claims, now))
+            yield from (f"  {title:<{_COLUMN}}{text}" for title, text in words.describe(claims, now))
         for problem in problems:
             yield f"  {problem.severity}: {problem} ({problem.name})"
     if len(rows) < len(found.lines):
         yield f"{len(found.lines) - len(rows)} tokens of other issuers are not judged."
-
-
-def describe(claims: Claims, now: float) -> Iterator[tuple[str, str]]:
-    """Yield what a token says: pairs of a title and a text, the title "" for further lines."""
-    yield "issuer", shown(claims.issuer) or "none"
-    yield "identity", shown(claims.subject) or "none"
-    yield "key", f"{shown(claims.key_name) or 'none'} ({shown(str(claims.header.get('alg')))})"
-    yield "ID", shown(str(claims.payload.get("jti") or "none"))
-    yield "issued", _when(claims.issued, now)
-    starts = valid_time(claims.payload.get("nbf"))
-    if starts is not None:
-        yield "from", _when(starts, now)
-    yield "expires", _when(claims.expires, now) if "exp" in claims.payload else "never"
-    yield from _scopes(claims)
-    if more := sorted(set(claims.payload) - set(_KNOWN)):
-        yield "also", ", ".join(shown(name) for name in more)[:200]
-
-
-def _when(when: float | None, now: float) -> str:
-    return "not stated" if when is None else f"{format_time(when)}, {format_relative(when, now)}"
-
-
-def _scopes(claims: Claims) -> Iterator[tuple[str, str]]:
-    order = {name: position for position, name in enumerate(LEVELS)}
-    scopes = sorted(claims.scopes, key=lambda name: (order.get(name, len(order)), name))
-    if not scopes:
-        yield "allows", "all that the pool allows this identity"
-    for number, name in enumerate(scopes):
-        yield "" if number else "allows", f"{shown(name)}: {LEVELS.get(name, 'unknown to HTCondor')}"
 
 
 def _as_json(found: common.TokenFile, rows: Rows, usable: bool, strict: bool) -> dict[str, Any]:
@@ -163,6 +133,6 @@ def _claims_as_data(claims: Claims | None) -> dict[str, Any]:
     """Return the known claims. A claim of another service is not copied: it may be private."""
     if claims is None:
         return {}
-    known = {name: claims.payload[name] for name in _KNOWN if name in claims.payload}
+    known = {name: claims.payload[name] for name in words.KNOWN if name in claims.payload}
     header = {name: claims.header[name] for name in ("alg", "kid") if name in claims.header}
     return {"header": header, "claims": known, "scopes": sorted(claims.scopes)}

@@ -55,12 +55,18 @@ def config(plan: Plan, layer: Layer, about: About) -> dict[str, Any]:
 
 
 def labels(plan: Plan, created: str) -> dict[str, str]:
-    """Return the annotations of OCI image-spec, annotations.md, and the id of the plan."""
+    """Return the annotations of OCI image-spec, annotations.md, as far as they apply, and some of our own.
+
+    base.name and base.digest are those of container images, and the base is none. The packages have many
+    licenses, which the SBOM lists.
+    """
     return {
         "org.opencontainers.image.title": f"HTCondor worker ({plan.kind})",
+        "org.opencontainers.image.description": "Joins an HTCondor pool and runs the jobs of its Start.",
         "org.opencontainers.image.version": plan.image,
         "org.opencontainers.image.created": created,
-        "org.opencontainers.image.base.name": plan.base,
+        "worker-bakery.base": plan.base,
+        "worker-bakery.base-id": plan.base_id,
         "worker-bakery.plan": plan.id,
         "worker-bakery.version": __version__,
     }

@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,15 @@ from typing import Any
 from bakery.output.oci.layer import Layer
 from provisioner.errors import BadInput
 
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 # The files of a layout: other names in an untrusted archive are ignored.
 _NAMES = re.compile(r"oci-layout|index\.json|manifest\.json|blobs/sha256/[0-9a-f]{64}")
 _REF_NAME = "org.opencontainers.image.ref.name"
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+NAME = "one"  # of the only manifest in a layout for an upload
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,15 @@ def entries(config: dict[str, Any], layer: Layer, tag: str) -> tuple[Entry, ...]
 
     manifest.json is that of docker-archive and refers to the same blobs.
     """
-    config_json = _json(config)
+    config_json = json_bytes(config)
     config_digest = _sha256(config_json)
-    manifest = _manifest(_descriptor(_CONFIG, config_digest, len(config_json)), layer, config)
+    manifest = _manifest(descriptor(_CONFIG, config_json), layer, config)
     manifest_digest = _sha256(manifest)
     found: dict[str, bytes | Path] = {
-        "oci-layout": _json({"imageLayoutVersion": "1.0.0"}),
-        "index.json": _index(_descriptor(_MANIFEST, manifest_digest, len(manifest)), tag),
-        "manifest.json": _json([_for_docker(config_digest, layer, tag)]),
+        "oci-layout": _LAYOUT,
+        # The part of the tag after the colon, which is NAME in oci:PATH:NAME.
+        "index.json": _index_json(descriptor(MANIFEST, manifest), tag.rpartition(":")[2]),
+        "manifest.json": json_bytes([_for_docker(config_digest, layer, tag)]),
         _blob(config_digest): config_json,
         _blob(manifest_digest): manifest,
         _blob(layer.digest): layer.path,
@@ -53,37 +56,50 @@ def entries(config: dict[str, Any], layer: Layer, tag: str) -> tuple[Entry, ...]
     return tuple(Entry(name, found[name]) for name in sorted(found))
 
 
+def layout_entries(described: dict[str, Any], blobs: Sequence[bytes]) -> tuple[Entry, ...]:
+    """Return the files of a layout with one manifest or index, named NAME, and these blobs."""
+    files = {_blob(_sha256(content)): content for content in blobs}
+    files |= {"oci-layout": _LAYOUT, "index.json": _index_json(described, NAME)}
+    return tuple(Entry(path, files[path]) for path in sorted(files))
+
+
 def _manifest(config: dict[str, Any], layer: Layer, image_config: dict[str, Any]) -> bytes:
-    return _json(
+    return json_bytes(
         {
             "schemaVersion": 2,
-            "mediaType": _MANIFEST,
+            "mediaType": MANIFEST,
             "config": config,
-            "layers": [_descriptor(_LAYER, layer.digest, layer.size)],
+            "layers": [{"mediaType": _LAYER, "digest": f"sha256:{layer.digest}", "size": layer.size}],
             "annotations": image_config["config"]["Labels"],
         }
     )
 
 
-def _index(manifest: dict[str, Any], tag: str) -> bytes:
-    # The part after the colon, which is NAME in oci:PATH:NAME.
-    named = {**manifest, "annotations": {_REF_NAME: tag.rpartition(":")[2]}}
-    return _json({"schemaVersion": 2, "mediaType": _INDEX, "manifests": [named]})
+def index_bytes(manifests: Sequence[dict[str, Any]]) -> bytes:
+    """Return an index of these descriptors."""
+    return json_bytes({"schemaVersion": 2, "mediaType": INDEX, "manifests": list(manifests)})
+
+
+def _index_json(described: dict[str, Any], name: str) -> bytes:
+    annotations = {**described.get("annotations", {}), _REF_NAME: name}
+    return index_bytes([{**described, "annotations": annotations}])
 
 
 def _for_docker(config_digest: str, layer: Layer, tag: str) -> dict[str, Any]:
     return {"Config": _blob(config_digest), "RepoTags": [tag], "Layers": [_blob(layer.digest)]}
 
 
-def _descriptor(media_type: str, digest: str, size: int) -> dict[str, Any]:
-    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": size}
+def descriptor(media_type: str, content: bytes) -> dict[str, Any]:
+    """Return the descriptor of a blob."""
+    return {"mediaType": media_type, "digest": f"sha256:{_sha256(content)}", "size": len(content)}
 
 
 def _blob(digest: str) -> str:
     return f"blobs/sha256/{digest}"
 
 
-def _json(value: Any) -> bytes:
+def json_bytes(value: Any) -> bytes:
+    """Return JSON without blanks, with sorted keys."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 

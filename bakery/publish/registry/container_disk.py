@@ -59,7 +59,7 @@ def _config(image: Image, layer: Layer) -> dict[str, Any]:
         "config": {
             "Labels": {
                 "org.opencontainers.image.title": image.name,
-                "org.opencontainers.image.base.name": image.base,
+                "worker-bakery.base": image.base,
                 "worker-bakery.plan": image.id,
                 "worker-bakery.sha256": image.sha256,
                 "worker-bakery.proof": " ".join(image.levels),

@@ -76,17 +76,26 @@ class Reference:
         return f"{self.scope.upper()}.{name}" if self.scope else name
 
 
-class _Unparsable(Exception):
+class Unparsable(Exception):
     """This module cannot parse the text; the library may be able to."""
+
+
+class TooDeep(Unparsable):
+    """The brackets of the text are nested too deeply for this module."""
 
 
 @lru_cache(maxsize=64)
 def tree(text: str) -> Node:
     """Parse a text. What cannot be parsed is one node of the kind "other"."""
     try:
-        return _Parser(text).whole()
-    except _Unparsable:
+        return strictly(text)
+    except Unparsable:
         return Node("other", "", (), 0, len(text))
+
+
+def strictly(text: str) -> Node:
+    """Parse a text. Raises Unparsable."""
+    return _Parser(text).whole()
 
 
 def nodes(node: Node) -> Iterator[Node]:
@@ -167,7 +176,7 @@ class _Parser:
     def whole(self) -> Node:
         found = self._choice()
         if self._at < len(self._tokens):
-            raise _Unparsable
+            raise Unparsable
         return found
 
     def _peek(self) -> str:
@@ -180,7 +189,7 @@ class _Parser:
 
     def _next(self) -> Token:
         if self._at == len(self._tokens):
-            raise _Unparsable
+            raise Unparsable
         self._at += 1
         return self._tokens[self._at - 1]
 
@@ -192,13 +201,13 @@ class _Parser:
 
     def _expect(self, sign: str) -> Token:
         if not self._takes(sign):
-            raise _Unparsable
+            raise Unparsable
         return self._tokens[self._at - 1]
 
     def _choice(self) -> Node:
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise _Unparsable
+            raise TooDeep
         found = self._binary(1)
         if self._takes("?"):
             yes = self._choice()
@@ -223,7 +232,7 @@ class _Parser:
             sign = self._next()
             self._depth += 1
             if self._depth > _DEEPEST:
-                raise _Unparsable
+                raise TooDeep
             operand = self._unary()
             self._depth -= 1
             return Node("operation", sign.text, (operand,), sign.start, operand.end)
@@ -267,7 +276,7 @@ class _Parser:
             return Node("other", "{", parts, token.start, self._tokens[self._at - 1].end)
         if token.text == "[":
             return self._record(token)
-        raise _Unparsable
+        raise Unparsable
 
     def _named(self, token: Token) -> Node:
         if self._takes("("):
@@ -277,7 +286,7 @@ class _Parser:
         if scope in SCOPES and self._takes("."):
             name = self._next()
             if name.kind not in ("name", "quoted"):
-                raise _Unparsable
+                raise Unparsable
             return Node("name", _name(name), (), token.start, name.end, scope)
         return Node("name", _name(token), (), token.start, token.end)
 

@@ -11,13 +11,13 @@ import json
 import shlex
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bakery.machines.network import GATEWAY, Network, isolated
+from bakery.machines.network import GATEWAY, Network
 from bakery.runtime import conditions
 from bakery.runtime.conditions import Condition
 from bakery.status import ask, ranges
@@ -27,7 +27,7 @@ from bakery.tokens import signing
 from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import KEY, TRUST_DOMAIN, Pool
 from tests.acceptance import Client, folder_of, inside, secret_file
-from tests.conftest import BIN, Ended, Folders, command
+from tests.conftest import BIN, Ended, command
 
 GROUP = 'My "workers" \\ é'
 HOSTILE = "\x1b[2J\x07 disk\tfull\rWARNING \u202e"  # condor_advertise cannot send a line feed
@@ -42,16 +42,9 @@ class Expression(str):
 
 
 @pytest.fixture(scope="module")
-def network(folders: Folders) -> Iterator[Network]:
-    with isolated(folders("network")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def pool(network: Network, image_root: Path, folders: Folders) -> Iterator[Pool]:
-    with throwaway_pool.start_in_sandbox(image_root, folders("pool"), network) as up:
-        advertise(up, network, "all", slots())
-        yield up
+def pool(pool: Pool, network: Network) -> Pool:
+    advertise(pool, network, "all", slots())
+    return pool
 
 
 def slot(machine: str, name: str = "slot1", **more: Value) -> dict[str, Value]:

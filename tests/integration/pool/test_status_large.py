@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bakery.machines.network import Network, isolated
-from bakery.verify.pool import throwaway_pool
+from bakery.machines.network import Network
 from bakery.verify.pool.throwaway_pool import Pool
 from tests import big_collector
-from tests.conftest import Folders
 
 pytestmark = pytest.mark.full
 WORKERS = 5000
-
-
-@pytest.fixture(scope="module")
-def network(folders: Folders) -> Iterator[Network]:
-    with isolated(folders("network")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def pool(network: Network, image_root: Path, folders: Folders) -> Iterator[Pool]:
-    with throwaway_pool.start_in_sandbox(image_root, folders("pool"), network) as up:
-        yield up
 
 
 def test_fifty_thousand_slots(pool: Pool, network: Network, tmp_path: Path) -> None:

@@ -6,16 +6,14 @@ import json
 import signal
 import stat
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bakery.machines.network import GATEWAY, Network, isolated
+from bakery.machines.network import GATEWAY, Network
 from bakery.status import record_file
 from bakery.status.record import Entry
-from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import Pool
 from tests import terminals
 from tests.conftest import BIN, command
@@ -23,18 +21,6 @@ from tests.integration.pool.test_status_command import Value, advertise, claimed
 
 GROUP = "Watched"
 ARGV = (str(BIN / "worker-bakery"), "status", "--pool", GATEWAY, "--group")
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    with isolated(tmp_path_factory.mktemp("network")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def pool(network: Network, image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
-    with throwaway_pool.start_in_sandbox(image_root, tmp_path_factory.mktemp("pool"), network) as up:
-        yield up
 
 
 def of_group(group: str, *names: str) -> list[dict[str, Value]]:

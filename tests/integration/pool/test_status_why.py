@@ -11,16 +11,15 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bakery.machines.network import GATEWAY, Network, isolated
+from bakery.machines.network import GATEWAY, Network
 from bakery.runtime import conditions
-from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import RUNNING, SUBMITTER, TRUST_DOMAIN, Pool, classad_string
 from tests.conftest import Ended, command
 
@@ -157,16 +156,9 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    with isolated(tmp_path_factory.mktemp("network")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def pool(network: Network, image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
-    with throwaway_pool.start_in_sandbox(image_root, tmp_path_factory.mktemp("pool"), network) as up:
-        add_workers(up)
-        yield up
+def pool(pool: Pool, network: Network) -> Pool:
+    add_workers(pool)
+    return pool
 
 
 def add_workers(pool: Pool) -> None:

@@ -17,14 +17,13 @@ import pytest
 
 from bakery.machines.machine import Machine
 from bakery.machines.needs import Image
-from bakery.machines.network import Network, isolated
+from bakery.machines.network import Network
 from bakery.runtime import conditions
 from bakery.runtime.conditions import Condition
-from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import ADDRESS, IDENTITY, SUBMITTER, TRUST_DOMAIN, Pool
 from tests.boot.life import conf, configure, machines, wait_job
 from tests.boot.test_life_ends import UNTIL_TOLD
-from tests.conftest import BASE, Ended, Folders, command
+from tests.conftest import BASE, Ended, command
 
 Boot = Callable[[str], Machine]
 GROUP, PROJECT = "Seen", "TG-SEEN"
@@ -50,18 +49,6 @@ EXECUTE = "/var/lib/condor/execute"
 OWNED = f"install -d -o condor -g condor {EXECUTE}"
 FILL = f"{OWNED} && mount -t tmpfs -o size=64m tmpfs {EXECUTE} && {OWNED}"
 REASON = 'a kernel "update"'
-
-
-@pytest.fixture(scope="module")
-def network(folders: Folders) -> Iterator[Network]:
-    with isolated(folders("network")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def pool(network: Network, image_root: Path, folders: Folders) -> Iterator[Pool]:
-    with throwaway_pool.start_in_sandbox(image_root, folders("pool"), network) as up:
-        yield up
 
 
 @pytest.fixture

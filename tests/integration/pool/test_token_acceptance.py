@@ -19,31 +19,23 @@ from typing import Any
 import jwt
 import pytest
 
-from bakery.machines.network import GATEWAY, Network, isolated
+from bakery.machines.network import GATEWAY, Network
 from bakery.tokens import signing
-from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import IDENTITY, TRUST_DOMAIN, Pool
 from provisioner.process import run
 from tests import acceptance
 from tests.acceptance import FILES, ROWS, Client, FileRow, Row, folder_of, secret_file
-from tests.conftest import BIN, Ended, Folders, command
+from tests.conftest import BIN, Ended, command
 
 VERSION = (23, 9)
 CREATE = ("create", "--issuer", TRUST_DOMAIN)
 
 
 @pytest.fixture(scope="module")
-def network(folders: Folders) -> Iterator[Network]:
-    with isolated(folders("network")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def pool(network: Network, image_root: Path, folders: Folders) -> Iterator[Pool]:
+def pool(pool: Pool, network: Network) -> Pool:
     """A pool with two signing keys of the same content: POOL, and one named `named`."""
-    with throwaway_pool.start_in_sandbox(image_root, folders("pool"), network) as up:
-        acceptance.add_named_key(up, Client(up.root, network))
-        yield up
+    acceptance.add_named_key(pool, Client(pool.root, network))
+    return pool
 
 
 @pytest.fixture(scope="module")

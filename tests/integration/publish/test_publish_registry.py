@@ -85,6 +85,11 @@ def pulled(registry: str, name: str, folder: Path) -> Path:
     return folder
 
 
+def images(registry: str, name: str) -> set[str]:
+    """The tags without those of indexes of SBOMs, which not every skopeo can write."""
+    return {tag for tag in tags(registry, name) if not tag.startswith("sha256-")}
+
+
 def tags(registry: str, name: str) -> set[str]:
     found = run.call(["skopeo", "list-tags", "--tls-verify=false", f"docker://{registry}/{name}"])
     return set(json.loads(found.stdout)["Tags"] or ())
@@ -134,7 +139,7 @@ def test_a_killed_upload_of_a_disk_is_completed_and_kubevirt_can_use_it(
 
     done = outcome(publish(registry, baked["path"], "--json", name="site/disk"))
     assert done["uploaded"] or done["actions"] == []
-    assert tags(registry, "site/disk") == {baked["id"][:12], "latest"}
+    assert images(registry, "site/disk") == {baked["id"][:12], "latest"}
     folder = pulled(registry, "site/disk:latest", tmp_path / "pulled")
     manifest, config = of_layout(folder)
     assert done["location"].endswith(
@@ -162,7 +167,7 @@ def test_a_container_image_is_pulled_back_and_runs(registry: str, tmp_path: Path
     assert made.status == 0, made.err[-3000:]
     image = json.loads(made.out)
     done = outcome(publish(registry, image["path"], "--json"))
-    assert tags(registry, "site/worker") == {image["id"][:12], "latest"}
+    assert images(registry, "site/worker") == {image["id"][:12], "latest"}
     folder = pulled(registry, "site/worker:latest", tmp_path / "pulled")
     layout.unpack(Path(image["path"]), tmp_path / "original")
     assert of_layout(folder) == of_layout(tmp_path / "original")

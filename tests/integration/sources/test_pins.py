@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import subprocess
+import tempfile
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -49,9 +50,8 @@ class Quiet(SimpleHTTPRequestHandler):
 class Signer:
     """A key for the test; its public key is in the folder where `bases --update` expects it."""
 
-    def __init__(self, home: Path, keys: Path) -> None:
-        home.mkdir(0o700)
-        self._gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", ""]
+    def __init__(self, home: str, keys: Path) -> None:
+        self._gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--passphrase", ""]
         made = [*self._gpg, "--status-fd", "1", "--quick-gen-key", "vendor", "ed25519", "sign", "never"]
         output = subprocess.run(made, check=True, capture_output=True, text=True).stdout
         self.fingerprint = output.split("KEY_CREATED ")[1].split()[1]
@@ -67,10 +67,11 @@ class Signer:
 
 @pytest.fixture
 def signer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Signer]:
-    home = tmp_path / "gpg"
     monkeypatch.setattr(pins.verify, "__defaults__", (tmp_path / "keys",))
-    yield Signer(home, tmp_path / "keys")
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)
+    # The path of the agent's socket may have 107 bytes: tmp_path can be too long.
+    with tempfile.TemporaryDirectory(prefix="gpg-", dir="/tmp") as home:
+        yield Signer(home, tmp_path / "keys")
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=True)
 
 
 @pytest.fixture

@@ -93,13 +93,14 @@ CAMPUS = Settings(
 )
 def test_the_defaults_of_user_data(argv: list[str], expected: tuple[str, str, str | None]) -> None:
     found = userdata_options.parsed(["--anyone", *argv], settings=CAMPUS)
-    assert (found.pool, found.trust_domain, found.cloud) == expected
+    texts = found.asked.texts
+    assert (texts.pool, texts.trust_domain, found.asked.cloud) == expected
 
 
 def test_a_worker_of_prominence_is_in_the_cloud_that_is_set() -> None:
     given = Settings(cloud=Setting("nimbus", PATH))
     found = userdata_options.parsed(["--worker", "prominence"], settings=given)
-    assert (found.settings, found.cloud) == ({"Cloud": "nimbus"}, None)
+    assert (found.asked.settings, found.asked.cloud) == ({"Cloud": "nimbus"}, None)
     with pytest.raises(BadInput, match=f"{PATH}: there is no cloud 'nimbus'"):
         userdata_options.parsed(["--anyone"], settings=given)
 

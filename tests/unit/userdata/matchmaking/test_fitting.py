@@ -23,7 +23,8 @@ def accepts(text: str, pair: Pair) -> bool:
     """Evaluate with new ads, not with those of the search."""
     ads = [classad2.ClassAd(_plain({**samples.WORKER, **pair.worker})), classad2.ClassAd()]
     ads[1].update(_plain({**samples.JOB, **pair.job}))
-    found = matching.parse(text).eval(*ads)
+    parsed: Any = matching.parse(text)
+    found = parsed.eval(*ads)
     return isinstance(found, bool | int | float) and bool(found)
 
 

@@ -63,7 +63,7 @@ def test_a_container_ends_well_if_it_was_of_use(memory: Memory, fulfilled: bool)
     assert states.succeeded(memory) is fulfilled
 
 
-def test_the_environment_comes_before_the_file_and_names_its_own_problems(tmp_path: Path) -> None:
+def test_the_environment_overrides_the_file_and_problems_say_where_they_are(tmp_path: Path) -> None:
     kind = PROMINENCE._replace(file=str(tmp_path / "worker.conf"))
     said = inputs.load(kind, {}, condor_config.Machine(0, {}))
     assert "PROMINENCE_CLOUD is missing" in said.problems
@@ -71,7 +71,8 @@ def test_the_environment_comes_before_the_file_and_names_its_own_problems(tmp_pa
     said = inputs.load(kind, {}, condor_config.Machine(0, {}))
     assert f"{kind.file}: PROMINENCE_REGION is missing" in said.problems
     said = inputs.load(kind, {"PROMINENCE_REGION": "x"}, condor_config.Machine(0, {}))
-    assert "PROMINENCE_CLOUD is missing" in said.problems
+    assert said.values["Cloud"] == "a b"
+    assert f"{kind.file} and the variables: PROMINENCE_NODE_GROUP is missing" in said.problems
 
 
 def test_a_token_in_the_environment_is_warned_of() -> None:

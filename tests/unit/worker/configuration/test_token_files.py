@@ -140,7 +140,7 @@ def test_a_change_is_taken_up_once_and_a_bad_one_not_at_all(
     monkeypatch.setattr(inputs, "load", read)
     monkeypatch.setattr(inputs, "read_inputs", lambda *_: WorkerConfig(at, (), ()))
     open_to_jobs: list[str | None] = [None]
-    one = Inputs(kind, condor_config.Machine(0, {}), lambda _: open_to_jobs[0])
+    one = Inputs(kind, {}, condor_config.Machine(0, {}), lambda _: open_to_jobs[0])
     assert one.read().values["Token"] == "a.b.c"
     assert one.reload() is None
     token = Path(at["TokenFile"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from worker_runtime.configuration.worker_file import WorkerConfig, from_environment, parse
+from worker_runtime.configuration.worker_file import WorkerConfig, parse
 
 from tests.unit.worker.conftest import KEYS, PROMINENCE
 
@@ -144,57 +144,6 @@ def test_no_seconds(seconds: str) -> None:
 def told(text: str) -> WorkerConfig:
     """A PROMINENCE worker's file."""
     return parse(text.encode(), PROMINENCE.keys, PROMINENCE.form)
-
-
-SEED = {
-    "PROMINENCE_CLOUD": "cloud", "PROMINENCE_REGION": "region", "PROMINENCE_NODE_GROUP": "group",
-    "PROMINENCE_COLLECTOR": "192.0.2.9",
-}  # fmt: skip
-
-
-def test_the_seeds_variables_have_their_meaning() -> None:
-    more = {
-        "PROMINENCE_SCHEDD_NAME": "schedd",
-        "PROMINENCE_JOB_ID": "a-1",
-        "PROMINENCE_IDLE_TIMEOUT": "600",
-    }
-    conf = from_environment({**SEED, **more, "PATH": "/bin"}, PROMINENCE.keys)
-    assert (conf.problems, conf.warnings) == ((), ())
-    named = ("Cloud", "Region", "NodeGroup", "CentralManager", "ScheddName", "JobId", "IdleTimeout")
-    assert [conf.values[name] for name in named] == [*SEED.values(), *more.values()]
-    assert conf.values["TokenFile"] == "/etc/condor/tokens.d/token.jwt"
-
-
-def test_an_empty_variable_is_not_set() -> None:
-    """As `docker run -e PROMINENCE_JOB_ID=$job_id` makes it, where there is no job_id."""
-    empty = {f"PROMINENCE_{name}": "" for name in ("SCHEDD_NAME", "JOB_ID", "IDLE_TIMEOUT", "TOKEN_FILE")}
-    assert from_environment({**SEED, **empty}, PROMINENCE.keys) == from_environment(SEED, PROMINENCE.keys)
-
-
-def test_all_that_is_wrong_with_the_variables_at_once() -> None:
-    wrong = {
-        "PROMINENCE_REGION": "", "PROMINENCE_CLOUD": "a\nb", "PROMINENCE_NODE_GROUP": "not UTF-8: \udcff",
-        "PROMINENCE_JOB_ID": 'x" || True || "', "PROMINENCE_IDLE_TIMEOUT": "soon",
-        "PROMINENCE_SCHEDD_NAME": "'quoted'", "PROMINENCE_JOBID": "1",
-    }  # fmt: skip
-    conf = from_environment(wrong, PROMINENCE.keys)
-    control = "contains a control character (a tab, perhaps)"
-    assert conf.problems == (
-        f"PROMINENCE_CLOUD {control}",
-        "PROMINENCE_REGION is empty",
-        f"PROMINENCE_NODE_GROUP {control}",
-        "PROMINENCE_COLLECTOR is missing",
-        'PROMINENCE_JOB_ID contains a " or a backslash',
-        "PROMINENCE_IDLE_TIMEOUT is not a whole number of seconds between 0 and 31622400",
-        "PROMINENCE_SCHEDD_NAME begins and ends with a quotation mark; docker's --env-file takes no quotes",
-    )
-    assert conf.warnings == ("unknown variable, ignored: PROMINENCE_JOBID",)
-
-
-@pytest.mark.parametrize("name", ["PROMINENCE_WORKER_TOKEN", "PROMINENCE_TOKEN_COMMAND"])
-def test_a_token_from_elsewhere_is_instead_of_the_default_file(name: str) -> None:
-    conf = from_environment({**SEED, name: "/bin/cat"}, PROMINENCE.keys)
-    assert (conf.problems, conf.values["TokenFile"]) == ((), "")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ class Key(NamedTuple):
     setting: str  # its name in the runtime, the same for all kinds of workers
     advertise: str  # the attribute of the slots' ads that shows it
     start: str  # its requirement on jobs; %s is the value as ClassAd text
+    variable: str  # the variable that stands for it in a container
 
 
 class Kind(NamedTuple):
@@ -84,7 +85,7 @@ def from_tables(kind: Mapping[str, Any], table: Mapping[str, Any], pools: Mappin
 def _key(row: Mapping[str, Any]) -> Key:
     named = (row["key"], row["kind"], row["required"], row["default"], row.get("instead_of", ""))
     meant = (row.get("setting", row["key"]), row.get("advertise", ""), row.get("start", ""))
-    return Key(*named, *meant)
+    return Key(*named, *meant, row.get("variable", row["key"]))
 
 
 def _read(name: str) -> Dict[str, Any]:

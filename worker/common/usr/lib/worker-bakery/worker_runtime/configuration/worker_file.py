@@ -1,4 +1,4 @@
-r"""Parses the worker's file or environment into values, problems and warnings. Pure.
+r"""Parses the worker's file into values, problems and warnings. Pure.
 
 Values are known by their settings, the names in the runtime; messages use the keys that the user wrote. No
 message quotes a value, nor a line or a key that might be a misplaced token.
@@ -10,9 +10,8 @@ must not occur otherwise; a value without quotes contains none of \ " ' $ ` and 
 without quotes means the same to docker's --env-file, too.
 """
 
-import os
 import re
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from worker_runtime.configuration.kind import Key
 from worker_runtime.configuration.values import problem_with
@@ -20,7 +19,7 @@ from worker_runtime.configuration.values import problem_with
 # The spellings of the first workers (2019). Other variants are accepted with a warning.
 LEGACY_SPELLINGS = {"TOKEN": "Token", "START": "Start"}
 # Short, or all in capitals, so that no part of a token is mistaken for the name of a key.
-_NAME = re.compile(r"([A-Za-z][A-Za-z0-9_]{0,23}|[A-Z][A-Z_]{0,39})\Z")
+NAME = re.compile(r"([A-Za-z][A-Za-z0-9_]{0,23}|[A-Z][A-Z_]{0,39})\Z")
 # Not those of str.strip(), which removes control characters that must be detected.
 _BLANKS = " \t\r"
 _EXPORT = re.compile(r"export[ \t]+")
@@ -38,6 +37,18 @@ class Line(NamedTuple):
     value: str
 
 
+class Given(NamedTuple):
+    """What is written, by the names of keys, and what is wrong with the writing itself."""
+
+    values: Dict[str, str]
+    problems: Tuple[str, ...] = ()
+    warnings: Tuple[str, ...] = ()
+
+
+class Unreadable(Exception):
+    """Why a file cannot be read at all, in words."""
+
+
 class WorkerConfig(NamedTuple):
     """The values by their settings, and everything that is wrong with them."""
 
@@ -49,32 +60,33 @@ class WorkerConfig(NamedTuple):
 def parse(raw: bytes, keys: Sequence[Key], form: str) -> WorkerConfig:
     """All values of the file, and all of its problems at once."""
     try:
+        return check(read(raw, keys, form), keys)
+    except Unreadable as reason:
+        return WorkerConfig({}, (str(reason),), ())
+
+
+def read(raw: bytes, keys: Sequence[Key], form: str) -> Given:
+    """The values of the file before any check of theirs. Raises Unreadable."""
+    try:
         text = raw.decode("utf-8-sig")  # with the byte order mark of an editor on Windows
     except UnicodeDecodeError as error:
         number = raw.count(b"\n", 0, error.start) + 1
-        return WorkerConfig({}, ("line %d: not UTF-8 text" % number,), ())
+        raise Unreadable("line %d: not UTF-8 text" % number) from None
     lines, unread = _parse_lines(text, form)
     known, warnings = _known_keys(lines, keys)
-    given = {line.key: line.value for line in known}  # the last one wins
-    values = values_by_setting(given, keys)
-    return WorkerConfig(values, tuple(unread + _problems(values, given, keys)), tuple(warnings))
+    # The last one wins.
+    return Given({line.key: line.value for line in known}, tuple(unread), tuple(warnings))
 
 
-def from_environment(environment: Mapping[str, str], keys: Sequence[Key]) -> WorkerConfig:
-    """The values of the environment variables with the names of keys; an empty variable counts as unset."""
-    names = [key.name for key in keys]
-    given = {name: environment[name] for name in names if environment.get(name)}
-    values = values_by_setting(given, keys)
-    quoted = [
-        "%s begins and ends with a quotation mark; docker's --env-file takes no quotes" % name
-        for name, value in sorted(given.items())
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
-    ]
-    prefix = os.path.commonprefix(names)
-    strange = sorted(name for name in environment if name.startswith(prefix) and name not in names)
-    shown = (name if _NAME.match(name) else "a variable with an invalid name" for name in strange)
-    warnings = tuple("unknown variable, ignored: " + name for name in shown) if prefix else ()
-    return WorkerConfig(values, tuple(_problems(values, environment, keys) + quoted), warnings)
+def check(given: Given, keys: Sequence[Key], spelled: Sequence[Key] = ()) -> WorkerConfig:
+    """The values with defaults, and everything that is wrong with them.
+
+    `spelled` are the same keys under the names that messages use, if these are others.
+    """
+    values = values_by_setting(given.values, keys)
+    written = {key.setting for key in keys if key.name in given.values}
+    problems = (*given.problems, *_problems(values, written, spelled or keys))
+    return WorkerConfig(values, problems, given.warnings)
 
 
 def values_by_setting(given: Mapping[str, str], keys: Sequence[Key]) -> Dict[str, str]:
@@ -124,7 +136,7 @@ def _known_keys(lines: Sequence[Line], keys: Sequence[Key]) -> Tuple[List[Line],
     warnings = []
     for line in lines:
         name = _proper_name(line.key, keys)
-        shown = line.key if _NAME.match(line.key) else "a key with an invalid name"
+        shown = line.key if NAME.match(line.key) else "a key with an invalid name"
         if name is None:
             warnings.append("line %d: unknown key, ignored: %s" % (line.number, shown))
             continue
@@ -143,14 +155,14 @@ def _proper_name(spelled: str, keys: Sequence[Key]) -> Optional[str]:
     return None
 
 
-def _problems(values: Mapping[str, str], given: Mapping[str, str], keys: Sequence[Key]) -> List[str]:
+def _problems(values: Mapping[str, str], written: Set[str], keys: Sequence[Key]) -> List[str]:
     problems = []
     for key in keys:
         value = values[key.setting]
         if value:
             problem = problem_with(key.kind, value)
         elif key.required and not any(values[other.setting] for other in _alternatives(key, keys)):
-            problem = "is empty" if key.name in given else "is missing"
+            problem = "is empty" if key.setting in written else "is missing"
         else:
             problem = None
         if problem:

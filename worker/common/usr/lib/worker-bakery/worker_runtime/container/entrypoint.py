@@ -14,7 +14,7 @@ from typing import Callable, Iterable, Mapping, NamedTuple, Optional
 from worker_runtime.configuration import condor_config, instance, settings
 from worker_runtime.configuration.kind import Kind
 from worker_runtime.configuration.worker_file import WorkerConfig
-from worker_runtime.container import init, token_files
+from worker_runtime.container import init, token_files, token_variable
 from worker_runtime.container.inputs import Inputs
 from worker_runtime.container.master import Master
 from worker_runtime.container.preparation import install, prepare, reset_run_folder
@@ -43,10 +43,16 @@ def main() -> int:
     host = Host(
         reset_run_folder, prepare, container_kind, token_files.readable_by_jobs, ENVIRONMENT, limited=True
     )
-    return init.run(lambda: run_worker(host))
+    return start(host)
 
 
-def run_worker(host: Host) -> int:
+def start(host: Host) -> int:
+    """Run the worker in a child process, with its variables; the exit status."""
+    environment = token_variable.take()
+    return init.run(lambda: run_worker(host, environment))
+
+
+def run_worker(host: Host, environment: Mapping[str, str]) -> int:
     """Read the inputs and run HTCondor; the exit status."""
     host.create_folders()
     table = settings.load_table()
@@ -55,7 +61,7 @@ def run_worker(host: Host) -> int:
     machine = condor_config.Machine(
         int(time.time()), instance.attributes(), instance.machine_number(), instance.image_date()
     )
-    inputs = Inputs(host.kind(table.kind), machine, host.readable_by_jobs)
+    inputs = Inputs(host.kind(table.kind), environment, machine, host.readable_by_jobs)
     conf = inputs.read()
     for warning in conf.warnings:
         log("warning: " + warning)

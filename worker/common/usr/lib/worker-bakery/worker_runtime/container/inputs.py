@@ -11,8 +11,8 @@ from typing import Callable, Dict, Iterable, Mapping, Optional, Tuple
 from worker_runtime.configuration import condor_config, token, validation, worker_file
 from worker_runtime.configuration.applied import Applied, FileStatus, Fingerprint
 from worker_runtime.configuration.kind import Kind
-from worker_runtime.configuration.worker_file import WorkerConfig
-from worker_runtime.container import token_files
+from worker_runtime.configuration.worker_file import Given, WorkerConfig
+from worker_runtime.container import token_files, variables
 from worker_runtime.system import files
 from worker_runtime.system.console import log
 
@@ -28,14 +28,16 @@ class Inputs:
     def __init__(
         self,
         kind: Kind,
+        environment: Mapping[str, str],
         machine: condor_config.Machine,
         readable_by_jobs: Callable[[Iterable[str]], Optional[str]],
     ) -> None:
         self.kind = kind
         self.machine = machine
+        self._environment = environment
         self._readable_by_jobs = readable_by_jobs
         # Before anything is read, so that no change is missed.
-        self._stamps = self._stamps_of(read_inputs(kind, os.environ).values)
+        self._stamps = self._stamps_of(read_inputs(kind, environment).values)
         self._values: Mapping[str, str] = {}
         self._problems: Tuple[str, ...] = ()
         self._is_requested = False
@@ -53,7 +55,7 @@ class Inputs:
         return FileStatus(now, Applied(before, self._problems), bool(self._values.get("TokenCommand")))
 
     def read(self) -> WorkerConfig:
-        found = load(self.kind, os.environ, self.machine)
+        found = load(self.kind, self._environment, self.machine)
         self._values = self._values or found.values
         return found
 
@@ -71,7 +73,8 @@ class Inputs:
         if stamps == self._stamps and not self._is_requested:
             return None
         self._stamps, self._problems, self._is_requested = stamps, (), False
-        found = with_fixed_settings(self.kind, self._values, self.check_token_files(self.read()))
+        kind = spelled(self.kind, self._environment)
+        found = with_fixed_settings(kind, self._values, self.check_token_files(self.read()))
         for warning in found.warnings:
             log("warning: " + warning)
         if not found.problems:
@@ -98,22 +101,42 @@ def load(kind: Kind, environment: Mapping[str, str], machine: condor_config.Mach
     found = read_inputs(kind, environment)
     warnings = token_files.warnings(token_files.sources(kind, found.values))
     found = found._replace(warnings=(*found.warnings, *warnings))
-    return with_token_time(validation.check(kind, found, machine))
+    return with_token_time(validation.check(spelled(kind, environment), found, machine))
+
+
+def spelled(kind: Kind, environment: Mapping[str, str]) -> Kind:
+    """The kind whose keys have the names that this user knows: of variables, or of the file."""
+    given = variables.read(environment, kind.keys)
+    return kind._replace(keys=tuple(variables.spelled(kind.keys, given, os.path.exists(kind.file))))
 
 
 def read_inputs(kind: Kind, environment: Mapping[str, str]) -> WorkerConfig:
-    """The values of the environment, or of the file if no variable is set."""
-    by_file = os.path.exists(kind.file) and not any(environment.get(key.name) for key in kind.keys)
-    if by_file or kind.form != "environment":
-        raw = files.read_settled(kind.file, private=False) or b""
-        found = with_path(worker_file.parse(raw, kind.keys, kind.form), kind.file)
+    """The values of the variables and of the file, if there is one; variables override it."""
+    given = variables.read(environment, kind.keys)
+    if not os.path.exists(kind.file):
+        found = worker_file.check(given, kind.keys, spelled(kind, environment).keys)
     else:
-        found = worker_file.from_environment(environment, kind.keys)
-        # HTCondor and its jobs get none of these variables, but users of Docker can see them.
-        if environment.get(kind.key("Token")):
-            warning = "the token is in the environment, which docker inspect shows; mount it as a file"
-            found = found._replace(warnings=(*found.warnings, warning))
+        raw = files.read_settled(kind.file, private=False) or b""
+        found = read_both(kind, raw, given)
+    # HTCondor and its jobs get none of these variables, but users of Docker can see them.
+    name = kind.key("Token")
+    if given.values.get(name):
+        warning = "the token is in the environment, which docker inspect shows; mount it as a file"
+        found = found._replace(warnings=(*found.warnings, warning))
     return found._replace(values=with_overrides(found.values))
+
+
+def read_both(kind: Kind, raw: bytes, given: Given) -> WorkerConfig:
+    """The values of the file with this content, and of the variables."""
+    try:
+        file = worker_file.read(raw, kind.keys, kind.form)
+    except worker_file.Unreadable as reason:
+        return with_path(WorkerConfig({}, (str(reason),), given.warnings), kind.file)
+    both = variables.combine(file, given, kind.keys)
+    keys = variables.spelled(kind.keys, given, has_file=True)
+    has_variables = any(given.values.values())
+    where = kind.file + (" and the variables" if has_variables else "")
+    return with_path(worker_file.check(both, kind.keys, keys), where)
 
 
 def with_path(found: WorkerConfig, path: str) -> WorkerConfig:

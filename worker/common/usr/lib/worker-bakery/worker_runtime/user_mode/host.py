@@ -11,7 +11,7 @@ from typing import Dict, List, Mapping, Optional
 
 from worker_runtime.configuration import settings
 from worker_runtime.configuration.kind import Kind
-from worker_runtime.container import cgroup, entrypoint, init, preparation
+from worker_runtime.container import cgroup, entrypoint, preparation
 from worker_runtime.system import files, paths
 from worker_runtime.system.console import log
 from worker_runtime.user_mode.variables import CONFIG, HOME
@@ -35,7 +35,7 @@ def main(system_config: str) -> int:
     environment = dict(own, LANG="C.UTF-8")
     # Jobs belong to the user, so nothing is checked for other readers.
     host = entrypoint.Host(prepare_home, prepare, user_kind, lambda _: None, environment, limited=False)
-    return init.run(lambda: entrypoint.run_worker(host))
+    return entrypoint.start(host)
 
 
 def create_folders(home: str, root_config: str) -> None:
