@@ -19,7 +19,6 @@ from tests.boot.test_life_jobs import attempts, source
 from tests.conftest import BASE
 from tests.integration.control_plane.plane import Plane
 from tests.integration.fleet.test_fleet import argv_of, of, servers
-from tests.integration.fleet.test_fleet_worker import user_data
 
 pytestmark = pytest.mark.full  # as test_fleet.py
 GROUP, PROJECT = "deletable", "TG-ABC123"
@@ -95,9 +94,9 @@ def launched(plane: Plane, token: Path, count: int, *more: str) -> dict[str, str
 
 
 def told(plane: Plane, server: str) -> str:
-    """The user-data of a server, by Nova's metadata service."""
-    with plane.metadata(server):
-        return user_data(plane)
+    """The user-data of a server, as an administrator sees it."""
+    script = 'print(json.dumps(connect("admin").compute.get_server(sys.argv[1]).user_data))'
+    return base64.b64decode(plane.python(script, server)).decode()
 
 
 def credential_of(text: str) -> str:
