@@ -324,9 +324,11 @@ def mounted(image: Path, folder: Path) -> Iterator[Path]:
     root.mkdir()
     qemu_img.to_raw(image, disk)
     mount_root(disk, root, read_only=True)
-    yield root
-    run.call(["umount", str(root)])
-    disk.unlink()
+    try:
+        yield root
+    finally:
+        run.call(["umount", str(root)])
+        disk.unlink()
 
 
 @pytest.fixture(scope="session")

@@ -45,8 +45,14 @@ class Api:
         return str(self.connection.current_project_id)
 
     @property
+    def auth(self) -> Json:
+        """What clouds.yaml has to authenticate with; secret."""
+        found: Json = self.connection.config.config.get("auth", {})
+        return found
+
+    @property
     def auth_url(self) -> str:
-        return str(self.connection.config.config.get("auth", {}).get("auth_url", ""))
+        return str(self.auth.get("auth_url", ""))
 
     @property
     def now(self) -> float:

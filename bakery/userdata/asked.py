@@ -16,7 +16,7 @@ from bakery.userdata.delivery.multipart import Part
 from bakery.userdata.request import Delivery, Policy, Request, UserData
 from provisioner import did_you_mean
 from provisioner.errors import BadInput
-from provisioner.process.scrub import scrub
+from provisioner.process.scrub import hiding, scrub
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +120,10 @@ def user_data(asked: Asked, pasted: bytes, now: float) -> tuple[Request, UserDat
     Raises BadInput for an invalid value. The findings may contain errors: see `refuse`.
     """
     check_without_token(asked)
-    wanted = asked.request("" if asked.fetches_token else rendering.parse_token_file(pasted))
-    return wanted, request.generate(wanted, asked.delivery(), asked.policy(now))
+    token = "" if asked.fetches_token else rendering.parse_token_file(pasted)
+    wanted = asked.request(token)
+    with hiding(token):  # a value that contains it is refused
+        return wanted, request.generate(wanted, asked.delivery(), asked.policy(now))
 
 
 def refuse(made: UserData) -> None:

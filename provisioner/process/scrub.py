@@ -6,6 +6,7 @@ import base64
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 # JSON Web Tokens: header.payload.signature in base64url; {" at the start of a JSON object encodes to eyJ.
 _JWT = re.compile(r"eyJ[\w-]{4,}\.[\w-]{4,}(?:\.[\w-]*)?")
@@ -18,6 +19,19 @@ def hide(secret: str) -> None:
     """Have `scrub` replace this text from now on; strings of fewer than 8 characters are ignored."""
     if len(secret) >= 8:
         _known.add(secret)
+
+
+@contextmanager
+def hiding(secret: str) -> Iterator[None]:
+    """Have `scrub` replace this text in the block."""
+    if secret in _known:
+        yield
+        return
+    hide(secret)
+    try:
+        yield
+    finally:
+        _known.discard(secret)
 
 
 def scrub(text: str) -> str:

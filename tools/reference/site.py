@@ -29,6 +29,9 @@ FIRST = (
     "proof.md",
     "bake-on-el.md",
 )
+# Where the page of gen-userdata is in the site; scripts/docs writes it.
+GENERATOR = "generator"
+_GENERATOR_HERE = "<!-- the page of this site -->"
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -61,8 +64,14 @@ def _order(path: Path) -> tuple[bool, int, str]:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
-    plain = without_info(markdown)
+    plain = with_generator(without_info(markdown))
     return without_outer_links(plain, Path(page.file.abs_src_path).parent, Path(config.docs_dir))
+
+
+def with_generator(markdown: str) -> str:
+    """Link the page of gen-userdata, which is not a document, where a comment says so."""
+    link = f'<a class="md-button md-button--primary" href="../{GENERATOR}/index.html">Open the page</a>'
+    return markdown.replace(_GENERATOR_HERE, link)
 
 
 def without_info(markdown: str) -> str:

@@ -49,6 +49,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "workers": {
         "token": Command("token.command", "explain, issue, obtain and try the tokens of workers"),
         "userdata": Command("userdata", "write or check the user-data of a worker"),
+        "page": Command("page.command", "write the page on which browsers generate user-data, or serve it"),
         "status": Command("status.dispatch", "show the workers of a group in their pool, wait for them"),
         "fleet": Command("fleet.command", "launch, list and delete workers on an OpenStack cloud"),
         "apply": Command("remote", "turn a running machine into a worker, over ssh"),

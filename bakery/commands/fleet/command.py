@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from bakery.commands.command_line import entry, settings
 from bakery.commands.command_line.parser import Parser, add_general, add_help, add_verb, add_verbs
 from bakery.commands.command_line.settings import NO_SETTINGS, Settings
-from bakery.commands.fleet import delete, launch, listing, reap, replace, scale
+from bakery.commands.fleet import delete, export, launch, listing, reap, replace, scale
 
 _VERBS = {
     "launch": launch,
@@ -18,6 +18,7 @@ _VERBS = {
     "scale": scale,
     "replace": replace,
     "delete": delete,
+    "export": export,
 }
 
 

@@ -104,7 +104,7 @@ def execute(
     """Launch the servers, or print the plan, and wait for the workers if asked to."""
     from bakery.fleet import launch
 
-    plan = plan_of(asked, wanted, api)
+    plan = planned(asked, wanted, api)
     result = Result(plan, common.rates_of(options, api), common.cloud_of(options))
     if options.dry_run:
         result.print_plan(options)
@@ -117,7 +117,7 @@ def execute(
         _wait(options, plan, api, monitor)
 
 
-def plan_of(asked: Options, wanted: Wanted, api: Api) -> Plan:
+def planned(asked: Options, wanted: Wanted, api: Api) -> Plan:
     """Check what is asked for, read the token, and return the plan. Raises BadInput, Refused."""
     from bakery.fleet import marks, preparing, rates
     from bakery.fleet.self_deletion.keystone import Keystone

@@ -81,7 +81,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     asked = userdata_options.of_request(options, settings)
     manner = _manner(options)
     with common.monitor_of(options) as monitor, common.connected(options) as api:
-        plan = launch.plan_of(asked, launch.wanted_of(options, 0), api)
+        plan = launch.planned(asked, launch.wanted_of(options, 0), api)
         roll = _roll(options, asked, manner, plan.image.id, api, monitor)
         members = roll.members()
         if not members:
@@ -123,7 +123,7 @@ def _roll(
         return [one for one in found if one.server.mark.group == options.group_name]
 
     def plan(count: int, size: int) -> Plan:
-        return replace(launch.plan_of(asked, launch.wanted_of(options, count), api), size=size)
+        return replace(launch.planned(asked, launch.wanted_of(options, count), api), size=size)
 
     return Roll(Goal(image, options.at_once), manner, members, plan, api, monitor)
 

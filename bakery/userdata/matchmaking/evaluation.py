@@ -54,11 +54,14 @@ class _Ads:
 
 
 _DEEPEST = 20  # attributes that refer to attributes
-# Operators, and names of whole ads.
-_RESERVED = frozenset({"is", "isnt", "my", "target", "self", "parent", "toplevel", "root", "other"})
+_OPERATOR_WORDS = ("is", "isnt")
+_OF_ADS = frozenset({"my", "target", "self", "parent", "toplevel", "root", "other"})  # names of whole ads
+_LEADING_ZERO = re.compile(r"0[0-9]+.*")
 _INTEGERS = range(-(2**63), 2**63)
 _NUMBER = re.compile(r"(0|[1-9][0-9]{0,17})|([0-9]+\.[0-9]+|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]{1,2})?")
-_LENIENT = r"\b[0-9]+\w|[0-9]\.(?![0-9])|\[|\"\s*\"|(?<!\w)\s*\.\s*[A-Za-z_']"
+# After a sign, the library reads the digits of what is no number elsewhere: -0x1F is 0.
+_SIGNED = r"[-+]\s*(?:0[0-9xX]|[0-9.]+[A-Za-z_])"
+_LENIENT = r"\[|\"\s*\"|(?<!\w)\s*\.\s*[A-Za-z_']"
 _STRING = re.compile(r'"(?:[^"\\]|\\["\\])*"')
 # HTCondor uses PCRE, which agrees with Python's re about these.
 _PATTERN = re.compile(r"(?:[A-Za-z0-9 _,:;@%/=~!#&<>'\"-]|\.|\^|\$|[*+?](?![*+?])|\||\[[A-Za-z0-9_.-]+\])*")
@@ -66,6 +69,8 @@ _PATTERN = re.compile(r"(?:[A-Za-z0-9 _,:;@%/=~!#&<>'\"-]|\.|\^|\$|[*+?](?![*+?]
 
 def parsed(text: str) -> Parsed:
     """Parse an expression. Raises Invalid, and Unsupported for what may be an expression."""
+    if re.search(_SIGNED, _STRING.sub('""', text)):
+        raise Unsupported(text)
     try:
         root = language.strictly(text)
     except language.TooDeep:
@@ -87,7 +92,7 @@ def value(expression: Parsed, worker: Mapping[str, Any], job: Mapping[str, Any])
 
 
 def _wrong(text: str) -> Invalid | Unsupported:
-    """HTCondor has more: 1K and 0x1F are numbers, "a" "b" is one string, .a is a name."""
+    """HTCondor has more than language.py: records, "a" "b" is one string, .a is a name."""
     return Unsupported(text) if re.search(_LENIENT, text) else Invalid(text)
 
 
@@ -95,12 +100,19 @@ def _check(text: str, root: Node) -> None:
     for node in language.nodes(root):
         if node.kind == "other" or (node.kind == "value" and not _is_literal(node.word)):
             raise Unsupported(text)
-        if node.kind == "name" and not node.scope and node.word.casefold() in _RESERVED:
+        word = text[node.start : node.end].split("(")[0].strip().casefold()
+        if (node.kind in ("name", "call") and word in _OPERATOR_WORDS) or _is_octal(node):
+            raise Invalid(text)
+        if node.kind == "name" and not node.scope and word in _OF_ADS:
             raise Unsupported(text)
         if node.kind == "call" and node.word not in _FUNCTIONS and node.word not in _LAZY:
             raise Unsupported(text)
         if node.kind == "operation" and node.word not in _OPERATORS:
             raise Unsupported(text)
+
+
+def _is_octal(node: Node) -> bool:
+    return node.kind == "value" and bool(_LEADING_ZERO.fullmatch(node.word))
 
 
 def _is_literal(word: str) -> bool:

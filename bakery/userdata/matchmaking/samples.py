@@ -85,7 +85,7 @@ WORKER: Mapping[str, Any] = {
 # Attributes that depend on the processor, the cloud, the image or the configuration.
 OPTIONAL_WORKER: Mapping[str, Any] = {
     "AssignedGPUs": "GPU-0", "AvailableGPUs": ["GPU-0"], "CloudInstanceID": "i-0",
-    "CloudPlatform": "openstack",
+    "CloudPlatform": "openstack", "TardisDroneUuid": "fleet-mine-0a1b2c3d4e",
     "CloudProvider": "openstack", "CloudRegion": "IU", "CloudVMType": "m3.medium", "CloudZone": "nova",
     "CpuCacheSize": 1024, "CpuFamily": 25, "CpuModelNumber": 17,
     "DaemonLastReconfigTime": _TIMESTAMP, "DaemonStartTime": _TIMESTAMP,

@@ -21,9 +21,10 @@ LARGEST = 15  # modules in one folder
 # Each folder, and the folders it may import besides itself and `provisioner`. From the entry points down.
 BAKERY: Mapping[str, set[str]] = {
     "commands": {"bake", "base_proofs", "batch", "definition", "description", "engines", "fleet",
-                 "freshness", "image", "imagediff", "openstack", "output", "publish", "rebuild", "runtime",
-                 "sources", "status", "store", "submit", "tokens", "userdata", "verify"},
+                 "freshness", "image", "imagediff", "openstack", "output", "page", "publish", "rebuild",
+                 "runtime", "sources", "status", "store", "submit", "tokens", "userdata", "verify"},
     "fleet": {"machines", "runtime", "status", "userdata"},
+    "page": {"runtime", "tokens", "userdata"},
     "publish": {"catalogue", "description", "image", "openstack", "output", "runtime", "store"},
     "base_proofs": {"bake", "image", "imagediff", "output", "runtime", "store"},
     "definition": {"bake", "image", "output", "userdata"},

@@ -135,9 +135,7 @@ def test_what_people_write_is_decided(text: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "text", ["1K < 2", "{1,2}", "[a = 1].a", "time() > 1", "strcat(1, 2)", "((" * 50 + "1"]
-)
+@pytest.mark.parametrize("text", ["{1,2}", "[a = 1].a", "time() > 1", "strcat(1, 2)", "((" * 50 + "1"])
 def test_what_is_not_supported_is_neither_true_nor_refused(text: str) -> None:
     text = text + "))" * 50 if text.startswith("((") else text
     with pytest.raises(evaluation.Unsupported):

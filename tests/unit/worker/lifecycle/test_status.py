@@ -35,6 +35,19 @@ def test_the_clouds_instance() -> None:
 
 
 @pytest.mark.parametrize(
+    ("server", "uuid"),
+    [
+        ({"name": "site-0a1b2c3d4e", "meta": {"worker_bakery_drone": "tardis"}}, "site-0a1b2c3d4e"),
+        ({"name": "site-0a1b2c3d4e", "meta": {"worker_bakery_launch": "x"}}, ""),
+        ({"name": 7, "meta": {"worker_bakery_drone": "tardis"}}, ""),
+        ({"meta": "worker_bakery_drone"}, ""),
+    ],
+)
+def test_a_drone_of_tardis_has_the_name_of_its_server(server: dict[str, Any], uuid: str) -> None:
+    assert instance.cloud_attributes({"ds": {"meta_data": server}})["TardisDroneUuid"] == uuid
+
+
+@pytest.mark.parametrize(
     "source",
     [
         {"meta_data": {"instance": {"machine-type": "projects/1/machineTypes/n1-standard-1"}}},

@@ -41,6 +41,7 @@ def cloud_attributes(data: Mapping[str, Any]) -> Dict[str, str]:
         "CloudRegion": _first(common, "region"),
         "CloudZone": _first(common, "availability_zone", "availability-zone"),
         "CloudVMType": _instance_type(data),
+        "TardisDroneUuid": _drone(data),
     }
 
 
@@ -81,6 +82,19 @@ def _first(data: Mapping[str, Any], *names: str) -> str:
     values = (data.get(name) for name in names)
     # cloud-init says "unknown" on a machine in no cloud that it knows.
     return next((value for value in values if isinstance(value, str) and value != "unknown"), "")
+
+
+def _drone(data: Mapping[str, Any]) -> str:
+    """The UUID of a drone of COBalD/TARDIS, by which its HTCondor adapter finds it; "" for others.
+
+    TARDIS launches a server of OpenStack under this UUID as its name, with the metadata of its
+    configuration; `worker-bakery fleet export tardis` has the mark there.
+    """
+    server = (data.get("ds") or {}).get("meta_data")
+    metadata = server.get("meta") if isinstance(server, dict) else None
+    if not isinstance(metadata, dict) or metadata.get("worker_bakery_drone") != "tardis":
+        return ""
+    return _first(server or {}, "name")
 
 
 def _instance_type(data: Mapping[str, Any]) -> str:

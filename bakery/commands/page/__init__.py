@@ -1,0 +1,1 @@
+"""worker-bakery page."""

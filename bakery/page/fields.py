@@ -1,0 +1,114 @@
+"""The fields of the page: which one a message of gen-userdata is about, and the message in their words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from bakery.userdata import keys, rendering
+from bakery.userdata.delivery import clouds
+from bakery.userdata.findings import Finding
+from bakery.userdata.request import Request
+from bakery.userdata.token import NAMES as OF_TOKEN
+
+# The label of each field, by its name in the form.
+LABELS: Mapping[str, str] = {
+    "worker": "Kind of worker",
+    "token": "Token",
+    "projects": "Projects",
+    "owners": "People",
+    "expression": "Condition",
+    "anyone": "Everybody's jobs",
+    "group_name": "Name of the group",
+    "pool": "Pool",
+    "trust_domain": "Issuer of the pool's tokens",
+    "idle_minutes": "Idle time",
+    "join_minutes": "Time to join",
+    "max_hours": "Longest life",
+    "gpu_jobs_only": "Jobs on a machine with GPUs",
+    "prominence_cloud": "Name of the cloud",
+    "region": "Region",
+    "node_group": "Node group",
+    "schedd_name": "Schedd of parallel jobs",
+    "job_id": "Only this job",
+    "place": "Cloud",
+    "format": "Form",
+}
+_OPTIONS = [one for one in (*keys.LIFECYCLE_OPTIONS, *keys.PROMINENCE_OPTIONS) if one.name in LABELS]
+_FLAGS: Mapping[str, str] = {
+    "--worker": "worker",
+    "--token-file": "token",
+    "--project": "projects",
+    "--owner": "owners",
+    "--start": "expression",
+    "--anyone": "anyone",
+    "--group-name": "group_name",
+    "--pool": "pool",
+    "--collector": "pool",
+    "--trust-domain": "trust_domain",
+    "--cloud": "prominence_cloud",
+    "--set GpuJobsOnly": "gpu_jobs_only",
+    "--format": "format",
+    **{option.flag: option.name for option in _OPTIONS},
+}
+_SETTINGS: Mapping[str, str] = {
+    "Token": "token",
+    "Start": "expression",
+    "WorkerGroupName": "group_name",
+    "CentralManager": "pool",
+    "TrustDomain": "trust_domain",
+    "Cloud": "prominence_cloud",
+    "GpuJobsOnly": "gpu_jobs_only",
+    **{option.key: option.name for option in _OPTIONS},
+}
+_WORDS: Mapping[str, str] = {
+    "valid project name": "projects",
+    "valid owner name": "owners",
+    "No jobs are selected": "projects",
+    "tokens; only one": "token",
+    "There is no pool": "pool",
+    "is the name of a pool": "pool",
+}
+_EXAMPLE = r"(?:[ =](?:FILE|EXPR|NAME|N|H|ID|Key=value)\b)?"
+
+
+def of_message(message: str, kind: str) -> tuple[str, ...]:
+    """Return the fields that a message is about, the first one first; none if it names no field."""
+    if " requires --" in message and message.startswith("--worker"):
+        message = message.partition(" requires ")[2]
+    found = {field: at for at, field in _mentions(message, kind)}
+    return tuple(sorted(found, key=lambda field: found[field]))
+
+
+def _mentions(message: str, kind: str) -> Iterator[tuple[int, str]]:
+    """Yield the position and the field of each name in the message, from its end to its beginning."""
+    names = {**_FLAGS, **_WORDS}
+    names |= {
+        key.key: _SETTINGS[key.setting] for key in rendering.worker_keys(kind) if key.setting in _SETTINGS
+    }
+    found = [
+        (match.start(), field)
+        for name, field in names.items()
+        for match in re.finditer(rf"(?<![\w-]){re.escape(name)}(?![\w-])", message)
+    ]
+    yield from sorted(found, reverse=True)
+
+
+def of_finding(finding: Finding, wanted: Request) -> str:
+    """Return the field that a finding of the generator is about."""
+    if finding.id in OF_TOKEN:
+        return "token"
+    if finding.id in clouds.NAMES:
+        return "place"
+    return "expression" if wanted.conditions and finding.id != "unusual-project" else "projects"
+
+
+def worded(text: str) -> str:
+    """Return a message with the labels of the fields in place of the options of the command."""
+    text = text.replace("--worker prominence", "the kind PROMINENCE").replace(
+        "--worker osg", "the kind OSG"
+    )
+    text = re.sub(r"--project (?=TG-)", "the project ", text)
+    for flag in sorted(_FLAGS, key=len, reverse=True):
+        text = re.sub(rf"{re.escape(flag)}(?![\w-]){_EXAMPLE}", f"“{LABELS[_FLAGS[flag]]}”", text)
+    return text

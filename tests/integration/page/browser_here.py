@@ -1,0 +1,114 @@
+"""Chromium of Debian's packages and Playwright of PyPI, for tests; neither is installed on this machine.
+
+Chromium is the machine's own, if it has one; else the packages that it lacks are unpacked into a cache.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import site
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from provisioner.process import run
+from tests.integration.tool_environments import CACHE, environment
+
+_PACKAGES = ("playwright==1.65.2",)
+_AXE = "axe-core@4.14.1"
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@contextmanager
+def browser(folder: Path) -> Iterator[Any]:
+    """Start Chromium with an empty profile below `folder`; yield Playwright's browser."""
+    _add_playwright()
+    from playwright.sync_api import sync_playwright
+
+    program, env = chromium()
+    with sync_playwright() as started:
+        launched = started.chromium.launch(
+            executable_path=str(program), args=list(_FLAGS), env={**os.environ, **env, "HOME": str(folder)}
+        )
+        try:
+            yield launched
+        finally:
+            launched.close()
+
+
+@contextmanager
+def profile(folder: Path) -> Iterator[Any]:
+    """Start Chromium with the profile in `folder`, which it keeps; yield Playwright's context."""
+    _add_playwright()
+    from playwright.sync_api import sync_playwright
+
+    program, env = chromium()
+    with sync_playwright() as started:
+        context = started.chromium.launch_persistent_context(
+            str(folder), executable_path=str(program), args=list(_FLAGS), env={**os.environ, **env}
+        )
+        try:
+            yield context
+        finally:
+            context.close()
+
+
+def _add_playwright() -> None:
+    """Make the environment's packages importable; they come last, so those of the project win."""
+    python = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    site.addsitedir(str(environment("playwright", _PACKAGES) / "lib" / python / "site-packages"))
+
+
+def chromium() -> tuple[Path, Mapping[str, str]]:
+    """Return the program, and the environment that it requires."""
+    if found := shutil.which("chromium"):
+        return Path(found), {}
+    folder = _unpacked()
+    libraries = f"{folder}/usr/lib/{os.uname().machine}-linux-gnu"
+    return folder / "usr/lib/chromium/chromium", {"LD_LIBRARY_PATH": libraries}
+
+
+def _unpacked() -> Path:
+    """Download the packages of Chromium that this machine lacks, once, and unpack them."""
+    done, lock = CACHE / "chromium", CACHE / "chromium.lock"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        if not done.exists():
+            new = CACHE / "chromium.new"
+            shutil.rmtree(new, ignore_errors=True)  # of a killed test
+            archives = new / "archives"
+            (archives / "partial").mkdir(parents=True)
+            where = ["-o", f"Dir::Cache::archives={archives}", "-o", "APT::Sandbox::User=root"]
+            words = ["install", "-q", "-y", "--no-install-recommends", "--download-only", "chromium"]
+            run.call(["apt-get", *where, *words], seconds=600)
+            for package in archives.glob("*.deb"):
+                run.call(["dpkg", "-x", str(package), str(new)])
+            shutil.rmtree(archives)
+            new.rename(done)
+    return done
+
+
+def axe() -> str:
+    """Return the text of axe-core, which finds violations of WCAG in a page; npm downloads it once."""
+    folder = CACHE / _AXE
+    script = folder / "package" / "axe.min.js"
+    if not script.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        run.call(["npm", "pack", "--ignore-scripts", "--pack-destination", str(folder), _AXE], seconds=600)
+        [package] = folder.glob("*.tgz")
+        run.call(["tar", "-xzf", str(package), "-C", str(folder), "package/axe.min.js"])
+        package.unlink()
+    return script.read_text("utf-8")

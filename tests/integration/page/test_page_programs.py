@@ -1,0 +1,140 @@
+"""What the page stands on, outside of a browser: its archive, npm, and the server on loopback."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from bakery.page import modules, runtime, server
+from provisioner.errors import Unreachable, WrongChecksum
+from tests import pyodide_package
+from tests.unit.page.test_page_modules import FORM, ask
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return pyodide_package.small(tmp_path, monkeypatch)
+
+
+def test_the_archive_is_complete(tmp_path: Path) -> None:
+    """A Python without any other package answers from it, as Pyodide does."""
+    archive = modules.archive()
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        opened.extractall(tmp_path)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from bakery.page import answers\n"
+        "print(answers.answer(sys.stdin.read()))"
+    )
+    for question in (
+        {
+            "ask": "generate",
+            "form": {**FORM, "expression": "TARGET.RequestCpus >= 4", "format": "cloud-config"},
+        },
+        {"ask": "check", "text": "#!/bin/sh\necho\n", "place": "", "trust_domain": ""},
+    ):
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", code, str(tmp_path)],
+            input=json.dumps({"now": 1.0, **question}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert "text" in found or "findings" in found, found
+
+
+def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """A program in the place of npm; $4 is the folder."""
+    program = tmp_path / "bin" / "npm"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+
+
+def test_npm_downloads_once(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    npm(tmp_path, monkeypatch, f'echo "$@" >>{tmp_path}/calls; cp {package} "$4/{runtime.NAME}"')
+    for _ in range(2):
+        assert runtime.package(None, tmp_path / "cache") == package.read_bytes()
+    assert (tmp_path / "calls").read_text().count(f"pyodide@{runtime.VERSION}") == 1
+    (tmp_path / "cache" / runtime.NAME).write_bytes(b"damaged")
+    with pytest.raises(WrongChecksum, match=r"Remove .* if it is damaged"):
+        runtime.package(None, tmp_path / "cache")
+
+
+def test_a_registry_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    npm(tmp_path, monkeypatch, "echo 'npm error code ENOTFOUND' >&2; exit 1")
+    with pytest.raises(Unreachable, match=r"ENOTFOUND.*--pyodide"):
+        runtime.package(None, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_forged_download_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    npm(tmp_path, monkeypatch, f'echo forged >"$4/{runtime.NAME}"')
+    with pytest.raises(WrongChecksum):
+        runtime.package(None, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+# --- the server ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served() -> Iterator[ThreadingHTTPServer]:
+    files = {"index.html": b"<p>", f"{runtime.FOLDER}/pyodide.asm.wasm": b"\0asm"}
+    with server.listening(files, 0) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield listening
+        listening.shutdown()
+        thread.join()
+
+
+def asked(
+    served: ThreadingHTTPServer, path: str, verb: str = "GET", **headers: str
+) -> tuple[http.client.HTTPResponse, bytes]:
+    connection = http.client.HTTPConnection(server.HOST, served.server_address[1], timeout=10)
+    connection.request(verb, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
+    answer = connection.getresponse()
+    data = answer.read()
+    connection.close()
+    return answer, data
+
+
+def test_the_server_sends_the_page_with_its_policy(served: ThreadingHTTPServer) -> None:
+    assert served.server_address[0] == "127.0.0.1"
+    answer, data = asked(served, "/?x")
+    assert (answer.status, data) == (200, b"<p>")
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'self'; script-src 'self' ")
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    again, data = asked(served, "/", If_None_Match=answer.headers["ETag"])
+    assert (again.status, data) == (304, b"")
+    answer, data = asked(served, f"/{runtime.FOLDER}/pyodide.asm.wasm", "HEAD")
+    assert (answer.headers["Content-Type"], data) == ("application/wasm", b"")
+    assert "immutable" in answer.headers["Cache-Control"]
+
+
+def test_the_server_serves_nothing_else(served: ThreadingHTTPServer) -> None:
+    for path in ("/etc/passwd", "/../../etc/passwd", "/page.py"):
+        assert asked(served, path)[0].status == 404
+    assert asked(served, "/", Host="evil.example:80")[0].status == 403
+    assert asked(served, "/", "POST")[0].status == 501
+
+
+def test_the_check_reads_what_is_pasted() -> None:
+    found = ask("check", text=ask("generate", form=FORM)["text"], place="ec2", trust_domain="")
+    assert [row["severity"] for row in found["findings"]] in ([], ["note"])
+    found = ask("check", text="#include-me", place="", trust_domain="")
+    assert "error" in {row["severity"] for row in found["findings"]}
