@@ -84,13 +84,20 @@ def share_base(store: Store, own: Path) -> None:
 
 
 VIRTUAL = "tests/boot/vm/"
+DOCKER = "tests/integration/docker/"
 
 
 class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """For pytest-xdist: virtual machines are one lane, so that there is one at a time; else a file is."""
+    """For pytest-xdist: virtual machines are one lane, so that there is one at a time; else a file is.
+
+    Tests of containers share a daemon and a pool, so they are one lane, too.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return VIRTUAL if nodeid.startswith(VIRTUAL) else nodeid.split("::")[0]
+        for folder in (VIRTUAL, DOCKER):
+            if nodeid.startswith(folder):
+                return folder
+        return nodeid.split("::")[0]
 
 
 _CLONE_NEWNS, _MS_PRIVATE_RECURSIVE = 0x20000, 0x44000  # linux/sched.h, linux/mount.h

@@ -105,6 +105,8 @@ _SECONDS: Mapping[str, int] = {
     "test_publish_catalogue.py": 55,
     "test_publish_registry.py": 110,
     "test_registry_indexes.py": 25,
+    "test_docker_osg.py": 90,
+    "test_docker_registry.py": 1,
     "test_publish_glance.py": 400,
     "test_fleet.py": 240,
     "test_fleet_faults.py": 240,
@@ -181,7 +183,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     ),
     "bakery/publish/glance/": ("test_publish_glance.py", "test_publish_catalogue.py"),
     "bakery/publish/catalogue/": ("test_publish_catalogue.py", "test_publish_s3.py"),
-    "bakery/publish/registry/": ("test_publish_catalogue.py", "test_publish_registry.py"),
+    "bakery/publish/registry/": ("test_registry_indexes.py", "test_publish_registry.py"),
     "bakery/commands/publish/": (
         "test_publish_signature.py",
         "test_publish_catalogue.py",

@@ -20,12 +20,12 @@ ARCHIVE = "worker-bakery.zip"
 _SHIPPED = ("index.html", "page.js", "page.css", "icon.svg")
 
 
-def files(package: bytes, wanted: Preset) -> Mapping[str, bytes]:
-    """Return each file of the page by its path; `package` is that of Pyodide."""
+def files(pyodide: Mapping[str, bytes], wanted: Preset) -> Mapping[str, bytes]:
+    """Return each file of the page by its path; `pyodide` has the files of Pyodide."""
     found = {name: (PAGE / name).read_bytes() for name in _SHIPPED}
     found |= {f"licenses/{path.name}": path.read_bytes() for path in sorted((PAGE / "licenses").iterdir())}
     found["licenses/worker-bakery.txt"] = LICENSE_FILE.read_bytes()
-    found |= {f"{runtime.FOLDER}/{name}": data for name, data in runtime.files(package).items()}
+    found |= {f"{runtime.FOLDER}/{name}": data for name, data in pyodide.items()}
     found[ARCHIVE] = modules.archive()
     found["preset.json"] = json.dumps(preset.as_data(wanted)).encode()
     found["index.html"] = _versioned(found)

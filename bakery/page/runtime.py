@@ -21,7 +21,8 @@ SHA512 = (
 )
 NAME = f"pyodide-{VERSION}.tgz"
 FOLDER = f"pyodide-{VERSION}"
-FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
+LIBRARY = "python_stdlib.zip"
+FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", LIBRARY, "pyodide-lock.json")
 _SECONDS = 600.0
 _LARGEST = 64 * 1024 * 1024  # of the package, in bytes
 

@@ -36,7 +36,18 @@ BOOT = (
         "fdisk",
     ),
     *("cloud-init", "cloud-guest-utils", "netplan.io", "openssh-server"),
+    *("locales", "libc-l10n"),
 )
+# Texts for people, a fifth of the image; programs of a worker use C.UTF-8. Licences stay. Headers of Perl
+# are of no use without a compiler.
+_SMALLER = """\
+rm -rf /usr/share/man /usr/share/info /usr/share/locale /usr/share/i18n
+rm -rf /usr/lib/*/perl/*/CORE /usr/lib64/perl5/CORE /usr/share/lintian /usr/share/bash-completion
+rm -rf /usr/lib/python3.*/test /usr/lib/python3.*/pydoc_data /usr/lib/python3.*/__pycache__/pydoc*
+find /usr/share/doc -type f ! -name copyright -delete
+find /usr/share/doc -depth -type d -empty -delete
+find /usr/share /usr/lib -name '*.pod' -type f -delete
+"""
 _LEFT = (
     *("/boot/*", "/efi/*", "/init", "/usr/lib/modules/*", "/usr/lib/grub"),
     *("/usr/lib/systemd", "/etc/systemd", "/etc/cloud", "/etc/netplan"),
@@ -46,7 +57,7 @@ show='${{db:Status-Status}} ${{Package}}\\n'
 names=$(dpkg-query -W -f "$show" "$@" 2>/dev/null | sed -n 's/^installed //p') || true
 DEBIAN_FRONTEND=noninteractive apt-get -q -y --allow-remove-essential purge --auto-remove $names
 rm -rf {" ".join(_LEFT)}
-"""
+{_SMALLER}"""
 
 
 # The same for EL, as patterns for rpm -qa. Packages that others need stay, usually systemd, which
@@ -63,7 +74,7 @@ _REMOVE_RPM = f"""{UNNEEDED}\
 unneeded $(rpm -qa --qf '%{{NAME}}.%{{ARCH}}\\n' "$@")
 [ -z "$names" ] || rpm -e --allmatches $names
 rm -rf {" ".join(_LEFT_EL)}
-"""
+{_SMALLER}"""
 
 
 def container(context: Context) -> tuple[Step, ...]:

@@ -1,7 +1,8 @@
 """A Docker daemon of Debian's packages for tests: nothing of it is installed on this machine.
 
-The packages are unpacked in the user's cache, and kept there. The daemon has no bridge and no rules of
-iptables: containers use the network of this machine (--network host).
+The packages are unpacked in the user's cache, and kept there. By default the daemon has no bridge and no
+rules of iptables: containers use the network of this machine (--network host). A daemon on a network of
+tests has a bridge, too: its containers reach the pool there without translation of addresses.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
 
+from bakery.machines.network import Network, on
 from bakery.runtime import digest, mirror
 from bakery.runtime.conditions import Condition, wait
 from provisioner.process import run
@@ -57,8 +59,36 @@ if "exec" in argv and value("--process", "-p"):
     limit(value("--process", "-p"), "capabilities")
 os.execv({runc!r}, ["runc", *argv])
 """
+# What the daemon sees in the place of these folders of this machine, in its own mount namespace.
+_IN_ITS_FOLDERS = """\
+set -eu
+while [ "$1" != -- ]; do
+    if [ -d "$1" ]; then mkdir -p "$2"; fi
+    mount --bind "$1" "$2"
+    shift 2
+done
+shift
+exec "$@"
+"""
+_BRIDGE, _BRIDGE_ADDRESS = "docker-here", "172.31.250.1/24"
 # linux/capability.h, as far as sandboxes of CI systems withhold it.
 _CAPABILITIES = {"CAP_SYS_RESOURCE": 24, "CAP_SYS_TIME": 25, "CAP_AUDIT_CONTROL": 30, "CAP_MAC_ADMIN": 33}
+
+
+@dataclass(frozen=True)
+class Host:
+    """The machine that a daemon is on: its network (None: this machine's) and its folders.
+
+    `folders` are paths of the machine and what is there instead: volumes of a documented command line are
+    then not this machine's. With `remapped`, root of a container is this number on the machine.
+    """
+
+    network: Network | None = None
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    remapped: int = 0
+
+
+THIS_MACHINE = Host()
 
 
 @dataclass(frozen=True)
@@ -122,21 +152,40 @@ def wheels() -> Path:
 
 
 @contextmanager
-def daemon(folder: Path) -> Iterator[Docker]:
+def daemon(folder: Path, host: Host = THIS_MACHINE) -> Iterator[Docker]:
     """Run a daemon that keeps everything in `folder` while the block runs."""
     where = programs()
     docker = Docker(where, folder / "socket")
     config = folder / "daemon.json"
-    config.write_text(json.dumps(_configuration(folder, where)))
+    config.write_text(json.dumps(_configuration(folder, where, host)))
     path = f"{where / 'usr/bin'}:{where / 'usr/sbin'}:{os.environ['PATH']}"
     argv = [str(where / "usr/sbin/dockerd"), "--config-file", str(config)]
+    own = {**host.folders, **(_numbers(folder, host.remapped) if host.remapped else {})}
+    volumes = [word for there, here in own.items() for word in (str(here), there)]
+    inside = run.sandbox_argv(["sh", "-c", _IN_ITS_FOLDERS, "daemon", *volumes, "--", *argv])
+    if host.network:
+        _add_bridge(host.network)
     env = {**os.environ, "PATH": path}
-    with run.background(run.sandbox_argv(argv), log=folder / "log", env=env):
+    with run.background(on(host.network, inside), log=folder / "log", env=env):
         wait(Condition("an answer of dockerd", lambda: docker.call("info").returncode == 0, 120))
         yield docker
 
 
-def _configuration(folder: Path, where: Path) -> dict[str, object]:
+def _add_bridge(network: Network) -> None:
+    """A bridge as that of Docker, which several daemons of a network share."""
+    command = ("ip link show $1 || ip link add $1 type bridge && ip address replace $2 dev $1",)
+    run.call(network.argv(["sh", "-c", *command, "bridge", _BRIDGE, _BRIDGE_ADDRESS]))
+    run.call(network.argv(["ip", "link", "set", _BRIDGE, "up"]))
+
+
+def _numbers(folder: Path, first: int) -> dict[str, Path]:
+    """Files that give root the numbers from `first` on, for users of user namespaces (subuid(5))."""
+    for name in ("subuid", "subgid"):
+        (folder / name).write_text(f"root:{first}:65536\n")
+    return {f"/etc/{name}": folder / name for name in ("subuid", "subgid")}
+
+
+def _configuration(folder: Path, where: Path, host: Host) -> dict[str, object]:
     wrapper = folder / "runc"
     runc = str(next(path for path in (where / "usr/sbin/runc", where / "usr/bin/runc") if path.exists()))
     wrapper.write_text(_RUNC.format(python=sys.executable, lacking=_lacking(), runc=runc))
@@ -146,11 +195,12 @@ def _configuration(folder: Path, where: Path) -> dict[str, object]:
         "exec-root": str(folder / "exec"),
         "pidfile": str(folder / "pid"),
         "hosts": [f"unix://{folder / 'socket'}"],
-        "bridge": "none",
+        "bridge": _BRIDGE if host.network else "none",
         "iptables": False,
         "ip6tables": False,
         "runtimes": {"here": {"path": str(wrapper)}},
         "default-runtime": "here",
+        **({"userns-remap": "root"} if host.remapped else {}),
     }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bakery.commands.command_line import entry
 from bakery.commands.command_line.parser import Parser, add_general, completed, whole_number
-from provisioner.errors import BadInput
+from provisioner.errors import BadInput, BakeryError
 
 _PORT = 8019
 _LAST_PORT = 65535
@@ -73,11 +73,24 @@ def _main(options: argparse.Namespace) -> int:
 
 def _files(options: argparse.Namespace) -> Mapping[str, bytes]:
     """The files of the page. Raises BadInput before anything is downloaded."""
-    from bakery.page import folder, preset, runtime
-    from bakery.store import store
+    from bakery.page import folder, preset
 
     wanted = preset.read(options.preset) if options.preset else preset.Preset()
-    return folder.files(runtime.package(options.pyodide, store.default_root() / "pyodide"), wanted)
+    return folder.files(_pyodide(options), wanted)
+
+
+def _pyodide(options: argparse.Namespace) -> Mapping[str, bytes]:
+    """The files of Pyodide, with a compiled library if this machine can compile it."""
+    from bakery.page import library, runtime
+    from bakery.store import store
+
+    cache = store.default_root() / "pyodide"
+    found = runtime.files(runtime.package(options.pyodide, cache))
+    try:
+        return {**found, runtime.LIBRARY: library.compiled(found, cache)}
+    except BakeryError as problem:
+        entry.warn(f"{problem} The page starts some seconds later than it could.", as_json=options.json)
+        return found
 
 
 def _write(options: argparse.Namespace, files: Mapping[str, bytes]) -> None:

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from bakery.commands import userdata
-from bakery.page import folder, runtime, server
+from bakery.page import folder, library, runtime, server
 from bakery.page.preset import Preset
 from bakery.store.store import default_root
 from bakery.tokens import signing
@@ -82,8 +82,15 @@ FILL = """
 
 
 @pytest.fixture(scope="module")
-def files() -> Mapping[str, bytes]:
-    return folder.files(runtime.package(None, default_root() / "pyodide"), Preset())
+def pyodide() -> Mapping[str, bytes]:
+    cache = default_root() / "pyodide"
+    found = runtime.files(runtime.package(None, cache))
+    return {**found, runtime.LIBRARY: library.compiled(found, cache)}
+
+
+@pytest.fixture(scope="module")
+def files(pyodide: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    return folder.files(pyodide, Preset())
 
 
 @pytest.fixture(scope="module")
@@ -340,7 +347,7 @@ def test_no_request_leaves_the_origin_and_none_follows_the_loading(browser: Any,
         recorder.problems.clear()
 
 
-def test_a_site_presets_values_and_hides_fields(browser: Any, files: Mapping[str, bytes]) -> None:
+def test_a_site_presets_values_and_hides_fields(browser: Any, pyodide: Mapping[str, bytes]) -> None:
     wanted = Preset(
         title="Workers of <b>Campus</b>",
         pool="cm.example.edu",
@@ -349,8 +356,7 @@ def test_a_site_presets_values_and_hides_fields(browser: Any, files: Mapping[str
         cloud="openstack",
         hide=("pool", "trust_domain", "worker"),
     )
-    package = runtime.package(None, default_root() / "pyodide")
-    with serving(folder.files(package, wanted)) as url, opened(browser, url) as (page, _):
+    with serving(folder.files(pyodide, wanted)) as url, opened(browser, url) as (page, _):
         assert page.inner_text("h1") == "Workers of <b>Campus</b>"
         assert page.is_hidden("#pool_host") and page.is_hidden("#trust_domain")
         show_token(page)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from bakery.page import modules, runtime, server
-from provisioner.errors import Unreachable, WrongChecksum
+from bakery.page import library, modules, runtime, server
+from bakery.store.store import default_root
+from provisioner.errors import BakeryError, MissingHere, Unreachable, WrongChecksum
 from tests import pyodide_package
 from tests.unit.page.test_page_modules import FORM, ask
 
@@ -138,3 +139,27 @@ def test_the_check_reads_what_is_pasted() -> None:
     assert [row["severity"] for row in found["findings"]] in ([], ["note"])
     found = ask("check", text="#include-me", place="", trust_domain="")
     assert "error" in {row["severity"] for row in found["findings"]}
+
+
+# --- Python's library ----------------------------------------------------------------------------
+
+
+def test_the_library_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = runtime.files(runtime.package(None, default_root() / "pyodide"))
+    compiled = library.compiled(files, tmp_path)
+    sources, made = (zipfile.ZipFile(io.BytesIO(data)) for data in (files[runtime.LIBRARY], compiled))
+    wanted = {f"{name}c" if name.endswith(".py") else name for name in sources.namelist()}
+    assert set(made.namelist()) == {name for name in wanted if not name.endswith("/")}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert library.compiled(files, tmp_path) == compiled
+    with pytest.raises(MissingHere, match=r"Node\.js"):
+        library.compiled(files, tmp_path / "other")
+
+
+def test_a_node_that_cannot_run_pyodide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    npm(tmp_path, monkeypatch, "")
+    (tmp_path / "bin" / "npm").rename(tmp_path / "bin" / "node")
+    (tmp_path / "bin" / "node").write_text("#!/bin/sh\necho 'too old' >&2; exit 1\n")
+    with pytest.raises(BakeryError, match=r"could not compile Python's library: too old"):
+        library.compiled({"pyodide.mjs": b""}, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []

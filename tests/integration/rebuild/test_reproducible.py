@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from bakery.imagediff import sandboxed
+from bakery.publish.registry.publish import described
 from bakery.store.store import Store
 from provisioner.disk import ext4, rewrite
 from provisioner.disk.file_systems import mount_root, partitions, save_copies, trim, wait_unmounted
@@ -288,8 +289,8 @@ def cache_with_base(store: Store, cache: Path) -> Path:
     return cache
 
 
-def bake(cache: Path, prefix: Sequence[str] = (), **env: str) -> dict[str, Any]:
-    argv = ("--verify", "none", "--checkpoints", "none", "--json")
+def bake(cache: Path, *more: str, prefix: Sequence[str] = (), **env: str) -> dict[str, Any]:
+    argv = ("--verify", "none", "--checkpoints", "none", "--json", *more)
     done = command("bake-image", *argv, env={"WORKER_BAKERY_CACHE": str(cache), **env}, prefix=prefix)
     assert done.status == 0, done.err[-3000:]
     found: dict[str, Any] = json.loads(done.out)
@@ -320,6 +321,24 @@ def test_a_rebuild_in_another_place_gives_the_same_bytes(
     manifest = json.loads(image.with_suffix(".json").read_text())
     assert manifest["reproducible"]["source_date"] > DATE
     assert manifest["reproduced"]["sha256"] == here["sha256"]
+
+
+# Two bakes more; the files of an image are those of the disk above.
+@pytest.mark.full
+def test_a_container_image_has_the_same_digest_in_another_place(
+    baked: dict[str, Any], store: Store, folders: Folders
+) -> None:
+    """The digest by which a registry names it, with the same differences."""
+    kind = ("--worker", "osg", "--format", "oci")
+    here = bake(cache_with_base(store, folders("here") / "cache"), *kind)
+    clock, there = another_day(folders("clock")), cache_with_base(store, folders("there") / "another cache")
+    elsewhere = (*clock.prefix, "sh", "-c", 'umask 077; exec taskset -c 0 "$@"', "sh")
+    place = {"LC_ALL": "tr_TR.UTF-8", "TZ": "Pacific/Auckland", "TMPDIR": str(folders("temporary"))}
+    again = bake(there, *kind, prefix=elsewhere, **place, **clock.env)
+    assert "env" in clock.log.read_text().split(), "nothing ran with this clock"
+    digests = {described(Path(one["path"]))["digest"] for one in (here, again)}
+    assert len(digests) == 1
+    assert here["sha256"] == again["sha256"]
 
 
 DEFINITION = """\

@@ -17,6 +17,9 @@ from tests.unit.commands.test_gen_userdata_command import signals  # noqa: F401 
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """On a machine without Node.js."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("WORKER_BAKERY_CACHE", str(tmp_path / "cache"))
     return pyodide_package.small(tmp_path, monkeypatch)
 
 
@@ -26,7 +29,9 @@ def test_the_command_writes_the_folder(
 ) -> None:
     target = tmp_path / "public" / "page"
     assert main(["-o", str(target), "--pyodide", str(package), "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert "Node.js (node), which compiles Python's library, is not installed" in printed.err
+    result = json.loads(printed.out)
     written = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
     assert result["output"] == str(target) and result["files"] == len(written)
     assert {"index.html", "page.js", "worker-bakery.zip", "licenses/MPL-2.0.txt", folder.MARK} <= written

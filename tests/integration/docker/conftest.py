@@ -1,0 +1,90 @@
+"""One network, pool, image and Docker daemon for all tests of containers, which are one lane of xdist."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakery.machines.network import Network, isolated
+from bakery.output.oci.root import open_archive
+from bakery.verify.pool import throwaway_pool as pools
+from bakery.verify.pool.throwaway_pool import Pool
+from provisioner.process import run
+from tests.conftest import command
+from tests.integration import docker_here
+from tests.integration.docker.containers import IMAGE
+from tests.integration.docker_here import Docker, Host
+
+
+@pytest.fixture(scope="session")
+def archive(baked: dict[str, Any]) -> Path:
+    """The image of a PROMINENCE worker; `baked` sees to it that the store has the base."""
+    done = command("bake-image", "--worker", "prominence", "--format", "oci", "--json")
+    assert done.status == 0, done.err[-3000:]
+    return Path(json.loads(done.out)["path"])
+
+
+@pytest.fixture(scope="session")
+def network(root_only: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with isolated(tmp_path_factory.mktemp("network")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def image_root(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The files of the image."""
+    folder = tmp_path_factory.mktemp("image")
+    (folder / "work").mkdir()
+    open_archive(archive, folder / "work", folder / "root")
+    yield folder / "root"
+    run.call(["rm", "-rf", "--one-file-system", str(folder)])
+
+
+@pytest.fixture(scope="session")
+def pool(network: Network, image_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    with pools.start_in_sandbox(image_root, tmp_path_factory.mktemp("pool"), network) as up:
+        yield up
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the folders /var/log and /opt of the documented line are here."""
+    folder = tmp_path_factory.mktemp("machine")
+    for name in ("log", "opt"):
+        (folder / name).mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def docker(
+    archive: Path, network: Network, machine: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Docker]:
+    """A daemon on the network of the pool, with the image under the name that the document has."""
+    folder = tmp_path_factory.mktemp("docker")
+    host = Host(network, {"/var/log": machine / "log", "/opt": machine / "opt"})
+    with docker_here.daemon(folder, host) as up:
+        load(up, archive, IMAGE)
+        yield up
+    run.call(["rm", "-rf", "--one-file-system", str(folder)])
+
+
+def load(docker: Docker, archive: Path, name: str) -> None:
+    """As `docker load` has it, and under another name."""
+    loaded = docker.call("load", "-i", str(archive))
+    assert loaded.returncode == 0, loaded.stderr
+    assert docker.call("tag", loaded.stdout.split()[-1], name).returncode == 0
+
+
+@pytest.fixture
+def token(pool: Pool, tmp_path: Path) -> Path:
+    """A token of some user, readable by all, as curl leaves it."""
+    path = tmp_path / "token.jwt"
+    path.write_text(pool.worker_token() + "\n")
+    path.chmod(0o644)
+    os.chown(path, 1000, 1000)
+    return path

@@ -1,0 +1,162 @@
+"""Containers of a real Docker daemon, by its command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bakery.runtime.conditions import Condition, wait
+from bakery.verify.pool.throwaway_pool import ADDRESS, Pool
+from provisioner.errors import NotProven
+from tests.integration.docker_here import Docker
+
+DOCUMENTED = Path(__file__).parent.parent.parent / "golden/container/docker-run.sh"
+# The image of the documented line, which our image is here.
+IMAGE = "eoscprominence/worker:latest"
+CLOUD = "ProminenceCloud"
+COMPLETED, HELD = "4", "5"
+RUN_SECONDS = 180  # for a container to join, or a job to run
+
+
+@dataclass(frozen=True)
+class Container:
+    docker: Docker
+    id: str
+
+    def said(self, *options: str) -> str:
+        done = self.docker.call("logs", *options, self.id)
+        return done.stdout + done.stderr
+
+    def inspect(self, *path: str) -> Any:
+        """A part of what `docker inspect` says."""
+        [found] = json.loads(self.docker.call("inspect", self.id).stdout)
+        for name in path:
+            found = found[name]
+        return found
+
+    def runs(self) -> bool:
+        return bool(self.inspect("State", "Running"))
+
+    def wait(self, seconds: float) -> int:
+        """Its exit code."""
+        self.wait_until("it ends", lambda: not self.runs(), seconds, ends=True)
+        return int(self.inspect("State", "ExitCode"))
+
+    def exec(self, *argv: str, expect: Sequence[int] = (0,), options: Sequence[str] = ()) -> str:
+        """The output of `docker exec`, which is to end with one of these codes."""
+        done = self.docker.call("exec", *options, self.id, *argv)
+        assert done.returncode in expect, f"{argv}: {done.returncode} {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def does(self, *argv: str) -> bool:
+        """Whether a command in it succeeds."""
+        return self.docker.call("exec", self.id, *argv).returncode == 0
+
+    def stop(self, seconds: int) -> int:
+        """`docker stop`; the exit code."""
+        self.call("stop", "-t", str(seconds), self.id)
+        return int(self.inspect("State", "ExitCode"))
+
+    def call(self, *words: str) -> str:
+        done = self.docker.call(*words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def wait_until(self, what: str, seen: Callable[[], bool], seconds: float, ends: bool = False) -> None:
+        def over() -> str:
+            return "" if ends or self.runs() else "The container has ended."
+
+        try:
+            wait(Condition(what, seen, seconds), end_reason=over, interval=0.5)
+        except NotProven as error:
+            raise NotProven(f"{error.message}\n{self.said()[-6000:]}", error.hint) from None
+
+    def wait_for_text(self, text: str, seconds: float = 180) -> None:
+        self.wait_until(f"it says {text!r}", lambda: text in self.said(), seconds)
+
+
+@contextmanager
+def started(
+    docker: Docker,
+    *options: str,
+    image: str = IMAGE,
+    command: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Container]:
+    """`docker run -d`, until the block ends."""
+    variables = [word for name, value in (env or {}).items() for word in ("-e", f"{name}={value}")]
+    done = docker.call("run", "-d", *options, *variables, image, *command)
+    assert done.returncode == 0, done.stderr
+    with until_the_end(Container(docker, done.stdout.strip())) as container:
+        yield container
+
+
+@contextmanager
+def documented(docker: Docker, folder: Path, **variables: str) -> Iterator[Container]:
+    """The line of PROMINENCE's document as it is, run by a shell in `folder`, which has token.jwt."""
+    programs = folder / "bin"
+    programs.mkdir(exist_ok=True)
+    client = programs / "docker"
+    client.write_text("#!/bin/sh\nexec " + " ".join(docker.argv()) + ' "$@"\n')
+    client.chmod(0o755)
+    env = {**os.environ, **variables, "PATH": f"{programs}:{os.environ['PATH']}"}
+    line = ["sh", str(DOCUMENTED)]
+    done = subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with until_the_end(Container(docker, done.stdout.strip())) as container:
+        yield container
+
+
+@contextmanager
+def until_the_end(container: Container) -> Iterator[Container]:
+    try:
+        yield container
+    finally:
+        container.docker.call("rm", "--force", "--volumes", container.id)
+
+
+def variables(cloud: str, **more: str) -> dict[str, str]:
+    """Those that a worker of the pool requires, and more of them in lower case and without PROMINENCE_."""
+    given = {"cloud": cloud, "region": "Here", "node_group": "Bakers", "collector": ADDRESS, **more}
+    return {f"PROMINENCE_{name.upper()}": value for name, value in given.items()}
+
+
+def mounted(token: Path) -> tuple[str, str]:
+    """The option by which the documented line mounts a token."""
+    return ("-v", f"{token}:/etc/condor/tokens.d/token.jwt")
+
+
+def joined(pool: Pool, cloud: str) -> bool:
+    return bool(pool.slot_attributes(cloud, "Name", name_attribute=CLOUD))
+
+
+def wait_joined(container: Container, pool: Pool, cloud: str) -> None:
+    container.wait_until(f"the pool shows {cloud}", lambda: joined(pool, cloud), RUN_SECONDS)
+
+
+def wait_job(
+    pool: Pool, container: Container, job: str, status: str = COMPLETED, seconds: float = 300
+) -> None:
+    def now() -> bool:
+        found = pool.job_attributes(job, "JobStatus")
+        assert found != [HELD], pool.job_attributes(job, "HoldReason")
+        return found == [status]
+
+    container.wait_until(f"JobStatus of {job} is {status}", now, seconds)
+
+
+def of_cluster(name: str) -> dict[str, str]:
+    """Commands of a job that only a worker with this PROMINENCE_JOB_ID is to run."""
+    return {"+ProminenceWantCluster": f'"{name}"', "requirements": f'TARGET.{CLOUD} == "{name}"'}
+
+
+def told(container: Container, *options: str) -> dict[str, Any]:
+    """By `worker-image status`."""
+    said: dict[str, Any] = json.loads(container.exec("worker-image", "status", "--json", options=options))
+    return said
