@@ -185,11 +185,6 @@ class Api:
     def _glance(self, path: str) -> Any:
         return self._call(self.connection.image, "GET", path, True).json()
 
-    def identity(self, method: str, path: str, **more: Any) -> Any:
-        """A call of Keystone, whose answer may have no content."""
-        answer = self._call(self.connection.identity, method, path, method == "GET", **more)
-        return answer.json() if answer.content else {}
-
     def _neutron(self, method: str, path: str, **more: Any) -> Any:
         return self._call(self.connection.network, method, path, method == "GET", **more).json()
 

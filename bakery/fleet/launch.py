@@ -10,7 +10,6 @@ from bakery.fleet import marks
 from bakery.fleet.api import Api
 from bakery.fleet.deletion import delete_all, delete_empty_groups
 from bakery.fleet.plan import Plan
-from bakery.fleet.self_deletion.keystone import Keystone
 from bakery.fleet.servers import Server
 from bakery.runtime.conditions import Condition, wait
 from provisioner.errors import BakeryError, NotProven, Refused
@@ -86,7 +85,7 @@ class _Launch:
 
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                self._permit_deletion(name, self.api.create(body))
+                self.api.create(body)
                 return True
             except exceptions.ForbiddenException as error:
                 self.failure = self._refused(name, error)
@@ -94,20 +93,13 @@ class _Launch:
             except (exceptions.HttpException, auth.ConnectionError) as error:
                 if not _may_pass(error):
                     raise
-                there = self.api.servers(self.plan.mark.launch)
-                if found := [server for server in there if server.name == name]:
-                    self._permit_deletion(name, found[0].id)
+                if any(server.name == name for server in self.api.servers(self.plan.mark.launch)):
                     return True
                 if attempt == _ATTEMPTS:
                     raise
                 note(self.monitor, f"{name}: {scrub(str(error))} Trying again.")
                 time.sleep(2.0**attempt)
         raise AssertionError("the last attempt returns or raises")
-
-    def _permit_deletion(self, name: str, server: str) -> None:
-        """Make the credential by which a server deletes itself, if it is to."""
-        if own := self.plan.own.get(name):
-            Keystone(self.api).make(server, own.secret)
 
     def _refused(self, name: str, error: Exception) -> BakeryError:
         """The error for a 403: of a quota, or of a policy of the cloud."""

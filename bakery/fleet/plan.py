@@ -51,19 +51,11 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Own:
-    """The user-data of a server that can delete itself, and the secret of its application credential."""
-
-    user_data: bytes = field(repr=False)
-    secret: str = field(repr=False)
-
-
-@dataclass(frozen=True)
 class Plan:
     """A launch. `user_data` is secret; `servers_per_group` is 0 without server groups.
 
     `spread` is the time in seconds over which the servers are started; `size` is that of the group if it is
-    being replaced, else 0. `own` has what is different in servers, by their names.
+    being replaced, else 0.
     """
 
     mark: Mark
@@ -76,16 +68,11 @@ class Plan:
     servers_per_group: int = 0
     spread: float = 0.0
     size: int = 0
-    own: Mapping[str, Own] = field(default_factory=dict, repr=False)
 
     @property
-    def secrets(self) -> tuple[str, ...]:
-        """The user-data of the servers as Nova receives it."""
-        return tuple(self._encoded(name) for name in self.names)
-
-    def _encoded(self, name: str) -> str:
-        own = self.own.get(name)
-        return base64.b64encode(own.user_data if own else self.user_data).decode()
+    def secret(self) -> str:
+        """The user-data as Nova receives it."""
+        return base64.b64encode(self.user_data).decode()
 
     def server_group(self, place: int) -> str:
         """Return the name of the server group of the server at this place; "" for none."""
@@ -100,7 +87,7 @@ class Plan:
             "flavorRef": self.flavor.id,
             "networks": [{"uuid": self.network}],
             "security_groups": [{"name": security_group}],
-            "user_data": self._encoded(name),
+            "user_data": self.secret,
             "metadata": {**self.mark.metadata, **({marks.SIZE: str(self.size)} if self.size else {})},
             "tags": list(self.mark.tags),
         }

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from bakery.fleet import marks, plan
 from bakery.fleet.api import Api
 from bakery.fleet.marks import Mark
-from bakery.fleet.plan import Flavor, Image, Limits, Own, Plan
-from bakery.fleet.self_deletion.keystone import Keystone
+from bakery.fleet.plan import Flavor, Image, Limits, Plan
 from bakery.userdata import pools, request
-from bakery.userdata.keys import SERVER_CREDENTIAL
 from bakery.userdata.rendering import WorkerConf
-from bakery.userdata.request import Delivery, Request, UserData
+from bakery.userdata.request import UserData
 from provisioner.process.scrub import hide
 
 
@@ -69,41 +65,7 @@ def plan_of(launch: str, wanted: Wanted, found: Found, made: UserData) -> Plan:
         servers_per_group=each,
         spread=wanted.spread,
     )
-    for secret in dict.fromkeys(complete.secrets):
-        hide(secret)
-    return complete
-
-
-@dataclass(frozen=True)
-class Deletable:
-    """Servers that can delete themselves: by name, the secret of each, and its ServerCredential."""
-
-    secrets: Mapping[str, str] = field(repr=False)
-    texts: Mapping[str, str] = field(repr=False)
-
-    @classmethod
-    def of(cls, names: Iterable[str], keystone: Keystone) -> Deletable:
-        """Choose the secrets; servers and credentials are made later."""
-        chosen = {name: secrets.token_urlsafe(32) for name in names}
-        return cls(chosen, {name: keystone.text(secret) for name, secret in chosen.items()})
-
-    def own(self, asked: Request, delivery: Delivery) -> dict[str, Own]:
-        """Return the user-data of each server, with its own credential."""
-        return {
-            name: Own(request.payload_of(_with_credential(asked, text), delivery), self.secrets[name])
-            for name, text in self.texts.items()
-        }
-
-
-def _with_credential(asked: Request, text: str) -> Request:
-    return replace(asked, settings={**asked.settings, SERVER_CREDENTIAL: text})
-
-
-def with_own(plan: Plan, own: Mapping[str, Own]) -> Plan:
-    """Return the plan with what is different in servers; all of it is hidden from messages."""
-    complete = replace(plan, own=own)
-    for secret in complete.secrets:
-        hide(secret)
+    hide(complete.secret)
     return complete
 
 

@@ -125,14 +125,12 @@ def delete(
     Return the exit code.
     """
     from bakery.fleet import deletion
-    from bakery.fleet.self_deletion.keystone import Keystone
 
     doomed = [one.member.server for one in found if one.delete]
     left = []
     if options.yes:
         left = deletion.delete_all(api, doomed, monitor)
         deletion.delete_groups(api, groups)
-        Keystone(api).delete_of_gone({server.id for server in api.servers()})
         deletion.delete_empty_groups(api, {one.mark.launch for one in doomed} | {options.launch or ""})
     _print_verdicts(options, found, [server.id for server in left], total, [one["name"] for one in groups])
     return 1 if left else 0

@@ -63,8 +63,6 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     from bakery.fleet.preparing import Wanted
 
     asked = userdata_options.of_request(options, settings)
-    if asked.asked.settings.get("OnIdle") == "delete":
-        raise BadInput("Only fleet launch makes servers that delete themselves.", "Omit --on-idle delete.")
     folder = _folder(options)
     wanted = Wanted(
         image=options.image, flavor=options.flavor, count=options.count, network=options.network

@@ -119,25 +119,15 @@ def execute(
 
 def planned(asked: Options, wanted: Wanted, api: Api) -> Plan:
     """Check what is asked for, read the token, and return the plan. Raises BadInput, Refused."""
-    from bakery.fleet import marks, preparing, rates
-    from bakery.fleet.self_deletion.keystone import Keystone
-    from bakery.userdata.keys import SERVER_CREDENTIAL
+    from bakery.fleet import preparing, rates
     from bakery.userdata.request import Delivery
 
     launch = os.urandom(6).hex()
     cloud = "jetstream2" if rates.of_cloud(api.auth_url) else "openstack"
     texts = replace(asked.asked.texts, group_name=asked.asked.texts.group_name or f"fleet-{launch}")
-    named, delivery = replace(asked.asked, texts=texts), Delivery(cloud=cloud)
-    if named.settings.get("OnIdle") != "delete":
-        _, made = userdata.generated(replace(asked, asked=named), lambda: delivery)
-        return preparing.plan_of(launch, wanted, preparing.find(wanted, api), made)
-    names = marks.names(texts.group_name or "", launch, max(1, wanted.count))
-    servers = preparing.Deletable.of(names, Keystone(api))
-    own = {**named.settings, SERVER_CREDENTIAL: servers.texts[names[0]]}
-    first = replace(asked, asked=replace(named, settings=own))
-    request, made = userdata.generated(first, lambda: delivery)
-    plan = preparing.plan_of(launch, wanted, preparing.find(wanted, api), made)
-    return preparing.with_own(plan, servers.own(request, delivery))
+    named = replace(asked.asked, texts=texts)
+    _, made = userdata.generated(replace(asked, asked=named), lambda: Delivery(cloud=cloud))
+    return preparing.plan_of(launch, wanted, preparing.find(wanted, api), made)
 
 
 def _wait(options: argparse.Namespace, plan: Plan, api: Api, monitor: Monitor) -> None:

@@ -21,7 +21,6 @@ IdleTimeout = 1200
 MaxLifetime = 172800
 WatchdogTimeout = 31622400
 OnIdle = stop
-ServerCredential = eyJhdXRoX3VybCI6ICJodHRwczovL2tleXN0b25lIn0=
 LoginGrace = 0
 MetadataGuard = no
 ExecuteDisk = no

@@ -16,9 +16,7 @@ from worker_runtime.system import files, paths
 
 DEFAULTS_FILE = "/etc/worker-defaults.conf"
 PUBLISHED = paths.RUN + "/settings.json"
-SECRET = frozenset(
-    {"Token", "TokenFile", "TokenCommand", "ServerCredential", "ServerCredentialCommand"}
-)
+SECRET = frozenset({"Token", "TokenFile", "TokenCommand"})
 
 
 class Table(NamedTuple):

@@ -25,7 +25,6 @@ class Service(NamedTuple):
     reading: Callable[[], FileStatus]  # of the worker's file
     reader: Callable[[], str]  # who reads it when it has changed, see applied.pending()
     reread: Callable[[], None]  # has it read again although it has not changed
-    delete: Callable[[], str] = str  # deletes the server; what happened, in words
 
 
 class Inspection(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any, Dict, NamedTuple, Sequence, Tuple
 
 from worker_runtime.configuration import applied, kind, token
 from worker_runtime.configuration.applied import Fingerprint
-from worker_runtime.lifecycle import advertisement, observe, renewal, report, self_deletion, states
+from worker_runtime.lifecycle import advertisement, observe, renewal, report, states
 from worker_runtime.lifecycle.advertisement import Progress
 from worker_runtime.lifecycle.inspection import Inspection, Previous, Service, file_times, inspect
 from worker_runtime.lifecycle.join import Answers
@@ -63,7 +63,6 @@ def main() -> int:
         lambda: applied.file_status(worker),
         lambda: reader(worker),
         lambda: read_file(worker),
-        self_deletion.delete_server,
     )
     server, state, pending, times = (
         StatusServer(),
@@ -104,8 +103,6 @@ def step(state: WatchState, service: Service, server: StatusServer) -> Tuple[Wat
         and advertisement.is_due(progress, inspection.facts.now)
     ):
         progress = advertisement.send(progress, inspection.pool_ads, inspection.facts.now)
-    if is_last_moment(action, state.order, inspection.values["OnIdle"]):
-        log(service.delete())
     order = execute(action, state.order, inspection.facts.now, service)
     renewed, warned = renew_token(state.renewal, inspection, service), warn_of_end(state.warned, inspection)
     return WatchState(memory, order, now, progress, inspection.answers, renewed, warned), inspection
@@ -153,14 +150,9 @@ def reader(worker: kind.Kind) -> str:
 def plan_shutdown(memory: Memory, inspection: Inspection) -> Tuple[Status, str]:
     """The status of a worker that shuts down, and the next action."""
     on_idle = inspection.values["OnIdle"]
-    people = observe.logins() if on_idle in ("poweroff", "delete") else ()
+    people = observe.logins() if on_idle == "poweroff" else ()
     action = states.next_action(memory, inspection.facts, inspection.limits, len(people), on_idle)
     return shutdown_status(action, memory, inspection, people), action
-
-
-def is_last_moment(action: str, last: Order, on_idle: str) -> bool:
-    """Whether the server is to delete itself: once, when the machine is about to be powered off. Pure."""
-    return on_idle == "delete" and action == "off" and last.action != "off"
 
 
 def execute(action: str, last: Order, now: float, service: Service) -> Order:
@@ -189,11 +181,7 @@ def shutdown_status(action: str, memory: Memory, inspection: Inspection, people:
     return Status("stopping", memory.reason)
 
 
-_ENDS = {
-    "poweroff": "powering off",
-    "delete": "deleting this server and powering off",
-    "exit": "ending the container",
-}
+_ENDS = {"poweroff": "powering off", "exit": "ending the container"}
 
 # --no-block, because the effect of an order may be the end of this process.
 ORDERS = {
