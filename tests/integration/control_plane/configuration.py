@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bakery.machines.network import GATEWAY
-
-# On the loopback interface of the isolated network; machines on that network reach it, too.
-HOST = GATEWAY
+HOST = "127.0.0.1"
 PASSWORD = "canary-of-the-plane-7c2e"
 KEYSTONE, GLANCE, PLACEMENT, NOVA, NEUTRON = 5000, 9292, 8778, 8774, 9696
 METADATA = 8776  # of Nova, behind metadata_agent.py

@@ -14,7 +14,7 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-ADDRESS, PORT, NOVA = "169.254.169.254", 80, ("10.0.2.2", 8776)
+ADDRESS, PORT, NOVA = "169.254.169.254", 80, ("127.0.0.1", 8776)
 SERVER, PROJECT = sys.argv[1:3]
 _CONF = configparser.RawConfigParser(strict=False)
 _CONF.read(sys.argv[3])
