@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bakery.fleet import scaling, states
 from bakery.fleet.replacement import steps
+from bakery.fleet.replacement.drain import drain
 from bakery.fleet.replacement.steps import Done, Goal, Join, Launch, Remove
 from bakery.fleet.servers import Server
 from bakery.fleet.states import Member
@@ -121,3 +123,8 @@ def test_a_worker_that_has_done_its_work_is_not_launched_again() -> None:
 def test_new_workers_are_waited_for_before_the_next_ones_go() -> None:
     new, old = member("1", NEW, "booting", size=2), member("2", OLD, "idle", size=2)
     assert steps.next_step([new, old], Goal(NEW, 1), 2) == Join((new,))
+
+
+def test_without_the_program_no_worker_is_drained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert drain("cm.example.edu", "worker", "why", "token") == "condor_drain is not installed here"
