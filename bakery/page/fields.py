@@ -25,7 +25,7 @@ LABELS: Mapping[str, str] = {
     "idle_minutes": "Idle time",
     "join_minutes": "Time to join",
     "max_hours": "Longest life",
-    "gpu_jobs_only": "Jobs on a machine with GPUs",
+    "gpu_jobs_only": "Jobs on GPU machines",
     "prominence_cloud": "Name of the cloud",
     "region": "Region",
     "node_group": "Node group",

@@ -1,4 +1,7 @@
-"""Where each cloud takes user-data: the steps in its form, from the clouds' own documentation."""
+"""Where each cloud takes user-data: the steps in its form, with the labels that it had in 2026.
+
+The forms of clouds change; nothing here was tried on a cloud. The sources of limits are in clouds.md.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import shutil
 import tarfile
 import tempfile
@@ -88,13 +89,19 @@ def _download(target: Path) -> None:
         downloaded.replace(target)
 
 
+def _reason(tail: str) -> str:
+    """The name of npm's error, such as ENOTFOUND or E404; else its last line."""
+    found = re.search(r"\bE[A-Z0-9_]{3,}\b", tail)
+    return found[0] if found else tail.strip().rpartition("\n")[2][:200]
+
+
 def _pack(folder: Path) -> None:
     command = ["npm", "pack", "--ignore-scripts", "--pack-destination", str(folder), f"pyodide@{VERSION}"]
     try:
         run.call(command, seconds=_SECONDS)
     except CommandFailed as problem:
         raise Unreachable(
-            f"npm could not download Pyodide {VERSION}: {problem.tail.strip()[-400:]}",
+            f"npm could not download Pyodide {VERSION} ({_reason(problem.tail)}).",
             f"Check npm's registry and proxy, or name the package: --pyodide {NAME}.",
         ) from None
     if not (folder / NAME).is_file():

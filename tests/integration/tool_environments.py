@@ -1,4 +1,4 @@
-"""Python packages that a test needs beside the project: each set in an environment of its own, cached."""
+"""What a test needs beside the project: sets of Python packages, each in an environment; npm."""
 
 from __future__ import annotations
 
@@ -28,3 +28,16 @@ def environment(name: str, packages: Sequence[str]) -> Path:
             run.call([*pip, "--disable-pip-version-check", *packages], seconds=900)
             (folder / "complete").touch()
     return folder
+
+
+def install_npm() -> None:
+    """Install npm and Node.js of the distribution, if this machine has no npm."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with lock_file(CACHE / "npm.lock"):
+        if shutil.which("npm") is None:
+            run.call(["apt-get", "-q", "update"], seconds=600)
+            options = ["-q", "-y", "--no-install-recommends"]
+            run.call(
+                ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", *options, "npm"],
+                seconds=900,
+            )

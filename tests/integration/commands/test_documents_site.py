@@ -14,12 +14,14 @@ import pytest
 from tests import documents
 from tests.conftest import Folders
 from tests.documents import PAGES, ROOT
+from tests.integration.tool_environments import install_npm
 from tools.reference import site
 
 
 @pytest.fixture(scope="module")
 def built(folders: Folders) -> Path:
-    """The site; MkDocs is installed first, if this machine does not have it yet."""
+    """The site; MkDocs and npm are installed first, if this machine does not have them yet."""
+    install_npm()
     folder = folders("site") / "site"
     done = docs("build", folder)
     assert done.returncode == 0, done.stdout + done.stderr

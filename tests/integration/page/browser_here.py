@@ -76,8 +76,8 @@ def chromium() -> tuple[Path, Mapping[str, str]]:
     if found := shutil.which("chromium"):
         return Path(found), {}
     folder = _unpacked()
-    libraries = f"{folder}/usr/lib/{os.uname().machine}-linux-gnu"
-    return folder / "usr/lib/chromium/chromium", {"LD_LIBRARY_PATH": libraries}
+    libraries = sorted({str(path.parent) for path in folder.glob("usr/lib/*-linux-gnu/**/*.so*")})
+    return folder / "usr/lib/chromium/chromium", {"LD_LIBRARY_PATH": ":".join(libraries)}
 
 
 def _unpacked() -> Path:

@@ -28,6 +28,7 @@ from provisioner.process import scrub
 from tests.conftest import Folders
 from tests.integration.page import browser_here
 from tests.integration.page.forms import EMPTY, Case, cases
+from tests.integration.tool_environments import install_npm
 
 CASES = int(os.environ.get("PAGE_CASES", "300"))
 READY = 120_000  # milliseconds, on a busy machine
@@ -83,6 +84,7 @@ FILL = """
 
 @pytest.fixture(scope="module")
 def pyodide() -> Mapping[str, bytes]:
+    install_npm()
     cache = default_root() / "pyodide"
     found = runtime.files(runtime.package(None, cache))
     return {**found, runtime.LIBRARY: library.compiled(found, cache)}
