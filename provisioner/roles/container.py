@@ -6,8 +6,11 @@ kernel of the host, and the entry point replaces systemd and cloud-init.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 from provisioner.roles import Context
-from provisioner.steps import Command, Step
+from provisioner.steps import Command, File, Files, Step
 
 # `unneeded NAME.ARCH …` sets $names to those packages that no other package needs. rpm reports the missing
 # capability (for example a library); `rpm -q --whatprovides` finds its package.
@@ -77,7 +80,40 @@ rm -rf {" ".join(_LEFT_EL)}
 {_SMALLER}"""
 
 
+# The worker writes these to /run, because the root of a container may be read-only.
+_WRITTEN = (
+    *("00-worker-container", "80-worker-storage", "81-worker-resources", "85-worker-container"),
+    "90-{kind}",
+)
+_INCLUDE = """\
+# The worker writes this file when it starts; the root of a container may be read-only.
+include ifexist : /run/worker-bakery/config.d/{name}.config
+"""
+# The most slots of a container whose root is read-only; more accounts are created where that is possible.
+SLOTS = 64
+# For `docker run --user`: HTCondor requires an account with a name.
+USER, USER_NUMBER, USER_HOME = "worker", 1000, "/var/lib/worker"
+_ACCOUNTS = f"""\
+for number in $(seq 0 {SLOTS}); do
+    useradd --system --user-group --no-create-home --home-dir=/nonexistent --shell=/usr/sbin/nologin \\
+        slot$number
+done
+useradd --uid {USER_NUMBER} --user-group --create-home --home-dir {USER_HOME} --shell=/bin/sh {USER}
+chmod 0700 {USER_HOME}
+"""
+
+
 def container(context: Context) -> tuple[Step, ...]:
-    """The step for the package manager of the base."""
+    """The steps: packages, by the package manager of the base; accounts; files that include others."""
     script, patterns = (_REMOVE_RPM, BOOT_EL) if context.is_el else (_REMOVE_DEB, BOOT)
-    return (Command("remove packages that containers do not need", ("sh", "-ec", script, "sh", *patterns)),)
+    return (
+        Command("remove packages that containers do not need", ("sh", "-ec", script, "sh", *patterns)),
+        Command("create accounts for jobs and for --user", ("sh", "-ec", _ACCOUNTS)),
+        Files("include the configuration that the worker writes", tuple(_includes(context))),
+    )
+
+
+def _includes(context: Context) -> Iterator[File]:
+    [kind] = [json.loads(file.data)["name"] for file in context.files if file.path.endswith("/kind.json")]
+    for name in (pattern.format(kind=kind) for pattern in _WRITTEN):
+        yield File(f"/etc/condor/config.d/{name}.config", _INCLUDE.format(name=name).encode())

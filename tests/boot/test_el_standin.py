@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +37,9 @@ from provisioner.roles.seal import machine_id
 from provisioner.targets.chroot import Chroot, TemporaryRepositories
 from tests.boot.life import SHOW_ISSUE, conf, configure, submitted, wait_job, wait_joined
 from tests.conftest import VENDOR, Ended, Folders, command
-from tests.integration import el_standin
-from tests.integration.containers import DockerRun, started
+from tests.integration import docker_here, el_standin
+from tests.integration.docker.containers import COMPLETED, started
+from tests.integration.docker_here import Docker, Host
 from tests.integration.el_standin import NOTES, RELEASES, Release, Standin
 from tests.integration.engines.test_provision_ssh import LISTS, Site, listed, made_ready, new_key
 from tests.integration.repository import listening, served
@@ -283,20 +284,21 @@ def test_image_diff_names_a_package_that_one_has_more(
     assert "/var/lib/rpm/rpmdb.sqlite" in {one["name"] for one in told["volatile"]}
 
 
-# A pool more: test_container.py has a container's life, this the packages of EL in one.
+# A pool and a daemon more: tests/integration/docker has a container's life, this the packages of EL in one.
 @pytest.mark.full
 @pytest.mark.parametrize("vendor", [BY_COMMAND], indirect=True)
 def test_a_container_of_it_joins_the_pool_and_runs_a_job(
     vendor: Vendor, vendor_root: Path, baked_el: Baked, tmp_path: Path
 ) -> None:
-    """Proven as bake-image proves it; then by its entry point, in namespaces, without privilege."""
+    """Proven as bake-image proves it; then by its entry point, in Docker, without privilege."""
     group, project = "ELC", "TG-ELC"
-    for name in ("layer", "pool", "network"):
+    for name in ("layer", "pool", "network", "docker"):
         (tmp_path / name).mkdir()
     with (
         layer(vendor_root, tmp_path / "layer") as root,
         isolated(tmp_path / "network") as network,
         pools.start_in_sandbox(baked_el.image.root, tmp_path / "pool", network) as pool,
+        ExitStack() as stack,
     ):
         become_container(root, vendor, tmp_path / "packages")
         assert image_tests.run_offline(root, tmp_path, Silent(), container=True).passed > 50
@@ -304,19 +306,28 @@ def test_a_container_of_it_joins_the_pool_and_runs_a_job(
         told = tmp_path / "worker.conf"
         told.write_text(conf_text(conf(pool, group, project)))
         told.chmod(0o600)
-        options = DockerRun(volumes=((told, "/etc/osg-worker.conf"),))
-        with started(root, [ENTRY, "run"], options, tmp_path / "container", network) as container:
+        docker = stack.enter_context(docker_here.daemon(tmp_path / "docker", Host(network)))
+        volume = ("-v", f"{told}:/etc/osg-worker.conf")
+        with started(docker, *volume, image=imported(docker, root, tmp_path / "root.tar")) as container:
             container.wait_until("it joined", lambda: bool(pool.status(group)), 300)
             assert pool.slot_attributes(group, "HasUdocker") == ["undefined"]
             with submitted(
                 pool, "says", project, "#!/bin/sh\n. /etc/os-release; echo $ID $(id -un)\n"
             ) as job:
                 container.wait_until(
-                    "its job ended", lambda: pool.job_attributes(job, "JobStatus") == ["4"], 300
+                    "its job ended", lambda: pool.job_attributes(job, "JobStatus") == [COMPLETED], 300
                 )
             assert pool.output("says").split() == ["centos", "slot1"]
-            container.kill(signal.SIGTERM)
-            assert container.wait(180) == 0
+            assert container.stop(100) == 0
+
+
+def imported(docker: Docker, root: Path, archive: Path) -> str:
+    """A root directory as an image with the worker's entry point."""
+    run.call(["tar", "-C", str(root), "--exclude=./proc/*", "--exclude=./sys/*", "-cf", str(archive), "."])
+    entry = f'ENTRYPOINT ["{ENTRY}", "run"]'
+    done = docker.call("import", "--change", entry, str(archive), "worker:el")
+    assert done.returncode == 0, done.stderr
+    return "worker:el"
 
 
 ENTRY = "/usr/lib/worker-bakery/worker"

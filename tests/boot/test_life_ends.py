@@ -5,6 +5,7 @@ They mostly wait, so several live at the same time, each looked after by a threa
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import secrets
 import time
@@ -15,11 +16,15 @@ from pathlib import Path
 import pytest
 
 from bakery.machines.machine import ANY_STATUS, Machine
-from bakery.machines.needs import Image
+from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
 from bakery.tokens import signing
-from bakery.verify.pool.throwaway_pool import ADDRESS, IDENTITY, TRUST_DOMAIN, Pool
-from tests.boot.life import CONF, machines, started_at, wait_job, wait_refused
+from bakery.userdata.rendering import WorkerConf, render
+from bakery.verify.pool.throwaway_pool import ADDRESS, IDENTITY, RUNNING, TRUST_DOMAIN, Pool
+from tests.boot import metadata
+from tests.boot.life import CONF, conf, machines, started_at, wait_job, wait_joined, wait_refused
+from tests.boot.metadata import Announce
+from tests.conftest import Folders
 
 Boot = Callable[[str], Machine]
 OFF = 300  # seconds, for a slow machine; the deadlines below are 15 to 45
@@ -314,3 +319,65 @@ def test_a_worker_stays_for_a_quarter_of_an_hour_with_tokens_of_three_minutes(
     start: Boot, pool: Pool
 ) -> None:
     stays_in_the_pool(start, pool, life=180, seconds=900)
+
+
+# A machine that is stopped, or that its cloud takes, lets running jobs end.
+GROUP, PROJECT = "Drains", "TG-DRAIN"
+TICKS = """#!/bin/sh
+trap 'echo told to end; exit 5' TERM
+for i in $(seq {seconds}); do sleep 1; done
+echo done
+"""
+
+
+def draining(pool: Pool, group: str = GROUP) -> WorkerConf:
+    told = conf(pool, group, PROJECT)
+    return dataclasses.replace(told, settings={**told.settings, "DrainTimeout": "240"})
+
+
+@pytest.fixture(scope="module")
+def announce(network: Network) -> Iterator[Announce]:
+    with metadata.spot(network) as spot:
+        yield spot
+
+
+@pytest.fixture(scope="module")
+def machine(
+    pool: Pool, network: Network, worker_image: Image, announce: Announce, folders: Folders
+) -> Iterator[Machine]:
+    needs = Needs(user_data=render(draining(pool), "script"), hostname="drains", network=network)
+    with boot(needs, worker_image, folders("drains")) as up:
+        wait_joined(up, pool, GROUP)
+        up.wait_booted()
+        yield up
+
+
+def begun(machine: Machine, pool: Pool, name: str, seconds: int) -> str:
+    """A job that has begun."""
+    job = pool.submit(name, PROJECT, TICKS.format(seconds=seconds))
+    wait_job(machine, pool, job, ends=(RUNNING,))
+    return job
+
+
+def test_systemctl_stop_lets_the_job_end(machine: Machine, pool: Pool) -> None:
+    job = begun(machine, pool, "stopped", 20)
+    with ThreadPoolExecutor(1) as threads:
+        stopping = threads.submit(machine.run, ["systemctl", "stop", "condor"], seconds=300)
+        wait_job(machine, pool, job)
+        stopping.result()
+    assert pool.output("stopped") == "done\n"
+    assert pool.job_attributes(job, "NumShadowStarts") == ["1"]
+    machine.run(["systemctl", "start", "condor"], seconds=120)
+
+
+def test_a_notice_of_the_cloud_ends_the_machine_when_its_job_has_ended(
+    machine: Machine, pool: Pool, announce: Announce
+) -> None:
+    job = begun(machine, pool, "spot", 20)
+    announce(300)
+    machine.wait_for_console_text("retiring: 1 claimed; spot instance: Amazon announced terminate")
+    wait_job(machine, pool, job)
+    assert pool.output("spot") == "done\n"
+    machine.wait_powered_off(OFF)
+    console = machine.console_text()
+    assert "stopping: spot instance: Amazon announced terminate: powering off" in console

@@ -43,6 +43,15 @@ def test_no_package_is_half_removed(host: Any, system: Any) -> None:
         assert host.check_output("dpkg-query -W -f '${db:Status-Status}\\n' | sort -u") == "installed"
 
 
+def test_docker_run_as_another_user_finds_an_account(host: Any) -> None:
+    assert host.user("worker").uid == 1000
+    assert host.file("/var/lib/worker").mode == 0o700
+
+
+def test_accounts_of_jobs_exist_for_a_root_that_is_read_only(host: Any) -> None:
+    assert all(host.user(f"slot{number}").exists for number in (0, 1, 64))
+
+
 def test_entry_point_starts_nothing_without_a_configuration(host: Any) -> None:
     done = host.run("env -i PATH=/usr/bin:/bin /usr/lib/worker-bakery/worker alive")
     assert (done.rc, done.stdout) == (1, "there is no state yet\n")

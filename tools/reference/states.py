@@ -70,10 +70,13 @@ def _named() -> Iterator[str]:
 
 def found_actions() -> set[str]:
     """Everything that is done, in some situation, about a worker that shuts down."""
-    going = life.Memory(ending=1.0, reason="a reason")
+    draining = life.Memory(ending=1.0, reason="a reason")
+    going = draining._replace(drained=1.0)
     return {
-        life.next_action(going, facts, _LIMITS, logins, on_idle)
-        for facts, logins, on_idle in product(_facts(), (0, 1), ("poweroff", "stop"))
+        life.next_action(memory, facts, _LIMITS, logins, on_idle)
+        for memory, facts, logins, on_idle in product(
+            (draining, going), _facts(), (0, 1), ("poweroff", "stop")
+        )
     }
 
 

@@ -20,7 +20,7 @@ _ENV = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LA
 # Paths with much output, or with data that must survive the container.
 _VOLUMES = {
     "osg": ("/var/lib/condor", "/var/log/condor"),
-    "prominence": ("/home", "/var/log/condor"),
+    "prominence": ("/home", "/var/lib/condor", "/var/log/condor"),
 }
 _NANOSECONDS = 10**9
 

@@ -19,6 +19,7 @@ ConfigurationTimeout = 60
 JoinTimeout = 0
 IdleTimeout = 1200
 MaxLifetime = 172800
+DrainTimeout = 600
 WatchdogTimeout = 31622400
 OnIdle = stop
 LoginGrace = 0

@@ -9,7 +9,14 @@ import pytest
 
 from provisioner.process import run
 from tests.conftest import Ended, command
-from tests.integration.containers import LIMITED
+
+# What a container may without --privileged. (Moby's profile, oci/caps/defaults.go.)
+_DEFAULT = (
+    *("chown", "dac_override", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap"),
+    *("net_bind_service", "net_raw", "sys_chroot", "mknod", "audit_write", "setfcap"),
+)
+_KEPT = ",".join(f"+{name}" for name in _DEFAULT)
+LIMITED = ("setpriv", f"--bounding-set=-all,{_KEPT}", "--inh-caps=-all")
 
 
 def limited(*argv: str, cache: Path) -> Ended:

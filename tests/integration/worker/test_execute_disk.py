@@ -56,7 +56,7 @@ assert storage.list_disks
 storage.list_disks = lambda: disks
 status = storage.main()
 %(then)s
-seen = {"status": status, "config": open(storage.CONFIG_FILE).read().splitlines()[1:]}
+seen = {"status": status, "config": open(storage.written_config(storage.CONFIG_NAME)).read().splitlines()[1:]}
 seen["EXECUTE"] = folder = run("condor_config_val", "EXECUTE")
 if os.path.isdir(folder):
     found = os.stat(folder)

@@ -42,6 +42,7 @@ SETTINGS = {
     "JoinTimeout": "0",
     "IdleTimeout": "1200",
     "MaxLifetime": "172800",
+    "DrainTimeout": "600",
     "WatchdogTimeout": "31622400",
     "OnIdle": "stop",
     "LoginGrace": "0",

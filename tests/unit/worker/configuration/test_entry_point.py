@@ -13,6 +13,7 @@ from worker_runtime.container.supervision import StopRequests
 from worker_runtime.jobs import container_runtimes
 from worker_runtime.lifecycle import states
 from worker_runtime.lifecycle.states import Memory
+from worker_runtime.system import user_home
 from worker_runtime.user_mode import host, start
 
 from bakery.runtime import data
@@ -30,7 +31,24 @@ from tests.unit.worker.conftest import PROMINENCE
     ],
 )
 def test_who_asks_for_the_end_gets_it_within_a_limit(asked: StopRequests, now: float, step: str) -> None:
-    assert supervision.next_step(asked, now) == step
+    assert supervision.next_step(asked, now, 0) == step
+
+
+@pytest.mark.parametrize(
+    ("asked", "now", "step"),
+    [
+        (StopRequests(1, 100), 100, "drain"),
+        (StopRequests(1, 100), 149, "drain"),
+        (StopRequests(1, 100), 150, "stop"),
+        (StopRequests(1, 100), 210, "fast"),
+        (StopRequests(1, 100), 240, "kill"),
+        (StopRequests(2, 100), 101, "fast"),
+    ],
+)
+def test_running_jobs_may_go_on_for_as_long_as_the_user_says(
+    asked: StopRequests, now: float, step: str
+) -> None:
+    assert supervision.next_step(asked, now, 50) == step
 
 
 def test_only_what_a_container_cannot_is_overridden() -> None:
@@ -48,7 +66,7 @@ def test_without_the_right_to_mount_jobs_share_tmp() -> None:
 def test_htcondor_is_told_of_the_container_s_size_where_any_other_file_can_say_otherwise() -> None:
     assert preparation.size_config(Share(2, 4096)).splitlines()[1:] == ["NUM_CPUS = 2", "MEMORY = 4096"]
     others = [path.name for path in (data.WORKER / "common/etc/condor/config.d").iterdir()]
-    assert Path(preparation.SIZE_FILE).name < min(others)
+    assert preparation.SIZE_NAME < min(others)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +106,20 @@ def test_a_user_s_folder_is_his_own_and_closed(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(home)
     assert start.create_home(str(link)) == "belongs to another user"
-    assert start.default_home("/scratch/1", 7) == "/scratch/1/worker-bakery-7"
+
+
+def test_a_user_s_folder_is_where_the_batch_system_puts_temporary_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() or 4711)
+    assert user_home.default() == f"{tmp_path}/worker-bakery-{os.geteuid()}"
+    assert user_home.existing() == ""
+    Path(user_home.default()).mkdir()
+    os.chown(user_home.default(), os.geteuid(), -1)
+    assert user_home.existing() == user_home.default()
+    os.chown(user_home.default(), 1, -1)
+    assert user_home.existing() == ""
 
 
 def test_a_user_s_htcondor_writes_in_his_folder_only() -> None:
@@ -130,3 +161,14 @@ def test_a_user_s_files_are_where_htcondor_s_own_programs_look() -> None:
     assert kind.file == str(Path("~/.condor/prominence-worker.conf").expanduser())
     assert found["IdleTimeout"] == "0"
     assert kind.user_tokens == str(Path("~/.condor/tokens.d").expanduser())
+
+
+def test_folders_that_are_open_to_all_are_closed(tmp_path: Path) -> None:
+    """Not those in which only the owner of a file may replace it."""
+    modes = {"open": 0o777, "sticky": 0o1777, "group": 0o775, "closed": 0o755}
+    for name, mode in modes.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+    preparation.close_folders([*(str(tmp_path / name) for name in modes), str(tmp_path / "absent")])
+    found = {name: (tmp_path / name).stat().st_mode & 0o7777 for name in modes}
+    assert found == {"open": 0o755, "sticky": 0o1777, "group": 0o755, "closed": 0o755}

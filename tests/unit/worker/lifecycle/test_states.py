@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from worker_runtime.lifecycle import drain
 from worker_runtime.lifecycle.states import (
     IDLE_MARGIN,
+    Departure,
     Facts,
     Limits,
     Memory,
@@ -16,12 +18,14 @@ from worker_runtime.lifecycle.states import (
     next_action,
 )
 
+from bakery.runtime import data
+
 LIMITS = Limits(
     configuration=3600, join=900, idle=1500, lifetime=float("inf"), retirement=0, watchdog=600, login=300
 )
 VALUES = {
     "ConfigurationTimeout": "3600", "JoinTimeout": "900", "IdleTimeout": "1500", "MaxLifetime": "0",
-    "WatchdogTimeout": "600", "LoginGrace": "300", "OnIdle": "poweroff",
+    "WatchdogTimeout": "600", "LoginGrace": "300", "DrainTimeout": "90", "OnIdle": "poweroff",
 }  # fmt: skip
 
 
@@ -168,7 +172,7 @@ def test_zero_is_never(key: str) -> None:
 
 def test_one_who_stays_has_no_deadline() -> None:
     assert list(limits({**VALUES, "OnIdle": "none", "MaxLifetime": "5"}, 0)) == [
-        *[float("inf")] * 4, 0, float("inf"), 300
+        *[float("inf")] * 4, 0, float("inf"), 300, 90
     ]  # fmt: skip
 
 
@@ -192,11 +196,73 @@ def test_one_who_stays_has_no_deadline() -> None:
     ],
 )
 def test_way_out(unit: str, elapsed: float, logins: int, on_idle: str, what: str) -> None:
-    memory = Memory(ending=1000, reason="x")
+    memory = Memory(ending=1000, drained=1000, reason="x")
     facts = Facts(1000 + elapsed, 1, unit, False, "a", 0, None, "")
     assert next_action(memory, facts, LIMITS, logins, on_idle) == what
 
 
 def test_one_that_does_not_answer_is_not_asked() -> None:
     facts = Facts(1000, 1, "active", False, "", 0, None, "")
-    assert next_action(Memory(ending=1000, reason="x"), facts, LIMITS, 0, "poweroff") == "kill"
+    assert next_action(Memory(ending=1000, drained=1000, reason="x"), facts, LIMITS, 0, "poweroff") == "kill"
+
+
+SPOT = Departure("spot instance: Amazon announced terminate", known=1000, ends=1120)
+
+
+@pytest.mark.parametrize(
+    ("drain", "departure", "claimed", "now", "state", "action"),
+    [
+        # Today's behaviour: jobs are asked to end at once.
+        (0, SPOT, 1, 1000, "stopping", "stop"),
+        (60, SPOT, 1, 1001, "retiring", "drain"),
+        (60, SPOT, 1, 1059, "retiring", "drain"),
+        (60, SPOT, 1, 1060, "stopping", "stop"),
+        (60, SPOT, 0, 1001, "stopping", "stop"),
+        # The cloud does not wait.
+        (600, SPOT, 1, 1099, "retiring", "drain"),
+        (600, SPOT, 1, 1100, "stopping", "stop"),
+        # What may not come to pass costs no job.
+        (0, SPOT._replace(is_certain=False, ends=float("inf")), 1, 9999, "retiring", "drain"),
+        (0, SPOT._replace(is_certain=False, ends=float("inf")), 0, 1001, "stopping", "stop"),
+    ],
+)
+def test_a_machine_that_the_cloud_takes(
+    drain: float, departure: Departure, claimed: int, now: float, state: str, action: str
+) -> None:
+    """The notice is seen at 1000, in a worker that has joined."""
+    memory = Memory(configured=1, startd="a", answered=999, began=10, joined=20, claimed=900)
+    facts = Facts(now, 1, "active", False, "a", claimed, None, "", departure=departure)
+    status, after = evaluate(memory, facts, LIMITS._replace(drain=drain))
+    assert status.state == state
+    assert departure.why in status.why
+    assert next_action(after, facts, LIMITS, 0, "poweroff") == action
+
+
+def test_jobs_that_the_cloud_ended_stay_ended() -> None:
+    """The first certain notice counts from when it was seen, whatever was recommended before."""
+    perhaps = SPOT._replace(is_certain=False, ends=float("inf"))
+    facts = Facts(1001, 1, "active", False, "a", 1, None, "", departure=perhaps)
+    _, memory = evaluate(Memory(configured=1, startd="a", joined=20), facts, LIMITS._replace(drain=60))
+    later = facts._replace(now=5000, departure=SPOT._replace(known=5000, ends=5120))
+    status, memory = evaluate(memory, later, LIMITS._replace(drain=60))
+    assert (status.state, status.deadline) == ("retiring", 5060)
+    status, memory = evaluate(memory, later._replace(now=5060), LIMITS._replace(drain=60))
+    assert (status.state, memory.drained) == ("stopping", 5060)
+    status, _ = evaluate(memory, later._replace(now=5061), LIMITS._replace(drain=600))
+    assert status.state == "stopping"
+
+
+@pytest.mark.parametrize("on_idle", ["stop", "none"])
+def test_a_machine_that_is_kept_is_left_to_the_cloud(on_idle: str) -> None:
+    facts = Facts(1010, 1, "inactive", False, "", 0, None, "", departure=SPOT)
+    memory = Memory(ending=1000, drained=1000, reason="x")
+    assert next_action(memory, facts, LIMITS, 0, on_idle) == "rest"
+
+
+def test_jobs_are_asked_to_end_when_the_drain_is_over() -> None:
+    """HTCondor begins their eviction MachineMaxVacateTime before the end of their retirement."""
+    text = drain.config(1000.0)
+    assert "START = False\n" in text
+    assert " 1600 - (MY.JobStart ?: time()))" in text
+    jobs = (data.WORKER / "common/etc/condor/config.d/30-worker-jobs.config").read_text()
+    assert f"\nMachineMaxVacateTime = {drain.VACATE_SECONDS}\n" in jobs

@@ -14,10 +14,9 @@ from typing import Callable, Iterable, Mapping, NamedTuple, Optional
 from worker_runtime.configuration import condor_config, instance, settings
 from worker_runtime.configuration.kind import Kind
 from worker_runtime.configuration.worker_file import WorkerConfig
-from worker_runtime.container import init, token_files, token_variable
+from worker_runtime.container import init, preparation, token_files, token_variable
 from worker_runtime.container.inputs import Inputs
 from worker_runtime.container.master import Master
-from worker_runtime.container.preparation import install, prepare, reset_run_folder
 from worker_runtime.container.supervision import supervise
 from worker_runtime.jobs import metadata_guard
 from worker_runtime.system import paths
@@ -40,8 +39,17 @@ class Host(NamedTuple):
 
 def main() -> int:
     """Run the worker of a container; the exit status."""
+    problem = preparation.problem()
+    if problem:
+        log(problem)
+        return BAD_INPUT
     host = Host(
-        reset_run_folder, prepare, container_kind, token_files.readable_by_jobs, ENVIRONMENT, limited=True
+        preparation.reset_run_folder,
+        preparation.prepare,
+        container_kind,
+        token_files.readable_by_jobs,
+        ENVIRONMENT,
+        limited=True,
     )
     return start(host)
 
@@ -70,14 +78,18 @@ def run_worker(host: Host, environment: Mapping[str, str]) -> int:
 
 def run_htcondor(inputs: Inputs, conf: WorkerConfig, host: Host) -> int:
     """Run HTCondor with this configuration to its end."""
-    guarded = host.prepare(conf.values)
+    try:
+        guarded = host.prepare(conf.values)
+    except OSError as error:
+        log("HTCondor was not started: %s: %s" % (error.filename, error.strerror))
+        return BAD_INPUT
     if guarded is None:
         return 1
     try:
         conf = inputs.check_token_files(conf)
         if conf.problems:
             return refuse(conf)
-        install(inputs.kind, conf, inputs.machine)
+        preparation.install(inputs.kind, conf, inputs.machine)
         return supervise(Master(host.environment, limited=host.limited), inputs)
     finally:
         shutil.rmtree(inputs.kind.tokens, ignore_errors=True)

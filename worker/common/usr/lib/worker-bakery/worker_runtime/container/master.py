@@ -13,7 +13,13 @@ ARGV = ["condor_master", "-f"]
 _LIMITS = ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NPROC, 4096))
 RESTART_SECONDS = 5
 # "reload" does the same as for the unit: HTCondor reads its configuration and tokens again.
-_SIGNALS = {"reload": signal.SIGHUP, "stop": signal.SIGTERM, "fast": signal.SIGQUIT, "kill": signal.SIGKILL}
+_SIGNALS = {
+    "reload": signal.SIGHUP,
+    "drain": signal.SIGTERM,
+    "stop": signal.SIGTERM,
+    "fast": signal.SIGQUIT,
+    "kill": signal.SIGKILL,
+}
 _NORMAL_EXIT = (0, 99)  # 99: do not restart, after DAEMON_SHUTDOWN
 
 
@@ -61,11 +67,12 @@ class Master:
     def order(self, action: str) -> None:
         """Send the signal for an action.
 
-        "stop": when jobs have ended or were asked to; "fast": at once; "kill"; "reload": read the
+        "drain": when jobs have ended, by the settings of lifecycle/drain.py; "stop": when jobs have ended
+        or were asked to; "fast": at once; "kill"; "reload": read the
         configuration.
         """
         if action in _SIGNALS and self._process and self.status() is None:
-            self._asked = self._asked or action not in ("stop", "reload")
+            self._asked = self._asked or action not in ("drain", "stop", "reload")
             self._process.send_signal(_SIGNALS[action])
 
     def do_not_restart(self) -> None:

@@ -5,15 +5,18 @@ import os
 import select
 import signal
 import time
-from typing import Any, List, NamedTuple
+from typing import Any, Callable, List, NamedTuple, Optional
 
 from worker_runtime.configuration import applied
 from worker_runtime.container import init
 from worker_runtime.container.inputs import Inputs
 from worker_runtime.container.master import Master
 from worker_runtime.container.preparation import install
-from worker_runtime.lifecycle import inspection, states, watch
-from worker_runtime.lifecycle.inspection import Service
+from worker_runtime.lifecycle import drain as draining
+from worker_runtime.lifecycle import inspection, preemption, report, states, watch
+from worker_runtime.lifecycle.inspection import Inspection, Service
+from worker_runtime.lifecycle.states import Status
+from worker_runtime.lifecycle.watch import WatchState
 from worker_runtime.system.console import log
 from worker_runtime.system.status_socket import StatusServer
 
@@ -75,7 +78,8 @@ def supervise(master: Master, inputs: Inputs) -> int:
         lambda: applied.BEING_READ,
         inputs.request_reload,
     )
-    state = watch.WatchState(states.Memory())
+    state, result = WatchState(states.Memory()), None  # type: WatchState, Optional[Inspection]
+    preemption.start()
     while not signals.requests.times:
         before = current()
         # Before the inspection, so that the reported state belongs to the current files.
@@ -90,27 +94,46 @@ def supervise(master: Master, inputs: Inputs) -> int:
         signals.drain()
         if not signals.requests.times:
             server.wait(watch.seconds_to_wait(state, result), current, before, [signals.fd])
-    log("received a request to stop: jobs have %d s to end" % GRACE_SECONDS)
-    return stop(master, signals)
+    drain = result.limits.drain if result else 0
+    return stop(master, signals, drain, lambda status: tell(status, state, result, service, server))
 
 
-def stop(master: Master, signals: SignalPipe) -> int:
-    """Stop HTCondor as requested, in the end by force."""
+def tell(
+    status: Status, state: WatchState, last: Optional[Inspection], service: Service, server: StatusServer
+) -> None:
+    """Publish the status of a worker that stops: what else is known is that of the last inspection."""
+    if last:
+        now = last._replace(at=time.monotonic(), epoch=time.time())
+        facts = last.facts._replace(now=now.at - service.began)
+        server.accept()
+        server.answer(
+            report.publish(status, state.memory, state.progress, now._replace(facts=facts), service)
+        )
+
+
+def stop(master: Master, signals: SignalPipe, drain: float, tell: Callable[[Status], None]) -> int:
+    """Stop HTCondor as requested, in the end by force. Running jobs may go on for `drain` seconds."""
+    log("received a request to stop: jobs have %d s to end" % (drain or GRACE_SECONDS))
     master.do_not_restart()
     ordered: List[str] = []
     while master.status() is None:
-        action = next_step(signals.requests, time.monotonic())
+        action = next_step(signals.requests, time.monotonic(), drain)
         if action not in ordered:
+            if action == "drain":
+                draining.prepare(drain)
             master.order(action)
             ordered.append(action)
+        tell(Status("retiring" if action == "drain" else "stopping", "received a request to stop"))
         signals.wait(1)
     log("HTCondor has stopped")
     return 0 if "kill" not in ordered else 1
 
 
-def next_step(requests: StopRequests, now: float) -> str:
-    """The next action; a second request stops jobs at once. Pure."""
-    elapsed = now - requests.since
+def next_step(requests: StopRequests, now: float, drain: float) -> str:
+    """The next action; a second request stops jobs at once. `drain`: how long jobs may go on. Pure."""
+    elapsed = now - requests.since - drain
+    if requests.times == 1 and elapsed < 0:
+        return "drain"
     if elapsed >= GRACE_SECONDS + FAST_SECONDS:
         return "kill"
     return "fast" if requests.times > 1 or elapsed >= GRACE_SECONDS else "stop"

@@ -13,7 +13,7 @@ from worker_runtime.system import files, paths
 from worker_runtime.system.command import run
 from worker_runtime.system.console import log
 
-CONFIG_FILE = paths.CONFIG_DIR + "/81-worker-resources.config"
+CONFIG_NAME = "81-worker-resources.config"
 HEAD = "# Written by `worker resources` at each start of HTCondor.\n"
 # slot0 is for slots without an account of their own: NOBODY_SLOT_USER in 30-worker-jobs.config.
 ACCOUNT = "slot%d"
@@ -38,9 +38,10 @@ def prepare(detected: int, memory: int) -> int:
     try:
         for number in range(cpus + 1):
             create_account(ACCOUNT % number)
-        files.put(CONFIG_FILE, render(cpus, memory).encode("ascii"), 0o644)
+        files.put(paths.written_config(CONFIG_NAME), render(cpus, memory).encode("ascii"), 0o644)
     except (OSError, subprocess.CalledProcessError) as error:
         log("HTCondor cannot start without accounts for its jobs: %s" % error)
+        log("where accounts cannot be created, limit the number of CPUs to %d" % (existing_accounts() - 1))
         return 1
     return 0
 
@@ -66,10 +67,24 @@ def reserved_memory(cpus: int, memory: int) -> int:
 
 def create_account(name: str) -> None:
     """Create an account without login and home directory. Raises CalledProcessError."""
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
+    if not has_account(name):
         subprocess.check_call(useradd_command(name))
+
+
+def existing_accounts() -> int:
+    """The number of accounts of slots that exist, slot0 included."""
+    number = 0
+    while has_account(ACCOUNT % number):
+        number += 1
+    return number
+
+
+def has_account(name: str) -> bool:
+    """Whether the account exists."""
+    try:
+        return bool(pwd.getpwnam(name))
+    except KeyError:
+        return False
 
 
 def useradd_command(name: str) -> List[str]:

@@ -19,9 +19,9 @@ from worker_runtime.configuration import kind, settings
 from worker_runtime.system import files
 from worker_runtime.system.command import run
 from worker_runtime.system.console import log
-from worker_runtime.system.paths import CONFIG_DIR
+from worker_runtime.system.paths import written_config
 
-CONFIG_FILE = CONFIG_DIR + "/80-worker-storage.config"
+CONFIG_NAME = "80-worker-storage.config"
 HEAD = "# Written by `worker storage` before each start of HTCondor.\n"
 DEFAULT = "/var/lib/condor"  # contains HTCondor's default directory and the mount point of our disk
 DISK = DEFAULT + "/execute-disk"
@@ -317,19 +317,19 @@ def bind_home_or_default(home: str, chosen: Optional[str]) -> Optional[str]:
 
 def main() -> int:
     """Choose the directory and configure HTCondor for it; the exit status."""
-    home = kind.load().home
+    home, path = kind.load().home, written_config(CONFIG_NAME)
     try:
         # First, so that HTCondor starts even if a disk hangs and systemd ends this program.
-        if not configured_folder_exists(CONFIG_FILE):
-            files.put(CONFIG_FILE, config(None, home).encode("ascii"), 0o644)
+        if not configured_folder_exists(path):
+            files.put(path, config(None, home).encode("ascii"), 0o644)
         chosen = find_folder(os.path.dirname(home) or DEFAULT)
         if home:
             chosen = bind_home_or_default(home, chosen)
-        files.put(CONFIG_FILE, config(chosen, home).encode("ascii"), 0o644)
+        files.put(path, config(chosen, home).encode("ascii"), 0o644)
     except Unsuitable:
         return 1
     except OSError as reason:
-        log("cannot write %s: %s" % (CONFIG_FILE, _reason(reason)))
+        log("cannot write %s: %s" % (path, _reason(reason)))
         return 1
     log("job files go to %s" % (chosen or home or "HTCondor's default directory"))
     return 0

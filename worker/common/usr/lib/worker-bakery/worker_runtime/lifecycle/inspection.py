@@ -7,7 +7,7 @@ from worker_runtime.configuration import condor_config, instance, servers, setti
 from worker_runtime.configuration.applied import FileStatus
 from worker_runtime.configuration.kind import Kind
 from worker_runtime.configuration.servers import Server
-from worker_runtime.lifecycle import advertisement, join, observe, renewal, states
+from worker_runtime.lifecycle import advertisement, join, observe, preemption, renewal, states
 from worker_runtime.lifecycle.advertisement import Progress
 from worker_runtime.lifecycle.join import Answers
 from worker_runtime.lifecycle.renewal import TokenTimes
@@ -83,6 +83,7 @@ def _inspect_once(before: Previous, service: Service, reading: FileStatus) -> In
         in_pool=None,
         obstacle="",
         expired=expired if configured and renewal.is_expired(times, epoch) else "",
+        departure=departure(epoch - (at - service.began)),
     )
     # A startd that is about to be stopped or reloaded is not the one that the pool should show.
     expected = advertisement.expected(
@@ -127,6 +128,15 @@ def with_pool_state(facts: Facts, shown: Optional[observe.PoolAds], answers: Ans
     return facts._replace(in_pool=accepted, obstacle=obstacle or join.broker_problem(answers))
 
 
+def departure(boot: float) -> Optional[states.Departure]:
+    """The notice of the cloud, with times in seconds since the boot."""
+    seen = preemption.current()
+    if seen is None:
+        return None
+    why, ends, is_certain = seen.notice
+    return states.Departure(why, seen.at - boot, ends - boot, is_certain)
+
+
 def has_pending_job(unit: Mapping[str, str]) -> bool:
     """Whether systemd has a pending job to start, stop or reload HTCondor."""
     return unit.get("Job", "") not in ("", "0")
@@ -139,4 +149,4 @@ def retirement_seconds(values: Mapping[str, str]) -> float:
 
 def file_times(kind: Kind) -> Callable[[], Tuple[float, ...]]:
     """A function that returns the modification times of the files whose change triggers an inspection."""
-    return lambda: tuple(files.modified_at(path) for path in (paths.HEALTH, kind.file))
+    return lambda: tuple(files.modified_at(path) for path in (paths.HEALTH, kind.file, preemption.NOTICE))

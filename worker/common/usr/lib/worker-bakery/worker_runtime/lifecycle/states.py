@@ -7,7 +7,8 @@
                any more since its token expired
     running    a slot is claimed
     idle       no slot is claimed                 IdleTimeout, from the last claim
-    retiring   MaxLifetime is near: running jobs  MaxLifetime, from boot
+    retiring   MaxLifetime is near, or the cloud  MaxLifetime, from boot; DrainTimeout, from the
+               takes the machine: running jobs    notice, or earlier if the cloud says so
                may finish, then the worker ends
     silent     HTCondor does not answer any more  WatchdogTimeout, from its last answer
     stopping   shutting down, with the reason     LoginGrace, while somebody is logged in
@@ -35,6 +36,19 @@ class Limits(NamedTuple):
     retirement: float  # how long before MaxLifetime the retirement begins
     watchdog: float
     login: float
+    drain: float = 0  # how long jobs may go on when the worker is to stop
+
+
+class Departure(NamedTuple):
+    """That the cloud takes the machine: why, since when it is known, and when at the latest.
+
+    With `is_certain` false, the machine may also stay, and jobs may take as long as they need.
+    """
+
+    why: str
+    known: float
+    ends: float = _FOREVER
+    is_certain: bool = True
 
 
 class Facts(NamedTuple):
@@ -49,6 +63,7 @@ class Facts(NamedTuple):
     in_pool: Optional[bool]  # None: not asked, or no answer
     obstacle: str  # why it is not in the pool, if known
     expired: str = ""  # that the token has expired, in words
+    departure: Optional[Departure] = None
 
 
 class Memory(NamedTuple):
@@ -63,6 +78,7 @@ class Memory(NamedTuple):
     lost: float = 0  # when the pool stopped showing the worker, whose token has expired
     ending: float = 0  # when the shutdown began
     reason: str = ""
+    drained: float = 0  # when the jobs had ended, or had to
 
 
 class Status(NamedTuple):
@@ -89,6 +105,7 @@ def limits(values: Mapping[str, str], retirement: float) -> Limits:
         retirement,
         limit("WatchdogTimeout"),
         float(values["LoginGrace"]),
+        float(values["DrainTimeout"]),
     )
 
 
@@ -112,14 +129,32 @@ def update_memory(memory: Memory, facts: Facts) -> Memory:
 def evaluate(memory: Memory, facts: Facts, limits: Limits) -> Tuple[Status, Memory]:
     """The state of the worker, and the memory, which contains a reason once the worker has to shut down."""
     memory = update_memory(memory, facts)
-    if memory.reason:
-        return Status("stopping", memory.reason), memory
-    status = _state(memory, facts, limits)
-    reason = _shutdown_reason(status, memory, facts, limits)
-    if reason:
+    if not memory.reason:
+        status = _state(memory, facts, limits)
+        reason = _shutdown_reason(status, memory, facts, limits)
+        if not reason:
+            return status, memory
         memory = memory._replace(ending=facts.now, reason=reason)
-        return Status("stopping", reason), memory
-    return status, memory
+    return _ending(memory, facts, limits)
+
+
+def _ending(memory: Memory, facts: Facts, limits: Limits) -> Tuple[Status, Memory]:
+    """The state of a worker that shuts down: "retiring" as long as its jobs may go on."""
+    end = drain_end(memory, facts, limits)
+    if not memory.drained and facts.claimed and facts.now < end:
+        why = "%d claimed; %s" % (facts.claimed, memory.reason)
+        return Status("retiring", why, _finite(end)), memory
+    drained = memory.drained or facts.now
+    return Status("stopping", memory.reason), memory._replace(drained=drained)
+
+
+def drain_end(memory: Memory, facts: Facts, limits: Limits) -> float:
+    """Until when running jobs may go on."""
+    if facts.departure is None:
+        return memory.ending
+    if not facts.departure.is_certain:
+        return _FOREVER
+    return min(facts.departure.known + limits.drain, facts.departure.ends - DEPARTURE_MARGIN)
 
 
 def _state(memory: Memory, facts: Facts, limits: Limits) -> Status:
@@ -167,6 +202,8 @@ def _exit_reason(memory: Memory, facts: Facts) -> str:
 
 def _shutdown_reason(status: Status, memory: Memory, facts: Facts, limits: Limits) -> str:
     """Why the worker has to shut down now; "" if it does not have to."""
+    if facts.departure and facts.configured:
+        return facts.departure.why
     if facts.now >= limits.lifetime:
         return "MaxLifetime expired"
     if status.state == "stopped":
@@ -200,16 +237,20 @@ def _finite(seconds: float) -> Optional[float]:
 def next_action(memory: Memory, facts: Facts, limits: Limits, logins: int, on_idle: str) -> str:
     """What to do about a worker that has to shut down.
 
-    "stop" or "kill" HTCondor, "wait", power "off", "force" the power-off, or "rest" if all is done.
+    "drain", "stop" or "kill" HTCondor, "wait", power "off", "force" the power-off, or "rest" if all is
+    done.
     """
     down = facts.unit in ("inactive", "failed", "")
-    elapsed = facts.now - memory.ending
+    elapsed = facts.now - memory.drained
     if not down:
+        if not memory.drained:
+            return "drain"
         # A startd that does not answer does not react to a request to stop, either.
         asked = facts.startd and elapsed < STOP_SECONDS
         if asked or elapsed < 2 * STOP_SECONDS or on_idle == "stop":
             return "stop" if asked else "kill"
-    if on_idle == "stop":
+    # With "none", only the cloud ends the worker, and the machine.
+    if on_idle in ("stop", "none"):
         return "rest"
     if logins and elapsed < limits.login:
         return "wait"
@@ -224,3 +265,5 @@ def _force_after(memory: Memory, limits: Limits, logins: int) -> float:
 STOP_SECONDS = 60
 # After this time, a regular power-off that hangs is replaced by a forced one.
 FORCE_SECONDS = 600
+# Before the cloud takes the machine: for HTCondor to give jobs back to their pool.
+DEPARTURE_MARGIN = 20

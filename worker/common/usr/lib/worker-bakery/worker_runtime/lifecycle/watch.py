@@ -7,13 +7,12 @@ client asks (system/status_socket.py) or one of the watched files changes.
 
 import json
 import os
-import socket
 import subprocess
 from typing import Any, Dict, NamedTuple, Sequence, Tuple
 
 from worker_runtime.configuration import applied, kind, token
 from worker_runtime.configuration.applied import Fingerprint
-from worker_runtime.lifecycle import advertisement, observe, renewal, report, states
+from worker_runtime.lifecycle import advertisement, drain, observe, preemption, renewal, report, states
 from worker_runtime.lifecycle.advertisement import Progress
 from worker_runtime.lifecycle.inspection import Inspection, Previous, Service, file_times, inspect
 from worker_runtime.lifecycle.join import Answers
@@ -70,6 +69,7 @@ def main() -> int:
         PendingRead(),
         file_times(worker),
     )
+    preemption.start()
     while True:
         before = times()
         state, inspection = step(state, service, server)
@@ -86,7 +86,7 @@ def step(state: WatchState, service: Service, server: StatusServer) -> Tuple[Wat
     now, memory = states.evaluate(state.memory, inspection.facts, inspection.limits)
     action = ""
     if memory.reason:
-        now, action = plan_shutdown(memory, inspection)
+        now, action = plan_shutdown(now, memory, inspection)
     save_memory(memory)
     progress = advertisement.compare(state.progress, inspection.expected, inspection.pool_ads)
     # Before the action, which may end this process.
@@ -103,6 +103,8 @@ def step(state: WatchState, service: Service, server: StatusServer) -> Tuple[Wat
         and advertisement.is_due(progress, inspection.facts.now)
     ):
         progress = advertisement.send(progress, inspection.pool_ads, inspection.facts.now)
+    if action == "drain":
+        drain.prepare((now.deadline or float("inf")) - inspection.facts.now)
     order = execute(action, state.order, inspection.facts.now, service)
     renewed, warned = renew_token(state.renewal, inspection, service), warn_of_end(state.warned, inspection)
     return WatchState(memory, order, now, progress, inspection.answers, renewed, warned), inspection
@@ -147,12 +149,13 @@ def reader(worker: kind.Kind) -> str:
     return applied.reader_state(service, path, systemd.is_booting())
 
 
-def plan_shutdown(memory: Memory, inspection: Inspection) -> Tuple[Status, str]:
-    """The status of a worker that shuts down, and the next action."""
+def plan_shutdown(now: Status, memory: Memory, inspection: Inspection) -> Tuple[Status, str]:
+    """The status of a worker that shuts down, and the next action; `now`: as states.py has it."""
     on_idle = inspection.values["OnIdle"]
     people = observe.logins() if on_idle == "poweroff" else ()
     action = states.next_action(memory, inspection.facts, inspection.limits, len(people), on_idle)
-    return shutdown_status(action, memory, inspection, people), action
+    status = now if action == "drain" else shutdown_status(action, memory, inspection, people)
+    return status, action
 
 
 def execute(action: str, last: Order, now: float, service: Service) -> Order:
@@ -184,8 +187,10 @@ def shutdown_status(action: str, memory: Memory, inspection: Inspection, people:
 _ENDS = {"poweroff": "powering off", "exit": "ending the container"}
 
 # --no-block, because the effect of an order may be the end of this process.
+_STOP = ["systemctl", "kill", "--kill-who=main", "--signal=SIGTERM", CONDOR_UNIT]
 ORDERS = {
-    "stop": [["systemctl", "kill", "--kill-who=main", "--signal=SIGTERM", CONDOR_UNIT]],
+    "drain": [_STOP],  # with the settings of drain.py
+    "stop": [_STOP],
     # Stopped first, so that systemd does not restart it as after a crash.
     "kill": [
         ["systemctl", "--no-block", "stop", CONDOR_UNIT],
@@ -279,14 +284,5 @@ def save_memory(memory: Memory) -> None:
 
 
 def notify_watchdog() -> None:
-    """Notify systemd's watchdog. (The protocol of sd_notify(3): a datagram to NOTIFY_SOCKET.)"""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
-        try:
-            notifier.sendto(b"WATCHDOG=1", address)
-        except OSError:
-            return
+    """Notify systemd's watchdog."""
+    systemd.notify(b"WATCHDOG=1")

@@ -5,6 +5,8 @@ import os
 from worker_runtime.system import files, paths
 
 PATH = paths.RUN + "/exited"
+# The settings of a drain, see lifecycle/drain.py: HTCondor starts without them.
+DRAIN = paths.RUN + "/drain.config"
 
 
 def create() -> None:
@@ -14,9 +16,10 @@ def create() -> None:
 
 
 def clear() -> None:
-    """Forget an earlier exit."""
-    if os.path.exists(PATH):
-        os.unlink(PATH)
+    """Forget an earlier exit, and an earlier drain."""
+    for path in (PATH, DRAIN):
+        if os.path.exists(path):
+            os.unlink(path)
 
 
 def exists() -> bool:

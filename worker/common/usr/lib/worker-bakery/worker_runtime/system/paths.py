@@ -6,9 +6,11 @@ included.
 
 import os
 
+from worker_runtime.system import user_home
+
 # Where kind.json and the other tables are: /usr/lib/worker-bakery, three directories up.
 DATA = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-HOME = os.environ.get("WORKER_BAKERY_HOME", "")  # "": not in user mode
+HOME = os.environ.get("WORKER_BAKERY_HOME", "") or user_home.existing()  # "": not in user mode
 RUN = HOME + "/run" if HOME else "/run/worker-bakery"
 STATUS = RUN + "/status.json"  # the state of the worker as of the last inspection
 HEALTH = RUN + "/health/health.json"  # the last report of `worker health`
@@ -20,3 +22,14 @@ ROOT_CONFIG = CONDOR + "/condor_config"
 TOKENS = CONDOR + "/tokens.d"
 # In a container, TOKENS belongs to the user, and HTCondor has a directory of its own.
 CONTAINER_TOKENS = RUN + "/tokens.d"
+CONTAINER_CONFIG_DIR = RUN + "/config.d"
+
+
+def written_config(name: str) -> str:
+    """The path of a file of HTCondor's configuration that the worker writes.
+
+    In a container, where the root may be read-only, CONFIG_DIR has a file of this name that includes it
+    (provisioner/roles/container.py).
+    """
+    folder = CONTAINER_CONFIG_DIR if os.path.isdir(CONTAINER_CONFIG_DIR) else CONFIG_DIR
+    return os.path.join(folder, name)

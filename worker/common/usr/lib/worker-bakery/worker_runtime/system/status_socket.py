@@ -62,9 +62,10 @@ class StatusServer:
             left = end - time.monotonic()
             if select.select(readable, [], [], max(0.0, min(_POLL_SECONDS, left)))[0] or left <= 0:
                 break
-        self._accept()
+        self.accept()
 
-    def _accept(self) -> None:
+    def accept(self) -> None:
+        """Accept the clients that have connected."""
         while len(self._clients) < _MAX_REQUESTS:
             try:
                 self._clients.append(self._listening.accept()[0])

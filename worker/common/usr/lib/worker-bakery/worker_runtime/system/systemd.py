@@ -1,5 +1,7 @@
 """Asks systemd for the state of units and of the machine, with a time limit."""
 
+import os
+import socket
 from typing import Dict
 
 from worker_runtime.system.command import run
@@ -33,3 +35,17 @@ def is_booting() -> bool:
     # The exit status is not 0 then, and releases of systemd add new states; these two are stable.
     state = run(["systemctl", "is-system-running"], SECONDS).out.strip()
     return state in ("initializing", "starting")
+
+
+def notify(message: bytes) -> None:
+    """Send systemd a message. (The protocol of sd_notify(3): a datagram to NOTIFY_SOCKET.)"""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+        try:
+            notifier.sendto(message, address)
+        except OSError:
+            return

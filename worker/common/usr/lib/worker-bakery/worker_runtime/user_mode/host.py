@@ -12,7 +12,7 @@ from typing import Dict, List, Mapping, Optional
 from worker_runtime.configuration import settings
 from worker_runtime.configuration.kind import Kind
 from worker_runtime.container import cgroup, entrypoint, preparation
-from worker_runtime.system import files, paths
+from worker_runtime.system import exit_marker, files, paths
 from worker_runtime.system.console import log
 from worker_runtime.user_mode.variables import CONFIG, HOME
 
@@ -67,7 +67,7 @@ def user_kind(plain: Kind) -> Kind:
     folder = os.path.expanduser(USER_CONDOR)
 
     def own(path: str, name: str) -> str:
-        return os.path.join(folder, name) if path else ""
+        return existing(os.path.join(folder, name), path) if path else ""
 
     keys = tuple(
         key._replace(default=own(key.default, "tokens.d/token.jwt")) if key.setting == "TokenFile" else key
@@ -75,6 +75,11 @@ def user_kind(plain: Kind) -> Kind:
     )
     file = own(plain.file, os.path.basename(plain.file))
     return plain._replace(keys=keys, file=file, user_tokens=os.path.join(folder, "tokens.d"))
+
+
+def existing(own: str, mounted: str) -> str:
+    """The user's file, unless only the other one exists, where a container has it."""
+    return mounted if mounted and not os.path.exists(own) and os.path.exists(mounted) else own
 
 
 def limit_memory(share: cgroup.Share, memory: str) -> cgroup.Share:
@@ -92,6 +97,7 @@ def config(home: str, program: str, share: cgroup.Share, user: str) -> str:
     rows: List[str] = ["# Written by `worker run --user` at each of its starts."]
     rows += ["%s = %s" % pair for pair in folders(home).items()]
     # Only root can set up a /tmp for each job, control groups and accounts of slots.
+    rows.append("WORKER_DRAIN = %s" % exit_marker.DRAIN)
     rows += ["MOUNT_UNDER_SCRATCH =", "BASE_CGROUP =", "NOBODY_SLOT_USER ="]
     rows += ["NUM_CPUS = %d" % share.cpus, "MEMORY = %d" % share.memory]
     rows += ["ALLOW_ADMINISTRATOR = $(ALLOW_ADMINISTRATOR) %s@$(UID_DOMAIN)" % user]

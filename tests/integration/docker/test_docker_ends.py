@@ -1,0 +1,189 @@
+"""How containers end and start again: signals, restart policies, health checks, drains."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from bakery.machines.network import Network
+from bakery.verify.pool.throwaway_pool import Pool
+from tests.boot.metadata import spot
+from tests.integration.docker.containers import (
+    CLOUD,
+    RUN_SECONDS,
+    Container,
+    mounted,
+    started,
+    told,
+    variables,
+    wait_job,
+    wait_joined,
+)
+from tests.integration.docker_here import Docker
+
+ALIVE = ("--health-interval=1s", "--health-retries=1", "--health-start-period=1s")
+
+
+def restarts(container: Container) -> int:
+    return int(container.inspect("RestartCount"))
+
+
+def health(container: Container) -> str:
+    return str(container.inspect("State", "Health", "Status"))
+
+
+def ended_after(container: Container) -> float:
+    """Seconds between the request to stop and the end."""
+    rows = container.said("--timestamps").splitlines()
+    asked, ended = (
+        next(row.split()[0] for row in rows if text in row)
+        for text in ("received a request to stop", "HTCondor has stopped")
+    )
+    times = [datetime.fromisoformat(text[:26] + "+00:00") for text in (asked, ended)]
+    return (times[1] - times[0]).total_seconds()
+
+
+def on(cloud: str) -> dict[str, str]:
+    return {"requirements": f'TARGET.{CLOUD} == "{cloud}"'}
+
+
+def times_started(container: Container) -> int:
+    return container.said().count("starting: HTCondor does not answer")
+
+
+def test_a_container_is_healthy_until_htcondor_does_not_answer(
+    docker: Docker, pool: Pool, token: Path
+) -> None:
+    with started(docker, *mounted(token), *ALIVE, env=variables("health")) as container:
+        assert health(container) in ("starting", "unhealthy")
+        wait_joined(container, pool, "health")
+        container.wait_until("it is healthy", lambda: health(container) == "healthy", 60)
+        container.exec("pkill", "-STOP", "condor_startd")
+        container.wait_until("it is unhealthy", lambda: health(container) == "unhealthy", 180)
+        container.exec("pkill", "-CONT", "condor_startd")
+        container.wait_until("it is healthy again", lambda: health(container) == "healthy", 180)
+
+
+def test_on_failure_starts_a_worker_again_that_has_crashed_and_none_that_was_idle(
+    docker: Docker, pool: Pool, token: Path
+) -> None:
+    options = (*mounted(token), "--restart=on-failure", "--hostname", "again")
+    with started(docker, *options, env=variables("again", idle_timeout="30")) as container:
+        wait_joined(container, pool, "again")
+        # The worker is the child of the first process.
+        container.exec("sh", "-c", "kill -KILL $(cut -d' ' -f1 /proc/1/task/1/children)")
+        container.wait_until("it runs again", lambda: restarts(container) == 1, 60, ends=True)
+        container.wait_until("HTCondor, too", lambda: times_started(container) == 2, 180)
+        assert container.wait(300) == 0
+        assert "HTCondor exited after IdleTimeout: ending the container" in container.said()
+        assert (restarts(container), container.inspect("State", "Status")) == (1, "exited")
+
+
+def test_kill_and_restart_leave_nothing_that_hinders_the_next_start(
+    docker: Docker, pool: Pool, token: Path
+) -> None:
+    with started(docker, *mounted(token), "--hostname", "twice", env=variables("twice")) as container:
+        wait_joined(container, pool, "twice")
+        container.call("kill", container.id)
+        assert container.wait(60) == 137
+        container.call("start", container.id)
+        container.wait_until("HTCondor runs again", lambda: times_started(container) == 2, 180)
+        container.call("restart", "-t", "100", container.id)
+        container.wait_until("HTCondor runs again", lambda: times_started(container) == 3, 180)
+        assert "HTCondor has stopped" in container.said()
+        job = pool.submit("twice", "", "#!/bin/sh\necho fine\n", on("twice"))
+        wait_job(pool, container, job)
+        assert container.stop(100) == 0
+
+
+@pytest.mark.full
+def test_a_worker_that_finds_no_pool_fails_and_is_started_again(docker: Docker, token: Path) -> None:
+    env = variables("nowhere", collector="10.0.2.2:1", join_timeout="15")
+    options = (*mounted(token), "--restart=on-failure:1")
+    with started(docker, *options, env=env) as container:
+        container.wait_until(
+            "it has ended twice",
+            lambda: (
+                container.said().count("JoinTimeout expired, not in the pool") == 2 and not container.runs()
+            ),
+            300,
+            ends=True,
+        )
+        assert (restarts(container), container.inspect("State", "ExitCode")) == (1, 1)
+
+
+TICKS = """#!/bin/sh
+trap 'echo told to end; exit 5' TERM
+for i in $(seq {seconds}); do sleep 1; done
+echo done
+"""
+
+
+def test_a_job_survives_docker_stop_and_no_new_one_begins(docker: Docker, pool: Pool, token: Path) -> None:
+    """The job takes a minute, and `docker stop -t 120` comes when it has begun."""
+    options = (*mounted(token), "--hostname", "drains")
+    with started(docker, *options, env=variables("drains", drain_timeout="90")) as container:
+        job = pool.submit("drains", "", TICKS.format(seconds=60), on("drains"))
+        wait_job(pool, container, job, "2")
+        with ThreadPoolExecutor(1) as threads:
+            stopping = threads.submit(container.stop, 120)
+            container.wait_for_text("received a request to stop: jobs have 90 s to end")
+            late = pool.submit("late", "", "#!/bin/sh\necho too late\n", on("drains"))
+            container.wait_until("it says so", lambda: told(container)["state"] == "retiring", 30)
+            assert stopping.result() == 0
+        assert pool.output("drains") == "done\n"
+        assert pool.job_attributes(job, "JobStatus", "NumShadowStarts", "ExitCode") == ["4", "1", "0"]
+        # A match that was made before the pool knew may have started its shadow, but not the job.
+        never = pool.job_attributes(late, "JobStatus", "JobCurrentStartExecutingDate")
+        assert never == ["1", "undefined"]
+        pool.remove(late)
+        assert "HTCondor has stopped" in container.said()
+
+
+def test_a_job_that_takes_longer_is_given_back_and_starts_elsewhere(
+    docker: Docker, pool: Pool, token: Path
+) -> None:
+    """Ten minutes; the first worker has 15 s for it. It stops in order, so that no lease has to end."""
+    given_back = TICKS.format(seconds=600)
+    options = (*mounted(token), "--hostname")
+    env = variables("gives-back", drain_timeout="15")
+    with started(docker, *options, "first", env=env) as first:
+        job = pool.submit("gives-back", "", given_back, on("gives-back"))
+        wait_job(pool, first, job, "2")
+        with started(docker, *options, "second", env=env) as second:
+            assert first.stop(120) == 0
+            assert ended_after(first) < 50, "the job ends when it is asked to, after 15 s"
+            elsewhere = ["2", '"slot1_1@second"']
+            second.wait_until(
+                "the job runs elsewhere",
+                lambda: pool.job_attributes(job, "JobStatus", "RemoteHost") == elsewhere,
+                RUN_SECONDS,
+            )
+            assert pool.job_attributes(job, "NumShadowStarts") == ["2"]
+            pool.remove(job)
+            second.call("kill", "--signal", "TERM", second.id)
+            second.call("kill", "--signal", "TERM", second.id)
+            assert second.wait(60) == 0
+
+
+def test_a_notice_of_the_cloud_ends_the_container_when_its_job_has_ended(
+    docker: Docker, pool: Pool, network: Network, token: Path
+) -> None:
+    """On the host's network, as the service is there; its answers are those of Amazon."""
+    options = (*mounted(token), "--net=host", "--privileged")
+    with (
+        spot(network) as announce,
+        started(docker, *options, env=variables("spot", drain_timeout="90")) as container,
+    ):
+        job = pool.submit("spot", "", TICKS.format(seconds=20), on("spot"))
+        wait_job(pool, container, job, "2")
+        announce(120)
+        container.wait_for_text("retiring: 1 claimed; spot instance: Amazon announced terminate", 60)
+        assert container.wait(120) == 0
+        assert pool.output("spot") == "done\n"
+        assert (
+            "stopping: spot instance: Amazon announced terminate: ending the container" in container.said()
+        )

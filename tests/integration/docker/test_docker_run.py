@@ -1,0 +1,301 @@
+"""`docker run` as the document of PROMINENCE has it, on a real daemon and with a real pool.
+
+tests/golden/container/docker-run.sh is the command of that document, word for word.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from bakery.verify.pool.throwaway_pool import ADDRESS, TRUST_DOMAIN, Pool
+from tests.boot.life import real_rounds
+from tests.integration.docker.containers import (
+    CLOUD,
+    IMAGE,
+    Container,
+    documented,
+    mounted,
+    of_cluster,
+    started,
+    told,
+    variables,
+    wait_job,
+)
+from tests.integration.docker_here import Docker
+
+REQUIRED = ("PROMINENCE_CLOUD", "PROMINENCE_REGION", "PROMINENCE_NODE_GROUP", "PROMINENCE_COLLECTOR")
+JOB_ID = "5e1f-1700000000"
+TAKEN_UP = "HTCondor loads the new configuration"
+AS_A_JOB = ("setpriv", "--reuid=slot1", "--regid=slot1", "--clear-groups")
+JOBS = Path(__file__).parent.parent / "jobs"
+# A job that runs a container by udocker, and what the program in there says.
+CONTAINED = {"request_disk": "100000"}
+IN_THE_IMAGE = ["in the image", "not on the machine", "0"]
+
+
+@contextmanager
+def line(docker: Docker, token: Path, cloud: str, **given: str) -> Iterator[Container]:
+    """The documented line with a shell's variables, of which some are not set."""
+    usual = {"cloud": cloud, "region": "Here", "node_group": "Bakers", "condor_host": ADDRESS}
+    with documented(docker, token.parent, **usual, **given) as container:
+        yield container
+
+
+def owner_and_mode(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_uid, status.st_gid, status.st_mode & 0o7777
+
+
+def waited(container: Container, state: str, *options: str) -> bool:
+    argv = ("worker-image", "wait", "--for", state, "--timeout", "5s")
+    return container.docker.call("exec", *options, container.id, *argv).returncode == 0
+
+
+def test_the_documented_line_joins_runs_its_job_and_ends(
+    docker: Docker, pool: Pool, machine: Path, token: Path
+) -> None:
+    script = "#!/bin/sh\nid -un; env; pwd; cat /etc/condor/tokens.d/* /run/worker-bakery/tokens.d/*\n"
+    own = {**of_cluster(JOB_ID), "requirements": 'TARGET.ProminenceRegion == "Here"'}
+    foreign = pool.submit("foreign", "", script, {**own, "+ProminenceWantCluster": '"another"'})
+    mine = pool.submit("mine", "", script, own)
+    given = {"job_id": JOB_ID, "idle_timeout": "45", "schedd_name": "parallel"}
+    with line(docker, token, "documented", **given) as container:
+        container.wait_until("it runs", lambda: "starting: " in container.said(), 180)
+        container.wait_until("it has joined", lambda: waited(container, "joined"), 180)
+        status = told(container)
+        assert (status["live"], status["pending"], status["htcondor"]) == (True, "", "active")
+        assert status["group"] == "documented, Here, Bakers"
+        wait_job(pool, container, mine)
+        shown = ("ProminenceRegion", "ProminenceNodeGroup", "DedicatedScheduler")
+        [said, *_] = pool.slot_attributes("documented", *shown, name_attribute=CLOUD)
+        assert said == '"Here" "Bakers" "DedicatedScheduler@parallel"'
+        container.exec("/usr/lib/worker-bakery/worker", "alive")
+        assert container.wait(400) == 0
+        log = container.said()
+    assert "HTCondor exited after IdleTimeout: ending the container" in log
+    out = pool.output("mine")
+    assert out.startswith("slot1\n")
+    assert "/home/prominence/condor/dir_" in out
+    assert "PROMINENCE" not in out
+    assert pool.job_attributes(foreign, "JobStatus", "NumShadowStarts") == ["1", "undefined"]
+    pool.remove(foreign)
+    startd = (machine / "log/condor/StartLog").read_text()
+    assert (machine / "opt/prominence/prominence/condor").is_dir()
+    for text in (log, out, startd):
+        assert "eyJ" not in text
+    assert owner_and_mode(token) == (1000, 1000, 0o644)
+
+
+def test_without_privileges_a_job_runs_a_container_and_docker_stop_ends_the_worker(
+    docker: Docker, pool: Pool, token: Path
+) -> None:
+    job = pool.submit(
+        "contained",
+        "",
+        (JOBS / "with-udocker.sh").read_text(),
+        {**CONTAINED, "requirements": f'TARGET.HasUdocker && TARGET.{CLOUD} == "contained"'},
+    )
+    with started(docker, *mounted(token), env=variables("contained", idle_timeout="3600")) as container:
+        wait_job(pool, container, job)
+        assert pool.output("contained").splitlines()[-3:] == IN_THE_IMAGE
+        container.wait_until(
+            "nobody dead is left", lambda: "Z" not in container.exec("ps", "-eo", "stat="), 60
+        )
+        assert container.stop(100) == 0
+        log = container.said()
+    assert "this container is not privileged" in log
+    assert "are not kept from the cloud's metadata service" in log
+    assert "HTCondor has stopped" in log
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_each_variable_that_is_required(name: str, docker: Docker, token: Path) -> None:
+    said = refused(docker, *mounted(token), **{**variables("refused"), name: ""})
+    assert f"{name} is empty" in said
+    assert said.count(" is empty") == 1
+
+
+def test_all_that_is_missing_is_said_at_once(docker: Docker) -> None:
+    said = refused(docker)
+    for name in REQUIRED:
+        assert f"{name} is missing" in said
+    assert "/etc/condor/tokens.d/token.jwt does not exist" in said
+
+
+def test_values_that_cannot_be_used(docker: Docker, token: Path) -> None:
+    said = refused(docker, *mounted(token), **variables("refused", idle_timeout="soon", collector="a b"))
+    assert "PROMINENCE_IDLE_TIMEOUT is not a whole number" in said
+    assert "PROMINENCE_COLLECTOR is not of the form" in said
+
+
+def test_a_token_file_that_is_absent(docker: Docker, tmp_path: Path) -> None:
+    """`docker run -v` makes a directory of it."""
+    said = refused(docker, *mounted(tmp_path / "no-such-token"), **variables("refused"))
+    assert "PROMINENCE_TOKEN_FILE /etc/condor/tokens.d/token.jwt is a directory, not a file\n" in said
+
+
+def test_a_token_that_has_expired(docker: Docker, pool: Pool, token: Path) -> None:
+    token.write_text(pool.worker_token(lifetime=-60))
+    assert "the token expired on" in refused(docker, *mounted(token), **variables("refused"))
+
+
+def test_a_token_that_jobs_could_read(docker: Docker, token: Path) -> None:
+    """A folder that is open to others takes the place of the image's, which is closed."""
+    folder = token.parent / "tokens"
+    folder.mkdir(mode=0o755)
+    shutil.copy(token, folder)
+    said = refused(docker, "-v", f"{folder}:/etc/condor/tokens.d", **variables("refused"))
+    problem = "jobs could read the token in /etc/condor/tokens.d/token.jwt"
+    assert f"{problem}; make root its owner and run chmod 600 on it" in said
+    assert owner_and_mode(folder / "token.jwt") == (0, 0, 0o644)
+    assert owner_and_mode(folder) == (0, 0, 0o755)
+
+
+def refused(docker: Docker, *options: str, **env: str) -> str:
+    """What a container says that starts nothing."""
+    with started(docker, *options, env=env) as container:
+        assert container.wait(120) == 2, container.said()
+        said = container.said()
+        logs = docker.call("diff", container.id).stdout
+    assert "HTCondor was not started" in said
+    assert "eyJ" not in said
+    assert "MasterLog" not in logs
+    return said
+
+
+def test_a_token_that_others_can_read_stays_as_it_is_and_jobs_read_no_copy(
+    docker: Docker, pool: Pool, token: Path
+) -> None:
+    another = token.parent / "another"
+    shutil.copy2(token, another)
+    os.chown(another, 1000, 1000)
+    copies = "/run/worker-bakery/tokens.d"
+    options = (*mounted(token), "-v", f"{another}:/etc/condor/tokens.d/another")
+    with started(docker, *options, env=variables("readable")) as container:
+        container.wait_for_text("starting: ")
+        for name in ("token.jwt", "another"):
+            path = f"/etc/condor/tokens.d/{name}"
+            warning = f"{path} is readable by others than its owner (mode 0644); run chmod 600 on it"
+            assert warning in container.said()
+        listed = container.exec("stat", "--format=%n %U %a", copies, f"{copies}/another")
+        assert listed.splitlines() == [f"{copies} root 700", f"{copies}/another root 600"]
+        # The folder that it is mounted in is closed, the one with the copy, too.
+        for inside in ("/etc/condor/tokens.d/token.jwt", f"{copies}/prominence-worker.token"):
+            container.exec("test", "-r", inside)
+            container.exec(*AS_A_JOB, "test", "-e", inside, expect=(1,))
+        assert container.stop(100) == 0
+    assert owner_and_mode(token) == owner_and_mode(another) == (1000, 1000, 0o644)
+
+
+def test_a_token_that_changes_is_used_and_jobs_go_on(docker: Docker, pool: Pool, token: Path) -> None:
+    folder = token.parent / "tokens"
+    folder.mkdir(mode=0o700)
+    now = folder / "token.jwt"
+    Path(shutil.copy(token, now)).chmod(0o600)
+    until_told = "#!/bin/sh\nwhile [ ! -e /home/end ]; do sleep 1; done\n"
+    job = pool.submit("goes-on", "", until_told, of_cluster("goes-on"))
+    home = token.parent / "home"
+    home.mkdir()
+    options = ("-v", f"{folder}:/etc/condor/tokens.d", "-v", f"{home}:/home")
+    with started(docker, *options, env=variables("goes-on", job_id="goes-on")) as container:
+        wait_job(pool, container, job, "2")
+        now.write_text(pool.worker_token(lifetime=-60))
+        container.wait_for_text("HTCondor keeps its previous configuration")
+        # As whoever writes atomically does it.
+        (folder / ".token.jwt").write_text(pool.worker_token(lifetime=7200))
+        (folder / ".token.jwt").replace(now)
+        container.wait_for_text(TAKEN_UP)
+        (home / "end").touch()
+        wait_job(pool, container, job)
+        assert pool.job_attributes(job, "NumShadowStarts") == ["1"]
+        assert "eyJ" not in container.said()
+        assert container.stop(100) == 0
+
+
+def test_a_token_that_is_rejected_and_then_replaced_where_a_container_cannot_see_it(
+    docker: Docker, pool: Pool, token: Path
+) -> None:
+    with started(docker, *mounted(token), env=variables("replaced")) as container:
+        container.wait_for_text("starting: ")
+        Path(shutil.copy(token, f"{token}.new")).replace(token)
+        container.wait_for_text("was replaced by another file")
+        assert TAKEN_UP not in container.said()
+
+
+def test_a_parallel_job_runs_on_two_containers(docker: Docker, pool: Pool, token: Path) -> None:
+    """Each has a network and a name of its own, as without --net=host or on two machines."""
+    small = token.parent / "95-test.config"
+    # An ad that says that the worker is healthy does not take a minute.
+    small.write_text("NUM_CPUS = 1\nUPDATE_INTERVAL = 5\n")
+    own = (*mounted(token), "-v", f"{small}:/etc/condor/config.d/{small.name}")
+    env = variables("two", schedd_name=TRUST_DOMAIN, job_id="two")
+    with ExitStack() as stack:
+        nodes = [
+            stack.enter_context(started(docker, "--hostname", name, *own, env=env))
+            for name in ("node0", "node1")
+        ]
+        # All CPUs, so that two nodes of a job cannot be on one machine. By default a job ends with its
+        # first node, and what the others say may be lost.
+        both = {
+            "universe": "parallel", "machine_count": "2", "request_cpus": "1",
+            "output": "job.out.$(Node)", "+WantParallelSchedulingGroups": "True",
+            "+ParallelShutdownPolicy": '"WAIT_FOR_ALL"', **of_cluster("two"),
+        }  # fmt: skip
+        for node in nodes:
+            node.wait_until(
+                "both have joined",
+                lambda: len(pool.slot_attributes("two", "Name", name_attribute=CLOUD)) == 2,
+                240,
+            )
+        job = pool.submit("two", "", "#!/bin/sh\nuname -n; sleep 2\n", both)
+        with real_rounds(pool):
+            wait_job(pool, nodes[0], job, seconds=600)
+        outputs = (pool.root / "home/submitter/two").glob("job.out.*")
+        assert sorted(path.read_text() for path in outputs) == ["node0\n", "node1\n"]
+        assert [node.stop(100) for node in nodes] == [0, 0]
+
+
+def test_an_ordinary_user_runs_a_worker_of_his_own(docker: Docker, pool: Pool, tmp_path: Path) -> None:
+    """As apptainer has it on a cluster: the image's files, the user's own identity and folders."""
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    for folder in (home / ".condor/tokens.d", scratch):
+        folder.mkdir(parents=True)
+    token = home / ".condor/tokens.d/token.jwt"
+    token.write_text(pool.worker_token())
+    token.chmod(0o640)
+    for path in (home, *home.rglob("*"), scratch):
+        os.chown(path, 65534, 65534)
+    env = {**variables("of-alice"), "HOME": "/home/alice", "TMPDIR": "/scratch"}
+    options = ("--user", "65534:65534", "-v", f"{home}:/home/alice", "-v", f"{scratch}:/scratch")
+    wanted = {**CONTAINED, "requirements": f'TARGET.HasUdocker && TARGET.{CLOUD} == "of-alice"'}
+    job = pool.submit("of-alice", "", (JOBS / "with-udocker.sh").read_text(), wanted)
+    with started(docker, *options, env=env) as container:
+        wait_job(pool, container, job)
+        assert told(container)["live"]
+        container.exec("/usr/lib/worker-bakery/worker", "alive")
+        assert pool.output("of-alice").splitlines()[-3:] == IN_THE_IMAGE
+        assert container.stop(100) == 0
+        said = container.said()
+    assert "jobs run as nobody, in /scratch/worker-bakery-65534/execute" in said
+    assert "token.jwt is readable by others than its owner (mode 0640)" in said
+    assert "eyJ" not in said
+    assert owner_and_mode(token) == (65534, 65534, 0o640)
+    assert (scratch / "worker-bakery-65534").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_image_says_what_it_is(docker: Docker, archive: Path) -> None:
+    [found] = json.loads(docker.call("image", "inspect", IMAGE).stdout)
+    config = found["Config"]
+    assert config["Entrypoint"] == ["/usr/lib/worker-bakery/worker", "run"]
+    assert set(config["Volumes"]) == {"/home", "/var/lib/condor", "/var/log/condor"}
+    assert config["StopSignal"] == "SIGTERM"
+    assert config["Healthcheck"]["Test"] == ["CMD", "/usr/lib/worker-bakery/worker", "alive"]
+    assert config["Labels"]["org.opencontainers.image.version"] == archive.stem
+    assert found["Size"] < 280_000_000, "it is to stay small: docs/how-to/containers.md says what is in it"
