@@ -18,6 +18,10 @@ from provisioner.process import run
 
 PROGRAM = "condor_drain"
 _SECONDS = 60
+# A graceful drain returns jobs to the pool at once where the worker grants no retirement. Workers of our
+# images grant it while they drain (30-worker-jobs.config); of others, the startd refuses the command.
+_KEEPS_JOBS = 'MaxJobRetirementTime > 0 || regexp("draining", unparse(MaxJobRetirementTime), "i")'
+_CHECK_FAILED = "check expression"
 # Without the configuration, keys and tokens of this machine.
 _BY_TOKEN = {
     "CONDOR_CONFIG": "/dev/null",
@@ -47,12 +51,15 @@ def drain(pool: str, worker: str, reason: str, token: str) -> str:
 
 def _drain(pool: str, worker: str, reason: str, more: Mapping[str, str]) -> str:
     host = pool.partition(",")[0]
-    argv = [PROGRAM, "-pool", host, "-graceful", "-reason", reason, f"slot1@{worker}"]
+    how = ("-graceful", "-reason", reason, "-check", _KEEPS_JOBS)
+    argv = [PROGRAM, "-pool", host, *how, f"slot1@{worker}"]
     try:
         run.call(argv, env=run.environment(**more), seconds=_SECONDS)
     except Interrupted:
         raise
     except CommandFailed as error:
+        if _CHECK_FAILED in error.tail:
+            return "It would return its running jobs to the pool: its image is older than this command"
         lines = error.tail.strip().splitlines() or [f"{PROGRAM} failed"]
         return lines[-1].strip()
     return ""
