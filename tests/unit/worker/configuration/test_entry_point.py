@@ -112,11 +112,12 @@ def test_a_user_s_folder_is_where_the_batch_system_puts_temporary_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() or 4711)
-    assert user_home.default() == f"{tmp_path}/worker-bakery-{os.geteuid()}"
+    user = os.getuid() or 4711
+    monkeypatch.setattr(os, "getuid", lambda: user)
+    assert user_home.default() == f"{tmp_path}/worker-bakery-{user}"
     assert user_home.existing() == ""
     Path(user_home.default()).mkdir()
-    os.chown(user_home.default(), os.geteuid(), -1)
+    os.chown(user_home.default(), user, -1)
     assert user_home.existing() == user_home.default()
     os.chown(user_home.default(), 1, -1)
     assert user_home.existing() == ""
