@@ -4,7 +4,7 @@
 const SITE_WIDE = { pool: "", trust_domain: "", image: "", group_name: "", worker: "", cloud: "", title: "", hide: [] };
 const TEXTS = [
   "projects", "owners", "expression", "group_name", "trust_domain", "idle_minutes", "join_minutes", "max_hours",
-  "gpu_jobs_only", "prominence_cloud", "region", "node_group", "schedd_name", "job_id", "place", "format", "worker",
+  "gpu_jobs_only", "pool", "pool_host", "prominence_cloud", "region", "node_group", "schedd_name", "job_id", "place", "format", "worker",
 ];
 const OTHER = "other";
 const SEVERITIES = { error: "Error: ", warning: "Warning: ", note: "Note: " };
@@ -13,8 +13,9 @@ const PAUSE = 150; // milliseconds between a key and the answer
 const at = (id) => document.getElementById(id);
 let ask = null; // (question) -> answer, once Python runs
 let preset = SITE_WIDE;
-let defaults = {};
+let choices = { pools: [], defaults: {} };
 let pasted = null; // a token with line breaks, which its field cannot hold
+let checked = null; // the bytes of the file that the text of Check is of, as base64
 let made = null; // the answer that is shown
 let waiting = 0;
 
@@ -61,24 +62,24 @@ function failed(problem) {
 
 // --- the form ----------------------------------------------------------------------------------
 
-function fill(choices) {
-  defaults = choices.defaults;
+function fill(found) {
+  choices = found;
   const listed = choices.pools.map((one, number) => [number ? one.value : "", one.title]);
   options(at("pool"), [...listed, [OTHER, "Another pool …"]]);
   options(at("place"), choices.places.map((one) => [one.value, one.title]));
-  presetValues(choices.pools);
+  presetValues();
 }
 
 function options(list, rows) {
   list.replaceChildren(...rows.map(([value, title]) => new Option(title, value)));
 }
 
-function presetValues(pools) {
+function presetValues() {
   if (preset.title) document.title = at("title").textContent = preset.title;
   for (const name of ["group_name", "trust_domain"]) at(name).value = preset[name];
   if (preset.worker) at("worker").value = preset.worker;
   if (preset.cloud) at("place").value = preset.cloud;
-  const known = pools.findIndex((one) => one.value === preset.pool);
+  const known = choices.pools.findIndex((one) => one.value === preset.pool);
   if (known > 0) at("pool").value = preset.pool;
   if (preset.pool && known < 0) {
     at("pool").value = OTHER;
@@ -102,7 +103,7 @@ function arrange() {
   hide("trust_domain", !other && !at("pool").value);
   at("named").hidden = jobs() === "anyone";
   for (const [name, key] of [["idle_minutes", "idle"], ["join_minutes", "join"]]) {
-    const usual = defaults[at("worker").value]?.[key];
+    const usual = choices.defaults[at("worker").value]?.[key];
     at(name).placeholder = usual === "0" ? "never" : usual || "";
   }
 }
@@ -117,13 +118,11 @@ function jobs() {
 
 function form() {
   const values = Object.fromEntries(TEXTS.map((name) => [name, at(name).value]));
-  const other = isProminence() || at("pool").value === OTHER;
   const trust = document.querySelector('[data-field="trust_domain"]');
   return {
     ...values,
     token: pasted ?? at("token").value,
     jobs: jobs(),
-    pool: other ? at("pool_host").value : at("pool").value,
     trust_domain: trust.hidden && !preset.trust_domain ? "" : values.trust_domain,
     image: preset.image,
   };
@@ -161,7 +160,6 @@ function note(name, row) {
 function show(answer) {
   showToken(answer.token);
   showNotes([...answer.problems, ...(answer.findings ?? [])].filter((row) => row.severity !== "missing"));
-  at("problems").dataset.command = answer.command ?? "";
   const done = answer.text !== undefined;
   at("made").hidden = !done;
   showState(answer, done);
@@ -253,16 +251,21 @@ function copyWithoutPermission(text) {
 
 function download(text) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+  // Chromium adds .txt to the name of a text/plain.
+  link.href = URL.createObjectURL(new Blob([text], { type: "application/octet-stream" }));
   link.download = "user-data";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-async function readInto(input, use) {
+// The bytes of the chosen file, as base64: a text of the browser would have other line ends and no byte order mark.
+function readInto(input, use) {
   const [file] = input.files;
   input.value = "";
-  if (file) use(await file.text());
+  if (!file || !ask) return;
+  const reader = new FileReader();
+  reader.addEventListener("load", () => use(reader.result.slice(reader.result.indexOf(",") + 1), file.name));
+  reader.readAsDataURL(file);
 }
 
 function setToken(text) {
@@ -274,7 +277,8 @@ function setToken(text) {
 function check() {
   if (!ask) return;
   const place = isProminence() ? "" : at("place").value;
-  const answer = ask({ ask: "check", text: at("check-text").value, place, trust_domain: form().trust_domain });
+  const given = checked ? { data: checked } : { text: at("check-text").value };
+  const answer = ask({ ask: "check", ...given, place, trust_domain: form().trust_domain });
   at("check-findings").replaceChildren(...answer.findings.map((row) => note("li", row)));
   const wrong = answer.findings.filter((row) => row.severity !== "note").length;
   at("check-state").className = wrong ? "" : "ready";
@@ -282,6 +286,31 @@ function check() {
     ? `${wrong} finding${wrong === 1 ? "" : "s"} in ${answer.bytes.toLocaleString("en")} bytes.`
     : `No errors and no warnings in ${answer.bytes.toLocaleString("en")} bytes.`;
   at("check-legend").hidden = !answer.findings.length;
+}
+
+function checkFile(data, name) {
+  at("check-text").value = ask({ ask: "text", data }).text;
+  at("check-file-name").textContent = `The bytes of the file ${name} are checked until you change this text.`;
+  checked = data;
+  check();
+}
+
+function forgetFile() {
+  checked = null;
+  at("check-file-name").textContent = "";
+}
+
+// Browsers keep the fields of a page that they leave, for the way back, in memory or on the disk.
+function forget() {
+  at("form").reset();
+  at("check-text").value = "";
+  at("show-token").checked = false;
+  at("user-data").replaceChildren();
+  at("check-findings").replaceChildren();
+  pasted = null;
+  forgetFile();
+  presetValues();
+  update();
 }
 
 function choose(tab) {
@@ -316,7 +345,7 @@ at("token").addEventListener("paste", (event) => {
   setToken(text);
 });
 at("token-choose").addEventListener("click", () => at("token-file").click());
-at("token-file").addEventListener("change", () => readInto(at("token-file"), setToken));
+at("token-file").addEventListener("change", () => readInto(at("token-file"), (data) => setToken(ask({ ask: "token_file", data }).token)));
 at("show-token").addEventListener("change", () => made?.text !== undefined && showMade(made));
 at("go").addEventListener("click", () => {
   const field = seen(at("go").dataset.field);
@@ -329,12 +358,9 @@ at("copy-command").addEventListener("click", (event) => copy(made.place.command,
 at("download").addEventListener("click", () => download(made.text));
 at("check").addEventListener("click", check);
 at("check-choose").addEventListener("click", () => at("check-file").click());
-at("check-file").addEventListener("change", () =>
-  readInto(at("check-file"), (text) => {
-    at("check-text").value = text;
-    check();
-  }),
-);
+at("check-file").addEventListener("change", () => readInto(at("check-file"), checkFile));
+at("check-text").addEventListener("input", forgetFile);
+addEventListener("pagehide", forget);
 for (const tab of document.querySelectorAll("[role=tab]")) {
   tab.addEventListener("click", () => choose(tab));
   tab.addEventListener("keydown", moveTab);

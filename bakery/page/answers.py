@@ -6,6 +6,7 @@ the options of gen-userdata, and the answers hold what the command would print.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from bakery.userdata.delivery import clouds
 from bakery.userdata.findings import Finding
 from bakery.userdata.request import Request, UserData
 from provisioner.errors import BadInput
+from provisioner.process.scrub import hiding, scrub
 
 Form = Mapping[str, str]
 _OPTIONS = ("idle_minutes", "join_minutes", "max_hours")
@@ -37,6 +39,7 @@ _TITLES = {
     "allows": "Allows",
 }
 _NO_SHELL = "A browser has no shell, so the syntax of the script was not checked."
+_OTHER = "other"  # in the list of pools: the one whose host is typed
 _NO_TOKEN = r"The (Token|PROMINENCE_WORKER_TOKEN) is empty"
 _REQUIRES = r"--worker \w+ requires --"
 
@@ -88,20 +91,25 @@ def _generate(given: Mapping[str, Any]) -> dict[str, Any]:
     try:
         wanted, made = _made(form, now)
     except BadInput as problem:
-        return result | {"problems": _problems(problem, form), "command": str(problem)}
+        return result | {"problems": _problems(problem, form), "command": scrub(str(problem))}
     rows = [_row(finding, fields.of_finding(finding, wanted)) for finding in made.findings]
     try:
         asked.refuse(made)
     except BadInput as problem:
-        return result | {"problems": [], "findings": rows, "command": str(problem)}
+        return result | {"problems": [], "findings": rows, "command": scrub(str(problem))}
     return result | {"problems": [], "findings": rows, **_shown(wanted, made, form)}
 
 
 def _made(form: Form, now: float) -> tuple[Request, UserData]:
+    """Raises BadInput whose texts contain no token, also of a field that is no place for one."""
     wanted = _asked(form)
-    if not form["token"].strip():
-        asked.check_without_token(wanted)
-    return asked.user_data(wanted, form["token"].encode("utf-8", "surrogatepass"), now)
+    pasted = form["token"].encode("utf-8", "surrogatepass")
+    asked.check_without_token(wanted)
+    with hiding(rendering.parse_token_file(pasted)):
+        try:
+            return asked.user_data(wanted, pasted, now)
+        except BadInput as problem:
+            raise BadInput(scrub(problem.message), scrub(problem.hint)) from None
 
 
 def _asked(form: Form) -> Asked:
@@ -119,7 +127,7 @@ def _texts(form: Form) -> Texts:
     return Texts(
         worker=form["worker"],
         group_name=None if prominence else form["group_name"] or None,
-        pool=form["pool"] or None,
+        pool=_pool(form),
         options={name: form[name] or None for name in names},
         assignments=(f"GpuJobsOnly={form['gpu_jobs_only']}",) if form["gpu_jobs_only"] else (),
         form=form["format"],
@@ -127,6 +135,13 @@ def _texts(form: Form) -> Texts:
         trust_domain=form["trust_domain"],
         **jobs,
     )
+
+
+def _pool(form: Form) -> str | None:
+    """The pool; "" is a host that is still to be filled in, which gen-userdata refuses as well."""
+    if form["worker"] == "prominence":
+        return form["pool_host"] or None
+    return form["pool_host"] if form["pool"] == _OTHER else form["pool"] or None
 
 
 def _jobs(form: Form) -> dict[str, Any]:
@@ -154,28 +169,35 @@ def _problems(problem: BadInput, form: Form) -> list[dict[str, str]]:
             "field": about[0] if about else "",
             "also": " ".join(about[1:]),
             "severity": "error",
-            "text": fields.worded(str(problem)).strip(),
+            "text": fields.worded(scrub(str(problem))).strip(),
         }
     ]
 
 
 def _missing(problem: BadInput, form: Form) -> dict[str, str]:
     """What is still to be filled in, by its field, if that is the problem."""
-    without_token = {} if form["token"].strip() else {"token": "the token of your pool"}
-    if without_token and re.match(_NO_TOKEN, problem.message):
-        return without_token
+    other = _empty(form)
+    if "token" in other and re.match(_NO_TOKEN, problem.message):
+        return other
+    if "pool" in other and problem.message == "--pool is empty.":
+        return other
     if problem.message == "No jobs are selected.":
-        return {**without_token, "projects": "whose jobs the worker runs"}
+        return {**other, "projects": "whose jobs the worker runs"}
     if re.match(_REQUIRES, problem.message):
-        return {
-            **without_token,
-            **{field: f"“{LABELS[field]}”" for field in fields.of_message(problem.message, form["worker"])},
-        }
+        named = fields.of_message(problem.message, form["worker"])
+        return {**other, **{field: f"“{LABELS[field]}”" for field in named}}
     return {}
 
 
+def _empty(form: Form) -> dict[str, str]:
+    """The fields that are empty whatever else is wrong."""
+    found = {} if form["token"].strip() else {"token": "the token of your pool"}
+    return found | ({"pool": "the host of the pool"} if _pool(form) == "" else {})
+
+
 def _row(finding: Finding, field: str = "") -> dict[str, str]:
-    text = fields.worded(str(finding)) if field else str(finding)
+    said = scrub(str(finding))
+    text = fields.worded(said) if field else said
     return {"field": field, "severity": finding.severity, "id": finding.id, "text": text}
 
 
@@ -244,11 +266,21 @@ def _permission(text: str) -> str:
 _IN_WORDS: Mapping[str, Callable[[str], str]] = {"issuer": _pool_named, "allows": _permission}
 
 
+def _token_file(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The token of a file, without its comments; the text of a file that does not have one token."""
+    data = base64.b64decode(given["data"])
+    try:
+        token = rendering.parse_token_file(data)
+    except BadInput:
+        token = ""
+    return {"token": token or data.decode("utf-8-sig", "replace").strip()}
+
+
 # --- checking user-data ------------------------------------------------------------------------
 
 
 def _check(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The findings of `gen-userdata --check` about a text."""
+    """The findings of `gen-userdata --check` about a pasted `text`, or about the bytes of a file."""
     from bakery.userdata.lint import wrapping
     from bakery.userdata.lint.context import Context
 
@@ -258,9 +290,15 @@ def _check(given: Mapping[str, Any]) -> dict[str, Any]:
         trust_domain=given["trust_domain"],
         cloud=place.cloud if place else None,
     )
-    data = given["text"].encode("utf-8", "surrogatepass")
+    file = given.get("data")
+    data = given["text"].encode("utf-8", "surrogatepass") if file is None else base64.b64decode(file)
     found = findings.apply_policy(wrapping.check(data, context), allowed=(), strict=False)
     return {"findings": [_checked(finding) for finding in found], "bytes": len(data)}
+
+
+def _text_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The text of a file, for people to read: bytes that are no UTF-8 become replacement characters."""
+    return {"text": base64.b64decode(given["data"]).decode("utf-8", "replace")}
 
 
 def _checked(finding: Finding) -> dict[str, str]:
@@ -272,5 +310,7 @@ def _checked(finding: Finding) -> dict[str, str]:
 _ASKED: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "choices": _choices,
     "generate": _generate,
+    "token_file": _token_file,
     "check": _check,
+    "text": _text_of,
 }

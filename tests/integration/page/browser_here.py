@@ -54,15 +54,21 @@ def profile(folder: Path) -> Iterator[Any]:
     _add_playwright()
     from playwright.sync_api import sync_playwright
 
+    with sync_playwright() as started, kept(started.chromium, folder) as context:
+        yield context
+
+
+@contextmanager
+def kept(kind: Any, folder: Path) -> Iterator[Any]:
+    """As `profile`; `kind` is a BrowserType of Playwright, which runs only once in a process."""
     program, env = chromium()
-    with sync_playwright() as started:
-        context = started.chromium.launch_persistent_context(
-            str(folder), executable_path=str(program), args=list(_FLAGS), env={**os.environ, **env}
-        )
-        try:
-            yield context
-        finally:
-            context.close()
+    context = kind.launch_persistent_context(
+        str(folder), executable_path=str(program), args=list(_FLAGS), env={**os.environ, **env}
+    )
+    try:
+        yield context
+    finally:
+        context.close()
 
 
 def _add_playwright() -> None:

@@ -46,7 +46,8 @@ class Case:
         words += [f"--set=GpuJobsOnly={form['gpu_jobs_only']}"] if form["gpu_jobs_only"] else []
         other = prominence or form["pool"] == "other"
         pool = form["pool_host"] if other else form["pool"]
-        words += [f"--pool={pool}"] if pool else []
+        # Without a host, "Another pool" must not mean the OSPool.
+        words += [f"--pool={pool}"] if pool or (other and not prominence) else []
         shown = other or form["pool"]
         return words + (self._given("trust_domain") if shown else [])
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,7 +15,7 @@ import pytest
 from bakery.commands.page.command import main
 from bakery.page import folder, preset, runtime
 from bakery.page.preset import Preset
-from provisioner.errors import BadInput, MissingHere, WrongChecksum
+from provisioner.errors import BadInput, BakeryError, MissingHere, WrongChecksum
 from tests import pyodide_package
 from tests.unit.commands.test_gen_userdata_command import signals  # noqa: F401  # a fixture
 
@@ -55,6 +60,118 @@ def test_a_folder_with_other_files_is_left_alone(
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
     assert main(["--pyodide", str(package)]) == 2
     assert "Use -o DIR to write the page, or --serve" in capsys.readouterr().err
+
+
+FILES = {"index.html": b"<p>", "a/one.mjs": b"1", "a/two.mjs": b"2"}
+
+
+def marked(found: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}
+    return {**found, folder.MARK: json.dumps({"sha256": digests}).encode()}
+
+
+def tree(target: Path) -> dict[str, bytes]:
+    return {p.relative_to(target).as_posix(): p.read_bytes() for p in target.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link", "changed", "below"])
+def test_files_of_others_are_named_and_stay(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "page"
+    folder.write(marked(FILES), target)
+    path = target / {"changed": "index.html", "below": "a/precious"}.get(kind, "precious")
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to(tmp_path)
+    else:
+        path.write_text("mine")
+    before = sorted(target.rglob("*")), tree(target)
+    with pytest.raises(BadInput, match=f"did not write.*{path.relative_to(target)}"):
+        folder.write(marked({**FILES, "new": b""}), target)
+    assert (sorted(target.rglob("*")), tree(target)) == before
+
+
+@pytest.mark.parametrize("mark", ["{}", "[]", "x", '{"sha256": 1}', '{"sha256": {}}', "[" * 50000])
+def test_a_file_with_the_name_of_the_mark_permits_nothing(tmp_path: Path, mark: str) -> None:
+    (tmp_path / folder.MARK).write_text(mark)
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(BadInput, match="is not a page of worker-bakery"):
+        folder.write(marked(FILES), tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "x"
+
+
+def test_a_mark_cannot_name_files_outside_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("x")
+    digest = hashlib.sha256(b"x").hexdigest()
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / folder.MARK).write_text(json.dumps({"sha256": {"../thesis.tex": digest}}))
+    folder.write(marked(FILES), tmp_path / "page")
+    assert (tmp_path / "thesis.tex").read_text() == "x"
+
+
+def test_the_files_of_another_version_are_replaced_in_place(tmp_path: Path) -> None:
+    target = tmp_path / "page"
+    folder.write(marked(FILES), target)
+    inode = target.stat().st_ino
+    new = marked({"index.html": b"<b>", "b/one.mjs": b"1"})
+    folder.write(new, target)
+    assert tree(target) == new and target.stat().st_ino == inode
+    assert not (target / "a").exists()
+
+
+@pytest.mark.parametrize("after", range(1, 12))
+def test_a_run_after_one_that_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """The process ends at any of its renames; the next one ends its work."""
+    target = tmp_path / "page"
+    folder.write(marked(FILES), target)
+    left = iter(range(after))
+    rename = Path.replace
+
+    def replace(self: Path, other: Path) -> Path:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return rename(self, other)
+
+    new = marked({"index.html": b"<b>", "a/one.mjs": b"3", "b/one.mjs": b"1"})
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr(Path, "replace", replace)
+        folder.write(new, target)
+    folder.write(new, target)
+    assert tree(target) == new
+
+
+def test_the_folder_may_be_a_link_or_the_present_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to("real/page")
+    for _ in range(2):  # the link dangles at first
+        folder.write(marked(FILES), tmp_path / "link")
+        assert (tmp_path / "link").is_symlink() and tree(tmp_path / "real" / "page") == marked(FILES)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    folder.write(marked(FILES), Path())
+    assert tree(tmp_path / "here") == marked(FILES)
+
+
+def test_a_web_server_can_read_what_is_written(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        folder.write(marked(FILES), tmp_path / "page")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*") if path.is_file()} == {0o644}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*") if path.is_dir()} == {0o755}
+
+
+@pytest.mark.parametrize("path", ["file/x", "file", "loop", "/proc/none/x", "x" * 300])
+def test_a_place_that_cannot_be_a_folder(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(BakeryError, match=r"Cannot write|is not a folder"):
+        folder.write(marked(FILES), tmp_path / path)
+    assert (tmp_path / "file").read_text() == "x"
 
 
 # --- Pyodide -------------------------------------------------------------------------------------

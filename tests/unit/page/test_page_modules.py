@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import sys
 import time
@@ -22,7 +23,7 @@ TOKEN = signing.mint(
     bytes(64), "POOL", issuer="flock.opensciencegrid.org", subject="w@cloud", scopes=SCOPES, lifetime=10**7
 )
 FORM = {
-    **dict.fromkeys((*fields.LABELS, "jobs", "image"), ""),
+    **dict.fromkeys((*fields.LABELS, "jobs", "image", "pool_host"), ""),
     "worker": "osg",
     "token": TOKEN,
     "projects": "TG-ABC123",
@@ -30,9 +31,11 @@ FORM = {
     "place": "ec2",
     "format": "script",
 }
+OTHER_TOKEN = signing.mint(bytes(64), "POOL", issuer="x", subject="w@y", scopes=[], lifetime=10)
+_CHOSEN = ("worker", "jobs", "place", "format", "pool", "image")
 PROMINENCE = {
     "worker": "prominence",
-    "pool": "x",
+    "pool_host": "x",
     "region": "r",
     "node_group": "g",
     "prominence_cloud": "c",
@@ -139,6 +142,8 @@ def test_an_answer_has_all_that_is_shown() -> None:
     [
         ({"token": ""}, ["token"]),
         ({"projects": ""}, ["projects"]),
+        ({"pool": "other"}, ["pool"]),
+        ({"pool": "other", "token": "", "projects": ""}, ["token", "pool"]),
         ({"token": " ", "projects": ""}, ["token", "projects"]),
         ({"worker": "prominence", "prominence_cloud": "c"}, ["region", "node_group", "pool"]),
     ],
@@ -160,9 +165,9 @@ def test_what_is_missing_is_no_error(change: dict[str, str], missing: list[str])
         ({"expression": "A B"}, "expression"),
         ({"group_name": "a\x1b"}, "group_name"),
         ({"group_name": TOKEN}, "group_name"),
-        ({"pool": "a b"}, "pool"),
-        ({"pool": "osppool"}, "pool"),
-        ({"pool": "ospool,x"}, "pool"),
+        ({"pool": "other", "pool_host": "a b"}, "pool"),
+        ({"pool": "other", "pool_host": "osppool"}, "pool"),
+        ({"pool": "other", "pool_host": "ospool,x"}, "pool"),
         ({"idle_minutes": "x"}, "idle_minutes"),
         ({"join_minutes": "-1"}, "join_minutes"),
         ({"max_hours": "0"}, "max_hours"),
@@ -174,6 +179,25 @@ def test_an_error_is_beside_its_field_in_words_of_the_page(change: dict[str, str
     [row] = ask("generate", form={**FORM, **change})["problems"]
     assert (row["field"], row["severity"]) == (field, "error")
     assert "--" not in row["text"], row["text"]
+
+
+@pytest.mark.parametrize("field", [name for name in FORM if name not in _CHOSEN])
+def test_a_token_in_a_wrong_field_is_not_shown(field: str) -> None:
+    kinds = ({"pool": "other"}, {**PROMINENCE, "region": "r"})
+    for kind in kinds:
+        found = ask("generate", form={**FORM, "pool_host": "cm.example.edu", **kind, field: OTHER_TOKEN})
+        assert OTHER_TOKEN not in json.dumps({name: found[name] for name in found if name != "text"})
+        assert field == "token" or OTHER_TOKEN not in found.get("text", "")
+
+
+def test_a_token_file_is_read_as_the_command_reads_it() -> None:
+    def token(data: bytes) -> str:
+        return str(ask("token_file", data=base64.b64encode(data).decode())["token"])
+
+    assert token(f"# of ann\r\n\n{TOKEN}\r\n".encode()) == TOKEN
+    assert token(b"\xef\xbb\xbf" + TOKEN.encode()) == TOKEN
+    assert token(f"{TOKEN}\n{TOKEN}\n".encode()) == f"{TOKEN}\n{TOKEN}"
+    assert token(b"\xff") == "\ufffd"
 
 
 @pytest.mark.parametrize(
