@@ -116,6 +116,7 @@ _SECONDS: Mapping[str, int] = {
     "test_docker_registry.py": 1,
     "test_publish_glance.py": 400,
     "test_fleet.py": 240,
+    "test_fleet_faults.py": 300,
     "test_fleet_replace.py": 240,
     "test_exported_files.py": 180,
     "test_tardis.py": 300,
