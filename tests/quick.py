@@ -118,6 +118,7 @@ _SECONDS: Mapping[str, int] = {
     "test_fleet.py": 240,
     "test_fleet_faults.py": 300,
     "test_fleet_replace.py": 240,
+    "test_fleet_worker.py": 600,
     "test_exported_files.py": 180,
     "test_tardis.py": 300,
     "test_reap_files.py": 10,
