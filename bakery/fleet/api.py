@@ -78,6 +78,14 @@ class Api:
         """Delete a server that we launched; one that has gone is no error."""
         self._delete(f"/servers/{server.id}")
 
+    def describe(self, server: Server, metadata: Mapping[str, str]) -> None:
+        """Set metadata of a server that we launched."""
+        self._nova("POST", f"/servers/{server.id}/metadata", json={"metadata": dict(metadata)})
+
+    def forget(self, server: Server, key: str) -> None:
+        """Remove a key from the metadata of a server; a server or a key that has gone is no error."""
+        self._delete(f"/servers/{server.id}/metadata/{key}")
+
     def console(self, server: Server, lines: int) -> str:
         """Return the end of a server's console log; "" if there is none."""
         from openstack import exceptions

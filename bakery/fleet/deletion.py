@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from bakery.fleet import marks
 from bakery.fleet.api import Api
@@ -59,6 +60,12 @@ def _left(api: Api, ids: Collection[str]) -> dict[str, Server]:
     with suppress(NotProven):
         wait(Condition("the servers have gone", none_is_being_deleted, _GONE), interval=_INTERVAL)
     return there
+
+
+def delete_groups(api: Api, groups: Iterable[Mapping[str, Any]]) -> None:
+    """Delete server groups; their servers, if there are any, stay."""
+    for group in groups:
+        api.delete_server_group(group["id"])
 
 
 def delete_empty_groups(api: Api, launches: Iterable[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from bakery.fleet import pool, states
 from bakery.fleet.api import Api
@@ -11,7 +11,7 @@ from bakery.machines import serial
 from bakery.runtime.conditions import Condition, wait
 from bakery.status.texts import printable
 from provisioner.errors import NotProven, Unreachable
-from provisioner.events import Monitor, Silent, note, phase
+from provisioner.events import Monitor, note, phase
 from provisioner.process.scrub import scrub
 
 _INTERVAL = 10.0  # seconds between two queries
@@ -22,16 +22,16 @@ _LAST = ("shut off", "error", "lost", "deleting")
 
 
 def wait_for_all(
-    launch: str, count: int, token: str, api: Api, monitor: Monitor, seconds: float
+    query: Callable[[], list[Member]], count: int, api: Api, monitor: Monitor, seconds: float
 ) -> list[Member]:
-    """Wait until `count` workers of the launch are in the pool; return the members.
+    """Wait until `count` of the workers that `query` returns are in the pool; return these members.
 
     Raises Unreachable, with what consoles say: they are not in time, or servers have ended before.
     """
     there: list[Member] = []
 
     def joined() -> int:
-        there[:] = members(launch, token, api, Silent())
+        there[:] = query()
         number = sum(one.state in IN_POOL for one in there)
         note(monitor, f"{number} of {count} workers are in the pool.")
         return number

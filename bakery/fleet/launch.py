@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bakery.fleet import marks
 from bakery.fleet.api import Api
 from bakery.fleet.deletion import delete_all, delete_empty_groups
 from bakery.fleet.plan import Plan
@@ -71,7 +72,7 @@ class _Launch:
     def _server_group(self, name: str) -> str:
         """The id of a server group, made when its first server is."""
         if name and name not in self._groups:
-            self._groups[name] = self.api.create_server_group(name)
+            self._groups[name] = self.api.create_server_group(marks.dated(name, self.api.now))
         return self._groups.get(name, "")
 
     def _create(self, name: str, body: dict[str, object]) -> bool:

@@ -13,9 +13,10 @@ from urllib.parse import quote, unquote
 
 TAG = "worker-bakery"
 PREFIX = "worker_bakery_"
+SIZE = f"{PREFIX}size"  # of a group, on its servers while they are being replaced
 LONGEST = 255  # characters of a value of Nova's metadata
 _LAUNCH = re.compile(r"[0-9a-f]{12}")
-_SERVER_GROUP = re.compile(rf"{TAG}-([0-9a-f]{{12}})-[0-9]+")
+_SERVER_GROUP = re.compile(rf"{TAG}-([0-9a-f]{{12}})-[0-9]{{1,6}}(?:-at-([0-9]{{1,12}}))?")
 _SLUG = 40  # characters, so that names are host names of at most 63
 # Percent-encoded: MySQL's utf8 lacks some characters, and Nova then fails with status 500.
 _AS_THEY_ARE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
@@ -69,6 +70,12 @@ def of(tags: Collection[str], metadata: Mapping[str, str]) -> Mark | None:
     return Mark(launch, unquote(values["group"]), values["pool"], join, lifetime)
 
 
+def size_of(metadata: Mapping[str, str]) -> int:
+    """Return the size of the group that is being replaced; 0 if none is."""
+    text = metadata.get(SIZE, "")
+    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else 0
+
+
 def names(group: str, launch: str, count: int) -> tuple[str, ...]:
     """Return the names of the servers of a launch: host names, by which their slots are found, too."""
     slug = re.sub(r"[^a-z0-9]+", "-", group.lower())[:_SLUG].strip("-") or "worker"
@@ -79,7 +86,21 @@ def server_group(launch: str, number: int) -> str:
     return f"{launch_tag(launch)}-{number}"
 
 
+def dated(group: str, at: float) -> str:
+    """Return the name with which a server group is made at this time (seconds since 1970).
+
+    Nova gives a server group neither tags nor a date.
+    """
+    return f"{group}-at-{int(at)}"
+
+
 def launch_of_group(name: str) -> str:
     """Return the launch that has made the server group of this name; "" if none of ours has."""
     found = _SERVER_GROUP.fullmatch(name)
     return found[1] if found else ""
+
+
+def date_of_group(name: str) -> int | None:
+    """Return when a server group of ours was made, in seconds since 1970; None if that is not known."""
+    found = _SERVER_GROUP.fullmatch(name)
+    return int(found[2]) if found and found[2] else None

@@ -54,7 +54,8 @@ class Limits:
 class Plan:
     """A launch. `user_data` is secret; `servers_per_group` is 0 without server groups.
 
-    `spread` is the time in seconds over which the servers are started.
+    `spread` is the time in seconds over which the servers are started; `size` is that of the group if it is
+    being replaced, else 0.
     """
 
     mark: Mark
@@ -66,6 +67,7 @@ class Plan:
     server_groups: tuple[str, ...] = ()
     servers_per_group: int = 0
     spread: float = 0.0
+    size: int = 0
 
     @property
     def secret(self) -> str:
@@ -86,7 +88,7 @@ class Plan:
             "networks": [{"uuid": self.network}],
             "security_groups": [{"name": security_group}],
             "user_data": self.secret,
-            "metadata": self.mark.metadata,
+            "metadata": {**self.mark.metadata, **({marks.SIZE: str(self.size)} if self.size else {})},
             "tags": list(self.mark.tags),
         }
         hints = {"os:scheduler_hints": {"group": server_group}} if server_group else {}

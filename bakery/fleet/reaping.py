@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from bakery.fleet import marks
 from bakery.fleet.states import Member
 from bakery.status.texts import duration
 
@@ -38,6 +40,23 @@ def verdicts(members: Iterable[Member], policy: Policy, now: float) -> list[Verd
 def requested(members: Iterable[Member], reason: str, *, force: bool) -> list[Verdict]:
     """Return a verdict for each server, which somebody wants to delete."""
     return [_verdict(member, reason, force) for member in members if member.state != "deleting"]
+
+
+def abandoned(
+    groups: Iterable[Mapping[str, Any]], launch: str, policy: Policy, now: float
+) -> list[Mapping[str, Any]]:
+    """Return the server groups that a launch has left which was killed before it made a server.
+
+    A group that is not old may be about to get its first server. `launch` is an id, "" for all.
+    """
+    return [
+        group
+        for group in groups
+        if not group.get("members")
+        and launch in ("", marks.launch_of_group(group["name"]))
+        and (made := marks.date_of_group(group["name"])) is not None
+        and now - made > policy.build
+    ]
 
 
 def _reason(member: Member, policy: Policy, now: float) -> str:

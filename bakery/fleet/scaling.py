@@ -22,12 +22,12 @@ def surplus(members: Sequence[Member], wanted: int, *, force: bool) -> list[Memb
     Of the same state, the oldest go first. `force` also takes members with running jobs.
     """
     there = counted(members)
-    able = [one for one in there if not one.server.locked and (force or _is_free(one))]
+    able = [one for one in there if not one.server.locked and (force or is_free(one))]
     able.sort(key=lambda one: (one.has_job, _ORDER.index(one.state), one.server.created))
     return able[: max(0, len(there) - wanted)]
 
 
-def _is_free(member: Member) -> bool:
+def is_free(member: Member) -> bool:
     """Whether it is known that no job runs there."""
     known = member.worker is not None or member.settled or not member.server.running
     return not member.has_job and known

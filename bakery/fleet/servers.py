@@ -23,7 +23,8 @@ GONE = ("DELETED", "SOFT_DELETED")
 class Server:
     """A server that we launched; `status` is Nova's, times are seconds since 1970.
 
-    `deleting` is whether it is being deleted, `changed` when the status last changed.
+    `deleting` is whether it is being deleted, `changed` when the status last changed. `image` is an id;
+    `size` is that of its group while the group is being replaced, else 0.
     """
 
     id: str
@@ -37,6 +38,8 @@ class Server:
     deleting: bool = False
     locked: bool = False
     fault: str = ""
+    image: str = ""
+    size: int = 0
 
 
 def of(found: Mapping[str, Any], project: str) -> Server | None:
@@ -57,6 +60,9 @@ def of(found: Mapping[str, Any], project: str) -> Server | None:
         deleting=found["status"] in GONE or found.get("OS-EXT-STS:task_state") in _DELETING,
         locked=bool(found.get("locked")),
         fault=str((found.get("fault") or {}).get("message", "")),
+        # Nova has "" for a server that boots from a volume.
+        image=str((found.get("image") or {}).get("id", "")),
+        size=marks.size_of(found.get("metadata") or {}),
     )
 
 

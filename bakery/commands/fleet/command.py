@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from bakery.commands.command_line import entry, settings
 from bakery.commands.command_line.parser import Parser, add_general, add_help, add_verb, add_verbs
 from bakery.commands.command_line.settings import NO_SETTINGS, Settings
-from bakery.commands.fleet import delete, export, launch, listing, reap, scale
+from bakery.commands.fleet import delete, export, launch, listing, reap, replace, scale
 
 _VERBS = {
     "launch": launch,
     "list": listing,
     "reap": reap,
     "scale": scale,
+    "replace": replace,
     "delete": delete,
     "export": export,
 }

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,35 +113,51 @@ def members_of(options: argparse.Namespace, api: Api, monitor: Monitor) -> list[
 
 
 def delete(
-    options: argparse.Namespace, api: Api, found: Sequence[Verdict], total: int, monitor: Monitor
+    options: argparse.Namespace,
+    api: Api,
+    found: Sequence[Verdict],
+    total: int,
+    monitor: Monitor,
+    groups: Sequence[Mapping[str, Any]] = (),
 ) -> int:
-    """Delete what the verdicts say, if --yes is given; print them, and return the exit code."""
+    """Delete what the verdicts say, and the server groups, if --yes is given; print them.
+
+    Return the exit code.
+    """
     from bakery.fleet import deletion
 
     doomed = [one.member.server for one in found if one.delete]
     left = []
     if options.yes:
         left = deletion.delete_all(api, doomed, monitor)
+        deletion.delete_groups(api, groups)
         deletion.delete_empty_groups(api, {one.mark.launch for one in doomed} | {options.launch or ""})
-    _print_verdicts(options, found, [server.id for server in left], total)
+    _print_verdicts(options, found, [server.id for server in left], total, [one["name"] for one in groups])
     return 1 if left else 0
 
 
 def _print_verdicts(
-    options: argparse.Namespace, found: Sequence[Verdict], left: Sequence[str], total: int
+    options: argparse.Namespace,
+    found: Sequence[Verdict],
+    left: Sequence[str],
+    total: int,
+    groups: Sequence[str],
 ) -> None:
     from bakery.fleet import report
     from bakery.status.texts import counted
 
     if options.json:
-        print_json({"done": options.yes, "servers": [report.verdict_data(one, left) for one in found]})
+        data = [report.verdict_data(one, left) for one in found]
+        print_json({"done": options.yes, "servers": data, "server_groups": list(groups)})
         return
     for one in found:
         print(scrub(report.verdict(one)))
+    for name in groups:
+        print(f"delete server group {name}: its launch has made no server")
     number = sum(one.delete for one in found)
     what = f"Deleted {number - len(left)}" if options.yes else f"Would delete {number}"
     say(options, f"{what} of {counted(total, 'server')}.")
-    if number and not options.yes:
+    if (number or groups) and not options.yes:
         say(options, "Nothing was deleted: add --yes.")
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bakery.fleet.plan import Plan
     from bakery.fleet.preparing import Wanted
     from bakery.fleet.rates import Rates
+    from bakery.fleet.states import Member
     from provisioner.events import Monitor
 
 SUMMARY = "launch servers that become workers"
@@ -132,11 +133,13 @@ def planned(asked: Options, wanted: Wanted, api: Api) -> Plan:
 def _wait(options: argparse.Namespace, plan: Plan, api: Api, monitor: Monitor) -> None:
     """Raises Unreachable: not all workers have joined in time."""
     from bakery.fleet import joining
+    from provisioner.events import Silent
 
-    # A token that only advertises cannot ask; most pools permit anonymous queries.
-    joining.wait_for_all(
-        plan.mark.launch, len(plan.names), "", api, monitor, common.seconds_of(options.wait)
-    )
+    def members() -> list[Member]:
+        # A token that only advertises cannot ask; most pools permit anonymous queries.
+        return joining.members(plan.mark.launch, "", api, Silent())
+
+    joining.wait_for_all(members, len(plan.names), api, monitor, common.seconds_of(options.wait))
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+HOST = "127.0.0.1"
 PASSWORD = "canary-of-the-plane-7c2e"
 KEYSTONE, GLANCE, PLACEMENT, NOVA, NEUTRON = 5000, 9292, 8778, 8774, 9696
-AUTH_URL = f"http://127.0.0.1:{KEYSTONE}/v3"
-NOVA_URL = f"http://127.0.0.1:{NOVA}/v2.1"
+METADATA = 8776  # of Nova, behind metadata_agent.py
+AUTH_URL = f"http://{HOST}:{KEYSTONE}/v3"
+NOVA_URL = f"http://{HOST}:{NOVA}/v2.1"
 FAULTY_NOVA = "http://127.0.0.1:8775/v2.1"
 DATABASE_PORT = 3307
 DATABASES = ("keystone", "glance", "placement", "neutron", "nova", "nova_api", "nova_cell0")
@@ -31,7 +33,7 @@ def files(folder: Path, environment: Path) -> dict[str, str]:
 
 def _user(name: str) -> str:
     return f"""
-auth_url = http://127.0.0.1:{KEYSTONE}
+auth_url = http://{HOST}:{KEYSTONE}
 auth_type = password
 project_domain_name = Default
 user_domain_name = Default
@@ -41,8 +43,10 @@ password = {PASSWORD}
 """
 
 
-def _token(name: str) -> str:
-    return f"[keystone_authtoken]\nwww_authenticate_uri = http://127.0.0.1:{KEYSTONE}{_user(name)}"
+def _token(name: str, kind: str = "") -> str:
+    """A service knows its `kind` to apply the access rules of application credentials."""
+    rules = f"service_type = {kind}\n" if kind else ""
+    return f"[keystone_authtoken]\n{rules}www_authenticate_uri = http://{HOST}:{KEYSTONE}{_user(name)}"
 
 
 def _client(section: str, name: str) -> str:
@@ -86,7 +90,7 @@ filesystem_store_datadir = {folder}/images
 filesystem_store_datadir = {folder}/staging
 [os_glance_tasks_store]
 filesystem_store_datadir = {folder}/tasks
-{_token("glance")}{_common(folder)}"""
+{_token("glance", "image")}{_common(folder)}"""
 
 
 def _placement() -> str:
@@ -127,12 +131,15 @@ connection = {database("nova_api")}
 [database]
 connection = {database("nova")}
 [glance]
-api_servers = http://127.0.0.1:{GLANCE}
+api_servers = http://{HOST}:{GLANCE}
 # Neutron lets a user's servers delete their ports only by a service.
 [service_user]
 send_service_user_token = true{_user("nova")}
-{_token("nova")}
-{_client("placement", "placement")}{_client("neutron", "neutron")}{_common(folder)}"""
+{_token("nova", "compute")}
+{_client("placement", "placement")}{_client("neutron", "neutron")}
+service_metadata_proxy = true
+metadata_proxy_shared_secret = {PASSWORD}
+{_common(folder)}"""
 
 
 def _neutron(folder: Path, environment: Path) -> str:

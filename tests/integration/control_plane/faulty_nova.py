@@ -5,6 +5,9 @@ A FAULT is NUMBER:KIND, of the request of this number that creates a server, cou
     500     the server is created, and the answer is an error
     drop    the server is created, and the connection is closed without an answer
     429     the server is not created: too many requests
+    hang    the server is not created, and there is no answer
+
+or console:FILE: the console log of every server is this file. Nova's fake driver has no consoles.
 
 READY is a file that appears when the proxy listens.
 """
@@ -12,6 +15,7 @@ READY is a file that appears when the proxy listens.
 from __future__ import annotations
 
 import http.client
+import json
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +23,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 ITS, NOVA = urlsplit(sys.argv[1]), urlsplit(sys.argv[2])
-FAULTS = {int(number): kind for number, kind in (word.split(":") for word in sys.argv[3:-1])}
+_WORDS = [word.split(":", 1) for word in sys.argv[3:-1]]
+FAULTS = {int(number): kind for number, kind in _WORDS if number != "console"}
+CONSOLE = next((kind for number, kind in _WORDS if number == "console"), "")
 _lock, _count = threading.Lock(), 0
 
 
@@ -37,8 +43,14 @@ class Proxy(BaseHTTPRequestHandler):
         creates = self.command == "POST" and urlsplit(self.path).path.endswith("/servers")
         fault = next_fault() if creates else ""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if fault == "hang":
+            threading.Event().wait()
         if fault == "429":
             self.answer(429, b'{"overLimit": {"code": 429, "message": "too many", "retryAfter": "1"}}')
+            return
+        if CONSOLE and b"os-getConsoleOutput" in body:
+            lines = Path(CONSOLE).read_text("utf-8", "replace").splitlines()[-200:]
+            self.answer(200, json.dumps({"output": "\n".join(lines)}).encode())
             return
         status, data, more = self.forwarded(body)
         if fault == "drop":

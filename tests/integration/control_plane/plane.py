@@ -95,6 +95,17 @@ class Plane:
             wait(Condition("the proxy listens", ready.exists, 60))
             yield
 
+    @contextmanager
+    def metadata(self, server: str) -> Iterator[None]:
+        """Serve Nova's metadata of a server at 169.254.169.254, as Neutron's metadata agent does."""
+        script, ready = Path(__file__).parent / "metadata_agent.py", self.folder / "log" / f"{server}.ready"
+        ready.unlink(missing_ok=True)
+        project = self.python('print(json.dumps(connect("site").current_project_id))')
+        words = [sys.executable, str(script), server, project, str(self.folder / "nova.conf"), str(ready)]
+        with run.background(self.network.argv(words), log=self.folder / "log" / "metadata-agent.out"):
+            wait(Condition("the metadata agent listens", ready.exists, 60))
+            yield
+
     def logs(self) -> str:
         """The last lines of the logs of the services."""
         parts = []

@@ -1,9 +1,10 @@
-"""MariaDB and RabbitMQ of Debian's packages: unpacked in the cache, nothing of them is installed here."""
+"""Programs of Debian's packages: unpacked in the cache, nothing of them is installed here."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from bakery.store.locks import lock_file
@@ -30,16 +31,30 @@ def debian() -> Path:
             new = CACHE / f"mariadb-rabbitmq-{os.getpid()}"
             shutil.rmtree(new, ignore_errors=True)
             (new / "archives/partial").mkdir(parents=True)
-            _unpack(new)
+            _unpack(new, _DEBIAN)
             new.rename(folder)
     return folder
 
 
-def _unpack(new: Path) -> None:
+def faketime() -> Path:
+    """The library that shifts the clock of a program: LD_PRELOAD, with FAKETIME=+3h."""
+    folder = CACHE / "libfaketime"
+    with lock_file(CACHE / "libfaketime.lock"):
+        if not folder.exists():
+            new = CACHE / f"libfaketime-{os.getpid()}"
+            shutil.rmtree(new, ignore_errors=True)
+            (new / "archives/partial").mkdir(parents=True)
+            _unpack(new, ("libfaketime",))
+            new.rename(folder)
+    [library] = folder.rglob("libfaketimeMT.so.1")
+    return library
+
+
+def _unpack(new: Path, packages: Sequence[str]) -> None:
     options = ("-o", f"Dir::Cache::archives={new}/archives", "-o", "APT::Sandbox::User=root")
     run.call(
         ["apt-get", "-q", "-y", "--no-install-recommends", "--reinstall", "--download-only", *options,
-         "install", *_DEBIAN],
+         "install", *packages],
         seconds=900,
     )  # fmt: skip
     for package in (new / "archives").glob("*.deb"):

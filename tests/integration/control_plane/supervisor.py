@@ -32,7 +32,9 @@ _WSGI = {
     "placement": (configuration.PLACEMENT, "placement.wsgi.api"),
     "neutron": (configuration.NEUTRON, "neutron.wsgi.api"),
     "nova": (configuration.NOVA, "nova.wsgi.osapi_compute"),
+    "metadata": (configuration.METADATA, "nova.wsgi.metadata"),
 }
+_PART_OF = {"metadata": "nova"}
 # The variables OS_…_CONFIG_FILES; some services know the names of their files.
 _FILES = {
     "keystone": "{}/keystone.conf",
@@ -58,10 +60,10 @@ for one in services:
         cloud.create_endpoint(service_id=service.id, interface=interface, url=url, region_id="RegionOne")
 """
 _KINDS = {
-    "glance": ("image", f"http://127.0.0.1:{configuration.GLANCE}"),
-    "placement": ("placement", f"http://127.0.0.1:{configuration.PLACEMENT}"),
-    "nova": ("compute", f"http://127.0.0.1:{configuration.NOVA}/v2.1"),
-    "neutron": ("network", f"http://127.0.0.1:{configuration.NEUTRON}"),
+    "glance": ("image", f"http://{configuration.HOST}:{configuration.GLANCE}"),
+    "placement": ("placement", f"http://{configuration.HOST}:{configuration.PLACEMENT}"),
+    "nova": ("compute", f"http://{configuration.HOST}:{configuration.NOVA}/v2.1"),
+    "neutron": ("network", f"http://{configuration.HOST}:{configuration.NEUTRON}"),
 }
 
 
@@ -181,20 +183,21 @@ class Services:
         # The services read sys.argv, which is gunicorn's here.
         text = f"import sys\nsys.argv = sys.argv[:1]\nfrom {module} import application\n"
         (self.folder / "wsgi" / f"of_{name}.py").write_text(text)
-        prefix = f"OS_{name.upper()}_CONFIG"
-        env = {f"{prefix}_DIR": str(self.folder), f"{prefix}_FILES": _FILES[name].format(self.folder)}
+        project = _PART_OF.get(name, name)
+        prefix = f"OS_{project.upper()}_CONFIG"
+        env = {f"{prefix}_DIR": str(self.folder), f"{prefix}_FILES": _FILES[project].format(self.folder)}
         # A client may use a connection again just when gunicorn closes it, by default after two seconds.
         # Nova asks Neutron for the ports of 150 servers at once, in one line.
         long = ("--timeout", "600", "--keep-alive", "600", "--limit-request-line", "0")
         options = ("--threads", "8", "--no-control-socket", *long)
-        argv = [self._bin("gunicorn"), "-b", f"127.0.0.1:{port}", *options]
+        argv = [self._bin("gunicorn"), "-b", f"{configuration.HOST}:{port}", *options]
         paths = f"{self.folder / 'wsgi'}:{self.folder / 'drivers'}"
         self._background(f"api-{name}", [*argv, f"of_{name}:application"], PYTHONPATH=paths, **env)
 
     def _answers(self, name: str) -> None:
         def answers() -> bool:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{_WSGI[name][0]}/", timeout=30).close()
+                urllib.request.urlopen(f"http://{configuration.HOST}:{_WSGI[name][0]}/", timeout=30).close()
             except urllib.error.HTTPError:
                 return True  # an error is an answer
             except OSError:

@@ -12,18 +12,17 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bakery.machines.network import GATEWAY, Network, isolated
+from bakery.machines.network import GATEWAY, Network
 from bakery.runtime.conditions import wait_until
-from bakery.verify.pool import throwaway_pool
 from bakery.verify.pool.throwaway_pool import Pool
 from provisioner.errors import NotProven
-from tests.conftest import BIN, Ended, Folders
+from tests.conftest import BIN, Ended
 from tests.integration.control_plane import plane as planes
 from tests.integration.control_plane.plane import Plane
 from tests.integration.pool.test_status_command import Value, advertise, claimed, slot
@@ -39,32 +38,6 @@ unit = "EUR"
 [states]
 shutoff = 0.5
 """
-
-
-@pytest.fixture(scope="module")
-def network(folders: Folders) -> Iterator[Network]:
-    with isolated(folders("network")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def pool(network: Network, image_root: Path, folders: Folders) -> Iterator[Pool]:
-    with throwaway_pool.start_in_sandbox(image_root, folders("pool"), network) as up:
-        yield up
-
-
-@pytest.fixture(scope="module")
-def plane(network: Network, folders: Folders) -> Iterator[Plane]:
-    with planes.running(folders("plane"), network) as up:
-        yield up
-
-
-@pytest.fixture
-def token(pool: Pool, tmp_path: Path) -> Path:
-    file = tmp_path / "token"
-    file.write_text(pool.worker_token())
-    file.chmod(0o600)
-    return file
 
 
 @pytest.fixture
@@ -219,10 +192,12 @@ def server_groups(plane: Plane) -> list[str]:
     return found
 
 
-def popen(plane: Plane, network: Network, *argv: str) -> subprocess.Popen[str]:
+def popen(
+    plane: Plane, network: Network, *argv: str, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         network.argv([str(BIN / "worker-bakery"), *argv]),
-        env={**os.environ, **plane.env},
+        env={**os.environ, **plane.env, **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -87,5 +87,30 @@ def test_marks_without_one_of_them_are_none() -> None:
 
 
 def test_server_groups_are_those_of_a_launch() -> None:
-    assert marks.launch_of_group(marks.server_group(OURS.launch, 2)) == OURS.launch
+    name = marks.server_group(OURS.launch, 2)
+    for made in (name, marks.dated(name, NOW)):  # as older versions have named them, too
+        assert marks.launch_of_group(made) == OURS.launch
+    assert marks.date_of_group(marks.dated(name, NOW)) == NOW and marks.date_of_group(name) is None
     assert marks.launch_of_group("worker-bakery-mine-2") == ""
+
+
+GROUP_NAMES = st.one_of(
+    st.sampled_from(LAUNCHES).map(lambda launch: marks.dated(marks.server_group(launch, 1), NOW - 10**6)),
+    st.builds(
+        marks.dated, st.just(marks.server_group(OURS.launch, 1)), st.integers(int(NOW) - 2000, int(NOW))
+    ),
+    st.sampled_from(("precious", "worker-bakery", "worker-bakery-0a1b2c3d4e5f-1", "")),
+    st.text(max_size=40),
+)
+GROUPS = st.fixed_dictionaries({"name": GROUP_NAMES, "members": st.lists(st.just("a server"), max_size=1)})
+
+
+@given(st.lists(GROUPS, max_size=8), st.sampled_from(("", OURS.launch, "ffffffffffff")))
+def test_whatever_server_group_is_deleted_is_ours_old_and_empty(
+    found: list[dict[str, Any]], launch: str
+) -> None:
+    ours = [one for one in found if marks.launch_of_group(one["name"])]  # as Api.server_groups
+    for one in reaping.abandoned(ours, launch, reaping.Policy(900), NOW):
+        prefix, _, date = one["name"].rpartition("-at-")
+        assert prefix.startswith(f"worker-bakery-{launch}") and not one["members"]
+        assert int(date) < NOW - 900

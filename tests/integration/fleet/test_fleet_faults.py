@@ -1,0 +1,109 @@
+"""Clocks that differ, tokens that end, a launch that is killed at its worst moment, a silent pool."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bakery.machines.network import GATEWAY, Network
+from bakery.runtime.conditions import wait_until
+from bakery.verify.pool.throwaway_pool import Pool
+from tests.integration.control_plane import programs
+from tests.integration.control_plane.plane import Plane
+from tests.integration.fleet.test_fleet import argv_of, listed, of, popen, server_groups, servers
+
+pytestmark = pytest.mark.full  # as test_fleet.py
+
+
+def shifted(hours: str) -> dict[str, str]:
+    """The environment of a program whose clock is ahead, or behind: "+3h"."""
+    return {"LD_PRELOAD": str(programs.faketime()), "FAKETIME": hours, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+def deleted(plane: Plane, group: str) -> None:
+    argv = ("fleet", "delete", "--cloud", "site", "--group", group, "--yes", "--force", "--json")
+    of(plane.bakery(*argv))
+
+
+def test_ages_and_states_do_not_depend_on_the_clock_of_the_client(plane: Plane, token: Path) -> None:
+    of(plane.bakery(*argv_of(token, "--count", "2", "--json", group="clock")))
+    seen = listed(plane, "--group", "clock")
+    for hours in ("+3h", "-3h"):
+        shown = plane.bakery(
+            "fleet", "list", "--cloud", "site", "--group", "clock", "--json", env=shifted(hours)
+        )
+        found = {one["name"]: one for one in of(shown)["servers"]}
+        assert {name: one["state"] for name, one in found.items()} == dict.fromkeys(seen, "booting")
+        assert all(one["age"] < 600 for one in found.values())
+        reaped = plane.bakery("fleet", "reap", "--cloud", "site", "--json", "--yes", env=shifted(hours))
+        assert of(reaped)["servers"] == []
+    assert set(listed(plane, "--group", "clock")) == set(seen)
+    deleted(plane, "clock")
+
+
+def test_only_a_clock_by_which_the_token_has_expired_refuses_it(plane: Plane, token: Path) -> None:
+    """HTCondor does not look at the time of issue, either."""
+    refused = plane.bakery(*argv_of(token, "--count", "1", group="clock"), env=shifted("+5h"))
+    assert refused.status == 2 and "The token expired on" in refused.err
+    planned = plane.bakery(*argv_of(token, "--count", "1", "--dry-run", group="clock"), env=shifted("-3h"))
+    assert planned.status == 0 and "Nothing was made" in planned.out + planned.err
+    assert not [name for name in servers(plane) if name.startswith("clock-")]
+
+
+def test_a_token_that_has_ended_is_refused_before_anything_is_made(
+    plane: Plane, pool: Pool, tmp_path: Path
+) -> None:
+    file = tmp_path / "ended-token"
+    file.write_text(pool.worker_token(lifetime=-60))
+    file.chmod(0o600)
+    refused = plane.bakery(*argv_of(file, "--count", "2", group="ended"))
+    assert refused.status == 2 and "expired" in refused.err and file.read_text() not in refused.err
+    assert not [name for name in servers(plane) if name.startswith("ended-")]
+    assert not [name for name in server_groups(plane) if "worker-bakery" in name]
+
+
+def test_a_server_group_that_a_killed_launch_has_left_is_reaped(
+    plane: Plane, network: Network, token: Path
+) -> None:
+    """Also if a launch of somebody else has just made its group, which stays."""
+    with plane.faulty_nova("1:hang"):
+        argv = argv_of(token, "--count", "3", group="grouped", cloud="faulty")
+        launch = popen(plane, network, *argv)
+        [name] = wait_until("the server group is there", lambda: server_groups(plane))
+        os.kill(launch.pid, signal.SIGKILL)
+        launch.communicate()
+    foreign = plane.python("""
+made = connect("site").compute.create_server_group(name="precious", policy="soft-anti-affinity")
+print(json.dumps(made.name))
+""")
+    reap = ("fleet", "reap", "--cloud", "site", "--json")
+    assert of(plane.bakery(*reap, "--yes"))["server_groups"] == []  # it is not old
+    old = (*reap, "--build-limit", "1s")
+    assert of(plane.bakery(*old, "--group", "grouped", "--yes"))["server_groups"] == []
+    shown: dict[str, Any] = of(plane.bakery(*old))
+    assert shown["server_groups"] == [name] and not shown["done"]
+    assert set(server_groups(plane)) == {name, foreign}
+    assert of(plane.bakery(*old, "--yes"))["server_groups"] == [name]
+    assert server_groups(plane) == [foreign]
+    plane.python("""
+cloud = connect("site").compute
+for one in cloud.server_groups():
+    cloud.delete_server_group(one)
+""")
+
+
+def test_a_pool_that_does_not_answer_is_named(plane: Plane, token: Path) -> None:
+    """Nothing is called lost, and nothing is reaped, of which the pool cannot say anything."""
+    argv = [*argv_of(token, "--count", "1", "--json", group="silent")]
+    argv[argv.index(GATEWAY)] = f"{GATEWAY}:9"
+    of(plane.bakery(*argv))
+    shown = plane.bakery("fleet", "list", "--cloud", "site", "--group", "silent", "--lost-after", "1s")
+    assert "The states of workers are unknown" in shown.err and "to port 9" in shown.err
+    assert "unknown" in shown.out
+    reap = ("fleet", "reap", "--cloud", "site", "--group", "silent", "--lost-after", "1s", "--json")
+    assert of(plane.bakery(*reap, "--yes"))["servers"] == []
+    deleted(plane, "silent")
