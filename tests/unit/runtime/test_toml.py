@@ -9,6 +9,7 @@ import pytest
 
 from bakery.commands.command_line import settings
 from bakery.definition import reading
+from bakery.definition.mistakes.problems import Source
 from bakery.fleet import rates
 from bakery.image import bases
 from bakery.page import preset
@@ -26,7 +27,7 @@ DEEP = "x = " + "[" * 30000
         bases.read,
         lambda path: rates.parse(DEEP, str(path)),
         lambda path: settings.parse(DEEP, str(path)),
-        lambda path: reading._document(reading.Source(path, DEEP)),
+        lambda path: reading._document(Source(path, DEEP)),
     ],
 )
 def test_too_many_brackets(tmp_path: Path, read: Callable[[Path], object]) -> None:
