@@ -70,6 +70,8 @@ done
 shift
 exec "$@"
 """
+# Any user and group of Debian; Docker switches user namespaces off for root.
+_REMAPPED = ("nobody", "nogroup")
 _BRIDGE, _BRIDGE_ADDRESS = "docker-here", "172.31.250.1/24"
 # linux/capability.h, as far as sandboxes of CI systems withhold it.
 _CAPABILITIES = {"CAP_SYS_RESOURCE": 24, "CAP_SYS_TIME": 25, "CAP_AUDIT_CONTROL": 30, "CAP_MAC_ADMIN": 33}
@@ -179,9 +181,9 @@ def _add_bridge(network: Network) -> None:
 
 
 def _numbers(folder: Path, first: int) -> dict[str, Path]:
-    """Files that give root the numbers from `first` on, for users of user namespaces (subuid(5))."""
+    """Files that give _REMAPPED the numbers from `first` on, for its user namespaces (subuid(5))."""
     for name in ("subuid", "subgid"):
-        (folder / name).write_text(f"root:{first}:65536\n")
+        (folder / name).write_text("".join(f"{owner}:{first}:65536\n" for owner in _REMAPPED))
     return {f"/etc/{name}": folder / name for name in ("subuid", "subgid")}
 
 
@@ -200,7 +202,7 @@ def _configuration(folder: Path, where: Path, host: Host) -> dict[str, object]:
         "ip6tables": False,
         "runtimes": {"here": {"path": str(wrapper)}},
         "default-runtime": "here",
-        **({"userns-remap": "root"} if host.remapped else {}),
+        **({"userns-remap": ":".join(_REMAPPED)} if host.remapped else {}),
     }
 
 

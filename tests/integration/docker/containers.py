@@ -21,7 +21,7 @@ DOCUMENTED = Path(__file__).parent.parent.parent / "golden/container/docker-run.
 IMAGE = "eoscprominence/worker:latest"
 CLOUD = "ProminenceCloud"
 COMPLETED, HELD = "4", "5"
-RUN_SECONDS = 180  # for a container to join, or a job to run
+RUN_SECONDS = 600  # for a container to join, or a job to run
 
 
 @dataclass(frozen=True)

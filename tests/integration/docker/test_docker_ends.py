@@ -59,12 +59,13 @@ def test_a_container_is_healthy_until_htcondor_does_not_answer(
 ) -> None:
     with started(docker, *mounted(token), *ALIVE, env=variables("health")) as container:
         assert health(container) in ("starting", "unhealthy")
-        wait_joined(container, pool, "health")
-        container.wait_until("it is healthy", lambda: health(container) == "healthy", 60)
+        # Until then HTCondor is starting, however long that takes.
+        container.wait_for_text("idle: no slot is claimed")
+        container.wait_until("it is healthy", lambda: health(container) == "healthy", RUN_SECONDS)
         container.exec("pkill", "-STOP", "condor_startd")
-        container.wait_until("it is unhealthy", lambda: health(container) == "unhealthy", 180)
+        container.wait_until("it is unhealthy", lambda: health(container) == "unhealthy", RUN_SECONDS)
         container.exec("pkill", "-CONT", "condor_startd")
-        container.wait_until("it is healthy again", lambda: health(container) == "healthy", 180)
+        container.wait_until("it is healthy again", lambda: health(container) == "healthy", RUN_SECONDS)
 
 
 def test_on_failure_starts_a_worker_again_that_has_crashed_and_none_that_was_idle(
@@ -75,8 +76,8 @@ def test_on_failure_starts_a_worker_again_that_has_crashed_and_none_that_was_idl
         wait_joined(container, pool, "again")
         # The worker is the child of the first process.
         container.exec("sh", "-c", "kill -KILL $(cut -d' ' -f1 /proc/1/task/1/children)")
-        container.wait_until("it runs again", lambda: restarts(container) == 1, 60, ends=True)
-        container.wait_until("HTCondor, too", lambda: times_started(container) == 2, 180)
+        container.wait_until("it runs again", lambda: restarts(container) == 1, RUN_SECONDS, ends=True)
+        container.wait_until("HTCondor, too", lambda: times_started(container) == 2, RUN_SECONDS)
         assert container.wait(300) == 0
         assert "HTCondor exited after IdleTimeout: ending the container" in container.said()
         assert (restarts(container), container.inspect("State", "Status")) == (1, "exited")
@@ -90,9 +91,9 @@ def test_kill_and_restart_leave_nothing_that_hinders_the_next_start(
         container.call("kill", container.id)
         assert container.wait(60) == 137
         container.call("start", container.id)
-        container.wait_until("HTCondor runs again", lambda: times_started(container) == 2, 180)
+        container.wait_until("HTCondor runs again", lambda: times_started(container) == 2, RUN_SECONDS)
         container.call("restart", "-t", "100", container.id)
-        container.wait_until("HTCondor runs again", lambda: times_started(container) == 3, 180)
+        container.wait_until("HTCondor runs again", lambda: times_started(container) == 3, RUN_SECONDS)
         assert "HTCondor has stopped" in container.said()
         job = pool.submit("twice", "", "#!/bin/sh\necho fine\n", on("twice"))
         wait_job(pool, container, job)
@@ -106,9 +107,7 @@ def test_a_worker_that_finds_no_pool_fails_and_is_started_again(docker: Docker, 
     with started(docker, *options, env=env) as container:
         container.wait_until(
             "it has ended twice",
-            lambda: (
-                container.said().count("JoinTimeout expired, not in the pool") == 2 and not container.runs()
-            ),
+            lambda: container.said().count(": ending the container") == 2 and not container.runs(),
             300,
             ends=True,
         )
@@ -155,8 +154,8 @@ def test_a_job_that_takes_longer_is_given_back_and_starts_elsewhere(
         wait_job(pool, first, job, "2")
         with started(docker, *options, "second", env=env) as second:
             assert first.stop(120) == 0
-            assert ended_after(first) < 50, "the job ends when it is asked to, after 15 s"
-            elsewhere = ["2", '"slot1_1@second"']
+            assert ended_after(first) < 110, "the job ends when it is asked to, after 15 s"
+            elsewhere = ["2", "slot1_1@second"]
             second.wait_until(
                 "the job runs elsewhere",
                 lambda: pool.job_attributes(job, "JobStatus", "RemoteHost") == elsewhere,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,7 @@ class Podman:
         crun.chmod(0o755)
         (folder / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
         (folder / "containers.conf").write_text(
+            f"[containers]\ndefault_ulimits = []\n"
             f'[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "crun"\n'
             f'conmon_path = ["{root}/usr/bin/conmon"]\n[engine.runtimes]\ncrun = ["{crun}"]\n'
         )
@@ -204,7 +206,9 @@ class Podman:
             f'{hybrid}; exec "$@"',
             "podman",
         ]
-        storage = [f"--{name}={folder / name}" for name in ("root", "runroot", "tmpdir")]
+        # Podman refuses a path of more than 50 characters there.
+        self.runroot = Path(tempfile.mkdtemp(prefix="podman.", dir="/run"))
+        storage = [f"--root={folder}/root", f"--tmpdir={folder}/tmpdir", f"--runroot={self.runroot}"]
         podman = [str(root / "usr/bin/podman"), *storage, "--storage-driver=vfs"]
         self._argv = network.argv([*alone, *podman])
         self._env = {
@@ -226,14 +230,15 @@ def test_podman_runs_the_image(
 ) -> None:
     (tmp_path / "podman").mkdir()
     podman = Podman(tmp_path / "podman", network)
-    name = podman("load", podman.policy, "-i", str(archive)).split()[-1]
+    loaded = podman("load", podman.policy, "-i", str(archive))
+    name = loaded.partition("Loaded image: ")[2].split()[0]
     given = {"CLOUD": "podman", "REGION": "Here", "NODE_GROUP": "Bakers", "COLLECTOR": ADDRESS}
     env = [f"--env=PROMINENCE_{key}={value}" for key, value in {**given, "DRAIN_TIMEOUT": "60"}.items()]
     volume = f"{token}:/etc/condor/tokens.d/token.jwt"
     # Without control groups, and without limits that this machine may not raise.
     here = ("--cgroups=disabled", "--ulimit=host", "--net=host", "--stop-timeout=150")
-    podman("run", "-d", "--name=worker", *here, *env, "-v", volume, name)
     try:
+        podman("run", "-d", "--name=worker", *here, *env, "-v", volume, name)
         job = pool.submit("podman", "", TICKS, {"requirements": f'TARGET.{CLOUD} == "podman"'})
         wait_for(pool, job, "2", podman)
         # As ExecStop= of the quadlet's service has it, which waits for the timeout of the container.
@@ -242,8 +247,8 @@ def test_podman_runs_the_image(
         assert podman("inspect", "--format", "{{.State.ExitCode}}", "worker").strip() == "0"
         assert "HTCondor has stopped" in podman("logs", "worker")
     finally:
-        podman("rm", "-f", "worker")
-        run.call(["rm", "-rf", "--one-file-system", str(tmp_path / "podman")])
+        podman("rm", "-f", "--ignore", "worker")
+        run.call(["rm", "-rf", "--one-file-system", str(tmp_path / "podman"), str(podman.runroot)])
 
 
 def wait_for(pool: Pool, job: str, status: str, podman: Podman) -> None:

@@ -6,8 +6,10 @@ docs/how-to/containers.md has the table of them. Workers that only have to join 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +17,14 @@ import pytest
 
 from bakery.machines.network import Network
 from bakery.verify.pool.throwaway_pool import Pool
+from provisioner.process import run
 from tests.conftest import Folders
 from tests.integration import docker_here
 from tests.integration.docker.conftest import load
 from tests.integration.docker.containers import (
     CLOUD,
     IMAGE,
+    RUN_SECONDS,
     Container,
     mounted,
     started,
@@ -108,7 +112,7 @@ def outcome(docker: Docker, pool: Pool, tokens: dict[str, Path], name: str, job:
         wait_job(pool, container, job)
         slot = pool.slot_attributes(name, "TotalCpus", "TotalMemory", name_attribute=CLOUD)[0]
         alive = ("/usr/lib/worker-bakery/worker", "alive")
-        container.wait_until("it is healthy", lambda: container.does(*alive), 60)
+        container.wait_until("it is healthy", lambda: container.does(*alive), RUN_SECONDS)
         code = container.stop(100)
         return Seen(pool.output(name), container.said(), slot, code)
 
@@ -211,12 +215,12 @@ def test_with_user_namespaces_root_of_the_container_is_nobody_on_the_host(
     mine = folders("remapped") / "token"
     mine.write_text(pool.worker_token())
     mine.chmod(0o600)
-    with docker_here.daemon(folders("remapped-docker"), Host(network, remapped=first)) as docker:
+    with open_folder() as folder, docker_here.daemon(folder, Host(network, remapped=first)) as docker:
         load(docker, archive, IMAGE)
         refused = (*mounted(mine), "--hostname", "remapped")
         with started(docker, *refused, env=variables("remapped")) as container:
             assert container.wait(60) == 2
-            assert "token.jwt cannot be read" in container.said()
+            assert "token.jwt: Permission denied" in container.said()
         os.chown(mine, first, first)
         with started(docker, *refused, env=variables("remapped")) as container:
             job = pool.submit("remapped", "", "#!/bin/sh\nid -un; id -u\n", on("remapped"))
@@ -224,6 +228,17 @@ def test_with_user_namespaces_root_of_the_container_is_nobody_on_the_host(
             assert pool.output("remapped").splitlines()[0] == "slot1"
             assert owner(container) == first
             assert container.stop(100) == 0
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that other users may enter, as the daemon demands; those of pytest are closed."""
+    made = Path(tempfile.mkdtemp(prefix="docker-remapped.", dir="/var/tmp"))
+    made.chmod(0o711)
+    try:
+        yield made
+    finally:
+        run.call(["rm", "-rf", "--one-file-system", str(made)])
 
 
 def owner(container: Container) -> int:

@@ -19,6 +19,7 @@ from tests.boot.life import real_rounds
 from tests.integration.docker.containers import (
     CLOUD,
     IMAGE,
+    RUN_SECONDS,
     Container,
     documented,
     mounted,
@@ -65,10 +66,10 @@ def test_the_documented_line_joins_runs_its_job_and_ends(
     own = {**of_cluster(JOB_ID), "requirements": 'TARGET.ProminenceRegion == "Here"'}
     foreign = pool.submit("foreign", "", script, {**own, "+ProminenceWantCluster": '"another"'})
     mine = pool.submit("mine", "", script, own)
-    given = {"job_id": JOB_ID, "idle_timeout": "45", "schedd_name": "parallel"}
+    given = {"job_id": JOB_ID, "idle_timeout": "120", "schedd_name": "parallel"}
     with line(docker, token, "documented", **given) as container:
-        container.wait_until("it runs", lambda: "starting: " in container.said(), 180)
-        container.wait_until("it has joined", lambda: waited(container, "joined"), 180)
+        container.wait_until("it runs", lambda: "starting: " in container.said(), RUN_SECONDS)
+        container.wait_until("it has joined", lambda: waited(container, "joined"), RUN_SECONDS)
         status = told(container)
         assert (status["live"], status["pending"], status["htcondor"]) == (True, "", "active")
         assert status["group"] == "documented, Here, Bakers"
@@ -106,7 +107,7 @@ def test_without_privileges_a_job_runs_a_container_and_docker_stop_ends_the_work
         wait_job(pool, container, job)
         assert pool.output("contained").splitlines()[-3:] == IN_THE_IMAGE
         container.wait_until(
-            "nobody dead is left", lambda: "Z" not in container.exec("ps", "-eo", "stat="), 60
+            "nobody dead is left", lambda: "Z" not in container.exec("ps", "-eo", "stat="), RUN_SECONDS
         )
         assert container.stop(100) == 0
         log = container.said()
