@@ -9,10 +9,20 @@ const TEXTS = [
 const OTHER = "other";
 const SEVERITIES = { error: "Error: ", warning: "Warning: ", note: "Note: " };
 const PAUSE = 150; // milliseconds between a key and the answer
+const LARGEST = 1024 * 1024; // bytes of a file; no cloud accepts more
+// The files that a server may send in a wrong way, which Pyodide would wait for without end.
+const SERVED = {
+  "pyodide.mjs": "javascript",
+  "pyodide.asm.mjs": "javascript",
+  "pyodide.asm.wasm": "application/wasm",
+  "python_stdlib.zip": "",
+};
 
 const at = (id) => document.getElementById(id);
 let ask = null; // (question) -> answer, once Python runs
 let preset = SITE_WIDE;
+let poolOfPreset = "";
+let isPresetPool = true; // whether the form has the pool that it began with
 let choices = { pools: [], defaults: {} };
 let pasted = null; // a token with line breaks, which its field cannot hold
 let checked = null; // the bytes of the file that the text of Check is of, as base64
@@ -27,23 +37,46 @@ async function fetched(path) {
   return answer;
 }
 
+const { version, pyodide } = document.body.dataset;
+const indexURL = new URL(`${pyodide}/`, document.baseURI).href;
+
+// What is wrong with the way in which the server sends a file; null if nothing is known to be.
+async function wrongly([name, wanted]) {
+  const answer = await fetch(indexURL + name, { method: "HEAD" }).catch(() => null);
+  if (!answer || [405, 501].includes(answer.status)) return null;
+  if (!answer.ok) return new Error(`the server answers ${answer.status} for ${name}`);
+  const type = answer.headers.get("Content-Type") ?? "";
+  const right = wanted === "javascript" ? "text/javascript" : wanted;
+  return type.includes(wanted) ? null : new Error(`the server sends ${name} as ${type || "no type"}, not as ${right}`);
+}
+
+const wrong = Promise.all(Object.entries(SERVED).map(wrongly)).then((found) => found.find(Boolean));
+
 async function load() {
-  const { version, pyodide } = document.body.dataset;
-  const indexURL = new URL(`${pyodide}/`, document.baseURI).href;
   const [python, archive, site] = await Promise.all([
     import(`${indexURL}pyodide.mjs`).then(({ loadPyodide }) => loadPyodide({ indexURL })),
     fetched(`worker-bakery.zip?v=${version}`).then((answer) => answer.arrayBuffer()),
     fetched(`preset.json?v=${version}`).then((answer) => answer.json()),
+    wrong.then((problem) => problem && Promise.reject(problem)),
   ]);
   python.unpackArchive(archive, "zip", { extractDir: "/app" });
   const answers = python.runPython("import sys; sys.path.insert(0, '/app'); from bakery.page import answers; answers.answer");
-  ask = (question) => JSON.parse(answers(JSON.stringify({ now: Date.now() / 1000, ...question })));
+  ask = (question) => asked(answers, question);
   preset = { ...SITE_WIDE, ...site };
   fill(ask({ ask: "choices" }));
   forbidRequests();
   at("loading").hidden = true;
   document.body.dataset.ready = "yes";
   update();
+}
+
+// An answer without a result has `failed`, so that nothing shows the result of an earlier question.
+function asked(answers, question) {
+  try {
+    return JSON.parse(answers(JSON.stringify({ now: Date.now() / 1000, ...question })));
+  } catch {
+    return { failed: "Python has stopped in this browser. Reload the page." };
+  }
 }
 
 // A second policy only adds to the first. Files that were loaded stay.
@@ -66,7 +99,9 @@ function fill(found) {
   choices = found;
   const listed = choices.pools.map((one, number) => [number ? one.value : "", one.title]);
   options(at("pool"), [...listed, [OTHER, "Another pool …"]]);
-  options(at("place"), choices.places.map((one) => [one.value, one.title]));
+  const places = choices.places.map((one) => [one.value, one.title]);
+  options(at("place"), places);
+  options(at("check-place"), [["", "Any cloud"], ...places]);
   presetValues();
 }
 
@@ -77,15 +112,31 @@ function options(list, rows) {
 function presetValues() {
   if (preset.title) document.title = at("title").textContent = preset.title;
   for (const name of ["group_name", "trust_domain"]) at(name).value = preset[name];
+  at("check-trust_domain").value = preset.trust_domain;
+  at("pool_host").value = preset.pool; // PROMINENCE has no list
   if (preset.worker) at("worker").value = preset.worker;
   if (preset.cloud) at("place").value = preset.cloud;
   const known = choices.pools.findIndex((one) => one.value === preset.pool);
   if (known > 0) at("pool").value = preset.pool;
   if (preset.pool && known < 0) {
     at("pool").value = OTHER;
-    at("pool_host").value = preset.pool;
-  }
+  } else if (!isProminence()) at("pool_host").value = "";
+  poolOfPreset = pool();
+  isPresetPool = true;
   for (const name of preset.hide) document.querySelector(`[data-field="${CSS.escape(name)}"]`)?.setAttribute("hidden", "");
+}
+
+function pool() {
+  return isProminence() || at("pool").value === OTHER ? at("pool_host").value : at("pool").value;
+}
+
+// The issuer of the preset is that of its pool; it leaves the form with the pool, and comes back with it.
+function arrangeIssuer() {
+  const before = isPresetPool;
+  isPresetPool = pool() === poolOfPreset;
+  if (!preset.trust_domain || before === isPresetPool) return;
+  if (isPresetPool) at("trust_domain").value = preset.trust_domain;
+  else if (at("trust_domain").value === preset.trust_domain) at("trust_domain").value = "";
 }
 
 function isProminence() {
@@ -95,6 +146,8 @@ function isProminence() {
 // Shows the fields of this kind of worker, of this pool and of these jobs.
 function arrange() {
   const other = isProminence() || at("pool").value === OTHER;
+  arrangeIssuer();
+  document.querySelector("label[for^=pool]").htmlFor = isProminence() ? "pool_host" : "pool";
   at("jobs-set").hidden = isProminence();
   at("prominence").hidden = !isProminence();
   hide("group_name", isProminence());
@@ -105,6 +158,10 @@ function arrange() {
   for (const [name, key] of [["idle_minutes", "idle"], ["join_minutes", "join"]]) {
     const usual = choices.defaults[at("worker").value]?.[key];
     at(name).placeholder = usual === "0" ? "never" : usual || "";
+  }
+  // A group whose fields are all hidden would be an empty box.
+  for (const group of document.querySelectorAll("#form > fieldset:not(#jobs-set), #form > details")) {
+    group.hidden = ![...group.querySelectorAll("[data-field]")].some((one) => !one.hidden && !one.closest("#prominence[hidden]"));
   }
 }
 
@@ -123,7 +180,7 @@ function form() {
     ...values,
     token: pasted ?? at("token").value,
     jobs: jobs(),
-    trust_domain: trust.hidden && !preset.trust_domain ? "" : values.trust_domain,
+    trust_domain: trust.hidden && !(preset.trust_domain && isPresetPool) ? "" : values.trust_domain,
     image: preset.image,
   };
 }
@@ -133,6 +190,7 @@ function update() {
   if (!ask) return;
   arrange();
   made = ask({ ask: "generate", form: form() });
+  if (made.failed) Object.assign(made, { token: [], problems: [{ field: "", severity: "error", text: made.failed }] });
   show(made);
 }
 
@@ -179,8 +237,10 @@ function showNotes(rows) {
   const elsewhere = [];
   for (const row of rows) {
     const place = at(`${row.field}-notes`);
-    if (place && seen(row.field)) place.append(note("p", row));
-    else elsewhere.push(note("li", row));
+    if (place && seen(row.field)) {
+      place.append(note("p", row));
+      place.closest("details")?.setAttribute("open", "");
+    } else elsewhere.push(note("li", row));
     if (row.severity === "error") mark([row.field, ...(row.also ?? "").split(" ")]);
   }
   at("problems").replaceChildren(...elsewhere);
@@ -188,7 +248,7 @@ function showNotes(rows) {
 
 // The element of a field that people can reach now; undefined if there is none.
 function seen(name) {
-  const shown = [at(name), name === "pool" ? at("pool_host") : null, name === "anyone" ? at("jobs-set") : null];
+  const shown = [name === "pool" ? at("pool_host") : null, at(name), name === "anyone" ? at("jobs-set") : null];
   return shown.find((one) => one && one.offsetParent !== null);
 }
 
@@ -203,7 +263,7 @@ function showState(answer, done) {
   const missing = `Still missing: ${rows.map((row) => row.text).join(", ")}.`;
   const warned = (answer.findings ?? []).filter((row) => row.severity === "warning").length;
   const ready = warned ? `Ready to paste, with ${warned} warning${warned === 1 ? "" : "s"} in the form.` : "Ready to paste.";
-  const text = done ? ready : wrong ? "Correct what is marked in the form." : missing;
+  const text = answer.failed ? "There is no user-data." : done ? ready : wrong ? "Correct what is marked in the form." : missing;
   if (at("state").textContent !== text) at("state").textContent = text; // else a screen reader repeats it
   at("go").hidden = done || !wrong || !seen(rows[0].field);
   at("go").dataset.field = rows[0]?.field ?? "";
@@ -225,28 +285,27 @@ function showMade(answer) {
 // --- buttons -----------------------------------------------------------------------------------
 
 async function copy(text, button) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    copyWithoutPermission(text); // pages without https have no clipboard of their own
-  }
-  at("copied").textContent = "Copied.";
+  // Pages without https have no clipboard of their own.
+  const written = navigator.clipboard?.writeText(text).then(() => true, () => false);
+  const done = (await written) || copyWithoutPermission(text);
+  at("copied").textContent = done ? "Copied." : "The browser did not copy. Select the text and copy it.";
   const label = button.firstChild;
-  const before = label.textContent;
-  if (before === "Copied") return;
-  label.textContent = "Copied";
+  label.textContent = done ? "Copied" : "Not copied";
   setTimeout(() => {
-    label.textContent = before;
+    label.textContent = "Copy";
     at("copied").textContent = "";
   }, 1500);
 }
 
 function copyWithoutPermission(text) {
+  const focused = document.activeElement;
   const area = element("textarea", text, "unseen");
   document.body.append(area);
   area.select();
-  document.execCommand("copy");
+  const done = document.execCommand("copy");
   area.remove();
+  focused?.focus();
+  return done;
 }
 
 function download(text) {
@@ -259,10 +318,11 @@ function download(text) {
 }
 
 // The bytes of the chosen file, as base64: a text of the browser would have other line ends and no byte order mark.
-function readInto(input, use) {
+function readInto(input, use, refuse) {
   const [file] = input.files;
   input.value = "";
   if (!file || !ask) return;
+  if (file.size > LARGEST) return refuse(`${file.name} has more than 1 MiB. Choose another file.`);
   const reader = new FileReader();
   reader.addEventListener("load", () => use(reader.result.slice(reader.result.indexOf(",") + 1), file.name));
   reader.readAsDataURL(file);
@@ -276,9 +336,9 @@ function setToken(text) {
 
 function check() {
   if (!ask) return;
-  const place = isProminence() ? "" : at("place").value;
   const given = checked ? { data: checked } : { text: at("check-text").value };
-  const answer = ask({ ask: "check", ...given, place, trust_domain: form().trust_domain });
+  const answer = ask({ ask: "check", ...given, place: at("check-place").value, trust_domain: at("check-trust_domain").value });
+  if (answer.failed) return forgetFindings(answer.failed);
   at("check-findings").replaceChildren(...answer.findings.map((row) => note("li", row)));
   const wrong = answer.findings.filter((row) => row.severity !== "note").length;
   at("check-state").className = wrong ? "" : "ready";
@@ -289,10 +349,26 @@ function check() {
 }
 
 function checkFile(data, name) {
-  at("check-text").value = ask({ ask: "text", data }).text;
+  at("check-text").value = ask({ ask: "text", data }).text ?? "";
   at("check-file-name").textContent = `The bytes of the file ${name} are checked until you change this text.`;
   checked = data;
   check();
+}
+
+function forgetFindings(state) {
+  at("check-findings").replaceChildren();
+  at("check-legend").hidden = true;
+  at("check-state").className = "";
+  at("check-state").textContent = state;
+}
+
+function tokenFile(data) {
+  setToken(ask({ ask: "token_file", data }).token ?? "");
+}
+
+function refuseToken(text) {
+  setToken("");
+  at("token-notes").replaceChildren(note("p", { severity: "error", text }));
 }
 
 function forgetFile() {
@@ -306,7 +382,7 @@ function forget() {
   at("check-text").value = "";
   at("show-token").checked = false;
   at("user-data").replaceChildren();
-  at("check-findings").replaceChildren();
+  forgetFindings("Nothing was checked yet.");
   pasted = null;
   forgetFile();
   presetValues();
@@ -345,10 +421,11 @@ at("token").addEventListener("paste", (event) => {
   setToken(text);
 });
 at("token-choose").addEventListener("click", () => at("token-file").click());
-at("token-file").addEventListener("change", () => readInto(at("token-file"), (data) => setToken(ask({ ask: "token_file", data }).token)));
+at("token-file").addEventListener("change", () => readInto(at("token-file"), tokenFile, refuseToken));
 at("show-token").addEventListener("change", () => made?.text !== undefined && showMade(made));
 at("go").addEventListener("click", () => {
   const field = seen(at("go").dataset.field);
+  field?.closest("details")?.setAttribute("open", "");
   field?.focus();
   field?.scrollIntoView({ block: "center" });
 });
@@ -358,11 +435,14 @@ at("copy-command").addEventListener("click", (event) => copy(made.place.command,
 at("download").addEventListener("click", () => download(made.text));
 at("check").addEventListener("click", check);
 at("check-choose").addEventListener("click", () => at("check-file").click());
-at("check-file").addEventListener("change", () => readInto(at("check-file"), checkFile));
+at("check-file").addEventListener("change", () => readInto(at("check-file"), checkFile, forgetFindings));
 at("check-text").addEventListener("input", forgetFile);
+for (const name of ["check-text", "check-place", "check-trust_domain"]) {
+  at(name).addEventListener("input", () => forgetFindings("This was not checked yet."));
+}
 addEventListener("pagehide", forget);
 for (const tab of document.querySelectorAll("[role=tab]")) {
   tab.addEventListener("click", () => choose(tab));
   tab.addEventListener("keydown", moveTab);
 }
-load().catch(failed);
+load().catch(async (problem) => failed((await wrong) ?? problem));

@@ -90,6 +90,8 @@ def _document(source: Source) -> dict[str, Any]:
         document = tomllib.loads(source.text)
     except tomllib.TOMLDecodeError as error:
         raise _syntax(source, str(error)) from None
+    except RecursionError:
+        raise BadInput(f"{source.path}: arrays or tables are nested too deeply.") from None
     if not document:
         raise BadInput(f"{source.path} is empty.", _EXAMPLE)
     try:

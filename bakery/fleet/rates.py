@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bakery.fleet.servers import Server
+from bakery.runtime import toml
 from provisioner import did_you_mean
 from provisioner.errors import BadInput
 
@@ -91,7 +92,7 @@ def parse(text: str, name: str) -> Rates:
     [states] of shares between 0 and 1 (optional).
     """
     try:
-        table = tomllib.loads(text)
+        table = toml.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{name} is not valid TOML: {error}.") from None
     if unknown := [key for key in table if key not in _KEYS]:

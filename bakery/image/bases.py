@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from bakery.image import base_keys, mkosi
 from bakery.image.mkosi import Build
-from bakery.runtime import data, digest
+from bakery.runtime import data, digest, toml
 from bakery.runtime.mirror import Mirror
 from provisioner import did_you_mean
 from provisioner.errors import BadInput, WrongChecksum
@@ -128,7 +128,7 @@ def read(path: Path, architecture: str = "") -> Base:
     Raises BadInput.
     """
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        table = toml.loads(path.read_text("utf-8"))
         base_keys.check(table, str(path))
         return _base(table, architecture or host())
     except OSError as error:

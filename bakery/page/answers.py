@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -45,9 +46,16 @@ _REQUIRES = r"--worker \w+ requires --"
 
 
 def answer(question: str) -> str:
-    """Answer one question, a JSON object with `ask`; the answer is a JSON object."""
+    """Answer one question, a JSON object with `ask`; the answer is a JSON object.
+
+    It is {"failed": text} if this program has a bug, so that no earlier answer stays on the page.
+    """
     given: dict[str, Any] = json.loads(question)
-    return json.dumps(_ASKED[given["ask"]](given))
+    try:
+        return json.dumps(_ASKED[given["ask"]](given))
+    except Exception as bug:  # whatever it is
+        text = f"This is a bug of worker-bakery ({type(bug).__name__}). Report it, without the token."
+        return json.dumps({"failed": text})
 
 
 def _choices(_: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,13 +136,18 @@ def _texts(form: Form) -> Texts:
         worker=form["worker"],
         group_name=None if prominence else form["group_name"] or None,
         pool=_pool(form),
-        options={name: form[name] or None for name in names},
+        options={name: _option(form, name) for name in names},
         assignments=(f"GpuJobsOnly={form['gpu_jobs_only']}",) if form["gpu_jobs_only"] else (),
         form=form["format"],
         cloud=(form["prominence_cloud"] or None) if prominence else None,
         trust_domain=form["trust_domain"],
         **jobs,
     )
+
+
+def _option(form: Form, name: str) -> str | None:
+    """An option of the form; blanks around a number come from pasting."""
+    return (form[name].strip() if name in _OPTIONS else form[name]) or None
 
 
 def _pool(form: Form) -> str | None:
@@ -226,11 +239,11 @@ def _place(form: Form) -> dict[str, Any]:
     place = PLACES.get(form["place"])
     if place is None:
         return {"title": "", "steps": [], "command": ""}
-    image = form.get("image", "") or "of your worker"
+    image = form.get("image", "")
     return {
         "title": place.title,
-        "steps": [step.replace("{image}", image) for step in place.steps],
-        "command": place.command.replace("{image}", form.get("image", "") or "worker-image"),
+        "steps": [step.replace("{image}", image or "of your worker") for step in place.steps],
+        "command": place.command.replace("{image}", shlex.quote(image or "worker-image")),
     }
 
 

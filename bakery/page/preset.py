@@ -10,7 +10,7 @@ hide = ["pool", "worker"]
 
 from __future__ import annotations
 
-import tomllib
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 from bakery.page.fields import LABELS
 from bakery.page.places import PLACES
+from bakery.runtime import toml
 from bakery.userdata import guest, pools, rendering
 from provisioner import did_you_mean
 from provisioner.errors import BadInput
@@ -27,6 +28,8 @@ _LIMIT = 64 * 1024
 _LONGEST = 200  # characters
 # A researcher must see these.
 _ALWAYS = ("token", "projects", "owners", "expression", "anyone")
+# PROMINENCE requires them, and a preset cannot give their values.
+_OF_PROMINENCE = ("prominence_cloud", "region", "node_group")
 HIDEABLE = tuple(name for name in LABELS if name not in _ALWAYS)
 
 
@@ -49,10 +52,31 @@ def read(path: Path) -> Preset:
     from bakery.runtime.files import read_limited
 
     try:
-        table = tomllib.loads(read_limited(path, _LIMIT).decode())
+        table = toml.loads(read_limited(path, _LIMIT).decode("utf-8-sig"))
     except ValueError as problem:  # a TOMLDecodeError and a UnicodeDecodeError are ValueErrors
         raise BadInput(f"{path} is not valid TOML: {problem}.", "Correct the file.") from None
-    return _preset(path, {key.replace("-", "_"): value for key, value in table.items()})
+    plain = {_plain(key): value for key, value in table.items()}
+    if len(plain) < len(table):
+        raise BadInput(f"{path}: a key is there twice, with - and with _.", "Keep one of them.")
+    return _completable(path, _preset(path, plain))
+
+
+def _plain(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _completable(path: Path, preset: Preset) -> Preset:
+    """Raise BadInput if people must fill in a field that they cannot see."""
+    prominence = preset.worker == "prominence"
+    required = [name for name in _OF_PROMINENCE if name in preset.hide] if prominence else []
+    if required:
+        names = ", ".join(required)
+        raise BadInput(
+            f"{path}: hide has {names}, which a PROMINENCE worker requires.", "Show these fields."
+        )
+    if prominence and "pool" in preset.hide and not preset.pool:
+        raise BadInput(f"{path}: hide has pool, but there is no pool.", 'Set it: pool = "HOST".')
+    return preset
 
 
 def _preset(path: Path, table: Mapping[str, Any]) -> Preset:
@@ -64,13 +88,13 @@ def _preset(path: Path, table: Mapping[str, Any]) -> Preset:
         problem = _of_hide(value) if name == "hide" else _of_text(name, value)
         if problem:
             raise BadInput(f"{path}: {name.replace('_', '-')} {problem}.")
-    return Preset(**{**table, "hide": tuple(table.get("hide", ()))})
+    return Preset(**{**table, "hide": tuple(map(_plain, table.get("hide", ())))})
 
 
 def _of_hide(value: object) -> str:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         return "is not a list of strings"
-    wrong = [one for one in value if one not in HIDEABLE]
+    wrong = [one for one in value if _plain(one) not in HIDEABLE]
     return f"has {scrub(str(wrong[0]))!r}; these can be hidden: {', '.join(HIDEABLE)}" if wrong else ""
 
 
@@ -79,9 +103,14 @@ def _of_text(name: str, value: object) -> str:
         return "is not a string"
     if scrub(value) != value:
         return "contains a token, which everybody could read"
-    if not value.isprintable() or len(value) > _LONGEST:
+    if len(value) > _LONGEST or not _is_one_line(value):
         return f"is not one line of at most {_LONGEST} characters"
     return _CHECKS[name](value) if value and name in _CHECKS else ""
+
+
+def _is_one_line(value: str) -> bool:
+    """Blanks may be those of typography; control and format characters would not be seen."""
+    return not [one for one in value if unicodedata.category(one) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")]
 
 
 def _one_of(names: tuple[str, ...]) -> Callable[[str], str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from posixpath import splitext
-from urllib.parse import urlsplit
 
 from bakery.page import runtime
 from provisioner.errors import BakeryError
@@ -43,7 +43,7 @@ def listening(files: Mapping[str, bytes], port: int) -> ThreadingHTTPServer:
         return ThreadingHTTPServer((HOST, port), Handler)
     except OSError as problem:
         raise BakeryError(
-            f"Cannot listen on {HOST}:{port}: {problem.strerror}.", "Choose another port."
+            f"Cannot listen on {HOST}:{port}: {problem.strerror}.", "Choose another port: --serve PORT."
         ) from None
 
 
@@ -65,7 +65,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=False)
 
     def _answer(self, *, body: bool) -> None:
-        name = urlsplit(self.path).path.lstrip("/") or "index.html"
+        # A browser sends a path; the whole address in its place is for proxies, and no file here.
+        name = self.path.partition("?")[0].lstrip("/") or "index.html"
         data = self.served.get(name)
         if not self._is_local() or data is None:
             self._send(HTTPStatus.NOT_FOUND if self._is_local() else HTTPStatus.FORBIDDEN, b"", "")
@@ -76,14 +77,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_local(self) -> bool:
         """Refuse other names of this address, so that no foreign site can read it (DNS rebinding)."""
-        return self.headers.get("Host", "").rpartition(":")[0] in (HOST, "localhost")
+        host, _, port = self.headers.get("Host", "").lower().partition(":")
+        return host in (HOST, "localhost") and (not port or port.isdecimal())
 
-    def _send(self, status: HTTPStatus, data: bytes, name: str, *, body: bool = True) -> None:
-        self.send_response(status)
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # a browser that has left does not wait for its answer
+            super().handle()
+
+    def end_headers(self) -> None:
+        """Every answer has the policy, also those of the library to other methods."""
         self.send_header("Content-Security-Policy", POLICY)
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Referrer-Policy", "no-referrer")
         self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+        super().end_headers()
+
+    def _send(self, status: HTTPStatus, data: bytes, name: str, *, body: bool = True) -> None:
+        self.send_response(status)
         pinned = name.startswith(runtime.FOLDER)
         self.send_header("Cache-Control", "max-age=31536000, immutable" if pinned else "no-cache")
         if name:

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bakery.runtime import toml
 from bakery.userdata import guest, rendering
 from provisioner import did_you_mean
 from provisioner.errors import BadInput
@@ -181,10 +182,8 @@ def _site_file() -> Path | None:
 
 @cache
 def _site_pools(path: Path) -> tuple[Pool, ...]:
-    import tomllib
-
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        table = toml.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:  # a TOMLDecodeError is a ValueError
         raise BadInput(f"{path} cannot be read: {error}.", "Correct or remove the file.") from None
     rows = table.pop("pool", None)

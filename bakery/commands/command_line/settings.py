@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from bakery.runtime import toml
 from provisioner import did_you_mean
 from provisioner.errors import BadInput
 from provisioner.process.scrub import scrub
@@ -104,7 +105,7 @@ def parse(text: str, path: str) -> dict[str, str]:
     import tomllib  # a third of the start-up time, and most users have no file
 
     try:
-        table = tomllib.loads(text)
+        table = toml.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path} is not valid TOML: {error}.") from None
     return {key: _of_file(key, value, path) for key, value in table.items()}

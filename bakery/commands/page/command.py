@@ -6,11 +6,12 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bakery.commands.command_line import entry
 from bakery.commands.command_line.parser import Parser, add_general, completed, whole_number
-from provisioner.errors import BadInput, BakeryError
+from provisioner.errors import BadInput, BakeryError, Interrupted
 
 _PORT = 8019
 _LAST_PORT = 65535
@@ -108,7 +109,7 @@ def _write(options: argparse.Namespace, files: Mapping[str, bytes]) -> None:
 
 
 def _serve(options: argparse.Namespace, files: Mapping[str, bytes]) -> int:
-    """Serve until SIGINT or SIGTERM, which end the command as any other."""
+    """Serve until SIGINT or SIGTERM: Ctrl-C is the way to end it, and no error."""
     from bakery.page import server
 
     with server.listening(files, options.serve) as listening:
@@ -116,7 +117,8 @@ def _serve(options: argparse.Namespace, files: Mapping[str, bytes]) -> int:
         print(json.dumps({"url": url}) if options.json else url, flush=True)
         if not options.quiet:
             print("note: Open this address in a browser on this machine. Ctrl-C ends it.", file=sys.stderr)
-        listening.serve_forever()
+        with suppress(Interrupted):
+            listening.serve_forever()
     return 0
 
 

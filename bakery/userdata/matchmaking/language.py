@@ -38,6 +38,7 @@ _BINDS = {
 _WORDS = {"is": "=?=", "isnt": "=!="}
 _FLAT = ("||", "&&")  # a || b || c is one operation of three parts
 _DEEPEST = 40  # nested brackets; each uses several frames of Python's stack
+_MOST_LEVELS = 100  # of a tree: each sign of a + b + c is one
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Unparsable(Exception):
 
 
 class TooDeep(Unparsable):
-    """The brackets of the text are nested too deeply for this module."""
+    """The text has too many nested brackets, or too many terms, for this module."""
 
 
 @lru_cache(maxsize=64)
@@ -172,6 +173,7 @@ class _Parser:
         self._tokens = _tokens(text)
         self._at = 0
         self._depth = 0
+        self._levels = 0  # of the tree to the left
 
     def whole(self) -> Node:
         found = self._choice()
@@ -219,12 +221,17 @@ class _Parser:
 
     def _binary(self, least: int) -> Node:
         left = self._unary()
+        before = self._levels
         while (binds := _BINDS.get(sign := self._peek(), 0)) >= least:
             self._at += 1
             right = self._binary(binds + 1)
             flat = sign in _FLAT and left.word == sign and left.kind == "operation"
             parts = (*left.parts, right) if flat else (left, right)
             left = Node("operation", sign, parts, left.start, right.end)
+            self._levels += not flat
+            if self._levels > _MOST_LEVELS:
+                raise TooDeep
+        self._levels = before
         return left
 
     def _unary(self) -> Node:
@@ -251,8 +258,12 @@ class _Parser:
 
     def _suffixed(self) -> Node:
         found = self._primary()
+        before = self._levels
         while (sign := self._peek()) in (".", "["):
             self._at += 1
+            self._levels += 1
+            if self._levels > _MOST_LEVELS:
+                raise TooDeep
             parts: tuple[Node, ...] = (found,)
             if sign == "[":
                 parts = (found, self._choice())
@@ -260,6 +271,7 @@ class _Parser:
             else:
                 end = self._next().end
             found = Node("other", sign, parts, found.start, end)
+        self._levels = before
         return found
 
     def _primary(self) -> Node:

@@ -57,7 +57,10 @@ ALLOW_WRITE = *
 NEGOTIATOR_INTERVAL = 5
 NEGOTIATOR_CYCLE_DELAY = 1
 NEGOTIATOR_MIN_INTERVAL = 1
+# A daemon that starts before the collector listens loses its first ad: the next one follows soon (300 s by
+# default for the negotiator's).
 SCHEDD_INTERVAL = 5
+NEGOTIATOR_UPDATE_INTERVAL = 5
 # The script would change kernel settings of the build machine: /proc/sys is not namespaced.
 LINUX_KERNEL_TUNING_SCRIPT =
 """
@@ -219,8 +222,8 @@ class Pool:
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
     def logs(self) -> str:
-        """Return the last lines of the collector's and the schedd's log, without queries."""
-        return condor_logs(self.root, ("CollectorLog", "SchedLog"))
+        """Return the last lines of the daemons' logs, without queries."""
+        return condor_logs(self.root, ("MasterLog", "CollectorLog", "NegotiatorLog", "SchedLog"))
 
     def _tool(self, *argv: str, expect: Sequence[int] = (0,)) -> str:
         within = on(self.network, ["chroot", str(self.root), *argv])

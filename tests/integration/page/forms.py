@@ -42,7 +42,7 @@ class Case:
         else:
             words += [f"--cloud={PLACES[form['place']].cloud}", *self._given("group_name"), *self._jobs()]
         for name in ("idle_minutes", "join_minutes", "max_hours"):
-            words += self._given(name)
+            words += [f"--{name.replace('_', '-')}={number}"] if (number := form[name].strip()) else []
         words += [f"--set=GpuJobsOnly={form['gpu_jobs_only']}"] if form["gpu_jobs_only"] else []
         other = prominence or form["pool"] == "other"
         pool = form["pool_host"] if other else form["pool"]

@@ -317,6 +317,81 @@ def test_a_token_is_explained_at_once_and_shown_as_dots(browser: Any, address: s
         page.wait_for_selector("#state.ready")
 
 
+def test_a_problem_can_be_seen_and_reached_wherever_it_is(browser: Any, address: str) -> None:
+    with opened(browser, address) as (page, _):
+        page.fill("#token", CANARY)
+        page.fill("#projects", "TG-ABC123")
+        page.click("details.more summary")
+        page.fill("#join_minutes", "x")
+        page.click("details.more summary")
+        page.wait_for_selector("#state.wrong")
+        page.evaluate("document.querySelector('details.more').open = false")
+        page.click("#go")
+        assert focused(page) == "join_minutes" and page.is_visible("#join_minutes-notes .error")
+        page.fill("#join_minutes", "")
+        page.select_option("#pool", "other")
+        page.fill("#pool_host", CANARY)
+        page.wait_for_selector("#pool-notes .error")
+        assert page.get_attribute("#pool_host", "aria-invalid") == "true"
+        assert page.get_attribute("#pool", "aria-invalid") is None
+        assert CANARY not in page.content()
+        page.fill("#pool_host", "")
+        page.wait_for_selector("#state:has-text('the host of the pool')")
+        page.select_option("#pool", "")
+        page.fill("#expression", " + ".join(["TARGET.A"] * 3000) + " > 1")
+        page.wait_for_selector("#expression-notes :text('was not checked by HTCondor')")
+        # A bug of the page's own programs: the earlier result must not stay.
+        page.evaluate('JSON.stringify = () => \'{"ask": "generate", "form": {}}\'')
+        page.fill("#projects", "TG-OTHER")
+        page.wait_for_selector("#problems :text('This is a bug of worker-bakery (KeyError)')")
+        assert page.is_hidden("#made")
+
+
+def test_what_is_not_copied_is_not_called_copied(browser: Any, address: str) -> None:
+    with opened(browser, address) as (page, _):
+        fill(page, [{**EMPTY, "token": CANARY, "projects": "TG-ABC123"}])
+        page.evaluate(
+            "navigator.clipboard.writeText = () => Promise.reject(); document.execCommand = () => false"
+        )
+        page.click("#copy")
+        page.wait_for_selector("#copied:has-text('did not copy')", state="attached")
+        assert page.inner_text("#copy") == "Not copied" and focused(page) == "copy"
+
+
+def test_a_verdict_is_about_the_text_beside_it(browser: Any, address: str) -> None:
+    with opened(browser, address) as (page, _):
+        page.click("#tab-check")
+        page.fill("#check-text", "#!/bin/bash\n# " + "x" * 20000)
+        page.select_option("#check-place", "ec2")
+        page.click("#check")
+        assert "EC2" in page.inner_text("#check-findings")
+        page.select_option("#check-place", "gce")
+        assert page.inner_text("#check-state") == "This was not checked yet."
+        assert page.inner_text("#check-findings") == ""
+        large = {"name": "large", "mimeType": "", "buffer": b"x" * (1024 * 1024 + 1)}
+        page.set_input_files("#check-file", large)
+        page.wait_for_selector("#check-state:has-text('more than 1 MiB')")
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "said"),
+    [
+        ("pyodide.asm.wasm", {"content_type": "application/octet-stream"}, "as application/octet-stream"),
+        ("pyodide.asm.wasm", {"status": 404}, "answers 404 for pyodide.asm.wasm"),
+        ("pyodide.mjs", {"content_type": "application/octet-stream"}, "not as text/javascript"),
+    ],
+)
+def test_a_server_that_sends_a_file_wrongly(
+    browser: Any, address: str, name: str, answer: Mapping[str, Any], said: str
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.route(f"**/{name}", lambda route: route.fulfill(**{"body": b"", **answer}))
+    page.goto(address)
+    page.wait_for_selector(f"#loading.error:has-text('{said}')", timeout=READY)
+    context.close()
+
+
 def test_fields_of_another_kind_of_worker(browser: Any, address: str) -> None:
     with opened(browser, address) as (page, _):
         page.click("details.more summary")
@@ -415,7 +490,7 @@ def test_a_file_is_checked_byte_for_byte(
         page.click("#tab-check")
         for name, data in BYTES.items():
             (tmp_path / "data").write_bytes(data)
-            userdata.main(["--check", str(tmp_path / "data"), "--cloud=jetstream2", "--json"])
+            userdata.main(["--check", str(tmp_path / "data"), "--json"])
             found = json.loads(capsys.readouterr().out)["findings"]
             wanted = {one["message"] for one in found if one["severity"] != "note"}
             page.set_input_files("#check-file", {"name": name, "mimeType": "", "buffer": data})
@@ -433,9 +508,12 @@ def test_a_site_presets_values_and_hides_fields(browser: Any, pyodide: Mapping[s
         title="Workers of <b>Campus</b>",
         pool="cm.example.edu",
         trust_domain="cm.example.edu",
-        image="campus-worker",
+        image="campus worker",
         cloud="openstack",
-        hide=("pool", "trust_domain", "worker"),
+        hide=(
+            *("pool", "trust_domain", "worker", "group_name", "place", "gpu_jobs_only", "join_minutes"),
+            "format",
+        ),
     )
     with serving(folder.files(pyodide, wanted)) as url, opened(browser, url) as (page, _):
         assert page.inner_text("h1") == "Workers of <b>Campus</b>"
@@ -445,7 +523,26 @@ def test_a_site_presets_values_and_hides_fields(browser: Any, pyodide: Mapping[s
         page.fill("#projects", "TG-ABC123")
         page.wait_for_selector("#state.ready")
         assert "CentralManager = cm.example.edu\n" in page.inner_text("#user-data") + "\n"
-        assert "--image campus-worker" in page.inner_text("#place-command")
+        assert "--image 'campus worker'" in page.inner_text("#place-command")
+        page.wait_for_selector("fieldset:has(#max_hours):visible")
+        assert page.is_hidden("fieldset:has(#group_name)") and page.is_hidden("details.more")
+
+
+def test_the_issuer_of_a_preset_is_that_of_its_pool(browser: Any, pyodide: Mapping[str, bytes]) -> None:
+    wanted = Preset(pool="cm.example.edu", trust_domain="campus", hide=("trust_domain",))
+    with serving(folder.files(pyodide, wanted)) as url, opened(browser, url) as (page, _):
+        page.fill("#token", FOREIGN)
+        page.fill("#projects", "TG-ABC123")
+        page.wait_for_selector("#token-notes :text('campus')")  # the issuer that the preset expects
+        for pool, host in (("", ""), ("other", "other.example.edu")):
+            page.select_option("#pool", pool)
+            if host:
+                page.fill("#pool_host", host)
+                page.dispatch_event("#pool_host", "change")
+            assert page.input_value("#trust_domain") == ""
+            assert "campus" not in page.inner_text("#token-notes")
+        page.fill("#pool_host", "cm.example.edu")
+        page.wait_for_selector("#token-notes :text('campus')")
 
 
 # --- for everybody -------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -133,6 +135,33 @@ def test_the_server_serves_nothing_else(served: ThreadingHTTPServer) -> None:
         assert asked(served, path)[0].status == 404
     assert asked(served, "/", Host="evil.example:80")[0].status == 403
     assert asked(served, "/", "POST")[0].status == 501
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:80", "localhost", "LocalHost:8019"])
+def test_the_names_of_this_machine_are_accepted(served: ThreadingHTTPServer, host: str) -> None:
+    assert asked(served, "/", Host=host)[0].status == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["", "localhost.evil.example", "evil.example", "localhost:80:80", "127.0.0.1:x"]
+)
+def test_other_names_of_this_machine_are_refused(served: ThreadingHTTPServer, host: str) -> None:
+    assert asked(served, "/", Host=host)[0].status == 403
+
+
+def test_a_request_that_is_no_path_and_a_browser_that_leaves(
+    served: ThreadingHTTPServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for request in (b"GET http://[x/ HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET / HTTP/1.1\r\nHost:"):
+        with socket.create_connection((server.HOST, served.server_address[1]), timeout=10) as connection:
+            connection.sendall(request)
+            if request.endswith(b"\r\n\r\n"):
+                assert connection.recv(100).startswith(b"HTTP/1.1 404 ")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert asked(served, "/")[0].status == 200
+    assert "Traceback" not in capsys.readouterr().err
+    answer, _ = asked(served, "/", "POST")
+    assert answer.headers.get_all("Content-Security-Policy") == [server.POLICY]
 
 
 def test_the_check_reads_what_is_pasted() -> None:

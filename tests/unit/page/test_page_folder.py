@@ -218,6 +218,11 @@ def test_a_preset(tmp_path: Path) -> None:
         ('hide = ["token"]', "'token'; these can be hidden"),
         ('hide = "pool"', "hide is not a list"),
         ('image = "a\\nb"', "image is not one line"),
+        ('title = "a\\u202eb"', "title is not one line"),
+        ("title = " + "[" * 30000, "nested too deeply"),
+        ('trust-domain = "a"\ntrust_domain = "b"', "there twice"),
+        ('worker = "prominence"\nhide = ["region"]', "hide has region, which a PROMINENCE worker requires"),
+        ('worker = "prominence"\nhide = ["pool"]', "hide has pool, but there is no pool"),
         ('title = "eyJhbGciOi.eyJhbGciOi.abc"', "contains a token"),
     ],
 )
@@ -226,6 +231,12 @@ def test_a_wrong_preset(tmp_path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(BadInput, match=message):
         preset.read(path)
+
+
+def test_a_preset_of_an_editor_and_of_a_typographer(tmp_path: Path) -> None:
+    path = tmp_path / "preset.toml"
+    path.write_text('\ufefftitle = "Workers\u00a0of Campus"\nhide = ["trust-domain"]\n', "utf-8")
+    assert preset.read(path) == Preset(title="Workers\u00a0of Campus", hide=("trust_domain",))
 
 
 def test_a_pool_of_the_site_is_named_by_its_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,3 +84,19 @@ def test_references(text: str, named: list[str]) -> None:
 )
 def test_scoped_expressions(text: str, scoped: bool) -> None:
     assert language.is_scoped(text) == scoped
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1" + " + 1" * 3000,
+        "a" + ".a" * 3000,
+        "a" + "[0]" * 3000,
+        "(" * 3000 + "1" + ")" * 3000,
+        "!" * 3000 + "a",
+    ],
+)
+def test_a_tree_that_is_too_deep_is_one_node(text: str) -> None:
+    assert language.tree(text).kind == "other"
+    assert not language.tree(text).parts
+    assert len(language.tree(" || ".join(["a == 1"] * 3000)).parts) == 3000
