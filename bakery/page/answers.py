@@ -317,7 +317,7 @@ def _text_of(given: Mapping[str, Any]) -> dict[str, Any]:
 def _checked(finding: Finding) -> dict[str, str]:
     if finding.id == "unchecked-script":
         return _row(replace(finding, severity="note", message=_NO_SHELL))
-    return _row(finding)
+    return _row(replace(finding, fix=fields.worded(finding.fix)))
 
 
 _ASKED: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {

@@ -32,7 +32,7 @@ LABELS: Mapping[str, str] = {
     "schedd_name": "Schedd of parallel jobs",
     "job_id": "Only this job",
     "place": "Cloud",
-    "format": "Form",
+    "format": "Format",
 }
 _OPTIONS = [one for one in (*keys.LIFECYCLE_OPTIONS, *keys.PROMINENCE_OPTIONS) if one.name in LABELS]
 _FLAGS: Mapping[str, str] = {
@@ -68,6 +68,16 @@ _WORDS: Mapping[str, str] = {
     "tokens; only one": "token",
     "There is no pool": "pool",
     "is the name of a pool": "pool",
+}
+# The page does not compress and does not include files.
+_WITHOUT_FIELD = re.compile(
+    r"With --gzip(?: --base64)? it is \d+ bytes, which fits\.|, or fetch the rest at boot \(#include\)"
+    r"|Name the cloud with --cloud NAME\."
+)
+_INSTEAD: Mapping[str, str] = {
+    "With": "Use gen-userdata --gzip on a Linux machine, or shorten the conditions.",
+    ", or": "",
+    "Name": "Choose the cloud.",
 }
 _EXAMPLE = r"(?:[ =](?:FILE|EXPR|NAME|N|H|ID|Key=value)\b)?"
 
@@ -109,6 +119,7 @@ def worded(text: str) -> str:
         "--worker osg", "the kind OSG"
     )
     text = re.sub(r"--project (?=TG-)", "the project ", text)
+    text = _WITHOUT_FIELD.sub(lambda found: _INSTEAD[found[0][:4]], text)
     for flag in sorted(_FLAGS, key=len, reverse=True):
         text = re.sub(rf"{re.escape(flag)}(?![\w-]){_EXAMPLE}", f"“{LABELS[_FLAGS[flag]]}”", text)
     return text

@@ -8,6 +8,7 @@ cannot see that.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +20,12 @@ import pytest
 
 from bakery.machines import vm
 from bakery.machines.accelerator import TCG
-from bakery.machines.needs import Image
+from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
 from bakery.machines.vm import Login, Settings, VirtualMachine
 from bakery.runtime.conditions import wait_until
-from bakery.verify.pool.throwaway_pool import COMPLETED, Pool
+from bakery.tokens import signing
+from bakery.verify.pool.throwaway_pool import COMPLETED, IDENTITY, KEY, TRUST_DOMAIN, Pool
 from provisioner.process import run
 from tests.boot.life import submitted
 from tests.conftest import BASE
@@ -126,3 +128,59 @@ def test_a_server_joins_works_shuts_down_and_is_reaped(
     finally:
         launch.kill()
         launch.communicate()
+
+
+def test_a_worker_that_the_pool_refuses_is_reported_with_its_console(
+    plane: Plane, pool: Pool, network: Network, image: Image, tmp_path: Path
+) -> None:
+    """The token looks right, but the pool has not signed it: only the worker can know, and says so."""
+    token, console = tmp_path / "refused-token", tmp_path / "console"
+    scopes = ("ADVERTISE_STARTD", "ADVERTISE_MASTER", "READ")
+    forged = signing.mint(
+        secrets.token_bytes(64), KEY, issuer=TRUST_DOMAIN, subject=IDENTITY, scopes=scopes, lifetime=7200
+    )
+    token.write_text(forged)
+    token.chmod(0o600)
+    console.touch()
+    with plane.faulty_nova(f"console:{console}"):
+        argv = argv_of(token, "--count", "1", "--wait", "90s", "--json", group="refused", cloud="faulty")
+        launch = popen(plane, network, *argv)
+        [(name, server)] = wait_until(
+            "the server is there",
+            lambda: [(one["name"], one["id"]) for one in listed(plane, "--group", "refused").values()],
+        )
+        with plane.metadata(server):
+            needs = Needs(user_data=user_data(plane), hostname=name, network=network, instance_id=server)
+            with boot(needs, image, tmp_path) as machine:
+                assert machine.wait_booted()
+                machine.wait_until(
+                    "the worker says why",
+                    lambda: copied(machine.console, console),
+                    120,
+                    lambda text: "does not accept" in text or "refuse" in text,
+                )
+                done = ended(launch)
+    assert done.status == 5, done.err
+    assert "0 of 1 workers are in the pool" in done.err and name in done.err
+    print(done.err)
+    assert forged not in done.err + done.out
+    assert listed(plane, "--group", "refused")[name]["state"] == "booting"  # and is kept
+    argv = ("fleet", "delete", "--cloud", "site", "--group", "refused", "--yes", "--force", "--json")
+    assert of(plane.bakery(*argv))["servers"]
+
+
+def user_data(plane: Plane) -> str:
+    """What Nova's metadata service has for the server."""
+    script = """
+import urllib.request
+with urllib.request.urlopen("http://169.254.169.254/openstack/latest/user_data") as answer:
+    print(json.dumps(answer.read().decode()))
+"""
+    found: str = plane.python(script)
+    return found
+
+
+def copied(source: Path, target: Path) -> str:
+    text = source.read_text("utf-8", "replace")
+    target.write_text(text)
+    return text

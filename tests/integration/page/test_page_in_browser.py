@@ -34,7 +34,7 @@ from tests.integration.tool_environments import install_npm
 
 CASES = int(os.environ.get("PAGE_CASES", "300"))
 READY = 120_000  # milliseconds, on a busy machine
-WIDTHS = (1400, 820, 390)
+WIDTHS = (1400, 820, 390, 320)
 CANARY = signing.mint(
     bytes(64),
     "POOL",

@@ -169,6 +169,9 @@ def test_the_check_reads_what_is_pasted() -> None:
     assert [row["severity"] for row in found["findings"]] in ([], ["note"])
     found = ask("check", text="#include-me", place="", trust_domain="")
     assert "error" in {row["severity"] for row in found["findings"]}
+    found = ask("check", text="#!/bin/sh\n# " + "x" * 40000, place="", trust_domain="")
+    [row] = [one for one in found["findings"] if one["id"] == "too-large"]
+    assert row["text"].endswith("Choose the cloud.")  # and no option of the command
 
 
 # --- Python's library ----------------------------------------------------------------------------

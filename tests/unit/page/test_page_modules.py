@@ -181,6 +181,16 @@ def test_an_error_is_beside_its_field_in_words_of_the_page(change: dict[str, str
     assert "--" not in row["text"], row["text"]
 
 
+def test_options_that_the_page_does_not_have_are_not_named() -> None:
+    long = " || ".join(f'TARGET.Owner == "user{number}"' for number in range(700))
+    [row] = [
+        one
+        for one in ask("generate", form={**FORM, "expression": long})["findings"]
+        if one["field"] == "place"
+    ]
+    assert "gen-userdata --gzip on a Linux machine" in row["text"]
+
+
 @pytest.mark.parametrize("field", [name for name in FORM if name not in _CHOSEN])
 def test_a_token_in_a_wrong_field_is_not_shown(field: str) -> None:
     kinds = ({"pool": "other"}, {**PROMINENCE, "region": "r"})
