@@ -77,7 +77,7 @@ class Container:
         except NotProven as error:
             raise NotProven(f"{error.message}\n{self.said()[-6000:]}", error.hint) from None
 
-    def wait_for_text(self, text: str, seconds: float = 180) -> None:
+    def wait_for_text(self, text: str, seconds: float = RUN_SECONDS) -> None:
         self.wait_until(f"it says {text!r}", lambda: text in self.said(), seconds)
 
 

@@ -89,7 +89,7 @@ def test_kill_and_restart_leave_nothing_that_hinders_the_next_start(
     with started(docker, *mounted(token), "--hostname", "twice", env=variables("twice")) as container:
         wait_joined(container, pool, "twice")
         container.call("kill", container.id)
-        assert container.wait(60) == 137
+        assert container.wait(300) == 137
         container.call("start", container.id)
         container.wait_until("HTCondor runs again", lambda: times_started(container) == 2, RUN_SECONDS)
         container.call("restart", "-t", "100", container.id)
@@ -165,7 +165,7 @@ def test_a_job_that_takes_longer_is_given_back_and_starts_elsewhere(
             pool.remove(job)
             second.call("kill", "--signal", "TERM", second.id)
             second.call("kill", "--signal", "TERM", second.id)
-            assert second.wait(60) == 0
+            assert second.wait(300) == 0
 
 
 def test_a_notice_of_the_cloud_ends_the_container_when_its_job_has_ended(

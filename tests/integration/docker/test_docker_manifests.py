@@ -135,7 +135,7 @@ def test_a_pod_of_it_runs_a_job_and_drains_before_it_stops(
                 assert container.exec("stat", "-c", "%a", path).strip() == "755", path
         # It ends with the container, as does the preStop hook of a pod.
         docker.call("exec", container.id, *lifecycle["preStop"]["exec"]["command"])
-        assert container.wait(60) == 0
+        assert container.wait(300) == 0
         assert pool.output(cloud).split() == ["done", account]
 
 

@@ -137,7 +137,7 @@ def test_an_option_that_leaves_a_worker_too_little(
     options: tuple[str, ...], docker: Docker, tokens: dict[str, Path]
 ) -> None:
     with started(docker, *mounted(tokens["root"]), *options, env=variables("refused")) as container:
-        assert container.wait(60) == 2
+        assert container.wait(300) == 2
         assert REFUSED[options] in container.said()
         assert "Traceback" not in container.said()
 
@@ -161,7 +161,7 @@ def test_a_log_folder_that_cannot_be_written(
 ) -> None:
     options = (*mounted(tokens["root"]), "-v", f"{tmp_path}:/var/log/condor:ro")
     with started(docker, *options, env=variables("refused")) as container:
-        assert container.wait(60) == 2
+        assert container.wait(300) == 2
         assert "/var/log/condor: Read-only file system" in container.said()
         assert "Traceback" not in container.said()
 
@@ -219,7 +219,7 @@ def test_with_user_namespaces_root_of_the_container_is_nobody_on_the_host(
         load(docker, archive, IMAGE)
         refused = (*mounted(mine), "--hostname", "remapped")
         with started(docker, *refused, env=variables("remapped")) as container:
-            assert container.wait(60) == 2
+            assert container.wait(300) == 2
             assert "token.jwt: Permission denied" in container.said()
         os.chown(mine, first, first)
         with started(docker, *refused, env=variables("remapped")) as container:

@@ -80,7 +80,7 @@ def test_variables_with_the_token_as_a_secret(docker_with_osg: Docker, pool: Poo
     """Joins, runs a job of its project only, ends with 0 when idle; the token is not in docker inspect."""
     secret = as_secret(token)
     name = "By Variables"
-    env = variables(name, OSG_WORKER_TOKEN_FILE=SECRET, OSG_WORKER_IDLE_TIMEOUT="20")
+    env = variables(name, OSG_WORKER_TOKEN_FILE=SECRET, OSG_WORKER_IDLE_TIMEOUT="120")
     foreign = pool.submit("docker-osg-foreign", FOREIGN, LOOK)
     with started(docker_with_osg, *NETWORK, *secret, image=OSG, env=env) as container:
         wait_joined(pool, container, name)
@@ -88,7 +88,7 @@ def test_variables_with_the_token_as_a_secret(docker_with_osg: Docker, pool: Poo
         wait_job(pool, container, job)
         rejected(pool, container, foreign)
         inspected = json.dumps(container.inspect())
-        assert container.wait(240) == 0
+        assert container.wait(600) == 0
         shown = container.said() + inspected + pool.output("docker-osg")
     assert pool.worker_token()[:20] not in shown
     assert token.read_text().strip() not in shown
@@ -126,7 +126,7 @@ def test_the_image_is_small(docker_with_osg: Docker) -> None:
 def test_wrong_variables_start_nothing(docker_with_osg: Docker) -> None:
     env = {"OSG_WORKER_STRAT": START, "OSG_WORKER_IDLE_TIMEOUT": "soon", "OSG_WORKER_TOKEN": "a b"}
     with started(docker_with_osg, *NETWORK, image=OSG, env=env) as container:
-        assert container.wait(60) == 2
+        assert container.wait(300) == 2
         said = container.said()
     assert "unknown variable, ignored: OSG_WORKER_STRAT; did you mean OSG_WORKER_START?" in said
     assert "OSG_WORKER_START is missing" in said
@@ -157,12 +157,12 @@ def test_the_file_of_the_worker_and_a_variable_that_overrides_it(
     done = command("gen-userdata", *words, *pool_words, "-o", str(conf))
     assert done.status == 0, done.err
     mounted = ("-v", f"{conf}:/etc/osg-worker.conf:ro")
-    env = {"OSG_WORKER_GROUP_NAME": "By Variable", "OSG_WORKER_IDLE_TIMEOUT": "20"}
+    env = {"OSG_WORKER_GROUP_NAME": "By Variable", "OSG_WORKER_IDLE_TIMEOUT": "120"}
     with started(docker_with_osg, *NETWORK, *mounted, image=OSG, env=env) as container:
         wait_joined(pool, container, "By Variable")
         job = pool.submit("docker-osg-file", PROJECT, LOOK)
         wait_job(pool, container, job)
-        assert container.wait(240) == 0
+        assert container.wait(600) == 0
         said = container.said()
     assert "the variable OSG_WORKER_GROUP_NAME overrides WorkerGroupName" in said
     assert token.read_text() not in said + pool.output("docker-osg-file")
@@ -175,7 +175,7 @@ def test_an_image_for_the_ospool(docker: Docker, pool: Pool, token: Path) -> Non
     image, name = "worker-bakery/ospool:test", "For The OSPool"
     bake(docker, image, "--with", "ospool")
     more = {"OSG_WORKER_SITE_NAME": "Test-Site", "OSG_WORKER_RESOURCE_NAME": "Test-Site-Docker"}
-    env = variables(name, OSG_WORKER_TOKEN_FILE=SECRET, OSG_WORKER_IDLE_TIMEOUT="30", **more)
+    env = variables(name, OSG_WORKER_TOKEN_FILE=SECRET, OSG_WORKER_IDLE_TIMEOUT="120", **more)
     elsewhere = pool.submit("docker-ospool-not", PROJECT, LOOK, {"+DESIRED_Sites": '"Elsewhere"'})
     with started(docker, *NETWORK, *as_secret(token), image=image, env=env) as container:
         wait_joined(pool, container, name)
@@ -186,5 +186,5 @@ def test_an_image_for_the_ospool(docker: Docker, pool: Pool, token: Path) -> Non
         rows = pool.slot_attributes(name, *shown)
         assert rows
         assert set(rows) == {'"Test-Site" "Test-Site-Docker" false "DEBIAN"'}
-        assert container.wait(240) == 0
+        assert container.wait(600) == 0
     pool.remove(elsewhere)

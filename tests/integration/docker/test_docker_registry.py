@@ -61,10 +61,10 @@ def test_started_by_tag_and_by_digest(
             found = json.loads(docker.call("image", "inspect", image).stdout)[0] if number == 0 else {}
             assert number or found["RepoDigests"] == [f"{name}@{digest}"]
             group = f"From The Registry {number}"
-            env = variables(group, OSG_WORKER_TOKEN_FILE=SECRET, OSG_WORKER_IDLE_TIMEOUT="15")
+            env = variables(group, OSG_WORKER_TOKEN_FILE=SECRET, OSG_WORKER_IDLE_TIMEOUT="120")
             with started(docker, *NETWORK, *secret, image=image, env=env) as container:
                 wait_joined(pool, container, group)
                 wait_job(pool, container, pool.submit(f"docker-registry-{number}", PROJECT, LOOK))
-                assert container.wait(240) == 0
+                assert container.wait(600) == 0
             # So that the next one is pulled.
             assert docker.call("image", "rm", "--force", image).returncode == 0

@@ -65,7 +65,6 @@ def test_the_documented_line_joins_runs_its_job_and_ends(
     script = "#!/bin/sh\nid -un; env; pwd; cat /etc/condor/tokens.d/* /run/worker-bakery/tokens.d/*\n"
     own = {**of_cluster(JOB_ID), "requirements": 'TARGET.ProminenceRegion == "Here"'}
     foreign = pool.submit("foreign", "", script, {**own, "+ProminenceWantCluster": '"another"'})
-    mine = pool.submit("mine", "", script, own)
     given = {"job_id": JOB_ID, "idle_timeout": "120", "schedd_name": "parallel"}
     with line(docker, token, "documented", **given) as container:
         container.wait_until("it runs", lambda: "starting: " in container.said(), RUN_SECONDS)
@@ -73,12 +72,12 @@ def test_the_documented_line_joins_runs_its_job_and_ends(
         status = told(container)
         assert (status["live"], status["pending"], status["htcondor"]) == (True, "", "active")
         assert status["group"] == "documented, Here, Bakers"
-        wait_job(pool, container, mine)
+        wait_job(pool, container, pool.submit("mine", "", script, own))
         shown = ("ProminenceRegion", "ProminenceNodeGroup", "DedicatedScheduler")
         [said, *_] = pool.slot_attributes("documented", *shown, name_attribute=CLOUD)
         assert said == '"Here" "Bakers" "DedicatedScheduler@parallel"'
         container.exec("/usr/lib/worker-bakery/worker", "alive")
-        assert container.wait(400) == 0
+        assert container.wait(600) == 0
         log = container.said()
     assert "HTCondor exited after IdleTimeout: ending the container" in log
     out = pool.output("mine")
