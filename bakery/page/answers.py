@@ -53,7 +53,7 @@ def answer(question: str) -> str:
     given: dict[str, Any] = json.loads(question)
     try:
         return json.dumps(_ASKED[given["ask"]](given))
-    except Exception as bug:  # whatever it is
+    except Exception as bug:  # the page is the only place where a browser can report it
         text = f"This is a bug of worker-bakery ({type(bug).__name__}). Report it, without the token."
         return json.dumps({"failed": text})
 

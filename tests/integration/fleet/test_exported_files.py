@@ -141,6 +141,7 @@ def test_terraform_has_the_attributes_of_the_provider(plane: Plane, token: Path,
     check(hints, schema("openstack_compute_instance_v2", "scheduler_hints"))
 
 
+# The tests install what apt, pip or npm has; terraform is a download of its own.
 @pytest.mark.skipif(not shutil.which("terraform"), reason="HashiCorp's terraform is not installed")
 def test_terraform_itself_reads_the_configuration(plane: Plane, token: Path, tmp_path: Path) -> None:
     """Its parser, formatter and the rules of the language; the provider it would have to download."""

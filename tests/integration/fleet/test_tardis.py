@@ -98,7 +98,7 @@ def until(what: str, query: Any, log: Path, seconds: float = _LIMIT) -> Any:
     """Wait; an error has the end of TARDIS' log."""
     try:
         return wait(Condition(what, query, seconds), interval=2)
-    except Exception as error:
+    except Exception as error:  # an error of the query, too: the log says why
         raise AssertionError(f"{error}\n{log.read_text('utf-8', 'replace')[-6000:]}") from error
 
 

@@ -101,6 +101,7 @@ _SHARED: Mapping[str, st.SearchStrategy[str]] = {
 }
 _OSG: Mapping[str, st.SearchStrategy[str]] = {
     "jobs": st.sampled_from(["named", "named", "named", "anyone"]),
+    # TG-XXX is a placeholder, of which both warn.
     "projects": st.sampled_from(["TG-ABC123", "TG-A TG-B", "abc123456", "TG-XXX", "a,b c"]),
     "owners": st.sampled_from(["", "ann", "ann bob"]),
     "expression": st.sampled_from(
