@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import os
 import statistics
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bakery.page import folder, library, runtime, server
+from bakery.page import folder, library, runtime
 from bakery.page.preset import Preset
 from bakery.store.store import default_root
 from tests.bench.userdata import token_in
@@ -38,7 +35,7 @@ def main() -> None:
     size = sum(map(len, files.values()))
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Pyodide {runtime.VERSION}")
     print(f"{'size':<24} {size / 2**20:7.1f} MiB in {len(files)} files; may be {LARGEST / 2**20:.0f}")
-    with TemporaryDirectory(prefix="bench-page-") as name, serving(files) as url:
+    with TemporaryDirectory(prefix="bench-page-") as name, browser_here.serving(files) as url:
         cold = [start(Path(name, f"cold-{number}"), url, visits=1)[0] for number in range(3)]
         warm = start(Path(name, "warm"), url, visits=RUNS + 2)[2:]
         show("start, cold", cold)
@@ -46,18 +43,6 @@ def main() -> None:
         show("an answer", answers(Path(name, "warm"), url, token_in(Path(name)).read_text()))
     if size > LARGEST or min(warm) > WARM:  # the best: others may be at work here
         raise SystemExit("page: larger or slower than it may be")
-
-
-@contextmanager
-def serving(files: Mapping[str, bytes]) -> Iterator[str]:
-    with server.listening(files, 0) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
-        try:
-            yield server.address(listening)
-        finally:
-            listening.shutdown()
-            thread.join()
 
 
 def start(profile: Path, url: str, visits: int) -> list[float]:

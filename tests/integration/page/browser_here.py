@@ -10,11 +10,13 @@ import os
 import shutil
 import site
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bakery.page import server
 from provisioner.process import run
 from tests.integration.tool_environments import CACHE, environment
 
@@ -75,6 +77,19 @@ def _add_playwright() -> None:
     """Make the environment's packages importable; they come last, so those of the project win."""
     python = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     site.addsitedir(str(environment("playwright", _PACKAGES) / "lib" / python / "site-packages"))
+
+
+@contextmanager
+def serving(files: Mapping[str, bytes]) -> Iterator[str]:
+    """Serve the files of a page; yield its address."""
+    with server.listening(files, 0) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            yield server.address(listening)
+        finally:
+            listening.shutdown()
+            thread.join()
 
 
 def chromium() -> tuple[Path, Mapping[str, str]]:

@@ -11,7 +11,6 @@ import gzip
 import json
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from bakery.commands import userdata
-from bakery.page import folder, library, runtime, server
+from bakery.page import folder, library, runtime
 from bakery.page.preset import Preset
 from bakery.runtime.conditions import wait_until
 from bakery.store.store import default_root
@@ -101,20 +100,8 @@ def files(pyodide: Mapping[str, bytes]) -> Mapping[str, bytes]:
 
 @pytest.fixture(scope="module")
 def address(files: Mapping[str, bytes]) -> Iterator[str]:
-    with serving(files) as url:
+    with browser_here.serving(files) as url:
         yield url
-
-
-@contextmanager
-def serving(files: Mapping[str, bytes]) -> Iterator[str]:
-    with server.listening(files, 0) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
-        try:
-            yield server.address(listening)
-        finally:
-            listening.shutdown()
-            thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -515,7 +502,7 @@ def test_a_site_presets_values_and_hides_fields(browser: Any, pyodide: Mapping[s
             "format",
         ),
     )
-    with serving(folder.files(pyodide, wanted)) as url, opened(browser, url) as (page, _):
+    with browser_here.serving(folder.files(pyodide, wanted)) as url, opened(browser, url) as (page, _):
         assert page.inner_text("h1") == "Workers of <b>Campus</b>"
         assert page.is_hidden("#pool_host") and page.is_hidden("#trust_domain")
         show_token(page)
@@ -530,7 +517,7 @@ def test_a_site_presets_values_and_hides_fields(browser: Any, pyodide: Mapping[s
 
 def test_the_issuer_of_a_preset_is_that_of_its_pool(browser: Any, pyodide: Mapping[str, bytes]) -> None:
     wanted = Preset(pool="cm.example.edu", trust_domain="campus", hide=("trust_domain",))
-    with serving(folder.files(pyodide, wanted)) as url, opened(browser, url) as (page, _):
+    with browser_here.serving(folder.files(pyodide, wanted)) as url, opened(browser, url) as (page, _):
         page.fill("#token", FOREIGN)
         page.fill("#projects", "TG-ABC123")
         page.wait_for_selector("#token-notes :text('campus')")  # the issuer that the preset expects
