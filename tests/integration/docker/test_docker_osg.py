@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -71,9 +72,23 @@ def wait_job(pool: Pool, container: Container, job: str) -> None:
     container.wait_until(f"job {job} is done", lambda: pool.job(job)[0] == int(COMPLETED), 240)
 
 
+def only(name: str) -> dict[str, str]:
+    """Jobs for the workers of one group: the pool may still show one of another test, which takes any job."""
+    return {"requirements": f'TARGET.WorkerGroupName == "{name}"'}
+
+
+@contextmanager
+def queued(pool: Pool, name: str, project: str, more: Mapping[str, str]) -> Iterator[str]:
+    """A job that no worker is to take: whatever comes of the test, it does not wait for those of others."""
+    job = pool.submit(name, project, LOOK, more)
+    try:
+        yield job
+    finally:
+        pool.remove(job)
+
+
 def rejected(pool: Pool, container: Container, job: str) -> None:
-    since = 0
-    container.wait_until(f"job {job} is rejected", lambda: pool.job_state(job).is_rejected(since), 240)
+    container.wait_until(f"job {job} is rejected", lambda: pool.job_state(job).is_rejected(0), 240)
 
 
 def test_variables_with_the_token_as_a_secret(docker_with_osg: Docker, pool: Pool, token: Path) -> None:
@@ -81,10 +96,10 @@ def test_variables_with_the_token_as_a_secret(docker_with_osg: Docker, pool: Poo
     secret = as_secret(token)
     name = "By Variables"
     env = variables(name, OSG_WORKER_TOKEN_FILE=SECRET, OSG_WORKER_IDLE_TIMEOUT="120")
-    foreign = pool.submit("docker-osg-foreign", FOREIGN, LOOK)
-    with started(docker_with_osg, *NETWORK, *secret, image=OSG, env=env) as container:
+    worker = started(docker_with_osg, *NETWORK, *secret, image=OSG, env=env)
+    with queued(pool, "docker-osg-foreign", FOREIGN, only(name)) as foreign, worker as container:
         wait_joined(pool, container, name)
-        job = pool.submit("docker-osg", PROJECT, LOOK)
+        job = pool.submit("docker-osg", PROJECT, LOOK, only(name))
         wait_job(pool, container, job)
         rejected(pool, container, foreign)
         inspected = json.dumps(container.inspect())
@@ -93,7 +108,6 @@ def test_variables_with_the_token_as_a_secret(docker_with_osg: Docker, pool: Poo
     assert pool.worker_token()[:20] not in shown
     assert token.read_text().strip() not in shown
     assert "unknown variable" not in shown
-    pool.remove(foreign)
 
 
 def test_a_token_in_a_variable_is_in_no_process(docker_with_osg: Docker, pool: Pool) -> None:
@@ -102,9 +116,10 @@ def test_a_token_in_a_variable_is_in_no_process(docker_with_osg: Docker, pool: P
     env = variables(name, OSG_WORKER_TOKEN=secret)
     with started(docker_with_osg, *NETWORK, image=OSG, env=env) as container:
         wait_joined(pool, container, name)
-        job = pool.submit("docker-osg-looks", PROJECT, LOOK + "sleep 3\n")
+        job = pool.submit("docker-osg-looks", PROJECT, LOOK + "sleep 15\n", only(name))
         container.wait_until("the job runs", lambda: "condor_starter" in of_root(container), 240)
-        assert of_root(container) <= OF_ROOT
+        # A tool that the worker has just called is of root, too, and ends.
+        container.wait_until("no other process is of root", lambda: of_root(container) <= OF_ROOT, 120)
         wait_job(pool, container, job)
         # What `docker exec` starts has the variables of the container, until `env -i`.
         look = ("env", "-i", "sh", "-c", "cat /proc/[0-9]*/environ | tr '\\0' '\\n'")
@@ -160,7 +175,7 @@ def test_the_file_of_the_worker_and_a_variable_that_overrides_it(
     env = {"OSG_WORKER_GROUP_NAME": "By Variable", "OSG_WORKER_IDLE_TIMEOUT": "120"}
     with started(docker_with_osg, *NETWORK, *mounted, image=OSG, env=env) as container:
         wait_joined(pool, container, "By Variable")
-        job = pool.submit("docker-osg-file", PROJECT, LOOK)
+        job = pool.submit("docker-osg-file", PROJECT, LOOK, only("By Variable"))
         wait_job(pool, container, job)
         assert container.wait(600) == 0
         said = container.said()
@@ -176,15 +191,16 @@ def test_an_image_for_the_ospool(docker: Docker, pool: Pool, token: Path) -> Non
     bake(docker, image, "--with", "ospool")
     more = {"OSG_WORKER_SITE_NAME": "Test-Site", "OSG_WORKER_RESOURCE_NAME": "Test-Site-Docker"}
     env = variables(name, OSG_WORKER_TOKEN_FILE=SECRET, OSG_WORKER_IDLE_TIMEOUT="120", **more)
-    elsewhere = pool.submit("docker-ospool-not", PROJECT, LOOK, {"+DESIRED_Sites": '"Elsewhere"'})
-    with started(docker, *NETWORK, *as_secret(token), image=image, env=env) as container:
+    elsewhere = {**only(name), "+DESIRED_Sites": '"Elsewhere"'}
+    worker = started(docker, *NETWORK, *as_secret(token), image=image, env=env)
+    with queued(pool, "docker-ospool-not", PROJECT, elsewhere) as not_here, worker as container:
         wait_joined(pool, container, name)
-        here = pool.submit("docker-ospool", PROJECT, LOOK, {"+DESIRED_Sites": '"Test-Site"'})
+        wanted = {**only(name), "+DESIRED_Sites": '"Test-Site"'}
+        here = pool.submit("docker-ospool", PROJECT, LOOK, wanted)
         wait_job(pool, container, here)
-        rejected(pool, container, elsewhere)
+        rejected(pool, container, not_here)
         shown = ("GLIDEIN_Site", "GLIDEIN_ResourceName", "OSPool", "OSG_OS_NAME")
         rows = pool.slot_attributes(name, *shown)
         assert rows
         assert set(rows) == {'"Test-Site" "Test-Site-Docker" false "DEBIAN"'}
         assert container.wait(600) == 0
-    pool.remove(elsewhere)

@@ -63,7 +63,8 @@ def test_the_documented_line_joins_runs_its_job_and_ends(
     docker: Docker, pool: Pool, machine: Path, token: Path
 ) -> None:
     script = "#!/bin/sh\nid -un; env; pwd; cat /etc/condor/tokens.d/* /run/worker-bakery/tokens.d/*\n"
-    own = {**of_cluster(JOB_ID), "requirements": 'TARGET.ProminenceRegion == "Here"'}
+    here = f'TARGET.ProminenceRegion == "Here" && TARGET.{CLOUD} == "documented"'
+    own = {**of_cluster(JOB_ID), "requirements": here}
     foreign = pool.submit("foreign", "", script, {**own, "+ProminenceWantCluster": '"another"'})
     given = {"job_id": JOB_ID, "idle_timeout": "120", "schedd_name": "parallel"}
     with line(docker, token, "documented", **given) as container:
