@@ -78,7 +78,7 @@ def is_healthy_until_htcondor_does_not_answer(here: Here) -> None:
 
 def on_failure_starts_a_worker_again_that_has_crashed_and_none_that_was_idle(here: Here) -> None:
     options = (*mounted(here.token), "--restart=on-failure", "--hostname", "again")
-    with started(here.docker, *options, env=variables("again", idle_timeout="30")) as container:
+    with started(here.docker, *options, env=variables("again", idle_timeout="60")) as container:
         wait_joined(container, here.pool, "again")
         # The worker is the child of the first process.
         container.exec("sh", "-c", "kill -KILL $(cut -d' ' -f1 /proc/1/task/1/children)")
