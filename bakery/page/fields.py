@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from bakery.userdata import keys, rendering
+from bakery.userdata import characters, keys, rendering
 from bakery.userdata.delivery import clouds
 from bakery.userdata.findings import Finding
 from bakery.userdata.request import Request
@@ -110,6 +110,8 @@ def of_finding(finding: Finding, wanted: Request) -> str:
         return "token"
     if finding.id in clouds.NAMES:
         return "place"
+    if finding.id in characters.NAMES:
+        return next(iter(of_message(finding.message, wanted.kind)), "")
     return "expression" if wanted.conditions and finding.id != "unusual-project" else "projects"
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bakery.runtime import toml
-from bakery.userdata import guest, rendering
+from bakery.userdata import characters, guest, rendering
 from provisioner import did_you_mean
 from provisioner.errors import BadInput
 from provisioner.process.scrub import scrub
@@ -103,7 +103,8 @@ def find(text: str) -> Pool | None:
     # The name of a host may have no dots either, but is unlikely to resemble that of a pool.
     if not set(text) & set(".:[,") and did_you_mean.similar(text, names(pools)):
         there = f"The pools are {', '.join(names(pools))}; write a host of that name as HOST:9618."
-        raise BadInput(f"There is no pool {scrub(text)!r}.", did_you_mean.hint([text], names(pools), there))
+        hint = characters.removal(text) or did_you_mean.hint([text], names(pools), there)
+        raise BadInput(f"There is no pool {scrub(text)!r}.", hint)
     return None
 
 

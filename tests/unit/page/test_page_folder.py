@@ -218,7 +218,7 @@ def test_a_preset(tmp_path: Path) -> None:
         ('hide = ["token"]', "'token'; these can be hidden"),
         ('hide = "pool"', "hide is not a list"),
         ('image = "a\\nb"', "image is not one line"),
-        ('title = "a\\u202eb"', "title is not one line"),
+        ('title = "a\\u202eb"', "title is not one line .* U\\+202E RIGHT-TO-LEFT OVERRIDE"),
         ("title = " + "[" * 30000, "nested too deeply"),
         ('trust-domain = "a"\ntrust_domain = "b"', "there twice"),
         ('worker = "prominence"\nhide = ["region"]', "hide has region, which a PROMINENCE worker requires"),
