@@ -1,4 +1,4 @@
-"""Characters that people do not see, by their names: what is pasted from a document or a chat may have them.
+"""Characters that people do not see, by their names: a text pasted from a document may have them.
 
 The worker uses a value as it is: a name with such a character is not the one that somebody types.
 """

@@ -65,7 +65,8 @@ def test_started_by_tag_and_by_digest(
             env = variables(group, OSG_WORKER_TOKEN_FILE=SECRET, OSG_WORKER_IDLE_TIMEOUT="120")
             with started(docker, *NETWORK, *secret, image=image, env=env) as container:
                 wait_joined(pool, container, group)
-                wait_job(pool, container, pool.submit(f"docker-registry-{number}", PROJECT, LOOK, only(group)))
+                job = pool.submit(f"docker-registry-{number}", PROJECT, LOOK, only(group))
+                wait_job(pool, container, job)
                 assert container.wait(600) == 0
             # So that the next one is pulled.
             assert docker.call("image", "rm", "--force", image).returncode == 0
