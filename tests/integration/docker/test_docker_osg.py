@@ -73,7 +73,7 @@ def wait_job(pool: Pool, container: Container, job: str) -> None:
 
 
 def only(name: str) -> dict[str, str]:
-    """Jobs for the workers of one group: the pool may still show one of another test, which takes any."""
+    """Jobs for the workers of one group: the pool may still show those of another test."""
     return {"requirements": f'TARGET.WorkerGroupName == "{name}"'}
 
 

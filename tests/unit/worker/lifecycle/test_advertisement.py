@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from worker_runtime.configuration import worker_file
-from worker_runtime.lifecycle import advertisement
+from worker_runtime.lifecycle import advertisement, observe
 from worker_runtime.lifecycle.advertisement import INTERVAL, MAX_TRIES, Expected, Progress
 from worker_runtime.lifecycle.observe import PoolAds, Slots
 from worker_runtime.system.command import Completed
@@ -48,6 +49,23 @@ def test_what_the_pool_is_to_show() -> None:
 )
 def test_what_it_shows(shown: PoolAds | None, shows: bool) -> None:
     assert advertisement.compare(Progress(), WANTED, shown) == Progress(WANTED, 0, shows)
+
+
+def test_a_slot_that_has_ended_and_that_the_pool_still_shows_does_not_count() -> None:
+    """Its ad says what it said at its end, here that the worker was unhealthy."""
+    now = {"Name": "slot1@w", "WorkerGroupName": NAME, "NODE_IS_HEALTHY": True}
+    ended = {**now, "Name": "slot1_1@w", "NODE_IS_HEALTHY": False}
+    shown = json.dumps([now, ended])
+
+    def shows(*slots: str) -> bool:
+        mine = Slots(0, "startd_1", True, slots)
+        return advertisement.compare(Progress(), WANTED, observe.parse_pool_ads(shown, mine)).shows
+
+    assert shows("slot1@w")
+    assert not shows("slot1@w", "slot1_1@w")
+    # If that is all that the pool shows, it does not show the worker as it is, but it knows it.
+    assert not shows("slot2@w")
+    assert observe.parse_pool_ads(shown, Slots(0, "startd_1", True, ("slot2@w",))) == PoolAds(True, ())
 
 
 def test_news_begin_anew_and_what_was_shown_once_is_not_asked_again() -> None:

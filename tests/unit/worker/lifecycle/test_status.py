@@ -81,9 +81,10 @@ def test_slots() -> None:
         {"Name": "slot1@w", "State": state} for state in ("Unclaimed", "Claimed", "Preempting", "Owner")
     ]
     address = "<10.0.2.15:9618?addrs=10.0.2.15-9618&alias=w&noUDP&sock=startd_201_72a0>"
-    assert observe.parse_slots(json.dumps(ads), address) == observe.Slots(2, "startd_201_72a0", None)
+    names = ("slot1@w",) * 4
+    assert observe.parse_slots(json.dumps(ads), address) == observe.Slots(2, "startd_201_72a0", None, names)
     ads[1]["NODE_IS_HEALTHY"] = False
-    assert observe.parse_slots(json.dumps(ads), address) == observe.Slots(2, "startd_201_72a0", False)
+    assert observe.parse_slots(json.dumps(ads), address) == observe.Slots(2, "startd_201_72a0", False, names)
 
 
 @pytest.mark.parametrize("said", [None, "", "[]", "garbage", "{}", "[1]"])

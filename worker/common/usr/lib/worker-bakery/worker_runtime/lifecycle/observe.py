@@ -21,13 +21,14 @@ _SOCKET = re.compile(r"[?&]sock=([A-Za-z0-9_.-]+)")
 class Slots(NamedTuple):
     """What the startd reports.
 
-    The number of claimed slots; the identity of the startd, from its address; and whether it considers the
-    machine healthy (None: it does not know yet).
+    The number of claimed slots; the identity of the startd, from its address; whether it considers the
+    machine healthy (None: it does not know yet); and the names of its slots.
     """
 
     claimed: int
     startd: str
     healthy: Optional[bool] = None
+    names: Tuple[str, ...] = ()
 
 
 def condor_unit() -> Dict[str, str]:
@@ -61,14 +62,15 @@ def parse_slots(output: Optional[str], address: str) -> Optional[Slots]:
     named = _SOCKET.search(address)
     claimed = sum(ad.get("State") not in _FREE for ad in ads)
     healthy = next((ad[HEALTHY] for ad in ads if isinstance(ad.get(HEALTHY), bool)), None)
-    return Slots(claimed, named.group(1) if named else address, healthy)
+    names = tuple(str(ad.get("Name")) for ad in ads)
+    return Slots(claimed, named.group(1) if named else address, healthy, names)
 
 
 class PoolAds(NamedTuple):
     """What the pool shows of this very startd."""
 
     known: bool  # whether there are ads of it
-    ads: Tuple[Dict[str, Any], ...]  # with the requested attributes, if they can be parsed
+    ads: Tuple[Dict[str, Any], ...]  # of its slots, as far as they can be parsed
 
 
 def query_pool(managers: Sequence[str], mine: Slots, attributes: Sequence[str]) -> Optional[PoolAds]:
@@ -89,8 +91,17 @@ def query_collector(manager: str, mine: Slots, attributes: Iterable[str]) -> Opt
     same = 'regexp("[?&]sock=%s[&>]", MyAddress)' % mine.startd
     wanted = ",".join(["Name", *attributes])
     output = _output(["condor_status", "-pool", manager, "-const", same, "-json", "-attributes", wanted])
+    return None if output is None else parse_pool_ads(output, mine)
+
+
+def parse_pool_ads(output: str, mine: Slots) -> PoolAds:
+    """Parse the output of condor_status -json about this startd.
+
+    The pool may still show a slot that has ended, as it was, for up to 15 minutes.
+    """
+    ads = (ad for ad in _parse_ads(output) if ad.get("Name") in mine.names)
     # An attribute that cannot be parsed must not make the worker believe that it is not in the pool.
-    return None if output is None else PoolAds('"Name"' in output, tuple(_parse_ads(output)))
+    return PoolAds('"Name"' in output, tuple(ads))
 
 
 def logins() -> Tuple[str, ...]:
