@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import os
+import signal
 import socket
 import struct
 import subprocess
@@ -14,6 +16,7 @@ import zipfile
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -21,6 +24,8 @@ from bakery.page import library, modules, runtime, server
 from bakery.store.store import default_root
 from provisioner.errors import BakeryError, MissingHere, Unreachable, WrongChecksum
 from tests import pyodide_package
+from tests.conftest import BIN
+from tests.integration.tool_environments import install_npm
 from tests.unit.page.test_page_modules import FORM, ask
 
 
@@ -162,6 +167,34 @@ def test_a_request_that_is_no_path_and_a_browser_that_leaves(
     assert "Traceback" not in capsys.readouterr().err
     answer, _ = asked(served, "/", "POST")
     assert answer.headers.get_all("Content-Security-Policy") == [server.POLICY]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_with_its_exit_code_and_all_that_it_started(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """Also while a browser holds a connection; the next server can have the port at once."""
+    install_npm()
+    program = [str(BIN / "worker-bakery"), "page", "--serve"]
+    told = {**os.environ, "TMPDIR": str(tmp_path)}
+    port = "0"
+    for _ in range(2):
+        with subprocess.Popen(
+            [*program, port], env=told, stdout=PIPE, stderr=PIPE, text=True, start_new_session=True
+        ) as process:
+            assert process.stdout is not None and process.stderr is not None
+            port = process.stdout.readline().rpartition(":")[2].strip("/\n")
+            with socket.create_connection((server.HOST, int(port)), timeout=60) as browser:
+                browser.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert browser.recv(100).startswith(b"HTTP/1.1 200 ")
+                process.send_signal(number)
+                assert process.wait(60) == 128 + number
+            assert process.stderr.read().splitlines() == [
+                "note: Open this address in a browser on this machine. Ctrl-C ends it."
+            ]
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_the_check_reads_what_is_pasted() -> None:
