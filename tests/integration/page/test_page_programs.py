@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -21,6 +22,7 @@ from subprocess import PIPE
 import pytest
 
 from bakery.page import library, modules, runtime, server
+from bakery.runtime.data import PAGE
 from bakery.store.store import default_root
 from provisioner.errors import BakeryError, MissingHere, Unreachable, WrongChecksum
 from tests import pyodide_package
@@ -205,6 +207,39 @@ def test_the_check_reads_what_is_pasted() -> None:
     found = ask("check", text="#!/bin/sh\n# " + "x" * 40000, place="", trust_domain="")
     [row] = [one for one in found["findings"] if one["id"] == "too-large"]
     assert row["text"].endswith("Choose the cloud.")  # and no option of the command
+
+
+# --- licenses ------------------------------------------------------------------------------------
+
+# What Pyodide's program contains, by a name in it -> the file of its license.
+CONTAINED = {
+    b"PyInit__bz2": "bzip2.txt",
+    b"PyInit__lzma": "XZ.txt",
+    b"PyInit__zstd": "Zstandard.txt",
+    b"PyInit__sqlite3": "SQLite.txt",
+    b"PyInit__ctypes": "Python.txt",  # libffi
+    b"PyInit_pyexpat": "Python.txt",
+    b"PyInit_zlib": "Python.txt",
+    b"hiwire": "MPL-2.0.txt",
+    b"__cxa_throw": "LLVM.txt",
+}
+# Modules of extension that are linked, but are Python's own.
+LINKED = re.compile(rb"PyInit_\w+")
+
+
+def test_the_licenses_are_those_of_the_pyodide_that_is_shipped() -> None:
+    """A new version of Pyodide may contain other software, or another Python."""
+    install_npm()
+    found = runtime.files(runtime.package(None, default_root() / "pyodide"))
+    program = found["pyodide.asm.wasm"]
+    assert [name for name in CONTAINED if name not in program] == []
+    licenses = PAGE / "licenses"
+    assert [name for name in CONTAINED.values() if not (licenses / name).is_file()] == []
+    foreign = {b"_ssl", b"_hashlib", b"_curses", b"readline", b"_uuid", b"_gdbm", b"_dbm", b"_tkinter"}
+    linked = {one.removeprefix(b"PyInit_") for one in LINKED.findall(program)}
+    assert linked & foreign == set()
+    python = json.loads(found["pyodide-lock.json"])["info"]["python"].rpartition(".")[0]
+    assert f"CPython {python}," in (licenses / "README.txt").read_text("utf-8")
 
 
 # --- Python's library ----------------------------------------------------------------------------
