@@ -79,11 +79,12 @@ function asked(answers, question) {
   }
 }
 
-// A second policy only adds to the first. Files that were loaded stay.
+// A second policy only adds to the first. Files that were loaded stay. The browser loads the icon when it likes.
 function forbidRequests() {
   const policy = document.createElement("meta");
   policy.httpEquiv = "Content-Security-Policy";
-  policy.content = "default-src 'none'; script-src 'wasm-unsafe-eval'";
+  const icon = document.querySelector("link[rel=icon]").href.replace(/[;,]/g, encodeURIComponent);
+  policy.content = `default-src 'none'; script-src 'wasm-unsafe-eval'; img-src ${icon}`;
   document.head.append(policy);
 }
 

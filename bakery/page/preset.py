@@ -19,7 +19,7 @@ from typing import Any
 from bakery.page.fields import LABELS
 from bakery.page.places import PLACES
 from bakery.runtime import toml
-from bakery.userdata import guest, pools, rendering
+from bakery.userdata import characters, guest, pools, rendering
 from provisioner import did_you_mean
 from provisioner.errors import BadInput
 from provisioner.process.scrub import scrub
@@ -103,14 +103,16 @@ def _of_text(name: str, value: object) -> str:
         return "is not a string"
     if scrub(value) != value:
         return "contains a token, which everybody could read"
-    if len(value) > _LONGEST or not _is_one_line(value):
+    if unseen := _unseen(value):
+        return f"is not one line of text that can be seen: it has {characters.name(unseen[0])}"
+    if len(value) > _LONGEST:
         return f"is not one line of at most {_LONGEST} characters"
     return _CHECKS[name](value) if value and name in _CHECKS else ""
 
 
-def _is_one_line(value: str) -> bool:
-    """Blanks may be those of typography; control and format characters would not be seen."""
-    return not [one for one in value if unicodedata.category(one) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")]
+def _unseen(value: str) -> list[str]:
+    """Control and format characters, which would not be seen; blanks may be those of typography."""
+    return [one for one in value if unicodedata.category(one) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")]
 
 
 def _one_of(names: tuple[str, ...]) -> Callable[[str], str]:

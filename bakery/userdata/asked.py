@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bakery.userdata import findings, keys, rendering, request
+from bakery.userdata import characters, findings, keys, rendering, request
 from bakery.userdata.delivery.clouds import CLOUDS
 from bakery.userdata.delivery.encodings import Encoding
 from bakery.userdata.delivery.multipart import Part
@@ -91,6 +91,8 @@ def read(texts: Texts) -> Asked:
     settings = keys.from_options(given, texts.worker)
     settings |= keys.from_assignments(texts.assignments, texts.worker)
     asked = Asked(texts=texts, settings=settings, cloud=_cloud(texts))
+    if hint := characters.removal(texts.trust_domain):
+        raise BadInput(f"--trust-domain is not a trust domain: {scrub(texts.trust_domain)!r}.", hint)
     if texts.trust_domain and "TrustDomain" in settings:
         raise BadInput(
             "--trust-domain and --set TrustDomain= both name the trust domain.",

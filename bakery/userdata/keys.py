@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from bakery.userdata import rendering
+from bakery.userdata import characters, rendering
 from provisioner import did_you_mean
 from provisioner.errors import BadInput
 from provisioner.process.scrub import scrub
@@ -98,7 +98,8 @@ def value_of(option: Option, text: str) -> str:
     if not option.seconds:
         return _text(option.flag, text)
     if not _NUMBER.fullmatch(text):
-        raise BadInput(f"{option.flag} is not a number: {text!r}.", "Use a number such as 20 or 1.5.")
+        hint = characters.removal(text) or "Use a number such as 20 or 1.5."
+        raise BadInput(f"{option.flag} is not a number: {text!r}.", hint)
     seconds = round(float(text) * option.seconds)
     if seconds == 0 and not (option.zero and float(text) == 0):
         raise BadInput(f"{option.flag} must be greater than {text}.")

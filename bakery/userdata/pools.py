@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from bakery.runtime import toml
-from bakery.userdata import guest, rendering
-from provisioner import did_you_mean
+from bakery.userdata import characters, guest, rendering
+from provisioner import did_you_mean, named_file
 from provisioner.errors import BadInput
 from provisioner.process.scrub import scrub
 
@@ -103,7 +103,8 @@ def find(text: str) -> Pool | None:
     # The name of a host may have no dots either, but is unlikely to resemble that of a pool.
     if not set(text) & set(".:[,") and did_you_mean.similar(text, names(pools)):
         there = f"The pools are {', '.join(names(pools))}; write a host of that name as HOST:9618."
-        raise BadInput(f"There is no pool {scrub(text)!r}.", did_you_mean.hint([text], names(pools), there))
+        hint = characters.removal(text) or did_you_mean.hint([text], names(pools), there)
+        raise BadInput(f"There is no pool {scrub(text)!r}.", hint)
     return None
 
 
@@ -183,7 +184,7 @@ def _site_file() -> Path | None:
 @cache
 def _site_pools(path: Path) -> tuple[Pool, ...]:
     try:
-        table = toml.loads(path.read_text("utf-8"))
+        table = toml.loads(named_file.text(path))
     except (OSError, ValueError) as error:  # a TOMLDecodeError is a ValueError
         raise BadInput(f"{path} cannot be read: {error}.", "Correct or remove the file.") from None
     rows = table.pop("pool", None)

@@ -11,13 +11,12 @@ import base64
 import ipaddress
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from bakery.runtime.data import CLOUD_INIT
-from bakery.userdata import guest
+from bakery.userdata import characters, guest
 from bakery.userdata.delivery import multipart
 from bakery.userdata.delivery.multipart import Part
 from provisioner import did_you_mean
@@ -168,6 +167,12 @@ def start_expression(
     return parts[0] if len(parts) == 1 else " && ".join(f"({part})" for part in parts)
 
 
+def shown_values(conf: WorkerConf) -> dict[str, str]:
+    """Return the values of the file by their keys, without the token."""
+    values = {key.key: _values(conf)[key.key] for key in worker_keys(conf.kind) if key.setting != "Token"}
+    return {key: value for key, value in values.items() if value}
+
+
 def conf_text(conf: WorkerConf) -> str:
     """Return the text of the file: one key per line, in the order of the table, without empty values."""
     present = ((key, value) for key, value in _values(conf).items() if value)
@@ -256,7 +261,7 @@ def check_token(name: str, value: str) -> None:
     wrong = re.search(r"""[^!-~]|["']""", value)
     if wrong:
         raise BadInput(
-            f"The {name} has {_character_name(wrong[0])} at position {wrong.start() + 1} of {len(value)}.",
+            f"The {name} has {characters.name(wrong[0])} at position {wrong.start() + 1} of {len(value)}.",
             "A token is one word of printable ASCII without quotes. Copy all of it, and nothing else.",
         )
 
@@ -266,10 +271,10 @@ def check_text(name: str, value: str) -> None:
     if not value:
         raise BadInput(f"{name} is empty.", "Set a value, or omit it.")
     for position, character in enumerate(value, start=1):
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+        if characters.breaks_line(character):
             raise BadInput(
-                f"{name} has {_character_name(character)} at position {position}.",
-                "It must be one line of text without control characters.",
+                f"{name} has {characters.name(character)} at position {position}.",
+                "Remove it: the value must be one line of text without control characters.",
             )
     if value != value.strip():
         raise BadInput(f"{name} begins or ends with white space: {value!r}.", "Remove it.")
@@ -300,7 +305,8 @@ def check_host(name: str, value: str) -> None:
     if not match or not (_is_ipv6(match["ipv6"]) if match["ipv6"] else _is_host(match["name"])):
         raise BadInput(
             f"{name} is not a host address: {value!r}.",
-            "Use HOST or HOST:PORT, separated by commas; put an IPv6 address in brackets: "
+            characters.removal(value)
+            or "Use HOST or HOST:PORT, separated by commas; put an IPv6 address in brackets: "
             "[2001:db8::1]:9618.",
         )
     if not 1 <= port <= 65535:
@@ -373,7 +379,7 @@ def _account(what: str, name: str) -> str:
     if not _ACCOUNT.fullmatch(name):
         raise BadInput(
             f"{name!r} is not a valid {what} name: use letters, digits and . _ + - only.",
-            "Use --start for any other condition.",
+            characters.removal(name) or "Use --start for any other condition.",
         )
     return name
 
@@ -403,15 +409,11 @@ def _misplaced(opened: list[str], lexeme: str) -> str:
     """Return what is wrong with this lexeme, or "". A record may contain = and ;."""
     if lexeme in ("=", ";") and "[" in opened:
         return ""
+    if characters.hidden(lexeme) and lexeme[0] not in "\"'":
+        return f"{characters.name(lexeme)} outside of quotes"
     if not lexeme.isascii() and lexeme[0] not in "\"'":
         return f"a {lexeme} outside of quotes (a typographic quote?)"
     return _MISTAKES.get(lexeme, "")
-
-
-def _character_name(character: str) -> str:
-    """Return the name of a character that should not be printed."""
-    known = {"\n": "a line break", "\r": "a carriage return", "\t": "a tab", " ": "a space"}
-    return known.get(character, f"the character U+{ord(character):04X}")
 
 
 def _is_host(name: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from bakery.userdata import findings, keys, ospool, pools, rendering, start, token
+from bakery.userdata import characters, findings, keys, ospool, pools, rendering, start, token
 from bakery.userdata.delivery import clouds, encodings
 from bakery.userdata.delivery.encodings import Encoding
 from bakery.userdata.delivery.multipart import Part
@@ -15,7 +15,7 @@ from bakery.userdata.rendering import WorkerConf
 from provisioner.errors import BadInput
 from provisioner.process.scrub import scrub
 
-NAMES = tuple(sorted({*token.NAMES, *start.NAMES, *clouds.NAMES}))
+NAMES = tuple(sorted({*token.NAMES, *start.NAMES, *characters.NAMES, *clouds.NAMES}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +194,7 @@ def _check(
     if request.conditions or request.projects:
         in_ospool = conf.kind == "osg" and ospool.is_pool(managers_of(conf))
         yield from _check_start(conf.start, request.conditions, request.projects, in_ospool)
+    yield from characters.findings(rendering.shown_values(conf))
     if delivery.cloud:
         yield from clouds.findings(delivery.cloud, payload, delivery.encoding)
 

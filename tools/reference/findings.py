@@ -6,7 +6,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterator
 
-from bakery.userdata import request, start, token
+from bakery.userdata import characters, request, start, token
 from bakery.userdata.delivery import clouds
 from bakery.userdata.lint import names as lint
 from tools.reference.markdown import ROOT, Outdated, code, described, page, table, texts
@@ -24,7 +24,12 @@ def pages() -> dict[str, str]:
 
 def names() -> dict[str, tuple[str, ...]]:
     """In groups: what `--allow` takes always, and what it takes only with `--check`."""
-    always = {"token": token.NAMES, "start": start.NAMES, "clouds": clouds.NAMES}
+    always = {
+        "token": token.NAMES,
+        "start": start.NAMES,
+        "values": characters.NAMES,
+        "clouds": clouds.NAMES,
+    }
     if {name for group in always.values() for name in group} != set(request.NAMES):
         raise Outdated("findings: there is a group of names that is not known here.")
     return {**always, "check": tuple(dict.fromkeys(lint.NAMES))}

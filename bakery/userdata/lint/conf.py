@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
-from bakery.userdata import guest, ospool, start, token
+from bakery.userdata import characters, guest, ospool, start, token
 from bakery.userdata.findings import Finding, error, note, warning
 from bakery.userdata.lint import unknown
 from bakery.userdata.lint.context import Context
@@ -79,6 +79,7 @@ def check(text: str, context: Context, kind: str) -> Iterator[Finding]:
         yield from _parser_warning(message, read.values, context, kind)
     if not read.values:
         return
+    yield from _hidden(read.values, context, kind)
     names = {problem.partition(" ")[0] for problem in problems}
     broken = {key.setting for key in worker.keys if key.name in names} | evaluable.settings
     if "Token" not in broken and read.values["Token"]:
@@ -229,6 +230,11 @@ def _token(values: dict[str, str], broken: set[str], context: Context, kind: str
         # The worker joins with such a token: its other scopes are a security problem, not a failure.
         severity = "warning" if one.id == "mighty-token" else one.severity
         yield replace(one, severity=severity, where=context.where)
+
+
+def _hidden(values: dict[str, str], context: Context, kind: str) -> Iterator[Finding]:
+    shown = {key.name: values[key.setting] for key in guest.kind_of(kind).keys if key.setting != "Token"}
+    yield from (replace(one, where=context.where) for one in characters.findings(shown))
 
 
 def _start(text: str, context: Context, is_ospool: bool) -> Iterator[Finding]:

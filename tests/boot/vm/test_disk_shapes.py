@@ -32,7 +32,8 @@ search --no-floppy --set=root --label boot
 configfile ($root)/grub/grub.cfg
 """
 GRUB = """\
-linux /vmlinuz-{kernel} root=LABEL=root ro console=tty0 console=ttyS0,115200 loglevel=5
+linux /vmlinuz-{kernel} root=LABEL=root ro console=tty0 console=ttyS0,115200 loglevel=5 \
+    systemd.default_device_timeout_sec=900
 initrd /initrd.img-{kernel}
 boot
 """

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from bakery.bake import lookup
 from bakery.bake.options import Options, make_plan
 from bakery.engines.chroot import engine as chroot
+from bakery.image.mkosi import Build
 from bakery.image.repositories import Replaced
 from bakery.machines.layer import layer
 from bakery.runtime import qemu_img
@@ -223,10 +224,12 @@ def test_every_entry_of_the_boot_loader_has_the_arguments_once(baked_site: Site,
     files = boot_files(baked_site.image, tmp_path)
     linux = [row for row in files["::/grub/grub.cfg"].splitlines() if row.split()[:1] == ["linux"]]
     assert len(linux) == 1
-    assert linux[0].endswith(f"console=ttyS0,115200 loglevel=5{ARGUMENTS}")
+    assert isinstance(BASE.source, Build)
+    own = " ".join(BASE.source.kernel_command_line)
+    assert linux[0].endswith(f" {own}{ARGUMENTS}")
     (entry,) = [text for name, text in files.items() if name.startswith("::/loader/entries/")]
     (options,) = [row for row in entry.splitlines() if row.startswith("options ")]
-    assert options.endswith(f" loglevel=5{ARGUMENTS}")
+    assert options.endswith(f" {own}{ARGUMENTS}")
     before = boot_files(baked_site.store.base(BASE.id), tmp_path)
     assert {name: text.replace(ARGUMENTS, "") for name, text in files.items()} == before
 

@@ -43,7 +43,8 @@ class Case:
             words += [f"--cloud={PLACES[form['place']].cloud}", *self._given("group_name"), *self._jobs()]
         for name in ("idle_minutes", "join_minutes", "max_hours"):
             words += [f"--{name.replace('_', '-')}={number}"] if (number := form[name].strip()) else []
-        words += [f"--set=GpuJobsOnly={form['gpu_jobs_only']}"] if form["gpu_jobs_only"] else []
+        gpu_jobs_only = "PROMINENCE_GPU_JOBS_ONLY" if prominence else "GpuJobsOnly"
+        words += [f"--set={gpu_jobs_only}={form['gpu_jobs_only']}"] if form["gpu_jobs_only"] else []
         other = prominence or form["pool"] == "other"
         pool = form["pool_host"] if other else form["pool"]
         # Without a host, "Another pool" must not mean the OSPool.

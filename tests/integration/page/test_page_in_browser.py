@@ -83,6 +83,11 @@ FILL = """
   });
 }
 """
+IMAGE = """(name) => new Promise((resolve) => {
+  const image = new Image();
+  image.onload = image.onerror = (event) => resolve(event.type);
+  image.src = name;
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -413,6 +418,8 @@ def test_no_request_leaves_the_origin_and_none_follows_the_loading(browser: Any,
         assert kept == [0, 0, "", address]
         assert page.evaluate("indexedDB.databases().then((found) => found.length)") == 0
         assert page.context.cookies() == []
+        # A busy browser loads the icon later than all else.
+        assert [page.evaluate(IMAGE, name) for name in ("icon.svg", "other.svg")] == ["load", "error"]
         assert all("Content Security Policy" in one for one in recorder.problems)
         recorder.problems.clear()
 

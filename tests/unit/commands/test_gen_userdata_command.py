@@ -246,7 +246,7 @@ def test_json_has_the_error_of_an_invalid_value(token_file: str, capsys: Capture
     event = json.loads(output.err)
     assert (event["event"], event["class"]) == ("error", "BadInput")
     assert event["message"].startswith("WorkerGroupName has a line break")
-    assert event["hint"] == "It must be one line of text without control characters."
+    assert event["hint"] == "Remove it: the value must be one line of text without control characters."
     assert main(["--json", "--token", CANARY, "--set", f"x={CANARY}", *PROJECT]) == 2
     assert CANARY not in capsys.readouterr().err
 
