@@ -184,6 +184,8 @@ def a_job_that_a_drain_by_the_pool_lets_go_on_is_asked_to_end_when_the_worker_st
     with started(here.docker, *options, env=variables("drained")) as container:
         job = here.pool.submit("drained", "", script, on("drained"))
         wait_job(here.pool, container, job, "2")
+        # Until it has seen HTCondor answer, a worker that is stopped does not ask it.
+        container.wait_for_text("running: 1 claimed")
         here.pool._tool("condor_drain", "-pool", ADDRESS, "slot1@drained")
         container.wait_until(
             "it drains",
