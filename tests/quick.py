@@ -116,6 +116,7 @@ _SECONDS: Mapping[str, int] = {
     "test_docker_registry.py": 1,
     "test_publish_glance.py": 400,
     "test_fleet.py": 240,
+    "test_fleet_catalogue.py": 120,
     "test_fleet_faults.py": 300,
     "test_fleet_replace.py": 240,
     "test_fleet_worker.py": 600,
@@ -179,6 +180,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_bake.py",
     ),
     "bakery/catalogue/": ("test_publish_catalogue.py",),
+    "bakery/catalogue/published.py": ("test_fleet_catalogue.py",),
     "bakery/publish/": (
         "test_registry_indexes.py",
         "test_publish_signature.py",
@@ -187,6 +189,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_publish_registry.py",
     ),
     "bakery/publish/glance/": ("test_publish_glance.py", "test_publish_catalogue.py"),
+    "bakery/publish/glance/copying.py": ("test_fleet_catalogue.py",),
     "bakery/publish/catalogue/": ("test_publish_catalogue.py", "test_publish_s3.py"),
     "bakery/publish/registry/": ("test_registry_indexes.py", "test_publish_registry.py"),
     "bakery/commands/publish/": (
@@ -324,7 +327,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     ),
     "bakery/commands/submit/": ("test_submit.py", "test_quick_commands.py"),
     "bakery/fleet/export/": ("test_exported_files.py", "test_tardis.py", "test_quick_commands.py"),
-    "bakery/fleet/": ("test_fleet.py", "test_quick_commands.py"),
+    "bakery/fleet/": ("test_fleet.py", "test_fleet_catalogue.py", "test_quick_commands.py"),
     "bakery/fleet/replacement/": ("test_fleet_replace.py", "test_quick_commands.py"),
     "bakery/commands/fleet/": ("test_fleet.py", "test_quick_commands.py"),
     "bakery/openstack/": ("test_publish_glance.py", "test_fleet.py", "test_quick_commands.py"),

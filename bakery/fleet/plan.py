@@ -12,12 +12,16 @@ from bakery.fleet.marks import Mark
 from provisioner.errors import BadInput, Refused
 
 SECURITY_GROUP = "worker-bakery"
-KIND = "worker_bakery_kind"  # the property that publish gives an image
+# Properties that publish gives an image, and the end of its name while it is uploaded.
+KIND, SHA256, UPLOADING = "worker_bakery_kind", "worker_bakery_sha256", "-uploading"
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image in Glance, and the least disk (GiB) and memory (MiB) of its servers."""
+    """An image in Glance, and the least disk (GiB) and memory (MiB) of its servers.
+
+    An image that is still to be uploaded has no id, and its disk is not known yet.
+    """
 
     id: str
     name: str

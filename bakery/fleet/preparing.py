@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from bakery.fleet import marks, plan
 from bakery.fleet.api import Api
@@ -11,12 +12,20 @@ from bakery.fleet.plan import Flavor, Image, Limits, Plan
 from bakery.userdata import pools, request
 from bakery.userdata.rendering import WorkerConf
 from bakery.userdata.request import UserData
+from provisioner.events import note
 from provisioner.process.scrub import hide
+
+if TYPE_CHECKING:
+    from bakery.catalogue.published import Published
+    from provisioner.events import Monitor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """The servers that are asked for. `spread` is in seconds; a network of "" is the only one."""
+    """The servers that are asked for. `spread` is in seconds; a network of "" is the only one.
+
+    `image` is the name or the id of one in the cloud, unless there is `published`, of a catalogue.
+    """
 
     image: str
     flavor: str
@@ -24,6 +33,7 @@ class Wanted:
     network: str = ""
     spread: float = 0.0
     kind: str = "osg"
+    published: Published | None = None
 
 
 @dataclass(frozen=True)
@@ -41,12 +51,41 @@ def find(wanted: Wanted, api: Api) -> Found:
 
     Raises BadInput; Refused: the quota has no room.
     """
-    flavor, image = api.flavor(wanted.flavor), api.image(wanted.image)
+    flavor, image = api.flavor(wanted.flavor), _image(wanted, api)
     plan.check_image(image, flavor, wanted.kind)
     network = plan.choose_network(api.networks(), wanted.network)
     limits = api.limits()
     plan.check_quota(limits, flavor, wanted.count)
     return Found(image, flavor, network, limits)
+
+
+def _image(wanted: Wanted, api: Api) -> Image:
+    """The image in the cloud; without an id if it is to be uploaded. Raises BadInput."""
+    if wanted.published is None:
+        return api.image(wanted.image)
+    missing = Image("", wanted.published.title, kind=wanted.published.kind)
+    return api.image_of(wanted.published.sha256) or missing
+
+
+def with_image(made: Plan, wanted: Wanted, api: Api, cloud: str, monitor: Monitor) -> Plan:
+    """Return the plan with its image in the cloud, a cloud of clouds.yaml; upload it if it is missing.
+
+    Raises BadInput: the flavor is too small; Unreachable, WrongChecksum, DiskFull, Refused.
+    """
+    if made.image.id or wanted.published is None:
+        return made
+    from bakery.publish.glance import copying
+    from bakery.store.store import Store, default_root
+
+    def check(min_disk: int) -> None:
+        plan.check_image(replace(made.image, min_disk=min_disk), made.flavor, wanted.kind)
+
+    note(
+        monitor,
+        f"The cloud {cloud} does not have {wanted.published} yet: it is uploaded, for your project.",
+    )
+    id = copying.copy(wanted.published, cloud, Store(default_root()), monitor, check)
+    return replace(made, image=api.image(id))
 
 
 def plan_of(launch: str, wanted: Wanted, found: Found, made: UserData) -> Plan:

@@ -38,7 +38,7 @@ FORMATS = ("tardis", "terraform", "heat")
 def add_options(made: Parser, settings: Settings) -> None:
     made.add_argument("format", choices=FORMATS, metavar="FORMAT", help=f"one of {', '.join(FORMATS)}")
     common.add_cloud(made)
-    launch.add_servers(made, required=True)
+    launch.add_servers(made, required=True, catalogue=False)
     made.add_argument(
         "--count",
         type=positive_number,

@@ -13,6 +13,7 @@ from bakery.commands.command_line.settings import Settings
 from bakery.commands.fleet import common
 
 if TYPE_CHECKING:
+    from bakery.catalogue.published import Published
     from bakery.commands.userdata_options import Options
     from bakery.fleet.api import Api
     from bakery.fleet.launch import Launched
@@ -28,23 +29,32 @@ DESCRIPTION = (
     "image, the flavor and the quota are checked before anything is made. If not all servers can be "
     "made, those that were are deleted again."
 )
-USAGE = "--image NAME --flavor NAME --count N [options]"
+USAGE = "--image NAME|--catalogue URL#NAME --flavor NAME --count N [options]"
 EXAMPLES = (
     "%(prog)s --image osg --flavor m3.tiny --count 9 --anyone",
     "%(prog)s --image osg --flavor m3.tiny --count 9 --owner ada",
+    "%(prog)s --catalogue URL#osg --flavor m3 --count 9 --anyone",
 )
 
 
 def add_options(made: Parser, settings: Settings) -> None:
     common.add_cloud(made)
-    add_servers(made, required=True)
+    add_servers(made, required=True, catalogue=True)
     made.add_argument("--count", type=positive_number, required=True, metavar="N", help="number of servers")
     userdata_options.add_request(made, settings)
     add_manner(made)
 
 
-def add_servers(made: argparse._ActionsContainer, *, required: bool) -> None:
-    made.add_argument("--image", required=required, metavar="NAME", help="image, by name or id")
+def add_servers(made: argparse._ActionsContainer, *, required: bool, catalogue: bool) -> None:
+    one_of = made.add_mutually_exclusive_group(required=required) if catalogue else made
+    image = one_of.add_argument("--image", metavar="NAME", help="image in the cloud, by name or id")
+    image.required = required and not catalogue
+    if catalogue:
+        one_of.add_argument(
+            "--catalogue",
+            metavar="URL#NAME",
+            help="image of a catalogue, or URL#NAME@VERSION; uploaded if the cloud does not have it",
+        )
     made.add_argument("--flavor", required=required, metavar="NAME", help="flavor, by name or id")
     made.add_argument(
         "--network", default="", metavar="NAME", help="network, by name or id (default: the only one)"
@@ -85,12 +95,13 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def wanted_of(options: argparse.Namespace, count: int) -> Wanted:
-    """Return what is asked for. Raises BadInput for a time that is none."""
+    """Return what is asked for. Raises BadInput; Unreachable: the catalogue does not answer."""
     from bakery.fleet.preparing import Wanted
 
     common.seconds_of(options.wait)
     return Wanted(
-        image=options.image,
+        image=options.image or "",
+        published=_published(options.catalogue) if options.catalogue else None,
         flavor=options.flavor,
         count=count,
         network=options.network,
@@ -98,17 +109,25 @@ def wanted_of(options: argparse.Namespace, count: int) -> Wanted:
     )
 
 
+def _published(text: str) -> Published:
+    from bakery.catalogue import published
+
+    return published.find(text, "osg")
+
+
 def execute(
     options: argparse.Namespace, asked: Options, wanted: Wanted, api: Api, monitor: Monitor
 ) -> None:
     """Launch the servers, or print the plan, and wait for the workers if asked to."""
-    from bakery.fleet import launch
+    from bakery.fleet import launch, preparing
 
-    plan = planned(asked, wanted, api)
-    result = Result(plan, common.rates_of(options, api), common.cloud_of(options))
+    plan, cloud = planned(asked, wanted, api), common.cloud_of(options)
+    rates = common.rates_of(options, api)
     if options.dry_run:
-        result.print_plan(options)
+        Result(plan, rates, cloud).print_plan(options)
         return
+    plan = preparing.with_image(plan, wanted, api, cloud, monitor)
+    result = Result(plan, rates, cloud)
     made = launch.launch(plan, api, monitor, keep_partial=options.keep_partial)
     result.print(options, made)
     if made.failure:
@@ -155,6 +174,8 @@ class Result:
             common.print_json({**self._about(len(self.plan.names)), "names": list(self.plan.names)})
             return
         print("\n".join(self.plan.names))
+        if not self.plan.image.id:
+            common.say(options, f"Would upload {self.plan.image.name}, which the cloud does not have.")
         common.say(options, f"Would launch {self._sentence(len(self.plan.names))}. Nothing was made.")
 
     def print(self, options: argparse.Namespace, made: Launched) -> None:
@@ -175,7 +196,7 @@ class Result:
             "cloud": self.cloud,
             "group": mark.group,
             "launch": mark.launch,
-            "image": self.plan.image.id,
+            "image": self.plan.image.id or None,
             "flavor": self.plan.flavor.name,
             "network": self.plan.network,
             "pool": mark.pool,

@@ -35,7 +35,7 @@ def add_options(made: Parser, settings: Settings) -> None:
     made.add_argument("--to", type=whole_number, required=True, metavar="N", help="number of servers")
     common.add_yes(made)
     userdata_options.add_request(made, settings)
-    launch.add_servers(made.add_argument_group("more servers"), required=False)
+    launch.add_servers(made.add_argument_group("more servers"), required=False, catalogue=True)
     launch.add_manner(made)
     made.set_defaults(lost_after="", launch="")
 
@@ -68,8 +68,11 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 def _require_image(options: argparse.Namespace) -> None:
     """Raise BadInput if servers cannot be launched; without --yes, nothing is."""
-    if not options.image or not options.flavor:
-        raise BadInput("More servers require --image and --flavor.", "Give the options of fleet launch.")
+    if not (options.image or options.catalogue) or not options.flavor:
+        raise BadInput(
+            "More servers require --image or --catalogue, and --flavor.",
+            "Give the options of fleet launch.",
+        )
     options.dry_run = options.dry_run or not options.yes
 
 
