@@ -112,9 +112,22 @@ class Api:
 
     # --- what a launch requires ---
 
-    def limits(self) -> Limits:
+    def limits(self, *, volumes: bool = False) -> Limits:
+        """Return the limits of Nova; those of Cinder, too, if volumes are wanted.
+
+        Raises BadInput: the cloud has no volumes.
+        """
         found = self._nova("GET", "/limits")["limits"]["absolute"]
+        if volumes:
+            found = {**found, **self._volume_limits()}
         return Limits({name: value for name, value in found.items() if isinstance(value, int)})
+
+    def _volume_limits(self) -> Json:
+        if not self.connection.has_service("block-storage"):
+            raise BadInput("The cloud has no volumes (no block storage).", "Omit --root-volume.")
+        answer = self._call(self.connection.block_storage, "GET", "/limits", True)
+        found: Json = answer.json()["limits"]["absolute"]
+        return found
 
     def flavor(self, name: str) -> Flavor:
         """Return the flavor of this name or id. Raises BadInput."""

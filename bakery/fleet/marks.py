@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 TAG = "worker-bakery"
 PREFIX = "worker_bakery_"
 SIZE = f"{PREFIX}size"  # of a group, on its servers while they are being replaced
+IMAGE = f"{PREFIX}image"  # the image of a server with a root volume, of which Nova knows none
 LONGEST = 255  # characters of a value of Nova's metadata
 _LAUNCH = re.compile(r"[0-9a-f]{12}")
 _SERVER_GROUP = re.compile(rf"{TAG}-([0-9a-f]{{12}})-[0-9]{{1,6}}(?:-at-([0-9]{{1,12}}))?")

@@ -25,6 +25,7 @@ class Wanted:
     """The servers that are asked for. `spread` is in seconds; a network of "" is the only one.
 
     `image` is the name or the id of one in the cloud, unless there is `published`, of a catalogue.
+    `root_volume` is the size in GiB of a volume that each server boots from; 0 for none.
     """
 
     image: str
@@ -34,6 +35,7 @@ class Wanted:
     spread: float = 0.0
     kind: str = "osg"
     published: Published | None = None
+    root_volume: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,10 @@ def find(wanted: Wanted, api: Api) -> Found:
     Raises BadInput; Refused: the quota has no room.
     """
     flavor, image = api.flavor(wanted.flavor), _image(wanted, api)
-    plan.check_image(image, flavor, wanted.kind)
+    plan.check_image(image, flavor, wanted.kind, wanted.root_volume)
     network = plan.choose_network(api.networks(), wanted.network)
-    limits = api.limits()
-    plan.check_quota(limits, flavor, wanted.count)
+    limits = api.limits(volumes=bool(wanted.root_volume))
+    plan.check_quota(limits, flavor, wanted.count, wanted.root_volume)
     return Found(image, flavor, network, limits)
 
 
@@ -78,7 +80,8 @@ def with_image(made: Plan, wanted: Wanted, api: Api, cloud: str, monitor: Monito
     from bakery.store.store import Store, default_root
 
     def check(min_disk: int) -> None:
-        plan.check_image(replace(made.image, min_disk=min_disk), made.flavor, wanted.kind)
+        image = replace(made.image, min_disk=min_disk)
+        plan.check_image(image, made.flavor, wanted.kind, wanted.root_volume)
 
     note(
         monitor,
@@ -103,6 +106,7 @@ def plan_of(launch: str, wanted: Wanted, found: Found, made: UserData) -> Plan:
         server_groups=groups,
         servers_per_group=each,
         spread=wanted.spread,
+        root_volume=wanted.root_volume,
     )
     hide(complete.secret)
     return complete

@@ -38,7 +38,10 @@ FORMATS = ("tardis", "terraform", "heat")
 def add_options(made: Parser, settings: Settings) -> None:
     made.add_argument("format", choices=FORMATS, metavar="FORMAT", help=f"one of {', '.join(FORMATS)}")
     common.add_cloud(made)
-    launch.add_servers(made, required=True, catalogue=False)
+    # The files have no root volume, and export uploads no image.
+    launch.add_image(made).required = True
+    launch.add_flavor(made, required=True)
+    launch.add_network(made)
     made.add_argument(
         "--count",
         type=positive_number,

@@ -13,6 +13,8 @@ from bakery.commands.command_line.settings import Settings
 from bakery.commands.fleet import common
 
 if TYPE_CHECKING:
+    from argparse import _ActionsContainer as Container
+
     from bakery.catalogue.published import Published
     from bakery.commands.userdata_options import Options
     from bakery.fleet.api import Api
@@ -29,7 +31,7 @@ DESCRIPTION = (
     "image, the flavor and the quota are checked before anything is made. If not all servers can be "
     "made, those that were are deleted again."
 )
-USAGE = "--image NAME|--catalogue URL#NAME --flavor NAME --count N [options]"
+USAGE = "--image NAME --flavor NAME --count N [options]"
 EXAMPLES = (
     "%(prog)s --image osg --flavor m3.tiny --count 9 --anyone",
     "%(prog)s --image osg --flavor m3.tiny --count 9 --owner ada",
@@ -39,23 +41,42 @@ EXAMPLES = (
 
 def add_options(made: Parser, settings: Settings) -> None:
     common.add_cloud(made)
-    add_servers(made, required=True, catalogue=True)
+    add_servers(made, made.add_argument_group("servers"), required=True)
     made.add_argument("--count", type=positive_number, required=True, metavar="N", help="number of servers")
     userdata_options.add_request(made, settings)
     add_manner(made)
 
 
-def add_servers(made: argparse._ActionsContainer, *, required: bool, catalogue: bool) -> None:
-    one_of = made.add_mutually_exclusive_group(required=required) if catalogue else made
-    image = one_of.add_argument("--image", metavar="NAME", help="image in the cloud, by name or id")
-    image.required = required and not catalogue
-    if catalogue:
-        one_of.add_argument(
-            "--catalogue",
-            metavar="URL#NAME",
-            help="image of a catalogue, or URL#NAME@VERSION; uploaded if the cloud does not have it",
-        )
+def add_servers(made: Container, more: Container, *, required: bool) -> None:
+    """Add the options of the servers; `more` is the group of those that few people need."""
+    one_of = made.add_mutually_exclusive_group(required=required)
+    add_image(one_of)
+    one_of.add_argument(
+        "--catalogue",
+        metavar="URL#NAME",
+        help="image of a catalogue, or URL#NAME@VERSION; uploaded if the cloud does not have it",
+    )
+    add_flavor(made, required=required)
+    add_network(more)
+    more.add_argument(
+        "--root-volume",
+        type=positive_number,
+        default=0,
+        metavar="GIB",
+        help="boot from a volume of this size, which is deleted with its server (default: the disk of the "
+        "flavor)",
+    )
+
+
+def add_image(made: Container) -> argparse.Action:
+    return made.add_argument("--image", metavar="NAME", help="image in the cloud, by name or id")
+
+
+def add_flavor(made: Container, *, required: bool) -> None:
     made.add_argument("--flavor", required=required, metavar="NAME", help="flavor, by name or id")
+
+
+def add_network(made: Container) -> None:
     made.add_argument(
         "--network", default="", metavar="NAME", help="network, by name or id (default: the only one)"
     )
@@ -106,6 +127,7 @@ def wanted_of(options: argparse.Namespace, count: int) -> Wanted:
         count=count,
         network=options.network,
         spread=common.seconds_of(options.spread),
+        root_volume=options.root_volume,
     )
 
 

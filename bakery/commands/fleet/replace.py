@@ -40,7 +40,7 @@ EXAMPLES = (
 
 def add_options(made: Parser, settings: Settings) -> None:
     common.add_cloud(made)
-    launch.add_servers(made, required=True, catalogue=True)
+    launch.add_servers(made, made.add_argument_group("servers"), required=True)
     group = made.add_argument_group("replacement")
     group.add_argument(
         "--at-once",

@@ -35,7 +35,8 @@ def add_options(made: Parser, settings: Settings) -> None:
     made.add_argument("--to", type=whole_number, required=True, metavar="N", help="number of servers")
     common.add_yes(made)
     userdata_options.add_request(made, settings)
-    launch.add_servers(made.add_argument_group("more servers"), required=False, catalogue=True)
+    more = made.add_argument_group("more servers")
+    launch.add_servers(more, more, required=False)
     launch.add_manner(made)
     made.set_defaults(lost_after="", launch="")
 

@@ -61,7 +61,7 @@ class Glance(Api):
     def networks(self) -> list[Any]:
         return [{"id": "n", "name": "workers"}]
 
-    def limits(self) -> Limits:
+    def limits(self, *, volumes: bool = False) -> Limits:
         return Limits({})
 
 
