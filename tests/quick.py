@@ -119,6 +119,7 @@ _SECONDS: Mapping[str, int] = {
     "test_fleet_catalogue.py": 120,
     "test_fleet_faults.py": 300,
     "test_fleet_replace.py": 240,
+    "test_fleet_volumes.py": 90,
     "test_fleet_worker.py": 600,
     "test_exported_files.py": 180,
     "test_tardis.py": 300,
