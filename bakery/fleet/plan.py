@@ -190,9 +190,11 @@ def check_quota(limits: Limits, flavor: Flavor, count: int, root_volume: int = 0
 
 def check_metadata(mark: Mark) -> None:
     """Raise BadInput for a group name or pool that Nova's metadata cannot hold."""
+    group = "--node-group" if mark.cloud else "--group-name"
+    flags = {"group": group, "pool": "--pool", "cloud": "--worker-cloud", "region": "--region"}
     for name, value in mark.metadata.items():
         if len(value) > marks.LONGEST:
-            what = "--group-name" if name.endswith("group") else "--pool"
+            what = flags[name.removeprefix(marks.PREFIX)]
             raise BadInput(f"{what} is too long for the metadata of a server.", "Use a shorter name.")
 
 

@@ -9,9 +9,10 @@ from bakery.fleet import marks, plan
 from bakery.fleet.api import Api
 from bakery.fleet.marks import Mark
 from bakery.fleet.plan import Flavor, Image, Limits, Plan
-from bakery.userdata import pools, request
+from bakery.userdata import pools, request, token
 from bakery.userdata.rendering import WorkerConf
 from bakery.userdata.request import UserData
+from provisioner.errors import BadInput
 from provisioner.events import note
 from provisioner.process.scrub import hide
 
@@ -117,4 +118,22 @@ def mark_of(launch: str, conf: WorkerConf) -> Mark:
     known = request.pool_of(conf)
     hosts = (known.query_host, *known.managers) if known else pools.addresses(request.managers_of(conf))
     join, lifetime = (int(request.setting_of(conf, key)) for key in ("JoinTimeout", "MaxLifetime"))
-    return Mark(launch, conf.group_name, ",".join(dict.fromkeys(hosts)), join, lifetime)
+    pool = ",".join(dict.fromkeys(hosts))
+    if conf.kind == "prominence":
+        group, cloud, region = (conf.settings[name] for name in ("NodeGroup", "Cloud", "Region"))
+        return Mark(launch, group, pool, join, lifetime, cloud, region)
+    return Mark(launch, conf.group_name, pool, join, lifetime)
+
+
+def check_token(conf: WorkerConf, spread: float, now: float) -> None:
+    """Raise BadInput if the token ends before the last server starts; times are in seconds.
+
+    That it is valid now, and for the lifetime of a worker, is a check of the user-data.
+    """
+    claims = token.claims_of(conf.token) if conf.token else None
+    if spread and claims and claims.expires is not None and claims.expires < now + spread:
+        raise BadInput(
+            f"The token expires on {token.format_time(claims.expires)}, before the last server starts "
+            "(--spread).",
+            "Get a new token, or use a shorter --spread.",
+        )

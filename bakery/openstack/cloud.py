@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from provisioner import did_you_mean
@@ -21,25 +22,47 @@ _SECRETS = ("password", "token", "secret", "passcode")
 _FULL = (413, 507)
 
 
+@dataclass(frozen=True)
+class Described:
+    """What clouds.yaml says of a cloud; the region may be ""."""
+
+    auth_url: str
+    region: str
+
+
+def described(cloud: str) -> Described:
+    """Return what clouds.yaml says of a cloud, which is not connected to. Raises MissingHere, BadInput."""
+    _require_sdk()
+    with _configuration_errors(cloud):
+        from openstack.config import OpenStackConfig
+
+        found = OpenStackConfig().get_one(cloud=_known(cloud)).config
+    return Described(str(found.get("auth", {}).get("auth_url", "")), str(found.get("region_name") or ""))
+
+
+def _require_sdk() -> None:
+    try:
+        import openstack  # noqa: F401 - whether it is there
+    except ImportError:
+        raise MissingHere(
+            "OpenStack clouds require openstacksdk.",
+            "Install it: pip install 'worker-bakery[openstack]'.",
+        ) from None
+
+
 @contextmanager
 def connected(cloud: str) -> Iterator[Connection]:
     """Yield a connection; the errors of the block become ours.
 
     Raises MissingHere, BadInput, Refused, Unreachable, DiskFull.
     """
-    try:
-        import openstack
-        from keystoneauth1 import exceptions as auth
-        from openstack import exceptions
-    except ImportError:
-        raise MissingHere(
-            "OpenStack clouds require openstacksdk.",
-            "Install it: pip install 'worker-bakery[openstack]'.",
-        ) from None
+    _require_sdk()
+    import openstack
+    from keystoneauth1 import exceptions as auth
+    from openstack import exceptions
+
     _log_no_bodies()
-    with _configuration_errors(
-        cloud, (exceptions.ConfigException, auth.MissingRequiredOptions, auth.NoMatchingPlugin)
-    ):
+    with _configuration_errors(cloud):
         connection = openstack.connect(cloud=_known(cloud))
         _hide_secrets(connection.config.config.get("auth", {}))
     try:
@@ -92,10 +115,13 @@ def _hide_secrets(auth: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _configuration_errors(cloud: str, kinds: tuple[type[Exception], ...]) -> Iterator[None]:
+def _configuration_errors(cloud: str) -> Iterator[None]:
+    from keystoneauth1 import exceptions as auth
+    from openstack import exceptions
+
     try:
         yield
-    except kinds as error:
+    except (exceptions.ConfigException, auth.MissingRequiredOptions, auth.NoMatchingPlugin) as error:
         message = f"clouds.yaml does not describe the cloud {cloud}: {str(error).rstrip('.')}."
         raise BadInput(message, "Compare it with that of your cloud's dashboard.") from None
 

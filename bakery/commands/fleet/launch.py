@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bakery.commands import userdata, userdata_options
+from bakery.commands import userdata_options
 from bakery.commands.command_line.parser import Parser, positive_number
 from bakery.commands.command_line.settings import Settings
-from bakery.commands.fleet import common
+from bakery.commands.fleet import common, workers
 
 if TYPE_CHECKING:
     from argparse import _ActionsContainer as Container
 
     from bakery.catalogue.published import Published
-    from bakery.commands.userdata_options import Options
+    from bakery.commands.fleet.workers import Worker
     from bakery.fleet.api import Api
     from bakery.fleet.launch import Launched
     from bakery.fleet.plan import Plan
@@ -43,7 +42,7 @@ def add_options(made: Parser, settings: Settings) -> None:
     common.add_cloud(made)
     add_servers(made, made.add_argument_group("servers"), required=True)
     made.add_argument("--count", type=positive_number, required=True, metavar="N", help="number of servers")
-    userdata_options.add_request(made, settings)
+    userdata_options.add_request(made, settings, prominence=True)
     add_manner(made)
 
 
@@ -108,10 +107,10 @@ def add_manner(made: Parser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
-    asked = userdata_options.of_request(options, settings)
+    worker = workers.generated(options, workers.asked_for(options, settings))
     wanted = wanted_of(options, options.count)
     with common.monitor_of(options) as monitor, common.connected(options) as api:
-        execute(options, asked, wanted, api, monitor)
+        execute(options, worker, wanted, api, monitor)
     return 0
 
 
@@ -122,7 +121,8 @@ def wanted_of(options: argparse.Namespace, count: int) -> Wanted:
     common.seconds_of(options.wait)
     return Wanted(
         image=options.image or "",
-        published=_published(options.catalogue) if options.catalogue else None,
+        published=_published(options) if options.catalogue else None,
+        kind=options.worker,
         flavor=options.flavor,
         count=count,
         network=options.network,
@@ -131,19 +131,19 @@ def wanted_of(options: argparse.Namespace, count: int) -> Wanted:
     )
 
 
-def _published(text: str) -> Published:
+def _published(options: argparse.Namespace) -> Published:
     from bakery.catalogue import published
 
-    return published.find(text, "osg")
+    return published.find(options.catalogue, options.worker)
 
 
 def execute(
-    options: argparse.Namespace, asked: Options, wanted: Wanted, api: Api, monitor: Monitor
+    options: argparse.Namespace, worker: Worker, wanted: Wanted, api: Api, monitor: Monitor
 ) -> None:
     """Launch the servers, or print the plan, and wait for the workers if asked to."""
     from bakery.fleet import launch, preparing
 
-    plan, cloud = planned(asked, wanted, api), common.cloud_of(options)
+    plan, cloud = planned(worker, wanted, api), common.cloud_of(options)
     rates = common.rates_of(options, api)
     if options.dry_run:
         Result(plan, rates, cloud).print_plan(options)
@@ -158,17 +158,11 @@ def execute(
         _wait(options, plan, api, monitor)
 
 
-def planned(asked: Options, wanted: Wanted, api: Api) -> Plan:
-    """Check what is asked for, read the token, and return the plan. Raises BadInput, Refused."""
-    from bakery.fleet import preparing, rates
-    from bakery.userdata.request import Delivery
+def planned(worker: Worker, wanted: Wanted, api: Api) -> Plan:
+    """Return the plan of what is asked for, checked against the cloud. Raises BadInput, Refused."""
+    from bakery.fleet import preparing
 
-    launch = os.urandom(6).hex()
-    cloud = "jetstream2" if rates.of_cloud(api.auth_url) else "openstack"
-    texts = replace(asked.asked.texts, group_name=asked.asked.texts.group_name or f"fleet-{launch}")
-    named = replace(asked.asked, texts=texts)
-    _, made = userdata.generated(replace(asked, asked=named), lambda: Delivery(cloud=cloud))
-    return preparing.plan_of(launch, wanted, preparing.find(wanted, api), made)
+    return preparing.plan_of(worker.launch, wanted, preparing.find(wanted, api), worker.made)
 
 
 def _wait(options: argparse.Namespace, plan: Plan, api: Api, monitor: Monitor) -> None:
@@ -248,8 +242,10 @@ class Result:
 
         mark, fleet = self.plan.mark, ("worker-bakery", "fleet")
         chosen = ("--cloud", self.cloud, "--group", mark.group)
+        prominence = ("--cloud", mark.cloud, "--region", mark.region, "--node-group", mark.group)
+        advertised = prominence if mark.cloud else ("--group", mark.group)
         commands = {
-            "Watch": ("worker-bakery", "status", "--pool", mark.pool, "--group", mark.group, "--watch"),
+            "Watch": ("worker-bakery", "status", "--pool", mark.pool, *advertised, "--watch"),
             "List": (*fleet, "list", *chosen),
             "Workers that have shut down are charged until you delete them": (
                 *fleet,

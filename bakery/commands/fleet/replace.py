@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from bakery.commands import userdata_options
 from bakery.commands.command_line.parser import Parser, completed, positive_number
 from bakery.commands.command_line.settings import Settings
-from bakery.commands.fleet import common, launch
-from bakery.commands.userdata_options import Options
+from bakery.commands.fleet import common, launch, workers
 from provisioner.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bakery.commands.fleet.workers import Worker
     from bakery.fleet.api import Api
     from bakery.fleet.plan import Plan
     from bakery.fleet.preparing import Wanted
@@ -81,19 +81,20 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
     if not options.group_name:
         raise BadInput("--group-name is required.", "See the groups: worker-bakery fleet list.")
-    asked = userdata_options.of_request(options, settings)
+    worker = workers.generated(options, workers.asked_for(options, settings))
     manner, wanted = _manner(options), launch.wanted_of(options, 0)
     with common.monitor_of(options) as monitor, common.connected(options) as api:
-        plan = launch.planned(asked, wanted, api)
+        plan = launch.planned(worker, wanted, api)
         members = _members(options, manner, api)
         if not members:
             raise BadInput("The group has no servers.", "Launch some: worker-bakery fleet launch.")
+        workers.refuse_prominence(members, "replace")
         size = steps.size(members)
         if options.yes and not options.dry_run:
             plan = preparing.with_image(plan, wanted, api, common.cloud_of(options), monitor)
-            _execute(options, _roll(options, asked, wanted, manner, plan.image.id, api, monitor), size)
+            _execute(options, _roll(options, worker, wanted, manner, plan.image.id, api, monitor), size)
         else:
-            roll = _roll(options, asked, wanted, manner, plan.image.id, api, monitor)
+            roll = _roll(options, worker, wanted, manner, plan.image.id, api, monitor)
             _print(options, roll, size, steps.outdated(members, plan.image.id))
     return 0
 
@@ -122,7 +123,7 @@ def _manner(options: argparse.Namespace) -> Manner:
 
 def _roll(
     options: argparse.Namespace,
-    asked: Options,
+    worker: Worker,
     wanted: Wanted,
     manner: Manner,
     image: str,
@@ -135,7 +136,7 @@ def _roll(
     from bakery.fleet.replacement.steps import Goal
 
     def plan(count: int, size: int) -> Plan:
-        return replace(launch.planned(asked, replace(wanted, count=count), api), size=size)
+        return replace(launch.planned(worker.again(), replace(wanted, count=count), api), size=size)
 
     members = partial(_members, options, manner, api)
     return Roll(Goal(image, options.at_once), manner, members, plan, api, monitor)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bakery.commands import userdata_options
 from bakery.commands.command_line.parser import Parser, whole_number
 from bakery.commands.command_line.settings import Settings
-from bakery.commands.fleet import common, launch
+from bakery.commands.fleet import common, launch, workers
 from provisioner.errors import BadInput, BakeryError
 
 if TYPE_CHECKING:
@@ -46,15 +46,17 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
     if not options.group_name:
         raise BadInput("--group-name is required.", "See the groups: worker-bakery fleet list.")
-    asked = userdata_options.of_request(options, settings)
+    asked = workers.asked_for(options, settings)
     options.yes = options.yes and not options.dry_run
     with common.monitor_of(options) as monitor, common.connected(options) as api:
         members = _members(options, api, monitor)
         there = scaling.counted(members)
         if len(there) < options.to:
             _require_image(options)
+            workers.refuse_prominence(members, "scale")
+            worker = workers.generated(options, asked)  # a smaller group needs no token
             wanted = launch.wanted_of(options, options.to - len(there))
-            launch.execute(options, asked, wanted, api, monitor)
+            launch.execute(options, worker, wanted, api, monitor)
             return 0
         gone = scaling.surplus(members, options.to, force=options.force)
         found = reaping.requested(gone, f"{len(there)} servers, --to {options.to}", force=options.force)
