@@ -118,6 +118,7 @@ _SECONDS: Mapping[str, int] = {
     "test_fleet.py": 240,
     "test_fleet_catalogue.py": 120,
     "test_fleet_faults.py": 300,
+    "test_fleet_prominence.py": 60,
     "test_fleet_replace.py": 240,
     "test_fleet_volumes.py": 90,
     "test_fleet_worker.py": 600,

@@ -45,6 +45,11 @@ class Api:
         return str(self.connection.current_project_id)
 
     @property
+    def cloud(self) -> str:
+        """The name of the cloud in clouds.yaml."""
+        return str(self.connection.config.name)
+
+    @property
     def auth(self) -> Json:
         """What clouds.yaml has to authenticate with; secret."""
         found: Json = self.connection.config.config.get("auth", {})
