@@ -173,31 +173,21 @@ class _Launch:
 
     def command(self, verb: str) -> str:
         """The command that shows or deletes the servers of this launch, whatever has become of it."""
-        words = [
-            "worker-bakery",
-            "fleet",
-            verb,
-            "--cloud",
-            self.api.cloud,
-            "--launch",
-            self.plan.mark.launch,
-        ]
-        return shlex.join([*words, *(["--yes"] if verb == "delete" else [])])
+        of_launch = ("--cloud", self.api.cloud, "--launch", self.plan.mark.launch)
+        return shlex.join(("worker-bakery", "fleet", verb, *of_launch, *(("--yes",) * (verb == "delete"))))
 
     def ended(self, *, stays: bool, keep: bool) -> Refused:
         """The error for credentials that have ended since the launch began."""
-        count = f"{self._made} of {len(self.plan.names)} servers"
-        # The request that was refused, and a server group, may have been carried out.
-        became = (
-            f"Nova has taken the requests for {count}, which stay" if stays else "The servers were deleted"
-        )
-        hint = "Get new ones, for example an application credential that does not expire so soon."
-        if stays:
-            verb = "list" if keep else "delete"
-            hint += f" Then {'see' if keep else 'delete'} the servers: {self.command(verb)}"
+        became, verb = "The servers were deleted.", "list" if keep or not self._made else "delete"
+        hint = "Get new ones, for example an application credential that ends later."
+        if stays and self._made:
+            became = f"{self._made} of {len(self.plan.names)} servers were made, and stay."
+            hint += f" Then {'see' if keep else 'delete'} them: {self.command(verb)}"
+        elif stays:  # an answer may have been lost
+            became, hint = "No server is known to be made.", f"{hint} Then see: {self.command(verb)}"
         return Refused(
             "The credentials of clouds.yaml have ended during the launch: the cloud "
-            f"{self.api.cloud} does not accept them any more (401). {became}.",
+            f"{self.api.cloud} does not accept them any more (401). {became}",
             hint,
         )
 

@@ -153,7 +153,7 @@ cloud.identity.delete_application_credential(cloud.current_user_id, sys.argv[1])
         proxy.with_suffix(".resume").touch()
         done = ended(launch)
     assert done.status == 12 and "have ended during the launch" in done.err, done.err
-    assert "2 of 5 servers, which stay" in done.err and "Traceback" not in done.err
+    assert "2 of 5 servers were made, and stay" in done.err and "Traceback" not in done.err
     found = re.search(r"fleet (\w+) --cloud ending --launch ([0-9a-f]{12})", done.err)
     assert found and found[1] == ("list" if keep else "delete")
     there = listed(plane, "--launch", found[2])
