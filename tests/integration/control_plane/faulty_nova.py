@@ -12,7 +12,7 @@ A FAULT is NUMBER:KIND, of the request of this number that creates a server, cou
 or one of these:
 
     console:FILE   the console log of every server is this file; Nova's fake driver has no consoles
-    cinder:FILE    a stand-in for Cinder, below /cinder: it answers every request with this file
+    cinder:FILE    a stand-in for Cinder, at /cinder/v3: its limits are this file, and it has nothing else
     record:FILE    requests that create servers are appended to the file, one a line, without user-data
 
 READY is a file that appears when the proxy listens.
@@ -52,6 +52,14 @@ def record(body: bytes) -> None:
             out.write(json.dumps(asked) + "\n")
 
 
+def cinder(path: str) -> bytes:
+    if urlsplit(path).path.endswith("/limits"):
+        return FILES["cinder"].read_bytes()
+    links = [{"rel": "self", "href": f"{ITS.scheme}://{ITS.netloc}/cinder/v3/"}]
+    about = {"id": "v3.0", "status": "CURRENT", "version": "3.70", "min_version": "3.0", "links": links}
+    return json.dumps({"version": about}).encode()
+
+
 def pause() -> None:
     """Until the test goes on."""
     READY.with_suffix(".paused").touch()
@@ -67,7 +75,7 @@ class Proxy(BaseHTTPRequestHandler):
         fault = next_fault() if creates else ""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if "cinder" in FILES and self.path.startswith("/cinder/"):
-            self.answer(200, FILES["cinder"].read_bytes())
+            self.answer(200, cinder(self.path))
             return
         if creates:
             record(body)
