@@ -64,6 +64,8 @@ def find(text: str, kind: str) -> Published:
     if found.kind != kind:
         what = f"for {found.kind} workers" if found.kind else "no image of worker-bakery"
         raise BadInput(f"{found} is {what}, not for {kind} workers.", "Choose another image.")
+    if not f"{found}{found.title}".isprintable():
+        raise BadInput("The image has a name in the catalogue that cannot be printed.", "Publish it again.")
     if len(found.sha256) != _DIGEST or not found.entry.manifest:
         raise BadInput(f"{found} has no SHA-256 or no manifest in the catalogue.", "Publish it again.")
     return found

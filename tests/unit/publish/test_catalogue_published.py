@@ -87,6 +87,14 @@ def test_mistakes(there: Catalogue, tmp_path: Path) -> None:
         published.find(f"{url}/nothing#osg-debian13", "osg")
 
 
+def test_a_name_that_would_change_the_terminal_is_refused(there: Catalogue, tmp_path: Path) -> None:
+    [product] = there.documents[streams.IMAGES]["products"].values()
+    for version in product["versions"].values():
+        version["pubname"] = "osg\x1b[2J"
+    with pytest.raises(BadInput, match="cannot be printed"):
+        published.find(f"{written(there, tmp_path)}#osg-debian13", "osg")
+
+
 def test_an_image_for_another_architecture_is_of_use_for_a_cloud(there: Catalogue, tmp_path: Path) -> None:
     """The servers run it, not this machine."""
     products = there.documents[streams.IMAGES]["products"]
