@@ -12,6 +12,7 @@ from bakery.fleet.api import Api
 from bakery.fleet.deletion import delete_all, delete_empty_groups
 from bakery.fleet.plan import Plan
 from bakery.fleet.servers import Server
+from bakery.openstack.cloud import is_unauthorised
 from bakery.runtime.conditions import Condition, wait
 from provisioner.errors import BakeryError, Interrupted, NotProven, Refused
 from provisioner.events import Monitor, note, phase, warn
@@ -45,8 +46,8 @@ def launch(plan: Plan, api: Api, monitor: Monitor, *, keep_partial: bool) -> Lau
         this.undo()
         raise
     except Exception as error:  # whatever it is: servers that stay would be charged
-        stays = keep_partial or not this.undo(tell=not _is_unauthorized(error))
-        if _is_unauthorized(error):
+        stays = keep_partial or not this.undo(tell=not is_unauthorised(error))
+        if is_unauthorised(error):
             raise this.ended(stays=stays, keep=keep_partial) from None
         if keep_partial:
             warn(monitor, f"The servers that were made stay. See them: {this.command('list')}")
@@ -187,14 +188,9 @@ class _Launch:
             became, hint = "No server is known to be made.", f"{hint} Then see: {self.command(verb)}"
         return Refused(
             "The credentials of clouds.yaml have ended during the launch: the cloud "
-            f"{self.api.cloud} does not accept them any more (401). {became}",
+            f"{self.api.cloud} does not accept them any more. {became}",
             hint,
         )
-
-
-def _is_unauthorized(error: Exception) -> bool:
-    """Whether the cloud does not accept the credentials: Keystone says so, or a service of an old token."""
-    return 401 in (getattr(error, "status_code", None), getattr(error, "http_status", None))
 
 
 def _may_pass(error: Exception) -> bool:

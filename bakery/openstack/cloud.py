@@ -68,16 +68,26 @@ def connected(cloud: str) -> Iterator[Connection]:
     try:
         hide(str(connection.auth_token))
         yield connection
-    except auth.Unauthorized:
-        raise _unauthorised(cloud) from None
     except (auth.ConnectionError, auth.DiscoveryFailure, auth.EndpointNotFound) as error:
         raise unreachable(cloud, error) from None
     except exceptions.HttpException as error:
         raise _refused(cloud, error) from None
     except (auth.ClientException, exceptions.SDKException) as error:
+        if is_unauthorised(error):
+            raise _unauthorised(cloud) from None
         raise BakeryError(f"The cloud {cloud} failed: {error}.") from None
     finally:
         connection.close()
+
+
+def is_unauthorised(error: Exception) -> bool:
+    """Whether the cloud does not accept the credentials: Keystone says so, or a service of an old token.
+
+    Of an application credential that was deleted, Keystone says 404 when a token is asked for.
+    """
+    status = getattr(error, "status_code", None) or getattr(error, "http_status", None)
+    asks_for_token = str(getattr(error, "url", "") or "").endswith("/auth/tokens")
+    return status == 401 or (status == 404 and asks_for_token)
 
 
 def _log_no_bodies() -> None:
@@ -128,7 +138,7 @@ def _configuration_errors(cloud: str) -> Iterator[None]:
 
 def _unauthorised(cloud: str) -> Refused:
     return Refused(
-        f"The cloud {cloud} does not accept the credentials of clouds.yaml (401).",
+        f"The cloud {cloud} does not accept the credentials of clouds.yaml.",
         "They are wrong or have expired: get new ones, for example an application credential.",
     )
 

@@ -24,7 +24,7 @@ BAKERY: Mapping[str, set[str]] = {
                  "fleet", "freshness", "image", "imagediff", "openstack", "output", "page",
                  "publish", "rebuild", "runtime", "sources", "status", "store", "submit", "tokens",
                  "userdata", "verify"},
-    "fleet": {"catalogue", "machines", "publish", "runtime", "status", "store", "userdata"},
+    "fleet": {"catalogue", "machines", "openstack", "publish", "runtime", "status", "store", "userdata"},
     "page": {"runtime", "tokens", "userdata"},
     "publish": {"catalogue", "description", "image", "openstack", "output", "runtime", "store"},
     "base_proofs": {"bake", "image", "imagediff", "output", "runtime", "store"},
