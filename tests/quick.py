@@ -48,8 +48,9 @@ _SECONDS: Mapping[str, int] = {
     "test_ends_of_commands.py": 20,
     "test_container.py": 60,
     "test_docker_run.py": 150,
+    "test_docker_tokens.py": 60,
     "test_docker_options.py": 70,
-    "test_docker_ends.py": 180,
+    "test_docker_ends.py": 140,
     "test_docker_manifests.py": 120,
     "test_preemption_notices.py": 3,
     "test_drain_vm.py": 240,
@@ -509,6 +510,14 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_docker_ends.py",
         "test_docker_options.py",
         "test_docker_run.py",
+        "test_docker_tokens.py",
+    ),
+    "worker/common/usr/lib/worker-bakery/worker_runtime/container/token_files.py": (
+        "test_docker_tokens.py",
+    ),
+    "worker/common/usr/lib/worker-bakery/worker_runtime/lifecycle/drain.py": (
+        "test_docker_ends.py",
+        "test_life_ends.py",
     ),
     "worker/common/usr/lib/worker-bakery/worker_runtime/lifecycle/preemption.py": (
         "test_preemption_notices.py",
