@@ -9,6 +9,7 @@ from pathlib import Path
 from bakery.base_proofs import record as records
 from bakery.base_proofs.record import Record, Records
 from bakery.runtime import data
+from provisioner import named_file
 from provisioner.errors import BadInput
 
 DEFAULT = data.PACKER / "proofs.json"
@@ -17,7 +18,7 @@ DEFAULT = data.PACKER / "proofs.json"
 def read(path: Path = DEFAULT) -> Records:
     """Return the records by name of the base; none if the file does not exist. Raises BadInput."""
     try:
-        table = json.loads(path.read_text("utf-8"))
+        table = json.loads(named_file.text(path))
         if table["format"] != records.FORMAT:
             raise ValueError(f"its format is {table['format']!r}, not {records.FORMAT}")
         return {name: records.from_json(one) for name, one in table["bases"].items()}

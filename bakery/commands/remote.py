@@ -161,11 +161,11 @@ def _login(options: argparse.Namespace) -> Login:
 
 def read_plan(name: str) -> Plan:
     """The plan in a file; "-" is standard input. Raises BadInput."""
-    from provisioner import plan
+    from provisioner import named_file, plan
     from provisioner.errors import BadInput
 
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+        text = sys.stdin.read() if name == "-" else named_file.text(Path(name), named_file.DATA_LIMIT)
         return plan.from_json(json.loads(text))
     except OSError as error:
         raise BadInput(f"Cannot read {name}: {error.strerror}.", HOW_TO_PLAN) from None

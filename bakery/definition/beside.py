@@ -12,7 +12,8 @@ from pathlib import Path
 from bakery.definition import texts
 from bakery.definition.mistakes import positions
 from bakery.definition.mistakes.problems import Wrong, name
-from provisioner import did_you_mean
+from provisioner import did_you_mean, named_file
+from provisioner.errors import BadInput
 from provisioner.process.scrub import has_secret
 
 
@@ -27,8 +28,11 @@ class Folder:
         found = self.path / text
         self._check_link(place, text, found)
         try:
+            named_file.refuse_waiting(found)
             with found.open("rb"):
                 return found
+        except BadInput as error:
+            raise Wrong(place, f"{name(place)}: {error.message}", error.hint) from None
         except FileNotFoundError:
             if found.is_symlink():
                 message = f"{name(place)}: {found} is a link to {found.readlink()}, which does not exist."
@@ -43,7 +47,9 @@ class Folder:
         """The content of a file. Raises Wrong if there is none, or if it contains a token."""
         found = self.find(place, text)
         try:
-            data = found.read_bytes()
+            data = named_file.content(found, named_file.DATA_LIMIT)
+        except BadInput as error:
+            raise Wrong(place, f"{name(place)}: {error.message}", error.hint) from None
         except OSError as error:
             raise Wrong(place, f"{name(place)}: cannot read {found}: {error.strerror}.") from None
         if has_secret(data.decode("utf-8", "replace")):

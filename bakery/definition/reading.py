@@ -17,6 +17,7 @@ from bakery.definition.beside import Folder
 from bakery.definition.layers import Layered
 from bakery.definition.mistakes.problems import Source, Wrong, at
 from bakery.output.formats import FORMATS
+from provisioner import named_file
 from provisioner.errors import BadInput
 from provisioner.process.scrub import has_secret
 
@@ -66,7 +67,7 @@ def _read(path: Path) -> Iterator[Labelled]:
 
 def _text(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        data = named_file.content(path)
         text = data.decode()
     except FileNotFoundError:
         raise BadInput(f"There is no file {path}.", beside.similar(path)) from None

@@ -16,6 +16,7 @@ from bakery.description import files
 from bakery.output.commit import write_into_place
 from bakery.runtime import digest
 from bakery.store.store import DESCRIPTION, DISKS, description_path, image_manifest, read_manifest
+from provisioner import named_file
 from provisioner.errors import BadInput
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def problems(image: Path, public_key: Path) -> tuple[str, ...]:
     key = minisign_keys.public_key(public_key)
     if not image.exists():
         raise BadInput(f"There is no image {image}.")
+    named_file.refuse_waiting(image)
     sums = description_path(image, files.SUMS)
     if found := _signature_problem(sums, description_path(image, MINISIG), key):
         return (found,)
@@ -92,7 +94,7 @@ def read(minisig: Path) -> Signature | None:
     """A signature; None if the file is not one, or is not spelled as minisign does."""
     from minisign import Error, Signature
 
-    data = minisig.read_bytes()
+    data = named_file.content(minisig)
     try:
         made = Signature.from_bytes(data)
     except (Error, ValueError):

@@ -16,6 +16,7 @@ import msgspec
 
 from bakery.description.packages import Installed, Package
 from bakery.freshness.versions import COMPARE, Compare
+from provisioner import named_file
 from provisioner.errors import BadInput
 
 _LIMIT = 256 << 20  # bytes of a file with records
@@ -204,10 +205,10 @@ def read(path: Path) -> Iterator[Record]:
         if path.is_dir():
             for file in sorted(path.rglob("*.json")):
                 yield from _decoded(file.read_bytes(), str(file))
-        elif zipfile.is_zipfile(path):
+        elif path.is_file() and zipfile.is_zipfile(path):
             yield from _of_archive(path)
         else:
-            yield from _decoded(path.read_bytes(), str(path))
+            yield from _decoded(named_file.content(path, named_file.DATA_LIMIT), str(path))
     except OSError as error:
         raise BadInput(f"Cannot read {path}: {error.strerror}.") from None
 

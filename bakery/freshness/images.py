@@ -18,6 +18,7 @@ from bakery.imagediff.tree import Folder
 from bakery.runtime import mirror, qemu_img, sandbox
 from bakery.runtime.privileges import require_root
 from bakery.store.store import DISKS, Store, image_manifest, read_manifest, work_folder
+from provisioner import named_file
 from provisioner.disk.file_systems import mount_root
 from provisioner.errors import BadInput, CommandFailed
 from provisioner.events import Monitor
@@ -67,6 +68,7 @@ def path_of(name: str, store: Store) -> Path:
         raise BadInput(
             f"There is no image {name}.", "worker-bakery cache list shows the images of the cache."
         )
+    named_file.refuse_waiting(found)
     return found.resolve()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from bakery.freshness import lock
 from bakery.freshness.lock import System
+from provisioner import named_file
 from provisioner.errors import BadInput
 from provisioner.roles.locked import Locked
 
@@ -25,7 +26,7 @@ _HINT = "Remove the file to record a new lock."
 def read(path: Path, system: System) -> Locked:
     """The packages of a lock file. Raises BadInput: not a lock, or one for another package system."""
     try:
-        found = lock.from_json({"keys": {}, **json.loads(path.read_text("utf-8"))})
+        found = lock.from_json({"keys": {}, **json.loads(named_file.text(path))})
     except OSError as error:
         raise BadInput(f"Cannot read the lock {path}: {error.strerror}.") from None
     except BadInput as error:  # of another format

@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from provisioner import named_file
 from provisioner.errors import BadInput
 
 _ARMOR = "-----BEGIN PGP PUBLIC KEY BLOCK-----", "-----END PGP PUBLIC KEY BLOCK-----"
@@ -27,7 +28,7 @@ def read(paths: Sequence[Path]) -> str:
 
 def _entries(path: Path) -> Iterator[str]:
     try:
-        text = path.read_text("utf-8")
+        text = named_file.text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"Cannot read the apt source {path}: {error}.") from None
     lines = [row.rstrip() for row in text.splitlines() if not row.startswith("#")]
@@ -98,7 +99,7 @@ def _key(path: Path, value: str) -> str:
 def _keyring(path: Path, file: Path) -> bytes:
     """Return the OpenPGP packets of a keyring, binary or armored. Raises BadInput."""
     try:
-        content = file.read_bytes()
+        content = named_file.content(file)
     except OSError as error:
         raise BadInput(f"Cannot read the keyring of the apt source {path}: {error}.") from None
     packets = _dearmored(content) if content.lstrip().startswith(b"-----BEGIN") else content

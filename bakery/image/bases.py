@@ -22,7 +22,7 @@ from bakery.image import base_keys, mkosi
 from bakery.image.mkosi import Build
 from bakery.runtime import data, digest, toml
 from bakery.runtime.mirror import Mirror
-from provisioner import did_you_mean
+from provisioner import did_you_mean, named_file
 from provisioner.errors import BadInput, WrongChecksum
 from provisioner.roles import FAMILIES, Family
 
@@ -128,7 +128,7 @@ def read(path: Path, architecture: str = "") -> Base:
     Raises BadInput.
     """
     try:
-        table = toml.loads(path.read_text("utf-8"))
+        table = toml.loads(named_file.text(path))
         base_keys.check(table, str(path))
         return _base(table, architecture or host())
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from provisioner import named_file
 from provisioner.errors import BadInput
 from provisioner.roles import Family, Pelican
 
@@ -18,7 +19,7 @@ def read(path: Path, family: Family) -> Pelican:
     Raises BadInput.
     """
     try:
-        data = path.read_bytes()
+        data = named_file.content(path, named_file.DATA_LIMIT)
     except OSError as error:
         raise BadInput(f"--pelican: cannot read {path}: {error.strerror}.", _HINT) from None
     if data.startswith((b"\x7fELF", b"#!")):

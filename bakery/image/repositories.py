@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bakery.runtime import data
-from provisioner import did_you_mean
+from provisioner import did_you_mean, named_file
 from provisioner.errors import BadInput
 from provisioner.packages.repositories import Key, Repository
 from provisioner.roles import Family
@@ -117,7 +117,7 @@ def _pair(entry: str, form: str) -> tuple[str, str]:
 
 def _own_key(name: str, file: Path) -> Key:
     try:
-        content = file.read_bytes()
+        content = named_file.content(file)
     except OSError as error:
         raise BadInput(f"--repository-key {name}: cannot read {file}: {error.strerror}.") from None
     if not content.lstrip().startswith(_BEGIN):

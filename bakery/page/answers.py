@@ -100,7 +100,7 @@ def _generate(given: Mapping[str, Any]) -> dict[str, Any]:
         wanted, made = _made(form, now)
     except BadInput as problem:
         return result | {"problems": _problems(problem, form), "command": scrub(str(problem))}
-    rows = [_row(finding, fields.of_finding(finding, wanted)) for finding in made.findings]
+    rows = [_row(finding, fields.of_finding(finding, wanted), form) for finding in made.findings]
     try:
         asked.refuse(made)
     except BadInput as problem:
@@ -137,12 +137,18 @@ def _texts(form: Form) -> Texts:
         group_name=None if prominence else form["group_name"] or None,
         pool=_pool(form),
         options={name: _option(form, name) for name in names},
-        assignments=(f"GpuJobsOnly={form['gpu_jobs_only']}",) if form["gpu_jobs_only"] else (),
+        assignments=_gpu_jobs_only(form),
         form=form["format"],
         cloud=(form["prominence_cloud"] or None) if prominence else None,
         trust_domain=form["trust_domain"],
         **jobs,
     )
+
+
+def _gpu_jobs_only(form: Form) -> tuple[str, ...]:
+    """The setting by the key of this kind of worker."""
+    key = rendering.key_of(form["worker"], "GpuJobsOnly")
+    return (f"{key.key}={form['gpu_jobs_only']}",) if key and form["gpu_jobs_only"] else ()
 
 
 def _option(form: Form, name: str) -> str | None:
@@ -168,8 +174,8 @@ def _jobs(form: Form) -> dict[str, Any]:
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    """Names are separated by blanks, commas or line breaks."""
-    return tuple(text.replace(",", " ").split())
+    """Names are separated by blanks, commas, semicolons or line breaks, which no name has."""
+    return tuple(re.sub("[,;]", " ", text).split())
 
 
 def _problems(problem: BadInput, form: Form) -> list[dict[str, str]]:
@@ -182,7 +188,7 @@ def _problems(problem: BadInput, form: Form) -> list[dict[str, str]]:
             "field": about[0] if about else "",
             "also": " ".join(about[1:]),
             "severity": "error",
-            "text": fields.worded(scrub(str(problem))).strip(),
+            "text": fields.worded(scrub(str(problem)), form["worker"], form.values()).strip(),
         }
     ]
 
@@ -208,9 +214,9 @@ def _empty(form: Form) -> dict[str, str]:
     return found | ({"pool": "the host of the pool"} if _pool(form) == "" else {})
 
 
-def _row(finding: Finding, field: str = "") -> dict[str, str]:
+def _row(finding: Finding, field: str = "", form: Form | None = None) -> dict[str, str]:
     said = scrub(str(finding))
-    text = fields.worded(said) if field else said
+    text = fields.worded(said, form["worker"], form.values()) if form else said
     return {"field": field, "severity": finding.severity, "id": finding.id, "text": text}
 
 

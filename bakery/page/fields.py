@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from bakery.userdata import characters, keys, rendering
 from bakery.userdata.delivery import clouds
@@ -79,6 +79,16 @@ _INSTEAD: Mapping[str, str] = {
     ", or": "",
     "Name": "Choose the cloud.",
 }
+# Sentences in which a label alone would not be English.
+_PHRASES: Mapping[str, str] = {
+    r"Use --pool (\S+) alone": r"Choose the pool \1 alone",
+    "use --pool with another pool": "choose another pool",
+    "Use another --pool": "Choose another “Pool”",
+    r"use --anyone\b": "choose “Everybody's jobs”",
+    r" ?See --help\.": "",
+    r"or check it with gen-userdata --check\.": "or with gen-userdata on a Linux machine.",
+    "ClassAd expression": "HTCondor expression",
+}
 _EXAMPLE = r"(?:[ =](?:FILE|EXPR|NAME|N|H|ID|Key=value)\b)?"
 
 
@@ -115,13 +125,48 @@ def of_finding(finding: Finding, wanted: Request) -> str:
     return "expression" if wanted.conditions and finding.id != "unusual-project" else "projects"
 
 
-def worded(text: str) -> str:
-    """Return a message with the labels of the fields in place of the options of the command."""
+def worded(text: str, kind: str = "", values: Iterable[str] = ()) -> str:
+    """Return a message with the labels of the fields in place of the names that they have elsewhere.
+
+    These are the options of the command and, of a `kind` of worker, the keys of its file. What people
+    typed, the `values`, stays as it is.
+    """
+    kept = {word: f"\0{number}\0" for number, word in enumerate(_with_names(values, kind))}
+    for word, mark in kept.items():
+        text = text.replace(word, mark)
+    text = _of_keys(_of_options(text), kind)
+    for word, mark in kept.items():
+        text = text.replace(mark, word)
+    return text
+
+
+def _with_names(values: Iterable[str], kind: str) -> list[str]:
+    """Return the values with a word that would be replaced, also as repr() has them; long ones first."""
+    spelled = {one for value in values for one in (value, repr(value)[1:-1])}
+    return sorted(
+        (one for one in spelled if _of_keys(_of_options(one), kind) != one), key=len, reverse=True
+    )
+
+
+def _of_options(text: str) -> str:
     text = text.replace("--worker prominence", "the kind PROMINENCE").replace(
         "--worker osg", "the kind OSG"
     )
     text = re.sub(r"--project (?=TG-)", "the project ", text)
     text = _WITHOUT_FIELD.sub(lambda found: _INSTEAD[found[0][:4]], text)
+    for words, instead in _PHRASES.items():
+        text = re.sub(words, instead, text)
     for flag in sorted(_FLAGS, key=len, reverse=True):
         text = re.sub(rf"{re.escape(flag)}(?![\w-]){_EXAMPLE}", f"“{LABELS[_FLAGS[flag]]}”", text)
+    return text
+
+
+def _of_keys(text: str, kind: str) -> str:
+    if not kind:
+        return text
+    text = re.sub(r"\b(The|the|no) Start\b", r"\1 condition", text)
+    text = re.sub(r"\bThe (Token|PROMINENCE_WORKER_TOKEN)\b", "The token", text)
+    for key in rendering.worker_keys(kind):
+        if field := _SETTINGS.get(key.setting):
+            text = re.sub(rf"(?<![\w.]){key.key}(?![\w.])", f"“{LABELS[field]}”", text)
     return text

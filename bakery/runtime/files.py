@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from provisioner import named_file
 from provisioner.errors import BadInput, BakeryError, DiskFull
 
 
@@ -88,8 +89,7 @@ def write_stdout(data: bytes) -> None:
 def read_limited(path: Path, limit: int) -> bytes:
     """Return the content of a file of at most `limit` bytes. Raises BadInput."""
     try:
-        with path.open("rb") as file:
-            return _within(file.read(limit + 1), limit, str(path))
+        return named_file.content(path, limit)
     except OSError as error:
         raise _cannot("read", str(path), error) from None
 
@@ -98,7 +98,7 @@ def read_stdin(limit: int) -> bytes:
     """Return all of standard input, at most `limit` bytes. Raises BadInput."""
     if sys.stdin is None:
         raise BadInput("Standard input is closed.", "Give a file instead of -.")
-    return _within(sys.stdin.buffer.read(limit + 1), limit, "standard input")
+    return named_file.within(sys.stdin.buffer.read(limit + 1), limit, "standard input")
 
 
 def is_world_readable(path: Path) -> bool:
@@ -118,12 +118,6 @@ def _create(path: Path, data: bytes, *, sync: bool) -> None:
         file.flush()
         if sync:
             os.fsync(handle)
-
-
-def _within(data: bytes, limit: int, name: str) -> bytes:
-    if len(data) > limit:
-        raise BadInput(f"{name} is larger than {limit} bytes.", "Check that it is the right file.")
-    return data
 
 
 def _cannot(verb: str, name: str, error: OSError) -> BakeryError:

@@ -18,6 +18,7 @@ from typing import IO
 from bakery.status import record
 from bakery.status.record import Entry, NotARecord
 from bakery.status.texts import counted, printable
+from provisioner import named_file
 from provisioner.errors import BadInput, BakeryError, DiskFull
 
 _LONGEST = 64 << 20  # bytes of a line: of a million workers
@@ -50,7 +51,7 @@ def read(path: Path) -> tuple[list[Entry], int]:
 
     Raises BadInput: the file is no record, or cannot be read.
     """
-    with _errors(path), path.open("rb") as file:
+    with _errors(path), named_file.opened(path) as file:
         found = list(_entries(path, file))
     entries = [one for one in found if one]
     return entries, len(found) - len(entries)

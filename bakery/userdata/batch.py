@@ -7,6 +7,7 @@ hidden folder beside its destination and dropped from memory, so memory use does
 from __future__ import annotations
 
 import csv
+import io
 import re
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ from bakery.runtime import files
 from bakery.userdata import findings, keys, request
 from bakery.userdata.delivery import encodings
 from bakery.userdata.request import Delivery, Policy, Request
-from provisioner import did_you_mean
+from provisioner import did_you_mean, named_file
 from provisioner.errors import BadInput
 from provisioner.process.scrub import scrub
 
@@ -150,7 +151,7 @@ def columns(kind: str = "osg") -> tuple[str, ...]:
 def _rows(table: Path, known: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield each row with its line number; a column that the table lacks is empty."""
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(named_file.opened(table), encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             _check_columns(table, reader.fieldnames or (), known)
             for row in reader:

@@ -21,7 +21,7 @@ from typing import Any
 
 from bakery.runtime import toml
 from bakery.userdata import characters, guest, rendering
-from provisioner import did_you_mean
+from provisioner import did_you_mean, named_file
 from provisioner.errors import BadInput
 from provisioner.process.scrub import scrub
 
@@ -184,7 +184,7 @@ def _site_file() -> Path | None:
 @cache
 def _site_pools(path: Path) -> tuple[Pool, ...]:
     try:
-        table = toml.loads(path.read_text("utf-8"))
+        table = toml.loads(named_file.text(path))
     except (OSError, ValueError) as error:  # a TOMLDecodeError is a ValueError
         raise BadInput(f"{path} cannot be read: {error}.", "Correct or remove the file.") from None
     rows = table.pop("pool", None)

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from provisioner import named_file
 from provisioner.errors import BadInput
 
 FOLDER = "site-tests"
@@ -59,7 +60,7 @@ def _is_test(file: Path) -> bool:
 
 def _content(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return named_file.content(file)
     except OSError as error:
         hint = "A test file is a Python file with testinfra tests."
         raise BadInput(f"Cannot read the test file {file}: {error.strerror}.", hint) from None

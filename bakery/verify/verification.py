@@ -23,6 +23,7 @@ from bakery.runtime.privileges import require_root
 from bakery.store import logs
 from bakery.store.locks import shared_lock
 from bakery.store.store import Store, work_folder
+from provisioner import named_file
 from provisioner.events import Monitor
 from provisioner.process import run
 
@@ -82,6 +83,8 @@ def verify(request: Request, store: Store, monitor: Monitor) -> Proof:
     Raises MissingHere: not root; otherwise as `prove`.
     """
     require_root()
+    if request.image.exists():
+        named_file.refuse_waiting(request.image)
     log_name = f"verify-{request.image.stem}"
     with (
         logs.record(store, log_name, monitor) as log,

@@ -13,6 +13,7 @@ from pathlib import Path
 import paramiko
 from paramiko.hostkeys import HostKeyEntry, HostKeys, InvalidHostKey
 
+from provisioner import named_file
 from provisioner.errors import BadInput, Unreachable
 
 USER = Path("~/.ssh/known_hosts")
@@ -72,7 +73,7 @@ def _entry(row: str) -> HostKeyEntry | None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8", "replace")
+        return named_file.content(path).decode("utf-8", "replace")
     except OSError as error:
         raise BadInput(f"Cannot read {path}: {error.strerror}.") from None
 

@@ -25,6 +25,7 @@ from typing import Self
 import paramiko
 from paramiko.pkey import UnknownKeyType
 
+from provisioner import named_file
 from provisioner.errors import (
     BadInput,
     BakeryError,
@@ -268,6 +269,7 @@ def _dial(where: Address) -> socket.socket:
 def _private_key(path: Path) -> paramiko.PKey:
     hint = "--key requires a private key file as written by ssh-keygen."
     try:
+        named_file.refuse_waiting(path)
         return paramiko.PKey.from_path(path)
     except OSError as error:
         raise BadInput(f"Cannot read the key {path}: {error.strerror}.", hint) from None

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bakery.runtime import toml
-from provisioner import did_you_mean
+from provisioner import did_you_mean, named_file
 from provisioner.errors import BadInput
 from provisioner.process.scrub import scrub
 
@@ -113,7 +113,7 @@ def parse(text: str, path: str) -> dict[str, str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return named_file.text(path)
     except OSError as error:
         raise BadInput(f"Cannot read {path}: {error.strerror}.", "Correct or remove the file.") from None
     except UnicodeDecodeError:

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from bakery.commands.command_line import entry
@@ -109,7 +108,13 @@ def _write(options: argparse.Namespace, files: Mapping[str, bytes]) -> None:
 
 
 def _serve(options: argparse.Namespace, files: Mapping[str, bytes]) -> int:
-    """Serve until SIGINT or SIGTERM: Ctrl-C is the way to end it, and no error."""
+    """Serve until a signal; return its exit code, without an error: Ctrl-C is the way to end it.
+
+    The server runs in a thread of its own: it would take a signal in the midst of a request for an error
+    of that request, and go on.
+    """
+    from threading import Thread
+
     from bakery.page import server
 
     with server.listening(files, options.serve) as listening:
@@ -117,8 +122,13 @@ def _serve(options: argparse.Namespace, files: Mapping[str, bytes]) -> int:
         print(json.dumps({"url": url}) if options.json else url, flush=True)
         if not options.quiet:
             print("note: Open this address in a browser on this machine. Ctrl-C ends it.", file=sys.stderr)
-        with suppress(Interrupted):
-            listening.serve_forever()
+        serving = Thread(target=listening.serve_forever, daemon=True)
+        serving.start()
+        try:
+            serving.join()
+        except Interrupted as ended:
+            listening.shutdown()
+            return ended.exit_code
     return 0
 
 

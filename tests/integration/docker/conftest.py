@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from bakery.verify.pool.throwaway_pool import Pool
 from provisioner.process import run
 from tests.conftest import command
 from tests.integration import docker_here
-from tests.integration.docker.containers import IMAGE
+from tests.integration.docker.containers import IMAGE, write_token
 from tests.integration.docker_here import Docker, Host
 
 
@@ -82,9 +81,6 @@ def load(docker: Docker, archive: Path, name: str) -> None:
 
 @pytest.fixture
 def token(pool: Pool, tmp_path: Path) -> Path:
-    """A token of some user, readable by all, as curl leaves it."""
     path = tmp_path / "token.jwt"
-    path.write_text(pool.worker_token() + "\n")
-    path.chmod(0o644)
-    os.chown(path, 1000, 1000)
+    write_token(path, pool)
     return path

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from bakery.runtime.conditions import Condition, wait
 from bakery.verify.pool.throwaway_pool import ADDRESS, Pool
@@ -20,8 +23,28 @@ DOCUMENTED = Path(__file__).parent.parent.parent / "golden/container/docker-run.
 # The image of the documented line, which our image is here.
 IMAGE = "eoscprominence/worker:latest"
 CLOUD = "ProminenceCloud"
+SOON = "STARTD_NOCLAIM_SHUTDOWN = 5\nUPDATE_INTERVAL = 5\n"  # seconds
 COMPLETED, HELD = "4", "5"
 RUN_SECONDS = 600  # for a container to join, or a job to run
+
+
+AT_ONCE = 3  # containers; of more, HTCondor answers late on a machine with two cores
+
+
+@dataclass(frozen=True)
+class Here:
+    """What a test requires that lives beside others; `folder` is its own."""
+
+    docker: Docker
+    pool: Pool
+    folder: Path
+
+    @property
+    def token(self) -> Path:
+        return self.folder / "token.jwt"
+
+
+Life = Callable[[Here], None]
 
 
 @dataclass(frozen=True)
@@ -121,6 +144,38 @@ def until_the_end(container: Container) -> Iterator[Container]:
         container.docker.call("rm", "--force", "--volumes", container.id)
 
 
+def by_name(*lives: Life) -> dict[str, Life]:
+    return {life.__name__: life for life in lives}
+
+
+@contextmanager
+def side_by_side(
+    lives: Mapping[str, Life], docker: Docker, pool: Pool, folders: Callable[[str], Path]
+) -> Iterator[dict[str, Future[None]]]:
+    """Some at the same time, as they mostly wait; each is looked after by a thread."""
+
+    def here() -> Here:
+        made = Here(docker, pool, folders("life"))
+        write_token(made.token, pool)
+        return made
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        yield {name: threads.submit(life, here()) for name, life in lives.items()}
+
+
+def write_token(path: Path, pool: Pool) -> None:
+    """A token of some user, readable by all, as curl leaves it."""
+    path.write_text(pool.worker_token() + "\n")
+    path.chmod(0o644)
+    os.chown(path, 1000, 1000)
+
+
+def asked_for(request: pytest.FixtureRequest, names: Iterable[str]) -> list[str]:
+    """Those of these parameters whose tests are run: nothing is done for the others."""
+    wanted = {item.name.partition("[")[2].rstrip("]") for item in request.session.items}
+    return [name for name in names if name in wanted]
+
+
 def variables(cloud: str, **more: str) -> dict[str, str]:
     """Those that a worker of the pool requires, and more of them in lower case and without PROMINENCE_."""
     given = {"cloud": cloud, "region": "Here", "node_group": "Bakers", "collector": ADDRESS, **more}
@@ -154,6 +209,35 @@ def wait_job(
 def of_cluster(name: str) -> dict[str, str]:
     """Commands of a job that only a worker with this PROMINENCE_JOB_ID is to run."""
     return {"+ProminenceWantCluster": f'"{name}"', "requirements": f'TARGET.{CLOUD} == "{name}"'}
+
+
+def wait_idle_end(container: Container) -> None:
+    """Until it has ended because it was idle, with 0.
+
+    Its own IdleTimeout is long, as its jobs may come late on a busy machine; now they are done.
+    test_docker_ends.py has a worker with a short one.
+    """
+    shorten = f"echo '{SOON}' >/etc/condor/config.d/95-test.config && condor_reconfig -daemon startd"
+    container.exec("sh", "-c", shorten)
+    assert container.wait(RUN_SECONDS) == 0
+    assert "HTCondor exited after IdleTimeout: ending the container" in container.said()
+
+
+def refused(docker: Docker, *options: str, **env: str) -> str:
+    """What a container says that starts nothing."""
+    with started(docker, *options, env=env) as container:
+        assert container.wait(120) == 2, container.said()
+        said = container.said()
+        logs = docker.call("diff", container.id).stdout
+    assert "HTCondor was not started" in said
+    assert "eyJ" not in said
+    assert "MasterLog" not in logs
+    return said
+
+
+def owner_and_mode(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_uid, status.st_gid, status.st_mode & 0o7777
 
 
 def told(container: Container, *options: str) -> dict[str, Any]:

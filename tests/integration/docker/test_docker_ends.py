@@ -1,21 +1,30 @@
-"""How containers end and start again: signals, restart policies, health checks, drains."""
+"""How containers end and start again: signals, restart policies, health checks, drains.
+
+Some live at the same time. A notice of the cloud would concern all of them, so its test is alone.
+"""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from bakery.machines.network import Network
-from bakery.verify.pool.throwaway_pool import Pool
+from bakery.verify.pool.throwaway_pool import ADDRESS, Pool
 from tests.boot.metadata import spot
+from tests.conftest import Folders
 from tests.integration.docker.containers import (
     CLOUD,
     RUN_SECONDS,
     Container,
+    Here,
+    asked_for,
+    by_name,
     mounted,
+    side_by_side,
     started,
     told,
     variables,
@@ -24,6 +33,7 @@ from tests.integration.docker.containers import (
 )
 from tests.integration.docker_here import Docker
 
+GRACE = 60  # seconds that a job has to end when the worker stops
 ALIVE = ("--health-interval=1s", "--health-retries=1", "--health-start-period=1s")
 
 
@@ -54,10 +64,8 @@ def times_started(container: Container) -> int:
     return container.said().count("starting: HTCondor does not answer")
 
 
-def test_a_container_is_healthy_until_htcondor_does_not_answer(
-    docker: Docker, pool: Pool, token: Path
-) -> None:
-    with started(docker, *mounted(token), *ALIVE, env=variables("health")) as container:
+def is_healthy_until_htcondor_does_not_answer(here: Here) -> None:
+    with started(here.docker, *mounted(here.token), *ALIVE, env=variables("health")) as container:
         assert health(container) in ("starting", "unhealthy")
         # Until then HTCondor is starting, however long that takes.
         container.wait_for_text("idle: no slot is claimed")
@@ -68,12 +76,10 @@ def test_a_container_is_healthy_until_htcondor_does_not_answer(
         container.wait_until("it is healthy again", lambda: health(container) == "healthy", RUN_SECONDS)
 
 
-def test_on_failure_starts_a_worker_again_that_has_crashed_and_none_that_was_idle(
-    docker: Docker, pool: Pool, token: Path
-) -> None:
-    options = (*mounted(token), "--restart=on-failure", "--hostname", "again")
-    with started(docker, *options, env=variables("again", idle_timeout="30")) as container:
-        wait_joined(container, pool, "again")
+def on_failure_starts_a_worker_again_that_has_crashed_and_none_that_was_idle(here: Here) -> None:
+    options = (*mounted(here.token), "--restart=on-failure", "--hostname", "again")
+    with started(here.docker, *options, env=variables("again", idle_timeout="60")) as container:
+        wait_joined(container, here.pool, "again")
         # The worker is the child of the first process.
         container.exec("sh", "-c", "kill -KILL $(cut -d' ' -f1 /proc/1/task/1/children)")
         container.wait_until("it runs again", lambda: restarts(container) == 1, RUN_SECONDS, ends=True)
@@ -83,11 +89,11 @@ def test_on_failure_starts_a_worker_again_that_has_crashed_and_none_that_was_idl
         assert (restarts(container), container.inspect("State", "Status")) == (1, "exited")
 
 
-def test_kill_and_restart_leave_nothing_that_hinders_the_next_start(
-    docker: Docker, pool: Pool, token: Path
-) -> None:
-    with started(docker, *mounted(token), "--hostname", "twice", env=variables("twice")) as container:
-        wait_joined(container, pool, "twice")
+def kill_and_restart_leave_nothing_that_hinders_the_next_start(here: Here) -> None:
+    with started(
+        here.docker, *mounted(here.token), "--hostname", "twice", env=variables("twice")
+    ) as container:
+        wait_joined(container, here.pool, "twice")
         container.call("kill", container.id)
         assert container.wait(300) == 137
         container.call("start", container.id)
@@ -95,8 +101,8 @@ def test_kill_and_restart_leave_nothing_that_hinders_the_next_start(
         container.call("restart", "-t", "100", container.id)
         container.wait_until("HTCondor runs again", lambda: times_started(container) == 3, RUN_SECONDS)
         assert "HTCondor has stopped" in container.said()
-        job = pool.submit("twice", "", "#!/bin/sh\necho fine\n", on("twice"))
-        wait_job(pool, container, job)
+        job = here.pool.submit("twice", "", "#!/bin/sh\necho fine\n", on("twice"))
+        wait_job(here.pool, container, job)
         assert container.stop(100) == 0
 
 
@@ -114,58 +120,105 @@ def test_a_worker_that_finds_no_pool_fails_and_is_started_again(docker: Docker, 
         assert (restarts(container), container.inspect("State", "ExitCode")) == (1, 1)
 
 
+# It takes as long on any machine, and hears a signal at once.
 TICKS = """#!/bin/sh
 trap 'echo told to end; exit 5' TERM
-for i in $(seq {seconds}); do sleep 1; done
+sleep {seconds} &
+wait $!
 echo done
 """
 
 
-def test_a_job_survives_docker_stop_and_no_new_one_begins(docker: Docker, pool: Pool, token: Path) -> None:
+def a_job_survives_docker_stop_and_no_new_one_begins(here: Here) -> None:
     """The job takes a minute, and `docker stop -t 120` comes when it has begun."""
-    options = (*mounted(token), "--hostname", "drains")
-    with started(docker, *options, env=variables("drains", drain_timeout="90")) as container:
-        job = pool.submit("drains", "", TICKS.format(seconds=60), on("drains"))
-        wait_job(pool, container, job, "2")
+    options = (*mounted(here.token), "--hostname", "drains")
+    with started(here.docker, *options, env=variables("drains", drain_timeout="90")) as container:
+        job = here.pool.submit("drains", "", TICKS.format(seconds=60), on("drains"))
+        wait_job(here.pool, container, job, "2")
         with ThreadPoolExecutor(1) as threads:
             stopping = threads.submit(container.stop, 120)
             container.wait_for_text("received a request to stop: jobs have 90 s to end")
-            late = pool.submit("late", "", "#!/bin/sh\necho too late\n", on("drains"))
+            late = here.pool.submit("late", "", "#!/bin/sh\necho too late\n", on("drains"))
             container.wait_until("it says so", lambda: told(container)["state"] == "retiring", 30)
             assert stopping.result() == 0
-        assert pool.output("drains") == "done\n"
-        assert pool.job_attributes(job, "JobStatus", "NumShadowStarts", "ExitCode") == ["4", "1", "0"]
+        assert here.pool.output("drains") == "done\n"
+        assert here.pool.job_attributes(job, "JobStatus", "NumShadowStarts", "ExitCode") == ["4", "1", "0"]
         # A match that was made before the pool knew may have started its shadow, but not the job.
-        never = pool.job_attributes(late, "JobStatus", "JobCurrentStartExecutingDate")
+        never = here.pool.job_attributes(late, "JobStatus", "JobCurrentStartExecutingDate")
         assert never == ["1", "undefined"]
-        pool.remove(late)
+        here.pool.remove(late)
         assert "HTCondor has stopped" in container.said()
 
 
-def test_a_job_that_takes_longer_is_given_back_and_starts_elsewhere(
-    docker: Docker, pool: Pool, token: Path
-) -> None:
+def a_job_that_takes_longer_is_given_back_and_starts_elsewhere(here: Here) -> None:
     """Ten minutes; the first worker has 15 s for it. It stops in order, so that no lease has to end."""
     given_back = TICKS.format(seconds=600)
-    options = (*mounted(token), "--hostname")
+    options = (*mounted(here.token), "--hostname")
     env = variables("gives-back", drain_timeout="15")
-    with started(docker, *options, "first", env=env) as first:
-        job = pool.submit("gives-back", "", given_back, on("gives-back"))
-        wait_job(pool, first, job, "2")
-        with started(docker, *options, "second", env=env) as second:
+    with started(here.docker, *options, "first", env=env) as first:
+        job = here.pool.submit("gives-back", "", given_back, on("gives-back"))
+        wait_job(here.pool, first, job, "2")
+        with started(here.docker, *options, "second", env=env) as second:
             assert first.stop(120) == 0
             assert ended_after(first) < 110, "the job ends when it is asked to, after 15 s"
             elsewhere = ["2", "slot1_1@second"]
             second.wait_until(
                 "the job runs elsewhere",
-                lambda: pool.job_attributes(job, "JobStatus", "RemoteHost") == elsewhere,
+                lambda: here.pool.job_attributes(job, "JobStatus", "RemoteHost") == elsewhere,
                 RUN_SECONDS,
             )
-            assert pool.job_attributes(job, "NumShadowStarts") == ["2"]
-            pool.remove(job)
+            assert here.pool.job_attributes(job, "NumShadowStarts") == ["2"]
+            here.pool.remove(job)
             second.call("kill", "--signal", "TERM", second.id)
             second.call("kill", "--signal", "TERM", second.id)
             assert second.wait(300) == 0
+
+
+def a_job_that_a_drain_by_the_pool_lets_go_on_is_asked_to_end_when_the_worker_stops(here: Here) -> None:
+    """`condor_drain` lets jobs take as long as they need; `docker stop` without DrainTimeout does not."""
+    script = "#!/bin/sh\ntrap 'touch /told/to-end; exit 5' TERM\nsleep 3600 &\nwait $!\n"
+    told = here.folder / "told"
+    told.mkdir()
+    told.chmod(0o777)
+    options = (*mounted(here.token), "-v", f"{told}:/told", "--hostname", "drained")
+    with started(here.docker, *options, env=variables("drained")) as container:
+        job = here.pool.submit("drained", "", script, on("drained"))
+        wait_job(here.pool, container, job, "2")
+        here.pool._tool("condor_drain", "-pool", ADDRESS, "slot1@drained")
+        container.wait_until(
+            "it drains",
+            lambda: "true" in here.pool.slot_attributes("drained", "Draining", name_attribute=CLOUD),
+            60,
+        )
+        assert container.stop(100) == 0
+        assert ended_after(container) < GRACE, container.said()
+        assert (told / "to-end").exists(), "it is asked to end, not killed"
+        here.pool.remove(job)
+
+
+# The longest begin first.
+LIVES = by_name(
+    a_job_survives_docker_stop_and_no_new_one_begins,
+    on_failure_starts_a_worker_again_that_has_crashed_and_none_that_was_idle,
+    a_job_that_takes_longer_is_given_back_and_starts_elsewhere,
+    is_healthy_until_htcondor_does_not_answer,
+    kill_and_restart_leave_nothing_that_hinders_the_next_start,
+    a_job_that_a_drain_by_the_pool_lets_go_on_is_asked_to_end_when_the_worker_stops,
+)
+
+
+@pytest.fixture(scope="module")
+def lived(
+    docker: Docker, pool: Pool, folders: Folders, request: pytest.FixtureRequest
+) -> Iterator[dict[str, Future[None]]]:
+    wanted = {name: LIVES[name] for name in asked_for(request, LIVES)}
+    with side_by_side(wanted, docker, pool, folders) as found:
+        yield found
+
+
+@pytest.mark.parametrize("name", LIVES)
+def test_container(name: str, lived: dict[str, Future[None]]) -> None:
+    lived[name].result()
 
 
 def test_a_notice_of_the_cloud_ends_the_container_when_its_job_has_ended(

@@ -116,7 +116,11 @@ def volume_of(volume: Mapping[str, Any], folder: Path, group: int) -> Path:
     return made
 
 
-@pytest.mark.parametrize(("components", "account"), [((), "slot1"), (("restricted",), "worker")])
+# test_docker_options.py has the options of the second one: "user-read-only".
+@pytest.mark.parametrize(
+    ("components", "account"),
+    [((), "slot1"), pytest.param(("restricted",), "worker", marks=pytest.mark.full)],
+)
 def test_a_pod_of_it_runs_a_job_and_drains_before_it_stops(
     components: tuple[str, ...], account: str, docker: Docker, pool: Pool, base: Path
 ) -> None:

@@ -22,10 +22,12 @@ from tests.conftest import Folders
 from tests.integration import docker_here
 from tests.integration.docker.conftest import load
 from tests.integration.docker.containers import (
+    AT_ONCE,
     CLOUD,
     IMAGE,
     RUN_SECONDS,
     Container,
+    asked_for,
     mounted,
     started,
     variables,
@@ -40,7 +42,6 @@ LEAST = tuple(
 )
 NO_NEW = ("--security-opt", "no-new-privileges")
 OF_A_USER = ("--user", "worker", "--cap-drop=ALL", *NO_NEW)
-AT_ONCE = 3  # of more, HTCondor answers late on a machine with two cores
 # By each of these a job runs, as this account; "slot" is that of the slot, slot1 for the first job.
 WORKING: dict[str, tuple[tuple[str, ...], str]] = {
     "read-only": (READ_ONLY, "slot"),
@@ -50,6 +51,8 @@ WORKING: dict[str, tuple[tuple[str, ...], str]] = {
     "init": (("--init",), "slot"),
     "small": (("--memory=1g", "--cpus=1.5", "--pids-limit=200"), "slot"),
 }
+# "user-read-only" has the options of "user", too; the worker reaps its processes with --init or without.
+RARELY = ("user", "init")
 REFUSED = {
     ("--cap-drop=ALL",): "has no capability CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID; add "
     f"{' '.join(LEAST)}, or run it as --user worker",
@@ -89,11 +92,14 @@ def tokens(pool: Pool, folders: Folders) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def seen(docker: Docker, pool: Pool, tokens: dict[str, Path]) -> Iterator[dict[str, Seen]]:
-    """What came of each of WORKING: some run at the same time."""
-    jobs = {name: pool.submit(name, "", "#!/bin/sh\nid -un\npwd\n", on(name)) for name in WORKING}
+def seen(
+    docker: Docker, pool: Pool, tokens: dict[str, Path], request: pytest.FixtureRequest
+) -> Iterator[dict[str, Seen]]:
+    """What came of each of WORKING that is asked for: some run at the same time."""
+    names = asked_for(request, WORKING)
+    jobs = {name: pool.submit(name, "", "#!/bin/sh\nid -un\npwd\n", on(name)) for name in names}
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        found = {name: threads.submit(outcome, docker, pool, tokens, name, jobs[name]) for name in WORKING}
+        found = {name: threads.submit(outcome, docker, pool, tokens, name, jobs[name]) for name in names}
         yield {name: each.result() for name, each in found.items()}
 
 
@@ -117,7 +123,10 @@ def outcome(docker: Docker, pool: Pool, tokens: dict[str, Path], name: str, job:
         return Seen(pool.output(name), container.said(), slot, code)
 
 
-@pytest.mark.parametrize("name", WORKING)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.full] if name in RARELY else []) for name in WORKING],
+)
 def test_a_worker_of_this_option_runs_a_job_and_ends_in_order(name: str, seen: dict[str, Seen]) -> None:
     found = seen[name]
     assert found.output.splitlines()[0].rstrip("0123456789") == WORKING[name][1]
@@ -126,10 +135,11 @@ def test_a_worker_of_this_option_runs_a_job_and_ends_in_order(name: str, seen: d
     assert "eyJ" not in found.said
 
 
-def test_the_limits_of_a_container_are_those_of_htcondor(seen: dict[str, Seen]) -> None:
+@pytest.mark.parametrize("name", ["small"])
+def test_the_limits_of_a_container_are_those_of_htcondor(name: str, seen: dict[str, Seen]) -> None:
     """A fraction of a CPU is not used; a quarter of the memory is kept for HTCondor itself."""
-    assert "this container has CPUs: 1, memory: 1024 MiB" in seen["small"].said
-    assert seen["small"].slot == "1.0 768"
+    assert "this container has CPUs: 1, memory: 1024 MiB" in seen[name].said
+    assert seen[name].slot == "1.0 768"
 
 
 @pytest.mark.parametrize("options", REFUSED)
@@ -140,6 +150,18 @@ def test_an_option_that_leaves_a_worker_too_little(
         assert container.wait(300) == 2
         assert REFUSED[options] in container.said()
         assert "Traceback" not in container.said()
+
+
+def test_a_folder_for_jobs_that_is_closed(docker: Docker, tokens: dict[str, Path], tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    os.chown(closed, 4711, 4711)
+    options = (*mounted(tokens["root"]), "-v", f"{closed}:/home")
+    with started(docker, *options, env=variables("refused")) as container:
+        assert container.wait(300) == 2
+        said = "/home: HTCondor and its jobs cannot enter it (mode 0700, owner 4711); run chmod 755 on what"
+        assert f"HTCondor was not started: {said}" in container.said()
+    assert closed.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_log_folder_of_somebody_else_is_given_to_htcondor(

@@ -13,7 +13,7 @@ import pytest
 from bakery.verify.pool.throwaway_pool import ADDRESS, COMPLETED, TRUST_DOMAIN, Pool
 from tests.conftest import command
 from tests.integration.docker.conftest import load
-from tests.integration.docker.containers import Container, started
+from tests.integration.docker.containers import Container, started, wait_idle_end
 from tests.integration.docker_here import Docker
 
 OSG = "worker-bakery/osg:test"
@@ -95,7 +95,7 @@ def test_variables_with_the_token_as_a_secret(docker_with_osg: Docker, pool: Poo
     """Joins, runs a job of its project only, ends with 0 when idle; the token is not in docker inspect."""
     secret = as_secret(token)
     name = "By Variables"
-    env = variables(name, OSG_WORKER_TOKEN_FILE=SECRET, OSG_WORKER_IDLE_TIMEOUT="120")
+    env = variables(name, OSG_WORKER_TOKEN_FILE=SECRET)
     worker = started(docker_with_osg, *NETWORK, *secret, image=OSG, env=env)
     with queued(pool, "docker-osg-foreign", FOREIGN, only(name)) as foreign, worker as container:
         wait_joined(pool, container, name)
@@ -103,7 +103,7 @@ def test_variables_with_the_token_as_a_secret(docker_with_osg: Docker, pool: Poo
         wait_job(pool, container, job)
         rejected(pool, container, foreign)
         inspected = json.dumps(container.inspect())
-        assert container.wait(600) == 0
+        wait_idle_end(container)
         shown = container.said() + inspected + pool.output("docker-osg")
     assert pool.worker_token()[:20] not in shown
     assert token.read_text().strip() not in shown
@@ -172,12 +172,12 @@ def test_the_file_of_the_worker_and_a_variable_that_overrides_it(
     done = command("gen-userdata", *words, *pool_words, "-o", str(conf))
     assert done.status == 0, done.err
     mounted = ("-v", f"{conf}:/etc/osg-worker.conf:ro")
-    env = {"OSG_WORKER_GROUP_NAME": "By Variable", "OSG_WORKER_IDLE_TIMEOUT": "120"}
+    env = {"OSG_WORKER_GROUP_NAME": "By Variable"}
     with started(docker_with_osg, *NETWORK, *mounted, image=OSG, env=env) as container:
         wait_joined(pool, container, "By Variable")
         job = pool.submit("docker-osg-file", PROJECT, LOOK, only("By Variable"))
         wait_job(pool, container, job)
-        assert container.wait(600) == 0
+        wait_idle_end(container)
         said = container.said()
     assert "the variable OSG_WORKER_GROUP_NAME overrides WorkerGroupName" in said
     assert token.read_text() not in said + pool.output("docker-osg-file")
@@ -190,7 +190,7 @@ def test_an_image_for_the_ospool(docker: Docker, pool: Pool, token: Path) -> Non
     image, name = "worker-bakery/ospool:test", "For The OSPool"
     bake(docker, image, "--with", "ospool")
     more = {"OSG_WORKER_SITE_NAME": "Test-Site", "OSG_WORKER_RESOURCE_NAME": "Test-Site-Docker"}
-    env = variables(name, OSG_WORKER_TOKEN_FILE=SECRET, OSG_WORKER_IDLE_TIMEOUT="120", **more)
+    env = variables(name, OSG_WORKER_TOKEN_FILE=SECRET, **more)
     elsewhere = {**only(name), "+DESIRED_Sites": '"Elsewhere"'}
     worker = started(docker, *NETWORK, *as_secret(token), image=image, env=env)
     with queued(pool, "docker-ospool-not", PROJECT, elsewhere) as not_here, worker as container:
@@ -203,4 +203,4 @@ def test_an_image_for_the_ospool(docker: Docker, pool: Pool, token: Path) -> Non
         rows = pool.slot_attributes(name, *shown)
         assert rows
         assert set(rows) == {'"Test-Site" "Test-Site-Docker" false "DEBIAN"'}
-        assert container.wait(600) == 0
+        wait_idle_end(container)

@@ -15,7 +15,7 @@ from bakery.runtime.conditions import Condition, wait
 from bakery.verify.pool.throwaway_pool import Pool
 from provisioner.process import run
 from tests.conftest import Folders, command
-from tests.integration.docker.containers import started
+from tests.integration.docker.containers import started, wait_idle_end
 from tests.integration.docker.test_docker_osg import (
     LOOK,
     NETWORK,
@@ -62,11 +62,11 @@ def test_started_by_tag_and_by_digest(
             found = json.loads(docker.call("image", "inspect", image).stdout)[0] if number == 0 else {}
             assert number or found["RepoDigests"] == [f"{name}@{digest}"]
             group = f"From The Registry {number}"
-            env = variables(group, OSG_WORKER_TOKEN_FILE=SECRET, OSG_WORKER_IDLE_TIMEOUT="120")
+            env = variables(group, OSG_WORKER_TOKEN_FILE=SECRET)
             with started(docker, *NETWORK, *secret, image=image, env=env) as container:
                 wait_joined(pool, container, group)
                 job = pool.submit(f"docker-registry-{number}", PROJECT, LOOK, only(group))
                 wait_job(pool, container, job)
-                assert container.wait(600) == 0
+                wait_idle_end(container)
             # So that the next one is pulled.
             assert docker.call("image", "rm", "--force", image).returncode == 0

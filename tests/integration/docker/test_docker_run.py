@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,25 +16,31 @@ import pytest
 
 from bakery.verify.pool.throwaway_pool import ADDRESS, TRUST_DOMAIN, Pool
 from tests.boot.life import real_rounds
+from tests.conftest import Folders
 from tests.integration.docker.containers import (
     CLOUD,
     IMAGE,
     RUN_SECONDS,
     Container,
+    Here,
+    asked_for,
+    by_name,
     documented,
     mounted,
     of_cluster,
+    owner_and_mode,
+    refused,
+    side_by_side,
     started,
     told,
     variables,
+    wait_idle_end,
     wait_job,
 )
 from tests.integration.docker_here import Docker
 
 REQUIRED = ("PROMINENCE_CLOUD", "PROMINENCE_REGION", "PROMINENCE_NODE_GROUP", "PROMINENCE_COLLECTOR")
 JOB_ID = "5e1f-1700000000"
-TAKEN_UP = "HTCondor loads the new configuration"
-AS_A_JOB = ("setpriv", "--reuid=slot1", "--regid=slot1", "--clear-groups")
 JOBS = Path(__file__).parent.parent / "jobs"
 # A job that runs a container by udocker, and what the program in there says.
 CONTAINED = {"request_disk": "100000"}
@@ -49,11 +55,6 @@ def line(docker: Docker, token: Path, cloud: str, **given: str) -> Iterator[Cont
         yield container
 
 
-def owner_and_mode(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_uid, status.st_gid, status.st_mode & 0o7777
-
-
 def waited(container: Container, state: str, *options: str) -> bool:
     argv = ("worker-image", "wait", "--for", state, "--timeout", "5s")
     return container.docker.call("exec", *options, container.id, *argv).returncode == 0
@@ -66,7 +67,7 @@ def test_the_documented_line_joins_runs_its_job_and_ends(
     here = f'TARGET.ProminenceRegion == "Here" && TARGET.{CLOUD} == "documented"'
     own = {**of_cluster(JOB_ID), "requirements": here}
     foreign = pool.submit("foreign", "", script, {**own, "+ProminenceWantCluster": '"another"'})
-    given = {"job_id": JOB_ID, "idle_timeout": "120", "schedd_name": "parallel"}
+    given = {"job_id": JOB_ID, "idle_timeout": "3600", "schedd_name": "parallel"}
     with line(docker, token, "documented", **given) as container:
         container.wait_until("it runs", lambda: "starting: " in container.said(), RUN_SECONDS)
         container.wait_until("it has joined", lambda: waited(container, "joined"), RUN_SECONDS)
@@ -78,9 +79,9 @@ def test_the_documented_line_joins_runs_its_job_and_ends(
         [said, *_] = pool.slot_attributes("documented", *shown, name_attribute=CLOUD)
         assert said == '"Here" "Bakers" "DedicatedScheduler@parallel"'
         container.exec("/usr/lib/worker-bakery/worker", "alive")
-        assert container.wait(600) == 0
+        assert container.exec("condor_config_val", "STARTD_NOCLAIM_SHUTDOWN").strip() == "3600"
+        wait_idle_end(container)
         log = container.said()
-    assert "HTCondor exited after IdleTimeout: ending the container" in log
     out = pool.output("mine")
     assert out.startswith("slot1\n")
     assert "/home/prominence/condor/dir_" in out
@@ -94,18 +95,18 @@ def test_the_documented_line_joins_runs_its_job_and_ends(
     assert owner_and_mode(token) == (1000, 1000, 0o644)
 
 
-def test_without_privileges_a_job_runs_a_container_and_docker_stop_ends_the_worker(
-    docker: Docker, pool: Pool, token: Path
-) -> None:
-    job = pool.submit(
+def without_privileges_a_job_runs_a_container_and_docker_stop_ends_the_worker(here: Here) -> None:
+    job = here.pool.submit(
         "contained",
         "",
         (JOBS / "with-udocker.sh").read_text(),
         {**CONTAINED, "requirements": f'TARGET.HasUdocker && TARGET.{CLOUD} == "contained"'},
     )
-    with started(docker, *mounted(token), env=variables("contained", idle_timeout="3600")) as container:
-        wait_job(pool, container, job)
-        assert pool.output("contained").splitlines()[-3:] == IN_THE_IMAGE
+    with started(
+        here.docker, *mounted(here.token), env=variables("contained", idle_timeout="3600")
+    ) as container:
+        wait_job(here.pool, container, job)
+        assert here.pool.output("contained").splitlines()[-3:] == IN_THE_IMAGE
         container.wait_until(
             "nobody dead is left", lambda: "Z" not in container.exec("ps", "-eo", "stat="), RUN_SECONDS
         )
@@ -116,6 +117,56 @@ def test_without_privileges_a_job_runs_a_container_and_docker_stop_ends_the_work
     assert "HTCondor has stopped" in log
 
 
+def an_ordinary_user_runs_a_worker_of_his_own(here: Here) -> None:
+    """As apptainer has it on a cluster: the image's files, the user's own identity and folders."""
+    home, scratch = here.folder / "home", here.folder / "scratch"
+    for folder in (home / ".condor/tokens.d", scratch):
+        folder.mkdir(parents=True)
+    token = home / ".condor/tokens.d/token.jwt"
+    token.write_text(here.pool.worker_token())
+    token.chmod(0o640)
+    for path in (home, *home.rglob("*"), scratch):
+        os.chown(path, 65534, 65534)
+    env = {**variables("of-alice"), "HOME": "/home/alice", "TMPDIR": "/scratch"}
+    options = ("--user", "65534:65534", "-v", f"{home}:/home/alice", "-v", f"{scratch}:/scratch")
+    wanted = {**CONTAINED, "requirements": f'TARGET.HasUdocker && TARGET.{CLOUD} == "of-alice"'}
+    job = here.pool.submit("of-alice", "", (JOBS / "with-udocker.sh").read_text(), wanted)
+    with started(here.docker, *options, env=env) as container:
+        wait_job(here.pool, container, job)
+        assert told(container)["live"]
+        container.exec("/usr/lib/worker-bakery/worker", "alive")
+        assert here.pool.output("of-alice").splitlines()[-3:] == IN_THE_IMAGE
+        assert container.stop(100) == 0
+        said = container.said()
+    assert "jobs run as nobody, in /scratch/worker-bakery-65534/execute" in said
+    assert "token.jwt is readable by others than its owner (mode 0640)" in said
+    assert "eyJ" not in said
+    assert owner_and_mode(token) == (65534, 65534, 0o640)
+    assert (scratch / "worker-bakery-65534").stat().st_mode & 0o777 == 0o700
+
+
+LIVES = by_name(
+    without_privileges_a_job_runs_a_container_and_docker_stop_ends_the_worker,
+    an_ordinary_user_runs_a_worker_of_his_own,
+)
+
+
+@pytest.fixture(scope="module")
+def lived(
+    docker: Docker, pool: Pool, folders: Folders, request: pytest.FixtureRequest
+) -> Iterator[dict[str, Future[None]]]:
+    wanted = {name: LIVES[name] for name in asked_for(request, LIVES)}
+    with side_by_side(wanted, docker, pool, folders) as found:
+        yield found
+
+
+@pytest.mark.parametrize("name", LIVES)
+def test_container(name: str, lived: dict[str, Future[None]]) -> None:
+    lived[name].result()
+
+
+# All of them at once are in the next test.
+@pytest.mark.full
 @pytest.mark.parametrize("name", REQUIRED)
 def test_each_variable_that_is_required(name: str, docker: Docker, token: Path) -> None:
     said = refused(docker, *mounted(token), **{**variables("refused"), name: ""})
@@ -130,104 +181,11 @@ def test_all_that_is_missing_is_said_at_once(docker: Docker) -> None:
     assert "/etc/condor/tokens.d/token.jwt does not exist" in said
 
 
+@pytest.mark.full  # as in tests/unit/worker
 def test_values_that_cannot_be_used(docker: Docker, token: Path) -> None:
     said = refused(docker, *mounted(token), **variables("refused", idle_timeout="soon", collector="a b"))
     assert "PROMINENCE_IDLE_TIMEOUT is not a whole number" in said
     assert "PROMINENCE_COLLECTOR is not of the form" in said
-
-
-def test_a_token_file_that_is_absent(docker: Docker, tmp_path: Path) -> None:
-    """`docker run -v` makes a directory of it."""
-    said = refused(docker, *mounted(tmp_path / "no-such-token"), **variables("refused"))
-    assert "PROMINENCE_TOKEN_FILE /etc/condor/tokens.d/token.jwt is a directory, not a file\n" in said
-
-
-def test_a_token_that_has_expired(docker: Docker, pool: Pool, token: Path) -> None:
-    token.write_text(pool.worker_token(lifetime=-60))
-    assert "the token expired on" in refused(docker, *mounted(token), **variables("refused"))
-
-
-def test_a_token_that_jobs_could_read(docker: Docker, token: Path) -> None:
-    """A folder that is open to others takes the place of the image's, which is closed."""
-    folder = token.parent / "tokens"
-    folder.mkdir(mode=0o755)
-    shutil.copy(token, folder)
-    said = refused(docker, "-v", f"{folder}:/etc/condor/tokens.d", **variables("refused"))
-    problem = "jobs could read the token in /etc/condor/tokens.d/token.jwt"
-    assert f"{problem}; make root its owner and run chmod 600 on it" in said
-    assert owner_and_mode(folder / "token.jwt") == (0, 0, 0o644)
-    assert owner_and_mode(folder) == (0, 0, 0o755)
-
-
-def refused(docker: Docker, *options: str, **env: str) -> str:
-    """What a container says that starts nothing."""
-    with started(docker, *options, env=env) as container:
-        assert container.wait(120) == 2, container.said()
-        said = container.said()
-        logs = docker.call("diff", container.id).stdout
-    assert "HTCondor was not started" in said
-    assert "eyJ" not in said
-    assert "MasterLog" not in logs
-    return said
-
-
-def test_a_token_that_others_can_read_stays_as_it_is_and_jobs_read_no_copy(
-    docker: Docker, pool: Pool, token: Path
-) -> None:
-    another = token.parent / "another"
-    shutil.copy2(token, another)
-    os.chown(another, 1000, 1000)
-    copies = "/run/worker-bakery/tokens.d"
-    options = (*mounted(token), "-v", f"{another}:/etc/condor/tokens.d/another")
-    with started(docker, *options, env=variables("readable")) as container:
-        container.wait_for_text("starting: ")
-        for name in ("token.jwt", "another"):
-            path = f"/etc/condor/tokens.d/{name}"
-            warning = f"{path} is readable by others than its owner (mode 0644); run chmod 600 on it"
-            assert warning in container.said()
-        listed = container.exec("stat", "--format=%n %U %a", copies, f"{copies}/another")
-        assert listed.splitlines() == [f"{copies} root 700", f"{copies}/another root 600"]
-        # The folder that it is mounted in is closed, the one with the copy, too.
-        for inside in ("/etc/condor/tokens.d/token.jwt", f"{copies}/prominence-worker.token"):
-            container.exec("test", "-r", inside)
-            container.exec(*AS_A_JOB, "test", "-e", inside, expect=(1,))
-        assert container.stop(100) == 0
-    assert owner_and_mode(token) == owner_and_mode(another) == (1000, 1000, 0o644)
-
-
-def test_a_token_that_changes_is_used_and_jobs_go_on(docker: Docker, pool: Pool, token: Path) -> None:
-    folder = token.parent / "tokens"
-    folder.mkdir(mode=0o700)
-    now = folder / "token.jwt"
-    Path(shutil.copy(token, now)).chmod(0o600)
-    until_told = "#!/bin/sh\nwhile [ ! -e /home/end ]; do sleep 1; done\n"
-    job = pool.submit("goes-on", "", until_told, of_cluster("goes-on"))
-    home = token.parent / "home"
-    home.mkdir()
-    options = ("-v", f"{folder}:/etc/condor/tokens.d", "-v", f"{home}:/home")
-    with started(docker, *options, env=variables("goes-on", job_id="goes-on")) as container:
-        wait_job(pool, container, job, "2")
-        now.write_text(pool.worker_token(lifetime=-60))
-        container.wait_for_text("HTCondor keeps its previous configuration")
-        # As whoever writes atomically does it.
-        (folder / ".token.jwt").write_text(pool.worker_token(lifetime=7200))
-        (folder / ".token.jwt").replace(now)
-        container.wait_for_text(TAKEN_UP)
-        (home / "end").touch()
-        wait_job(pool, container, job)
-        assert pool.job_attributes(job, "NumShadowStarts") == ["1"]
-        assert "eyJ" not in container.said()
-        assert container.stop(100) == 0
-
-
-def test_a_token_that_is_rejected_and_then_replaced_where_a_container_cannot_see_it(
-    docker: Docker, pool: Pool, token: Path
-) -> None:
-    with started(docker, *mounted(token), env=variables("replaced")) as container:
-        container.wait_for_text("starting: ")
-        Path(shutil.copy(token, f"{token}.new")).replace(token)
-        container.wait_for_text("was replaced by another file")
-        assert TAKEN_UP not in container.said()
 
 
 def test_a_parallel_job_runs_on_two_containers(docker: Docker, pool: Pool, token: Path) -> None:
@@ -261,34 +219,6 @@ def test_a_parallel_job_runs_on_two_containers(docker: Docker, pool: Pool, token
         outputs = (pool.root / "home/submitter/two").glob("job.out.*")
         assert sorted(path.read_text() for path in outputs) == ["node0\n", "node1\n"]
         assert [node.stop(100) for node in nodes] == [0, 0]
-
-
-def test_an_ordinary_user_runs_a_worker_of_his_own(docker: Docker, pool: Pool, tmp_path: Path) -> None:
-    """As apptainer has it on a cluster: the image's files, the user's own identity and folders."""
-    home, scratch = tmp_path / "home", tmp_path / "scratch"
-    for folder in (home / ".condor/tokens.d", scratch):
-        folder.mkdir(parents=True)
-    token = home / ".condor/tokens.d/token.jwt"
-    token.write_text(pool.worker_token())
-    token.chmod(0o640)
-    for path in (home, *home.rglob("*"), scratch):
-        os.chown(path, 65534, 65534)
-    env = {**variables("of-alice"), "HOME": "/home/alice", "TMPDIR": "/scratch"}
-    options = ("--user", "65534:65534", "-v", f"{home}:/home/alice", "-v", f"{scratch}:/scratch")
-    wanted = {**CONTAINED, "requirements": f'TARGET.HasUdocker && TARGET.{CLOUD} == "of-alice"'}
-    job = pool.submit("of-alice", "", (JOBS / "with-udocker.sh").read_text(), wanted)
-    with started(docker, *options, env=env) as container:
-        wait_job(pool, container, job)
-        assert told(container)["live"]
-        container.exec("/usr/lib/worker-bakery/worker", "alive")
-        assert pool.output("of-alice").splitlines()[-3:] == IN_THE_IMAGE
-        assert container.stop(100) == 0
-        said = container.said()
-    assert "jobs run as nobody, in /scratch/worker-bakery-65534/execute" in said
-    assert "token.jwt is readable by others than its owner (mode 0640)" in said
-    assert "eyJ" not in said
-    assert owner_and_mode(token) == (65534, 65534, 0o640)
-    assert (scratch / "worker-bakery-65534").stat().st_mode & 0o777 == 0o700
 
 
 def test_the_image_says_what_it_is(docker: Docker, archive: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,8 @@ class Case:
             words += [f"--cloud={PLACES[form['place']].cloud}", *self._given("group_name"), *self._jobs()]
         for name in ("idle_minutes", "join_minutes", "max_hours"):
             words += [f"--{name.replace('_', '-')}={number}"] if (number := form[name].strip()) else []
-        words += [f"--set=GpuJobsOnly={form['gpu_jobs_only']}"] if form["gpu_jobs_only"] else []
+        gpu_jobs_only = "PROMINENCE_GPU_JOBS_ONLY" if prominence else "GpuJobsOnly"
+        words += [f"--set={gpu_jobs_only}={form['gpu_jobs_only']}"] if form["gpu_jobs_only"] else []
         other = prominence or form["pool"] == "other"
         pool = form["pool_host"] if other else form["pool"]
         # Without a host, "Another pool" must not mean the OSPool.
@@ -58,8 +60,8 @@ class Case:
     def _jobs(self) -> list[str]:
         if self.form["jobs"] == "anyone":
             return ["--anyone"]
-        named = [f"--project={one}" for one in self.form["projects"].replace(",", " ").split()]
-        named += [f"--owner={one}" for one in self.form["owners"].replace(",", " ").split()]
+        named = [f"--project={one}" for one in re.sub("[,;]", " ", self.form["projects"]).split()]
+        named += [f"--owner={one}" for one in re.sub("[,;]", " ", self.form["owners"]).split()]
         return named + ([f"--start={self.form['expression']}"] if self.form["expression"] else [])
 
 
@@ -102,7 +104,7 @@ _SHARED: Mapping[str, st.SearchStrategy[str]] = {
 _OSG: Mapping[str, st.SearchStrategy[str]] = {
     "jobs": st.sampled_from(["named", "named", "named", "anyone"]),
     # TG-XXX is a placeholder, of which both warn.
-    "projects": st.sampled_from(["TG-ABC123", "TG-A TG-B", "abc123456", "TG-XXX", "a,b c"]),
+    "projects": st.sampled_from(["TG-ABC123", "TG-A TG-B", "abc123456", "TG-XXX", "a,b c;d"]),
     "owners": st.sampled_from(["", "ann", "ann bob"]),
     "expression": st.sampled_from(
         ["", "", "TARGET.RequestCpus >= 4", 'regexp("^TG-", TARGET.ProjectName)', 'TARGET.Owner != "bob"']

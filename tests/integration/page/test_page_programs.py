@@ -5,6 +5,9 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import os
+import re
+import signal
 import socket
 import struct
 import subprocess
@@ -14,13 +17,17 @@ import zipfile
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
 from bakery.page import library, modules, runtime, server
+from bakery.runtime.data import PAGE
 from bakery.store.store import default_root
 from provisioner.errors import BakeryError, MissingHere, Unreachable, WrongChecksum
 from tests import pyodide_package
+from tests.conftest import BIN
+from tests.integration.tool_environments import install_npm
 from tests.unit.page.test_page_modules import FORM, ask
 
 
@@ -164,6 +171,34 @@ def test_a_request_that_is_no_path_and_a_browser_that_leaves(
     assert answer.headers.get_all("Content-Security-Policy") == [server.POLICY]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_with_its_exit_code_and_all_that_it_started(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """Also while a browser holds a connection; the next server can have the port at once."""
+    install_npm()
+    program = [str(BIN / "worker-bakery"), "page", "--serve"]
+    told = {**os.environ, "TMPDIR": str(tmp_path)}
+    port = "0"
+    for _ in range(2):
+        with subprocess.Popen(
+            [*program, port], env=told, stdout=PIPE, stderr=PIPE, text=True, start_new_session=True
+        ) as process:
+            assert process.stdout is not None and process.stderr is not None
+            port = process.stdout.readline().rpartition(":")[2].strip("/\n")
+            with socket.create_connection((server.HOST, int(port)), timeout=60) as browser:
+                browser.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert browser.recv(100).startswith(b"HTTP/1.1 200 ")
+                process.send_signal(number)
+                assert process.wait(60) == 128 + number
+            assert process.stderr.read().splitlines() == [
+                "note: Open this address in a browser on this machine. Ctrl-C ends it."
+            ]
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_the_check_reads_what_is_pasted() -> None:
     found = ask("check", text=ask("generate", form=FORM)["text"], place="ec2", trust_domain="")
     assert [row["severity"] for row in found["findings"]] in ([], ["note"])
@@ -172,6 +207,39 @@ def test_the_check_reads_what_is_pasted() -> None:
     found = ask("check", text="#!/bin/sh\n# " + "x" * 40000, place="", trust_domain="")
     [row] = [one for one in found["findings"] if one["id"] == "too-large"]
     assert row["text"].endswith("Choose the cloud.")  # and no option of the command
+
+
+# --- licenses ------------------------------------------------------------------------------------
+
+# What Pyodide's program contains, by a name in it -> the file of its license.
+CONTAINED = {
+    b"PyInit__bz2": "bzip2.txt",
+    b"PyInit__lzma": "XZ.txt",
+    b"PyInit__zstd": "Zstandard.txt",
+    b"PyInit__sqlite3": "SQLite.txt",
+    b"PyInit__ctypes": "Python.txt",  # libffi
+    b"PyInit_pyexpat": "Python.txt",
+    b"PyInit_zlib": "Python.txt",
+    b"hiwire": "MPL-2.0.txt",
+    b"__cxa_throw": "LLVM.txt",
+}
+# Modules of extension that are linked, but are Python's own.
+LINKED = re.compile(rb"PyInit_\w+")
+
+
+def test_the_licenses_are_those_of_the_pyodide_that_is_shipped() -> None:
+    """A new version of Pyodide may contain other software, or another Python."""
+    install_npm()
+    found = runtime.files(runtime.package(None, default_root() / "pyodide"))
+    program = found["pyodide.asm.wasm"]
+    assert [name for name in CONTAINED if name not in program] == []
+    licenses = PAGE / "licenses"
+    assert [name for name in CONTAINED.values() if not (licenses / name).is_file()] == []
+    foreign = {b"_ssl", b"_hashlib", b"_curses", b"readline", b"_uuid", b"_gdbm", b"_dbm", b"_tkinter"}
+    linked = {one.removeprefix(b"PyInit_") for one in LINKED.findall(program)}
+    assert linked & foreign == set()
+    python = json.loads(found["pyodide-lock.json"])["info"]["python"].rpartition(".")[0]
+    assert f"CPython {python}," in (licenses / "README.txt").read_text("utf-8")
 
 
 # --- Python's library ----------------------------------------------------------------------------

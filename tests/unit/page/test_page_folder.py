@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
@@ -191,6 +192,51 @@ def test_a_machine_without_npm_is_told_what_to_do(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingHere, match=r"Install npm, or name the package .*: --pyodide"):
         runtime.package(None, tmp_path / "cache")
+
+
+# --- licenses ------------------------------------------------------------------------------------
+
+# What each text must have, so that it is the whole license of the right software.
+LICENSES = {
+    "worker-bakery.txt": ("Apache License", "END OF TERMS AND CONDITIONS"),
+    "PyYAML.txt": ("Ingy d", "Kirill Simonov", "WITHOUT WARRANTY OF ANY KIND"),
+    "MPL-2.0.txt": ("Mozilla Public License Version 2.0", "Exhibit B"),
+    "Python.txt": (
+        *(
+            "PYTHON SOFTWARE FOUNDATION LICENSE VERSION 2",
+            "CNRI LICENSE AGREEMENT",
+            "CWI LICENSE AGREEMENT",
+        ),
+        *(
+            "Mersenne Twister",
+            "expat\n---",
+            "libffi\n---",
+            "zlib\n---",
+            "libmpdec\n---",
+            "UNICODE LICENSE V3",
+        ),
+        *("Zstandard bindings", "mimalloc\n---", "SipHash24\n---"),
+    ),
+    "bzip2.txt": ("Julian R Seward", "EVEN IF ADVISED"),
+    "XZ.txt": ("Permission to use, copy, modify, and/or distribute", "WITH THE USE OR PERFORMANCE"),
+    "Zstandard.txt": ("Meta Platforms", "Redistributions in binary form", "EVEN IF ADVISED"),
+    "SQLite.txt": ("public domain",),
+    "Emscripten.txt": ("Emscripten authors", "Neither the names of Mozilla", "Joyent", "musl libc"),
+    "musl.txt": ("Rich Felker", "Sun Microsystems", "Ville Laurikari"),
+    "LLVM.txt": ("Apache License", "LLVM Exceptions to the Apache 2.0 License", "University of Illinois"),
+}
+
+
+def test_each_component_has_the_whole_text_of_its_license(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = pyodide_package.small(tmp_path, monkeypatch)
+    found = folder.files(runtime.files(package.read_bytes()), Preset())
+    texts = {Path(name).name: data.decode() for name, data in found.items() if name.startswith("licenses/")}
+    listed = re.findall(r"^  (\S+\.txt) ", texts.pop("README.txt"), re.MULTILINE)
+    assert sorted(listed) == sorted(texts) == sorted(LICENSES)
+    for name, words in LICENSES.items():
+        assert [word for word in words if word not in texts[name]] == [], name
 
 
 # --- presets -------------------------------------------------------------------------------------

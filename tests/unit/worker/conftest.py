@@ -2,6 +2,11 @@
 
 import json
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from bakery.runtime import data
 
@@ -24,3 +29,11 @@ def kind_of(name: str) -> kind.Kind:
 OSG, PROMINENCE = kind_of("osg"), kind_of("prominence")
 KEYS = OSG.keys
 paths.DATA = str(data.WORKER / "osg/usr/lib/worker-bakery")
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One that others can reach, as pytest's own cannot be."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)

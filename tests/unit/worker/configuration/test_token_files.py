@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,14 +30,6 @@ def kind(tmp_path: Path) -> Kind:
     return PROMINENCE._replace(
         tokens=str(tmp_path / "run/tokens.d"), user_tokens=str(mine), file=str(tmp_path / "worker.conf")
     )
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """One that others can reach, as pytest's own cannot be."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 def values(kind: Kind) -> dict[str, str]:

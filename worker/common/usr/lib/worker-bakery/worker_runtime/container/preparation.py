@@ -7,10 +7,10 @@ import stat
 import time
 from typing import Iterable, Mapping, Optional
 
-from worker_runtime.configuration import condor_config, settings
+from worker_runtime.configuration import condor_config, kind, settings
 from worker_runtime.configuration.kind import Kind
 from worker_runtime.configuration.worker_file import WorkerConfig
-from worker_runtime.container import cgroup, token_files
+from worker_runtime.container import cgroup, folders, token_files
 from worker_runtime.jobs import metadata_guard, resources, storage
 from worker_runtime.lifecycle import observe
 from worker_runtime.system import files, paths
@@ -25,7 +25,8 @@ _SYS_ADMIN, _NET_ADMIN = 21, 12  # <linux/capability.h>
 # What root needs to run jobs under accounts of their own, without reading their files as another user.
 _NEEDED = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6, "SETUID": 7}
 _SPOOL = "/var/lib/condor/spool"
-_FOLDERS = ("/run/condor", "/run/lock/condor", "/var/lib/condor/execute", _SPOOL)
+_EXECUTE = "/var/lib/condor/execute"
+_FOLDERS = ("/run/condor", "/run/lock/condor", _EXECUTE, _SPOOL)
 # What `docker run --read-only` leaves to its user: HTCondor authenticates its own programs in /tmp.
 _WRITABLE = ("/run", "/tmp")
 _PARENTS = ("/run", "/home", "/var/lib/condor", "/var/log", "/var/spool")  # of what no job may replace
@@ -57,7 +58,10 @@ def problem() -> Optional[str]:
 
 
 def prepare(values: Mapping[str, str]) -> Optional[bool]:
-    """Prepare the container; whether the metadata guard is active, or None if HTCondor must not start."""
+    """Prepare the container; whether the metadata guard is active, or None if HTCondor must not start.
+
+    Raises OSError: a folder cannot be written, or entered by those who need it.
+    """
     settings.publish(values)
     close_folders(_PARENTS)
     for path in (*_FOLDERS, paths.LOG, paths.RUN + "/health"):
@@ -72,6 +76,7 @@ def prepare(values: Mapping[str, str]) -> Optional[bool]:
         log("this container is not privileged: jobs share one /tmp, and apptainer needs user namespaces")
     if resources.prepare(*share) or storage.main():
         return None
+    check_folders(kind.load().home)
     if values["MetadataGuard"] == "yes" and not has_capability(_NET_ADMIN):
         log("warning: without --cap-add NET_ADMIN jobs are not kept from the cloud's metadata service")
         return False
@@ -87,6 +92,14 @@ def close_folders(paths: Iterable[str]) -> None:
         mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.isdir(path) else 0
         if mode & 0o022 and not mode & stat.S_ISVTX:
             os.chmod(path, mode & ~0o022)
+
+
+def check_folders(home: str) -> None:
+    """Raise OSError if HTCondor or a job cannot enter a folder above its own; `home`: Kind.home."""
+    execute = home + storage.EXECUTE if home else _EXECUTE
+    folders.check(execute, "slot0")
+    for path in (execute, _SPOOL, paths.LOG):
+        folders.check(path, "condor")
 
 
 def create_condor_folder(path: str) -> None:

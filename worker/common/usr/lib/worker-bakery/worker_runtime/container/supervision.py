@@ -94,8 +94,10 @@ def supervise(master: Master, inputs: Inputs) -> int:
         signals.drain()
         if not signals.requests.times:
             server.wait(watch.seconds_to_wait(state, result), current, before, [signals.fd])
-    drain = result.limits.drain if result else 0
-    return stop(master, signals, drain, lambda status: tell(status, state, result, service, server))
+    drain, answers = (result.limits.drain, bool(result.facts.startd)) if result else (0.0, False)
+    return stop(
+        master, signals, drain, answers, lambda status: tell(status, state, result, service, server)
+    )
 
 
 def tell(
@@ -111,8 +113,14 @@ def tell(
         )
 
 
-def stop(master: Master, signals: SignalPipe, drain: float, tell: Callable[[Status], None]) -> int:
-    """Stop HTCondor as requested, in the end by force. Running jobs may go on for `drain` seconds."""
+def stop(
+    master: Master, signals: SignalPipe, drain: float, answers: bool, tell: Callable[[Status], None]
+) -> int:
+    """Stop HTCondor as requested, in the end by force.
+
+    Running jobs may go on for `drain` seconds. A startd that did not answer last time (`answers`) is not
+    asked again, which would take some time.
+    """
     log("received a request to stop: jobs have %d s to end" % (drain or GRACE_SECONDS))
     master.do_not_restart()
     ordered: List[str] = []
@@ -121,6 +129,8 @@ def stop(master: Master, signals: SignalPipe, drain: float, tell: Callable[[Stat
         if action not in ordered:
             if action == "drain":
                 draining.prepare(drain)
+            elif action == "stop" and answers and not ordered:
+                draining.end_retirement()
             master.order(action)
             ordered.append(action)
         tell(Status("retiring" if action == "drain" else "stopping", "received a request to stop"))

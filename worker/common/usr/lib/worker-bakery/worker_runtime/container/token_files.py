@@ -11,6 +11,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from worker_runtime.configuration import worker_file
 from worker_runtime.configuration.kind import Kind
+from worker_runtime.container.accounts import acting_as
 from worker_runtime.system import files
 from worker_runtime.system.console import log
 
@@ -115,16 +116,8 @@ def readable_by_jobs(paths: Iterable[str]) -> Optional[str]:
 
 def first_readable_by(account: pwd.struct_passwd, paths: Iterable[str]) -> Optional[str]:
     """The first file that the account can read."""
-    groups, group, user = os.getgroups(), os.getegid(), os.geteuid()
-    try:
-        os.setgroups([account.pw_gid])
-        os.setegid(account.pw_gid)
-        os.seteuid(account.pw_uid)
+    with acting_as(account):
         return next(filter(_can_open, paths), None)
-    finally:
-        os.seteuid(user)
-        os.setegid(group)
-        os.setgroups(groups)
 
 
 def _can_open(path: str) -> bool:

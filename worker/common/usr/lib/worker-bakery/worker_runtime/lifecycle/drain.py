@@ -41,11 +41,15 @@ def main() -> int:
     if not os.path.isdir(systemd.RUNNING):
         return drain_container()
     master, limit = main_process(os.environ), float(settings.current()["DrainTimeout"])
-    if master and limit:
+    if not master:
+        return 0
+    if limit:
         log("HTCondor is stopped: running jobs have %d s to end" % limit)
         prepare(limit)
         os.kill(master, signal.SIGTERM)
         wait(lambda: is_running(master), limit + states.STOP_SECONDS)
+    else:
+        end_retirement()
     return 0
 
 
@@ -66,6 +70,16 @@ def prepare(seconds: float) -> None:
     if done.status != 0:
         log("%s: %s" % (RELOAD[0], done.error or "status %d" % done.status))
     observe.slots()  # answered after the order
+
+
+def end_retirement() -> None:
+    """Let running jobs be asked to end as soon as HTCondor is stopped.
+
+    During a drain by condor_drain they may take as long as they need: they would be killed without notice.
+    """
+    found = observe.slots()
+    if found and found.claimed:
+        prepare(0)
 
 
 def config(end: float) -> str:

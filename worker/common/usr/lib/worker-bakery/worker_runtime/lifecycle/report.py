@@ -45,6 +45,8 @@ def build(
         "why": status.why,
         "deadline": date(status.deadline),
         "joined": date(memory.joined),
+        # The last answer of HTCondor; before its first answer, when it was configured.
+        "answered": date(memory.answered),
         # Whether the pool shows this configuration and this health.
         "advertised": bool(memory.joined and progress.shows),
         "ends": date(inspection.limits.lifetime),

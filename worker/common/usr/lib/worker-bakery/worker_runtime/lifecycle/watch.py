@@ -105,6 +105,8 @@ def step(state: WatchState, service: Service, server: StatusServer) -> Tuple[Wat
         progress = advertisement.send(progress, inspection.pool_ads, inspection.facts.now)
     if action == "drain":
         drain.prepare((now.deadline or float("inf")) - inspection.facts.now)
+    elif action == "stop" and not state.order.action:
+        drain.end_retirement()
     order = execute(action, state.order, inspection.facts.now, service)
     renewed, warned = renew_token(state.renewal, inspection, service), warn_of_end(state.warned, inspection)
     return WatchState(memory, order, now, progress, inspection.answers, renewed, warned), inspection
