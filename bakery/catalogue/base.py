@@ -38,16 +38,16 @@ def is_reference(name: str) -> bool:
     return "://" in name
 
 
-def parse(text: str) -> Reference:
-    """Raises BadInput."""
+def parse(text: str, option: str = "--base") -> Reference:
+    """Raises BadInput, for the value of this option."""
     url, _, fragment = text.partition("#")
     name, _, version = fragment.partition("@")
     if not name:
-        raise BadInput(f"{text} names no image.", f"Write --base {url.rstrip('/')}#NAME.")
+        raise BadInput(f"{text} names no image.", f"Write {option} {url.rstrip('/')}#NAME.")
     try:
         return Reference(bases.checked_url(url).rstrip("/") + "/", name, version)
     except ValueError as error:
-        raise BadInput(f"--base: {error}.") from None
+        raise BadInput(f"{option}: {error}.") from None
 
 
 def find(text: str, architecture: str = "") -> Base:
@@ -58,8 +58,8 @@ def find(text: str, architecture: str = "") -> Base:
     wanted = parse(text)
     document = images(wanted.url)
     machine = architecture or bases.host()
-    key = _product(document, wanted, machine)
-    return _base(wanted, streams.tags(document, key), _entry(document, key, wanted), machine, document)
+    key = product_of(document, wanted, machine)
+    return _base(wanted, streams.tags(document, key), entry_of(document, key, wanted), machine, document)
 
 
 def images(url: str) -> Document:
@@ -72,7 +72,7 @@ def images(url: str) -> Document:
 
 def _read(url: str) -> Document:
     try:
-        found = json.loads(_content(url))
+        found = json.loads(content(url))
     except ValueError:
         raise BadInput(f"{url} is not JSON.", "Give the URL of the root of a catalogue.") from None
     if not isinstance(found, dict):
@@ -80,7 +80,8 @@ def _read(url: str) -> Document:
     return found
 
 
-def _content(url: str) -> bytes:
+def content(url: str) -> bytes:
+    """Return a document of a catalogue. Raises BadInput, Unreachable."""
     if urlsplit(url).scheme != "file":
         from bakery.sources import download
 
@@ -93,7 +94,8 @@ def _content(url: str) -> bytes:
         ) from None
 
 
-def _product(document: Document, wanted: Reference, machine: str) -> str:
+def product_of(document: Document, wanted: Reference, machine: str) -> str:
+    """Return the key of the product of an image for this architecture. Raises BadInput."""
     known, arch = streams.names(document), streams.ARCHITECTURES.get(machine, machine)
     if wanted.name not in known:
         others = f"It has {', '.join(sorted(known))}." if known else "It is empty."
@@ -105,7 +107,8 @@ def _product(document: Document, wanted: Reference, machine: str) -> str:
     return streams.product(wanted.name, arch)
 
 
-def _entry(document: Document, key: str, wanted: Reference) -> Entry:
+def entry_of(document: Document, key: str, wanted: Reference) -> Entry:
+    """Return the version that is wanted of a product. Raises BadInput."""
     found = {entry.version: entry for entry in streams.entries(document, key)}
     version = wanted.version or max(found, default="")
     if version not in found:

@@ -133,9 +133,7 @@ def _add_cloud(made: Parser, settings: Settings) -> None:
 
 
 def _add_main_worker(made: Parser) -> None:
-    made.add_argument(
-        "--worker", default="osg", choices=rendering.KINDS, help="kind of worker (default: %(default)s)"
-    )
+    _add_kind(made)
     _add_group_name(made)
     for flag in ("--idle-minutes", "--max-hours"):
         _add(made, _LIFE[flag])
@@ -151,6 +149,12 @@ def _add_main_worker(made: Parser) -> None:
     )
     completed(output, "file")
     completed(check, "file")
+
+
+def _add_kind(made: Parser) -> None:
+    made.add_argument(
+        "--worker", default="osg", choices=rendering.KINDS, help="kind of worker (default: %(default)s)"
+    )
 
 
 def _add_group_name(made: Parser) -> None:
@@ -172,7 +176,15 @@ def _add_token(made: Parser, token_file: Action, settings: Settings) -> None:
     token = group.add_argument(
         "--token", help="the token itself, visible to all users of this machine; - as above"
     )
-    fetch = group.add_argument(
+    fetch = _add_fetch_token(group)
+    others = [fetch, *(_add(group, option) for option in keys.TOKEN_OPTIONS)]
+    # One of them; --token-file stands in another group of --help.
+    made.add_mutually_exclusive_group()._group_actions.extend((token_file, token, *others))
+    _add_trust_domain(group, settings)
+
+
+def _add_fetch_token(group: _Container) -> Action:
+    return group.add_argument(
         "--fetch-token",
         nargs="?",
         const="",
@@ -180,10 +192,6 @@ def _add_token(made: Parser, token_file: Action, settings: Settings) -> None:
         help="with --worker prominence: get the token from the API at URL (default: PROMINENCE_URL) with "
         "your user token, of PROMINENCE_TOKEN or a prompt",
     )
-    others = [fetch, *(_add(group, option) for option in keys.TOKEN_OPTIONS)]
-    # One of them; --token-file stands in another group of --help.
-    made.add_mutually_exclusive_group()._group_actions.extend((token_file, token, *others))
-    _add_trust_domain(group, settings)
 
 
 def _add_trust_domain(group: _Container, settings: Settings) -> None:
@@ -216,10 +224,15 @@ def _add_jobs(made: Parser) -> None:
 
 def _add_worker(made: Parser) -> None:
     _add_worker_settings(made)
+    _add_prominence(made)
+
+
+def _add_prominence(made: Parser) -> _Container:
     prominence = made.add_argument_group("PROMINENCE (--worker prominence)")
     for option in keys.PROMINENCE_OPTIONS:
         if option.name != "cloud":
             _add(prominence, option)
+    return prominence
 
 
 def _add_worker_settings(made: Parser, *more: str) -> None:
@@ -282,19 +295,38 @@ def _add_policy(group: _Container, names: Sequence[str], where: str) -> None:
     group.add_argument("--strict", action="store_true", help="treat warnings as errors")
 
 
-def add_request(made: Parser, settings: Settings) -> None:
-    """Add the options of an OSG worker and its jobs, for a command that passes the user-data on itself."""
+def add_request(made: Parser, settings: Settings, *, prominence: bool = False) -> None:
+    """Add the options of a worker and its jobs, for a command that passes the user-data on itself.
+
+    They are those of an OSG worker; with `prominence`, those of PROMINENCE, too.
+    """
     token = _add_jobs_and_pool(made, settings)
     _add_group_name(made)
     group = made.add_argument_group("token of the pool")
     others = [_add(group, option) for option in keys.TOKEN_OPTIONS]
+    offered: set[str] = set()
+    if prominence:
+        _add_kind(made)
+        others.append(_add_fetch_token(group))
+        _add_worker_cloud(_add_prominence(made))
+        offered = {"worker", "fetch_token", "cloud"}
     made.add_mutually_exclusive_group()._group_actions.extend((token, *others))
     _add_trust_domain(group, settings)
     _add_jobs(made)
     _add_worker_settings(made, "--idle-minutes", "--max-hours")
     checks = made.add_argument_group("checks of the user-data")
     _add_policy(checks, GENERATED, "gen-userdata --list-findings prints the names")
-    made.set_defaults(**_NOT_OFFERED)
+    made.set_defaults(**{name: value for name, value in _NOT_OFFERED.items() if name not in offered})
+
+
+def _add_worker_cloud(group: _Container) -> None:
+    """--cloud of gen-userdata, for a command that has a --cloud of its own."""
+    group.add_argument(
+        "--worker-cloud",
+        dest="cloud",
+        metavar="NAME",
+        help="cloud of the worker (default: --cloud)",
+    )
 
 
 # Of the options of gen-userdata, those that add_request leaves out.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bakery.fleet import marks, servers
-from bakery.fleet.plan import KIND, SECURITY_GROUP, Flavor, Image, Limits
+from bakery.fleet.plan import KIND, SECURITY_GROUP, SHA256, UPLOADING, Flavor, Image, Limits
 from bakery.fleet.servers import Server
 from provisioner import did_you_mean
 from provisioner.errors import BadInput
@@ -43,6 +43,11 @@ class Api:
     @property
     def project(self) -> str:
         return str(self.connection.current_project_id)
+
+    @property
+    def cloud(self) -> str:
+        """The name of the cloud in clouds.yaml."""
+        return str(self.connection.config.name)
 
     @property
     def auth(self) -> Json:
@@ -112,9 +117,22 @@ class Api:
 
     # --- what a launch requires ---
 
-    def limits(self) -> Limits:
+    def limits(self, *, volumes: bool = False) -> Limits:
+        """Return the limits of Nova; those of Cinder, too, if volumes are wanted.
+
+        Raises BadInput: the cloud has no volumes.
+        """
         found = self._nova("GET", "/limits")["limits"]["absolute"]
+        if volumes:
+            found = {**found, **self._volume_limits()}
         return Limits({name: value for name, value in found.items() if isinstance(value, int)})
+
+    def _volume_limits(self) -> Json:
+        if not self.connection.has_service("block-storage"):
+            raise BadInput("The cloud has no volumes (no block storage).", "Omit --root-volume.")
+        answer = self._call(self.connection.block_storage, "GET", "/limits", True)
+        found: Json = answer.json()["limits"]["absolute"]
+        return found
 
     def flavor(self, name: str) -> Flavor:
         """Return the flavor of this name or id. Raises BadInput."""
@@ -132,11 +150,15 @@ class Api:
         found = found or self._glance(f"/images?id=in:{_quoted(name)}&limit=50")["images"]
         if len(found) != 1:
             raise self._no_image(name, found)
-        one = found[0]
-        return Image(
-            one["id"], one["name"] or one["id"], one["status"], one["min_disk"], one["min_ram"],
-            one.get(KIND, ""),
-        )  # fmt: skip
+        return _image(found[0])
+
+    def image_of(self, sha256: str) -> Image | None:
+        """Return an image that was published with this content; the project's first, then the newest."""
+        hidden = (f"/images?{SHA256}={sha256}&os_hidden={one}&limit=100" for one in ("false", "true"))
+        pages = map(self._glance, hidden)
+        found = [one for page in pages for one in page["images"] if _is_published(one, sha256)]
+        found.sort(key=lambda one: (one["owner"] == self.project, not one["os_hidden"], one["created_at"]))
+        return _image(found[-1]) if found else None
 
     def _no_image(self, name: str, found: list[Json]) -> BadInput:
         if found:
@@ -197,6 +219,19 @@ class Api:
         exceptions.raise_from_response(answer)
         self._ahead = _clock(answer.headers.get("Date", "")) - time.time()
         return answer
+
+
+def _image(found: Json) -> Image:
+    return Image(
+        found["id"], found["name"] or found["id"], found["status"], found["min_disk"], found["min_ram"],
+        found.get(KIND, ""),
+    )  # fmt: skip
+
+
+def _is_published(found: Json, sha256: str) -> bool:
+    """Whether Glance has the content; an upload gets its name when its checksum was compared."""
+    unfinished = (found["name"] or "").endswith(UPLOADING)
+    return found.get(SHA256) == sha256 and found["status"] == "active" and not unfinished
 
 
 def _quoted(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ from bakery.fleet.api import Api
 from bakery.fleet.deletion import delete_all, delete_empty_groups
 from bakery.fleet.plan import Plan
 from bakery.fleet.servers import Server
+from bakery.openstack.cloud import is_unauthorised
 from bakery.runtime.conditions import Condition, wait
-from provisioner.errors import BakeryError, NotProven, Refused
+from provisioner.errors import BakeryError, Interrupted, NotProven, Refused
 from provisioner.events import Monitor, note, phase, warn
 from provisioner.process.scrub import scrub
 
@@ -33,18 +35,26 @@ def launch(plan: Plan, api: Api, monitor: Monitor, *, keep_partial: bool) -> Lau
     """Make the servers of a plan.
 
     If not all can be made, those that were are deleted again, unless `keep_partial`. Raises the exceptions
-    of openstacksdk, and Interrupted; the servers are deleted before.
+    of openstacksdk, and Interrupted, after which nothing is kept; the servers are deleted before. Raises
+    Refused: the credentials have ended, so servers may stay.
     """
     this = _Launch(plan, api, monitor)
     try:
         this.create()
         servers, failure = this.built()
-    except Exception as error:  # whatever it is, also a signal: servers that stay would be charged
-        this.undo(error)
+    except Interrupted:
+        this.undo()
+        raise
+    except Exception as error:  # whatever it is: servers that stay would be charged
+        stays = keep_partial or not this.undo(tell=not is_unauthorised(error))
+        if is_unauthorised(error):
+            raise this.ended(stays=stays, keep=keep_partial) from None
+        if keep_partial:
+            warn(monitor, f"The servers that were made stay. See them: {this.command('list')}")
         raise
     if failure is None or (keep_partial and servers):
         return Launched(tuple(servers), failure)
-    this.undo(failure)
+    this.undo()
     return Launched((), failure)
 
 
@@ -55,6 +65,7 @@ class _Launch:
     monitor: Monitor
     failure: BakeryError | None = None
     _groups: dict[str, str] = field(default_factory=dict)
+    _made: int = 0
 
     def create(self) -> None:
         """Make the groups, and the servers one after the other, until one is refused."""
@@ -68,6 +79,7 @@ class _Launch:
                 group = self._server_group(self.plan.server_group(place))
                 if not self._create(name, self.plan.body(name, security_group, group)):
                     return
+                self._made += 1
 
     def _server_group(self, name: str) -> str:
         """The id of a server group, made when its first server is."""
@@ -144,19 +156,41 @@ class _Launch:
         order = {name: place for place, name in enumerate(self.plan.names)}
         return sorted(good.values(), key=lambda server: order.get(server.name, 0)), self.failure
 
-    def undo(self, error: BaseException) -> None:
-        """Delete what this launch has made. An error on the way is reported: the first one counts."""
-        launch = self.plan.mark.launch
+    def undo(self, *, tell: bool = True) -> bool:
+        """Delete what this launch has made; return whether all has gone.
+
+        An error on the way is reported, if `tell`: the first one counts.
+        """
         note(self.monitor, "Deleting the servers of this launch.")
         try:
-            delete_all(self.api, self.api.servers(launch), self.monitor)
-            delete_empty_groups(self.api, [launch])
+            left = delete_all(self.api, self.api.servers(self.plan.mark.launch), self.monitor)
+            delete_empty_groups(self.api, [self.plan.mark.launch])
         except Exception as another:  # it must not hide the error that was first
-            warn(
-                self.monitor,
-                f"Not all servers of this launch were deleted: {scrub(str(another))} "
-                f"Run: worker-bakery fleet delete --launch {launch} --yes",
-            )
+            if tell:
+                what = f"Not all servers of this launch were deleted: {scrub(str(another))}"
+                warn(self.monitor, f"{what} Run: {self.command('delete')}")
+            return False
+        return not left
+
+    def command(self, verb: str) -> str:
+        """The command that shows or deletes the servers of this launch, whatever has become of it."""
+        of_launch = ("--cloud", self.api.cloud, "--launch", self.plan.mark.launch)
+        return shlex.join(("worker-bakery", "fleet", verb, *of_launch, *(("--yes",) * (verb == "delete"))))
+
+    def ended(self, *, stays: bool, keep: bool) -> Refused:
+        """The error for credentials that have ended since the launch began."""
+        became, verb = "The servers were deleted.", "list" if keep or not self._made else "delete"
+        hint = "Get new ones, for example an application credential that ends later."
+        if stays and self._made:
+            became = f"{self._made} of {len(self.plan.names)} servers were made, and stay."
+            hint += f" Then {'see' if keep else 'delete'} them: {self.command(verb)}"
+        elif stays:  # an answer may have been lost
+            became, hint = "No server is known to be made.", f"{hint} Then see: {self.command(verb)}"
+        return Refused(
+            "The credentials of clouds.yaml have ended during the launch: the cloud "
+            f"{self.api.cloud} does not accept them any more. {became}",
+            hint,
+        )
 
 
 def _may_pass(error: Exception) -> bool:

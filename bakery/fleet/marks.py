@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 TAG = "worker-bakery"
 PREFIX = "worker_bakery_"
 SIZE = f"{PREFIX}size"  # of a group, on its servers while they are being replaced
+IMAGE = f"{PREFIX}image"  # the image of a server with a root volume, of which Nova knows none
 LONGEST = 255  # characters of a value of Nova's metadata
 _LAUNCH = re.compile(r"[0-9a-f]{12}")
 _SERVER_GROUP = re.compile(rf"{TAG}-([0-9a-f]{{12}})-[0-9]{{1,6}}(?:-at-([0-9]{{1,12}}))?")
@@ -28,7 +29,7 @@ class Mark:
 
     `launch` is the id of the launch, `group` the WorkerGroupName, `pool` the collectors as
     HOST[:PORT][,HOST…]; `join` and `lifetime` are the worker's JoinTimeout and MaxLifetime in seconds,
-    0 for none.
+    0 for none. A worker of PROMINENCE has a `cloud` and a `region`, and `group` is its node group.
     """
 
     launch: str
@@ -36,6 +37,8 @@ class Mark:
     pool: str
     join: int = 0
     lifetime: int = 0
+    cloud: str = ""
+    region: str = ""
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -49,8 +52,13 @@ class Mark:
             "pool": self.pool,
             "join": str(self.join),
             "lifetime": str(self.lifetime),
+            **{name: quote(text, safe=_AS_THEY_ARE) for name, text in self._prominence.items()},
         }
         return {f"{PREFIX}{name}": value for name, value in values.items()}
+
+    @property
+    def _prominence(self) -> dict[str, str]:
+        return {"cloud": self.cloud, "region": self.region} if self.cloud else {}
 
 
 def launch_tag(launch: str) -> str:
@@ -67,7 +75,8 @@ def of(tags: Collection[str], metadata: Mapping[str, str]) -> Mark | None:
     if not all(re.fullmatch(r"[0-9]{1,12}", number) for number in numbers):
         return None
     join, lifetime = map(int, numbers)
-    return Mark(launch, unquote(values["group"]), values["pool"], join, lifetime)
+    cloud, region = (unquote(metadata.get(f"{PREFIX}{name}", "")) for name in ("cloud", "region"))
+    return Mark(launch, unquote(values["group"]), values["pool"], join, lifetime, cloud, region)
 
 
 def size_of(metadata: Mapping[str, str]) -> int:

@@ -12,12 +12,24 @@ from bakery.fleet.marks import Mark
 from provisioner.errors import BadInput, Refused
 
 SECURITY_GROUP = "worker-bakery"
-KIND = "worker_bakery_kind"  # the property that publish gives an image
+# The limit of Nova or Cinder for each, and how much of it is used.
+_LIMITS = {
+    "servers": ("maxTotalInstances", "totalInstancesUsed"),
+    "vCPUs": ("maxTotalCores", "totalCoresUsed"),
+    "MiB of memory": ("maxTotalRAMSize", "totalRAMUsed"),
+    "volumes": ("maxTotalVolumes", "totalVolumesUsed"),
+    "GiB of volumes": ("maxTotalVolumeGigabytes", "totalGigabytesUsed"),
+}
+# Properties that publish gives an image, and the end of its name while it is uploaded.
+KIND, SHA256, UPLOADING = "worker_bakery_kind", "worker_bakery_sha256", "-uploading"
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image in Glance, and the least disk (GiB) and memory (MiB) of its servers."""
+    """An image in Glance, and the least disk (GiB) and memory (MiB) of its servers.
+
+    An image that is still to be uploaded has no id, and its disk is not known yet.
+    """
 
     id: str
     name: str
@@ -55,7 +67,8 @@ class Plan:
     """A launch. `user_data` is secret; `servers_per_group` is 0 without server groups.
 
     `spread` is the time in seconds over which the servers are started; `size` is that of the group if it is
-    being replaced, else 0.
+    being replaced, else 0. `root_volume` is the size in GiB of a volume from which each server boots; 0: it
+    boots from the disk of its flavor.
     """
 
     mark: Mark
@@ -68,6 +81,7 @@ class Plan:
     servers_per_group: int = 0
     spread: float = 0.0
     size: int = 0
+    root_volume: int = 0
 
     @property
     def secret(self) -> str:
@@ -83,32 +97,48 @@ class Plan:
         """Return the request that creates a server; the groups are ids."""
         server = {
             "name": name,
-            "imageRef": self.image.id,
+            **self._root(),
             "flavorRef": self.flavor.id,
             "networks": [{"uuid": self.network}],
             "security_groups": [{"name": security_group}],
             "user_data": self.secret,
-            "metadata": {**self.mark.metadata, **({marks.SIZE: str(self.size)} if self.size else {})},
+            "metadata": {**self.mark.metadata, **self._more_metadata()},
             "tags": list(self.mark.tags),
         }
         hints = {"os:scheduler_hints": {"group": server_group}} if server_group else {}
         return {"server": server, **hints}
 
+    def _root(self) -> dict[str, Any]:
+        """What the server boots from; a volume is deleted with its server."""
+        if not self.root_volume:
+            return {"imageRef": self.image.id}
+        volume = {
+            "boot_index": 0,
+            "uuid": self.image.id,
+            "source_type": "image",
+            "destination_type": "volume",
+            "volume_size": self.root_volume,
+            "delete_on_termination": True,
+        }
+        return {"block_device_mapping_v2": [volume]}
 
-def check_image(image: Image, flavor: Flavor, kind: str) -> None:
-    """Raise BadInput if no worker of this kind can start from the image with the flavor."""
+    def _more_metadata(self) -> dict[str, str]:
+        size = {marks.SIZE: str(self.size)} if self.size else {}
+        return {**size, **({marks.IMAGE: self.image.id} if self.root_volume else {})}
+
+
+def check_image(image: Image, flavor: Flavor, kind: str, root_volume: int = 0) -> None:
+    """Raise BadInput if no worker of this kind can start from the image with the flavor.
+
+    `root_volume` is the size in GiB of the volume that it boots from; 0: from the disk of the flavor.
+    """
     if image.status != "active":
         raise BadInput(f"The image {image.name} is {image.status}, not active.", "Publish it again.")
     if image.kind and image.kind != kind:
         raise BadInput(
             f"The image {image.name} is for {image.kind} workers, not {kind}.", "Choose another image."
         )
-    if flavor.disk and image.min_disk > flavor.disk:
-        raise BadInput(
-            f"The flavor {flavor.name} has a disk of {flavor.disk} GiB; the image {image.name} requires "
-            f"{image.min_disk} GiB.",
-            "Choose a larger flavor.",
-        )
+    _check_disk(image, flavor, root_volume)
     if image.min_ram > flavor.ram:
         raise BadInput(
             f"The flavor {flavor.name} has {flavor.ram} MiB of memory; the image {image.name} requires "
@@ -117,19 +147,39 @@ def check_image(image: Image, flavor: Flavor, kind: str) -> None:
         )
 
 
-def check_quota(limits: Limits, flavor: Flavor, count: int) -> None:
-    """Raise Refused if the quota of the project has no room for the servers."""
-    wanted = (
-        ("servers", count, limits.left("maxTotalInstances", "totalInstancesUsed")),
-        ("vCPUs", count * flavor.vcpus, limits.left("maxTotalCores", "totalCoresUsed")),
-        ("MiB of memory", count * flavor.ram, limits.left("maxTotalRAMSize", "totalRAMUsed")),
-    )
-    short = [(what, number, left) for what, number, left in wanted if left is not None and number > left]
+def _check_disk(image: Image, flavor: Flavor, root_volume: int) -> None:
+    if root_volume:
+        if image.min_disk > root_volume:
+            raise BadInput(
+                f"--root-volume {root_volume}: the image {image.name} requires {image.min_disk} GiB.",
+                f"Use --root-volume {image.min_disk}, or more.",
+            )
+    elif flavor.disk and image.min_disk > flavor.disk:
+        raise BadInput(
+            f"The flavor {flavor.name} has a disk of {flavor.disk} GiB; the image {image.name} requires "
+            f"{image.min_disk} GiB.",
+            "Choose a larger flavor, or use --root-volume.",
+        )
+
+
+def check_quota(limits: Limits, flavor: Flavor, count: int, root_volume: int = 0) -> None:
+    """Raise Refused if the quota of the project has no room for the servers, and their root volumes.
+
+    For volumes, `limits` has the limits of Cinder, too.
+    """
+    each = {"servers": 1, "vCPUs": flavor.vcpus, "MiB of memory": flavor.ram}
+    if root_volume:
+        each |= {"volumes": 1, "GiB of volumes": root_volume}
+    left = {what: limits.left(*_LIMITS[what]) for what in each}
+    short = {
+        what: found for what, found in left.items() if found is not None and count * each[what] > found
+    }
     if not short:
         return
-    texts = [f"{number} {what} are requested, {left} are left" for what, number, left in short]
-    each = {"servers": 1, "vCPUs": flavor.vcpus, "MiB of memory": flavor.ram}
-    most = min(left // max(1, each[what]) for what, _, left in short)
+    texts = [
+        f"{count * each[what]} {what} are requested, {found} are left" for what, found in short.items()
+    ]
+    most = min(found // max(1, each[what]) for what, found in short.items())
     raise Refused(
         f"The quota of the project is too small: {'; '.join(texts)}.",
         f"Use --count {most}, delete servers (fleet reap), or ask for a larger quota."
@@ -140,9 +190,11 @@ def check_quota(limits: Limits, flavor: Flavor, count: int) -> None:
 
 def check_metadata(mark: Mark) -> None:
     """Raise BadInput for a group name or pool that Nova's metadata cannot hold."""
+    group = "--node-group" if mark.cloud else "--group-name"
+    flags = {"group": group, "pool": "--pool", "cloud": "--worker-cloud", "region": "--region"}
     for name, value in mark.metadata.items():
         if len(value) > marks.LONGEST:
-            what = "--group-name" if name.endswith("group") else "--pool"
+            what = flags[name.removeprefix(marks.PREFIX)]
             raise BadInput(f"{what} is too long for the metadata of a server.", "Use a shorter name.")
 
 

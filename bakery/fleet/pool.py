@@ -6,10 +6,11 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from bakery.fleet.marks import Mark
 from bakery.fleet.servers import Server
 from bakery.fleet.states import Pools
 from bakery.status import ask, workers
-from bakery.status.selection import classad_string
+from bakery.status.selection import ATTRIBUTES, Selection
 from bakery.status.workers import Ad, Worker
 from provisioner.errors import BakeryError, Interrupted
 from provisioner.events import Monitor, warn
@@ -23,12 +24,12 @@ def ask_all(servers: Iterable[Server], token: str, now: float, monitor: Monitor)
     """
     groups: dict[str, set[str]] = defaultdict(set)
     for server in servers:
-        groups[server.mark.pool].add(server.mark.group)
+        groups[server.mark.pool].add(selection_of(server.mark).constraint)
     found: list[Worker] = []
     since: dict[str, float] = {}
-    for pool, names in groups.items():
+    for pool, constraints in groups.items():
         try:
-            since[pool] = now - _ask(pool.split(","), token, sorted(names), found)
+            since[pool] = now - _ask(pool.split(","), token, sorted(constraints), found)
         except Interrupted:
             raise
         except BakeryError as error:
@@ -36,12 +37,20 @@ def ask_all(servers: Iterable[Server], token: str, now: float, monitor: Monitor)
     return Pools(found, since)
 
 
-def _ask(hosts: Sequence[str], token: str, groups: Sequence[str], found: list[Worker]) -> float:
+def selection_of(mark: Mark) -> Selection:
+    """Return the workers of the group in their pool."""
+    if not mark.cloud:
+        return Selection(((ATTRIBUTES["group"], mark.group),))
+    values = {"cloud": mark.cloud, "region": mark.region, "node_group": mark.group}
+    return Selection(tuple((ATTRIBUTES[name], value) for name, value in values.items()))
+
+
+def _ask(hosts: Sequence[str], token: str, constraints: Sequence[str], found: list[Worker]) -> float:
     """Add the workers to `found`; return for how many seconds the collector runs.
 
     Raises the error of the last central manager if none answers.
     """
-    wanted = " || ".join(f"WorkerGroupName == {classad_string(group)}" for group in groups)
+    wanted = " || ".join(f"({constraint})" for constraint in constraints)
     for place, host in enumerate(hosts, 1):
         here: list[Worker] = []
 

@@ -60,9 +60,15 @@ def of(found: Mapping[str, Any], project: str) -> Server | None:
         deleting=found["status"] in GONE or found.get("OS-EXT-STS:task_state") in _DELETING,
         locked=bool(found.get("locked")),
         fault=str((found.get("fault") or {}).get("message", "")),
-        # Nova has "" for a server that boots from a volume.
-        image=str((found.get("image") or {}).get("id", "")),
+        image=_image(found),
         size=marks.size_of(found.get("metadata") or {}),
+    )
+
+
+def _image(found: Mapping[str, Any]) -> str:
+    """The id of the image; Nova has "" for a server that boots from a volume, and we have metadata."""
+    return str(
+        (found.get("image") or {}).get("id", "") or (found.get("metadata") or {}).get(marks.IMAGE, "")
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from provisioner import did_you_mean
@@ -21,40 +22,72 @@ _SECRETS = ("password", "token", "secret", "passcode")
 _FULL = (413, 507)
 
 
+@dataclass(frozen=True)
+class Described:
+    """What clouds.yaml says of a cloud; the region may be ""."""
+
+    auth_url: str
+    region: str
+
+
+def described(cloud: str) -> Described:
+    """Return what clouds.yaml says of a cloud, which is not connected to. Raises MissingHere, BadInput."""
+    _require_sdk()
+    with _configuration_errors(cloud):
+        from openstack.config import OpenStackConfig
+
+        found = OpenStackConfig().get_one(cloud=_known(cloud)).config
+    return Described(str(found.get("auth", {}).get("auth_url", "")), str(found.get("region_name") or ""))
+
+
+def _require_sdk() -> None:
+    try:
+        import openstack  # noqa: F401 - whether it is there
+    except ImportError:
+        raise MissingHere(
+            "OpenStack clouds require openstacksdk.",
+            "Install it: pip install 'worker-bakery[openstack]'.",
+        ) from None
+
+
 @contextmanager
 def connected(cloud: str) -> Iterator[Connection]:
     """Yield a connection; the errors of the block become ours.
 
     Raises MissingHere, BadInput, Refused, Unreachable, DiskFull.
     """
-    try:
-        import openstack
-        from keystoneauth1 import exceptions as auth
-        from openstack import exceptions
-    except ImportError:
-        raise MissingHere(
-            "OpenStack clouds require openstacksdk.",
-            "Install it: pip install 'worker-bakery[openstack]'.",
-        ) from None
+    _require_sdk()
+    import openstack
+    from keystoneauth1 import exceptions as auth
+    from openstack import exceptions
+
     _log_no_bodies()
-    with _configuration_errors(
-        cloud, (exceptions.ConfigException, auth.MissingRequiredOptions, auth.NoMatchingPlugin)
-    ):
+    with _configuration_errors(cloud):
         connection = openstack.connect(cloud=_known(cloud))
         _hide_secrets(connection.config.config.get("auth", {}))
     try:
         hide(str(connection.auth_token))
         yield connection
-    except auth.Unauthorized:
-        raise _unauthorised(cloud) from None
     except (auth.ConnectionError, auth.DiscoveryFailure, auth.EndpointNotFound) as error:
         raise unreachable(cloud, error) from None
     except exceptions.HttpException as error:
         raise _refused(cloud, error) from None
     except (auth.ClientException, exceptions.SDKException) as error:
+        if is_unauthorised(error):
+            raise _unauthorised(cloud) from None
         raise BakeryError(f"The cloud {cloud} failed: {error}.") from None
     finally:
         connection.close()
+
+
+def is_unauthorised(error: Exception) -> bool:
+    """Whether the cloud does not accept the credentials: Keystone says so, or a service of an old token.
+
+    Of an application credential that was deleted, Keystone says 404 when a token is asked for.
+    """
+    status = getattr(error, "status_code", None) or getattr(error, "http_status", None)
+    asks_for_token = str(getattr(error, "url", "") or "").endswith("/auth/tokens")
+    return status == 401 or (status == 404 and asks_for_token)
 
 
 def _log_no_bodies() -> None:
@@ -92,17 +125,20 @@ def _hide_secrets(auth: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _configuration_errors(cloud: str, kinds: tuple[type[Exception], ...]) -> Iterator[None]:
+def _configuration_errors(cloud: str) -> Iterator[None]:
+    from keystoneauth1 import exceptions as auth
+    from openstack import exceptions
+
     try:
         yield
-    except kinds as error:
+    except (exceptions.ConfigException, auth.MissingRequiredOptions, auth.NoMatchingPlugin) as error:
         message = f"clouds.yaml does not describe the cloud {cloud}: {str(error).rstrip('.')}."
         raise BadInput(message, "Compare it with that of your cloud's dashboard.") from None
 
 
 def _unauthorised(cloud: str) -> Refused:
     return Refused(
-        f"The cloud {cloud} does not accept the credentials of clouds.yaml (401).",
+        f"The cloud {cloud} does not accept the credentials of clouds.yaml.",
         "They are wrong or have expired: get new ones, for example an application credential.",
     )
 

@@ -174,8 +174,8 @@ def _jobs(form: Form) -> dict[str, Any]:
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    """Names are separated by blanks, commas or line breaks."""
-    return tuple(text.replace(",", " ").split())
+    """Names are separated by blanks, commas, semicolons or line breaks, which no name has."""
+    return tuple(re.sub("[,;]", " ", text).split())
 
 
 def _problems(problem: BadInput, form: Form) -> list[dict[str, str]]:

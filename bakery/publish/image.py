@@ -72,6 +72,19 @@ def find(
     return _image(path, content, _manifest(path, content, beside, cached), published_as)
 
 
+def of_catalogue(path: Path, manifest: Mapping[str, Any], sha256: str, published_as: str) -> Image:
+    """Return an image of a catalogue, whose digest and manifest were compared.
+
+    Raises WrongChecksum: the manifest is that of another image; BadInput.
+    """
+    if manifest.get("sha256") != sha256:
+        raise WrongChecksum(
+            f"The manifest of {published_as} in the catalogue is that of another image.",
+            "Publish the image again.",
+        )
+    return _image(path, sha256, dict(manifest), published_as)
+
+
 def _image(path: Path, content: str, manifest: Manifest, published_as: str) -> Image:
     name = published_as or _default_name(manifest)
     if not _NAME.fullmatch(name):

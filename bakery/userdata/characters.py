@@ -45,11 +45,13 @@ def findings(values: Mapping[str, str]) -> Iterator[Finding]:
     """Yield a finding for each value, by its key, that has such characters: it works, but not as typed."""
     for key, text in values.items():
         if found := [] if text.isascii() else hidden(text):
-            what = "an invisible character" if len(found) == 1 else "invisible characters"
+            what, them = (
+                ("an invisible character", "it") if len(found) == 1 else ("invisible characters", "them")
+            )
             yield warning(
                 "hidden-character",
-                f"{key} has {what}: {_listed(text, found)}. What people type does not match it.",
-                "Remove it, or type the text instead of pasting it.",
+                f"{key} has {what}: {_listed(text, found)}. What people type does not match.",
+                f"Remove {them}, or type the text instead of pasting it.",
             )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bakery.fleet.rates import Rates
     from bakery.fleet.reaping import Verdict
     from bakery.fleet.states import Member
+    from bakery.openstack.cloud import Described
     from provisioner.events import Monitor
 
 CLOUD = "OS_CLOUD"
@@ -77,6 +78,13 @@ def cloud_of(options: argparse.Namespace) -> str:
     if not name:
         raise BadInput("--cloud is required.", "Use a name of clouds.yaml.")
     return name
+
+
+def described(options: argparse.Namespace) -> Described:
+    """Return what clouds.yaml says of the cloud. Raises BadInput, MissingHere."""
+    from bakery.openstack import cloud
+
+    return cloud.described(cloud_of(options))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bakery.commands import userdata_options
 from bakery.commands.command_line.parser import Parser, completed, positive_number
 from bakery.commands.command_line.settings import Settings
-from bakery.commands.fleet import common, launch
+from bakery.commands.fleet import common, launch, workers
 from provisioner.errors import BadInput
 
 if TYPE_CHECKING:
@@ -38,7 +38,10 @@ FORMATS = ("tardis", "terraform", "heat")
 def add_options(made: Parser, settings: Settings) -> None:
     made.add_argument("format", choices=FORMATS, metavar="FORMAT", help=f"one of {', '.join(FORMATS)}")
     common.add_cloud(made)
-    launch.add_servers(made, required=True)
+    # The files have no root volume, and export uploads no image.
+    launch.add_image(made).required = True
+    launch.add_flavor(made, required=True)
+    launch.add_network(made)
     made.add_argument(
         "--count",
         type=positive_number,
@@ -47,6 +50,7 @@ def add_options(made: Parser, settings: Settings) -> None:
         help="number of servers; for tardis, the largest number",
     )
     userdata_options.add_request(made, settings)
+    made.set_defaults(spread="")
     group = made.add_argument_group("files")
     folder = group.add_argument(
         "-o", "--output", dest="folder", type=Path, metavar="DIR", help="write the files into DIR"
@@ -62,13 +66,13 @@ def add_options(made: Parser, settings: Settings) -> None:
 def run(options: argparse.Namespace, settings: Settings) -> int:
     from bakery.fleet.preparing import Wanted
 
-    asked = userdata_options.of_request(options, settings)
     folder = _folder(options)
+    worker = workers.generated(options, workers.asked_for(options, settings))
     wanted = Wanted(
         image=options.image, flavor=options.flavor, count=options.count, network=options.network
     )
     with common.monitor_of(options) as monitor, common.connected(options) as api:
-        plan = launch.planned(asked, wanted, api)
+        plan = launch.planned(worker, wanted, api)
         found = _export(options, plan, api, folder)
         if options.dry_run:
             _print(options, plan, found)

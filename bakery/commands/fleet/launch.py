@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bakery.commands import userdata, userdata_options
+from bakery.commands import userdata_options
 from bakery.commands.command_line.parser import Parser, positive_number
 from bakery.commands.command_line.settings import Settings
-from bakery.commands.fleet import common
+from bakery.commands.fleet import common, workers
 
 if TYPE_CHECKING:
-    from bakery.commands.userdata_options import Options
+    from argparse import _ActionsContainer as Container
+
+    from bakery.catalogue.published import Published
+    from bakery.commands.fleet.workers import Worker
     from bakery.fleet.api import Api
     from bakery.fleet.launch import Launched
     from bakery.fleet.plan import Plan
@@ -32,20 +34,48 @@ USAGE = "--image NAME --flavor NAME --count N [options]"
 EXAMPLES = (
     "%(prog)s --image osg --flavor m3.tiny --count 9 --anyone",
     "%(prog)s --image osg --flavor m3.tiny --count 9 --owner ada",
+    "%(prog)s --catalogue URL#osg --flavor m3 --count 9 --anyone",
 )
 
 
 def add_options(made: Parser, settings: Settings) -> None:
     common.add_cloud(made)
-    add_servers(made, required=True)
+    add_servers(made, made.add_argument_group("servers"), required=True)
     made.add_argument("--count", type=positive_number, required=True, metavar="N", help="number of servers")
-    userdata_options.add_request(made, settings)
+    userdata_options.add_request(made, settings, prominence=True)
     add_manner(made)
 
 
-def add_servers(made: argparse._ActionsContainer, *, required: bool) -> None:
-    made.add_argument("--image", required=required, metavar="NAME", help="image, by name or id")
+def add_servers(made: Container, more: Container, *, required: bool) -> None:
+    """Add the options of the servers; `more` is the group of those that few people need."""
+    one_of = made.add_mutually_exclusive_group(required=required)
+    add_image(one_of)
+    one_of.add_argument(
+        "--catalogue",
+        metavar="URL#NAME",
+        help="image of a catalogue, or URL#NAME@VERSION; uploaded if the cloud does not have it",
+    )
+    add_flavor(made, required=required)
+    add_network(more)
+    more.add_argument(
+        "--root-volume",
+        type=positive_number,
+        default=0,
+        metavar="GIB",
+        help="boot from a volume of this size, which is deleted with its server (default: the disk of the "
+        "flavor)",
+    )
+
+
+def add_image(made: Container) -> argparse.Action:
+    return made.add_argument("--image", metavar="NAME", help="image in the cloud, by name or id")
+
+
+def add_flavor(made: Container, *, required: bool) -> None:
     made.add_argument("--flavor", required=required, metavar="NAME", help="flavor, by name or id")
+
+
+def add_network(made: Container) -> None:
     made.add_argument(
         "--network", default="", metavar="NAME", help="network, by name or id (default: the only one)"
     )
@@ -77,38 +107,49 @@ def add_manner(made: Parser) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
-    asked = userdata_options.of_request(options, settings)
+    worker = workers.generated(options, workers.asked_for(options, settings))
     wanted = wanted_of(options, options.count)
     with common.monitor_of(options) as monitor, common.connected(options) as api:
-        execute(options, asked, wanted, api, monitor)
+        execute(options, worker, wanted, api, monitor)
     return 0
 
 
 def wanted_of(options: argparse.Namespace, count: int) -> Wanted:
-    """Return what is asked for. Raises BadInput for a time that is none."""
+    """Return what is asked for. Raises BadInput; Unreachable: the catalogue does not answer."""
     from bakery.fleet.preparing import Wanted
 
     common.seconds_of(options.wait)
     return Wanted(
-        image=options.image,
+        image=options.image or "",
+        published=_published(options) if options.catalogue else None,
+        kind=options.worker,
         flavor=options.flavor,
         count=count,
         network=options.network,
         spread=common.seconds_of(options.spread),
+        root_volume=options.root_volume,
     )
 
 
+def _published(options: argparse.Namespace) -> Published:
+    from bakery.catalogue import published
+
+    return published.find(options.catalogue, options.worker)
+
+
 def execute(
-    options: argparse.Namespace, asked: Options, wanted: Wanted, api: Api, monitor: Monitor
+    options: argparse.Namespace, worker: Worker, wanted: Wanted, api: Api, monitor: Monitor
 ) -> None:
     """Launch the servers, or print the plan, and wait for the workers if asked to."""
-    from bakery.fleet import launch
+    from bakery.fleet import launch, preparing
 
-    plan = planned(asked, wanted, api)
-    result = Result(plan, common.rates_of(options, api), common.cloud_of(options))
+    plan, cloud = planned(worker, wanted, api), common.cloud_of(options)
+    rates = common.rates_of(options, api)
     if options.dry_run:
-        result.print_plan(options)
+        Result(plan, rates, cloud).print_plan(options)
         return
+    plan = preparing.with_image(plan, wanted, api, cloud, monitor)
+    result = Result(plan, rates, cloud)
     made = launch.launch(plan, api, monitor, keep_partial=options.keep_partial)
     result.print(options, made)
     if made.failure:
@@ -117,17 +158,11 @@ def execute(
         _wait(options, plan, api, monitor)
 
 
-def planned(asked: Options, wanted: Wanted, api: Api) -> Plan:
-    """Check what is asked for, read the token, and return the plan. Raises BadInput, Refused."""
-    from bakery.fleet import preparing, rates
-    from bakery.userdata.request import Delivery
+def planned(worker: Worker, wanted: Wanted, api: Api) -> Plan:
+    """Return the plan of what is asked for, checked against the cloud. Raises BadInput, Refused."""
+    from bakery.fleet import preparing
 
-    launch = os.urandom(6).hex()
-    cloud = "jetstream2" if rates.of_cloud(api.auth_url) else "openstack"
-    texts = replace(asked.asked.texts, group_name=asked.asked.texts.group_name or f"fleet-{launch}")
-    named = replace(asked.asked, texts=texts)
-    _, made = userdata.generated(replace(asked, asked=named), lambda: Delivery(cloud=cloud))
-    return preparing.plan_of(launch, wanted, preparing.find(wanted, api), made)
+    return preparing.plan_of(worker.launch, wanted, preparing.find(wanted, api), worker.made)
 
 
 def _wait(options: argparse.Namespace, plan: Plan, api: Api, monitor: Monitor) -> None:
@@ -155,6 +190,8 @@ class Result:
             common.print_json({**self._about(len(self.plan.names)), "names": list(self.plan.names)})
             return
         print("\n".join(self.plan.names))
+        if not self.plan.image.id:
+            common.say(options, f"Would upload {self.plan.image.name}, which the cloud does not have.")
         common.say(options, f"Would launch {self._sentence(len(self.plan.names))}. Nothing was made.")
 
     def print(self, options: argparse.Namespace, made: Launched) -> None:
@@ -175,7 +212,7 @@ class Result:
             "cloud": self.cloud,
             "group": mark.group,
             "launch": mark.launch,
-            "image": self.plan.image.id,
+            "image": self.plan.image.id or None,
             "flavor": self.plan.flavor.name,
             "network": self.plan.network,
             "pool": mark.pool,
@@ -205,8 +242,10 @@ class Result:
 
         mark, fleet = self.plan.mark, ("worker-bakery", "fleet")
         chosen = ("--cloud", self.cloud, "--group", mark.group)
+        prominence = ("--cloud", mark.cloud, "--region", mark.region, "--node-group", mark.group)
+        advertised = prominence if mark.cloud else ("--group", mark.group)
         commands = {
-            "Watch": ("worker-bakery", "status", "--pool", mark.pool, "--group", mark.group, "--watch"),
+            "Watch": ("worker-bakery", "status", "--pool", mark.pool, *advertised, "--watch"),
             "List": (*fleet, "list", *chosen),
             "Workers that have shut down are charged until you delete them": (
                 *fleet,

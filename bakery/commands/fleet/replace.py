@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bakery.commands import userdata_options
 from bakery.commands.command_line.parser import Parser, completed, positive_number
 from bakery.commands.command_line.settings import Settings
-from bakery.commands.fleet import common, launch
-from bakery.commands.userdata_options import Options
+from bakery.commands.fleet import common, launch, workers
 from provisioner.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bakery.commands.fleet.workers import Worker
     from bakery.fleet.api import Api
     from bakery.fleet.plan import Plan
+    from bakery.fleet.preparing import Wanted
     from bakery.fleet.replacement.roll import Manner, Roll
     from bakery.fleet.states import Member
     from provisioner.events import Monitor
@@ -38,7 +40,7 @@ EXAMPLES = (
 
 def add_options(made: Parser, settings: Settings) -> None:
     common.add_cloud(made)
-    launch.add_servers(made, required=True)
+    launch.add_servers(made, made.add_argument_group("servers"), required=True)
     group = made.add_argument_group("replacement")
     group.add_argument(
         "--at-once",
@@ -74,24 +76,35 @@ def add_options(made: Parser, settings: Settings) -> None:
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
+    from bakery.fleet import preparing
     from bakery.fleet.replacement import steps
 
     if not options.group_name:
         raise BadInput("--group-name is required.", "See the groups: worker-bakery fleet list.")
-    asked = userdata_options.of_request(options, settings)
-    manner = _manner(options)
+    worker = workers.generated(options, workers.asked_for(options, settings))
+    manner, wanted = _manner(options), launch.wanted_of(options, 0)
     with common.monitor_of(options) as monitor, common.connected(options) as api:
-        plan = launch.planned(asked, launch.wanted_of(options, 0), api)
-        roll = _roll(options, asked, manner, plan.image.id, api, monitor)
-        members = roll.members()
+        plan = launch.planned(worker, wanted, api)
+        members = _members(options, manner, api)
         if not members:
             raise BadInput("The group has no servers.", "Launch some: worker-bakery fleet launch.")
+        workers.refuse_prominence(members, "replace")
         size = steps.size(members)
         if options.yes and not options.dry_run:
-            _execute(options, roll, size)
+            plan = preparing.with_image(plan, wanted, api, common.cloud_of(options), monitor)
+            _execute(options, _roll(options, worker, wanted, manner, plan.image.id, api, monitor), size)
         else:
+            roll = _roll(options, worker, wanted, manner, plan.image.id, api, monitor)
             _print(options, roll, size, steps.outdated(members, plan.image.id))
     return 0
+
+
+def _members(options: argparse.Namespace, manner: Manner, api: Api) -> list[Member]:
+    from bakery.fleet import joining
+    from provisioner.events import Silent
+
+    found = joining.members("", manner.token, api, Silent())
+    return [one for one in found if one.server.mark.group == options.group_name]
 
 
 def _manner(options: argparse.Namespace) -> Manner:
@@ -109,22 +122,23 @@ def _manner(options: argparse.Namespace) -> Manner:
 
 
 def _roll(
-    options: argparse.Namespace, asked: Options, manner: Manner, image: str, api: Api, monitor: Monitor
+    options: argparse.Namespace,
+    worker: Worker,
+    wanted: Wanted,
+    manner: Manner,
+    image: str,
+    api: Api,
+    monitor: Monitor,
 ) -> Roll:
     from dataclasses import replace
 
-    from bakery.fleet import joining
     from bakery.fleet.replacement.roll import Roll
     from bakery.fleet.replacement.steps import Goal
-    from provisioner.events import Silent
-
-    def members() -> list[Member]:
-        found = joining.members("", manner.token, api, Silent())
-        return [one for one in found if one.server.mark.group == options.group_name]
 
     def plan(count: int, size: int) -> Plan:
-        return replace(launch.planned(asked, launch.wanted_of(options, count), api), size=size)
+        return replace(launch.planned(worker.again(), replace(wanted, count=count), api), size=size)
 
+    members = partial(_members, options, manner, api)
     return Roll(Goal(image, options.at_once), manner, members, plan, api, monitor)
 
 

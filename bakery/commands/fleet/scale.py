@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bakery.commands import userdata_options
 from bakery.commands.command_line.parser import Parser, whole_number
 from bakery.commands.command_line.settings import Settings
-from bakery.commands.fleet import common, launch
+from bakery.commands.fleet import common, launch, workers
 from provisioner.errors import BadInput, BakeryError
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def add_options(made: Parser, settings: Settings) -> None:
     made.add_argument("--to", type=whole_number, required=True, metavar="N", help="number of servers")
     common.add_yes(made)
     userdata_options.add_request(made, settings)
-    launch.add_servers(made.add_argument_group("more servers"), required=False)
+    more = made.add_argument_group("more servers")
+    launch.add_servers(more, more, required=False)
     launch.add_manner(made)
     made.set_defaults(lost_after="", launch="")
 
@@ -45,15 +46,17 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
     if not options.group_name:
         raise BadInput("--group-name is required.", "See the groups: worker-bakery fleet list.")
-    asked = userdata_options.of_request(options, settings)
+    asked = workers.asked_for(options, settings)
     options.yes = options.yes and not options.dry_run
     with common.monitor_of(options) as monitor, common.connected(options) as api:
         members = _members(options, api, monitor)
         there = scaling.counted(members)
         if len(there) < options.to:
             _require_image(options)
+            workers.refuse_prominence(members, "scale")
+            worker = workers.generated(options, asked)  # a smaller group needs no token
             wanted = launch.wanted_of(options, options.to - len(there))
-            launch.execute(options, asked, wanted, api, monitor)
+            launch.execute(options, worker, wanted, api, monitor)
             return 0
         gone = scaling.surplus(members, options.to, force=options.force)
         found = reaping.requested(gone, f"{len(there)} servers, --to {options.to}", force=options.force)
@@ -68,8 +71,11 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 def _require_image(options: argparse.Namespace) -> None:
     """Raise BadInput if servers cannot be launched; without --yes, nothing is."""
-    if not options.image or not options.flavor:
-        raise BadInput("More servers require --image and --flavor.", "Give the options of fleet launch.")
+    if not (options.image or options.catalogue) or not options.flavor:
+        raise BadInput(
+            "More servers require --image or --catalogue, and --flavor.",
+            "Give the options of fleet launch.",
+        )
     options.dry_run = options.dry_run or not options.yes
 
 

@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from bakery.userdata import characters
 from bakery.userdata.delivery.multipart import MERGE
 from bakery.userdata.findings import Finding, error, warning
 from bakery.userdata.lint import aliases, conf, unknown
@@ -234,7 +235,8 @@ def _unknown_keys(config: Mapping[Any, Any], where: str) -> Iterator[Finding]:
         if str(key) not in KEYS:
             made = error if conf.path_in(str(value)) else warning
             what = f"cloud-init has no key {str(key)[:40]} and ignores it."
-            yield made("unknown-key", what, _suggestion(str(key)), where)
+            fix = characters.removal(str(key)) or _suggestion(str(key))
+            yield made("unknown-key", what, fix, where)
 
 
 def _suggestion(key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -59,8 +60,8 @@ class Case:
     def _jobs(self) -> list[str]:
         if self.form["jobs"] == "anyone":
             return ["--anyone"]
-        named = [f"--project={one}" for one in self.form["projects"].replace(",", " ").split()]
-        named += [f"--owner={one}" for one in self.form["owners"].replace(",", " ").split()]
+        named = [f"--project={one}" for one in re.sub("[,;]", " ", self.form["projects"]).split()]
+        named += [f"--owner={one}" for one in re.sub("[,;]", " ", self.form["owners"]).split()]
         return named + ([f"--start={self.form['expression']}"] if self.form["expression"] else [])
 
 
@@ -103,7 +104,7 @@ _SHARED: Mapping[str, st.SearchStrategy[str]] = {
 _OSG: Mapping[str, st.SearchStrategy[str]] = {
     "jobs": st.sampled_from(["named", "named", "named", "anyone"]),
     # TG-XXX is a placeholder, of which both warn.
-    "projects": st.sampled_from(["TG-ABC123", "TG-A TG-B", "abc123456", "TG-XXX", "a,b c"]),
+    "projects": st.sampled_from(["TG-ABC123", "TG-A TG-B", "abc123456", "TG-XXX", "a,b c;d"]),
     "owners": st.sampled_from(["", "ann", "ann bob"]),
     "expression": st.sampled_from(
         ["", "", "TARGET.RequestCpus >= 4", 'regexp("^TG-", TARGET.ProjectName)', 'TARGET.Owner != "bob"']

@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from keystoneauth1 import exceptions as auth
 from openstack import exceptions
 
 from bakery.fleet import deletion, launch, marks
@@ -20,7 +21,7 @@ from bakery.fleet.api import Api
 from bakery.fleet.marks import Mark
 from bakery.fleet.plan import Flavor, Image, Plan
 from bakery.fleet.servers import Server
-from provisioner.errors import Interrupted
+from provisioner.errors import Interrupted, Refused
 from provisioner.events import Silent
 
 MARK = Mark("0a1b2c3d4e5f", "mine", "cm.example.edu")
@@ -30,7 +31,8 @@ PLAN = Plan(
     "net", b"secret", (marks.server_group(MARK.launch, 1),), 4,
 )  # fmt: skip
 FAULTS = st.lists(
-    st.sampled_from(("", "lost", "busy", "error", "quota", "policy", "interrupt")), max_size=12
+    st.sampled_from(("", "lost", "busy", "error", "quota", "policy", "interrupt", "down", "ended")),
+    max_size=12,
 )
 
 
@@ -49,6 +51,9 @@ class Cloud:
     groups: set[str] = field(default_factory=set)
     stuck: frozenset[str] = frozenset()
     now: float = 0.0
+    cloud: str = "site"
+    ended: bool = False
+    end: Exception = field(default_factory=lambda: auth.Unauthorized("ended"))
     _ids: Iterator[int] = field(default_factory=itertools.count)
 
     def security_group(self) -> tuple[str, bool]:
@@ -65,10 +70,15 @@ class Cloud:
         self.groups.discard(id)
 
     def servers(self, launch: str = "") -> list[Server]:
+        self.authenticate()
         return list(self.there.values())
 
     def create(self, body: dict[str, Any]) -> str:
         fault = next(self.faults, "")
+        self.ended = self.ended or fault == "ended"
+        self.authenticate()
+        if fault == "down":
+            raise failed(400)
         if fault == "interrupt":
             raise Interrupted(2)
         if fault in ("quota", "policy"):
@@ -84,6 +94,11 @@ class Cloud:
             raise failed(504)
         return id
 
+    def authenticate(self) -> None:
+        """As keystoneauth does when Keystone gives no other token."""
+        if self.ended:
+            raise self.end
+
     def delete(self, server: Server) -> None:
         if server.id in self.stuck:
             raise failed(500)
@@ -97,14 +112,29 @@ def no_waiting() -> Iterator[None]:
         yield
 
 
-@given(FAULTS, st.booleans())
-def test_a_launch_makes_all_or_nothing_or_says_what_it_kept(faults: list[str], keep: bool) -> None:
-    cloud = Cloud(iter(faults))
+# Of a credential that has ended, and of one that was deleted.
+ENDS = (
+    auth.Unauthorized("The request you have made requires authentication."),
+    auth.NotFound("Could not find Application Credential", url="http://k/v3/auth/tokens"),
+)
+
+
+@given(FAULTS, st.booleans(), st.sampled_from(ENDS))
+def test_a_launch_makes_all_or_nothing_or_says_what_it_kept(
+    faults: list[str], keep: bool, end: Exception
+) -> None:
+    cloud = Cloud(iter(faults), end=end)
     try:
         made = launch.launch(PLAN, cast(Api, cloud), Silent(), keep_partial=keep)
-    except (exceptions.HttpException, Interrupted):
-        assert cloud.there == {} and cloud.groups == set()
+    except Refused as error:
+        assert cloud.ended
+        is_told_what_stays(str(error), cloud, keep)
         return
+    except (exceptions.HttpException, Interrupted) as error:
+        kept = keep and not isinstance(error, Interrupted)
+        assert kept or (cloud.there == {} and cloud.groups == set())
+        return
+    assert not cloud.ended
     names = [server.name for server in cloud.servers()]
     assert sorted(names) == sorted(server.name for server in made.servers)
     assert len(set(names)) == len(names)
@@ -113,6 +143,29 @@ def test_a_launch_makes_all_or_nothing_or_says_what_it_kept(faults: list[str], k
     elif not keep:
         assert names == [] and cloud.groups == set()
     assert "secret" not in str(made.failure)
+
+
+def is_told_what_stays(said: str, cloud: Cloud, keep: bool) -> None:
+    there = len(cloud.there)
+    verb = "list" if keep or not there else "delete"
+    assert f"worker-bakery fleet {verb} --cloud site --launch {MARK.launch}" in said
+    assert f"{there} of {COUNT} servers were made, and stay" in said or not there
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_credentials_that_another_request_has_renewed(keep: bool) -> None:
+    """The cloud refuses a token once, and then accepts another: nothing has to stay."""
+    cloud = Cloud(iter(()))
+
+    def create(body: dict[str, Any]) -> str:
+        if len(cloud.there) == 2:
+            raise failed(401)
+        return Cloud.create(cloud, body)
+
+    vars(cloud)["create"] = create
+    with pytest.raises(Refused, match="not accept them any more"):
+        launch.launch(PLAN, cast(Api, cloud), Silent(), keep_partial=keep)
+    assert len(cloud.there) == (2 if keep else 0)
 
 
 @given(st.sets(st.integers(0, 4)))

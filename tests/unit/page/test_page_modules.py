@@ -200,6 +200,11 @@ def test_a_token_in_a_wrong_field_is_not_shown(field: str) -> None:
         assert field == "token" or OTHER_TOKEN not in found.get("text", "")
 
 
+def test_names_may_be_separated_as_people_do() -> None:
+    found = ask("generate", form={**FORM, "projects": "TG-A, TG-B;TG-C\nTG-D"})
+    assert found["text"].count("TARGET.ProjectName ==") == 4
+
+
 def test_a_token_file_is_read_as_the_command_reads_it() -> None:
     def token(data: bytes) -> str:
         return str(ask("token_file", data=base64.b64encode(data).decode())["token"])

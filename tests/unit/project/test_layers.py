@@ -20,10 +20,11 @@ LARGEST = 15  # modules in one folder
 
 # Each folder, and the folders it may import besides itself and `provisioner`. From the entry points down.
 BAKERY: Mapping[str, set[str]] = {
-    "commands": {"bake", "base_proofs", "batch", "definition", "description", "engines", "fleet",
-                 "freshness", "image", "imagediff", "openstack", "output", "page", "publish", "rebuild",
-                 "runtime", "sources", "status", "store", "submit", "tokens", "userdata", "verify"},
-    "fleet": {"machines", "runtime", "status", "userdata"},
+    "commands": {"bake", "base_proofs", "batch", "catalogue", "definition", "description", "engines",
+                 "fleet", "freshness", "image", "imagediff", "openstack", "output", "page",
+                 "publish", "rebuild", "runtime", "sources", "status", "store", "submit", "tokens",
+                 "userdata", "verify"},
+    "fleet": {"catalogue", "machines", "openstack", "publish", "runtime", "status", "store", "userdata"},
     "page": {"runtime", "tokens", "userdata"},
     "publish": {"catalogue", "description", "image", "openstack", "output", "runtime", "store"},
     "base_proofs": {"bake", "image", "imagediff", "output", "runtime", "store"},
@@ -41,7 +42,7 @@ BAKERY: Mapping[str, set[str]] = {
     "verify": {"imagediff", "machines", "output", "runtime", "store", "tokens", "userdata"},
     "engines": {"image", "machines", "runtime", "store", "userdata"},
     "machines": {"runtime", "store", "userdata"},
-    "catalogue": {"image", "sources"},
+    "catalogue": {"image", "runtime", "sources", "store"},
     "sources": {"image", "runtime", "store"},
     "output": {"runtime"},
     "userdata": {"runtime", "tokens"},

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bakery.page import answers
 from bakery.userdata import characters, findings, rendering, request
 from bakery.userdata.lint import conf as lint
+from bakery.userdata.lint import wrapping
 from bakery.userdata.lint.context import Context
 from bakery.userdata.request import Delivery, Policy, Request
 from provisioner.errors import BadInput
@@ -83,6 +84,13 @@ def test_many_are_counted_and_each_value_has_its_own() -> None:
     found = found_in(wanted)
     assert [one.message.partition(" ")[0] for one in found] == ["WorkerGroupName", "TokenFile", "Start"]
     assert "U+2060 WORD JOINER at position 3 and 1 more." in found[0].message
+    assert found[0].fix.startswith("Remove them") and found[1].fix.startswith("Remove it")
+
+
+def test_a_key_of_cloud_config_with_such_a_character_is_explained() -> None:
+    data = "#cloud-config\n\u200bpackages: [x]\n".encode()
+    [finding] = [one for one in wrapping.check(data, Context(now=NOW)) if one.id == "unknown-key"]
+    assert finding.fix == "Remove U+200B ZERO WIDTH SPACE at position 1."
 
 
 @pytest.mark.parametrize(
