@@ -204,9 +204,16 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         record_file.check(tmp_path / "r.jsonl", OF)
 
 
-def test_a_device_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_file, "_LONGEST", 1000)
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(bytes(5000))
     with pytest.raises(BadInput, match="line 1: it does not begin"):
+        record_file.read(path)
+
+
+def test_a_device_without_end() -> None:
+    with pytest.raises(BadInput, match="/dev/zero is a device"):
         record_file.read(Path("/dev/zero"))
 
 
