@@ -11,6 +11,7 @@ METADATA = 8776  # of Nova, behind metadata_agent.py
 AUTH_URL = f"http://{HOST}:{KEYSTONE}/v3"
 NOVA_URL = f"http://{HOST}:{NOVA}/v2.1"
 FAULTY_NOVA = "http://127.0.0.1:8775/v2.1"
+CINDER = "http://127.0.0.1:8775/cinder/v3"  # a stand-in, of faulty_nova.py
 DATABASE_PORT = 3307
 DATABASES = ("keystone", "glance", "placement", "neutron", "nova", "nova_api", "nova_cell0")
 QUEUE = "rabbit://guest:guest@127.0.0.1:5672/"

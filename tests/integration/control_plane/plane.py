@@ -23,6 +23,7 @@ from tests.conftest import Ended, command
 from tests.integration.control_plane import programs
 from tests.integration.control_plane.configuration import (
     AUTH_URL,
+    CINDER,
     FAULTY_NOVA,
     NOVA_URL,
     PASSWORD,
@@ -83,17 +84,18 @@ class Plane:
         return command("worker-bakery", *argv, env=all_env, prefix=self.network.argv([]), stdin=stdin)
 
     @contextmanager
-    def faulty_nova(self, *faults: str) -> Iterator[None]:
-        """Run the proxy of the cloud `faulty`; the faults are those of faulty_nova.py."""
+    def faulty_nova(self, *faults: str) -> Iterator[Path]:
+        """Run the proxy of the cloud `faulty`; the faults are those of faulty_nova.py. Yield its READY."""
         script = Path(__file__).parent / "faulty_nova.py"
         words = [sys.executable, str(script), FAULTY_NOVA, NOVA_URL, *faults]
         log = self.folder / "log" / "faulty-nova.out"
         ready = log.with_suffix(".ready")
-        ready.unlink(missing_ok=True)
+        for old in (ready, ready.with_suffix(".paused"), ready.with_suffix(".resume")):
+            old.unlink(missing_ok=True)
         argv = self.network.argv([*words, str(ready)])
         with run.background(argv, log=log):
             wait(Condition("the proxy listens", ready.exists, 60))
-            yield
+            yield ready
 
     @contextmanager
     def metadata(self, server: str) -> Iterator[None]:
@@ -147,4 +149,5 @@ def _write_clouds(folder: Path) -> None:
     clouds["expired"]["auth"]["password"] = "canary-of-a-wrong-password"
     # Nova behind faulty_nova.py.
     clouds["faulty"] = {**entry("site", "site"), "compute_endpoint_override": FAULTY_NOVA}
+    clouds["volumes"] = {**clouds["faulty"], "block_storage_endpoint_override": CINDER}
     (folder / "clouds.yaml").write_text(yaml.safe_dump({"clouds": clouds}))

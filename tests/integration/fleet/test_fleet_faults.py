@@ -1,20 +1,24 @@
-"""Clocks that differ, tokens that end, a launch that is killed at its worst moment, a silent pool."""
+"""Clocks that differ, tokens and credentials that end, a killed launch, a silent pool."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bakery.machines.network import GATEWAY, Network
 from bakery.runtime.conditions import wait_until
 from bakery.verify.pool.throwaway_pool import Pool
+from provisioner.errors import NotProven
 from tests.integration.control_plane import programs
+from tests.integration.control_plane.configuration import AUTH_URL, FAULTY_NOVA
 from tests.integration.control_plane.plane import Plane
-from tests.integration.fleet.test_fleet import argv_of, listed, of, popen, server_groups, servers
+from tests.integration.fleet.test_fleet import argv_of, ended, listed, of, popen, server_groups, servers
 
 pytestmark = pytest.mark.full  # as test_fleet.py
 
@@ -107,3 +111,57 @@ def test_a_pool_that_does_not_answer_is_named(plane: Plane, token: Path) -> None
     reap = ("fleet", "reap", "--cloud", "site", "--group", "silent", "--lost-after", "1s", "--json")
     assert of(plane.bakery(*reap, "--yes"))["servers"] == []
     deleted(plane, "silent")
+
+
+def ending_credential(plane: Plane, file: Path) -> str:
+    """An application credential, as the cloud `ending` of a clouds.yaml, behind the proxy; its id."""
+    script = """
+cloud = connect("site")
+made = cloud.identity.create_application_credential(user=cloud.current_user_id, name="ending")
+print(json.dumps([made.id, made.secret]))
+"""
+    id, secret = plane.python(script)
+    auth = {"auth_url": AUTH_URL, "application_credential_id": id, "application_credential_secret": secret}
+    cloud = {"auth_type": "v3applicationcredential", "auth": auth, "region_name": "RegionOne"}
+    clouds = {"ending": {**cloud, "compute_endpoint_override": FAULTY_NOVA}}
+    file.write_text(yaml.safe_dump({"clouds": clouds}))
+    return str(id)
+
+
+@pytest.mark.parametrize("keep", [(), ("--keep-partial",)], ids=["undo", "keep"])
+def test_an_application_credential_that_ends_within_a_launch(
+    keep: tuple[str, ...], plane: Plane, network: Network, token: Path, tmp_path: Path
+) -> None:
+    """It is deleted at the third request for a server: nothing depends on the speed of the machine."""
+    file = tmp_path / "clouds.yaml"
+    credential, env = ending_credential(plane, file), {"OS_CLIENT_CONFIG_FILE": str(file)}
+    argv = argv_of(token, "--count", "5", *keep, group="ending", cloud="ending")
+    with plane.faulty_nova("3:ended") as proxy:
+        launch = popen(plane, network, *argv, env=env)
+
+        def third() -> bool:
+            if launch.poll() is not None:
+                raise NotProven(f"the launch has ended: {launch.communicate()}")
+            return proxy.with_suffix(".paused").exists()
+
+        wait_until("the third server is asked for", third)
+        revoke = """
+cloud = connect("site")
+cloud.identity.delete_application_credential(cloud.current_user_id, sys.argv[1])
+"""
+        plane.python(revoke, credential)
+        proxy.with_suffix(".resume").touch()
+        done = ended(launch)
+    assert done.status == 12 and "have ended during the launch" in done.err, done.err
+    assert "2 of 5 servers were made, and stay" in done.err and "Traceback" not in done.err
+    found = re.search(r"fleet (\w+) --cloud ending --launch ([0-9a-f]{12})", done.err)
+    assert found and found[1] == ("list" if keep else "delete")
+    there = listed(plane, "--launch", found[2])
+    assert len(there) == 2
+    assert {name for name in servers(plane) if name.startswith("ending-")} == set(there)
+    again = plane.bakery("fleet", "list", "--cloud", "ending", env=env)
+    assert again.status == 12 and "They are wrong or have expired" in again.err
+    gone = ("fleet", "delete", "--cloud", "site", "--launch", found[2], "--yes", "--force", "--json")
+    assert {one["name"] for one in of(plane.bakery(*gone))["servers"]} == set(there)
+    assert not [name for name in servers(plane) if name.startswith("ending-")]
+    assert server_groups(plane) == []
