@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -157,9 +158,7 @@ def wheels() -> Path:
 def daemon(folder: Path, host: Host = THIS_MACHINE) -> Iterator[Docker]:
     """Run a daemon that keeps everything in `folder` while the block runs."""
     where = programs()
-    docker = Docker(where, folder / "socket")
     config = folder / "daemon.json"
-    config.write_text(json.dumps(_configuration(folder, where, host)))
     path = f"{where / 'usr/bin'}:{where / 'usr/sbin'}:{os.environ['PATH']}"
     argv = [str(where / "usr/sbin/dockerd"), "--config-file", str(config)]
     own = {**host.folders, **(_numbers(folder, host.remapped) if host.remapped else {})}
@@ -168,9 +167,20 @@ def daemon(folder: Path, host: Host = THIS_MACHINE) -> Iterator[Docker]:
     if host.network:
         _add_bridge(host.network)
     env = {**os.environ, "PATH": path}
-    with run.background(on(host.network, inside), log=folder / "log", env=env):
-        wait(Condition("an answer of dockerd", lambda: docker.call("info").returncode == 0, 120))
-        yield docker
+    with _short_folder() as short:
+        docker = Docker(where, short / "socket")
+        config.write_text(json.dumps(_configuration(folder, short, where, host)))
+        with run.background(on(host.network, inside), log=folder / "log", env=env):
+            wait(Condition("an answer of dockerd", lambda: docker.call("info").returncode == 0, 120))
+            yield docker
+
+
+@contextmanager
+def _short_folder() -> Iterator[Path]:
+    """A folder for the sockets of the daemon and of containerd, whose paths have at most 104 characters."""
+    with tempfile.TemporaryDirectory(prefix="docker.", dir="/tmp", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o711)  # with user namespaces, root of a container enters it
+        yield Path(name)
 
 
 def _add_bridge(network: Network) -> None:
@@ -187,16 +197,16 @@ def _numbers(folder: Path, first: int) -> dict[str, Path]:
     return {f"/etc/{name}": folder / name for name in ("subuid", "subgid")}
 
 
-def _configuration(folder: Path, where: Path, host: Host) -> dict[str, object]:
+def _configuration(folder: Path, short: Path, where: Path, host: Host) -> dict[str, object]:
     wrapper = folder / "runc"
     runc = str(next(path for path in (where / "usr/sbin/runc", where / "usr/bin/runc") if path.exists()))
     wrapper.write_text(_RUNC.format(python=sys.executable, lacking=_lacking(), runc=runc))
     wrapper.chmod(0o755)
     return {
         "data-root": str(folder / "data"),
-        "exec-root": str(folder / "exec"),
+        "exec-root": str(short / "exec"),
         "pidfile": str(folder / "pid"),
-        "hosts": [f"unix://{folder / 'socket'}"],
+        "hosts": [f"unix://{short / 'socket'}"],
         "bridge": _BRIDGE if host.network else "none",
         "iptables": False,
         "ip6tables": False,
