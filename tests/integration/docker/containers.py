@@ -56,6 +56,10 @@ class Container:
         done = self.docker.call("logs", *options, self.id)
         return done.stdout + done.stderr
 
+    def file(self, path: str) -> str:
+        """The content of a file of it, also when it has ended, in the tar archive of `docker cp`."""
+        return self.docker.call("cp", f"{self.id}:{path}", "-").stdout
+
     def inspect(self, *path: str) -> Any:
         """A part of what `docker inspect` says."""
         [found] = json.loads(self.docker.call("inspect", self.id).stdout)

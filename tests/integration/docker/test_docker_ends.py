@@ -120,6 +120,7 @@ def test_a_worker_that_finds_no_pool_fails_and_is_started_again(docker: Docker, 
         assert (restarts(container), container.inspect("State", "ExitCode")) == (1, 1)
 
 
+STARTD_LOG = "/var/log/condor/StartLog"
 # It takes as long on any machine, and hears a signal at once.
 TICKS = """#!/bin/sh
 trap 'echo told to end; exit 5' TERM
@@ -140,7 +141,7 @@ def a_job_survives_docker_stop_and_no_new_one_begins(here: Here) -> None:
             container.wait_for_text("received a request to stop: jobs have 90 s to end")
             late = here.pool.submit("late", "", "#!/bin/sh\necho too late\n", on("drains"))
             container.wait_until("it says so", lambda: told(container)["state"] == "retiring", 30)
-            assert stopping.result() == 0
+            assert stopping.result() == 0, container.said() + container.file(STARTD_LOG)[-9000:]
         assert here.pool.output("drains") == "done\n"
         assert here.pool.job_attributes(job, "JobStatus", "NumShadowStarts", "ExitCode") == ["4", "1", "0"]
         # A match that was made before the pool knew may have started its shadow, but not the job.
