@@ -154,7 +154,11 @@ def by_name(*lives: Life) -> dict[str, Life]:
 
 @contextmanager
 def side_by_side(
-    lives: Mapping[str, Life], docker: Docker, pool: Pool, folders: Callable[[str], Path]
+    lives: Mapping[str, Life],
+    docker: Docker,
+    pool: Pool,
+    folders: Callable[[str], Path],
+    at_once: int = AT_ONCE,
 ) -> Iterator[dict[str, Future[None]]]:
     """Some at the same time, as they mostly wait; each is looked after by a thread."""
 
@@ -163,7 +167,7 @@ def side_by_side(
         write_token(made.token, pool)
         return made
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
+    with ThreadPoolExecutor(at_once) as threads:
         yield {name: threads.submit(life, here()) for name, life in lives.items()}
 
 
