@@ -104,6 +104,7 @@ _SHARED: Mapping[str, st.SearchStrategy[str]] = {
 _OSG: Mapping[str, st.SearchStrategy[str]] = {
     "jobs": st.sampled_from(["named", "named", "named", "anyone"]),
     # TG-XXX is a placeholder, of which both warn.
+    # TG-XXX is one that people forget to replace: an error is wanted.
     "projects": st.sampled_from(["TG-ABC123", "TG-A TG-B", "abc123456", "TG-XXX", "a,b c;d"]),
     "owners": st.sampled_from(["", "ann", "ann bob"]),
     "expression": st.sampled_from(

@@ -53,6 +53,7 @@ TOKENS = (
 # Wrong and unusual values of each field; the good one comes first, and most often.
 VALUES: Mapping[str, tuple[str, ...]] = {
     "token": TOKENS,
+    # TG-XXX is one that people forget to replace: an error is wanted.
     "projects": ("TG-ABC123", "TG-ABC123", "", "abc123456", "TG-XXX", "a!", "TG\u2013A", "TG-A\u200b"),
     "owners": ("", "", "ann", "a!", TOKEN),
     "expression": (

@@ -68,7 +68,7 @@ def test_a_container_that_is_stopped_ends_the_retirement_of_its_jobs_first(
     monkeypatch.setattr(time, "monotonic", lambda: 0.0)
     answer(monkeypatch, slots)
     master, signals = Master(done), Signals()
-    assert supervision.stop(master, signals, 0, answers, lambda _: None) == 0  # type: ignore[arg-type]
+    assert supervision.stop(master, signals, 0, answers, lambda _: None) == 0  # type: ignore[arg-type]  # stand-ins
     assert done == expected
 
 
@@ -93,9 +93,9 @@ def test_a_worker_at_the_end_of_its_lifetime_does_so(
     state = WatchState(Memory(7.0, "startd_1", 99.0, 1.0, 2.0))
     monkeypatch.setattr(advertisement, "send", lambda progress, *_: progress)
     ordering = service()._replace(order=done.append)
-    after, _ = watch.step(state, ordering, Server())  # type: ignore[arg-type]
+    after, _ = watch.step(state, ordering, Server())  # type: ignore[arg-type]  # stand-ins
     assert done == expected
-    watch.step(after, ordering, Server())  # type: ignore[arg-type]
+    watch.step(after, ordering, Server())  # type: ignore[arg-type]  # stand-ins
     assert done == expected, "once"
 
 
