@@ -192,6 +192,20 @@ def piped(argv: Sequence[str], *, stdin: bytes = b"") -> Iterator[subprocess.Pop
         yield process
 
 
+@contextmanager
+def meanwhile(argv: Sequence[str]) -> Iterator[None]:
+    """Run a program while the block runs, then wait for its end.
+
+    It prints little. If the block raises an error, the program is killed. Raises the error of `failure`.
+    """
+    with piped(argv) as child:
+        yield
+        assert child.stdout
+        output, status = child.stdout.read(), child.wait()
+    if status != 0:
+        raise failure(argv, status, _tail(_text(output).splitlines()))
+
+
 def attached(argv: Sequence[str]) -> int:
     """Run an interactive program on our terminal and return its exit status.
 

@@ -148,7 +148,8 @@ def mkosi_alone(folder: Path) -> Took:
 
     def work() -> Path:
         run(processes.sandbox_argv(["mkosi", "--directory", str(where), "--force", "build"]))
-        qemu_img.to_zstd(where / "out" / "base.raw", image)
+        with qemu_img.compressed(where / "out" / "base.raw", image):
+            pass
         return image
 
     return timed("mkosi, the same packages", work)
