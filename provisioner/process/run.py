@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provisioner.errors import (
     BadInput,
@@ -33,6 +34,9 @@ from provisioner.errors import (
 from provisioner.process import package_errors
 from provisioner.process.line_splitter import LONGEST, LineSplitter
 from provisioner.process.scrub import scrub, shown
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 TAIL_LINES = 15
 _TAIL_WIDTH = 1000  # characters of each
@@ -164,6 +168,22 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         _temporary.reset(before)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a private folder in that of `temporary_files_in` (default: the system's); remove it then."""
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(dir=_temporary.get()) as name:
+        yield Path(name)
+
+
+def threads(count: int) -> ThreadPoolExecutor:
+    """Threads with the folder that `temporary_files_in` has set for this one."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(count, initializer=_temporary.set, initargs=(_temporary.get(),))
 
 
 @contextmanager
