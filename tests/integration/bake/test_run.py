@@ -137,6 +137,17 @@ def test_temporary_files_are_in_the_work_folder(tmp_path: Path) -> None:
     assert run.inherited() == dict(os.environ)
 
 
+def test_our_own_temporary_folders_are_in_the_work_folder_in_threads_too(tmp_path: Path) -> None:
+    def parent(_: int = 0) -> Path:
+        with run.temporary_folder() as folder:
+            return folder.parent
+
+    with run.temporary_files_in(tmp_path), run.threads(2) as threads:
+        assert {parent(), *threads.map(parent, range(4))} == {tmp_path}
+    assert parent() != tmp_path
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_sandbox_ends_with_its_owner(tmp_path: Path) -> None:
     """The owner gets SIGKILL; its grandchild, a daemon in its own session, ends as well."""
     sandbox = "setsid sleep 6543.21 & sleep 6543.21"
