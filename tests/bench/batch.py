@@ -5,7 +5,8 @@
 The images are osg and prominence workers on the default base, each with and without the role udocker. All
 ways begin with the base and its packages in a cache of their own, without checkpoints. One after the other
 means four commands with one cache, which resume from the checkpoints of the commands before them. A bake of
-each image before the first round downloads the packages. Needs root; makes the base first if the cache has none.
+each image before the first round downloads the packages. Needs root; makes the base first if the cache has
+none.
 """
 
 from __future__ import annotations
