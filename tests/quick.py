@@ -7,6 +7,7 @@ all is, the last commit. What is left out is said.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -567,6 +568,13 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
 }
 
 
+# Of a file of tests: whether all of them are marked, and their names.
+_IS_FULL, _TEST = (
+    re.compile(r"^pytestmark = pytest\.mark\.full\b", re.M),
+    re.compile(r"^def (test_\w+)", re.M),
+)
+
+
 @dataclass(frozen=True)
 class Selection:
     """Test files, and those that also concern the change, but for which there is no time."""
@@ -603,6 +611,14 @@ def concerned(path: str) -> tuple[str, ...]:
         return (path,) if path in SECONDS else ()
     places = (path, *(f"{folder}/" for folder in map(str, Path(path).parents) if folder != "."))
     return next((CONCERN[place] for place in places if place in CONCERN), ())
+
+
+def arguments(test: str) -> tuple[str, ...]:
+    """What pytest is given. It runs tests that are marked full only by their names (tests/conftest.py)."""
+    text = (ROOT / test).read_text() if "::" not in test else ""
+    if not _IS_FULL.search(text):
+        return (test,)
+    return tuple(f"{test}::{name}" for name in _TEST.findall(text))
 
 
 def seconds_of(nodeid: str) -> int:
@@ -646,7 +662,7 @@ def main() -> None:
     print(f"quick: {len(names)} files changed {title}; about {found.seconds} s", file=sys.stderr)
     for test in found.left_out:
         print(f"quick: {test} also concerns them, but takes {SECONDS[test]} s", file=sys.stderr)
-    print("\n".join((*found.chosen, UNIT)))
+    print("\n".join((*(word for test in found.chosen for word in arguments(test)), UNIT)))
 
 
 if __name__ == "__main__":

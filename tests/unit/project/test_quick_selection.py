@@ -58,6 +58,15 @@ def test_nothing_else_is_chosen_for_documents() -> None:
     assert found == quick.Selection((), (), OVERHEAD)
 
 
+def test_a_file_of_tests_that_are_all_marked_full_is_run_by_their_names() -> None:
+    folder = "tests/integration/fleet"
+    words = quick.arguments(f"{folder}/test_fleet_catalogue.py")
+    assert words
+    assert all(word.startswith(f"{folder}/test_fleet_catalogue.py::test_") for word in words)
+    for test in ("tests/integration/bake/test_bake.py", f"{folder}/test_fleet.py::test_x"):
+        assert quick.arguments(test) == (test,)
+
+
 def test_a_file_of_tests_concerns_itself() -> None:
     found = select(["tests/integration/bake/test_run.py", "tests/unit/provisioner/test_plan.py"])
     assert found.chosen == ("tests/integration/bake/test_run.py",)
