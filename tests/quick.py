@@ -30,6 +30,8 @@ _SITE = "test_broken_images.py::test_a_test_of_a_site_can_fail_verification"
 _SHARED = "test_broken_images.py::test_what_two_machines_share_is_named_with_what_to_do[machine-id]"
 _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
 _SEVERAL = "test_several_images.py::test_images_that_cannot_make_what_they_share_fail_with_their_own_errors"
+_LAUNCH = "test_fleet.py::test_twenty_workers_are_launched_listed_and_reaped"
+_TERRAFORM = "test_exported_files.py::test_terraform_has_the_attributes_of_the_provider"
 _NO_CONTAINER = "test_site_in_container.py::test_packer_makes_no_container_and_says_so_before_it_starts"
 # How long each file takes by itself, and some tests of a long one: seconds, on a machine with two cores
 # where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
@@ -118,6 +120,7 @@ _SECONDS: Mapping[str, int] = {
     "test_docker_registry.py": 1,
     "test_publish_glance.py": 400,
     "test_fleet.py": 240,
+    _LAUNCH: 150,
     "test_fleet_catalogue.py": 120,
     "test_fleet_faults.py": 360,
     "test_fleet_prominence.py": 60,
@@ -125,6 +128,7 @@ _SECONDS: Mapping[str, int] = {
     "test_fleet_volumes.py": 90,
     "test_fleet_worker.py": 600,
     "test_exported_files.py": 180,
+    _TERRAFORM: 110,
     "test_tardis.py": 300,
     "test_reap_files.py": 10,
     "test_publish_s3.py": 120,
@@ -329,11 +333,16 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_wheel.py",
     ),
     "bakery/commands/submit/": ("test_submit.py", "test_quick_commands.py"),
-    "bakery/fleet/export/": ("test_exported_files.py", "test_tardis.py", "test_quick_commands.py"),
-    "bakery/fleet/": ("test_fleet.py", "test_fleet_catalogue.py", "test_quick_commands.py"),
-    "bakery/fleet/replacement/": ("test_fleet_replace.py", "test_quick_commands.py"),
-    "bakery/commands/fleet/": ("test_fleet.py", "test_quick_commands.py"),
-    "bakery/openstack/": ("test_publish_glance.py", "test_fleet.py", "test_quick_commands.py"),
+    "bakery/fleet/export/": (
+        _TERRAFORM,
+        "test_exported_files.py",
+        "test_tardis.py",
+        "test_quick_commands.py",
+    ),
+    "bakery/fleet/": (_LAUNCH, "test_fleet.py", "test_fleet_catalogue.py", "test_quick_commands.py"),
+    "bakery/fleet/replacement/": (_LAUNCH, "test_fleet_replace.py", "test_quick_commands.py"),
+    "bakery/commands/fleet/": (_LAUNCH, "test_fleet.py", "test_quick_commands.py"),
+    "bakery/openstack/": (_LAUNCH, "test_publish_glance.py", "test_fleet.py", "test_quick_commands.py"),
     "bakery/status/": ("test_status_command.py", "test_status_processes.py", "test_status_watch.py"),
     "bakery/status/workers.py": ("test_status_command.py", "test_status_workers.py"),
     "bakery/status/why/": ("test_status_why.py",),
