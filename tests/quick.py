@@ -339,7 +339,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_tardis.py",
         "test_quick_commands.py",
     ),
-    "bakery/fleet/": (_LAUNCH, "test_fleet.py", "test_fleet_catalogue.py", "test_quick_commands.py"),
+    "bakery/fleet/": (_LAUNCH, "test_fleet.py", "test_quick_commands.py"),
     "bakery/fleet/replacement/": (_LAUNCH, "test_fleet_replace.py", "test_quick_commands.py"),
     "bakery/commands/fleet/": (_LAUNCH, "test_fleet.py", "test_quick_commands.py"),
     "bakery/openstack/": (_LAUNCH, "test_publish_glance.py", "test_fleet.py", "test_quick_commands.py"),
