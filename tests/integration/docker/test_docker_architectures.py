@@ -18,6 +18,7 @@ from tests.integration.docker.test_docker_registry import served_on
 from tests.integration.docker_here import Docker
 from tests.integration.publish.test_publish_registry import outcome, publish, serving
 
+pytestmark = pytest.mark.full
 PLATFORMS = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 
 
@@ -40,7 +41,6 @@ def baked_arm64(emulator: None, folders: Folders) -> dict[str, Any]:
     return dict(json.loads(done.out))
 
 
-@pytest.mark.full
 def test_one_tag_has_the_workers_of_two_architectures(
     archive: Path,
     baked_arm64: dict[str, Any],
