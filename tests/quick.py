@@ -278,7 +278,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "scripts/setup": ("test_setup.py",),
     "scripts/hosts/": ("test_setup.py",),
     "bakery/runtime/privileges.py": ("test_root_without_capabilities.py", "test_bake.py"),
-    "bakery/engines/emulation.py": ("test_docker_architectures.py",),
+    "bakery/engines/emulation.py": ("test_bake.py", "test_docker_architectures.py"),
     "bakery/engines/choice.py": ("test_root_without_capabilities.py", _NO_CONTAINER, "test_bake.py"),
     "bakery/runtime/qemu_img.py": (
         "test_qemu_monitor.py",
