@@ -54,6 +54,7 @@ _SECONDS: Mapping[str, int] = {
     "test_docker_tokens.py": 60,
     "test_docker_options.py": 70,
     "test_docker_ends.py": 140,
+    "test_docker_architectures.py": 420,
     "test_docker_manifests.py": 120,
     "test_preemption_notices.py": 3,
     "test_drain_vm.py": 240,
@@ -277,6 +278,7 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
     "scripts/setup": ("test_setup.py",),
     "scripts/hosts/": ("test_setup.py",),
     "bakery/runtime/privileges.py": ("test_root_without_capabilities.py", "test_bake.py"),
+    "bakery/engines/emulation.py": ("test_bake.py", "test_docker_architectures.py"),
     "bakery/engines/choice.py": ("test_root_without_capabilities.py", _NO_CONTAINER, "test_bake.py"),
     "bakery/runtime/qemu_img.py": (
         "test_qemu_monitor.py",

@@ -16,14 +16,13 @@ from bakery.bake import failed, fresh, reproducible
 from bakery.bake.options import Options, package_mirror
 from bakery.bake.planned import Bake, Baked, missing_levels, note_stored, plan_bake, result
 from bakery.description import packages
-from bakery.engines import checkpoints, choice
+from bakery.engines import checkpoints, choice, emulation
 from bakery.engines.choice import Engine, Obstacles
 from bakery.engines.chroot import engine as chroot
 from bakery.engines.made import Made
 from bakery.freshness.record import Installed
 from bakery.image import bases
 from bakery.image import system as system_of
-from bakery.image.bases import Base
 from bakery.image.mkosi import Build
 from bakery.machines import probe
 from bakery.output import formats
@@ -57,7 +56,7 @@ def make(this: Bake) -> Baked:
     limit = retention.limit()
     with logs.record(this.store, f"bake-{this.plan.image}", this.monitor) as log:
         _check_privileges(this)
-        _require_architecture(this.base)
+        _check_architecture(this)
         baked = _make_locked(replace(this, monitor=log))
         if not baked.from_store:
             retention.enforce_limit(limit, this.store, log)
@@ -78,13 +77,21 @@ def _check_privileges(this: Bake) -> None:
         require_root()
 
 
-def _require_architecture(base: Base) -> None:
-    """Raises MissingHere: the programs of the image must run on this machine's processor."""
-    if base.architecture != bases.host():
-        raise MissingHere(
-            f"The base {base.name} is for {base.architecture}, but this machine is {bases.host()}.",
-            f"Bake it on an {base.architecture} machine. --dry-run shows the plan on any machine.",
-        )
+def _check_architecture(this: Bake) -> None:
+    """Programs of the image must run on this machine's processor, or by an emulator of its programs alone.
+
+    Raises MissingHere.
+    """
+    wanted, here = this.base.architecture, bases.host()
+    if wanted == here:
+        return
+    about = f"The base {this.base.name} is for {wanted}, but this machine is {here}"
+    hint = f"bake it on an {wanted} machine. --dry-run shows the plan on any machine."
+    if this.options.engine == "packer" or this.options.level not in ("none", "offline"):
+        raise MissingHere(f"{about}, and does not boot it.", f"Use --verify offline, or {hint}")
+    require_root()
+    emulation.require(wanted)
+    note(this.monitor, f"{about}: programs of the image are emulated, which takes several times as long.")
 
 
 def _make_locked(this: Bake) -> Baked:
