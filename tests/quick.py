@@ -54,7 +54,7 @@ _SECONDS: Mapping[str, int] = {
     "test_docker_tokens.py": 60,
     "test_docker_options.py": 70,
     "test_docker_ends.py": 140,
-    "test_docker_architectures.py": 420,
+    "test_docker_architectures.py": 360,
     "test_docker_manifests.py": 120,
     "test_preemption_notices.py": 3,
     "test_drain_vm.py": 240,
