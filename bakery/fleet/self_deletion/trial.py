@@ -48,8 +48,8 @@ def judged(found: Answers) -> str:
     """Return a warning, "" for none. Raises Refused."""
     if found.forbidden not in _REFUSED:
         raise Refused(
-            "The cloud's Nova does not apply access rules: whoever has the credential of a server could use "
-            "all of Nova.",
+            "The cloud's Nova does not apply access rules: whoever has the credential of a server could "
+            "use all of Nova.",
             _OMIT,
         )
     if found.permitted in _REFUSED:
@@ -61,8 +61,8 @@ def judged(found: Answers) -> str:
     if found.disguised in _REFUSED:
         return ""
     return (
-        "This cloud's Nova does not set service_token_roles_required: somebody who reads the credential of a "
-        "server (only root can) gets round its access rule, and has the role member in your project."
+        "The cloud's Nova does not set service_token_roles_required: somebody who reads the credential of a "
+        "server, which only root can, gets round its access rule, and acts as a member of your project."
     )
 
 
@@ -73,13 +73,16 @@ def _ask(keystone: Keystone, server: str, secret: str) -> Answers:
         session = keystone.session(server, secret)
         token = str(session.get_token())
         hide(token)
-        path, service = f"/servers/{server}", {"X-Service-Token": token}
-        requests = (("DELETE", path, {}), ("GET", "/servers", {}), ("GET", "/servers", service))
-        statuses = [
-            session.request(keystone.compute + path, verb, headers=headers, raise_exc=False).status_code
-            for verb, path, headers in requests
-        ]
     except exceptions.HttpError as error:
         why = scrub(str(error)).strip().rstrip(".")
         raise Refused(f"Keystone does not accept the credential that it has made: {why}.", _OMIT) from None
-    return Answers(*statuses)
+
+    def status(verb: str, path: str, **headers: str) -> int:
+        url = f"{keystone.compute}{path}"
+        return int(session.request(url, verb, headers=headers, raise_exc=False).status_code)
+
+    return Answers(
+        permitted=status("DELETE", f"/servers/{server}"),
+        forbidden=status("GET", "/servers"),
+        disguised=status("GET", "/servers", **{"X-Service-Token": token}),
+    )

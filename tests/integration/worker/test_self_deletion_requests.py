@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -13,8 +12,8 @@ from typing import Any
 import pytest
 from worker_runtime.configuration import instance, token
 from worker_runtime.configuration.worker_file import WorkerConfig
-from worker_runtime.lifecycle import self_deletion, watch
-from worker_runtime.lifecycle.watch import Order
+from worker_runtime.lifecycle import self_deletion
+from worker_runtime.lifecycle.self_deletion import Failed, Passing
 from worker_runtime.system import paths
 
 from bakery.fleet.self_deletion import credential
@@ -23,8 +22,8 @@ SERVER = "6d1f034f-3b4f-4c4f-b700-1d78867d8cbe"
 SECRET = "canary-of-a-secret-51c7"
 
 
-def text(url: str = "https://keystone.example.org/v3", region: str = "") -> str:
-    return credential.text(auth_url=url, user="u1", secret=SECRET, region=region)
+def text(keystone: str, nova: str = "http://127.0.0.1:1") -> str:
+    return credential.text(auth_url=f"{keystone}/v3", user="u1", secret=SECRET, compute=f"{nova}/v2.1")
 
 
 @pytest.fixture
@@ -43,6 +42,7 @@ class Cloud:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
         self.statuses = {"POST": 201, "DELETE": 204}
+        self.token = "token-of-the-test"
         cloud = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -51,10 +51,9 @@ class Cloud:
                 found = json.loads(body) if body else None
                 cloud.asked.append((self.command, self.path, dict(self.headers), found))
                 self.send_response(cloud.statuses[self.command])
-                self.send_header("X-Subject-Token", "token-of-the-test")
+                if self.command == "POST" and cloud.token:
+                    self.send_header("X-Subject-Token", cloud.token)
                 self.end_headers()
-                if self.command == "POST":
-                    self.wfile.write(json.dumps(catalogue(cloud.url)).encode())
 
             do_POST = do_DELETE = handle_any
 
@@ -63,15 +62,6 @@ class Cloud:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-
-def catalogue(url: str) -> dict[str, Any]:
-    endpoints = [
-        {"interface": "internal", "region_id": "R1", "url": "http://internal.invalid"},
-        {"interface": "public", "region_id": "R1", "url": "http://other-region.invalid"},
-        {"interface": "public", "region_id": "R2", "url": f"{url}/v2.1"},
-    ]
-    return {"token": {"catalog": [{"type": "image", "endpoints": []}, {"type": "compute", "endpoints": endpoints}]}}
 
 
 @pytest.fixture
@@ -85,44 +75,68 @@ def cloud() -> Iterator[Cloud]:
     made.server.server_close()
 
 
+def put(text: str) -> None:
+    token.put_server_credential({"OnIdle": "delete", "ServerCredential": text})
+
+
+def why() -> tuple[str, bool]:
+    """What the worker says of the failure, and whether it tries again."""
+    with pytest.raises(Failed) as error:
+        self_deletion.delete_server()
+    assert SECRET not in str(error.value) and "token-of-the-test" not in str(error.value)
+    return str(error.value), isinstance(error.value, Passing)
+
+
 def test_it_deletes_its_own_server_and_asks_nothing_else(machine: Path, cloud: Cloud) -> None:
-    token.put_server_credential({"OnIdle": "delete", "ServerCredential": text(f"{cloud.url}/v3", "R2")})
-    assert self_deletion.delete_server() == "OpenStack deletes this server"
+    put(text(cloud.url, cloud.url))
+    self_deletion.delete_server()
     (login, path, _, body), (verb, server, headers, _) = cloud.asked
-    assert (login, path, verb, server) == ("POST", "/v3/auth/tokens", "DELETE", f"/v2.1/servers/{SERVER}")
+    assert (login, path) == ("POST", "/v3/auth/tokens?nocatalog")
+    assert (verb, server) == ("DELETE", f"/v2.1/servers/{SERVER}")
     about = body["auth"]["identity"]["application_credential"]
     assert about == {"name": credential.name(SERVER), "secret": SECRET, "user": {"id": "u1"}}
     assert {name.lower(): value for name, value in headers.items()}["x-auth-token"] == "token-of-the-test"
 
 
 @pytest.mark.parametrize(
-    ("verb", "status", "words"),
-    [("POST", 401, "Keystone refuses it with status 401"), ("DELETE", 403, "Nova refuses it with status 403")],
-)
-def test_a_refusal_is_reported_without_the_secret(
-    machine: Path, cloud: Cloud, verb: str, status: int, words: str
+    ("verb", "status", "again"),
+    [
+        ("POST", 401, False), ("POST", 404, False), ("POST", 500, True), ("POST", 503, True),
+        ("DELETE", 401, False), ("DELETE", 403, False), ("DELETE", 404, False), ("DELETE", 409, False),
+        ("DELETE", 429, True), ("DELETE", 500, True),
+    ],
+)  # fmt: skip
+def test_a_refusal_ends_it_and_a_fault_is_tried_again(
+    machine: Path, cloud: Cloud, verb: str, status: int, again: bool
 ) -> None:
     cloud.statuses[verb] = status
-    token.put_server_credential({"OnIdle": "delete", "ServerCredential": text(f"{cloud.url}/v3", "R2")})
-    said = self_deletion.delete_server()
-    assert words in said and "charged until you delete it" in said and SECRET not in said
+    put(text(cloud.url, cloud.url))
+    service = {"POST": "Keystone", "DELETE": "Nova"}[verb]
+    assert why() == (f"{service} answers with status {status}", again)
+    assert len(cloud.asked) == (1 if verb == "POST" else 2)
 
 
 def test_what_else_can_fail(machine: Path, cloud: Cloud) -> None:
-    assert "there is no credential" in self_deletion.delete_server()
-    token.put_server_credential({"OnIdle": "delete", "ServerCredential": text("http://127.0.0.1:1/v3")})
-    assert "Keystone does not answer" in self_deletion.delete_server()
-    token.put_server_credential({"OnIdle": "delete", "ServerCredential": text(f"{cloud.url}/v3", "R9")})
-    assert "does not name an endpoint of Nova" in self_deletion.delete_server()
-    (machine / "instance.json").unlink()
-    assert "does not know the id" in self_deletion.delete_server()
+    assert why() == ("there is no credential", False)
+    put(text("http://127.0.0.1:1"))
+    said, again = why()
+    assert said.startswith("Keystone does not answer: ") and again
+    put(text(cloud.url))
+    said, again = why()
+    assert said.startswith("Nova does not answer: ") and again
+    cloud.token = ""
+    assert why() == ("Keystone gives no token", False)
+    for instance_id in ("i-0000002a", "../other", ""):
+        (machine / "instance.json").write_text(json.dumps({"v1": {"instance_id": instance_id}}))
+        assert why() == ("cloud-init does not know the id of this server in OpenStack", False)
 
 
 @pytest.mark.parametrize(
     ("command", "problem"),
     [
-        (f"/bin/echo {text()}", ""),
+        (f"/bin/echo {text('http://127.0.0.1:1')}", ""),
         ("/bin/echo a b", "the token of ServerCredentialCommand contains a blank"),
+        ("/bin/echo aaaa", "ServerCredentialCommand is not a credential as fleet launch makes it"),
         ("/bin/false", "ServerCredentialCommand ended with status 1"),
     ],
 )
@@ -133,4 +147,4 @@ def test_a_program_prints_the_credential(
     values = {"OnIdle": "delete", "ServerCredential": "", "ServerCredentialCommand": command}
     found = token.with_server_credential(WorkerConfig(values, (), ()))
     assert found.problems == () if not problem else found.problems[0].startswith(problem)
-    assert problem or found.values["ServerCredential"] == text()
+    assert problem or found.values["ServerCredential"] == text("http://127.0.0.1:1")
