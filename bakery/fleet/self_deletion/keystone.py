@@ -41,7 +41,7 @@ class Keystone:
             raise Refused(
                 "The application credential of clouds.yaml is restricted: Keystone does not let it make the "
                 "credentials with which servers delete themselves.",
-                "Use a password or an application credential that was created with --unrestricted, or omit "
+                "Use a password or an application credential created with --unrestricted, or omit "
                 "--on-idle delete.",
             )
 
@@ -147,6 +147,6 @@ def delete_unused(api: Api, monitor: Monitor) -> None:
 
 
 def _unused(api: Api, used: Sequence[Used]) -> list[Used]:
-    """Those whose servers have gone. Servers are asked for afterwards: each was there before its credential."""
+    """Those whose servers have gone. Servers are asked for after `used`: each is there before its own."""
     there = {server.id for server in api.servers()} if used else set()
     return [one for one in credential.without(used, there) if api.has_gone(one.server)]

@@ -61,8 +61,8 @@ def judged(found: Answers) -> str:
     if found.disguised in _REFUSED:
         return ""
     return (
-        "The cloud's Nova does not set service_token_roles_required: somebody who reads the credential of a "
-        "server, which only root can, gets round its access rule, and acts as a member of your project."
+        "The cloud's Nova does not set service_token_roles_required: somebody who reads the credential of "
+        "a server, which only root can, gets round its access rule, and acts as a member of your project."
     )
 
 
