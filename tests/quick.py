@@ -7,6 +7,7 @@ all is, the last commit. What is left out is said.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -29,6 +30,8 @@ _SITE = "test_broken_images.py::test_a_test_of_a_site_can_fail_verification"
 _SHARED = "test_broken_images.py::test_what_two_machines_share_is_named_with_what_to_do[machine-id]"
 _BECOMES = "test_provision_ssh.py::test_the_plan_of_an_image_makes_a_worker"
 _SEVERAL = "test_several_images.py::test_images_that_cannot_make_what_they_share_fail_with_their_own_errors"
+_LAUNCH = "test_fleet.py::test_twenty_workers_are_launched_listed_and_reaped"
+_TERRAFORM = "test_exported_files.py::test_terraform_has_the_attributes_of_the_provider"
 _NO_CONTAINER = "test_site_in_container.py::test_packer_makes_no_container_and_says_so_before_it_starts"
 # How long each file takes by itself, and some tests of a long one: seconds, on a machine with two cores
 # where others work, too, with images in the cache. The longest begin first (tests/conftest.py).
@@ -117,6 +120,7 @@ _SECONDS: Mapping[str, int] = {
     "test_docker_registry.py": 1,
     "test_publish_glance.py": 400,
     "test_fleet.py": 240,
+    _LAUNCH: 150,
     "test_fleet_catalogue.py": 120,
     "test_fleet_faults.py": 360,
     "test_fleet_prominence.py": 60,
@@ -126,6 +130,7 @@ _SECONDS: Mapping[str, int] = {
     "test_fleet_worker.py": 600,
     "test_self_deletion_requests.py": 2,
     "test_exported_files.py": 180,
+    _TERRAFORM: 110,
     "test_tardis.py": 300,
     "test_reap_files.py": 10,
     "test_publish_s3.py": 120,
@@ -330,16 +335,22 @@ _CONCERN: Mapping[str, tuple[str, ...]] = {
         "test_wheel.py",
     ),
     "bakery/commands/submit/": ("test_submit.py", "test_quick_commands.py"),
-    "bakery/fleet/export/": ("test_exported_files.py", "test_tardis.py", "test_quick_commands.py"),
-    "bakery/fleet/": ("test_fleet.py", "test_fleet_catalogue.py", "test_quick_commands.py"),
-    "bakery/fleet/replacement/": ("test_fleet_replace.py", "test_quick_commands.py"),
+    "bakery/fleet/export/": (
+        _TERRAFORM,
+        "test_exported_files.py",
+        "test_tardis.py",
+        "test_quick_commands.py",
+    ),
+    "bakery/fleet/": (_LAUNCH, "test_fleet.py", "test_quick_commands.py"),
+    "bakery/fleet/replacement/": (_LAUNCH, "test_fleet_replace.py", "test_quick_commands.py"),
     "bakery/fleet/self_deletion/": (
+        _LAUNCH,
         "test_self_deletion_requests.py",
         "test_fleet_self_deletion.py",
         "test_quick_commands.py",
     ),
-    "bakery/commands/fleet/": ("test_fleet.py", "test_quick_commands.py"),
-    "bakery/openstack/": ("test_publish_glance.py", "test_fleet.py", "test_quick_commands.py"),
+    "bakery/commands/fleet/": (_LAUNCH, "test_fleet.py", "test_quick_commands.py"),
+    "bakery/openstack/": (_LAUNCH, "test_publish_glance.py", "test_fleet.py", "test_quick_commands.py"),
     "bakery/status/": ("test_status_command.py", "test_status_processes.py", "test_status_watch.py"),
     "bakery/status/workers.py": ("test_status_command.py", "test_status_workers.py"),
     "bakery/status/why/": ("test_status_why.py",),
@@ -574,6 +585,13 @@ CONCERN: Mapping[str, tuple[str, ...]] = {
 }
 
 
+# Of a file of tests: whether all of them are marked, and their names.
+_IS_FULL, _TEST = (
+    re.compile(r"^pytestmark = pytest\.mark\.full\b", re.M),
+    re.compile(r"^def (test_\w+)", re.M),
+)
+
+
 @dataclass(frozen=True)
 class Selection:
     """Test files, and those that also concern the change, but for which there is no time."""
@@ -610,6 +628,14 @@ def concerned(path: str) -> tuple[str, ...]:
         return (path,) if path in SECONDS else ()
     places = (path, *(f"{folder}/" for folder in map(str, Path(path).parents) if folder != "."))
     return next((CONCERN[place] for place in places if place in CONCERN), ())
+
+
+def arguments(test: str) -> tuple[str, ...]:
+    """What pytest is given. It runs tests that are marked full only by their names (tests/conftest.py)."""
+    text = (ROOT / test).read_text() if "::" not in test else ""
+    if not _IS_FULL.search(text):
+        return (test,)
+    return tuple(f"{test}::{name}" for name in _TEST.findall(text))
 
 
 def seconds_of(nodeid: str) -> int:
@@ -653,7 +679,7 @@ def main() -> None:
     print(f"quick: {len(names)} files changed {title}; about {found.seconds} s", file=sys.stderr)
     for test in found.left_out:
         print(f"quick: {test} also concerns them, but takes {SECONDS[test]} s", file=sys.stderr)
-    print("\n".join((*found.chosen, UNIT)))
+    print("\n".join((*(word for test in found.chosen for word in arguments(test)), UNIT)))
 
 
 if __name__ == "__main__":

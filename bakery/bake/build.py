@@ -135,7 +135,7 @@ def _build(this: Bake) -> Manifest:
     found = choice.obstacles(this.options.engine, boots=this.form.boots)
     choice.choose(this.options.engine, found)  # fails before time is spent on the base
     with work_folder(this.store) as work, _keep_disk_on_failure(this, lambda: failed.disk_in(work)):
-        image, engine, more = make_image(this, found, work)
+        image, engine, more = make_image(this, found, work, search=not this.form.up_to(this.options.level))
         about = {"system": system_of.of(this.base)}
         manifest = {**_manifest(this, image, started), **about, "engine": engine, **more}
         manifest = _prove(this, image, this.form.up_to(this.options.level), manifest, work)
@@ -158,23 +158,37 @@ def _keep_disk_on_failure(this: Bake, find: Callable[[], Path | None]) -> Abstra
     return failed.keep_disk_on_failure(find, image, wanted=this.options.keep_failed)
 
 
-def make_image(this: Bake, found: Obstacles, work: Path) -> tuple[Path, Engine, Manifest]:
+def make_image(
+    this: Bake, found: Obstacles, work: Path, *, search: bool = False
+) -> tuple[Path, Engine, Manifest]:
     """Build the image in its format; return its path, the engine used, and more for the manifest.
 
-    It is in `work`: not proven, and not in the store.
+    It is in `work`: not proven, and not in the store. With `search`, it was searched for secrets: no bake
+    commits an image without this, and each level begins with it. Raises NotProven: there are some.
     """
     with _base(this, work):
         this.monitor.emit({"event": "stored", "id": this.plan.base_id})
         installed = Installed(this.monitor)
         made, engine = _make_disk(replace(this, monitor=installed), found, work)
-        more = {
-            **fresh.recorded(this, installed),
-            **_installed(this, installed),
-            **reproducible.recorded(this, made),
-        }
-        image = formats.write(this.form, made.disk, this.plan, this.base, work, this.monitor)
+        with formats.written(this.form, made.disk, this.plan, this.base, work, this.monitor) as image:
+            more = {
+                **fresh.recorded(this, installed),
+                **_installed(this, installed),
+                **reproducible.recorded(this, made),
+            }
+            if search:
+                _search(this, made.disk if this.form.boots else image, work)
         made.disk.unlink()
         return image, engine, more
+
+
+def _search(this: Bake, image: Path, work: Path) -> None:
+    """Search a raw disk, or the archive of a container image, for secrets. Raises NotProven."""
+    if problem := privileges.mount_obstacle():
+        warn(this.monitor, f"The image was not searched for secrets: {problem}")
+        return
+    request = verification.Request(image, (), this.base.login, raw=this.form.boots)
+    verification.prove(request, work, this.monitor)
 
 
 def _installed(this: Bake, installed: Installed) -> Manifest:
@@ -255,12 +269,8 @@ def prepare(options: Options, folder: Path, store: Store, monitor: Monitor) -> P
 
 
 def _prove(this: Bake, image: Path, levels: Sequence[Level], manifest: Manifest, work: Path) -> Manifest:
-    """Verify the image to these levels; return the manifest with the proof added. Raises NotProven.
-
-    Without a level, the image is only searched for secrets.
-    """
-    if not levels and (problem := privileges.mount_obstacle()):
-        warn(this.monitor, f"The image was not searched for secrets: {problem}")
+    """Verify the image to these levels; return the manifest with the proof added. Raises NotProven."""
+    if not levels:
         return manifest
     request = verification.Request(
         image,

@@ -9,7 +9,6 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from bakery.sources import http
 from bakery.sources.http import Get
 from bakery.store.store import Store
 from provisioner.errors import BakeryError, Unreachable, WrongChecksum
+from provisioner.process import run
 
 _PARALLEL = 8
 
@@ -53,7 +53,7 @@ def heads(lock: Lock, seen: Mapping[str, Seen], addresses: Addresses, get: Get =
         except BakeryError as error:
             failed[repository.id] = error
 
-    with ThreadPoolExecutor(_PARALLEL) as threads:
+    with run.threads(_PARALLEL) as threads:
         list(threads.map(one, lock.repositories))
     return Heads(answered, failed)
 
@@ -79,7 +79,7 @@ def offers(
         for name, head in found.answered.items()
         for index in head.seen.indexes
     ]
-    with ThreadPoolExecutor(_PARALLEL) as threads:
+    with run.threads(_PARALLEL) as threads:
         contents = list(threads.map(lambda one: _content(one[1], one[2], cache, get), wanted))
     texts: dict[str, list[tuple[str, bytes]]] = {name: [] for name in found.answered}
     for (name, _, index), content in zip(wanted, contents, strict=True):

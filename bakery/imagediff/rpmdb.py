@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -68,14 +67,14 @@ def rows(tree: Tree, folder: bytes, form: str) -> Iterable[str]:
     if not set(names) & set(_DATABASES):
         return ()
     run.require("rpm")
-    with tempfile.TemporaryDirectory() as copy:
+    with run.temporary_folder() as copy:
         for name in names:
-            Path(copy, os.fsdecode(name)).write_bytes(tree.read(folder + b"/" + name) or b"")
+            (copy / os.fsdecode(name)).write_bytes(tree.read(folder + b"/" + name) or b"")
         return _queried(copy, form)
 
 
-def _queried(copy: str, form: str) -> list[str]:
-    argv = ["rpm", "--dbpath", copy, "--nosignature", "--nodigest", "-qa", "--qf", form]
+def _queried(copy: Path, form: str) -> list[str]:
+    argv = ["rpm", "--dbpath", str(copy), "--nosignature", "--nodigest", "-qa", "--qf", form]
     try:
         done = run.call(argv)
     except CommandFailed as error:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -60,19 +62,25 @@ FORMATS: dict[Name, Format] = {
 }
 
 
-def write(form: Format, disk: Path, plan: Plan, base: Base, work: Path, monitor: Monitor) -> Path:
-    """Write the finished image of a raw disk to a file in `work` and return its path."""
+@contextmanager
+def written(
+    form: Format, disk: Path, plan: Plan, base: Base, work: Path, monitor: Monitor
+) -> Iterator[Path]:
+    """Write the finished image of a raw disk to a file in `work` while the block runs; yield its path.
+
+    The file is complete at the end of the block, which must not change the disk.
+    """
     from bakery.runtime import qemu_img, sandbox
 
     image = work / f"image{form.stored_suffix}"
     if form.boots:
-        with phase(monitor, "compress the image"):
-            qemu_img.to_zstd(disk, image)
+        with phase(monitor, "compress the image"), qemu_img.compressed(disk, image):
+            yield image
     else:
         command = [sys.executable, "-P", "-m", "bakery.output.oci", *map(str, (disk, image, work))]
         inputs = {"plan": plans.to_json(plan), "architecture": base.architecture}
         sandbox.run_module(command, json.dumps(inputs).encode(), monitor)
-    return image
+        yield image
 
 
 def check_output(form: Format, target: Path) -> None:

@@ -156,7 +156,7 @@ def _of_options(text: str) -> str:
     text = _WITHOUT_FIELD.sub(lambda found: _INSTEAD[found[0][:4]], text)
     for words, instead in _PHRASES.items():
         text = re.sub(words, instead, text)
-    for flag in sorted(_FLAGS, key=len, reverse=True):
+    for flag in sorted((flag for flag in _FLAGS if flag in text), key=len, reverse=True):
         text = re.sub(rf"{re.escape(flag)}(?![\w-]){_EXAMPLE}", f"“{LABELS[_FLAGS[flag]]}”", text)
     return text
 
@@ -167,6 +167,6 @@ def _of_keys(text: str, kind: str) -> str:
     text = re.sub(r"\b(The|the|no) Start\b", r"\1 condition", text)
     text = re.sub(r"\bThe (Token|PROMINENCE_WORKER_TOKEN)\b", "The token", text)
     for key in rendering.worker_keys(kind):
-        if field := _SETTINGS.get(key.setting):
+        if key.key in text and (field := _SETTINGS.get(key.setting)):
             text = re.sub(rf"(?<![\w.]){key.key}(?![\w.])", f"“{LABELS[field]}”", text)
     return text

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,13 +26,20 @@ def to_qcow2(source: Path, target: Path, form: Form = "raw") -> None:
     run.call(["qemu-img", "convert", "-f", form, "-O", "qcow2", str(source), str(target)])
 
 
-def to_zstd(source: Path, target: Path) -> None:
-    """Write the published form: a qcow2 compressed with zstd, readable with QEMU >= 5.1.
+@contextmanager
+def compressed(source: Path, target: Path) -> Iterator[None]:
+    """Write the published form while the block runs: a qcow2 compressed with zstd, for QEMU >= 5.1.
 
-    Compared with zlib, zstd takes a tenth of the time and yields slightly smaller files.
+    The block must not change `source`. At its end `target` is complete; if it raises an error, there is no
+    `target`. Compared with zlib, zstd takes a tenth of the time and yields slightly smaller files. Raises
+    CommandFailed, DiskFull.
     """
+    part = target.with_name(f"{target.name}.part")
     options = ["-c", "-m", "4", "-o", "compression_type=zstd"]
-    run.call(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options, str(source), str(target)])
+    argv = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options, str(source), str(part)]
+    with run.meanwhile(argv):
+        yield
+    part.rename(target)
 
 
 def convert(source: Path, target: Path, driver: str, options: Sequence[str]) -> None:

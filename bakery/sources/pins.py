@@ -10,7 +10,6 @@ and {image} (the name of the file).
 from __future__ import annotations
 
 import re
-import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -89,11 +88,10 @@ def listed_digest(text: str, name: str) -> str:
 
 def verify(content: bytes, signature: bytes, fingerprint: str, name: str, keys: Path = data.KEYS) -> None:
     """Raise WrongChecksum unless this key has signed the content. The user's keyring is not used."""
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
+    with run.temporary_folder() as home:
         (home / "content").write_bytes(content)
         (home / "signature").write_bytes(signature)
-        gpg = ["gpg", "--homedir", folder, "--batch", "--no-tty", "--quiet"]
+        gpg = ["gpg", "--homedir", str(home), "--batch", "--no-tty", "--quiet"]
         run.call([*gpg, "--import", str(keys / f"{fingerprint}.asc")])
         files = [str(home / "signature"), str(home / "content")]
         done = run.call([*gpg, "--status-fd", "1", "--verify", *files], expect=(0, 1, 2))

@@ -33,7 +33,7 @@ def verify_image(request: Request, work: Path, monitor: Monitor) -> Proof:
         raise BadInput("A container image cannot be booted.", "Verify it with --level offline.")
     try:
         with phase(monitor, "open the image"):
-            root, raw = _open(request.image, work)
+            root, raw = _open(request, work)
     except BadInput as error:
         if request.levels:
             raise
@@ -55,13 +55,16 @@ def _tests_of_site(request: Request) -> dict[str, Any]:
     return {"tests": site_tests.digests(request.tests)} if request.tests else {}
 
 
-def _open(image: Path, work: Path) -> tuple[Path, Path]:
+def _open(request: Request, work: Path) -> tuple[Path, Path]:
     """Return the root directory of the image, and the file with its raw bytes."""
     disk, root = work / "verify.raw", work / "image-root"
-    if is_archive(image):
-        open_archive(image, work, root)
-        return root, image
-    qemu_img.to_raw(image, disk)
+    if not request.raw and is_archive(request.image):
+        open_archive(request.image, work, root)
+        return root, request.image
+    if request.raw:
+        disk = request.image
+    else:
+        qemu_img.to_raw(request.image, disk)
     root.mkdir()
     mount_root(disk, root, read_only=True)
     return root, disk

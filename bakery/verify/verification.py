@@ -51,7 +51,7 @@ class Request:
     a second, but does not verify the boot loader, the kernel, the disk and the network card. In a pool of
     the shape `ospool` the first of two central managers is stopped while the worker runs a job. `tests` are
     the files with the tests of a site, see bakery.verify.site_tests. Without levels, the image is only
-    searched for secrets.
+    searched for secrets. A `raw` image is a disk without a format of its own, which is only read.
     """
 
     image: Path
@@ -65,6 +65,7 @@ class Request:
     machine: Literal["vm", "namespace"] = "vm"
     pool_shape: PoolShape = "plain"
     tests: Sequence[Path] = ()
+    raw: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields with paths as text."""

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from provisioner.errors import (
     BadInput,
@@ -33,6 +34,9 @@ from provisioner.errors import (
 from provisioner.process import package_errors
 from provisioner.process.line_splitter import LONGEST, LineSplitter
 from provisioner.process.scrub import scrub, shown
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 TAIL_LINES = 15
 _TAIL_WIDTH = 1000  # characters of each
@@ -167,6 +171,22 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a private folder in that of `temporary_files_in` (default: the system's); remove it then."""
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(dir=_temporary.get()) as name:
+        yield Path(name)
+
+
+def threads(count: int) -> ThreadPoolExecutor:
+    """Threads with the folder that `temporary_files_in` has set for this one."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(count, initializer=_temporary.set, initargs=(_temporary.get(),))
+
+
+@contextmanager
 def background(
     argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
@@ -190,6 +210,20 @@ def piped(argv: Sequence[str], *, stdin: bytes = b"") -> Iterator[subprocess.Pop
             process.stdin.write(stdin)
             process.stdin.close()
         yield process
+
+
+@contextmanager
+def meanwhile(argv: Sequence[str]) -> Iterator[None]:
+    """Run a program while the block runs, then wait for its end.
+
+    It prints little. If the block raises an error, the program is killed. Raises the error of `failure`.
+    """
+    with piped(argv) as child:
+        yield
+        assert child.stdout
+        output, status = child.stdout.read(), child.wait()
+    if status != 0:
+        raise failure(argv, status, _tail(_text(output).splitlines()))
 
 
 def attached(argv: Sequence[str]) -> int:

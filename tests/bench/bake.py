@@ -21,21 +21,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bakery.image import bases, mkosi, recipe
+from bakery.image import mkosi, recipe
 from bakery.image.mkosi import Build
 from bakery.machines import accelerator as accelerators
 from bakery.machines.accelerator import Accelerator
 from bakery.machines.vm import new_key
 from bakery.runtime import data, qemu_img
 from bakery.runtime.mirror import find as find_mirror
-from bakery.store.store import Store, default_root, manifest_path
+from bakery.store.store import Store, default_root
 from bakery.userdata.delivery import nocloud
 from provisioner.actions import Run
 from provisioner.disk.file_systems import mount_root
 from provisioner.events import Silent
 from provisioner.process import run as processes
+from tests.bench import cached_base
+from tests.bench.cached_base import BASE, store_with_base
 
-BASE = bases.find(bases.DEFAULT)
 CHANGED = "worker/osg/etc/motd.d/changed"
 
 
@@ -47,7 +48,7 @@ class Took:
 
 
 def main() -> None:
-    bake({})  # into the user's own cache, for the base
+    cached_base.provide()
     with TemporaryDirectory(prefix="bench-bake-", dir=os.environ.get("TMPDIR")) as name:
         folder = Path(name)
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
@@ -104,14 +105,6 @@ def bake(env: Mapping[str, str], *argv: str) -> Path:
     return Path(run([sys.executable, "-P", "-m", "bakery.commands.bake", "--verify", "none", *argv], env))
 
 
-def store_with_base(root: Path) -> Store:
-    kept, own = Store(default_root()).base(BASE.id), Store(root).base(BASE.id)
-    own.parent.mkdir(parents=True)
-    for path in (kept, manifest_path(kept)):
-        shutil.copyfile(path, own.parent / path.name)
-    return Store(root)
-
-
 def changed_checkout(folder: Path) -> str:
     """With one file more in the runtime, so that the last role but the seal is another one."""
     for name in ("bakery", "provisioner", "packer", "worker", "cloud-init", "tests/image"):
@@ -148,7 +141,8 @@ def mkosi_alone(folder: Path) -> Took:
 
     def work() -> Path:
         run(processes.sandbox_argv(["mkosi", "--directory", str(where), "--force", "build"]))
-        qemu_img.to_zstd(where / "out" / "base.raw", image)
+        with qemu_img.compressed(where / "out" / "base.raw", image):
+            pass
         return image
 
     return timed("mkosi, the same packages", work)

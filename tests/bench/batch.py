@@ -4,8 +4,9 @@
 
 The images are osg and prominence workers on the default base, each with and without the role udocker. All
 ways begin with the base and its packages in a cache of their own, without checkpoints. One after the other
-means four commands with one cache, which resume from the checkpoints of the commands before them. Needs
-root, and the base in the user's cache (one bake).
+means four commands with one cache, which resume from the checkpoints of the commands before them. A bake of
+each image before the first round downloads the packages. Needs root; makes the base first if the cache has
+none.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bakery.runtime import data
-from bakery.store.store import Store, default_root
-from tests.bench.limit import store_with_base
+from tests.bench import cached_base
+from tests.bench.cached_base import store_with_base
 
 IMAGES = {
     "osg": "",
@@ -46,6 +47,12 @@ class Took:
 
 def main() -> None:
     options = _options()
+    cached_base.provide()
+    with TemporaryDirectory(prefix="bench-batch-", dir=os.environ.get("TMPDIR")) as name:
+        compare(options, downloaded(Path(name)))
+
+
+def compare(options: argparse.Namespace, packages: Path) -> None:
     work: dict[str, Callable[[Path], None]] = {
         "one after the other": lambda root: one_after_the_other(root, options.verify),
         f"--jobs {options.jobs}": lambda root: at_once(root, options.verify, options.jobs),
@@ -54,7 +61,7 @@ def main() -> None:
     took: dict[str, list[Took]] = {name: [] for name in work}
     for number in range(options.rounds):
         for name in (*work,) if number % 2 == 0 else reversed((*work,)):
-            took[name].append(timed(work[name]))
+            took[name].append(timed(work[name], packages))
             last = took[name][-1]
             figures = f"{last.seconds:6.1f} s, of CPU {last.cpu:6.1f} s"
             print(f"{name:<20} {figures}, load {os.getloadavg()[0]:.1f}", flush=True)
@@ -78,12 +85,21 @@ def _print_ratio(sequence: Sequence[Took], together: Sequence[Took]) -> None:
     print(f"at once / one after the other: {ratio:.2f} (of CPU: {of_cpu:.2f}); the goal is {GOAL}")
 
 
-def timed(work: Callable[[Path], None]) -> Took:
-    """Of work in a new cache; what it does before `started` is read does not count."""
+def downloaded(folder: Path) -> Path:
+    """The folder of a cache that has all packages of the images."""
+    root = store_with_base(folder / "cache").root
+    one_after_the_other(root, "none")
+    shutil.move(root / "packages", folder / "packages")
+    shutil.rmtree(root)
+    return folder / "packages"
+
+
+def timed(work: Callable[[Path], None], packages: Path) -> Took:
+    """Of work in a new cache with these packages; what it does before `started` is read does not count."""
     with TemporaryDirectory(prefix="bench-batch-", dir=os.environ.get("TMPDIR")) as name:
         root = Path(name) / "cache"
         store_with_base(root)
-        shutil.copytree(Store(default_root()).root / "packages", root / "packages")
+        shutil.copytree(packages, root / "packages")
         os.sync()  # what others have left to write
         started, before = time.perf_counter(), cpu()
         work(root)

@@ -5,7 +5,7 @@
 The limit is a shell script: the base as a raw disk, its ext4 mounted, the plan's own apt commands in a
 chroot, the free space given back, the disk as a zstd qcow2. No plan, no checkpoint, no digest, no proof.
 It is run as anybody would write it, and with nothing flushed to this machine's disk. Both begin with an
-empty package cache. Needs root, and the base in the cache (one bake).
+empty package cache. Needs root; makes the base first if the cache has none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -23,14 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bakery.image import bases, recipe
+from bakery.image import recipe
 from bakery.image.mkosi import Build
 from bakery.runtime.mirror import find as find_mirror
-from bakery.store.store import Store, default_root, manifest_path
+from bakery.store.store import Store
 from provisioner.actions import Run
 from provisioner.disk.file_systems import partitions, root_candidates
+from tests.bench import cached_base
+from tests.bench.cached_base import BASE, store_with_base
 
-BASE = bases.find(bases.DEFAULT)
 # $1 base, $2 folder, $3 and $4 start and size of the root, $5 options of mount, $6 of dpkg; apt's
 # commands, a line each, on standard input.
 _LIMIT = r"""
@@ -78,6 +78,7 @@ class Took:
 
 def main() -> None:
     rounds = _options().rounds
+    cached_base.provide()
     work: dict[str, Callable[[Path], Path]] = {
         "packages into a chroot, ext4, zstd": lambda folder: limit(folder, *PLAIN),
         "the same, nothing flushed": lambda folder: limit(folder, *UNFLUSHED),
@@ -127,13 +128,6 @@ def cpu() -> float:
     """Of all programs that were started here, and that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def store_with_base(root: Path) -> None:
-    kept, own = Store(default_root()).base(BASE.id), Store(root).base(BASE.id)
-    own.parent.mkdir(parents=True)
-    for path in (kept, manifest_path(kept)):
-        shutil.copyfile(path, own.parent / path.name)
 
 
 def baked(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,10 +23,12 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("many")
 
 
-@pytest.fixture(autouse=True)
-def no_process_and_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")  # one for each of thousands of tests would take seconds
+def no_process_and_no_network() -> Iterator[None]:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a unit test may not start a process or open a connection")
 
-    monkeypatch.setattr(subprocess, "Popen", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", refuse)
+        patch.setattr(socket.socket, "connect", refuse)
+        yield

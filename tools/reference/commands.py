@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from bakery.commands.command_line import program
 from bakery.userdata import batch, rendering
@@ -46,6 +47,7 @@ def verbs(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]
     return found
 
 
+@cache
 def programs() -> tuple[Program, ...]:
     """All commands. This is the one place that knows where their parsers are."""
     return tuple(Program(parser.prog, parser) for parser in program.subcommands())

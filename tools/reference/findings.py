@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 
 from bakery.userdata import characters, request, start, token
 from bakery.userdata.delivery import clouds
@@ -36,7 +37,7 @@ def names() -> dict[str, tuple[str, ...]]:
 
 
 def _table(
-    group: str, known: tuple[str, ...], sentences: dict[str, object], found: dict[str, set[str]]
+    group: str, known: tuple[str, ...], sentences: dict[str, object], found: Mapping[str, set[str]]
 ) -> str:
     rows = [
         (code(name), *_checked(name, row, found[name])) for name, row in described(group, known, sentences)
@@ -52,7 +53,8 @@ def _checked(name: str, row: list[str], found: set[str]) -> tuple[str, str]:
     return severity, meaning
 
 
-def severities() -> dict[str, set[str]]:
+@cache
+def severities() -> Mapping[str, set[str]]:
     """Name -> severities, of all calls in bakery/ that name both. (Some are chosen at run time.)"""
     found: dict[str, set[str]] = defaultdict(set)
     for path in sorted((ROOT / "bakery").rglob("*.py")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from tools.reference import (
@@ -22,8 +23,14 @@ _SOURCES = (worker_file, definition_file, states, tables, findings, image_tests,
 
 def pages() -> dict[Path, str]:
     """Path -> text. Raises Outdated."""
-    found = {REFERENCE / name: text for source in _SOURCES for name, text in source.pages().items()}
-    return found | {REFERENCE / "commands" / name: text for name, text in commands.pages().items()}
+    return {REFERENCE / name: text for name, text in _texts().items()}
+
+
+@cache
+def _texts() -> dict[str, str]:
+    """By their paths below REFERENCE."""
+    found = {name: text for source in _SOURCES for name, text in source.pages().items()}
+    return found | {f"commands/{name}": text for name, text in commands.pages().items()}
 
 
 def outdated() -> list[Path]:

@@ -11,9 +11,7 @@ import datetime
 import email.utils
 import hashlib
 import re
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 
 from bakery.freshness.lock import Index, Repository, Seen
 from bakery.freshness.metadata.offers import Head, Offer
@@ -163,8 +161,7 @@ def _verified(content: bytes, signature: bytes, keyrings: Collection[bytes], fol
     if not keyrings:
         raise WrongChecksum(f"No key is known for {folder}; its signature cannot be verified.")
     run.require("gpgv")
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
+    with run.temporary_folder() as work:
         argv = ["gpgv", "--status-fd", "1"]
         for number, keyring in enumerate(keyrings):
             (work / f"{number}.gpg").write_bytes(binary(keyring))

@@ -51,12 +51,9 @@ def decompressed(content: bytes, path: str) -> bytes:
 
 def _zstd(content: bytes) -> bytes:
     """Decompress with the program: the standard library of Python 3.11 has no zstd."""
-    import tempfile
-    from pathlib import Path
-
     run.require("zstd")
-    with tempfile.TemporaryDirectory() as folder:
-        packed, plain = Path(folder, "index.zst"), Path(folder, "index")
+    with run.temporary_folder() as folder:
+        packed, plain = folder / "index.zst", folder / "index"
         packed.write_bytes(content)
         run.call(["zstd", "-q", "-d", str(packed), "-o", str(plain)])
         return plain.read_bytes()

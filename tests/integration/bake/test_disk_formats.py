@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -31,8 +32,17 @@ def image(tmp_path: Path) -> Path:
         file.write(CONTENT)
         file.seek(3 * MIB + 512 - 6)
         file.write(b"ending")
-    qemu_img.to_zstd(disk, image)
+    with qemu_img.compressed(disk, image):
+        pass
     return image
+
+
+def test_what_fails_while_an_image_is_compressed_leaves_none(tmp_path: Path) -> None:
+    disk, image = tmp_path / "source.raw", tmp_path / "source.qcow2"
+    disk.write_bytes(os.urandom(8 * MIB))
+    with pytest.raises(KeyError), qemu_img.compressed(disk, image):
+        raise KeyError
+    assert not image.exists()
 
 
 def bake(*argv: str) -> Ended:

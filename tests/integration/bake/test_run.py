@@ -98,6 +98,32 @@ def test_a_background_program_ends_with_its_block(tmp_path: Path) -> None:
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_program_runs_while_its_block_does(tmp_path: Path) -> None:
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+    os.mkfifo(begun)
+    with run.meanwhile(["sh", "-c", f"read line < {begun}; echo $line; touch {ended}"]):
+        begun.write_text("the block\n")  # returns when the program reads it
+    assert ended.exists()
+
+
+def test_a_program_beside_a_block_is_waited_for_and_its_failure_raised() -> None:
+    with (
+        pytest.raises(CommandFailed) as caught,
+        run.meanwhile(["sh", "-c", "sleep 0.3; echo no >&2; exit 3"]),
+    ):
+        pass
+    assert (caught.value.status, caught.value.tail) == (3, "no")
+
+
+def test_a_program_beside_a_block_that_fails_is_killed(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(KeyError), run.meanwhile(["sh", "-c", f"echo $$ > {fifo}; exec sleep 1000"]):
+        pid = int(fifo.read_text())
+        raise KeyError
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_temporary_files_are_in_the_work_folder(tmp_path: Path) -> None:
     """Of children and grandchildren, also in a sandbox; not with an explicit environment."""
     make = ["sh", "-c", "mktemp"]
@@ -109,6 +135,17 @@ def test_temporary_files_are_in_the_work_folder(tmp_path: Path) -> None:
         assert Path(seen[0]).parent == tmp_path
         assert run.call(["env"], env={"PATH": os.environ["PATH"]}).stdout.splitlines()[1:] == []
     assert run.inherited() == dict(os.environ)
+
+
+def test_our_own_temporary_folders_are_in_the_work_folder_in_threads_too(tmp_path: Path) -> None:
+    def parent(_: int = 0) -> Path:
+        with run.temporary_folder() as folder:
+            return folder.parent
+
+    with run.temporary_files_in(tmp_path), run.threads(2) as threads:
+        assert {parent(), *threads.map(parent, range(4))} == {tmp_path}
+    assert parent() != tmp_path
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sandbox_ends_with_its_owner(tmp_path: Path) -> None:

@@ -28,10 +28,19 @@ def machine(tmp_path: Path) -> Iterator[Path]:
     drive = f"id={disk_layers.DRIVE},file={disk},if=virtio,format=qcow2,cache=unsafe,discard=unmap"
     monitor = ("-qmp", "unix:qmp,server=on,wait=off")
     with run.background([*argv, "-drive", drive, *monitor], log=folder / "qemu.log", cwd=folder) as process:
-        while not (folder / "qmp").exists():
+        while not listens(folder / "qmp"):
             assert process.poll() is None, (folder / "qemu.log").read_text()
             time.sleep(0.1)
         yield folder
+
+
+def listens(path: Path) -> bool:
+    """QEMU makes the socket first, and accepts connections later."""
+    try:
+        with qmp.connected(path):
+            return True
+    except (BakeryError, FileNotFoundError):
+        return False
 
 
 def write(folder: Path, pattern: int) -> None:

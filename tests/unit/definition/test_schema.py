@@ -6,9 +6,9 @@ import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
-import jsonschema
 import msgspec
 import pytest
 import regress
@@ -24,16 +24,24 @@ def test_the_shipped_schema_is_that_of_the_model() -> None:
     assert schema.FILE.read_text("utf-8") == schema.text(), "run python -m bakery.definition.schema"
 
 
-def test_it_is_a_json_schema() -> None:
+@pytest.fixture(scope="module")
+def jsonschema() -> ModuleType:
+    """Imported when it is used: that takes a second, and each lane of tests imports this module."""
+    import jsonschema
+
+    return cast(ModuleType, jsonschema)
+
+
+def test_it_is_a_json_schema(jsonschema: ModuleType) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_the_examples_are_valid(path: Path) -> None:
+def test_the_examples_are_valid(path: Path, jsonschema: ModuleType) -> None:
     jsonschema.validate(tomllib.loads(path.read_text()), SCHEMA)
 
 
-def test_it_refuses_what_msgspec_refuses() -> None:
+def test_it_refuses_what_msgspec_refuses(jsonschema: ModuleType) -> None:
     refused = 0
     validator = jsonschema.Draft202012Validator(SCHEMA)
     for text in MISTAKES:

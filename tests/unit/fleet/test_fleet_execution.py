@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from keystoneauth1 import exceptions as auth
-from openstack import exceptions
 
 from bakery.fleet import deletion, launch, marks
 from bakery.fleet.api import Api
@@ -37,6 +36,9 @@ FAULTS = st.lists(
 
 
 def failed(status: int) -> Exception:
+    # Here and below, not at the top: it takes most of a second, and each lane of tests imports this module.
+    from openstack import exceptions
+
     error = exceptions.HttpException("An accident")
     error.status_code = status
     return cast(Exception, error)
@@ -74,6 +76,8 @@ class Cloud:
         return list(self.there.values())
 
     def create(self, body: dict[str, Any]) -> str:
+        from openstack import exceptions
+
         fault = next(self.faults, "")
         self.ended = self.ended or fault == "ended"
         self.authenticate()
@@ -123,6 +127,8 @@ ENDS = (
 def test_a_launch_makes_all_or_nothing_or_says_what_it_kept(
     faults: list[str], keep: bool, end: Exception
 ) -> None:
+    from openstack import exceptions
+
     cloud = Cloud(iter(faults), end=end)
     try:
         made = launch.launch(PLAN, cast(Api, cloud), Silent(), keep_partial=keep)

@@ -165,13 +165,21 @@ def _names(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", modules(["bakery", "provisioner"]), ids=str)
-def test_one_module_starts_processes(path: Path) -> None:
+def test_one_module_starts_processes() -> None:
+    paths = modules(["bakery", "provisioner"])
+    assert len(paths) > 400
+    assert [path for path in paths if _starts_processes(path)] == [
+        ROOT / "provisioner" / "process" / "run.py"
+    ]
+
+
+def _starts_processes(path: Path) -> bool:
     allowed = {"subprocess", "subprocess.Popen", "subprocess.TimeoutExpired"}  # a type, an end awaited
+    text = path.read_text()
+    if "subprocess" not in text:
+        return False
     used = {name for name in _names(path) if name.startswith("subprocess")} - allowed
-    if path != ROOT / "provisioner" / "process" / "run.py":
-        assert not used
-        assert "import subprocess" not in path.read_text()
+    return bool(used) or "import subprocess" in text
 
 
 @pytest.mark.parametrize("name", PURE)

@@ -29,12 +29,12 @@ def test_each_test_with_seconds_of_its_own_is_there() -> None:
         assert not name or SECONDS[test] < SECONDS[path]
 
 
-@pytest.mark.parametrize("place", CONCERN)
-def test_each_place_is_there_and_its_tests_are(place: str) -> None:
-    path = ROOT / place
-    assert path.is_dir() if place.endswith("/") else path.is_file()
-    assert CONCERN[place], place
-    assert set(CONCERN[place]) <= set(SECONDS)
+def test_each_place_is_there_and_its_tests_are() -> None:
+    for place, tests in CONCERN.items():
+        path = ROOT / place
+        assert path.is_dir() if place.endswith("/") else path.is_file(), place
+        assert tests, place
+        assert set(tests) <= set(SECONDS), place
 
 
 def test_each_folder_of_sources_has_a_line() -> None:
@@ -45,17 +45,26 @@ def test_each_folder_of_sources_has_a_line() -> None:
     assert places <= set(CONCERN)
 
 
-@pytest.mark.parametrize("place", CONCERN)
-def test_some_of_what_tells_most_has_time(place: str) -> None:
+def test_some_of_what_tells_most_has_time() -> None:
     """A change in one place is looked at by more than unit tests, whatever it is."""
-    found = select([place.rstrip("/") + ("/x.py" if place.endswith("/") else "")])
-    assert found.chosen
-    assert found.seconds <= LIMIT
+    for place in CONCERN:
+        found = select([place.rstrip("/") + ("/x.py" if place.endswith("/") else "")])
+        assert found.chosen, place
+        assert found.seconds <= LIMIT, place
 
 
 def test_nothing_else_is_chosen_for_documents() -> None:
     found = select(["README.md", "docs/hpc.md", ".gitignore"])
     assert found == quick.Selection((), (), OVERHEAD)
+
+
+def test_a_file_of_tests_that_are_all_marked_full_is_run_by_their_names() -> None:
+    folder = "tests/integration/fleet"
+    words = quick.arguments(f"{folder}/test_fleet_catalogue.py")
+    assert words
+    assert all(word.startswith(f"{folder}/test_fleet_catalogue.py::test_") for word in words)
+    for test in ("tests/integration/bake/test_bake.py", f"{folder}/test_fleet.py::test_x"):
+        assert quick.arguments(test) == (test,)
 
 
 def test_a_file_of_tests_concerns_itself() -> None:

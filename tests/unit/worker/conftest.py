@@ -16,7 +16,7 @@ RUNTIME = data.WORKER / "common/usr/lib/worker-bakery"
 sys.path.insert(0, str(RUNTIME))
 
 from worker_runtime.configuration import kind  # noqa: E402
-from worker_runtime.system import paths  # noqa: E402
+from worker_runtime.system import files, paths  # noqa: E402
 
 
 def kind_of(name: str) -> kind.Kind:
@@ -28,6 +28,7 @@ def kind_of(name: str) -> kind.Kind:
 
 OSG, PROMINENCE = kind_of("osg"), kind_of("prominence")
 KEYS = OSG.keys
+files.SETTLED = 0.001  # the files of tests are complete: nobody writes while they are read
 paths.DATA = str(data.WORKER / "osg/usr/lib/worker-bakery")
 
 

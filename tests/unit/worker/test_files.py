@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from pathlib import Path
 
@@ -61,20 +60,18 @@ def test_settled_reads_no_file_as_none(tmp_path: Path) -> None:
 def test_settled_waits_for_a_writer_and_closes_the_file_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "SETTLED", 1.0)
+    """The writer writes a part whenever the reader waits."""
     path = tmp_path / "conf"
     path.write_text("")
     path.chmod(0o644)
+    parts, waits = iter(["a", "b", "c"]), []
 
-    def write_slowly() -> None:
-        with path.open("w") as file:
-            for part in "abc":
-                file.write(part)
-                file.flush()
-                time.sleep(0.05)
+    def write_a_part(seconds: float) -> None:
+        waits.append(seconds)
+        with path.open("a") as file:
+            file.write(next(parts, ""))
 
-    writer = threading.Thread(target=write_slowly)
-    writer.start()
+    monkeypatch.setattr(time, "sleep", write_a_part)
     assert files.read_settled(str(path)) == b"abc"
-    writer.join()
+    assert waits == [files.SETTLED] * 4
     assert mode(path) == 0o600

@@ -37,6 +37,7 @@ from bakery.userdata.lint.shell.syntax import (
 )
 
 _META = " \t\n;&|()<>"
+_BLANKS = re.compile(r"(?:[ \t]+|\\\n)+")
 _KEYWORD = re.compile(
     r"(?:if|then|elif|else|fi|for|while|until|do|done|case|esac|function|select|time|coproc|\{|\}|!|\[\[)"
     r"(?=[\s;&|()<>]|\Z)"
@@ -110,16 +111,11 @@ class _Parser:
         return found
 
     def _blanks(self) -> None:
-        while True:
-            if self._peek() in (" ", "\t"):
-                self.at += 1
-            elif self._here("\\\n"):
-                self.at += 2
-            elif self._peek() == "#" and (self.at == 0 or self.text[self.at - 1] in _META):
-                end = self.text.find("\n", self.at)
-                self.at = len(self.text) if end < 0 else end
-            else:
-                return
+        if found := _BLANKS.match(self.text, self.at):
+            self.at = found.end()
+        if self._here("#") and (self.at == 0 or self.text[self.at - 1] in _META):
+            end = self.text.find("\n", self.at)
+            self.at = len(self.text) if end < 0 else end
 
     def _newlines(self) -> None:
         self._blanks()
@@ -197,7 +193,17 @@ class _Parser:
     # Commands
 
     def _command(self) -> Command:
-        word = self._keyword()
+        if word := self._keyword():
+            return self._compound(word)
+        if self._here("(("):
+            return self._counted()
+        if self._take("("):
+            body = self._list((")",))
+            self._want(")")
+            return Group(body, True, self._redirects())
+        return self._simple()
+
+    def _compound(self, word: str) -> Command:
         compound = {
             "if": self._if,
             "for": self._for,
@@ -209,18 +215,10 @@ class _Parser:
             "[[": self._test,
             "function": self._named_function,
         }.get(word)
-        if compound:
-            self.at += len(word)
-            return compound()
-        if word:
+        if not compound:
             raise Unreadable
-        if self._here("(("):
-            return self._counted()
-        if self._take("("):
-            body = self._list((")",))
-            self._want(")")
-            return Group(body, True, self._redirects())
-        return self._simple()
+        self.at += len(word)
+        return compound()
 
     def _if(self) -> Command:
         branches = []
