@@ -39,8 +39,8 @@ class Keystone:
         own = self._token.get("application_credential")
         if own and own.get("restricted", True):
             raise Refused(
-                "The application credential of clouds.yaml is restricted: Keystone does not let it make the "
-                "credentials with which servers delete themselves.",
+                "The application credential of clouds.yaml is restricted: Keystone does not let it make "
+                "the credentials with which servers delete themselves.",
                 "Use a password or an application credential created with --unrestricted, or omit "
                 "--on-idle delete.",
             )
