@@ -110,7 +110,7 @@ def step(state: WatchState, service: Service, server: StatusServer) -> Tuple[Wat
         drain.prepare((now.deadline or float("inf")) - inspection.facts.now)
     elif action == "stop" and not state.order.action:
         drain.end_retirement()
-    deletion = state.deletion
+    deletion = state.deletion if memory.reason else Deletion()
     if action == "delete":
         deletion = self_deletion.attempt(deletion, inspection.facts.now, self_deletion.delete_server)
     order = execute(action, state.order, inspection.facts.now, service)
@@ -186,11 +186,7 @@ def systemd_order(action: str) -> None:
 
 
 def shutdown_status(
-    action: str,
-    memory: Memory,
-    inspection: Inspection,
-    people: Sequence[str],
-    deletion: Deletion = Deletion(),
+    action: str, memory: Memory, inspection: Inspection, people: Sequence[str], deletion: Deletion
 ) -> Status:
     """The status to report for the action."""
     if action == "rest":
@@ -200,7 +196,8 @@ def shutdown_status(
         return Status("stopping", "%s; %s is logged in" % (memory.reason, ", ".join(people)), until)
     if action in ("delete", "off", "force"):
         does = "deleting this server" if action == "delete" else _ENDS[inspection.values["OnIdle"]]
-        return Status("stopping", "%s: %s" % (memory.reason, "; ".join(filter(None, (deletion.said, does)))))
+        what = "; ".join(filter(None, (deletion.said, does)))
+        return Status("stopping", "%s: %s" % (memory.reason, what))
     return Status("stopping", memory.reason)
 
 
