@@ -12,19 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
-from bakery.machines.needs import Image, Needs, boot
 from bakery.machines.network import Network
 from bakery.runtime import data
 from bakery.runtime.conditions import wait_until
-from bakery.verify.pool.throwaway_pool import COMPLETED, Pool
-from tests.boot.life import JOIN
-from tests.boot.test_life_jobs import attempts, source
-from tests.conftest import BASE
 from tests.integration.control_plane.plane import Plane
 from tests.integration.fleet.test_fleet import argv_of, of, popen, servers
 
 pytestmark = pytest.mark.full  # as test_fleet.py
-GROUP, PROJECT = "deletable", "TG-ABC123"
+GROUP = "deletable"
 ASKED = ("--on-idle", "delete", "--json")
 REAP = ("fleet", "reap", "--cloud", "site", "--json", "--yes")
 DELETE = ("fleet", "delete", "--cloud", "site", "--group", GROUP, "--yes", "--force", "--json")
@@ -91,7 +86,6 @@ found.update({name: tried(*asked)[0] for name, asked in {
 print(json.dumps(found))
 """
 _DELETE_ITSELF = "self_deletion._delete(credential, own)"
-_CAT = "#!/bin/sh\nexec 2>&1\nid\ncat /run/worker-bakery/server-credential\nexit 0\n"
 # The application credentials of a user, and the access rules, which Keystone keeps by themselves.
 _CREDENTIALS = """
 user = connect(sys.argv[1])
@@ -125,11 +119,6 @@ for cloud in ("site", "other"):
     for one in user.identity.application_credentials(user.current_user_id):
         user.identity.delete_application_credential(user.current_user_id, one)
 """
-
-
-@pytest.fixture
-def image(baked: dict[str, Any], image_root: Path) -> Image:
-    return Image(Path(baked["path"]), image_root, BASE.login)
 
 
 def credentials(plane: Plane, cloud: str = "site") -> dict[str, Any]:
@@ -290,51 +279,3 @@ print(json.dumps([made.id, made.secret]))
         assert credentials(plane).keys() == {"restricted", "unrestricted"}
     finally:
         plane.python(_FORGET)
-
-
-def output_of(pool: Pool, name: str, script: str) -> str:
-    """What a job prints that has run on the worker."""
-    job = pool.submit(name, PROJECT, script)
-    ended = wait_until(
-        "the job ends", lambda: pool.job_attributes(job, "JobStatus")[0], lambda it: it in "45", 240
-    )
-    assert ended == COMPLETED
-    return pool.output(name)
-
-
-def test_a_worker_without_jobs_deletes_its_server(
-    plane: Plane, pool: Pool, network: Network, token: Path, image: Image, tmp_path: Path
-) -> None:
-    """A real worker; a job on it looks for the credential, and finds nothing."""
-    [(name, server)] = launched(plane, token, 1, "--idle-minutes", "1").items()
-    text = told(plane, server)
-    secret = credential_of(text)
-    needs = Needs(user_data=text, hostname=name, network=network, instance_id=server)
-    with boot(needs, image, tmp_path) as machine:
-        machine.wait_until("it joins", lambda: pool.status(GROUP), JOIN)
-        mode = machine.output("stat", "-c", "%a %U", "/run/worker-bakery/server-credential")
-        assert mode == "600 root"
-        output = output_of(pool, "deletable-steal", source("steal.sh"))
-        assert set(attempts(output).values()) == {"refused"}, output
-        shown = output_of(pool, "deletable-cat", _CAT)
-        assert "Permission denied" in shown and secret not in output + shown
-        wait_until("its server is gone", lambda: name not in servers(plane), seconds=400)
-        assert machine.powers_off_within(120), machine.console_text()[-2000:]
-        said = machine.console_text()
-    assert "deleting this server" in said and "OpenStack deletes this server" in said and secret not in said
-
-
-def test_a_server_that_cannot_delete_itself_says_why(
-    plane: Plane, pool: Pool, network: Network, token: Path, image: Image, tmp_path: Path
-) -> None:
-    """Its credential was deleted, as by an administrator. It powers off as without it, and is reaped."""
-    [(name, server)] = launched(plane, token, 1, "--join-minutes", "1").items()
-    plane.python(_FORGET)
-    text = re.sub(r"^Token = \S+$", "Token = not-a-token", told(plane, server), flags=re.MULTILINE)
-    needs = Needs(user_data=text, hostname=name, network=network, instance_id=server)
-    with boot(needs, image, tmp_path) as machine:
-        assert machine.powers_off_within(400), machine.console_text()[-2000:]
-        said = machine.console_text()
-    assert "could not delete itself" in said and "Keystone answers with status 401" in said
-    assert name in servers(plane)
-    of(plane.bakery(*DELETE))
