@@ -118,6 +118,9 @@ for cloud in ("site", "other"):
     user = connect(cloud)
     for one in user.identity.application_credentials(user.current_user_id):
         user.identity.delete_application_credential(user.current_user_id, one)
+    rules = f"/users/{user.current_user_id}/access_rules"
+    for rule in user.identity.get(rules).json()["access_rules"]:
+        assert user.identity.delete(f"{rules}/{rule['id']}").status_code == 204
 """
 
 
