@@ -73,7 +73,10 @@ exec "$@"
 """
 # Any user and group of Debian; Docker switches user namespaces off for root.
 _REMAPPED = ("nobody", "nogroup")
-_BRIDGE, _BRIDGE_ADDRESS = "docker-here", "172.31.250.1/24"
+BRIDGE, _BRIDGE_ADDRESS = "docker-here", "172.31.250.1/24"
+# As Docker does for its own bridge. Otherwise it has the lowest address of its ports, which changes when a
+# container comes or goes: the connections of all others stand still for up to a minute.
+_BRIDGE_MAC = "02:42:ac:1f:fa:01"
 # linux/capability.h, as far as sandboxes of CI systems withhold it.
 _CAPABILITIES = {"CAP_SYS_RESOURCE": 24, "CAP_SYS_TIME": 25, "CAP_AUDIT_CONTROL": 30, "CAP_MAC_ADMIN": 33}
 
@@ -185,9 +188,9 @@ def _short_folder() -> Iterator[Path]:
 
 def _add_bridge(network: Network) -> None:
     """A bridge as that of Docker, which several daemons of a network share."""
-    command = ("ip link show $1 || ip link add $1 type bridge && ip address replace $2 dev $1",)
-    run.call(network.argv(["sh", "-c", *command, "bridge", _BRIDGE, _BRIDGE_ADDRESS]))
-    run.call(network.argv(["ip", "link", "set", _BRIDGE, "up"]))
+    added = "ip link show $1 || ip link add $1 address $3 type bridge && ip address replace $2 dev $1"
+    run.call(network.argv(["sh", "-c", added, "bridge", BRIDGE, _BRIDGE_ADDRESS, _BRIDGE_MAC]))
+    run.call(network.argv(["ip", "link", "set", BRIDGE, "up"]))
 
 
 def _numbers(folder: Path, first: int) -> dict[str, Path]:
@@ -207,7 +210,7 @@ def _configuration(folder: Path, short: Path, where: Path, host: Host) -> dict[s
         "exec-root": str(short / "exec"),
         "pidfile": str(folder / "pid"),
         "hosts": [f"unix://{short / 'socket'}"],
-        "bridge": _BRIDGE if host.network else "none",
+        "bridge": BRIDGE if host.network else "none",
         "iptables": False,
         "ip6tables": False,
         "runtimes": {"here": {"path": str(wrapper)}},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,9 @@ from bakery.output.oci.root import open_archive
 from bakery.verify.pool import throwaway_pool as pools
 from bakery.verify.pool.throwaway_pool import Pool
 from provisioner.process import run
-from tests.conftest import command
+from tests.conftest import Folders, command
 from tests.integration import docker_here
-from tests.integration.docker.containers import IMAGE, write_token
+from tests.integration.docker.containers import IMAGE, Life, asked_for, side_by_side, write_token
 from tests.integration.docker_here import Docker, Host
 
 
@@ -36,12 +38,16 @@ def network(root_only: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="session")
 def image_root(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The files of the image."""
+    """The files of the image, in memory: removing them from a disk that others use took half a minute."""
     folder = tmp_path_factory.mktemp("image")
-    (folder / "work").mkdir()
-    open_archive(archive, folder / "work", folder / "root")
-    yield folder / "root"
-    run.call(["rm", "-rf", "--one-file-system", str(folder)])
+    run.call(["mount", "-t", "tmpfs", "tmpfs", str(folder)])
+    try:
+        (folder / "work").mkdir()
+        open_archive(archive, folder / "work", folder / "root")
+        shutil.rmtree(folder / "work")
+        yield folder / "root"
+    finally:
+        run.call(["umount", str(folder)])
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +83,17 @@ def load(docker: Docker, archive: Path, name: str) -> None:
     loaded = docker.call("load", "-i", str(archive))
     assert loaded.returncode == 0, loaded.stderr
     assert docker.call("tag", loaded.stdout.split()[-1], name).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def lived(
+    docker: Docker, pool: Pool, folders: Folders, request: pytest.FixtureRequest
+) -> Iterator[dict[str, Future[None]]]:
+    """Those of the LIVES of a test file that are asked for, some at the same time."""
+    lives: Mapping[str, Life] = request.module.LIVES
+    wanted = {name: lives[name] for name in asked_for(request, lives)}
+    with side_by_side(wanted, docker, pool, folders) as found:
+        yield found
 
 
 @pytest.fixture

@@ -154,11 +154,7 @@ def by_name(*lives: Life) -> dict[str, Life]:
 
 @contextmanager
 def side_by_side(
-    lives: Mapping[str, Life],
-    docker: Docker,
-    pool: Pool,
-    folders: Callable[[str], Path],
-    at_once: int = AT_ONCE,
+    lives: Mapping[str, Life], docker: Docker, pool: Pool, folders: Callable[[str], Path]
 ) -> Iterator[dict[str, Future[None]]]:
     """Some at the same time, as they mostly wait; each is looked after by a thread."""
 
@@ -167,7 +163,7 @@ def side_by_side(
         write_token(made.token, pool)
         return made
 
-    with ThreadPoolExecutor(at_once) as threads:
+    with ThreadPoolExecutor(AT_ONCE) as threads:
         yield {name: threads.submit(life, here()) for name, life in lives.items()}
 
 

@@ -5,9 +5,12 @@ Some live at the same time. A notice of the cloud would concern all of them, so 
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -17,26 +20,25 @@ from bakery.machines.network import Network
 from bakery.runtime.conditions import Condition, wait
 from bakery.verify.pool.throwaway_pool import ADDRESS, Pool
 from provisioner.errors import CommandFailed
+from provisioner.process import run
 from tests.boot.metadata import spot
-from tests.conftest import Folders
 from tests.integration.docker.containers import (
     CLOUD,
     RUN_SECONDS,
     Container,
     Here,
-    asked_for,
     by_name,
     mounted,
-    side_by_side,
     started,
     told,
     variables,
     wait_job,
     wait_joined,
 )
-from tests.integration.docker_here import Docker
+from tests.integration.docker_here import BRIDGE, Docker
 
 GRACE = 60  # seconds that a job has to end when the worker stops
+DRAIN = 90  # seconds for which it may go on before, where a test says so
 ALIVE = ("--health-interval=1s", "--health-retries=1", "--health-start-period=1s")
 
 
@@ -123,7 +125,7 @@ def test_a_worker_that_finds_no_pool_fails_and_is_started_again(docker: Docker, 
         assert (restarts(container), container.inspect("State", "ExitCode")) == (1, 1)
 
 
-STARTD_LOG = "/var/log/condor/StartLog"
+STARTD_LOG, STARTER_LOG = "/var/log/condor/StartLog", "/var/log/condor/StarterLog.slot1_1"
 # It takes as long on any machine, and hears a signal at once.
 TICKS = """#!/bin/sh
 trap 'echo told to end; exit 5' TERM
@@ -134,14 +136,14 @@ echo done
 
 
 def a_job_survives_docker_stop_and_no_new_one_begins(here: Here) -> None:
-    """The job takes a minute, and `docker stop -t 120` comes when it has begun."""
+    """The job takes a minute, and `docker stop` comes when it has begun."""
     options = (*mounted(here.token), "--hostname", "drains")
-    with started(here.docker, *options, env=variables("drains", drain_timeout="90")) as container:
+    with started(here.docker, *options, env=variables("drains", drain_timeout=f"{DRAIN}")) as container:
         job = here.pool.submit("drains", "", TICKS.format(seconds=60), on("drains"))
         wait_job(here.pool, container, job, "2")
         with ThreadPoolExecutor(1) as threads:
-            stopping = threads.submit(container.stop, 120)
-            container.wait_for_text("received a request to stop: jobs have 90 s to end")
+            stopping = threads.submit(container.stop, DRAIN + 100)  # as the document says
+            container.wait_for_text(f"received a request to stop: jobs have {DRAIN} s to end")
             late = here.pool.submit("late", "", "#!/bin/sh\necho too late\n", on("drains"))
             container.wait_until("it says so", lambda: told(container)["state"] == "retiring", 30)
             assert stopping.result() == 0, container.said() + container.file(STARTD_LOG)[-9000:]
@@ -156,6 +158,65 @@ def a_job_survives_docker_stop_and_no_new_one_begins(here: Here) -> None:
         assert never == ["1", "undefined"]
         here.pool.remove(late)
         assert "HTCondor has stopped" in container.said()
+
+
+def shadow_of(pool: Pool, job: str) -> int:
+    """The process that represents a job at the access point of this pool."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has just ended
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            its = b"condor_shadow" in words[0] and job.encode() in words
+            if its and (process / "root").samefile(pool.root):
+                return int(process.name)
+    raise AssertionError(f"job {job} has no shadow")
+
+
+@contextmanager
+def standing_still(process: int) -> Iterator[None]:
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def log_has(container: Container, text: str, log: str = STARTER_LOG) -> bool:
+    return container.does("grep", "-q", text, log)
+
+
+def the_end_waits_until_the_pool_has_taken_the_output_of_the_job(here: Here) -> None:
+    """Its shadow stands still for some seconds when the job has ended, as on a busy access point."""
+    options = (*mounted(here.token), "--hostname", "slow-pool")
+    env = variables("slow-pool", drain_timeout=f"{DRAIN}")
+    with started(here.docker, *options, env=env) as container:
+        job = here.pool.submit("slow-pool", "", TICKS.format(seconds=10), on("slow-pool"))
+        container.wait_until(
+            "the job runs", lambda: log_has(container, "Create_Process succeeded"), RUN_SECONDS
+        )
+        its_sleep = ("pgrep", "-x", "-u", "slot1", "sleep")
+        with ThreadPoolExecutor(1) as threads:
+            with standing_still(shadow_of(here.pool, job)):
+                stopping = threads.submit(container.stop, DRAIN + 100)
+                container.wait_until("the job ends", lambda: not container.does(*its_sleep), DRAIN)
+                with pytest.raises(TimeoutError):
+                    stopping.result(timeout=10)
+            assert stopping.result() == 0
+        assert here.pool.output("slow-pool") == "done\n"
+
+
+def a_claim_without_a_job_does_not_hold_up_the_end(here: Here) -> None:
+    """The access point keeps it for the user's next job."""
+    options = (*mounted(here.token), "--hostname", "kept")
+    with started(here.docker, *options, env=variables("kept", drain_timeout=f"{DRAIN}")) as container:
+        kept = {**on("kept"), "keep_claim_idle": "600"}
+        wait_job(here.pool, container, here.pool.submit("kept", "", "#!/bin/sh\necho fine\n", kept))
+        container.wait_until(
+            "the claim is idle",
+            lambda: log_has(container, "slot1_1: Changing activity: Busy -> Idle", STARTD_LOG),
+            60,
+        )
+        assert container.stop(DRAIN + 100) == 0
+        assert ended_after(container) < GRACE, container.said() + container.file(STARTD_LOG)[-9000:]
 
 
 def a_job_that_takes_longer_is_given_back_and_starts_elsewhere(here: Here) -> None:
@@ -200,8 +261,6 @@ def a_job_that_a_drain_by_the_pool_lets_go_on_is_asked_to_end_when_the_worker_st
     with started(here.docker, *options, env=variables("drained")) as container:
         job = here.pool.submit("drained", "", script, on("drained"))
         wait_job(here.pool, container, job, "2")
-        # Until it has seen HTCondor answer, a worker that is stopped does not ask it.
-        container.wait_for_text("running: 1 claimed")
         container.wait_until("condor_drain reaches it", lambda: drained(here.pool, "slot1@drained"), 120)
         container.wait_until(
             "it drains",
@@ -217,27 +276,37 @@ def a_job_that_a_drain_by_the_pool_lets_go_on_is_asked_to_end_when_the_worker_st
 # The longest begin first.
 LIVES = by_name(
     a_job_survives_docker_stop_and_no_new_one_begins,
+    the_end_waits_until_the_pool_has_taken_the_output_of_the_job,
     on_failure_starts_a_worker_again_that_has_crashed_and_none_that_was_idle,
     a_job_that_takes_longer_is_given_back_and_starts_elsewhere,
     is_healthy_until_htcondor_does_not_answer,
     kill_and_restart_leave_nothing_that_hinders_the_next_start,
     a_job_that_a_drain_by_the_pool_lets_go_on_is_asked_to_end_when_the_worker_stops,
+    a_claim_without_a_job_does_not_hold_up_the_end,
 )
-
-
-@pytest.fixture(scope="module")
-def lived(
-    docker: Docker, pool: Pool, folders: Folders, request: pytest.FixtureRequest
-) -> Iterator[dict[str, Future[None]]]:
-    wanted = {name: LIVES[name] for name in asked_for(request, LIVES)}
-    # Side by side, a drain that is a matter of seconds came too late three times.
-    with side_by_side(wanted, docker, pool, folders, at_once=1) as found:
-        yield found
 
 
 @pytest.mark.parametrize("name", LIVES)
 def test_container(name: str, lived: dict[str, Future[None]]) -> None:
     lived[name].result()
+
+
+def bridge_address(network: Network) -> str:
+    """The hardware address, by which containers reach everything else."""
+    [bridge] = json.loads(run.call(network.argv(["ip", "-json", "link", "show", BRIDGE])).stdout)
+    return str(bridge["address"])
+
+
+@pytest.mark.usefixtures("docker")
+def test_a_container_that_comes_or_goes_does_not_hold_up_the_others(network: Network) -> None:
+    """They would wait for answers to what they send to the old address of the bridge, up to a minute."""
+    before, lowest = bridge_address(network), "02:00:00:00:00:01"
+    peer = ["address", lowest, "type", "veth", "peer", "name", "inside"]
+    run.call(network.argv(["ip", "link", "add", "outside", *peer]))
+    run.call(network.argv(["ip", "link", "set", "outside", "master", BRIDGE]))
+    with_it = bridge_address(network)
+    run.call(network.argv(["ip", "link", "delete", "outside"]))
+    assert [with_it, bridge_address(network)] == [before, before]
 
 
 def test_a_notice_of_the_cloud_ends_the_container_when_its_job_has_ended(

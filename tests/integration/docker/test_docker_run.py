@@ -16,21 +16,18 @@ import pytest
 
 from bakery.verify.pool.throwaway_pool import ADDRESS, TRUST_DOMAIN, Pool
 from tests.boot.life import real_rounds
-from tests.conftest import Folders
 from tests.integration.docker.containers import (
     CLOUD,
     IMAGE,
     RUN_SECONDS,
     Container,
     Here,
-    asked_for,
     by_name,
     documented,
     mounted,
     of_cluster,
     owner_and_mode,
     refused,
-    side_by_side,
     started,
     told,
     variables,
@@ -149,15 +146,6 @@ LIVES = by_name(
     without_privileges_a_job_runs_a_container_and_docker_stop_ends_the_worker,
     an_ordinary_user_runs_a_worker_of_his_own,
 )
-
-
-@pytest.fixture(scope="module")
-def lived(
-    docker: Docker, pool: Pool, folders: Folders, request: pytest.FixtureRequest
-) -> Iterator[dict[str, Future[None]]]:
-    wanted = {name: LIVES[name] for name in asked_for(request, LIVES)}
-    with side_by_side(wanted, docker, pool, folders) as found:
-        yield found
 
 
 @pytest.mark.parametrize("name", LIVES)

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from bakery.verify.pool.throwaway_pool import Pool
-from tests.conftest import Folders
 from tests.integration.docker.containers import (
     Here,
-    asked_for,
     by_name,
     mounted,
     of_cluster,
     owner_and_mode,
     refused,
-    side_by_side,
     started,
     variables,
     wait_job,
@@ -105,15 +101,6 @@ LIVES = by_name(
     a_token_that_changes_is_used_and_jobs_go_on,
     a_token_that_others_can_read_stays_as_it_is_and_jobs_read_no_copy,
 )
-
-
-@pytest.fixture(scope="module")
-def lived(
-    docker: Docker, pool: Pool, folders: Folders, request: pytest.FixtureRequest
-) -> Iterator[dict[str, Future[None]]]:
-    wanted = {name: LIVES[name] for name in asked_for(request, LIVES)}
-    with side_by_side(wanted, docker, pool, folders) as found:
-        yield found
 
 
 @pytest.mark.parametrize("name", LIVES)

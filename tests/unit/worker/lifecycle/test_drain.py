@@ -72,6 +72,20 @@ def test_a_container_that_is_stopped_ends_the_retirement_of_its_jobs_first(
     assert done == expected
 
 
+@pytest.mark.parametrize(
+    ("before", "last", "asked"),
+    [("", "", True), ("startd_1", "startd_1", True), ("startd_1", "", False), ("startd_1", "startd_2", True)],
+)
+def test_a_startd_is_asked_unless_it_has_stopped_answering(before: str, last: str, asked: bool) -> None:
+    """One that has not answered yet may have started since the last inspection, and have a job."""
+    facts = Facts(100, 7.0, "active", False, last, 0, None, "")
+    assert supervision.may_answer(seen(facts=facts), WatchState(Memory(startd=before))) is asked
+
+
+def test_a_container_that_is_stopped_before_its_first_inspection_asks_nobody() -> None:
+    assert not supervision.may_answer(None, WatchState(Memory()))
+
+
 @pytest.mark.parametrize(("slots", "expected"), [(BUSY, [0, "stop"]), (IDLE, ["stop"])])
 def test_a_worker_at_the_end_of_its_lifetime_does_so(
     slots: Slots, expected: list[object], done: list[object], monkeypatch: pytest.MonkeyPatch

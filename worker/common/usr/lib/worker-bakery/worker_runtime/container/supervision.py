@@ -94,10 +94,21 @@ def supervise(master: Master, inputs: Inputs) -> int:
         signals.drain()
         if not signals.requests.times:
             server.wait(watch.seconds_to_wait(state, result), current, before, [signals.fd])
-    drain, answers = (result.limits.drain, bool(result.facts.startd)) if result else (0.0, False)
     return stop(
-        master, signals, drain, answers, lambda status: tell(status, state, result, service, server)
+        master,
+        signals,
+        result.limits.drain if result else 0.0,
+        may_answer(result, state),
+        lambda status: tell(status, state, result, service, server),
     )
+
+
+def may_answer(last: Optional[Inspection], state: WatchState) -> bool:
+    """Whether the startd answered at the last inspection, or may have started since.
+
+    Asking one that has stopped answering would take some time.
+    """
+    return last is not None and bool(last.facts.startd or not state.memory.startd)
 
 
 def tell(
@@ -118,8 +129,7 @@ def stop(
 ) -> int:
     """Stop HTCondor as requested, in the end by force.
 
-    Running jobs may go on for `drain` seconds. A startd that did not answer last time (`answers`) is not
-    asked again, which would take some time.
+    Running jobs may go on for `drain` seconds. `answers`: see may_answer().
     """
     log("received a request to stop: jobs have %d s to end" % (drain or GRACE_SECONDS))
     master.do_not_restart()
