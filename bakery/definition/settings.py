@@ -11,7 +11,7 @@ from bakery.definition.mistakes.problems import Wrong, name, unknown
 from provisioner.errors import BadInput
 
 # worker_runtime/configuration/settings.py: SECRET; the guest refuses them as defaults.
-_SECRET = ("Token", "TokenFile", "TokenCommand")
+_SECRET = ("Token", "TokenFile", "TokenCommand", "ServerCredential", "ServerCredentialCommand")
 _SYSCTL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_*-]*(?:[./][A-Za-z0-9_*-]+)+")
 
 Pairs = tuple[tuple[str, str], ...]

@@ -15,7 +15,7 @@ from bakery.fleet import marks, servers
 from bakery.fleet.plan import KIND, SECURITY_GROUP, SHA256, UPLOADING, Flavor, Image, Limits
 from bakery.fleet.servers import Server
 from provisioner import did_you_mean
-from provisioner.errors import BadInput
+from provisioner.errors import BadInput, Refused
 from provisioner.process.scrub import scrub
 
 if TYPE_CHECKING:
@@ -82,6 +82,16 @@ class Api:
     def delete(self, server: Server) -> None:
         """Delete a server that we launched; one that has gone is no error."""
         self._delete(f"/servers/{server.id}")
+
+    def has_gone(self, id: str) -> bool:
+        """Whether there is no server of this id."""
+        from openstack import exceptions
+
+        try:
+            self._nova("GET", f"/servers/{id}")
+        except exceptions.NotFoundException:
+            return True
+        return False
 
     def describe(self, server: Server, metadata: Mapping[str, str]) -> None:
         """Set metadata of a server that we launched."""
@@ -183,7 +193,26 @@ class Api:
         made = self._neutron("POST", "/security-groups", json={"security_group": about})["security_group"]
         return str(made["id"]), False
 
+    def public_nova(self) -> str:
+        """Return the address of Nova for servers: the public one of our region, with its version.
+
+        Raises Refused: the catalogue has none.
+        """
+        connection = self.connection
+        region = connection.config.get_region_name() or None
+        found = connection.session.get_endpoint(
+            service_type="compute", interface="public", region_name=region, version="2.1"
+        )
+        if not found:
+            raise Refused("The cloud does not name a public address of Nova.", "Omit --on-idle delete.")
+        return str(found).rstrip("/")
+
     # --- requests ---
+
+    def keystone(self, method: str, path: str, **more: Any) -> Any:
+        """Call Keystone, several times if it fails; the answer may have no content."""
+        answer = self._call(self.connection.identity, method, path, True, **more)
+        return answer.json() if answer.content else {}
 
     def _pages(self, path: str, key: str, query: Mapping[str, str]) -> Iterator[Json]:
         """Yield the items of all pages. Links of the service are not used: proxies may not reach them."""

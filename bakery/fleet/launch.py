@@ -11,6 +11,8 @@ from bakery.fleet import marks
 from bakery.fleet.api import Api
 from bakery.fleet.deletion import delete_all, delete_empty_groups
 from bakery.fleet.plan import Plan
+from bakery.fleet.self_deletion import keystone, trial
+from bakery.fleet.self_deletion.keystone import Keystone
 from bakery.fleet.servers import Server
 from bakery.openstack.cloud import is_unauthorised
 from bakery.runtime.conditions import Condition, wait
@@ -66,20 +68,29 @@ class _Launch:
     failure: BakeryError | None = None
     _groups: dict[str, str] = field(default_factory=dict)
     _made: int = 0
+    _permitted: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._keystone = Keystone(self.api)
 
     def create(self) -> None:
         """Make the groups, and the servers one after the other, until one is refused."""
         security_group, is_open = self.api.security_group()
         if is_open:
             warn(self.monitor, "The security group worker-bakery has inbound rules, which somebody added.")
+        if self.plan.own:
+            trial.run(self._keystone, self.monitor)
+            keystone.delete_unused(self.api, self.monitor)  # that of the trial among them
         total, started = len(self.plan.names), time.monotonic()
         with phase(self.monitor, f"create {total} servers"):
             for place, name in enumerate(self.plan.names):
                 _sleep_until(started + self.plan.spread * place / total)
                 group = self._server_group(self.plan.server_group(place))
-                if not self._create(name, self.plan.body(name, security_group, group)):
+                server = self._create(name, self.plan.body(name, security_group, group))
+                if not server:
                     return
                 self._made += 1
+                self._permit_deletion(name, server)
 
     def _server_group(self, name: str) -> str:
         """The id of a server group, made when its first server is."""
@@ -87,8 +98,8 @@ class _Launch:
             self._groups[name] = self.api.create_server_group(marks.dated(name, self.api.now))
         return self._groups.get(name, "")
 
-    def _create(self, name: str, body: dict[str, object]) -> bool:
-        """Create a server; False if the cloud refuses more.
+    def _create(self, name: str, body: dict[str, object]) -> str:
+        """Create a server and return its id; "" if the cloud refuses more.
 
         After an error of the service the server may be there: it is looked for before another attempt.
         """
@@ -97,21 +108,27 @@ class _Launch:
 
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                self.api.create(body)
-                return True
+                return self.api.create(body)
             except exceptions.ForbiddenException as error:
                 self.failure = self._refused(name, error)
-                return False
+                return ""
             except (exceptions.HttpException, auth.ConnectionError) as error:
                 if not _may_pass(error):
                     raise
-                if any(server.name == name for server in self.api.servers(self.plan.mark.launch)):
-                    return True
+                there = self.api.servers(self.plan.mark.launch)
+                if found := [server.id for server in there if server.name == name]:
+                    return found[0]
                 if attempt == _ATTEMPTS:
                     raise
                 note(self.monitor, f"{name}: {scrub(str(error))} Trying again.")
                 time.sleep(2.0**attempt)
         raise AssertionError("the last attempt returns or raises")
+
+    def _permit_deletion(self, name: str, server: str) -> None:
+        """Make the credential with which a server deletes itself, if it is to. Raises Refused."""
+        if name in self.plan.own and server not in self._permitted:
+            self._keystone.make(server, self.plan.own[name].secret)
+            self._permitted.add(server)
 
     def _refused(self, name: str, error: Exception) -> BakeryError:
         """The error for a 403: of a quota, or of a policy of the cloud."""
@@ -153,6 +170,8 @@ class _Launch:
                 f"{len(failed)} of {len(self.plan.names)} servers went to ERROR: {'; '.join(faults)}.",
                 "Try again later, or with another flavor.",
             )
+        for name, server in good.items():  # the one that stays may be the other one of a name
+            self._permit_deletion(name, server.id)
         order = {name: place for place, name in enumerate(self.plan.names)}
         return sorted(good.values(), key=lambda server: order.get(server.name, 0)), self.failure
 
@@ -165,9 +184,11 @@ class _Launch:
         try:
             left = delete_all(self.api, self.api.servers(self.plan.mark.launch), self.monitor)
             delete_empty_groups(self.api, [self.plan.mark.launch])
+            if self.plan.own:
+                keystone.delete_unused(self.api, self.monitor)
         except Exception as another:  # it must not hide the error that was first
             if tell:
-                what = f"Not all servers of this launch were deleted: {scrub(str(another))}"
+                what = f"Not everything of this launch was deleted: {scrub(str(another))}"
                 warn(self.monitor, f"{what} Run: {self.command('delete')}")
             return False
         return not left

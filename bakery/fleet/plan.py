@@ -63,12 +63,21 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Own:
+    """The user-data of a server that deletes itself, and the secret of its application credential."""
+
+    user_data: bytes = field(repr=False)
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Plan:
     """A launch. `user_data` is secret; `servers_per_group` is 0 without server groups.
 
     `spread` is the time in seconds over which the servers are started; `size` is that of the group if it is
     being replaced, else 0. `root_volume` is the size in GiB of a volume from which each server boots; 0: it
-    boots from the disk of its flavor.
+    boots from the disk of its flavor. `own` has what is different in servers that delete themselves, by
+    their names.
     """
 
     mark: Mark
@@ -82,11 +91,12 @@ class Plan:
     spread: float = 0.0
     size: int = 0
     root_volume: int = 0
+    own: Mapping[str, Own] = field(default_factory=dict, repr=False)
 
-    @property
-    def secret(self) -> str:
-        """The user-data as Nova receives it."""
-        return base64.b64encode(self.user_data).decode()
+    def encoded_user_data(self, name: str) -> str:
+        """Return the user-data of a server as Nova receives it; it is secret."""
+        data = self.own[name].user_data if name in self.own else self.user_data
+        return base64.b64encode(data).decode()
 
     def server_group(self, place: int) -> str:
         """Return the name of the server group of the server at this place; "" for none."""
@@ -101,7 +111,7 @@ class Plan:
             "flavorRef": self.flavor.id,
             "networks": [{"uuid": self.network}],
             "security_groups": [{"name": security_group}],
-            "user_data": self.secret,
+            "user_data": self.encoded_user_data(name),
             "metadata": {**self.mark.metadata, **self._more_metadata()},
             "tags": list(self.mark.tags),
         }

@@ -109,7 +109,7 @@ def plan_of(launch: str, wanted: Wanted, found: Found, made: UserData) -> Plan:
         spread=wanted.spread,
         root_volume=wanted.root_volume,
     )
-    hide(complete.secret)
+    hide(complete.encoded_user_data(""))
     return complete
 
 

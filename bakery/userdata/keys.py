@@ -17,6 +17,7 @@ from provisioner.errors import BadInput
 from provisioner.process.scrub import scrub
 
 TOKEN_SOURCES = ("TokenFile", "TokenCommand")
+SERVER_CREDENTIAL, CREDENTIAL_COMMAND = CREDENTIALS = ("ServerCredential", "ServerCredentialCommand")
 _NUMBER = re.compile(r"[0-9]{1,8}(\.[0-9]{1,8})?")
 
 
@@ -56,7 +57,10 @@ LIFECYCLE_OPTIONS = (
     ),
     Option("--max-hours", "MaxLifetime", "H", "shut down at most H hours after boot", 3600, zero=False),
     Option(
-        "--on-idle", "OnIdle", "poweroff|stop|none", "power off, stop HTCondor only, or do not shut down"
+        "--on-idle",
+        "OnIdle",
+        "poweroff|stop|none|delete",
+        "power off, stop HTCondor only, do not shut down, or delete the server in OpenStack",
     ),
 )
 PROMINENCE_OPTIONS = (
@@ -84,8 +88,8 @@ def options(kind: str = "osg") -> tuple[Option, ...]:
 
 @cache
 def settable(kind: str = "osg") -> tuple[str, ...]:
-    """Return the keys without an option of their own, which --set accepts."""
-    with_option = {option.key for option in options(kind)}
+    """Return the keys without an option of their own, which --set accepts; no secret is in an argument."""
+    with_option = {*(option.key for option in options(kind)), SERVER_CREDENTIAL}
     rows = (key for key in rendering.worker_keys(kind) if key.setting in rendering.setting_keys(kind))
     return tuple(key.key for key in rows if key.setting not in with_option)
 

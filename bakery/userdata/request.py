@@ -71,13 +71,17 @@ def generate(request: Request, delivery: Delivery, policy: Policy) -> UserData:
     Raises BadInput for a value that the worker's file cannot carry; other problems are in the findings.
     """
     conf = conf_of(request)
-    payload = encodings.payload_of(
-        rendering.render(conf, delivery.form, delivery.include), delivery.encoding
-    )
+    payload = payload_of(request, delivery)
     found = findings.apply_policy(
         _check(request, conf, payload, delivery, policy), allowed=policy.allowed, strict=policy.strict
     )
     return UserData(conf=conf, payload=payload, findings=found)
+
+
+def payload_of(request: Request, delivery: Delivery) -> bytes:
+    """Return the user-data without checks beyond those of `conf_of`. Raises BadInput."""
+    rendered = rendering.render(conf_of(request), delivery.form, delivery.include)
+    return encodings.payload_of(rendered, delivery.encoding)
 
 
 def _refuse_tokens(request: Request) -> None:
@@ -101,6 +105,7 @@ def conf_of(request: Request) -> WorkerConf:
         if value == "":
             raise BadInput(f"{name} is empty.", "Omit it to keep the setting of the image.")
     _refuse_missing(request)
+    _refuse_deletion(request)
     _refuse_tokens(request)
     expression = _start(request)
     for text in (*request.conditions, expression) if request.conditions else ():
@@ -114,6 +119,16 @@ def conf_of(request: Request) -> WorkerConf:
         central_manager=central_manager,
         settings={**of_pool, **request.settings},
     )
+
+
+def _refuse_deletion(request: Request) -> None:
+    """Raise BadInput for a server that is to delete itself, and has no credential for that."""
+    given = {name for name in keys.CREDENTIALS if name in request.settings}
+    if request.settings.get("OnIdle") == "delete" and request.kind == "osg" and not given:
+        raise BadInput(
+            "OnIdle = delete requires a credential of each server.",
+            "fleet launch --on-idle delete makes them; or use --set ServerCredentialCommand=PROGRAM.",
+        )
 
 
 def _pool(request: Request) -> tuple[str, dict[str, str]]:

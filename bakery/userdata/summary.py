@@ -6,10 +6,16 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from bakery.userdata import pools, rendering, start, token
+from bakery.userdata import keys, pools, rendering, start, token
 from bakery.userdata.rendering import WorkerConf
 from bakery.userdata.request import Request, managers_of, pool_of, setting_of
 
+_IDLE = {
+    "poweroff": "powers off",
+    "stop": "stops HTCondor (the machine stays on)",
+    "delete": "deletes its server",
+}
+_END = {**_IDLE, "stop": "stops HTCondor", "none": "stops accepting jobs"}
 _ANSWERS = {
     "yes": "would run",
     "no": "would not run",
@@ -36,7 +42,7 @@ def as_data(request: Request, conf: WorkerConf) -> dict[str, Any]:
     matches = _matches(request, conf, most=100)
     return {
         "start": conf.start,
-        "settings": dict(conf.settings),
+        "settings": {key: value for key, value in conf.settings.items() if key != keys.SERVER_CREDENTIAL},
         "token_expires": claims.expires if claims else None,
         "match": [{"job": match.title, "answer": match.answer} for match in matches],
         "condor_status": condor_status(conf),
@@ -113,14 +119,12 @@ def _idle(conf: WorkerConf) -> str:
     seconds, how = int(setting_of(conf, "IdleTimeout")), setting_of(conf, "OnIdle")
     if how == "none" or not seconds:
         return "does not shut down when it has no job"
-    action = "powers off" if how == "poweroff" else "stops HTCondor (the machine stays on)"
-    return f"{action} after {seconds / 60:g} min without a job"
+    return f"{_IDLE[how]} after {seconds / 60:g} min without a job"
 
 
 def _end(conf: WorkerConf) -> str:
     hours, how = int(setting_of(conf, "MaxLifetime")) / 3600, setting_of(conf, "OnIdle")
-    action = {"poweroff": "powers off", "stop": "stops HTCondor", "none": "stops accepting jobs"}[how]
-    return f"It {action} at most {hours:g} h after boot"
+    return f"It {_END[how]} at most {hours:g} h after boot"
 
 
 def _listed(names: list[str]) -> str:

@@ -75,7 +75,7 @@ def found_actions() -> set[str]:
     return {
         life.next_action(memory, facts, _LIMITS, logins, on_idle)
         for memory, facts, logins, on_idle in product(
-            (draining, going), _facts(), (0, 1), ("poweroff", "stop")
+            (draining, going), _facts(), (0, 1), ("poweroff", "delete", "stop")
         )
     }
 

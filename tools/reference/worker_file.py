@@ -51,6 +51,7 @@ def _sentences(kind: str) -> dict[str, str]:
 _FORMS = {
     "string": "text",
     "token": "IDTOKEN",
+    "secret": "text without blanks",
     "path": "path",
     "command": "command",
     "expression": "ClassAd expression",

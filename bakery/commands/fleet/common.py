@@ -133,6 +133,7 @@ def delete(
     Return the exit code.
     """
     from bakery.fleet import deletion
+    from bakery.fleet.self_deletion import keystone
 
     doomed = [one.member.server for one in found if one.delete]
     left = []
@@ -140,6 +141,7 @@ def delete(
         left = deletion.delete_all(api, doomed, monitor)
         deletion.delete_groups(api, groups)
         deletion.delete_empty_groups(api, {one.mark.launch for one in doomed} | {options.launch or ""})
+        keystone.delete_unused(api, monitor)
     _print_verdicts(options, found, [server.id for server in left], total, [one["name"] for one in groups])
     return 1 if left else 0
 
@@ -161,7 +163,7 @@ def _print_verdicts(
     for one in found:
         print(scrub(report.verdict(one)))
     for name in groups:
-        print(f"delete server group {name}: its launch has made no server")
+        print(f"delete server group {name}: it has no server")
     number = sum(one.delete for one in found)
     what = f"Deleted {number - len(left)}" if options.yes else f"Would delete {number}"
     say(options, f"{what} of {counted(total, 'server')}.")

@@ -66,8 +66,9 @@ def add_options(made: Parser, settings: Settings) -> None:
 def run(options: argparse.Namespace, settings: Settings) -> int:
     from bakery.fleet.preparing import Wanted
 
-    folder = _folder(options)
-    worker = workers.generated(options, workers.asked_for(options, settings))
+    folder, asked = _folder(options), workers.asked_for(options, settings)
+    workers.refuse_deletion(asked)
+    worker = workers.generated(options, asked)
     wanted = Wanted(
         image=options.image, flavor=options.flavor, count=options.count, network=options.network
     )

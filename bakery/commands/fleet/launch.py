@@ -161,8 +161,12 @@ def execute(
 def planned(worker: Worker, wanted: Wanted, api: Api) -> Plan:
     """Return the plan of what is asked for, checked against the cloud. Raises BadInput, Refused."""
     from bakery.fleet import preparing
+    from bakery.fleet.self_deletion import preparation
 
-    return preparing.plan_of(worker.launch, wanted, preparing.find(wanted, api), worker.made)
+    plan = preparing.plan_of(worker.launch, wanted, preparing.find(wanted, api), worker.made)
+    if not preparation.is_wanted(worker.request):
+        return plan
+    return preparation.with_own(plan, worker.request, worker.delivery, api)
 
 
 def _wait(options: argparse.Namespace, plan: Plan, api: Api, monitor: Monitor) -> None:

@@ -54,17 +54,32 @@ def generated(options: argparse.Namespace, asked: Options) -> Worker:
     Raises BadInput: a value is missing or invalid, the token cannot be read, or has ended.
     """
     from bakery.fleet import preparing, rates
+    from bakery.fleet.self_deletion import preparation
     from bakery.userdata.request import Delivery
 
     launch, texts = os.urandom(6).hex(), asked.asked.texts
     if texts.worker == "osg":
         texts = replace(texts, group_name=texts.group_name or f"fleet-{launch}")
-    named = replace(asked, asked=replace(asked.asked, texts=texts))
-    cloud = "jetstream2" if rates.of_cloud(common.described(options).auth_url) else "openstack"
+    auth_url, settings = common.described(options).auth_url, asked.asked.settings
+    settings = preparation.with_credential(settings) if preparation.is_asked(settings) else settings
+    named = replace(asked, asked=replace(asked.asked, texts=texts, settings=settings))
+    cloud = "jetstream2" if rates.of_cloud(auth_url) else "openstack"
     delivery = Delivery(cloud=cloud)
     request, made = userdata.generated(named, lambda: delivery)
     preparing.check_token(made.conf, common.seconds_of(options.spread), time.time())
     return Worker(launch, named.asked, request, delivery, made)
+
+
+def refuse_deletion(asked: Options) -> None:
+    """Raise BadInput if the servers are to delete themselves: another program makes them."""
+    from bakery.fleet.self_deletion import preparation
+
+    if preparation.is_asked(asked.asked.settings):
+        raise BadInput(
+            "fleet export does not support --on-idle delete: each server requires a credential of its own, "
+            "which fleet launch makes when the server has been made.",
+            "Omit it, or use --set ServerCredentialCommand=PROGRAM.",
+        )
 
 
 def refuse_prominence(members: Iterable[Member], what: str) -> None:

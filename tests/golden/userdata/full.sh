@@ -22,6 +22,7 @@ MaxLifetime = 172800
 DrainTimeout = 600
 WatchdogTimeout = 31622400
 OnIdle = stop
+ServerCredential = eyJhdXRoX3VybCI6ICJodHRwczovL2tleXN0b25lIn0=
 LoginGrace = 0
 MetadataGuard = no
 ExecuteDisk = no

@@ -44,9 +44,12 @@ password = {PASSWORD}
 """
 
 
-def _token(name: str, kind: str = "") -> str:
-    """A service knows its `kind` to apply the access rules of application credentials."""
-    rules = f"service_type = {kind}\n" if kind else ""
+def _token(name: str, kind: str) -> str:
+    """A service knows its `kind` to apply the access rules of application credentials.
+
+    Without the other line, any token with a request would make it one of a service, which has no rules.
+    """
+    rules = f"service_type = {kind}\nservice_token_roles_required = true\n"
     return f"[keystone_authtoken]\n{rules}www_authenticate_uri = http://{HOST}:{KEYSTONE}{_user(name)}"
 
 
@@ -100,7 +103,7 @@ def _placement() -> str:
 auth_strategy = keystone
 [placement_database]
 connection = {database("placement")}
-{_token("placement")}"""
+{_token("placement", "placement")}"""
 
 
 def _nova(folder: Path) -> str:
@@ -163,4 +166,4 @@ tenant_network_types = local
 mechanism_drivers = bind_every_port
 [database]
 connection = {database("neutron")}
-{_token("neutron")}{_client("placement", "placement")}{_common(folder)}"""
+{_token("neutron", "network")}{_client("placement", "placement")}{_common(folder)}"""

@@ -401,7 +401,7 @@ def test_a_dash_selects_standard_output(token_file: str, capsys: Captured) -> No
         ([*PROJECT, "--max-hours", "nan"], "--max-hours is not a number: 'nan'"),
         ([*PROJECT, "--max-hours", "1e3"], "--max-hours is not a number: '1e3'"),
         ([*PROJECT, "--max-hours", "8760"], "If this is intended, use --allow outlived-token."),
-        ([*PROJECT, "--on-idle", "reboot"], "OnIdle is not one of: poweroff, stop, none"),
+        ([*PROJECT, "--on-idle", "reboot"], "OnIdle is not one of: poweroff, stop, none, delete"),
         ([*PROJECT, "--set", "ExecuteDisk"], "--set requires Key=value. The keys are GpuJobsOnly, "),
         ([*PROJECT, "--set", "ExecuteDisk="], "--set ExecuteDisk is empty"),
         ([*PROJECT, "--set", "ExecuteDisk=maybe"], "ExecuteDisk is not one of: yes, no"),

@@ -106,7 +106,7 @@ def test_a_token_in_a_row_replaces_the_common_command(token_file: str, tmp_path:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["group_name,on_idle", "a,reboot"], "row 2: OnIdle is not one of: poweroff, stop, none"),
+        (["group_name,on_idle", "a,reboot"], "row 2: OnIdle is not one of: poweroff, stop, none, delete"),
         (["group_name,max_hours", "a,8000"], "row 2: The token expires on"),
         (
             ["group_name,worker_token_file,token", f"a,/x,{TOKEN}"],

@@ -45,11 +45,14 @@ SETTINGS = {
     "DrainTimeout": "600",
     "WatchdogTimeout": "31622400",
     "OnIdle": "stop",
+    "ServerCredential": "eyJhdXRoX3VybCI6ICJodHRwczovL2tleXN0b25lIn0=",
+    "ServerCredentialCommand": "/usr/bin/vault read server",
     "LoginGrace": "0",
     "MetadataGuard": "no",
     "ExecuteDisk": "no",
 }
-LIFE = {key: value for key, value in SETTINGS.items() if not key.startswith("Token")}
+INSTEAD = ("TokenFile", "TokenCommand", "ServerCredentialCommand")
+LIFE = {key: value for key, value in SETTINGS.items() if key not in INSTEAD}
 FULL = replace(SEED, central_manager="cm.example.org:9618", settings=dict(reversed(LIFE.items())))
 CANARY = "canary5Af9"
 

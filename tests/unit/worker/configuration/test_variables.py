@@ -85,10 +85,10 @@ def test_each_key_has_a_variable_of_its_own() -> None:
 
 
 def test_each_variable_of_an_osg_worker_sets_its_key() -> None:
-    samples = {"seconds": "5", "yes|no": "no", "poweroff|stop|none": "stop", "country": "DE", "path": "/t"}
+    samples = {"seconds": "5", "yes|no": "no", "poweroff|stop|none|delete": "stop", "country": "DE", "path": "/t"}
     for key in OSG.keys:
         value = samples.get(key.kind, "a.b.c" if key.kind == "token" else "/x" if key.kind == "command" else "x")
-        seed = {} if key.instead_of else OSG_SEED
+        seed = {} if key.instead_of == "Token" else OSG_SEED
         conf = read({"OSG_WORKER_START": "True", **seed, key.variable: value}, OSG)
         assert (conf.values[key.setting], conf.problems, conf.warnings) == (value, (), ()), key.name
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 from typing import NamedTuple, Tuple
 
-from worker_runtime.configuration import applied, condor_config, instance, settings
+from worker_runtime.configuration import applied, condor_config, instance, settings, token
 from worker_runtime.configuration.kind import Kind
 from worker_runtime.configuration.validation import check
 from worker_runtime.configuration.worker_file import WorkerConfig, parse
@@ -108,6 +108,7 @@ def install(kind: Kind, conf: WorkerConfig, machine: condor_config.Machine) -> s
     after = condor_config.render(kind, conf.values, machine)
     secret = conf.values["Token"].encode("ascii") + b"\n"
     token_is_new = files.put(kind.token_file, secret, 0o600)
+    token.put_server_credential(conf.values)
     config_is_new = files.put(config_file, after.encode("utf-8"), 0o644)
     if token_is_new or config_is_new or not os.path.exists(settings.PUBLISHED):
         exit_marker.clear()  # an exit under the old settings says nothing about the new ones

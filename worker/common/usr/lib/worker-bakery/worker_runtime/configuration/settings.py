@@ -16,7 +16,9 @@ from worker_runtime.system import files, paths
 
 DEFAULTS_FILE = "/etc/worker-defaults.conf"
 PUBLISHED = paths.RUN + "/settings.json"
-SECRET = frozenset({"Token", "TokenFile", "TokenCommand"})
+SECRET = frozenset(
+    {"Token", "TokenFile", "TokenCommand", "ServerCredential", "ServerCredentialCommand"}
+)
 
 
 class Table(NamedTuple):

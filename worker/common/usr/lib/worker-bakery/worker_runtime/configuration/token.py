@@ -1,19 +1,24 @@
 """Obtains the worker's token: from the worker's file, from a token file, or from a program.
 
-No message contains a token or the output of that program.
+In the same way it obtains the credential with which a worker deletes its own server.
+
+No message contains a token, a credential or the output of that program.
 """
 
 import base64
 import binascii
 import json
+import os
+import re
 import shlex
 import subprocess
 import time
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, NamedTuple, Optional
 
 from worker_runtime.configuration.kind import Kind
 from worker_runtime.configuration.values import problem_with
-from worker_runtime.system import files
+from worker_runtime.configuration.worker_file import WorkerConfig
+from worker_runtime.system import files, paths
 
 COMMAND_SECONDS = 60
 COMMAND_TRIES = 3  # a secret store or the network may come up later than the worker
@@ -34,7 +39,7 @@ def obtain(kind: Kind, values: Mapping[str, str]) -> str:
         found = (
             _content(values[named], not kind.user_tokens)
             if values["TokenFile"]
-            else _output_of(values[named])
+            else output_of(named, values[named])
         )
         return parse_token_file(named, found)
     except NoToken as reason:
@@ -72,7 +77,8 @@ def _content(path: str, private: bool) -> bytes:
     return content
 
 
-def _output_of(command: str) -> bytes:
+def output_of(named: str, command: str) -> bytes:
+    """What the program of the key with this name prints. Raises NoToken."""
     problem = ""
     for attempt in range(COMMAND_TRIES):
         if attempt:
@@ -94,7 +100,7 @@ def _output_of(command: str) -> bytes:
         if done.returncode == 0:
             return done.stdout
         problem = "ended with status %d" % done.returncode
-    raise NoToken("TokenCommand " + problem)
+    raise NoToken("%s %s" % (named, problem))
 
 
 def claims(token: str) -> Dict[str, Any]:
@@ -129,3 +135,59 @@ def time_problem(claimed: Mapping[str, Any], now: float) -> Optional[str]:
 def date(epoch: float) -> str:
     """A time in seconds since 1970 for messages."""
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(epoch))
+
+
+# --- the credential of OnIdle = delete, see lifecycle/self_deletion.py ---
+
+_ADDRESS = re.compile(r"https?://[!-~]+\Z")
+
+
+class ServerCredential(NamedTuple):
+    """The address of Keystone (…/v3), the id of the user, the secret, and the address of Nova (…/v2.1)."""
+
+    auth_url: str
+    user: str
+    secret: str
+    compute: str
+
+
+def parse_credential(text: str) -> Optional[ServerCredential]:
+    """The credential of ServerCredential, which is JSON in base64; None if it is not one."""
+    try:
+        found = json.loads(base64.urlsafe_b64decode(text.encode("ascii")).decode("utf-8"))
+    except (ValueError, binascii.Error):
+        return None
+    values = [found.get(name) if isinstance(found, dict) else None for name in ServerCredential._fields]
+    if not all(isinstance(value, str) and value for value in values):
+        return None
+    made = ServerCredential(*map(str, values))
+    return made if _ADDRESS.match(made.auth_url) and _ADDRESS.match(made.compute) else None
+
+
+def with_server_credential(conf: WorkerConfig) -> WorkerConfig:
+    """The configuration with the credential; with one more problem if there is none."""
+    values = conf.values
+    if conf.problems or values.get("OnIdle") != "delete":
+        return conf
+    named = "ServerCredentialCommand" if values["ServerCredentialCommand"] else "ServerCredential"
+    try:
+        found = values["ServerCredential"]
+        if named == "ServerCredentialCommand":
+            found = parse_token_file(named, output_of(named, values[named]))
+    except NoToken as reason:
+        return conf._replace(problems=(str(reason),))
+    if not found:
+        return conf._replace(problems=("OnIdle = delete requires ServerCredential",))
+    if not parse_credential(found):
+        return conf._replace(problems=(named + " is not a credential as fleet launch makes it",))
+    return conf._replace(values=dict(values, ServerCredential=found))
+
+
+def put_server_credential(values: Mapping[str, str]) -> None:
+    """Write the credential where only root can read it, or remove it."""
+    os.makedirs(paths.RUN, 0o755, exist_ok=True)
+    content = values["ServerCredential"] if values.get("OnIdle") == "delete" else ""
+    if content:
+        files.put(paths.SERVER_CREDENTIAL, content.encode("ascii"), 0o600)
+    elif os.path.exists(paths.SERVER_CREDENTIAL):
+        os.unlink(paths.SERVER_CREDENTIAL)

@@ -15,6 +15,7 @@ def check(kind: Kind, conf: WorkerConfig, machine: condor_config.Machine) -> Wor
     conf = with_token(
         kind, conf._replace(values=ospool_config.with_default_names(kind, conf.values, machine.attributes))
     )
+    conf = token.with_server_credential(conf)
     return conf if conf.problems else check_with_htcondor(kind, conf, machine)
 
 

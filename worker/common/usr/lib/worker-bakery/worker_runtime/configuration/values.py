@@ -119,6 +119,7 @@ _KINDS: Dict[str, Callable[[str], Optional[str]]] = {
     "string": _string,
     "label": _label,
     "token": _token,
+    "secret": _token,
     "expression": _expression,
     "hosts": _hosts,
     "domain": _domain,

@@ -17,7 +17,7 @@ from worker_runtime.system import files
 from worker_runtime.system.console import log
 
 # A container has no machine to power off, and its disks belong to the host.
-OVERRIDES = {"OnIdle": {"poweroff": "exit"}, "ExecuteDisk": {"yes": "no"}}
+OVERRIDES = {"OnIdle": {"poweroff": "exit", "delete": "exit"}, "ExecuteDisk": {"yes": "no"}}
 # Settings that are applied only at the start.
 FIXED = ("CentralManager", "MetadataGuard")
 

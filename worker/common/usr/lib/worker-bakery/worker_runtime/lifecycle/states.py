@@ -237,8 +237,8 @@ def _finite(seconds: float) -> Optional[float]:
 def next_action(memory: Memory, facts: Facts, limits: Limits, logins: int, on_idle: str) -> str:
     """What to do about a worker that has to shut down.
 
-    "drain", "stop" or "kill" HTCondor, "wait", power "off", "force" the power-off, or "rest" if all is
-    done.
+    "drain", "stop" or "kill" HTCondor, "wait", "delete" the server, power "off", "force" the power-off, or
+    "rest" if all is done.
     """
     down = facts.unit in ("inactive", "failed", "")
     elapsed = facts.now - memory.drained
@@ -254,7 +254,9 @@ def next_action(memory: Memory, facts: Facts, limits: Limits, logins: int, on_id
         return "rest"
     if logins and elapsed < limits.login:
         return "wait"
-    return "off" if elapsed < _force_after(memory, limits, logins) else "force"
+    if elapsed >= _force_after(memory, limits, logins):
+        return "force"
+    return "delete" if on_idle == "delete" else "off"
 
 
 def _force_after(memory: Memory, limits: Limits, logins: int) -> float:

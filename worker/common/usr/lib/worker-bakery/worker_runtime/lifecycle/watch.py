@@ -12,11 +12,13 @@ from typing import Any, Dict, NamedTuple, Sequence, Tuple
 
 from worker_runtime.configuration import applied, kind, token
 from worker_runtime.configuration.applied import Fingerprint
-from worker_runtime.lifecycle import advertisement, drain, observe, preemption, renewal, report, states
+from worker_runtime.lifecycle import advertisement, drain, observe, preemption, renewal, report
+from worker_runtime.lifecycle import self_deletion, states
 from worker_runtime.lifecycle.advertisement import Progress
 from worker_runtime.lifecycle.inspection import Inspection, Previous, Service, file_times, inspect
 from worker_runtime.lifecycle.join import Answers
 from worker_runtime.lifecycle.renewal import Renewal
+from worker_runtime.lifecycle.self_deletion import Deletion
 from worker_runtime.lifecycle.states import Limits, Memory, Status
 from worker_runtime.system import boot_time, files, paths, systemd
 from worker_runtime.system.console import log
@@ -49,6 +51,7 @@ class WatchState(NamedTuple):
     answers: Answers = Answers()
     renewal: Renewal = Renewal()
     warned: float = 0.0  # the end of the token of which a warning was given
+    deletion: Deletion = Deletion()
 
 
 def main() -> int:
@@ -86,7 +89,7 @@ def step(state: WatchState, service: Service, server: StatusServer) -> Tuple[Wat
     now, memory = states.evaluate(state.memory, inspection.facts, inspection.limits)
     action = ""
     if memory.reason:
-        now, action = plan_shutdown(now, memory, inspection)
+        now, action = plan_shutdown(now, memory, inspection, state.deletion)
     save_memory(memory)
     progress = advertisement.compare(state.progress, inspection.expected, inspection.pool_ads)
     # Before the action, which may end this process.
@@ -107,9 +110,13 @@ def step(state: WatchState, service: Service, server: StatusServer) -> Tuple[Wat
         drain.prepare((now.deadline or float("inf")) - inspection.facts.now)
     elif action == "stop" and not state.order.action:
         drain.end_retirement()
+    deletion = state.deletion if memory.reason else Deletion()
+    if action == "delete":
+        deletion = self_deletion.attempt(deletion, inspection.facts.now, self_deletion.delete_server)
     order = execute(action, state.order, inspection.facts.now, service)
     renewed, warned = renew_token(state.renewal, inspection, service), warn_of_end(state.warned, inspection)
-    return WatchState(memory, order, now, progress, inspection.answers, renewed, warned), inspection
+    next_state = WatchState(memory, order, now, progress, inspection.answers, renewed, warned, deletion)
+    return next_state, inspection
 
 
 def renew_token(last: Renewal, inspection: Inspection, service: Service) -> Renewal:
@@ -151,12 +158,16 @@ def reader(worker: kind.Kind) -> str:
     return applied.reader_state(service, path, systemd.is_booting())
 
 
-def plan_shutdown(now: Status, memory: Memory, inspection: Inspection) -> Tuple[Status, str]:
+def plan_shutdown(
+    now: Status, memory: Memory, inspection: Inspection, deletion: Deletion
+) -> Tuple[Status, str]:
     """The status of a worker that shuts down, and the next action; `now`: as states.py has it."""
     on_idle = inspection.values["OnIdle"]
-    people = observe.logins() if on_idle == "poweroff" else ()
+    if on_idle == "delete" and deletion.ended:
+        on_idle = "poweroff"
+    people = observe.logins() if on_idle in ("poweroff", "delete") else ()
     action = states.next_action(memory, inspection.facts, inspection.limits, len(people), on_idle)
-    status = now if action == "drain" else shutdown_status(action, memory, inspection, people)
+    status = now if action == "drain" else shutdown_status(action, memory, inspection, people, deletion)
     return status, action
 
 
@@ -174,19 +185,23 @@ def systemd_order(action: str) -> None:
         run_command(argv)
 
 
-def shutdown_status(action: str, memory: Memory, inspection: Inspection, people: Sequence[str]) -> Status:
+def shutdown_status(
+    action: str, memory: Memory, inspection: Inspection, people: Sequence[str], deletion: Deletion
+) -> Status:
     """The status to report for the action."""
     if action == "rest":
         return Status("stopped", memory.reason)
     if action == "wait":
         until = memory.ending + inspection.limits.login
         return Status("stopping", "%s; %s is logged in" % (memory.reason, ", ".join(people)), until)
-    if action in ("off", "force"):
-        return Status("stopping", "%s: %s" % (memory.reason, _ENDS[inspection.values["OnIdle"]]))
+    if action in ("delete", "off", "force"):
+        does = "deleting this server" if action == "delete" else _ENDS[inspection.values["OnIdle"]]
+        what = "; ".join(filter(None, (deletion.said, does)))
+        return Status("stopping", "%s: %s" % (memory.reason, what))
     return Status("stopping", memory.reason)
 
 
-_ENDS = {"poweroff": "powering off", "exit": "ending the container"}
+_ENDS = {"poweroff": "powering off", "delete": "powering off", "exit": "ending the container"}
 
 # --no-block, because the effect of an order may be the end of this process.
 _STOP = ["systemctl", "kill", "--kill-who=main", "--signal=SIGTERM", CONDOR_UNIT]

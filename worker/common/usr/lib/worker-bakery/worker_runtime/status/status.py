@@ -15,7 +15,13 @@ from worker_runtime.lifecycle.states import IN_POOL
 from worker_runtime.status.health_check import STALE, age
 from worker_runtime.system import files, paths, status_socket, systemd
 
-_ENDS = {"poweroff": "powers off", "exit": "ends", "stop": "stops HTCondor", "none": "nothing"}
+_ENDS = {
+    "poweroff": "powers off",
+    "delete": "deletes its server",
+    "exit": "ends",
+    "stop": "stops HTCondor",
+    "none": "nothing",
+}
 # Each question of an inspection has its own time limit; this is how long a person waits.
 ANSWER_SECONDS = 60
 

@@ -13,6 +13,7 @@ DATA = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 HOME = os.environ.get("WORKER_BAKERY_HOME", "") or user_home.existing()  # "": not in user mode
 RUN = HOME + "/run" if HOME else "/run/worker-bakery"
 STATUS = RUN + "/status.json"  # the state of the worker as of the last inspection
+SERVER_CREDENTIAL = RUN + "/server-credential"  # readable by root only, see lifecycle/self_deletion.py
 HEALTH = RUN + "/health/health.json"  # the last report of `worker health`
 CONDOR = HOME + "/condor" if HOME else "/etc/condor"
 LOG = HOME + "/log" if HOME else "/var/log/condor"
