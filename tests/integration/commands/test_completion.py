@@ -82,7 +82,7 @@ CASES: list[tuple[str, set[str]]] = [
     ("gen-userdata --format ", {"script", "cloud-config", "mime", "conf"}),
     ("worker-bakery userdata --pool ", set(pools.names(pools.built_in()))),
     ("worker-bakery userdata --allow expired", {"expired-token"}),
-    ("worker-bakery userdata --on-idle ", {"poweroff", "stop", "none"}),
+    ("worker-bakery userdata --on-idle ", {"poweroff", "stop", "none", "delete"}),
     ("worker-bakery bake --arch ", {"x86_64", "aarch64"}),
     ("worker-bakery completion ", {"bash", "zsh", "fish"}),
     ("worker-bakery verify --level ", {"offline", "boot", "pool", "clone"}),

@@ -12,14 +12,20 @@ from typing import Any
 import pytest
 import yaml
 
-from bakery.machines.network import Network
+from bakery.machines.needs import Image, Needs, boot
+from bakery.machines.network import GATEWAY, Network
 from bakery.runtime import data
 from bakery.runtime.conditions import wait_until
+from bakery.verify.pool.throwaway_pool import COMPLETED, Pool
+from provisioner.process import run
+from tests.boot.life import JOIN
+from tests.boot.test_life_jobs import attempts, source
+from tests.conftest import BASE
 from tests.integration.control_plane.plane import Plane
 from tests.integration.fleet.test_fleet import argv_of, of, popen, servers
 
 pytestmark = pytest.mark.full  # as test_fleet.py
-GROUP = "deletable"
+GROUP, PROJECT = "deletable", "TG-ABC123"
 ASKED = ("--on-idle", "delete", "--json")
 REAP = ("fleet", "reap", "--cloud", "site", "--json", "--yes")
 DELETE = ("fleet", "delete", "--cloud", "site", "--group", GROUP, "--yes", "--force", "--json")
@@ -85,7 +91,17 @@ found.update({name: tried(*asked)[0] for name, asked in {
 }.items()})
 print(json.dumps(found))
 """
+# The services listen on loopback; a machine reaches them at its gateway.
+_TO_LOOPBACK = f"""
+table ip services {{
+    chain to-loopback {{
+        type nat hook prerouting priority dstnat
+        ip daddr {GATEWAY} tcp dport {{ 5000, 8774 }} dnat to 127.0.0.1
+    }}
+}}
+"""
 _DELETE_ITSELF = "self_deletion._delete(credential, own)"
+_CAT = "#!/bin/sh\nexec 2>&1\nid\ncat /run/worker-bakery/server-credential\nexit 0\n"
 # The application credentials of a user, and the access rules, which Keystone keeps by themselves.
 _CREDENTIALS = """
 user = connect(sys.argv[1])
@@ -124,6 +140,11 @@ for cloud in ("site", "other"):
 """
 
 
+@pytest.fixture
+def image(baked: dict[str, Any], image_root: Path) -> Image:
+    return Image(Path(baked["path"]), image_root, BASE.login)
+
+
 def credentials(plane: Plane, cloud: str = "site") -> dict[str, Any]:
     found: dict[str, Any] = plane.python(_CREDENTIALS, cloud)[0]
     return found
@@ -158,6 +179,22 @@ def credential_of(text: str) -> str:
     found = re.search(r"^ServerCredential = (\S+)$", text, re.MULTILINE)
     assert found, "there is no credential in the user-data"
     return found[1]
+
+
+def for_machine(user_data: str) -> str:
+    """The user-data with the addresses at which a machine reaches the services."""
+    text = credential_of(user_data)
+    found = base64.urlsafe_b64decode(text).replace(b"127.0.0.1", GATEWAY.encode())
+    return user_data.replace(text, base64.urlsafe_b64encode(found).decode())
+
+
+def open_to_machines(network: Network) -> None:
+    """Let machines reach Keystone and Nova at their gateway; until the network ends."""
+    allow = "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet"
+    run.call(
+        network.argv(["sh", "-c", f"nft list table ip services || {{ {allow} && nft -f -; }}"]),
+        stdin=_TO_LOOPBACK.encode(),
+    )
 
 
 def ids(plane: Plane) -> set[str]:
@@ -282,3 +319,53 @@ print(json.dumps([made.id, made.secret]))
         assert credentials(plane).keys() == {"restricted", "unrestricted"}
     finally:
         plane.python(_FORGET)
+
+
+def output_of(pool: Pool, name: str, script: str) -> str:
+    """What a job prints that has run on the worker."""
+    job = pool.submit(name, PROJECT, script)
+    ended = wait_until(
+        "the job ends", lambda: pool.job_attributes(job, "JobStatus")[0], lambda it: it in "45", 240
+    )
+    assert ended == COMPLETED
+    return pool.output(name)
+
+
+def test_a_worker_without_jobs_deletes_its_server(
+    plane: Plane, pool: Pool, network: Network, token: Path, image: Image, tmp_path: Path
+) -> None:
+    """A real worker; a job on it looks for the credential, and finds nothing."""
+    [(name, server)] = launched(plane, token, 1, "--idle-minutes", "1").items()
+    open_to_machines(network)
+    text = for_machine(told(plane, server))
+    secret = credential_of(text)
+    needs = Needs(user_data=text, hostname=name, network=network, instance_id=server)
+    with boot(needs, image, tmp_path) as machine:
+        machine.wait_until("it joins", lambda: pool.status(GROUP), JOIN)
+        mode = machine.output("stat", "-c", "%a %U", "/run/worker-bakery/server-credential")
+        assert mode == "600 root"
+        output = output_of(pool, "deletable-steal", source("steal.sh"))
+        assert set(attempts(output).values()) == {"refused"}, output
+        shown = output_of(pool, "deletable-cat", _CAT)
+        assert "Permission denied" in shown and secret not in output + shown
+        wait_until("its server is gone", lambda: name not in servers(plane), seconds=400)
+        assert machine.powers_off_within(120), machine.console_text()[-2000:]
+        said = machine.console_text()
+    assert "deleting this server" in said and "OpenStack deletes this server" in said and secret not in said
+
+
+def test_a_server_that_cannot_delete_itself_says_why(
+    plane: Plane, pool: Pool, network: Network, token: Path, image: Image, tmp_path: Path
+) -> None:
+    """Its credential was deleted, as by an administrator. It powers off as without it, and is reaped."""
+    [(name, server)] = launched(plane, token, 1, "--idle-minutes", "1").items()
+    plane.python(_FORGET)
+    open_to_machines(network)
+    text = for_machine(told(plane, server))
+    needs = Needs(user_data=text, hostname=name, network=network, instance_id=server)
+    with boot(needs, image, tmp_path) as machine:
+        assert machine.powers_off_within(400), machine.console_text()[-2000:]
+        said = machine.console_text()
+    assert "could not delete itself" in said and "Keystone answers with status 401" in said
+    assert name in servers(plane)
+    of(plane.bakery(*DELETE))

@@ -24,6 +24,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from bakery.fleet.self_deletion import credential
 from bakery.userdata import guest, keys, rendering, request
 from bakery.userdata.delivery import encodings, multipart
 from bakery.userdata.delivery.encodings import Encoding
@@ -106,6 +107,7 @@ GOOD = {
     "domain": st.sampled_from(["flock.opensciencegrid.org", "pool.example.org", "a"]),
     "site": st.text("aZ0._- ", max_size=62).map("A".__add__).map(str.strip),
     "country": st.text("AZ", min_size=2, max_size=2),
+    "secret": st.just(credential.EXAMPLE),
 }
 BAD = {
     "path": HOSTILE,
