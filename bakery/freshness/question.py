@@ -14,7 +14,7 @@ from bakery.freshness.metadata.addresses import Addresses
 from bakery.sources import http
 from bakery.sources.http import Get
 from bakery.store.store import Store
-from provisioner.errors import BakeryError
+from provisioner.errors import BakeryError, Interrupted
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ def ask_about(lock: Lock, disk: Path, manifest: Mapping[str, Any], store: Store,
         return Answer(known)
     try:
         updates = updates_of(lock, found, store, addresses, get)
+    except Interrupted:
+        raise
     except BakeryError as error:
         return Answer(known, {"": error})
     note(disk, manifest, found.seen, updates)

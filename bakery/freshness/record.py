@@ -15,7 +15,7 @@ from bakery.freshness.metadata.definitions import Sources
 from bakery.sources import http
 from bakery.sources.http import Get
 from bakery.store.store import Store
-from provisioner.errors import BakeryError
+from provisioner.errors import BakeryError, Interrupted
 from provisioner.events import Event, Monitor, warn
 
 
@@ -63,6 +63,8 @@ def read(lock: Lock, store: Store, addresses: Addresses, monitor: Monitor, get: 
         warn(monitor, f"The lock of the image is incomplete: cannot read the repository {name}. {error}")
     try:
         return Metadata(heads, ask.offers(lock, heads, store, addresses, get))
+    except Interrupted:
+        raise
     except BakeryError as error:
         warn(monitor, f"The lock of the image is incomplete. {error}")
         return Metadata(heads, None)

@@ -11,7 +11,7 @@ from pathlib import Path
 from bakery.runtime import host_paths
 from bakery.runtime.files import write_private
 from bakery.store.store import default_root
-from provisioner.errors import BakeryError, MissingHere, NotProven
+from provisioner.errors import BakeryError, Interrupted, MissingHere, NotProven
 from provisioner.events import Monitor, warn
 from provisioner.process import run
 
@@ -105,6 +105,8 @@ def _test_kvm(kernel: Path, work: Path) -> str:
     boot = ["-kernel", str(kernel), "-append", "console=ttyS0 panic=-1", "-serial", f"file:{log}"]
     try:
         run.call([host_paths.qemu(), *KVM.options, *machine, *boot], seconds=_PROBE_SECONDS)
+    except Interrupted:
+        raise
     except BakeryError as error:
         last = str(error).rstrip().splitlines()[-1]
         return f"the guest's kernel did not start on /dev/kvm ({last})"

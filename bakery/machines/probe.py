@@ -17,7 +17,7 @@ from bakery.machines.accelerator import KVM, TCG, Accelerator
 from bakery.runtime import privileges, qemu_img, sandbox
 from provisioner import errors
 from provisioner.disk.file_systems import mount_root
-from provisioner.errors import BakeryError
+from provisioner.errors import BakeryError, Interrupted
 from provisioner.events import JsonLines, Monitor, warn
 from provisioner.process import run
 
@@ -39,6 +39,8 @@ def mount_problem(disk: Path, work: Path, monitor: Monitor) -> str:
     """Return why the root of a disk (qcow2) cannot be mounted here; "" if it can."""
     try:
         _run_probe({"disk": str(disk), "wanted": ""}, work, monitor)
+    except Interrupted:
+        raise
     except BakeryError as error:
         return str(error)
     return ""

@@ -7,7 +7,7 @@ import shutil
 from functools import cache
 from pathlib import Path
 
-from provisioner.errors import BakeryError, MissingHere
+from provisioner.errors import BakeryError, Interrupted, MissingHere
 from provisioner.process import run
 
 _STATUS = Path("/proc/self/status")
@@ -58,6 +58,8 @@ def sandbox_obstacle() -> str:
     """Return why no sandbox can be created here, as a sentence; "" if one was created."""
     try:
         run.call(run.sandbox_argv(["true"]), seconds=30)
+    except Interrupted:
+        raise
     except BakeryError as error:
         last = str(error).rstrip().splitlines()[-1]
         return f"this system refuses new namespaces ({last})."

@@ -27,7 +27,15 @@ from bakery.store.store import Store, commit, is_intact, read_manifest, record_u
 from provisioner import source_date
 from provisioner.disk import ext4
 from provisioner.disk.file_systems import EXT, partitions
-from provisioner.errors import BadInput, BakeryError, DiskFull, MissingHere, Unreachable, WrongChecksum
+from provisioner.errors import (
+    BadInput,
+    BakeryError,
+    DiskFull,
+    Interrupted,
+    MissingHere,
+    Unreachable,
+    WrongChecksum,
+)
 from provisioner.events import Monitor, line, note, phase
 from provisioner.process import run
 
@@ -329,6 +337,8 @@ def _require_independent(path: Path, name: str) -> None:
     """
     try:
         others = qemu_img.other_files(path)
+    except Interrupted:
+        raise
     except BakeryError as error:
         raise BadInput(f"{name} is not a disk image: {error.message}") from None
     if others:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bakery.commands.command_line import entry, terminal
 from bakery.commands.command_line.columns import table
-from provisioner.errors import BadInput, BakeryError, to_event
+from provisioner.errors import BadInput, BakeryError, Interrupted, to_event
 from provisioner.process.scrub import scrub
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def _signed(one: Outcome, key: SecretKey) -> Outcome:
         return one
     try:
         signature.sign(one.path, key)
+    except Interrupted:
+        raise
     except BakeryError as error:
         return replace(one, error=error)
     return one

@@ -88,6 +88,8 @@ def _pyodide(options: argparse.Namespace) -> Mapping[str, bytes]:
     found = runtime.files(runtime.package(options.pyodide, cache))
     try:
         return {**found, runtime.LIBRARY: library.compiled(found, cache)}
+    except Interrupted:
+        raise
     except BakeryError as problem:
         entry.warn(f"{problem} The page starts some seconds later than it could.", as_json=options.json)
         return found

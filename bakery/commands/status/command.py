@@ -302,7 +302,7 @@ def _none(question: Question, chosen: Selection) -> str:
 def similar(question: Question, chosen: Selection) -> str:
     """Name similar workers of the pool, if it answers that."""
     from bakery.status import ask, selection, workers
-    from provisioner.errors import BakeryError
+    from provisioner.errors import BakeryError, Interrupted
 
     others: list[workers.Ad] = []
     names = [name for name, _ in chosen.wanted]
@@ -312,6 +312,8 @@ def similar(question: Question, chosen: Selection) -> str:
             names,
             lambda ads, _: others.extend(ads),
         )
+    except Interrupted:
+        raise
     except BakeryError:
         others = []
     return selection.suggestion(chosen, others)

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner.errors import BakeryError, MissingHere
+from provisioner.errors import BakeryError, Interrupted, MissingHere
 from provisioner.process import run
 
 Version = tuple[int, int, int]
@@ -59,6 +59,8 @@ def _version() -> Version:
         raise MissingHere(error.message, f"{_GET} Or run as root with --engine chroot.") from None
     try:
         output = run.call(["packer", "-machine-readable", "version"], env=settings({}), seconds=60).stdout
+    except Interrupted:
+        raise
     except BakeryError as error:
         raise MissingHere(f"Cannot determine the version of packer: {error.message}", _GET) from None
     return version_of(output)

@@ -18,7 +18,7 @@ from bakery.publish.registry.plan import Delete, Part, Push, PushIndex, Tag
 from bakery.publish.registry.skopeo import Remote
 from bakery.publish.target import Repository
 from bakery.store.store import Store, work_folder
-from provisioner.errors import BadInput, BakeryError
+from provisioner.errors import BadInput, BakeryError, Interrupted
 from provisioner.events import Monitor, phase, warn
 from provisioner.process import run
 
@@ -112,6 +112,8 @@ def _execute(
                     attach.delete(remote, digest)
                     remote.delete(f":{tag}")
                     retired.append(tag)
+                except Interrupted:
+                    raise
                 except BakeryError as error:  # many registries do not permit it
                     warn(monitor, f"The old image {tag} was not deleted. {error}")
     return tuple(retired)
