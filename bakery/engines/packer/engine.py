@@ -29,7 +29,7 @@ from bakery.store.store import Store
 from provisioner import errors
 from provisioner.checkpoints import Policy
 from provisioner.disk import growth
-from provisioner.errors import BakeryError, CommandFailed, DiskFull, Unreachable
+from provisioner.errors import BakeryError, CommandFailed, DiskFull, Interrupted, Unreachable
 from provisioner.events import Event, Monitor, keep_log, line, phase, warn
 from provisioner.plan import Plan
 from provisioner.process import run
@@ -191,8 +191,13 @@ def _quit_qemu(files: Files) -> None:
     """Have QEMU quit, so that it flushes the guest's writes to the disk."""
     if files.qemu_status.exists():
         return
-    with suppress(BakeryError), qmp.connected(files.monitor) as qemu:
-        qemu.execute("quit")
+    try:
+        with qmp.connected(files.monitor) as qemu:
+            qemu.execute("quit")
+    except Interrupted:
+        raise
+    except BakeryError:  # QEMU is ending, or does not answer
+        pass
     until = time.monotonic() + _EXIT_SECONDS
     while not files.qemu_status.exists() and time.monotonic() < until:
         time.sleep(_POLL_SECONDS)

@@ -22,6 +22,12 @@ SESSION = (
 )  # fmt: skip
 
 
+@pytest.fixture(scope="session", autouse=True)  # before the rule that no program is started
+def fonts() -> None:
+    """Where its cache has no list of fonts, matplotlib runs fc-list."""
+    import matplotlib.font_manager  # noqa: F401
+
+
 def drawn(*entries: Entry, title: str = "WorkerGroupName W", format_name: str = "svg") -> bytes:
     timeline = timeline_of(entries)
     assert timeline
