@@ -183,12 +183,12 @@ def _follow(process: Popen[bytes], files: Files, output: _Output) -> int | None:
             if ended and not output.done:
                 until = time.monotonic() + _EXIT_SECONDS
             time.sleep(_POLL_SECONDS)
-    _quit_qemu(files)
+    quit_qemu(files)
     return None
 
 
-def _quit_qemu(files: Files) -> None:
-    """Have QEMU quit, so that it flushes the guest's writes to the disk."""
+def quit_qemu(files: Files) -> None:
+    """Have QEMU quit, so that it flushes the guest's writes to the disk. Raises Interrupted."""
     if files.qemu_status.exists():
         return
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -11,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from bakery.engines.packer import qmp
-from provisioner.errors import BakeryError
+from bakery.engines.packer import engine, qmp
+from bakery.engines.packer.build_files import Files
+from provisioner.errors import BakeryError, Interrupted
 
 GREETING = {"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}}, "capabilities": ["oob"]}}
 DONE: dict[str, Any] = {"return": {}}
@@ -73,3 +75,19 @@ def test_a_snapshot_uses_an_existing_overlay(monkeypatch: pytest.MonkeyPatch) ->
             },
         }
     ]
+
+
+def test_a_signal_while_qemu_quits_ends_the_command_and_an_error_does_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    raised: list[BakeryError] = [Interrupted(signal.SIGINT), BakeryError("QEMU does not answer.")]
+
+    def connected(_: Path) -> None:
+        raise raised.pop(0)
+
+    monkeypatch.setattr(qmp, "connected", connected)
+    monkeypatch.setattr(engine, "_EXIT_SECONDS", 0)
+    with pytest.raises(Interrupted):
+        engine.quit_qemu(Files(tmp_path))
+    engine.quit_qemu(Files(tmp_path))
+    assert not raised

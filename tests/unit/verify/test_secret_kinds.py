@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bakery.verify.secrets import kinds, scan, search
+from bakery.verify.secrets.files import Searched, search_files
 from bakery.verify.secrets.packages import Packages
 from bakery.verify.secrets.public import PUBLIC_SECRETS
 from bakery.verify.secrets.scan import Finding, Result
@@ -112,6 +113,25 @@ def test_no_message_shows_a_secret() -> None:
 def test_many_findings_are_cut() -> None:
     with pytest.raises(NotProven, match="and 10 more\n"):
         Result((Finding("a token", "/etc/x", 1),) * 50, 1, 1).check()
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_each_of_many_files_is_searched_once_and_closed(tmp_path: Path) -> None:
+    """Files are opened some ahead of the search; one with two names has one finding."""
+    root, secret = tmp_path / "root", EXAMPLES["a token (JWT)"][0]
+    for number in range(300):
+        folder = root / str(number % 7)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number}").write_bytes(secret if number % 3 else b"")
+    (root / "other-name").hardlink_to(root / "1/1")
+    before, searched = len(list(Path("/proc/self/fd").iterdir())), Searched()
+    found = [each.path for each in search_files(root, searched)]
+    assert (len(found), len(set(found)), searched.files) == (200, 200, 300)
+    for _ in search_files(root, Searched()):
+        break  # as after an error
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 # --- decisions ---------------------------------------------------------------------------------
